@@ -1,0 +1,88 @@
+# A recipe that fails halfway, or in a pipe, must fail as a whole.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+
+# What the machine has is what we test on; nothing comes from anywhere but PyPI.
+export UV_PYTHON_DOWNLOADS := never
+
+INTERPRETER ?= python3
+UV := .tools/bin/uv
+BIN := .venv/bin
+ENVIRONMENTS := .venv .venv-3.11 .venv-3.12 .venv-3.13
+PROTOS := protos/manman/v1
+COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--custom-compile-command "make lock" pyproject.toml
+
+.PHONY: help setup run test check protos lock bench format clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' Makefile
+
+setup: .venv/ready ## Make .venv from the hashed requirements (needs python3, pip and make)
+
+run: setup ## Run the API and one host manager, and watch the fleet (Ctrl-C ends it)
+	@# On a terminal the demonstration gets a process group of its own: Ctrl-C then
+	@# reaches it and not make, which would turn its clean end into an error. "|| exit"
+	@# keeps bash there to arrange that: a last command would replace it.
+	@if [ -t 0 ]; then set -m; fi; $(BIN)/manmanv2 demo || exit
+
+test: setup ## Run the suite on every installed Python (PYTHON=3.12 for one, ARGS="-k name" for pytest)
+	@$(BIN)/python -m tests.run_on_every_python
+
+check: setup ## Run linters, type checker, import contracts; generated files must be up to date
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/buf lint
+	@# Compared in a folder of its own, so that a check never changes what it checks.
+	@fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; \
+	$(MAKE) protos OUT="$$fresh"; \
+	diff -r --exclude=__pycache__ --exclude=__init__.py --exclude='*.proto' "$$fresh/$(PROTOS)" $(PROTOS) \
+		|| { echo "The generated code is not up to date: make protos" >&2; exit 1; }
+	@# The environment was made from requirements/, so it answers for them without a network.
+	@$(UV) pip install --offline --dry-run --python .venv --requirements pyproject.toml --group dev 2>&1 \
+		| grep -q 'Would make no changes' \
+		|| { echo "requirements/ does not answer pyproject.toml: make lock" >&2; exit 1; }
+	$(BIN)/python -m adapters.sql.migrations check
+
+OUT ?= .
+protos: setup ## Regenerate the code of protos/
+	@# From the root: imports in the generated code then name the folders as they are.
+	@$(BIN)/python -m grpc_tools.protoc -I . \
+		--plugin=protoc-gen-mypy=$(BIN)/protoc-gen-mypy \
+		--plugin=protoc-gen-mypy_grpc=$(BIN)/protoc-gen-mypy_grpc \
+		--python_out=$(OUT) --grpc_python_out=$(OUT) \
+		--mypy_out=quiet:$(OUT) --mypy_grpc_out=quiet:$(OUT) \
+		$(PROTOS)/*.proto
+
+lock: $(UV) ## Write requirements/ anew from pyproject.toml (UPGRADE=1 takes newer versions)
+	@mkdir -p requirements
+	$(COMPILE) $(if $(UPGRADE),--upgrade) --output-file requirements/run.txt
+	$(COMPILE) $(if $(UPGRADE),--upgrade) --group dev --constraints requirements/run.txt --output-file requirements/dev.txt
+
+bench: setup ## Measure heartbeats per second against an empty handler
+	@$(BIN)/python -m tests.benchmarks
+
+format: setup ## Format the code and fix what a linter can fix
+	$(BIN)/ruff check --fix-only
+	$(BIN)/ruff format
+
+clean: ## Remove everything that was built or fetched here
+	rm -rf .tools $(ENVIRONMENTS) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+# Stands for a whole environment, so that a second make costs nothing.
+$(ENVIRONMENTS:=/ready): pyproject.toml $(wildcard requirements/*.txt) | $(UV)
+	@echo "Setting up $(@D) with $(INTERPRETER)"
+	@$(UV) venv --quiet --allow-existing --python $(INTERPRETER) $(@D)
+	@$(UV) pip sync --quiet --python $(@D) --require-hashes requirements/dev.txt
+	@# hatchling comes from the hashed requirements too, hence no isolated build.
+	@$(UV) pip install --quiet --python $(@D) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(UV):
+	@$(INTERPRETER) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "manmanv2 needs Python 3.11 or later, and python3 is " + sys.version)'
+	@$(INTERPRETER) -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --target .tools uv

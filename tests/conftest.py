@@ -1,0 +1,111 @@
+"""The real parts that tests ask for, and what a run says about them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.real_parts.docker_engine import find_engine, socket_path
+from tests.real_parts.postgres import PostgresCluster, PostgresServer
+
+STRICT = os.environ.get("STRICT") == "1"
+NO_ENGINE = "no Docker engine answers"
+
+# Filled by fixtures, and under xdist by what the workers report.
+used_parts: set[str] = set()
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """A server to make databases on, shared by all tests: leave it running."""
+    url = os.environ.get("TEST_DATABASE_URL")
+    with PostgresServer(url, "TEST_DATABASE_URL") if url else PostgresCluster() as server:
+        used_parts.add(str(server))
+        yield server
+
+
+@pytest.fixture(scope="session")
+def migrated_template(postgres_server: PostgresServer) -> str:
+    """The name of a database with the current schema, to copy from."""
+    from adapters.sql.migrations import upgrade
+
+    url = postgres_server.create_database()
+    upgrade(url)
+    return url.rpartition("/")[2]
+
+
+@pytest.fixture
+def postgres_url(postgres_server: PostgresServer, migrated_template: str) -> Iterator[str]:
+    """The URL of a database with the current schema and no rows."""
+    url = postgres_server.create_database(migrated_template)
+    yield url
+    postgres_server.drop_database(url)
+
+
+@pytest.fixture(scope="module")
+def _own_cluster() -> Iterator[PostgresCluster]:
+    with PostgresCluster() as cluster:
+        used_parts.add(str(cluster))
+        yield cluster
+
+
+@pytest.fixture
+def own_postgres(_own_cluster: PostgresCluster) -> PostgresCluster:
+    """A running cluster that a test may stop, restart and kill."""
+    _own_cluster.start()
+    return _own_cluster
+
+
+@pytest.fixture(scope="session")
+def docker_engine() -> str:
+    """The path of the socket of a real Docker engine."""
+    engine = find_engine()
+    if engine is None:
+        pytest.skip(f"{NO_ENGINE} at {socket_path()}: start one or set TEST_DOCKER_SOCKET")
+    used_parts.add(str(engine))
+    return engine.socket
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    if STRICT and call.excinfo and isinstance(call.excinfo.value, pytest.skip.Exception):
+        reason = f"skipped, and STRICT=1 allows no skip: {call.excinfo.value.msg}"
+        failure = pytest.fail.Exception(reason, pytrace=False).with_traceback(call.excinfo.tb)
+        call.excinfo = pytest.ExceptionInfo.from_exception(failure)
+    return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Any:
+    report = yield
+    if STRICT and report.skipped:
+        report.outcome = "failed"
+        report.longrepr = f"skipped, and STRICT=1 allows no skip: {report.longrepr[2]}"
+    return report
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["used_parts"] = sorted(used_parts)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    # A worker that crashed has no output.
+    used_parts.update(getattr(node, "workeroutput", {}).get("used_parts", ()))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    parts = sorted(used_parts)
+    missed = [
+        report
+        for outcome in ("skipped", "failed", "error")
+        for report in terminalreporter.stats.get(outcome, ())
+        if NO_ENGINE in str(report.longrepr)
+    ]
+    if missed:
+        parts.append(f"Docker engine: none answered, {len(missed)} tests skipped")
+    terminalreporter.write_line(f"real parts: {', '.join(parts) or 'none'}")
