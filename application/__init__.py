@@ -1,0 +1,1 @@
+"""The use cases, one a file. They know the domain and the ports, no technology."""

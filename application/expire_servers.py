@@ -1,0 +1,35 @@
+from collections.abc import Collection
+from dataclasses import dataclass, field
+
+from application.heartbeat_pace import HeartbeatPace
+from application.ports.clock import Clock
+from application.ports.store import Store
+from domain.liveness import Watch
+
+
+@dataclass
+class ExpireServers:
+    """Set offline who was silent for too long, and count the fleet for its pace.
+
+    To be called several times an interval; it remembers when it last could look, so that it
+    expires nobody who may have spoken while it was deaf.
+    """
+
+    store: Store
+    clock: Clock
+    pace: HeartbeatPace
+    _watch: Watch | None = field(default=None, init=False)
+
+    def __call__(self) -> Collection[int]:
+        now = self.clock.now()
+        interval = self.pace.cadence.interval
+        watch = self._watch.look(now, longest_gap=interval) if self._watch else Watch.begin(now)
+        # A store that fails below leaves no watch behind: the next look begins a new one.
+        self._watch = None
+        expired: Collection[int] = ()
+        with self.store.begin() as transaction:
+            if watch.may_expire(now, self.pace.interval):
+                expired = transaction.presences.expire(now)
+            self.pace.fleet_size = transaction.presences.count_online()
+        self._watch = watch
+        return expired

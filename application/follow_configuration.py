@@ -1,0 +1,76 @@
+import logging
+from dataclasses import dataclass, field
+
+from application.passing_trouble import PassingTrouble
+from application.ports.configuration_folder import ConfigurationFolder
+from application.ports.control_plane import (
+    ControlPlane,
+    ControlPlaneRefused,
+    ControlPlaneUnavailable,
+)
+from application.ports.pause import Pause
+from domain.configuration import check_configuration_name
+from domain.errors import InvalidField, ServerNotFound
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass
+class FollowConfiguration:
+    """A host brings its folder to the revision that the control plane told it.
+
+    Whatever goes wrong is said once and left to the next call, so that heartbeats never wait
+    for a full disk. Only InvalidRegistrationKey is raised.
+    """
+
+    control_plane: ControlPlane
+    folder: ConfigurationFolder
+    pause: Pause
+    _trouble: PassingTrouble = field(
+        init=False,
+        default_factory=lambda: PassingTrouble(_log, "The configuration can be followed again."),
+    )
+
+    def __call__(self, server_id: int, told_revision: int) -> None:
+        try:
+            self._catch_up(server_id, told_revision)
+        except OSError as error:
+            reason = error.strerror or type(error).__name__
+            self._trouble.strikes(
+                f"The configuration cannot be kept in CONFIG_DIR ({reason}): mend the folder or"
+                " its permissions. Trying again with each heartbeat."
+            )
+        except (
+            ControlPlaneRefused,
+            ControlPlaneUnavailable,
+            InvalidField,
+            ServerNotFound,
+        ) as error:
+            reason = str(error).removesuffix(".")
+            self._trouble.strikes(
+                f"The configuration cannot be fetched: {reason}. Trying again with each heartbeat."
+            )
+        else:
+            self._trouble.ends()
+
+    def _catch_up(self, server_id: int, told_revision: int) -> None:
+        known = self.folder.known_revision(server_id)
+        if known == told_revision == 0:
+            # Nothing was ever attached to this server: what the folder holds was another one's.
+            self.folder.apply(server_id, (), (), 0)
+        behind = known != told_revision
+        while behind and not self.pause.wait(0):
+            changes = self.control_plane.fetch_configuration(server_id, known)
+            for configuration in changes.changed:
+                # The name becomes a path: no control plane may write where it likes.
+                check_configuration_name(configuration.name)
+            self.folder.apply(server_id, changes.changed, changes.names, changes.revision)
+            _log.info(
+                "The configuration is at revision %d, of %d documents %d changed.",
+                changes.revision,
+                len(changes.names),
+                len(changes.changed),
+                extra={"server_id": server_id, "config_revision": changes.revision},
+            )
+            behind = changes.more and changes.revision > known
+            known = changes.revision

@@ -1,0 +1,16 @@
+from dataclasses import dataclass
+from datetime import timedelta
+
+from domain.liveness import Cadence
+
+
+@dataclass
+class HeartbeatPace:
+    """The interval that hosts are told, by the size of the fleet at its last count."""
+
+    cadence: Cadence
+    fleet_size: int = 0
+
+    @property
+    def interval(self) -> timedelta:
+        return self.cadence.for_fleet(self.fleet_size)

@@ -1,0 +1,20 @@
+from typing import Protocol
+
+from domain.host_state import HostState
+
+
+class Notifier(Protocol):
+    """The service manager that started this process, where there is one. Never raises."""
+
+    @property
+    def longest_silence(self) -> float:
+        """Seconds after which `alive` is due again, infinity where nobody waits for it."""
+        ...
+
+    def entered(self, state: HostState) -> None: ...
+
+    def ready(self) -> None:
+        """The start is over."""
+        ...
+
+    def alive(self) -> None: ...

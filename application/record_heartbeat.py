@@ -1,0 +1,85 @@
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from application.heartbeat_pace import HeartbeatPace
+from application.ports.clock import Clock
+from application.ports.store import Store
+from domain.capabilities import Capabilities, check_capabilities
+from domain.errors import InvalidField, ManManError, ServerNotFound
+from domain.liveness import heard, left
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """A host's word that it lives, or that it stops on purpose."""
+
+    server_id: int
+    capabilities: Capabilities | None = None
+    leaving: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledged:
+    """The heartbeat is durable."""
+
+    config_revision: int
+    next_heartbeat: timedelta
+
+
+@dataclass(frozen=True)
+class RecordHeartbeat:
+    """Write a batch of heartbeats in one transaction; one heartbeat is a batch of one.
+
+    The answers stand in the order of the batch. What is wrong with one heartbeat, InvalidField
+    or ServerNotFound, is its answer and keeps no other from being written. Of several heartbeats
+    of one server the last one counts, with the last capabilities that any of them reported.
+    """
+
+    store: Store
+    clock: Clock
+    pace: HeartbeatPace
+
+    def __call__(self, batch: Sequence[Heartbeat]) -> list[Acknowledged | ManManError]:
+        problems = [_problem(heartbeat) for heartbeat in batch]
+        good = [
+            heartbeat for heartbeat, problem in zip(batch, problems, strict=True) if not problem
+        ]
+        leaving = {heartbeat.server_id: heartbeat.leaving for heartbeat in good}
+        reports = {
+            heartbeat.server_id: heartbeat.capabilities
+            for heartbeat in good
+            if heartbeat.capabilities
+        }
+        interval = self.pace.interval
+        with self.store.begin() as transaction:
+            known = transaction.presences.lock(leaving.keys())
+            now = self.clock.now()
+            transaction.presences.set(
+                [server_id for server_id in known if not leaving[server_id]], heard(now, interval)
+            )
+            transaction.presences.set(
+                [server_id for server_id in known if leaving[server_id]], left(now)
+            )
+            transaction.capability_reports.record(
+                {server_id: reports[server_id] for server_id in reports.keys() & known.keys()}, now
+            )
+        answers: dict[int, Acknowledged | ManManError] = {
+            server_id: Acknowledged(known[server_id].config_revision, interval)
+            if server_id in known
+            else ServerNotFound(server_id)
+            for server_id in leaving
+        }
+        return [
+            problem or answers[heartbeat.server_id]
+            for heartbeat, problem in zip(batch, problems, strict=True)
+        ]
+
+
+def _problem(heartbeat: Heartbeat) -> InvalidField | None:
+    if heartbeat.capabilities:
+        try:
+            check_capabilities(heartbeat.capabilities)
+        except InvalidField as error:
+            return error
+    return None

@@ -1,0 +1,1 @@
+"""The rules. Standard library only; time, randomness and settings come in as arguments."""

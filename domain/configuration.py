@@ -1,0 +1,78 @@
+"""Named JSON documents that hang on a server."""
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NoReturn
+
+from domain.errors import InvalidField
+
+MAX_DOCUMENT_BYTES = 256 * 1024
+
+# A name becomes a file name on the host: no separators, no leading dot, one case.
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """A document as it was put: the text is kept to the byte.
+
+    `revision` is the server's config_revision at that moment.
+    """
+
+    name: str
+    document: str
+    revision: int
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigurationSummary:
+    """A configuration without its document."""
+
+    name: str
+    revision: int
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigurationChanges:
+    """What a host must know to follow: what changed, and the names of all that there is.
+
+    `revision` is what the host knows with these changes. With `more`, it asks again from there.
+    """
+
+    changed: Sequence[Configuration]
+    names: Sequence[str]
+    revision: int
+    more: bool
+
+
+def check_configuration_name(name: str) -> None:
+    """Raise InvalidField unless the name is fit for a file name."""
+    if not _NAME.fullmatch(name):
+        raise InvalidField(
+            "name",
+            "must be 1 to 100 of a-z, 0-9, dot, dash and underscore, a letter or digit first",
+        )
+
+
+def check_document(document: str) -> None:
+    """Raise InvalidField unless this is JSON (RFC 8259) of at most MAX_DOCUMENT_BYTES in UTF-8."""
+    size = len(document.encode())
+    if size > MAX_DOCUMENT_BYTES:
+        raise InvalidField(
+            "document", f"has {size} bytes, at most {MAX_DOCUMENT_BYTES} are allowed"
+        )
+    try:
+        json.loads(document, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise InvalidField("document", f"is not JSON: {error}") from None
+    if "\x00" in document:
+        raise InvalidField("document", "is not JSON: it holds a zero byte")
+
+
+def _refuse_constant(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is not a JSON value")

@@ -1,0 +1,82 @@
+"""Whether a server lives: how often hosts beat, and what their silence means."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from math import ceil
+
+OFFLINE_AFTER_INTERVALS = 3
+
+
+class Status(StrEnum):
+    ONLINE = "online"
+    OFFLINE = "offline"
+
+
+@dataclass(frozen=True, slots=True)
+class Presence:
+    """What is known of a server's life.
+
+    `offline_after` is the moment up to which its silence is no reason to worry. It is kept
+    with the server, not computed from today's interval, because only the host knows which
+    interval it was last told.
+    """
+
+    status: Status
+    last_seen: datetime | None
+    offline_after: datetime | None
+
+
+NEVER_SEEN = Presence(Status.OFFLINE, None, None)
+
+
+def heard(now: datetime, told_interval: timedelta) -> Presence:
+    """A host spoke, and was told to speak again after the interval."""
+    return Presence(Status.ONLINE, now, silent_until(now, told_interval))
+
+
+def left(now: datetime) -> Presence:
+    """A host said that it stops."""
+    return Presence(Status.OFFLINE, now, None)
+
+
+def silent_until(now: datetime, told_interval: timedelta) -> datetime:
+    return now + OFFLINE_AFTER_INTERVALS * told_interval
+
+
+@dataclass(frozen=True, slots=True)
+class Cadence:
+    """How often hosts beat: every interval, stretched so that the fleet stays under a rate."""
+
+    interval: timedelta
+    max_heartbeats_per_second: int
+
+    def for_fleet(self, servers: int) -> timedelta:
+        """The interval for a fleet of this size, in whole seconds."""
+        needed = timedelta(seconds=ceil(servers / self.max_heartbeats_per_second))
+        return max(self.interval, needed)
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """How long the API has been able to hear heartbeats without a gap.
+
+    Who was deaf may not call others silent: after a start, after the store was away, and
+    after its clock jumped, a whole deadline must pass before anybody is declared offline.
+    """
+
+    since: datetime
+    last_look: datetime
+
+    @classmethod
+    def begin(cls, now: datetime) -> "Watch":
+        return cls(since=now, last_look=now)
+
+    def look(self, now: datetime, longest_gap: timedelta) -> "Watch":
+        """Look again. A gap that is too long, or time that ran backwards, begins a new watch."""
+        if timedelta(0) <= now - self.last_look <= longest_gap:
+            return Watch(self.since, now)
+        return Watch.begin(now)
+
+    def may_expire(self, now: datetime, interval: timedelta) -> bool:
+        return now >= silent_until(self.since, interval)

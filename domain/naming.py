@@ -1,0 +1,59 @@
+"""How a host names itself, and what a name may be."""
+
+from dataclasses import dataclass
+
+from domain.errors import InvalidField
+
+MAX_NAME_LENGTH = 255
+MAX_ENVIRONMENT_LENGTH = 100
+
+
+@dataclass(frozen=True, slots=True)
+class ChosenName:
+    """The name that a host registers under.
+
+    An ephemeral name holds a random part: the next start of the host makes another
+    server of it.
+    """
+
+    name: str
+    ephemeral: bool
+
+
+def choose_name(
+    server_name: str, hostname: str, environment: str, random_suffix: str
+) -> ChosenName:
+    """Choose as the specification says: SERVER_NAME, else hostname-ENVIRONMENT, else
+    hostname-suffix. Empty means not set.
+
+    Raises InvalidField where the outcome is no valid name.
+    """
+    if server_name:
+        chosen = ChosenName(server_name, ephemeral=False)
+    elif environment:
+        chosen = ChosenName(f"{hostname}-{environment}", ephemeral=False)
+    else:
+        chosen = ChosenName(f"{hostname}-{random_suffix}", ephemeral=True)
+    check_name(chosen.name)
+    return chosen
+
+
+def check_name(name: str) -> None:
+    """Raise InvalidField unless it is 1 to 255 printable characters, no blanks at the ends."""
+    if not name:
+        raise InvalidField("name", "is required")
+    _check_text("name", name, MAX_NAME_LENGTH)
+
+
+def check_environment(environment: str) -> None:
+    """Raise InvalidField unless it is up to 100 printable characters, no blanks at the ends."""
+    _check_text("environment", environment, MAX_ENVIRONMENT_LENGTH)
+
+
+def _check_text(field: str, text: str, longest: int) -> None:
+    if len(text) > longest:
+        raise InvalidField(field, f"has {len(text)} characters, at most {longest} are allowed")
+    if not text.isprintable():
+        raise InvalidField(field, "has a character that cannot be printed")
+    if text != text.strip():
+        raise InvalidField(field, "begins or ends with a blank")

@@ -1,0 +1,9 @@
+import pytest
+
+from adapters.memory.store import MemoryStore
+from tests.fleet import Fleet
+
+
+@pytest.fixture
+def fleet() -> Fleet:
+    return Fleet(MemoryStore())

@@ -1,0 +1,38 @@
+import os
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from domain.admission import admit
+from domain.errors import InvalidRegistrationKey
+
+# As an environment variable gives them: any bytes at all.
+KEYS = st.binary(max_size=64).map(os.fsdecode)
+
+
+@given(KEYS)
+def test_everybody_may_join_when_no_key_is_configured(given_key: str) -> None:
+    admit(None, given_key)
+
+
+@given(KEYS)
+def test_the_configured_key_opens(key: str) -> None:
+    admit(key, key)
+
+
+@given(configured=KEYS, given_key=KEYS)
+def test_every_other_key_is_refused(configured: str, given_key: str) -> None:
+    if configured == given_key:
+        return
+
+    with pytest.raises(InvalidRegistrationKey):
+        admit(configured, given_key)
+
+
+@pytest.mark.parametrize("given_key", ["", "Secret", "secret ", "secre", "secrets", "sécret"])
+def test_a_key_that_is_almost_right_is_refused(given_key: str) -> None:
+    with pytest.raises(InvalidRegistrationKey) as refused:
+        admit("secret", given_key)
+
+    assert str(refused.value) == "invalid registration key"

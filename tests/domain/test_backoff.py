@@ -1,0 +1,32 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
+from domain.backoff import LONGEST_WAIT_SECONDS, wait_before_retry
+
+FAILURES = st.integers(1, 10**9)
+FRACTIONS = st.floats(0, 1)
+
+
+@given(failures=FAILURES, fraction=FRACTIONS)
+def test_a_wait_is_never_longer_than_the_longest_nor_shorter_than_half_the_first(
+    failures: int, fraction: float
+) -> None:
+    assert 0.25 <= wait_before_retry(failures, fraction) <= LONGEST_WAIT_SECONDS
+
+
+@given(failures=FAILURES, fraction=FRACTIONS)
+def test_another_failure_never_shortens_the_wait(failures: int, fraction: float) -> None:
+    assert wait_before_retry(failures + 1, fraction) >= wait_before_retry(failures, fraction)
+
+
+@given(failures=FAILURES, fraction=FRACTIONS)
+def test_chance_takes_up_to_half_of_the_wait(failures: int, fraction: float) -> None:
+    whole = wait_before_retry(failures, 0)
+
+    assert whole / 2 <= wait_before_retry(failures, fraction) <= whole
+
+
+def test_waits_double_from_half_a_second_up_to_half_a_minute() -> None:
+    waits = [wait_before_retry(failures, 0) for failures in range(1, 9)]
+
+    assert waits == [0.5, 1, 2, 4, 8, 16, 30, 30]

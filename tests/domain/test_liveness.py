@@ -1,0 +1,71 @@
+from datetime import datetime, timedelta
+from itertools import pairwise
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from domain.liveness import Cadence, Presence, Status, Watch, heard, left
+from tests.builders import INTERVAL, NOW, SECOND
+
+INTERVALS = st.integers(1, 3600).map(lambda seconds: timedelta(seconds=seconds))
+FLEETS = st.integers(0, 10**9)
+RATES = st.integers(1, 10**6)
+# Looks that come too late, in time, at once, and with a clock that was set back.
+GAPS = st.lists(st.integers(0, 15) | st.integers(-100, 100), max_size=40)
+
+
+@given(interval=INTERVALS, servers=FLEETS, rate=RATES)
+def test_a_fleet_stays_under_the_rate(interval: timedelta, servers: int, rate: int) -> None:
+    told = Cadence(interval, rate).for_fleet(servers)
+
+    assert servers / told.total_seconds() <= rate
+
+
+@given(interval=INTERVALS, servers=FLEETS, rate=RATES)
+def test_a_host_is_told_whole_seconds_and_never_less_than_the_interval(
+    interval: timedelta, servers: int, rate: int
+) -> None:
+    told = Cadence(interval, rate).for_fleet(servers)
+
+    assert told >= interval
+    assert told % SECOND == timedelta(0)
+
+
+@given(interval=INTERVALS, servers=FLEETS, rate=RATES)
+def test_the_interval_is_stretched_no_further_than_needed(
+    interval: timedelta, servers: int, rate: int
+) -> None:
+    told = Cadence(interval, rate).for_fleet(servers)
+
+    assert told == interval or servers / (told - SECOND).total_seconds() > rate
+
+
+@given(INTERVALS)
+def test_a_host_that_spoke_may_be_silent_for_three_intervals(told: timedelta) -> None:
+    presence = heard(NOW, told)
+
+    assert presence == Presence(Status.ONLINE, NOW, NOW + told + told + told)
+
+
+def test_a_host_that_left_is_offline_at_once() -> None:
+    assert left(NOW) == Presence(Status.OFFLINE, NOW, None)
+
+
+@given(GAPS)
+def test_nobody_is_expired_before_three_intervals_of_unbroken_looking(gaps: list[int]) -> None:
+    watch, looks = Watch.begin(NOW), [NOW]
+
+    for gap in gaps:
+        looks.append(looks[-1] + gap * SECOND)
+        watch = watch.look(looks[-1], longest_gap=INTERVAL)
+
+        unbroken = looks[-1] - _begin_of_the_last_unbroken_run(looks)
+        assert watch.may_expire(looks[-1], INTERVAL) == (unbroken >= 3 * INTERVAL)
+
+
+def _begin_of_the_last_unbroken_run(looks: list[datetime]) -> datetime:
+    begin = looks[0]
+    for earlier, later in pairwise(looks):
+        if not timedelta(0) <= later - earlier <= INTERVAL:
+            begin = later
+    return begin

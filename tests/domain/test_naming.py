@@ -1,0 +1,108 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from domain.errors import InvalidField
+from domain.naming import (
+    MAX_ENVIRONMENT_LENGTH,
+    MAX_NAME_LENGTH,
+    ChosenName,
+    check_environment,
+    check_name,
+    choose_name,
+)
+
+ANYTHING = st.text(max_size=300)
+SUFFIXES = st.text("0123456789abcdef", min_size=8, max_size=8)
+VISIBLE = st.characters(exclude_categories=("C", "Z"))
+GOOD_NAMES = st.text(VISIBLE, min_size=1, max_size=MAX_NAME_LENGTH)
+HOSTNAMES = st.from_regex(r"[a-z0-9][a-z0-9.-]{0,62}", fullmatch=True)
+ENVIRONMENTS = st.text(VISIBLE, max_size=MAX_ENVIRONMENT_LENGTH)
+
+BAD_TEXTS = [" web", "web ", "  ", "we\nb", "web\x00", "we\tb", "we\x7fb", "we\u200bb", "\udcff"]
+
+
+@given(server_name=GOOD_NAMES, hostname=ANYTHING, environment=ANYTHING, suffix=SUFFIXES)
+def test_server_name_wins(server_name: str, hostname: str, environment: str, suffix: str) -> None:
+    chosen = choose_name(server_name, hostname, environment, suffix)
+
+    assert chosen == ChosenName(server_name, ephemeral=False)
+
+
+def test_without_server_name_it_is_the_hostname_and_the_environment() -> None:
+    chosen = choose_name("", "box-7", "production", "0a1b2c3d")
+
+    assert chosen == ChosenName("box-7-production", ephemeral=False)
+
+
+def test_without_both_it_is_the_hostname_and_a_random_suffix() -> None:
+    chosen = choose_name("", "box-7", "", "0a1b2c3d")
+
+    assert chosen == ChosenName("box-7-0a1b2c3d", ephemeral=True)
+
+
+@given(
+    server_name=st.just("") | GOOD_NAMES,
+    hostname=HOSTNAMES,
+    environment=ENVIRONMENTS,
+    suffix=SUFFIXES,
+)
+def test_a_name_is_ephemeral_only_when_neither_is_set(
+    server_name: str, hostname: str, environment: str, suffix: str
+) -> None:
+    chosen = choose_name(server_name, hostname, environment, suffix)
+
+    assert chosen.ephemeral == (not server_name and not environment)
+
+
+@given(
+    server_name=st.just("") | GOOD_NAMES,
+    hostname=HOSTNAMES,
+    environment=ENVIRONMENTS,
+    suffixes=st.tuples(SUFFIXES, SUFFIXES),
+)
+def test_a_name_that_is_not_ephemeral_is_the_same_at_every_start(
+    server_name: str, hostname: str, environment: str, suffixes: tuple[str, str]
+) -> None:
+    first, second = (choose_name(server_name, hostname, environment, suffix) for suffix in suffixes)
+
+    assert first == second or first.ephemeral
+
+
+@given(server_name=ANYTHING, hostname=ANYTHING, environment=ANYTHING, suffix=SUFFIXES)
+def test_a_chosen_name_is_valid_or_refused(
+    server_name: str, hostname: str, environment: str, suffix: str
+) -> None:
+    try:
+        chosen = choose_name(server_name, hostname, environment, suffix)
+    except InvalidField:
+        return
+
+    check_name(chosen.name)
+
+
+@pytest.mark.parametrize("name", ["w", "web 1", "Küche", "🎲" * MAX_NAME_LENGTH, "-", "a/b"])
+def test_a_name_may_hold_any_printable_characters(name: str) -> None:
+    check_name(name)
+
+
+@pytest.mark.parametrize("name", ["", "x" * (MAX_NAME_LENGTH + 1), *BAD_TEXTS])
+def test_a_bad_name_is_refused(name: str) -> None:
+    with pytest.raises(InvalidField) as refused:
+        check_name(name)
+
+    assert refused.value.field == "name"
+    assert str(refused.value) == f"name {refused.value.problem}"
+
+
+@pytest.mark.parametrize("environment", ["", "production", "🎲" * MAX_ENVIRONMENT_LENGTH])
+def test_an_environment_may_be_absent(environment: str) -> None:
+    check_environment(environment)
+
+
+@pytest.mark.parametrize("environment", ["x" * (MAX_ENVIRONMENT_LENGTH + 1), *BAD_TEXTS])
+def test_a_bad_environment_is_refused(environment: str) -> None:
+    with pytest.raises(InvalidField) as refused:
+        check_environment(environment)
+
+    assert refused.value.field == "environment"

@@ -1,0 +1,68 @@
+"""The API's use cases on one store and one clock."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+
+from adapters.memory.clock import MemoryClock
+from application.create_server import CreateServer
+from application.delete_server import DeleteServer
+from application.expire_servers import ExpireServers
+from application.get_server import GetServer
+from application.heartbeat_pace import HeartbeatPace
+from application.list_servers import ListServers
+from application.ports.store import Store, StoreUnavailable, Transaction
+from application.record_heartbeat import RecordHeartbeat
+from application.register_server import RegisterServer
+from application.update_server import UpdateServer
+from domain.liveness import Cadence
+from tests.builders import INTERVAL, NOW
+
+
+@dataclass
+class TroubledStore:
+    """A store that is away while somebody says so."""
+
+    store: Store
+    is_away: bool = False
+
+    @contextmanager
+    def begin(self) -> Iterator[Transaction]:
+        if self.is_away:
+            raise StoreUnavailable
+        with self.store.begin() as transaction:
+            yield transaction
+
+
+class Fleet:
+    """What one process of the API has; `restart` makes it another on the same store and clock."""
+
+    def __init__(
+        self, store: Store, interval: timedelta = INTERVAL, max_heartbeats_per_second: int = 2000
+    ) -> None:
+        self.store = TroubledStore(store)
+        self.clock = MemoryClock(NOW)
+        self.cadence = Cadence(interval, max_heartbeats_per_second)
+        self.create = CreateServer(self.store)
+        self.delete = DeleteServer(self.store)
+        self.get = GetServer(self.store)
+        self.list = ListServers(self.store, self.clock)
+        self.restart()
+
+    def restart(self) -> None:
+        self.pace = HeartbeatPace(self.cadence)
+        self.expire = ExpireServers(self.store, self.clock, self.pace)
+        self.heartbeat = RecordHeartbeat(self.store, self.clock, self.pace)
+        self.register = RegisterServer(self.store, self.clock, self.pace, registration_key=None)
+        self.update = UpdateServer(self.store, self.clock, self.pace)
+
+    def pass_time(self, duration: timedelta) -> list[int]:
+        """Time passes while the API looks for silent servers as often as it does; their ids."""
+        step = self.cadence.interval / 5
+        expired = list(self.expire())
+        while duration > timedelta(0):
+            self.clock.advance(min(step, duration))
+            duration -= step
+            expired += self.expire()
+        return expired
