@@ -1,0 +1,1 @@
+"""The memory mode: the ports on Python objects, in one process, gone with it."""

@@ -1,0 +1,43 @@
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from datetime import datetime
+
+from adapters.memory.tables import Tables
+from application.ports.presences import Known
+from domain.liveness import Presence, Status
+
+
+class MemoryPresences:
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+
+    def lock(self, server_ids: Collection[int]) -> Mapping[int, Known]:
+        found = (self._tables.servers.get(server_id) for server_id in server_ids)
+        return {
+            server.server_id: Known(server.presence.status, server.config_revision)
+            for server in found
+            if server
+        }
+
+    def set(self, server_ids: Collection[int], presence: Presence) -> None:
+        for server_id in server_ids:
+            server = self._tables.servers[server_id]
+            self._tables.servers[server_id] = replace(server, presence=presence)
+
+    def expire(self, now: datetime) -> Collection[int]:
+        silent = [
+            server
+            for server in self._tables.servers.values()
+            if server.presence.status is Status.ONLINE
+            and server.presence.offline_after is not None
+            and server.presence.offline_after < now
+        ]
+        for server in silent:
+            offline = Presence(Status.OFFLINE, server.presence.last_seen, None)
+            self._tables.servers[server.server_id] = replace(server, presence=offline)
+        return [server.server_id for server in silent]
+
+    def count_online(self) -> int:
+        return sum(
+            server.presence.status is Status.ONLINE for server in self._tables.servers.values()
+        )

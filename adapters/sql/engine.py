@@ -1,0 +1,73 @@
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, Engine, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError
+
+_CONNECT_TIMEOUT_SECONDS = 5
+_SQLITE_BUSY_TIMEOUT_MS = 10_000
+
+
+def sql_url(url: str) -> URL:
+    """The URL as SQLAlchemy wants it; `postgres://` and `postgresql://` mean psycopg2.
+
+    Raises ValueError, with a sentence that does not repeat the URL, which may hold a password.
+    """
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):
+        raise ValueError("is not a database URL") from None
+    if parsed.drivername in ("postgres", "postgresql", "postgresql+psycopg2"):
+        return parsed.set(drivername="postgresql+psycopg2")
+    if parsed.drivername == "sqlite":
+        if not parsed.database or parsed.database == ":memory:":
+            raise ValueError("names no file, as sqlite:///manmanv2.sqlite3 does")
+        return parsed
+    raise ValueError("must begin with postgresql://, sqlite:/// or be memory://")
+
+
+def make_engine(url: str, connections: int = 1) -> Engine:
+    """An engine that opens up to so many connections, when they are needed."""
+    parsed = sql_url(url)
+    if parsed.get_backend_name() == "sqlite":
+        return _sqlite_engine(parsed, connections)
+    return create_engine(
+        parsed,
+        pool_size=connections,
+        max_overflow=0,
+        # A connection that died while idle is replaced before it can fail a call.
+        pool_pre_ping=True,
+        connect_args={
+            "connect_timeout": _CONNECT_TIMEOUT_SECONDS,
+            "keepalives_idle": 30,
+            "application_name": "manmanv2",
+        },
+    )
+
+
+def _sqlite_engine(url: URL, connections: int) -> Engine:
+    engine = create_engine(url, pool_size=connections, max_overflow=0)
+
+    @event.listens_for(engine, "connect")
+    def _configure(connection: sqlite3.Connection, _: Any) -> None:
+        # The driver's own idea of transactions is turned off; `begin` below says it instead.
+        connection.isolation_level = None
+        connection.execute(f"PRAGMA busy_timeout = {_SQLITE_BUSY_TIMEOUT_MS}")
+        connection.execute("PRAGMA journal_mode = WAL")
+        # In WAL mode NORMAL may lose the last commits with the power: acknowledged is durable.
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA foreign_keys = ON")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Any) -> None:
+        # One that begins as a reader and then writes would fail at once against another writer;
+        # one that begins as a writer waits for its turn.
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    return engine
+
+
+def sqlite_file(url: URL) -> Path | None:
+    """The file that the URL names, None for another database."""
+    return Path(url.database or "") if url.get_backend_name() == "sqlite" else None

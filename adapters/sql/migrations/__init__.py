@@ -1,0 +1,63 @@
+"""The schema's history, by Alembic, and what to do with it."""
+
+from pathlib import Path
+
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine, text
+
+from adapters.sql import tables
+from adapters.sql.engine import make_engine
+from adapters.sql.errors import own_errors
+
+# Any number that no other software takes on the same database: the first bytes of "manmanv2".
+_ADVISORY_LOCK = 0x6D616E6D
+
+
+def upgrade(url: str) -> None:
+    """Bring the database to the newest schema; several at a time wait for each other.
+
+    Raises StoreUnavailable and StoreFailed.
+    """
+    engine = make_engine(url)
+    try:
+        upgrade_engine(engine)
+    finally:
+        engine.dispose()
+
+
+def upgrade_engine(engine: Engine) -> None:
+    with own_errors(), engine.begin() as connection:
+        if connection.dialect.name == "postgresql":
+            connection.execute(text(f"SELECT pg_advisory_xact_lock({_ADVISORY_LOCK})"))
+        command.upgrade(_config(connection), "head")
+
+
+def revisions(engine: Engine) -> tuple[str | None, str]:
+    """The database's revision, None for an empty one, and the newest there is."""
+    with own_errors(), engine.connect() as connection:
+        current = MigrationContext.configure(connection).get_current_revision()
+    return current, newest_revision()
+
+
+def newest_revision() -> str:
+    head = ScriptDirectory(str(Path(__file__).parent)).get_current_head()
+    assert head, "the migrations are part of the package"
+    return head
+
+
+def differences(engine: Engine) -> list[object]:
+    """What the tables of the code have other than the database."""
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        return list(compare_metadata(context, tables.metadata))
+
+
+def _config(connection: Connection) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent))
+    config.attributes["connection"] = connection
+    return config

@@ -1,0 +1,35 @@
+"""`python -m adapters.sql.migrations check`: fails where the tables and the migrations part ways.
+
+`python -m adapters.sql.migrations new "what it does"` drafts the next revision.
+"""
+
+import sys
+import tempfile
+from pathlib import Path
+
+from alembic import command
+
+from adapters.sql.engine import make_engine
+from adapters.sql.migrations import _config, differences, upgrade_engine
+
+
+def main(arguments: list[str]) -> int:
+    with tempfile.TemporaryDirectory() as folder:
+        engine = make_engine(f"sqlite:///{Path(folder) / 'fresh.sqlite3'}")
+        upgrade_engine(engine)
+        match arguments:
+            case ["check"]:
+                found = differences(engine)
+                for difference in found:
+                    print(difference)
+                return 1 if found else 0
+            case ["new", message]:
+                with engine.begin() as connection:
+                    command.revision(_config(connection), message, autogenerate=True)
+                return 0
+    print(__doc__, file=sys.stderr)
+    return 64
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,229 @@
+"""A fleet's whole life at random, against what the rules say in a few lines."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from math import ceil
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from application.ports.store import Store
+from application.record_heartbeat import Acknowledged, Heartbeat
+from application.register_server import Registration
+from application.update_server import ServerChanges
+from domain.errors import ServerNameTaken, ServerNotFound
+from domain.liveness import Status
+from domain.server import Server
+from tests.builders import SECOND
+from tests.fleet import Fleet
+
+# With one heartbeat a second a fleet of more than four is told to beat less often.
+INTERVAL = 4 * SECOND
+RATE = 1
+UNKNOWN = 2**40
+
+NAMES = st.sampled_from(["a", "b", "c", "d", "e", "f", "g"])
+ENVIRONMENTS = st.sampled_from(["", "production", "test"])
+ANY_SERVER = st.integers(0, 9)
+
+
+@dataclass
+class Record:
+    """What the model expects of a server."""
+
+    name: str
+    environment: str = ""
+    online: bool = False
+    last_seen: datetime | None = None
+    offline_after: datetime | None = None
+    is_default: bool = False
+
+
+class FleetMachine(RuleBasedStateMachine):
+    store: Store
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fleet = Fleet(self.store, INTERVAL, RATE)
+        self.records: dict[int, Record] = {}
+        self.deleted: list[int] = []
+        self.restart()
+
+    @property
+    def now(self) -> datetime:
+        return self.fleet.clock.now()
+
+    @property
+    def told(self) -> timedelta:
+        return max(INTERVAL, ceil(self.counted / RATE) * SECOND)
+
+    def some_id(self, number: int) -> int:
+        """One that lives, one that was deleted or one that never was."""
+        ids = [*self.records, *self.deleted, UNKNOWN]
+        return ids[number % len(ids)]
+
+    def named(self, name: str) -> int | None:
+        return next((n for n, record in self.records.items() if record.name == name), None)
+
+    @initialize()
+    def listen_long_enough(self) -> None:
+        self.silence(seconds=15)
+
+    @rule(name=NAMES, environment=ENVIRONMENTS)
+    def register(self, name: str, environment: str) -> None:
+        registered = self.fleet.register(Registration(name, environment))
+        server_id = registered.server.server_id
+        expected_id = self.named(name)
+        if expected_id is None:
+            assert server_id > max([*self.records, *self.deleted], default=0)
+            self.records[server_id] = Record(name)
+        else:
+            assert server_id == expected_id
+        record = self.records[server_id]
+        record.environment = environment or record.environment
+        self.spoke(record)
+        assert registered.next_heartbeat == self.told
+
+    @rule(batch=st.lists(st.tuples(ANY_SERVER, st.sampled_from([False, False, True]))))
+    def heartbeats(self, batch: list[tuple[int, bool]]) -> None:
+        heartbeats = [Heartbeat(self.some_id(number), leaving=leaving) for number, leaving in batch]
+        answers = self.fleet.heartbeat(heartbeats)
+        for heartbeat, answer in zip(heartbeats, answers, strict=True):
+            record = self.records.get(heartbeat.server_id)
+            if record is None:
+                assert isinstance(answer, ServerNotFound)
+                continue
+            assert answer == Acknowledged(0, self.told)
+            self.spoke(record)
+            if heartbeat.leaving:
+                record.online, record.offline_after = False, None
+
+    @rule(number=ANY_SERVER)
+    def delete(self, number: int) -> None:
+        server_id = self.some_id(number)
+        if server_id in self.records:
+            self.fleet.delete(server_id)
+            del self.records[server_id]
+            self.deleted.append(server_id)
+        else:
+            with pytest.raises(ServerNotFound):
+                self.fleet.delete(server_id)
+
+    @precondition(lambda self: self.records)
+    @rule(
+        number=ANY_SERVER,
+        name=st.none() | NAMES,
+        online=st.none() | st.booleans(),
+        is_default=st.none() | st.booleans(),
+    )
+    def update(
+        self, number: int, name: str | None, online: bool | None, is_default: bool | None
+    ) -> None:
+        server_id = list(self.records)[number % len(self.records)]
+        record = self.records[server_id]
+        status = None if online is None else Status.ONLINE if online else Status.OFFLINE
+        changes = ServerChanges(name, status, is_default)
+        if name is not None and self.named(name) not in (None, server_id):
+            with pytest.raises(ServerNameTaken):
+                self.fleet.update(server_id, changes)
+            return
+        self.fleet.update(server_id, changes)
+        record.name = name or record.name
+        if online is not None:
+            record.online = online
+            record.offline_after = self.now + 3 * self.told if online else None
+        if is_default is not None:
+            for other in self.records.values():
+                other.is_default = other.is_default and not is_default
+            record.is_default = is_default
+
+    @rule(seconds=st.integers(1, 30))
+    def silence(self, seconds: int) -> None:
+        for _ in range(0, seconds, 3):
+            self.fleet.clock.advance(3 * SECOND)
+            self.look()
+
+    @rule(seconds=st.integers(-40, 40))
+    def clock_jumps(self, seconds: int) -> None:
+        self.fleet.clock.advance(seconds * SECOND)
+        self.look()
+
+    @rule()
+    def restart(self) -> None:
+        self.fleet.restart()
+        self.listening_since = self.last_look = datetime.min.replace(tzinfo=self.now.tzinfo)
+        self.counted = 0
+
+    def look(self) -> None:
+        if not timedelta(0) <= self.now - self.last_look <= INTERVAL:
+            self.listening_since = self.now
+        self.last_look = self.now
+        silent = [
+            server_id
+            for server_id, record in self.records.items()
+            if record.offline_after and record.offline_after < self.now
+        ]
+        if self.now - self.listening_since < 3 * self.told:
+            silent = []
+        for server_id in silent:
+            self.records[server_id].online = False
+            self.records[server_id].offline_after = None
+        self.counted = sum(record.online for record in self.records.values())
+
+        assert sorted(self.fleet.expire()) == sorted(silent)
+
+    def spoke(self, record: Record) -> None:
+        record.online, record.last_seen = True, self.now
+        record.offline_after = self.now + 3 * self.told
+
+    @invariant()
+    def the_fleet_is_as_the_model_says(self) -> None:
+        assert [_facts(server) for server in self.fleet.list(size=100).servers] == [
+            (
+                server_id,
+                record.name,
+                record.environment,
+                Status.ONLINE if record.online else Status.OFFLINE,
+                record.last_seen,
+                record.is_default,
+            )
+            for server_id, record in sorted(self.records.items())
+        ]
+
+    def teardown(self) -> None:
+        for server_id in self.records:
+            self.fleet.delete(server_id)
+
+
+def _facts(server: Server) -> tuple[object, ...]:
+    return (
+        server.server_id,
+        server.name,
+        server.environment,
+        server.presence.status,
+        server.presence.last_seen,
+        server.is_default,
+    )
+
+
+@pytest.mark.parametrize(
+    ("open_store", "lives"), [("memory", 100), ("postgresql", 40)], indirect=["open_store"]
+)
+def test_a_fleet_lives_by_the_rules(open_store: Callable[[], Store], lives: int) -> None:
+    class OnThisStore(FleetMachine):
+        store = open_store()
+
+    run_state_machine_as_test(
+        OnThisStore,
+        settings=settings(max_examples=lives, stateful_step_count=30, deadline=None),
+    )

@@ -1,0 +1,174 @@
+from collections.abc import Callable, Collection
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import datetime
+from functools import partial
+from time import sleep
+
+from application.ports.presences import Known
+from application.ports.store import Store
+from domain.liveness import NEVER_SEEN, Presence, Status, heard, left
+from tests.builders import CAPABILITIES, INTERVAL, NOW, SECOND, at_once
+
+MICROSECOND = SECOND / 1_000_000
+ONLINE = heard(NOW, INTERVAL)
+DEADLINE = NOW + 3 * INTERVAL
+
+
+def add(store: Store, *presences: Presence) -> list[int]:
+    """A server for each presence."""
+    ids: list[int] = []
+    with store.begin() as transaction:
+        for presence in presences:
+            server = transaction.servers.find_or_add(f"web-{len(ids)}")
+            transaction.servers.save(replace(server, presence=presence))
+            ids.append(server.server_id)
+    return ids
+
+
+def presence_of(store: Store, server_id: int) -> Presence:
+    with store.begin() as transaction:
+        return transaction.servers.get(server_id).presence
+
+
+def set_presence(store: Store, server_ids: Collection[int], presence: Presence) -> None:
+    with store.begin() as transaction:
+        transaction.presences.lock(server_ids)
+        transaction.presences.set(server_ids, presence)
+
+
+def expire(store: Store, now: datetime) -> list[int]:
+    with store.begin() as transaction:
+        return sorted(transaction.presences.expire(now))
+
+
+def count_online(store: Store) -> int:
+    with store.begin() as transaction:
+        return transaction.presences.count_online()
+
+
+def test_a_lock_tells_what_a_heartbeat_needs_to_know(store: Store) -> None:
+    silent, alive = add(store, NEVER_SEEN, ONLINE)
+    with store.begin() as transaction:
+        server = transaction.servers.get(alive, lock=True)
+        transaction.servers.save(replace(server, config_revision=7))
+    with store.begin() as transaction:
+        known = transaction.presences.lock([alive, silent])
+
+    assert known == {alive: Known(Status.ONLINE, 7), silent: Known(Status.OFFLINE, 0)}
+
+
+def test_unknown_ids_are_missing_in_the_answer(store: Store) -> None:
+    [web] = add(store, ONLINE)
+    with store.begin() as transaction:
+        known = transaction.presences.lock([0, -1, -(2**63), web, 2**63 - 1, web + 1, web])
+
+    assert known.keys() == {web}
+
+
+def test_nobody_can_be_locked_and_set(store: Store) -> None:
+    [web] = add(store, ONLINE)
+    with store.begin() as transaction:
+        assert transaction.presences.lock([]) == {}
+        transaction.presences.set([], left(NOW))
+
+    assert presence_of(store, web) == ONLINE
+
+
+def test_a_lock_is_held_until_the_transaction_ends(open_store: Callable[[], Store]) -> None:
+    stores = [open_store(), open_store()]
+    ids = add(stores[0], ONLINE, ONLINE)
+
+    def count(store: Store, order: list[int]) -> None:
+        with store.begin() as transaction:
+            for server_id, known in transaction.presences.lock(order).items():
+                server = transaction.servers.get(server_id)
+                transaction.servers.save(replace(server, config_revision=known.config_revision + 1))
+
+    at_once([partial(count, stores[n % 2], ids if n % 3 else ids[::-1]) for n in range(24)])
+
+    with stores[0].begin() as transaction:
+        assert [k.config_revision for k in transaction.presences.lock(ids).values()] == [24, 24]
+
+
+def test_those_who_spoke_get_the_same_presence_and_nobody_else(store: Store) -> None:
+    first, second, third = add(store, NEVER_SEEN, ONLINE, left(NOW))
+    later = heard(NOW + SECOND, INTERVAL)
+    set_presence(store, [third, first], later)
+
+    assert presence_of(store, first) == later
+    assert presence_of(store, second) == ONLINE
+    assert presence_of(store, third) == later
+
+
+def test_hundreds_of_servers_are_set_at_once(store: Store) -> None:
+    ids = add(store, *[NEVER_SEEN] * 300)
+    set_presence(store, ids, ONLINE)
+
+    assert count_online(store) == 300
+
+
+def test_a_presence_changes_nothing_else(store: Store) -> None:
+    with store.begin() as transaction:
+        server = replace(
+            transaction.servers.add("web", "production"), is_default=True, config_revision=3
+        )
+        transaction.servers.save(server)
+        transaction.capability_reports.record({server.server_id: CAPABILITIES}, NOW)
+    set_presence(store, [server.server_id], ONLINE)
+
+    with store.begin() as transaction:
+        assert transaction.servers.get(server.server_id) == replace(
+            server, presence=ONLINE, capabilities=CAPABILITIES
+        )
+
+
+def test_only_who_is_online_is_counted(store: Store) -> None:
+    assert count_online(store) == 0
+
+    add(store, ONLINE, left(NOW), NEVER_SEEN, ONLINE)
+
+    assert count_online(store) == 2
+
+
+def test_who_was_silent_for_too_long_is_expired(store: Store) -> None:
+    patient = heard(NOW, 2 * INTERVAL)
+    silent, with_longer_interval, gone, never = add(store, ONLINE, patient, left(NOW), NEVER_SEEN)
+
+    assert expire(store, DEADLINE + MICROSECOND) == [silent]
+    assert presence_of(store, silent) == Presence(Status.OFFLINE, NOW, None)
+    assert presence_of(store, with_longer_interval) == patient
+    assert presence_of(store, gone) == left(NOW)
+    assert presence_of(store, never) == NEVER_SEEN
+
+
+def test_nobody_is_expired_at_the_deadline_itself(store: Store) -> None:
+    add(store, ONLINE)
+
+    assert expire(store, DEADLINE) == []
+    assert count_online(store) == 1
+
+
+def test_nobody_is_expired_twice(store: Store) -> None:
+    ids = add(store, ONLINE, ONLINE)
+
+    assert expire(store, DEADLINE + SECOND) == ids
+    assert expire(store, DEADLINE + SECOND) == []
+
+
+def test_who_speaks_while_a_sweep_waits_for_it_is_not_expired(
+    open_store: Callable[[], Store],
+) -> None:
+    stores = [open_store(), open_store()]
+    spoke, silent = add(stores[0], ONLINE, ONLINE)
+    late = DEADLINE + SECOND
+    with ThreadPoolExecutor() as threads:
+        with stores[0].begin() as transaction:
+            transaction.presences.lock([spoke])
+            sweep = threads.submit(expire, stores[1], late)
+            # Long enough for the sweep to stand at the lock.
+            sleep(0.1)
+            transaction.presences.set([spoke], heard(late, INTERVAL))
+
+        assert sweep.result() == [silent]
+    assert presence_of(stores[0], spoke) == heard(late, INTERVAL)
