@@ -1,0 +1,1 @@
+"""The wire contract: the API's server and the clients' side of it."""

@@ -1,0 +1,184 @@
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+import grpc
+
+from adapters.grpc.messages import capabilities_to_message, configuration_from_message
+from application.ports.control_plane import (
+    ControlPlaneRefused,
+    ControlPlaneUnavailable,
+    Heard,
+    Joined,
+)
+from domain.capabilities import Capabilities
+from domain.configuration import ConfigurationChanges
+from domain.errors import InvalidRegistrationKey, ServerNotFound
+from protos.manman.v1 import manman_pb2 as pb
+from protos.manman.v1.manman_pb2_grpc import ManManAPIStub
+
+# For an API that knows the specification's fields only and tells no interval.
+_USUAL_INTERVAL = timedelta(seconds=15)
+# No fleet needs more; what is beyond is a mistake that would silence the host.
+_LONGEST_INTERVAL_SECONDS = 3600
+
+_OPTIONS = (
+    # Else a new channel would share the connection, and the back-off, of the one that failed.
+    ("grpc.use_local_subchannel_pool", 1),
+)
+
+# What passes besides UNAVAILABLE, and what to say of it.
+_PASSING = {
+    grpc.StatusCode.DEADLINE_EXCEEDED: (
+        "does not answer in time: check that it runs, that API_ADDRESS is right and that no"
+        " firewall is between"
+    ),
+    grpc.StatusCode.RESOURCE_EXHAUSTED: "is too busy to answer now",
+    grpc.StatusCode.INTERNAL: "failed to answer: its log says why",
+    grpc.StatusCode.UNKNOWN: "failed to answer: its log says why",
+    grpc.StatusCode.ABORTED: "broke off the call",
+    grpc.StatusCode.CANCELLED: "broke off the call",
+}
+
+# gRPC has one code for every way of not getting through; only its words tell them apart.
+_NOT_THROUGH = {
+    "resol": "is not found: its name does not resolve; check API_ADDRESS and the name service",
+    "Connection refused": (
+        "is not there: nothing listens on that port; check that it runs and that API_ADDRESS is"
+        " right"
+    ),
+    "Socket closed": (
+        "closes the connection: check that API_ADDRESS names the API's port, and whether it wants"
+        " TLS"
+    ),
+    "http1": "is no gRPC server: check that API_ADDRESS names the API's port",
+}
+
+
+@dataclass
+class GrpcControlPlane:
+    """The API over gRPC. `address` is host:port; times are bounds of one call, in seconds.
+
+    A connection over which a call failed is thrown away. So each try is one attempt to connect,
+    to an address that is looked up anew: gRPC's own back-off never delays the caller's, none
+    are made in between, and a connection that died in silence does not stay.
+    """
+
+    address: str
+    registration_key: str = field(repr=False)
+    call_seconds: float = 5.0
+    farewell_seconds: float = 2.0
+    _channel: grpc.Channel | None = field(init=False, default=None)
+
+    def register(self, name: str, environment: str, capabilities: Capabilities) -> Joined:
+        request = pb.RegisterServerRequest(
+            name=name,
+            capabilities=capabilities_to_message(capabilities),
+            registration_key=self.registration_key,
+            environment=environment,
+        )
+        with self._stub(shows_key=True) as stub:
+            answer: pb.RegisterServerResponse = stub.RegisterServer(
+                request, timeout=self.call_seconds
+            )
+        return Joined(
+            server_id=answer.server_id,
+            next_heartbeat=_interval(answer.next_heartbeat_seconds),
+            config_revision=answer.config_revision,
+        )
+
+    def heartbeat(
+        self, server_id: int, capabilities: Capabilities | None, *, leaving: bool = False
+    ) -> Heard:
+        request = pb.HeartbeatRequest(
+            server_id=server_id,
+            capabilities=capabilities_to_message(capabilities) if capabilities else None,
+            leaving=leaving,
+        )
+        seconds = self.farewell_seconds if leaving else self.call_seconds
+        with self._stub(server_id) as stub:
+            answer: pb.HeartbeatResponse = stub.Heartbeat(request, timeout=seconds)
+        return Heard(
+            next_heartbeat=_interval(answer.next_heartbeat_seconds),
+            config_revision=answer.config_revision,
+        )
+
+    def fetch_configuration(self, server_id: int, known_revision: int) -> ConfigurationChanges:
+        request = pb.FetchConfigurationRequest(
+            server_id=server_id,
+            registration_key=self.registration_key,
+            known_revision=known_revision,
+        )
+        with self._stub(server_id, shows_key=True) as stub:
+            answer: pb.FetchConfigurationResponse = stub.FetchConfiguration(
+                request, timeout=self.call_seconds
+            )
+        return ConfigurationChanges(
+            changed=[configuration_from_message(message) for message in answer.changed],
+            names=list(answer.names),
+            revision=answer.revision,
+            more=answer.more,
+        )
+
+    def close(self) -> None:
+        """Let go of the connection; the next call makes another."""
+        if self._channel:
+            self._channel.close()
+        self._channel = None
+
+    @contextmanager
+    def _stub(
+        self, server_id: int | None = None, *, shows_key: bool = False
+    ) -> Iterator[ManManAPIStub]:
+        if self._channel is None:
+            self._channel = grpc.insecure_channel(self.address, _OPTIONS)
+        try:
+            yield ManManAPIStub(self._channel)
+        except grpc.RpcError as error:
+            own_error = self._own_error(error, server_id, shows_key=shows_key)
+            if isinstance(own_error, ControlPlaneUnavailable):
+                self.close()
+            raise own_error from error
+
+    def _own_error(
+        self, error: grpc.RpcError, server_id: int | None, *, shows_key: bool
+    ) -> Exception:
+        """The one table from what gRPC says to what the application understands."""
+        api = f"The API at {self.address} (API_ADDRESS)"
+        match error.code():
+            case grpc.StatusCode.UNAVAILABLE:
+                return ControlPlaneUnavailable(f"{api} {_why_unavailable(error)}.")
+            case code if code in _PASSING:
+                return ControlPlaneUnavailable(f"{api} {_PASSING[code]}.")
+            case grpc.StatusCode.PERMISSION_DENIED if shows_key:
+                return InvalidRegistrationKey()
+            case grpc.StatusCode.NOT_FOUND if server_id is not None:
+                return ServerNotFound(server_id)
+            case grpc.StatusCode.UNIMPLEMENTED:
+                return ControlPlaneRefused(
+                    f"{api} does not know this call: check that API_ADDRESS names the API's port,"
+                    " and that the API is not older than this host manager."
+                )
+            case _:
+                return ControlPlaneRefused(f"{api} refuses this host: {error.details()}.")
+
+
+def _why_unavailable(error: grpc.RpcError) -> str:
+    if error.trailing_metadata():
+        # Only a server sends these, so we did get through.
+        return "cannot answer now: its log says why"
+    words = error.details() or ""
+    for known, meaning in _NOT_THROUGH.items():
+        if known in words:
+            return meaning
+    return (
+        "cannot be reached: check that it runs, that API_ADDRESS is right and that no firewall is"
+        " between"
+    )
+
+
+def _interval(seconds: int) -> timedelta:
+    if seconds <= 0:
+        return _USUAL_INTERVAL
+    return timedelta(seconds=min(seconds, _LONGEST_INTERVAL_SECONDS))

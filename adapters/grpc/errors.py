@@ -1,0 +1,101 @@
+"""The one table from what went wrong to what a client is told."""
+
+import logging
+
+import grpc
+from google.protobuf.any_pb2 import Any
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import Message
+from google.rpc import error_details_pb2, status_pb2
+
+from adapters.grpc.gate import Draining
+from application.ports.store import StoreFailed, StoreUnavailable
+from domain.errors import (
+    ConfigurationNotFound,
+    InvalidField,
+    InvalidRegistrationKey,
+    ServerNameTaken,
+    ServerNotFound,
+)
+
+_log = logging.getLogger(__name__)
+
+
+class TooBusy(Exception):
+    """More is waiting than this API takes on."""
+
+    def __init__(self, retry_after_seconds: int) -> None:
+        super().__init__(f"too many calls are waiting, try again in {retry_after_seconds} s")
+        self.retry_after_seconds = retry_after_seconds
+
+
+class OperatorsOnThisMachineOnly(Exception):
+    """An operators' call from another machine, and no key by which to let it in."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "operators' calls are answered on this machine only, until the API has an OPERATOR_KEY"
+        )
+
+
+class OperatorKeyRequired(Exception):
+    """An operators' call without the key, or with another one."""
+
+    def __init__(self) -> None:
+        super().__init__("operators' calls need the API's OPERATOR_KEY as a bearer token")
+
+
+class NotTheMessage(Exception):
+    """The body of a call is not the message that it should be."""
+
+    def __init__(self, message_name: str) -> None:
+        super().__init__(f"the request is not a valid {message_name} message")
+
+
+_CODES: dict[type[Exception], grpc.StatusCode] = {
+    InvalidRegistrationKey: grpc.StatusCode.PERMISSION_DENIED,
+    InvalidField: grpc.StatusCode.INVALID_ARGUMENT,
+    NotTheMessage: grpc.StatusCode.INVALID_ARGUMENT,
+    ServerNotFound: grpc.StatusCode.NOT_FOUND,
+    ConfigurationNotFound: grpc.StatusCode.NOT_FOUND,
+    ServerNameTaken: grpc.StatusCode.ALREADY_EXISTS,
+    OperatorsOnThisMachineOnly: grpc.StatusCode.PERMISSION_DENIED,
+    OperatorKeyRequired: grpc.StatusCode.UNAUTHENTICATED,
+    TooBusy: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    Draining: grpc.StatusCode.UNAVAILABLE,
+    StoreUnavailable: grpc.StatusCode.UNAVAILABLE,
+    StoreFailed: grpc.StatusCode.INTERNAL,
+}
+
+
+def status_of(error: Exception, method: str) -> tuple[grpc.StatusCode, status_pb2.Status]:
+    """What to answer. Whatever the table does not know is INTERNAL with a fixed text.
+
+    Only what an operator has to look into is logged, with its cause.
+    """
+    code = _CODES.get(type(error), grpc.StatusCode.INTERNAL)
+    if code is grpc.StatusCode.INTERNAL:
+        _log.error("%s failed", method, exc_info=error)
+    message = str(error) if type(error) in _CODES else "internal error"
+    number: int = code.value[0]
+    return code, status_pb2.Status(code=number, message=message, details=map(_any, _details(error)))
+
+
+def _details(error: Exception) -> list[Message]:
+    match error:
+        case InvalidField():
+            violation = error_details_pb2.BadRequest.FieldViolation(
+                field=error.field, description=error.problem
+            )
+            return [error_details_pb2.BadRequest(field_violations=[violation])]
+        case TooBusy():
+            delay = Duration(seconds=error.retry_after_seconds)
+            return [error_details_pb2.RetryInfo(retry_delay=delay)]
+        case _:
+            return []
+
+
+def _any(message: Message) -> Any:
+    packed = Any()
+    packed.Pack(message)
+    return packed

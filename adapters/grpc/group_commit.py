@@ -1,0 +1,68 @@
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from typing import Generic, TypeVar
+
+from adapters.grpc.errors import TooBusy
+
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
+
+
+class GroupCommit(Generic[Item, Answer]):
+    """Hands over what has arrived while the last batch was being written as the next batch.
+
+    Each caller is answered after the write of its batch, so an answer means that the item is
+    durable, and under load an item costs a fraction of a commit. `write` answers the items in
+    their order, with an exception for an item that it did not take; it runs in the executor,
+    one batch at a time. When it raises, every caller of that batch is told so.
+    """
+
+    def __init__(
+        self,
+        write: Callable[[Sequence[Item]], Sequence[Answer | Exception]],
+        executor: Executor,
+        *,
+        largest_batch: int = 500,
+        most_waiting: int = 20_000,
+    ) -> None:
+        self._write = write
+        self._executor = executor
+        self._largest_batch = largest_batch
+        self._most_waiting = most_waiting
+        self._waiting: deque[tuple[Item, asyncio.Future[Answer]]] = deque()
+        self._writer: asyncio.Task[None] | None = None
+
+    async def submit(self, item: Item) -> Answer:
+        """Raises TooBusy, and what the write raises."""
+        if len(self._waiting) >= self._most_waiting:
+            raise TooBusy(retry_after_seconds=1)
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[Answer] = loop.create_future()
+        self._waiting.append((item, answer))
+        if self._writer is None:
+            self._writer = loop.create_task(self._write_all(loop))
+        return await answer
+
+    async def _write_all(self, loop: asyncio.AbstractEventLoop) -> None:
+        try:
+            while self._waiting:
+                size = min(len(self._waiting), self._largest_batch)
+                batch = [self._waiting.popleft() for _ in range(size)]
+                items = [item for item, _ in batch]
+                try:
+                    answers: Sequence[Answer | Exception] = await loop.run_in_executor(
+                        self._executor, self._write, items
+                    )
+                except Exception as error:  # noqa: BLE001 - it belongs to the callers
+                    answers = [error] * size
+                for (_, future), answer in zip(batch, answers, strict=True):
+                    if future.done():  # its caller has gone
+                        continue
+                    if isinstance(answer, Exception):
+                        future.set_exception(answer)
+                    else:
+                        future.set_result(answer)
+        finally:
+            self._writer = None

@@ -1,0 +1,44 @@
+import hmac
+import ipaddress
+from collections.abc import Iterable
+from urllib.parse import unquote
+
+from adapters.grpc.errors import OperatorKeyRequired, OperatorsOnThisMachineOnly
+
+
+class OperatorAccess:
+    """Who may make operators' calls.
+
+    Without a key: callers on this machine. With one: whoever sends it, from anywhere, and
+    nobody else, since behind a proxy every caller seems to be on this machine.
+    """
+
+    def __init__(self, key: str | None) -> None:
+        self._expected = f"Bearer {key}".encode(errors="surrogateescape") if key else None
+
+    def check(self, peer: str, metadata: Iterable[tuple[str, str | bytes]]) -> None:
+        """Raises OperatorsOnThisMachineOnly or OperatorKeyRequired.
+
+        `peer` is as gRPC writes it: `ipv4:127.0.0.1:53412`.
+        """
+        if self._expected is None:
+            if not is_loopback(peer):
+                raise OperatorsOnThisMachineOnly
+            return
+        sent = next((value for name, value in metadata if name == "authorization"), "")
+        given = sent if isinstance(sent, bytes) else sent.encode(errors="surrogateescape")
+        if not hmac.compare_digest(given, self._expected):
+            raise OperatorKeyRequired
+
+
+def is_loopback(peer: str) -> bool:
+    kind, _, address = unquote(peer).partition(":")
+    if kind == "unix":
+        return True
+    host = address.rpartition(":")[0].strip("[]")
+    try:
+        ip = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    mapped = getattr(ip, "ipv4_mapped", None)
+    return (mapped or ip).is_loopback

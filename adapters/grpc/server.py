@@ -1,0 +1,81 @@
+import asyncio
+
+import grpc.aio
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1.health import OVERALL_HEALTH
+from grpc_health.v1.health import aio as aio_health
+from grpc_reflection.v1alpha import reflection
+
+from adapters.grpc.gate import Gate
+from adapters.grpc.handlers import SERVICE
+
+# A configuration document has at most 256 KiB, everything else much less.
+_LARGEST_REQUEST_BYTES = 1024 * 1024
+
+# Calls that are on their way are still refused in words, before gRPC cancels them without any.
+_REFUSE_IN_WORDS_SECONDS = 0.3
+# What has been answered is still on its way out; who watches our health never ends by itself.
+_LAST_ANSWERS_SECONDS = 0.5
+
+_SERVED = (OVERALL_HEALTH, SERVICE.full_name)
+
+
+class CannotListen(Exception):
+    """Somebody else has the port, or the address is not of this machine."""
+
+
+class GrpcServer:
+    """The API on its address, with gRPC's health service, and reflection when asked for.
+
+    With `shared_port`, several processes may serve the same port and the kernel spreads
+    connections over them.
+    """
+
+    def __init__(
+        self,
+        handlers: grpc.GenericRpcHandler,
+        gate: Gate,
+        *,
+        shared_port: bool = False,
+        with_reflection: bool = False,
+    ) -> None:
+        self._gate = gate
+        self._server = grpc.aio.server(
+            options=[
+                ("grpc.so_reuseport", int(shared_port)),
+                ("grpc.max_receive_message_length", _LARGEST_REQUEST_BYTES),
+                # At the default limits a fleet that connects at once is refused in part.
+                ("grpc.server.max_pending_requests", 20_000),
+                ("grpc.server.max_pending_requests_hard_limit", 30_000),
+                # Hosts ping idle connections to notice a dead network; let them.
+                ("grpc.keepalive_permit_without_calls", 1),
+                ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+            ]
+        )
+        self._server.add_generic_rpc_handlers((handlers,))
+        self._health = aio_health.HealthServicer()
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        if with_reflection:
+            names = (*_SERVED[1:], "grpc.health.v1.Health", reflection.SERVICE_NAME)
+            reflection.enable_server_reflection(names, self._server)
+
+    async def start(self, address: str) -> int:
+        """Serve; returns the port. Raises CannotListen."""
+        try:
+            port = self._server.add_insecure_port(address)
+        except RuntimeError:
+            raise CannotListen from None
+        await self._server.start()
+        await self._say(health_pb2.HealthCheckResponse.SERVING)
+        return port
+
+    async def drain(self, grace_seconds: float) -> None:
+        """Say NOT_SERVING, take no more calls, and let those in flight finish."""
+        await self._say(health_pb2.HealthCheckResponse.NOT_SERVING)
+        await self._gate.close(grace_seconds)
+        await asyncio.sleep(min(grace_seconds, _REFUSE_IN_WORDS_SECONDS))
+        await self._server.stop(_LAST_ANSWERS_SECONDS)
+
+    async def _say(self, status: int) -> None:
+        for service in _SERVED:
+            await self._health.set(service, status)

@@ -1,0 +1,131 @@
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import grpc
+from dependency_injector import containers, providers
+from pydantic import SecretStr
+from sqlalchemy import Engine
+
+from adapters.grpc.gate import Gate
+from adapters.grpc.group_commit import GroupCommit
+from adapters.grpc.handlers import handlers
+from adapters.grpc.operators import OperatorAccess
+from adapters.grpc.server import GrpcServer
+from adapters.grpc.service import ManManService
+from adapters.grpc.worker_pool import WorkerPool
+from adapters.memory.store import MemoryStore
+from adapters.sql.engine import make_engine
+from adapters.sql.store import SqlStore
+from adapters.system.clock import SystemClock
+from application.create_server import CreateServer
+from application.delete_configuration import DeleteConfiguration
+from application.delete_server import DeleteServer
+from application.expire_servers import ExpireServers
+from application.fetch_configuration import FetchConfiguration
+from application.get_configuration import GetConfiguration
+from application.get_server import GetServer
+from application.heartbeat_pace import HeartbeatPace
+from application.list_configurations import ListConfigurations
+from application.list_servers import ListServers
+from application.ports.clock import Clock
+from application.ports.store import Store
+from application.put_configuration import PutConfiguration
+from application.record_heartbeat import RecordHeartbeat
+from application.register_server import RegisterServer
+from application.update_server import UpdateServer
+from domain.liveness import Cadence
+from entrypoints.api.settings import ApiSettings
+
+_HOST_THREADS = 4
+_OPERATOR_THREADS = 2
+# One each for the heartbeats' writer and for the sweep.
+_CONNECTIONS = _HOST_THREADS + _OPERATOR_THREADS + 2
+
+
+def _reveal(secret: SecretStr | None) -> str | None:
+    return secret.get_secret_value() if secret else None
+
+
+class ApiContainer(containers.DeclarativeContainer):
+    """Everything that `manmanv2-api` is made of."""
+
+    settings: providers.Dependency[ApiSettings] = providers.Dependency(instance_of=ApiSettings)
+
+    registration_key: providers.Provider[str | None] = providers.Callable(
+        _reveal, settings.provided.registration_key
+    )
+    operator_key: providers.Provider[str | None] = providers.Callable(
+        _reveal, settings.provided.operator_key
+    )
+    database_url: providers.Provider[str] = providers.Callable(
+        SecretStr.get_secret_value, settings.provided.database_url
+    )
+
+    clock: providers.Provider[Clock] = providers.ThreadSafeSingleton(SystemClock)
+    engine: providers.Provider[Engine] = providers.ThreadSafeSingleton(
+        make_engine, database_url, _CONNECTIONS
+    )
+    store: providers.Provider[Store] = providers.Selector(
+        settings.provided.store_kind,
+        memory=providers.ThreadSafeSingleton(MemoryStore),
+        sql=providers.ThreadSafeSingleton(SqlStore, engine),
+    )
+    pace: providers.Provider[HeartbeatPace] = providers.ThreadSafeSingleton(
+        HeartbeatPace,
+        providers.Factory(
+            Cadence,
+            interval=providers.Factory(
+                timedelta, seconds=settings.provided.heartbeat_interval_seconds
+            ),
+            max_heartbeats_per_second=settings.provided.max_heartbeats_per_second,
+        ),
+    )
+
+    expire_servers: providers.Provider[ExpireServers] = providers.ThreadSafeSingleton(
+        ExpireServers, store, clock, pace
+    )
+    record_heartbeat: providers.Provider[RecordHeartbeat] = providers.ThreadSafeSingleton(
+        RecordHeartbeat, store, clock, pace
+    )
+
+    heartbeat_writer: providers.Provider[ThreadPoolExecutor] = providers.ThreadSafeSingleton(
+        ThreadPoolExecutor, max_workers=1, thread_name_prefix="heartbeats"
+    )
+    host_calls: providers.Provider[WorkerPool] = providers.ThreadSafeSingleton(
+        WorkerPool, "hosts", _HOST_THREADS
+    )
+    operator_calls: providers.Provider[WorkerPool] = providers.ThreadSafeSingleton(
+        WorkerPool, "operators", _OPERATOR_THREADS
+    )
+    service: providers.Provider[ManManService] = providers.ThreadSafeSingleton(
+        ManManService,
+        host_calls=host_calls,
+        operator_calls=operator_calls,
+        heartbeats=providers.ThreadSafeSingleton(GroupCommit, record_heartbeat, heartbeat_writer),
+        register_server=providers.Factory(RegisterServer, store, clock, pace, registration_key),
+        fetch_configuration=providers.Factory(FetchConfiguration, store, registration_key),
+        list_servers=providers.Factory(ListServers, store, clock),
+        get_server=providers.Factory(GetServer, store),
+        create_server=providers.Factory(CreateServer, store),
+        update_server=providers.Factory(UpdateServer, store, clock, pace),
+        delete_server=providers.Factory(DeleteServer, store),
+        put_configuration=providers.Factory(PutConfiguration, store, clock),
+        get_configuration=providers.Factory(GetConfiguration, store),
+        list_configurations=providers.Factory(ListConfigurations, store),
+        delete_configuration=providers.Factory(DeleteConfiguration, store),
+    )
+    gate: providers.Provider[Gate] = providers.ThreadSafeSingleton(Gate)
+    rpc_handlers: providers.Provider[grpc.GenericRpcHandler] = providers.Callable(
+        handlers, service, providers.ThreadSafeSingleton(OperatorAccess, operator_key), gate
+    )
+    shares_port: providers.Provider[bool] = providers.Callable(
+        (1).__lt__, settings.provided.api_workers
+    )
+    # Made inside the running event loop, which gRPC binds it to.
+    server: providers.Provider[GrpcServer] = providers.Factory(
+        GrpcServer,
+        rpc_handlers,
+        gate,
+        shared_port=shares_port,
+        with_reflection=settings.provided.grpc_reflection,
+    )

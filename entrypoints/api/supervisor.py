@@ -1,0 +1,74 @@
+import logging
+import multiprocessing
+import signal
+import socket
+import time
+from multiprocessing.connection import wait
+from multiprocessing.context import SpawnProcess
+
+from entrypoints.api.settings import ApiSettings
+from entrypoints.api.worker import cannot_listen, serve_as_child
+
+_log = logging.getLogger(__name__)
+
+_PAUSE_BEFORE_RESTART_SECONDS = 1.0
+
+
+class Supervisor:
+    """Keeps as many processes on the port as settings ask for, until SIGTERM or SIGINT."""
+
+    def __init__(self, settings: ApiSettings) -> None:
+        self._settings = settings
+        self._workers: list[SpawnProcess] = []
+        self._stopping = False
+
+    def run(self) -> None:
+        for signal_number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(signal_number, self._stop)
+        with _reserved(self._settings.listen_address):
+            for _ in range(self._settings.api_workers):
+                self._start_worker()
+            while self._workers:
+                wait([worker.sentinel for worker in self._workers], timeout=0.5)
+                self._replace_the_dead()
+
+    def _start_worker(self) -> None:
+        worker = multiprocessing.get_context("spawn").Process(
+            target=serve_as_child, args=(self._settings,)
+        )
+        worker.start()
+        self._workers.append(worker)
+
+    def _replace_the_dead(self) -> None:
+        for worker in [worker for worker in self._workers if not worker.is_alive()]:
+            worker.join()
+            self._workers.remove(worker)
+            if not self._stopping:
+                _log.error("worker %s ended with %s: starting another", worker.pid, worker.exitcode)
+                time.sleep(_PAUSE_BEFORE_RESTART_SECONDS)
+                self._start_worker()
+
+    def _stop(self, *_: object) -> None:
+        self._stopping = True
+        for worker in self._workers:
+            if worker.is_alive():
+                worker.terminate()
+
+
+def _reserved(address: str) -> socket.socket:
+    """A socket that holds the port for the workers without taking connections.
+
+    Bound alone first: else another program that shares its port would take part of our calls.
+    """
+    host, _, port = address.rpartition(":")
+    host = host.strip("[]")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        with socket.socket(family) as alone:
+            alone.bind((host, int(port)))
+        holder = socket.socket(family)
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        holder.bind((host, int(port)))
+    except OSError:
+        raise cannot_listen(address) from None
+    return holder

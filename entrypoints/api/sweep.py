@@ -1,0 +1,29 @@
+import asyncio
+import logging
+
+from application.expire_servers import ExpireServers
+from application.ports.store import StoreFailed, StoreUnavailable
+
+_log = logging.getLogger(__name__)
+
+_LOOKS_PER_INTERVAL = 5
+
+
+async def sweep_forever(expire_servers: ExpireServers) -> None:
+    """Look for silent servers several times an interval, until cancelled."""
+    period = expire_servers.pace.cadence.interval.total_seconds() / _LOOKS_PER_INTERVAL
+    store_is_away = False
+    while True:
+        try:
+            expired = await asyncio.to_thread(expire_servers)
+        except (StoreUnavailable, StoreFailed) as error:
+            if not store_is_away:
+                _log.warning("nobody is declared offline for now: %s", error)
+            store_is_away = True
+        else:
+            if store_is_away:
+                _log.info("the store is back")
+            store_is_away = False
+            for server_id in expired:
+                _log.info("server %d is offline: it was silent for too long", server_id)
+        await asyncio.sleep(period)

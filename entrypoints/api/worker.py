@@ -1,0 +1,72 @@
+import asyncio
+import logging
+import multiprocessing
+import os
+import signal
+from contextlib import ExitStack
+
+import uvloop
+
+from adapters.grpc.server import CannotListen
+from entrypoints.api.container import ApiContainer
+from entrypoints.api.settings import ApiSettings, StoreKind
+from entrypoints.api.sweep import sweep_forever
+from entrypoints.failures import CommandFailed
+from entrypoints.logs import configure_logs
+
+_log = logging.getLogger(__name__)
+
+# Longer than any call should take, shorter than what service managers wait before they kill.
+_DRAIN_SECONDS = 8.0
+
+
+def serve_as_child(settings: ApiSettings) -> None:
+    """One of several processes on the port."""
+    configure_logs(settings.log_level, settings.log_format)
+    serve(settings)
+
+
+def serve(settings: ApiSettings) -> None:
+    """Serve in this process until SIGTERM or SIGINT, then finish what is in flight."""
+    container = ApiContainer(settings=settings)
+    with ExitStack() as stack:
+        if settings.store_kind is StoreKind.SQL:
+            stack.callback(container.engine().dispose)
+        for threads in (container.host_calls(), container.operator_calls()):
+            stack.callback(threads.close)
+        stack.callback(container.heartbeat_writer().shutdown)
+        uvloop.run(_serve(container, settings))
+
+
+async def _serve(container: ApiContainer, settings: ApiSettings) -> None:
+    asked_to_stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for signal_number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signal_number, asked_to_stop.set)
+    parent = multiprocessing.parent_process()
+    if parent:
+        # A supervisor that was killed cannot tell its workers to stop.
+        loop.add_reader(parent.sentinel, asked_to_stop.set)
+
+    server = container.server()
+    try:
+        port = await server.start(settings.listen_address)
+    except CannotListen:
+        raise cannot_listen(settings.listen_address) from None
+    host = settings.listen_address.rpartition(":")[0]
+    _log.info("serving on %s:%d", host, port)
+    sweeper = loop.create_task(sweep_forever(container.expire_servers()))
+
+    await asked_to_stop.wait()
+    _log.info("draining: calls in flight are finished, new ones refused")
+    await server.drain(_DRAIN_SECONDS)
+    sweeper.cancel()
+    _log.info("stopped")
+
+
+def cannot_listen(address: str) -> CommandFailed:
+    return CommandFailed(
+        f"LISTEN_ADDRESS: {address} cannot be listened on: another process has the port, or the"
+        " address is not of this machine.",
+        os.EX_UNAVAILABLE,
+    )

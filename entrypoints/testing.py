@@ -1,0 +1,103 @@
+"""A running API for the tests of other projects: see docs/testing.md."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+
+import grpc
+import pytest
+from dependency_injector import providers
+from pydantic import SecretStr
+
+from adapters.grpc.server import GrpcServer
+from adapters.memory.clock import MemoryClock
+from application.expire_servers import ExpireServers
+from entrypoints.api.container import ApiContainer
+from entrypoints.api.settings import ApiSettings
+from protos.manman.v1.manman_pb2_grpc import ManManAPIStub
+
+# As often as the API itself looks for silent servers, so that time seems to pass as it does.
+_LOOKS_PER_INTERVAL = 5
+
+
+@dataclass(frozen=True)
+class RunningApi:
+    """The API in memory mode, in this process, on a free port of this machine.
+
+    `client` is gRPC's stub of the contract. The API's clock stands still until it is advanced.
+    """
+
+    address: str
+    client: ManManAPIStub
+    clock: MemoryClock
+    _expire_servers: ExpireServers
+
+    def advance(self, passing: timedelta) -> None:
+        """Let time pass for the API: who is silent for too long is offline afterwards.
+
+        As after any start, nobody is declared offline before three heartbeat intervals are over.
+        """
+        step = self._expire_servers.pace.cadence.interval / _LOOKS_PER_INTERVAL
+        while passing > timedelta(0):
+            self.clock.advance(min(step, passing))
+            passing -= step
+            self._expire_servers()
+
+
+@contextmanager
+def running_api(
+    *,
+    registration_key: str | None = None,
+    operator_key: str | None = None,
+    heartbeat_interval_seconds: int = 15,
+) -> Iterator[RunningApi]:
+    """Run an API for the length of a `with` block."""
+    settings = ApiSettings(
+        database_url=SecretStr("memory://"),
+        listen_address="127.0.0.1:0",
+        registration_key=SecretStr(registration_key) if registration_key else None,
+        operator_key=SecretStr(operator_key) if operator_key else None,
+        heartbeat_interval_seconds=heartbeat_interval_seconds,
+    )
+    container = ApiContainer(settings=settings)
+    clock = MemoryClock()
+    container.clock.override(providers.Object(clock))
+    expire_servers = container.expire_servers()
+    expire_servers()
+    with _serving(container) as port:
+        address = f"127.0.0.1:{port}"
+        with grpc.insecure_channel(address) as channel:
+            yield RunningApi(address, ManManAPIStub(channel), clock, expire_servers)
+    container.host_calls().close()
+    container.operator_calls().close()
+    container.heartbeat_writer().shutdown()
+
+
+@pytest.fixture
+def manmanv2_api() -> Iterator[RunningApi]:
+    """A running API without keys."""
+    with running_api() as api:
+        yield api
+
+
+@contextmanager
+def _serving(container: ApiContainer) -> Iterator[int]:
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, name="manmanv2-api", daemon=True)
+    thread.start()
+
+    async def start() -> tuple[GrpcServer, int]:
+        server = container.server()
+        return server, await server.start(container.settings().listen_address)
+
+    server, port = asyncio.run_coroutine_threadsafe(start(), loop).result()
+    try:
+        yield port
+    finally:
+        asyncio.run_coroutine_threadsafe(server.drain(grace_seconds=0), loop).result()
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
