@@ -1,0 +1,19 @@
+from dependency_injector import containers, providers
+
+from adapters.grpc.operator_client import OperatorClient
+from entrypoints.cli.settings import CliSettings
+
+
+class CliContainer(containers.DeclarativeContainer):
+    """Everything that `manmanv2` talks through."""
+
+    settings: providers.Dependency[CliSettings] = providers.Dependency(instance_of=CliSettings)
+    address: providers.Dependency[str] = providers.Dependency(instance_of=str)
+
+    operator_client: providers.Provider[OperatorClient] = providers.ThreadSafeSingleton(
+        OperatorClient,
+        address,
+        providers.Callable(
+            lambda key: key.get_secret_value() if key else None, settings.provided.operator_key
+        ),
+    )

@@ -1,0 +1,162 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections import deque
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import IO
+
+import click
+
+from adapters.grpc.operator_client import OperatorCallFailed, OperatorClient
+from domain.server import Server
+from entrypoints.cli.output import server_table
+from entrypoints.failures import CommandFailed
+
+_REFRESH_SECONDS = 1.0
+_STOP_SECONDS = 15.0
+_LINES_SHOWN = 10
+
+_DEFAULTS = {
+    "LISTEN_ADDRESS": "127.0.0.1:50051",
+    "DATABASE_URL": "sqlite:///manmanv2.sqlite3",
+    "HEARTBEAT_INTERVAL_SECONDS": "5",
+    "ENVIRONMENT": "demo",
+    "DOCKER_OPTIONAL": "true",
+}
+
+
+@click.command()
+def demo() -> None:
+    """Run an API on an SQLite file and one host manager, and watch them. Stop with Ctrl-C."""
+    environment = {**_DEFAULTS, **os.environ, "LOG_FORMAT": "json"}
+    address = environment["LISTEN_ADDRESS"]
+    environment["API_ADDRESS"] = address
+    screen = _Screen(live=sys.stdout.isatty())
+    asked_to_stop = threading.Event()
+    for signal_number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(signal_number, lambda *_: asked_to_stop.set())
+
+    client = OperatorClient(address, environment.get("OPERATOR_KEY"))
+    api = _Program("api", "entrypoints.api.main", environment, screen)
+    programs = [api]
+    try:
+        host = _Program("host", "entrypoints.host.main", environment, screen)
+        programs.insert(0, host)
+        while not asked_to_stop.wait(_REFRESH_SECONDS):
+            ended = next((program for program in programs if program.has_ended()), None)
+            if ended:
+                screen.close()
+                raise CommandFailed(
+                    f"the {ended.name} ended by itself, see its last line above.",
+                    ended.process.returncode or os.EX_SOFTWARE,
+                )
+            screen.draw(_servers(client))
+        exit_code = host.stop()
+        screen.draw(_servers(client))
+        screen.close()
+        exit_code = api.stop() or exit_code
+    finally:
+        for program in programs:
+            program.stop()
+        client.close()
+    if exit_code:
+        raise CommandFailed("they did not end cleanly, see the lines above.", os.EX_SOFTWARE)
+
+
+def _servers(client: OperatorClient) -> Sequence[Server] | None:
+    """None while the API does not answer."""
+    try:
+        return list(client.servers())
+    except OperatorCallFailed:
+        return None
+
+
+class _Program:
+    """One of our commands as a process, whose log lines appear on the screen."""
+
+    def __init__(
+        self, name: str, module: str, environment: dict[str, str], screen: "_Screen"
+    ) -> None:
+        self.name = name
+        self._screen = screen
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", module],
+            env=environment,
+            stderr=subprocess.PIPE,
+            text=True,
+            # A session of its own: Ctrl-C reaches us alone, and the host leaves before the API.
+            start_new_session=True,
+        )
+        assert self.process.stderr
+        self._reader = threading.Thread(target=self._read, args=(self.process.stderr,), daemon=True)
+        self._reader.start()
+
+    def has_ended(self) -> bool:
+        if self.process.poll() is None:
+            return False
+        self._reader.join()
+        return True
+
+    def stop(self) -> int:
+        """End it if it has not ended; returns its exit code."""
+        self.process.terminate()
+        try:
+            exit_code = self.process.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            exit_code = self.process.wait()
+        self._reader.join()
+        return exit_code
+
+    def _read(self, lines: IO[str]) -> None:
+        for line in lines:
+            self._screen.say(f"{self.name}: {_event(line)}")
+
+
+class _Screen:
+    """On a terminal a table that is drawn again and again, with the last lines of the logs below;
+    elsewhere each line as it comes, and the table when a server or its status changes."""
+
+    def __init__(self, live: bool) -> None:
+        self._live = live
+        self._lock = threading.Lock()
+        self._lines: deque[str] = deque(maxlen=_LINES_SHOWN)
+        self._drawn: object = None
+
+    def say(self, line: str) -> None:
+        with self._lock:
+            self._lines.append(line)
+            if not self._live:
+                click.echo(line)
+
+    def draw(self, servers: Sequence[Server] | None) -> None:
+        if servers is None:
+            return
+        with self._lock:
+            shown = server_table(servers, datetime.now(UTC))
+            if self._live:
+                click.echo("\x1b[H\x1b[2J", nl=False)
+                click.echo("\n".join([shown, "", *self._lines, "", "Stop with Ctrl-C."]))
+                return
+            statuses = [(server.server_id, server.presence.status) for server in servers]
+            if statuses != self._drawn:
+                click.echo(shown)
+            self._drawn = statuses
+
+    def close(self) -> None:
+        """From now on each line as it comes, below what was drawn."""
+        with self._lock:
+            if self._live and self._drawn is None:
+                click.echo("\n".join(self._lines))
+            self._live = False
+
+
+def _event(line: str) -> str:
+    try:
+        return str(json.loads(line)["event"])
+    except (ValueError, KeyError, TypeError):
+        return line.rstrip()

@@ -1,0 +1,116 @@
+"""What operators read: tables for people and JSON for programs."""
+
+import json
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from domain.configuration import ConfigurationSummary
+from domain.server import Server
+
+SERVER_COLUMNS = (
+    "ID",
+    "NAME",
+    "ENVIRONMENT",
+    "STATUS",
+    "LAST SEEN",
+    "CPU",
+    "MEMORY",
+    "DOCKER",
+)
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Columns as wide as their widest cell, two blanks apart."""
+    lines = [columns, *rows]
+    widths = [max(len(line[index]) for line in lines) for index in range(len(columns))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    )
+
+
+def server_table(servers: Iterable[Server], now: datetime) -> str:
+    return table(SERVER_COLUMNS, [_server_row(server, now) for server in servers])
+
+
+def server_details(
+    server: Server, configurations: Sequence[ConfigurationSummary], now: datetime
+) -> str:
+    row = _server_row(server, now)
+    facts = [
+        *zip(SERVER_COLUMNS, row, strict=True),
+        ("DEFAULT", "yes" if server.is_default else "no"),
+        ("CONFIGURATION", f"revision {server.config_revision}"),
+    ]
+    lines = [f"{name.capitalize() + ':':<15}{value}" for name, value in facts]
+    lines += [f"  {found.name} (revision {found.revision})" for found in configurations]
+    return "\n".join(lines)
+
+
+def as_json(value: Any) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False)
+
+
+def server_json(server: Server) -> dict[str, Any]:
+    """Named as in the wire contract; times are ISO 8601 in UTC."""
+    capabilities = server.capabilities
+    last_seen = server.presence.last_seen
+    return {
+        "server_id": server.server_id,
+        "name": server.name,
+        "environment": server.environment,
+        "status": server.presence.status.value,
+        "last_seen": iso(last_seen) if last_seen else None,
+        "is_default": server.is_default,
+        "config_revision": server.config_revision,
+        "capabilities": capabilities
+        and {
+            "total_memory_mb": capabilities.total_memory_mb,
+            "available_memory_mb": capabilities.available_memory_mb,
+            "cpu_cores": capabilities.cpu_cores,
+            "available_cpu_millicores": capabilities.available_cpu_millicores,
+            "available_ports": [
+                {"start": ports.start, "end": ports.end, "protocol": ports.protocol}
+                for ports in capabilities.available_ports
+            ],
+            "docker_version": capabilities.docker_version,
+        },
+    }
+
+
+def iso(moment: datetime) -> str:
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def ago(moment: datetime, now: datetime) -> str:
+    """How long ago, in the largest unit that fits; a clock that is ahead counts as now."""
+    seconds = max(0, int((now - moment).total_seconds()))
+    for unit, length in (("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds // length}{unit} ago"
+    return f"{seconds}s ago"
+
+
+def _server_row(server: Server, now: datetime) -> tuple[str, ...]:
+    capabilities = server.capabilities
+    cpu = memory = docker = "-"
+    if capabilities:
+        free_cores = capabilities.available_cpu_millicores / 1000
+        cpu = f"{free_cores:.1f}/{capabilities.cpu_cores} free"
+        memory = (
+            f"{capabilities.available_memory_mb / 1024:.1f}"
+            f"/{capabilities.total_memory_mb / 1024:.1f} GiB free"
+        )
+        docker = capabilities.docker_version or "-"
+    last_seen = server.presence.last_seen
+    return (
+        str(server.server_id),
+        server.name,
+        server.environment or "-",
+        server.presence.status.value,
+        ago(last_seen, now) if last_seen else "never",
+        cpu,
+        memory,
+        docker,
+    )
