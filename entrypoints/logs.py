@@ -1,14 +1,13 @@
 import logging
 import sys
-from typing import Literal
 
 import structlog
 from structlog.typing import Processor
 
 
-def configure_logs(level: str, log_format: Literal["console", "json"] | None) -> None:
+def configure_logs(level: str, log_format: str) -> None:
     """Send every logger's lines to stderr, for a person on a terminal, else as JSON."""
-    if log_format is None:
+    if not log_format:
         log_format = "console" if sys.stderr.isatty() else "json"
     shared: list[Processor] = [
         structlog.stdlib.add_log_level,

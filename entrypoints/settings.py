@@ -1,126 +1,165 @@
-"""What the commands share of reading their settings from the environment."""
+"""Settings from environment variables, declared as the fields of a dataclass."""
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import Field, dataclass, field, fields
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal, Self, get_args
-
-from pydantic import Field, SecretStr, ValidationError
-from pydantic.fields import FieldInfo
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from typing import Any, Self
 
 from entrypoints.failures import ConfigurationError
 
 VERSION = version("manmanv2")
 
 
-class Settings(BaseSettings):
-    """Settings from environment variables named as the fields, in capitals.
+@dataclass(frozen=True)
+class Secret:
+    """A text that must appear in no log, no traceback and no printed setting."""
 
-    An empty variable counts as not set. A secret NAME may come from the file named by
-    NAME_FILE instead; trailing line ends are stripped, since editors and `echo` add them.
+    _text: str = field(repr=False)
+
+    def reveal(self) -> str:
+        return self._text
+
+
+def setting(
+    default: object,
+    description: str,
+    parse: Callable[[str], object] = str,
+    *,
+    also_from: tuple[str, ...] = (),
+) -> Any:
+    """A field that is read from the variable of its name in capitals, or from one of the others.
+
+    `parse` makes the value of a text; its ValueError completes the sentence "NAME: …".
+    """
+    metadata = {"description": description, "parse": parse, "also_from": also_from}
+    return field(default=default, metadata=metadata)
+
+
+def whole_number(least: int, most: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        if not re.fullmatch(r"\d{1,18}", text) or not least <= int(text) <= most:
+            raise ValueError(f"must be a whole number from {least} to {most}")
+        return int(text)
+
+    return parse
+
+
+def one_of(*choices: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text not in choices:
+            raise ValueError(f"must be one of {', '.join(choices)}")
+        return text
+
+    return parse
+
+
+def switch(text: str) -> bool:
+    if text.lower() not in ("true", "false"):
+        raise ValueError("must be true or false")
+    return text.lower() == "true"
+
+
+def host_and_port(*, least_port: int = 1) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        match = re.fullmatch(r"(\[[0-9a-fA-F:.]+\]|[^:/\[\]\s]+):(\d{1,5})", text)
+        if not match or not least_port <= int(match[2]) <= 65535:
+            raise ValueError("must be HOST:PORT, as localhost:50051")
+        return text
+
+    return parse
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What every command has. An empty variable counts as not set.
+
+    A Secret NAME may come from the file that NAME_FILE names instead; line ends behind it are
+    taken off, since editors and `echo` add them.
     """
 
-    model_config = SettingsConfigDict(
-        env_ignore_empty=True,
-        extra="ignore",
-        frozen=True,
-        hide_input_in_errors=True,
-        populate_by_name=True,
+    log_level: str = setting(
+        "info",
+        "debug, info, warning or error",
+        one_of("debug", "info", "warning", "error"),
     )
-
-    log_level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", description="debug, info, warning or error"
-    )
-    log_format: Literal["console", "json"] | None = Field(
-        None, description="console or json; when not set, console on a terminal, else json"
+    log_format: str = setting(
+        "",
+        "console or json; when not set, console on a terminal, else json",
+        one_of("console", "json"),
     )
 
     @classmethod
-    def load(cls) -> Self:
-        """Raises ConfigurationError."""
-        try:
-            return cls()
-        except ValidationError as error:
-            problems = [_sentence(dict(found)) for found in error.errors()]
-            raise ConfigurationError("\n".join(problems)) from None
+    def load(cls, environment: Mapping[str, str] = os.environ) -> Self:
+        """Raises ConfigurationError, with a sentence a line for everything that is wrong."""
+        values = {}
+        problems = []
+        for found in fields(cls):
+            try:
+                text = _text(found, environment)
+                if text:
+                    values[found.name] = found.metadata["parse"](text)
+            except ValueError as error:
+                problems.append(f"{_variable(found)}: {error}.")
+        if problems:
+            raise ConfigurationError("\n".join(problems))
+        loaded = cls(**values)
+        loaded.check()
+        return loaded
 
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return init_settings, env_settings, _SecretFiles(settings_cls)
+    def check(self) -> None:
+        """Raises ConfigurationError for values that do not go together."""
 
     @classmethod
     def help_lines(cls) -> Iterator[str]:
         """Each setting with its default and what it is for."""
-        for name, field in cls.model_fields.items():
-            yield f"  {name.upper()} (default: {_shown(field.default) or 'none'})"
-            yield f"      {field.description}"
-            if _is_secret(field):
-                yield f"      or {name.upper()}_FILE, a file that holds it"
+        for found in fields(cls):
+            yield f"  {_variable(found)} (default: {_shown(found.default) or 'none'})"
+            yield f"      {found.metadata['description']}"
+            others = list(found.metadata["also_from"])
+            if found.metadata["parse"] is Secret:
+                others.append(f"{_variable(found)}_FILE, the path of a file that holds it")
+            if others:
+                yield f"      or {', or '.join(others)}"
 
     def redacted_lines(self) -> Iterator[str]:
         """Each setting as it is in force, without secrets."""
-        for name in type(self).model_fields:
-            yield f"{name.upper()}={_shown(getattr(self, name))}"
+        for found in fields(self):
+            yield f"{_variable(found)}={_shown(getattr(self, found.name))}"
 
 
-class _SecretFiles(PydanticBaseSettingsSource):
-    """Reads NAME_FILE for each secret NAME."""
-
-    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
-        variable = field_name.upper()
-        path = os.environ.get(f"{variable}_FILE")
-        if not path or not _is_secret(field):
-            return None, field_name, False
-        if os.environ.get(variable):
-            raise ConfigurationError(f"{variable} and {variable}_FILE are both set: remove one.")
-        try:
-            secret = Path(path).read_text().rstrip("\r\n")
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "it is no text"
-            raise ConfigurationError(
-                f"{variable}_FILE: {path} cannot be read ({reason}):"
-                " mend the path or its permissions."
-            ) from None
-        return secret or None, field_name, False
-
-    def __call__(self) -> dict[str, Any]:
-        values = {
-            name: self.get_field_value(field, name)[0]
-            for name, field in self.settings_cls.model_fields.items()
-        }
-        return {name: value for name, value in values.items() if value is not None}
+def _variable(found: Field[Any]) -> str:
+    return found.name.upper()
 
 
-def _is_secret(field: FieldInfo) -> bool:
-    return SecretStr in (field.annotation, *get_args(field.annotation))
+def _text(found: Field[Any], environment: Mapping[str, str]) -> str:
+    names = (_variable(found), *found.metadata["also_from"])
+    text = next((environment[name] for name in names if environment.get(name)), "")
+    if found.metadata["parse"] is not Secret:
+        return text
+    file_variable = f"{_variable(found)}_FILE"
+    path = environment.get(file_variable)
+    if not path:
+        return text
+    if text:
+        raise ValueError(f"{file_variable} is set too: remove one of them")
+    try:
+        return Path(path).read_text().rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise ValueError(
+            f"cannot be read from {path} ({reason}): mend {file_variable} or the file's permissions"
+        ) from None
 
 
 def _shown(value: object) -> str:
     """A setting's value for a person: no secret, and of a URL all but its password."""
-    if value is None:
-        return ""
-    if isinstance(value, SecretStr):
-        revealed = value.get_secret_value()
-        if "://" not in revealed:
+    if isinstance(value, Secret):
+        if "://" not in value.reveal():
             return "(set, not shown)"
-        return re.sub(r"://([^:/]*):.*@", r"://\1:(not shown)@", revealed)
+        return re.sub(r"://([^:/]*):.*@", r"://\1:(not shown)@", value.reveal())
     if isinstance(value, bool):
         return str(value).lower()
-    return str(value)
-
-
-def _sentence(problem: dict[str, Any]) -> str:
-    variable = str(problem["loc"][0]).upper() if problem["loc"] else ""
-    # A validator's own sentence comes behind this prefix of pydantic's.
-    message = str(problem["msg"]).removeprefix("Value error, ")
-    return f"{variable}: {message}" if variable else message
+    return "" if value is None else str(value)

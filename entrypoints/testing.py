@@ -10,13 +10,13 @@ from datetime import timedelta
 import grpc
 import pytest
 from dependency_injector import providers
-from pydantic import SecretStr
 
 from adapters.grpc.server import GrpcServer
 from adapters.memory.clock import MemoryClock
 from application.expire_servers import ExpireServers
 from entrypoints.api.container import ApiContainer
-from entrypoints.api.settings import ApiSettings
+from entrypoints.api.settings import IN_MEMORY, ApiSettings
+from entrypoints.settings import Secret
 from protos.manman.v1.manman_pb2_grpc import ManManAPIStub
 
 # As often as the API itself looks for silent servers, so that time seems to pass as it does.
@@ -56,10 +56,10 @@ def running_api(
 ) -> Iterator[RunningApi]:
     """Run an API for the length of a `with` block."""
     settings = ApiSettings(
-        database_url=SecretStr("memory://"),
+        database_url=Secret(IN_MEMORY),
         listen_address="127.0.0.1:0",
-        registration_key=SecretStr(registration_key) if registration_key else None,
-        operator_key=SecretStr(operator_key) if operator_key else None,
+        registration_key=Secret(registration_key) if registration_key else None,
+        operator_key=Secret(operator_key) if operator_key else None,
         heartbeat_interval_seconds=heartbeat_interval_seconds,
     )
     container = ApiContainer(settings=settings)

@@ -41,6 +41,9 @@ _PASSING = {
     grpc.StatusCode.CANCELLED: "broke off the call",
 }
 
+_HANGS_UP = (
+    "closes the connection: check that API_ADDRESS names the API's port, and whether it wants TLS"
+)
 # gRPC has one code for every way of not getting through; only its words tell them apart.
 _NOT_THROUGH = {
     "resol": "is not found: its name does not resolve; check API_ADDRESS and the name service",
@@ -48,10 +51,8 @@ _NOT_THROUGH = {
         "is not there: nothing listens on that port; check that it runs and that API_ADDRESS is"
         " right"
     ),
-    "Socket closed": (
-        "closes the connection: check that API_ADDRESS names the API's port, and whether it wants"
-        " TLS"
-    ),
+    "Socket closed": _HANGS_UP,
+    "Connection reset": _HANGS_UP,
     "http1": "is no gRPC server: check that API_ADDRESS names the API's port",
 }
 

@@ -3,7 +3,6 @@ from datetime import timedelta
 
 import grpc
 from dependency_injector import containers, providers
-from pydantic import SecretStr
 from sqlalchemy import Engine
 
 from adapters.grpc.gate import Gate
@@ -35,6 +34,7 @@ from application.register_server import RegisterServer
 from application.update_server import UpdateServer
 from domain.liveness import Cadence
 from entrypoints.api.settings import ApiSettings
+from entrypoints.settings import Secret
 
 _HOST_THREADS = 4
 _OPERATOR_THREADS = 2
@@ -42,8 +42,8 @@ _OPERATOR_THREADS = 2
 _CONNECTIONS = _HOST_THREADS + _OPERATOR_THREADS + 2
 
 
-def _reveal(secret: SecretStr | None) -> str | None:
-    return secret.get_secret_value() if secret else None
+def _reveal(secret: Secret | None) -> str | None:
+    return secret.reveal() if secret else None
 
 
 class ApiContainer(containers.DeclarativeContainer):
@@ -58,7 +58,7 @@ class ApiContainer(containers.DeclarativeContainer):
         _reveal, settings.provided.operator_key
     )
     database_url: providers.Provider[str] = providers.Callable(
-        SecretStr.get_secret_value, settings.provided.database_url
+        Secret.reveal, settings.provided.database_url
     )
 
     clock: providers.Provider[Clock] = providers.ThreadSafeSingleton(SystemClock)

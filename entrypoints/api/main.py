@@ -17,7 +17,7 @@ def main() -> None:
 
 def run(settings: ApiSettings) -> int:
     if settings.store_kind is StoreKind.SQL:
-        prepare_database(settings.database_url.get_secret_value())
+        prepare_database(settings.database_url.reveal())
     if settings.registration_key is None:
         _log.warning("REGISTRATION_KEY is not set: every host that reaches this API may join")
     if settings.operator_key is None:

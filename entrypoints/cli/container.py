@@ -14,6 +14,6 @@ class CliContainer(containers.DeclarativeContainer):
         OperatorClient,
         address,
         providers.Callable(
-            lambda key: key.get_secret_value() if key else None, settings.provided.operator_key
+            lambda key: key.reveal() if key else None, settings.provided.operator_key
         ),
     )

@@ -17,5 +17,5 @@ def upgrade() -> None:
     if settings.store_kind is StoreKind.MEMORY:
         click.echo("DATABASE_URL is memory://, which has no schema")
         return
-    prepare_database(settings.database_url.get_secret_value(), upgrade=True)
+    prepare_database(settings.database_url.reveal(), upgrade=True)
     click.echo("the database has the schema of this version")

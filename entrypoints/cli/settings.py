@@ -1,10 +1,11 @@
-from pydantic import Field, SecretStr
+from dataclasses import dataclass
 
-from entrypoints.settings import Settings
+from entrypoints.settings import Secret, Settings, host_and_port, setting
 
 
+@dataclass(frozen=True, kw_only=True)
 class CliSettings(Settings):
-    api_address: str = Field("localhost:50051", description="HOST:PORT of the API")
-    operator_key: SecretStr | None = Field(
-        None, description="the API's OPERATOR_KEY, needed from other machines"
+    api_address: str = setting("localhost:50051", "HOST:PORT of the API", host_and_port())
+    operator_key: Secret | None = setting(
+        None, "the API's OPERATOR_KEY, needed from other machines", Secret
     )

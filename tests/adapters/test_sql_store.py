@@ -25,7 +25,7 @@ from application.put_configuration import PutConfiguration
 from application.record_heartbeat import Acknowledged, Heartbeat, RecordHeartbeat
 from application.register_server import RegisterServer, Registration
 from domain.liveness import Cadence
-from tests.builders import CAPABILITIES, INTERVAL, NOW, at_once
+from tests.builders import CAPABILITIES, INTERVAL, NOW, SECOND, at_once
 from tests.real_parts.postgres import PostgresCluster, PostgresServer
 
 OpenEngine = Callable[..., Engine]
@@ -69,8 +69,9 @@ def register(store: SqlStore, names: list[str], now: datetime = NOW) -> list[int
     return [use_case(registration).server.server_id for registration in registrations]
 
 
-def heartbeats_of(store: SqlStore) -> RecordHeartbeat:
-    return RecordHeartbeat(store, MemoryClock(NOW), HeartbeatPace(Cadence(INTERVAL, 2000)))
+def heartbeats_of(store: SqlStore) -> tuple[RecordHeartbeat, MemoryClock]:
+    clock = MemoryClock(NOW)
+    return RecordHeartbeat(store, clock, HeartbeatPace(Cadence(INTERVAL, 2000))), clock
 
 
 def count_rows(engine: Engine) -> dict[str, int]:
@@ -116,10 +117,11 @@ def test_the_specification_deletes_old_servers(postgres_url: str, open_engine: O
 def test_heartbeats_touch_no_index(postgres_url: str, open_engine: OpenEngine) -> None:
     engine = open_engine(postgres_url)
     store = SqlStore(engine)
-    heartbeat = heartbeats_of(store)
+    heartbeat, clock = heartbeats_of(store)
     ids = register(store, [f"web-{n}" for n in range(200)])
     before = _updates(engine)
     for _ in range(25):
+        clock.advance(SECOND)
         heartbeat([Heartbeat(server_id) for server_id in random.sample(ids, 40)])
 
     hot, updates = (after - then for after, then in zip(_updates(engine), before, strict=True))
@@ -143,10 +145,11 @@ def _updates(engine: Engine) -> tuple[int, int]:
 def test_storage_does_not_grow_with_heartbeats(postgres_url: str, open_engine: OpenEngine) -> None:
     engine = open_engine(postgres_url)
     store = SqlStore(engine)
-    heartbeat = heartbeats_of(store)
+    heartbeat, clock = heartbeats_of(store)
     ids = register(store, [f"web-{n}" for n in range(50)])
     before = count_rows(engine)
     for beat in range(20):
+        clock.advance(SECOND)
         report = replace(CAPABILITIES, available_memory_mb=beat, available_cpu_millicores=beat)
         heartbeat([Heartbeat(server_id, report) for server_id in ids])
 
@@ -161,7 +164,7 @@ def test_batches_and_sweeps_in_any_order_never_deadlock(
     ids = register(stores[0], names)
 
     def beat(store: SqlStore) -> None:
-        heartbeat = heartbeats_of(store)
+        heartbeat, _ = heartbeats_of(store)
         for _ in range(25):
             batch = [
                 Heartbeat(

@@ -3,7 +3,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapters.memory.store import MemoryStore
@@ -29,6 +29,7 @@ def names(fleet: Fleet, **filters: Any) -> list[str]:
     return [server.name for server in fleet.list(size=100, **filters).servers]
 
 
+@settings(deadline=None)
 @given(count=st.integers(0, 12), size=st.integers(1, 15))
 def test_pages_give_each_server_once_and_in_order(count: int, size: int) -> None:
     fleet = Fleet(MemoryStore())

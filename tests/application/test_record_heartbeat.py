@@ -118,6 +118,13 @@ def test_a_goodbye_keeps_the_capabilities_of_an_earlier_heartbeat(fleet: Fleet) 
     assert fleet.get(web).presence == left(NOW)
 
 
+def test_a_goodbye_may_bring_capabilities(fleet: Fleet) -> None:
+    web = register(fleet, "web")
+    fleet.heartbeat([Heartbeat(web, BUSIER, leaving=True)])
+
+    assert fleet.get(web).capabilities == BUSIER
+
+
 def test_zeroes_are_a_report_too(fleet: Fleet) -> None:
     web = register(fleet, "web", CAPABILITIES)
     fleet.heartbeat([Heartbeat(web, Capabilities())])

@@ -320,7 +320,9 @@ FILTERS = st.builds(
 
 
 # The fleet is only read, so that one serves all examples.
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50, deadline=None
+)
 @given(matching=FILTERS, size=st.integers(1, 30))
 def test_pages_of_any_size_give_each_matching_server_once_and_in_order(
     store: Store, fleet: list[Server], matching: ServerFilter, size: int

@@ -1,0 +1,95 @@
+"""The host manager's command.
+
+Only the standard library is imported here at first: signals are held back before anything slow
+is loaded.
+"""
+
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from entrypoints.host.settings import HostSettings
+
+_log = logging.getLogger(__name__)
+
+_STOP_SIGNALS = {signal.SIGINT, signal.SIGTERM}
+
+
+def main() -> None:
+    # Held back until a thread waits for them, and for good in every other thread: a handler
+    # would run in the middle of a lock that the main thread holds.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
+
+    from entrypoints.command import run_command
+    from entrypoints.host.settings import HostSettings
+
+    sys.exit(
+        run_command(
+            "manmanv2-host",
+            "Registers this machine with the ManManV2 API and keeps it known there.",
+            HostSettings,
+            run,
+        )
+    )
+
+
+def run(settings: "HostSettings") -> int:
+    """Live until a signal; returns the exit code."""
+    from application.ports.control_plane import ControlPlaneRefused
+    from domain.errors import InvalidField, InvalidRegistrationKey
+    from entrypoints.host.container import HostContainer
+
+    _warn_of_blanks(settings)
+    container = HostContainer(settings=settings)
+    threading.Thread(
+        target=_obey_signals, args=(container.pause().stop,), name="signals", daemon=True
+    ).start()
+    with ExitStack() as stack:
+        stack.callback(container.control_plane().close)
+        run_host = container.run_host()
+        try:
+            run_host()
+        except InvalidRegistrationKey:
+            _log.error(
+                "The API at %s refuses this host, invalid registration key: set REGISTRATION_KEY"
+                " to the same as the API's, without blanks or line ends around it.",
+                settings.api_address,
+            )
+            return os.EX_NOPERM
+        except ControlPlaneRefused as error:
+            _log.error("%s", error)
+            return os.EX_CONFIG
+        except InvalidField as error:
+            _log.error("This host cannot be named so: %s. Set SERVER_NAME.", error)
+            return os.EX_CONFIG
+        except Exception:  # noqa: BLE001 - whatever it is, it ends in a log line and a code
+            _log.exception("The host manager failed: this is a mistake in it, please report it.")
+            return os.EX_SOFTWARE
+    return os.EX_OK
+
+
+def _warn_of_blanks(settings: "HostSettings") -> None:
+    key = settings.registration_key.reveal() if settings.registration_key else ""
+    if key != key.strip():
+        _log.warning(
+            "REGISTRATION_KEY begins or ends with a blank or a line end: if the API refuses it,"
+            " take that away."
+        )
+
+
+def _obey_signals(stop: Callable[[], None]) -> None:
+    signal.sigwait(_STOP_SIGNALS)
+    stop()
+    second = signal.sigwait(_STOP_SIGNALS)
+    # Somebody has no time: leave without a farewell.
+    os._exit(128 + second)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,74 @@
+"""Everything that an entrypoint may ask for can be built, in every mode."""
+
+import asyncio
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from entrypoints.api.container import ApiContainer
+from entrypoints.api.settings import IN_MEMORY, ApiSettings
+from entrypoints.cli.container import CliContainer
+from entrypoints.cli.settings import CliSettings
+from entrypoints.host.container import HostContainer
+from entrypoints.host.settings import HostSettings
+from entrypoints.settings import Secret
+
+
+def build_all(container: Any, *, but: str = "") -> None:
+    for name, provider in container.providers.items():
+        if name != but:
+            provider()
+
+
+@pytest.mark.parametrize(
+    "url", [IN_MEMORY, "sqlite:///never-opened.sqlite3", "postgresql://nobody@nowhere/nothing"]
+)
+def test_the_api(url: str) -> None:
+    container = ApiContainer(
+        settings=ApiSettings(database_url=Secret(url), registration_key=Secret("key"))
+    )
+
+    async def build() -> None:
+        build_all(container, but="engine" if url == IN_MEMORY else "")
+
+    asyncio.run(build())
+
+    assert container.service().register_server.store is container.store()
+    assert container.record_heartbeat().pace is container.expire_servers().pace
+
+
+@pytest.mark.parametrize("docker_optional", [False, True])
+@pytest.mark.parametrize("config_dir", [None, Path("config")])
+def test_the_host(docker_optional: bool, config_dir: Path | None) -> None:
+    container = HostContainer(
+        settings=HostSettings(docker_optional=docker_optional, config_dir=config_dir)
+    )
+    build_all(container)
+
+    assert container.run_host().control_plane is container.control_plane()
+    assert (container.run_host().follow_configuration is not None) is (config_dir is not None)
+
+
+def test_the_operators_command() -> None:
+    build_all(CliContainer(settings=CliSettings(), address="localhost:1"))
+
+
+def test_there_is_one_store_however_many_threads_ask_at_once() -> None:
+    container = ApiContainer(settings=ApiSettings(database_url=Secret(IN_MEMORY)))
+    ready = threading.Barrier(8)
+    stores: list[object] = []
+
+    def ask() -> None:
+        ready.wait()
+        stores.append(container.store())
+
+    threads = [threading.Thread(target=ask) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert len(stores) == 8
+    assert len({id(store) for store in stores}) == 1

@@ -1,0 +1,182 @@
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from entrypoints.api.settings import ApiSettings
+from entrypoints.cli.settings import CliSettings
+from entrypoints.failures import ConfigurationError
+from entrypoints.host.settings import HostSettings
+from entrypoints.settings import Settings
+
+
+def problem(settings: type[Settings], **variables: str) -> str:
+    with pytest.raises(ConfigurationError) as caught:
+        settings.load(variables)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("settings", [ApiSettings, HostSettings, CliSettings])
+def test_nothing_needs_to_be_set(settings: type[Settings]) -> None:
+    assert settings.load({}) == settings()
+
+
+def test_what_is_empty_or_not_known_is_ignored() -> None:
+    variables = {"SERVER_NAME": "", "REGISTRATION_KEY": "", "NO_SUCH_SETTING": "x"}
+
+    assert HostSettings.load(variables) == HostSettings()
+
+
+@pytest.mark.parametrize(
+    "address", ["localhost:50051", "api.example.com:1", "10.0.0.1:65535", "[::1]:50051"]
+)
+def test_an_address_is_host_and_port(address: str) -> None:
+    assert HostSettings.load({"API_ADDRESS": address}).api_address == address
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "localhost",
+        "localhost:",
+        ":50051",
+        "localhost:0",
+        "localhost:65536",
+        "localhost:http",
+        "http://localhost:50051",
+        "localhost:50051/",
+        "::1:50051",
+        "two words:50051",
+    ],
+)
+def test_what_is_no_address_names_the_variable_and_shows_one(address: str) -> None:
+    assert problem(HostSettings, API_ADDRESS=address) == (
+        "API_ADDRESS: must be HOST:PORT, as localhost:50051."
+    )
+
+
+@pytest.mark.parametrize("variable", ["SERVER_NAME", "ENVIRONMENT"])
+@pytest.mark.parametrize(
+    ("value", "complaint"),
+    [
+        ("x" * 256, "has 256 characters"),
+        (" mars", "begins or ends with a blank"),
+        ("ma\trs", "has a character that cannot be printed"),
+        ("\udcff", "has a character that cannot be printed"),
+    ],
+)
+def test_a_name_against_the_rules_names_the_variable(
+    variable: str, value: str, complaint: str
+) -> None:
+    sentence = problem(HostSettings, **{variable: value})
+
+    assert sentence.startswith(f"{variable}: {complaint}")
+    assert "\n" not in sentence
+
+
+def test_an_address_in_the_place_of_the_sockets_path_is_told() -> None:
+    assert problem(HostSettings, DOCKER_SOCKET="unix:///var/run/docker.sock") == (
+        "DOCKER_SOCKET: must be a path alone, as /var/run/docker.sock, without unix://."
+    )
+
+
+def test_every_mistake_is_told_at_once() -> None:
+    told = problem(HostSettings, API_ADDRESS="nowhere", DOCKER_OPTIONAL="perhaps")
+
+    assert [line.partition(":")[0] for line in told.splitlines()] == [
+        "API_ADDRESS",
+        "DOCKER_OPTIONAL",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("variables", "sentence"),
+    [
+        (
+            {"HEARTBEAT_INTERVAL_SECONDS": "0"},
+            "HEARTBEAT_INTERVAL_SECONDS: must be a whole number from 1 to 3600.",
+        ),
+        ({"API_WORKERS": "two"}, "API_WORKERS: must be a whole number from 1 to 64."),
+        ({"GRPC_REFLECTION": "1"}, "GRPC_REFLECTION: must be true or false."),
+        ({"LOG_LEVEL": "loud"}, "LOG_LEVEL: must be one of debug, info, warning, error."),
+        (
+            {"API_WORKERS": "2", "DATABASE_URL": "memory://"},
+            "API_WORKERS is 2, but processes cannot share DATABASE_URL=memory://: set it to 1.",
+        ),
+        (
+            {"API_WORKERS": "2", "LISTEN_ADDRESS": "127.0.0.1:0"},
+            "API_WORKERS is 2, but processes cannot share port 0: name another in LISTEN_ADDRESS.",
+        ),
+    ],
+)
+def test_a_mistake_is_one_sentence_with_the_cure(variables: dict[str, str], sentence: str) -> None:
+    assert problem(ApiSettings, **variables) == sentence
+
+
+@pytest.fixture
+def key_file(tmp_path: Path) -> Path:
+    file = tmp_path / "key"
+    file.write_text("s3cret\r\n\n")
+    return file
+
+
+def test_a_secret_may_come_from_a_file_without_its_line_ends(key_file: Path) -> None:
+    settings = ApiSettings.load({"REGISTRATION_KEY_FILE": str(key_file)})
+
+    assert settings.registration_key
+    assert settings.registration_key.reveal() == "s3cret"
+
+
+def test_an_empty_file_is_no_secret(tmp_path: Path) -> None:
+    empty = tmp_path / "empty"
+    empty.write_text("\n")
+
+    assert ApiSettings.load({"REGISTRATION_KEY_FILE": str(empty)}).registration_key is None
+
+
+def test_a_secret_and_its_file_together_are_refused(key_file: Path) -> None:
+    told = problem(ApiSettings, REGISTRATION_KEY="planted", REGISTRATION_KEY_FILE=str(key_file))
+
+    assert told == "REGISTRATION_KEY: REGISTRATION_KEY_FILE is set too: remove one of them."
+
+
+def test_a_secrets_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    told = problem(ApiSettings, REGISTRATION_KEY_FILE=str(tmp_path / "none"))
+
+    assert told == (
+        f"REGISTRATION_KEY: cannot be read from {tmp_path / 'none'} (No such file or directory):"
+        " mend REGISTRATION_KEY_FILE or the file's permissions."
+    )
+
+
+def test_the_specifications_name_for_the_database_is_read_too() -> None:
+    settings = ApiSettings.load({"PG_DATABASE_URL": "postgresql://db/manman"})
+
+    assert settings.database_url.reveal() == "postgresql://db/manman"
+
+
+def test_secrets_are_shown_in_no_printed_form() -> None:
+    settings = ApiSettings.load(
+        {
+            "DATABASE_URL": "postgresql://manman:pl@nted@db/manman",
+            "REGISTRATION_KEY": "planted-key",
+            "OPERATOR_KEY": "planted-op",
+        }
+    )
+    printed = "\n".join([repr(settings), str(settings), *settings.redacted_lines()])
+
+    assert "DATABASE_URL=postgresql://manman:(not shown)@db/manman" in printed
+    assert "planted" not in printed
+    assert "nted" not in printed
+
+
+@pytest.mark.parametrize("settings", [ApiSettings, HostSettings, CliSettings])
+def test_every_setting_is_told_with_its_default_and_what_it_is_for(
+    settings: type[Settings],
+) -> None:
+    lines = list(settings.help_lines())
+    told = dict(pairwise(lines))
+
+    for name in settings.__dataclass_fields__:
+        heading = next(line for line in lines if line.startswith(f"  {name.upper()} (default: "))
+        assert told[heading].strip()

@@ -1,0 +1,132 @@
+"""Ports of the host manager that remember what they were asked and answer what a test wants."""
+
+import math
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TypeVar
+
+from application.ports.control_plane import Heard, Joined
+from application.ports.machine import MachineReport
+from domain.capabilities import Capabilities
+from domain.configuration import Configuration, ConfigurationChanges
+from domain.host_state import HostState
+
+T = TypeVar("T")
+
+CAPABILITIES = Capabilities(
+    total_memory_mb=8192,
+    available_memory_mb=4096,
+    cpu_cores=4,
+    available_cpu_millicores=3000,
+    docker_version="29.1.2",
+)
+JOINED = Joined(server_id=42, next_heartbeat=timedelta(seconds=16), config_revision=0)
+HEARD = Heard(next_heartbeat=timedelta(seconds=20), config_revision=0)
+NO_CHANGES = ConfigurationChanges(changed=(), names=(), revision=0, more=False)
+
+
+@dataclass
+class FakePause:
+    """Takes no time, and is asked to stop in the last of the rests."""
+
+    rests: int
+    waits: list[float] = field(default_factory=list)
+
+    def wait(self, seconds: float) -> bool:
+        if seconds > 0:
+            self.waits.append(seconds)
+        return len(self.waits) >= self.rests
+
+
+@dataclass
+class FakeMachine:
+    """Each report is the next of the answers, then the machine in good health."""
+
+    answers: list[MachineReport | Exception] = field(default_factory=list)
+    reports: int = 0
+
+    def report(self) -> MachineReport:
+        self.reports += 1
+        return _next(self.answers, MachineReport("mars", CAPABILITIES))
+
+
+@dataclass
+class FakeControlPlane:
+    """Each call gets the next of its answers, then a good one."""
+
+    registering: list[Joined | Exception] = field(default_factory=list)
+    beating: list[Heard | Exception] = field(default_factory=list)
+    leaving: list[Heard | Exception] = field(default_factory=list)
+    fetching: list[ConfigurationChanges | Exception] = field(default_factory=list)
+
+    registered: list[tuple[str, str, Capabilities]] = field(default_factory=list)
+    heartbeats: list[tuple[int, Capabilities | None]] = field(default_factory=list)
+    farewells: list[int] = field(default_factory=list)
+    fetched: list[tuple[int, int]] = field(default_factory=list)
+
+    def register(self, name: str, environment: str, capabilities: Capabilities) -> Joined:
+        self.registered.append((name, environment, capabilities))
+        return _next(self.registering, JOINED)
+
+    def heartbeat(
+        self, server_id: int, capabilities: Capabilities | None, *, leaving: bool = False
+    ) -> Heard:
+        if leaving:
+            self.farewells.append(server_id)
+            return _next(self.leaving, HEARD)
+        self.heartbeats.append((server_id, capabilities))
+        return _next(self.beating, HEARD)
+
+    def fetch_configuration(self, server_id: int, known_revision: int) -> ConfigurationChanges:
+        self.fetched.append((server_id, known_revision))
+        return _next(self.fetching, NO_CHANGES)
+
+
+@dataclass
+class FakeConfigurationFolder:
+    """Holds documents by name; each `apply` meets the next of the troubles, None is none."""
+
+    server_id: int = 0
+    revision: int = 0
+    documents: dict[str, str] = field(default_factory=dict)
+    troubles: list[Exception | None] = field(default_factory=list)
+
+    def known_revision(self, server_id: int) -> int:
+        return self.revision if server_id == self.server_id else 0
+
+    def apply(
+        self,
+        server_id: int,
+        changed: Sequence[Configuration],
+        names: Collection[str],
+        revision: int,
+    ) -> None:
+        _next(self.troubles, None)
+        self.documents.update({document.name: document.document for document in changed})
+        self.documents = {
+            name: document for name, document in self.documents.items() if name in names
+        }
+        self.server_id, self.revision = server_id, revision
+
+
+@dataclass
+class FakeNotifier:
+    longest_silence: float = math.inf
+    told: list[str] = field(default_factory=list)
+
+    def entered(self, state: HostState) -> None:
+        self.told.append(state)
+
+    def ready(self) -> None:
+        self.told.append("ready")
+
+    def alive(self) -> None:
+        self.told.append("alive")
+
+
+def _next(answers: list[T | Exception], usual: T) -> T:
+    answer = answers.pop(0) if answers else usual
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
