@@ -1,0 +1,50 @@
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.processes import Api, Process
+
+# Offline after three of them: the tests that wait for silence need not wait long.
+INTERVAL = {"HEARTBEAT_INTERVAL_SECONDS": "1"}
+
+
+@pytest.fixture
+def start_api() -> Iterator[Callable[..., Api]]:
+    """Starts APIs; whatever still runs at the end of the test is killed."""
+    with ExitStack() as stack:
+
+        def start(database_url: str, **options: str) -> Api:
+            api = Api(database_url, **{**INTERVAL, **options})
+            stack.callback(api.kill)
+            return api
+
+        yield start
+
+
+@pytest.fixture
+def start_host(tmp_path: Path) -> Iterator[Callable[..., Process]]:
+    """Starts host managers, by default without Docker; whatever still runs is killed."""
+    with ExitStack() as stack:
+
+        def start(address: str, **variables: str) -> Process:
+            host = Process(
+                "manmanv2-host",
+                **{
+                    "API_ADDRESS": address,
+                    "DOCKER_SOCKET": str(tmp_path / "no-docker.sock"),
+                    "DOCKER_OPTIONAL": "true",
+                    **variables,
+                },
+            )
+            stack.callback(host.kill)
+            return host
+
+        yield start
+
+
+@pytest.fixture
+def api(start_api: Callable[..., Api]) -> Api:
+    """An API in memory mode."""
+    return start_api("memory://")

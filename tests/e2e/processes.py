@@ -1,0 +1,163 @@
+"""Our commands as real processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+import grpc
+
+from protos.manman.v1 import manman_pb2 as pb
+from protos.manman.v1.manman_pb2_grpc import ManManAPIStub
+
+T = TypeVar("T")
+
+PATIENCE_SECONDS = 30.0
+
+
+def run_to_end(
+    command: str, *arguments: str, stdin: str = "", **variables: str
+) -> subprocess.CompletedProcess[str]:
+    """Run one of our commands until it ends by itself."""
+    return subprocess.run(
+        [_path(command), *arguments],
+        env=_environment(variables),
+        input=stdin,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE_SECONDS,
+    )
+
+
+class Process:
+    """One of our commands while it runs, with the lines of its log."""
+
+    def __init__(self, command: str, *arguments: str, **variables: str) -> None:
+        self.command = command
+        self.events: list[dict[str, Any]] = []
+        self._popen = subprocess.Popen(
+            [_path(command), *arguments],
+            env=_environment(variables),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            # What ends a process must end what it started too.
+            start_new_session=True,
+        )
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+
+    @property
+    def pid(self) -> int:
+        return self._popen.pid
+
+    @property
+    def running(self) -> bool:
+        return self._popen.poll() is None
+
+    def said(self, part: str) -> bool:
+        return any(part in event["event"] for event in self.events)
+
+    def count(self, part: str) -> int:
+        return sum(part in event["event"] for event in self.events)
+
+    def wait_until_said(self, part: str) -> str:
+        """The line that holds the part."""
+        eventually(
+            lambda: self.said(part) or not self.running, f"{self.command} to say {part!r}", self
+        )
+        return next(str(event["event"]) for event in self.events if part in event["event"])
+
+    def terminate(self) -> int:
+        """SIGTERM, and its exit code."""
+        self._popen.terminate()
+        return self.wait()
+
+    def interrupt(self) -> int:
+        self._popen.send_signal(signal.SIGINT)
+        return self.wait()
+
+    def wait(self) -> int:
+        exit_code = self._popen.wait(PATIENCE_SECONDS)
+        self._reader.join()
+        return exit_code
+
+    def kill(self) -> None:
+        """SIGKILL to it and to whatever it started."""
+        with suppress(ProcessLookupError):
+            os.killpg(self._popen.pid, signal.SIGKILL)
+        self.wait()
+
+    def _read(self) -> None:
+        assert self._popen.stderr
+        with self._popen.stderr:
+            for line in self._popen.stderr:
+                try:
+                    self.events.append(json.loads(line))
+                except ValueError:
+                    self.events.append({"event": line.rstrip(), "level": "not a log line"})
+
+
+class Api(Process):
+    """`manmanv2-api`; the same address again for a second start with `address`."""
+
+    def __init__(self, database_url: str, address: str = "127.0.0.1:0", **variables: str) -> None:
+        super().__init__(
+            "manmanv2-api", DATABASE_URL=database_url, LISTEN_ADDRESS=address, **variables
+        )
+        serving = self.wait_until_said("serving on")
+        self.address = serving.removeprefix("serving on ")
+
+
+@contextmanager
+def client(address: str) -> Iterator[ManManAPIStub]:
+    with grpc.insecure_channel(address) as channel:
+        grpc.channel_ready_future(channel).result(timeout=PATIENCE_SECONDS)
+        yield ManManAPIStub(channel)
+
+
+def servers(address: str) -> dict[str, pb.Server]:
+    """All servers that the API lists, by name."""
+    found: dict[str, pb.Server] = {}
+    with client(address) as api:
+        token = ""
+        while True:
+            page = api.ListServers(pb.ListServersRequest(page_size=100, page_token=token))
+            found.update((server.name, server) for server in page.servers)
+            token = page.next_page_token
+            if not token:
+                return found
+
+
+def eventually(
+    found: Callable[[], T | None], what: str, *processes: Process, seconds: float = PATIENCE_SECONDS
+) -> T:
+    """The first truthy answer; fails with what the processes said when there is none in time."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        answer = found()
+        if answer:
+            return answer
+        time.sleep(0.05)
+    logs = "\n".join(str(event) for process in processes for event in process.events)
+    raise AssertionError(f"waited {seconds:.0f} s for {what}\n{logs}")
+
+
+def _path(command: str) -> str:
+    return str(Path(sys.executable).parent / command)
+
+
+def _environment(variables: dict[str, str]) -> dict[str, str]:
+    """Nothing of ours leaks in: only what the test says."""
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+    return {**kept, "LOG_FORMAT": "json", **variables}

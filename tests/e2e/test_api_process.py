@@ -1,0 +1,228 @@
+"""How the API starts, serves and stops."""
+
+import socket
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import grpc
+import psutil
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
+    ProtoReflectionDescriptorDatabase,
+)
+
+from protos.manman.v1 import manman_pb2 as pb
+from tests.e2e.processes import Api, client, eventually, run_to_end, servers
+
+StartApi = Callable[..., Api]
+
+
+def health(address: str) -> int:
+    with grpc.insecure_channel(address) as channel:
+        stub: Any = health_pb2_grpc.HealthStub(channel)
+        request = health_pb2.HealthCheckRequest(service="manman.v1.ManManAPI")
+        return int(stub.Check(request, timeout=5).status)
+
+
+def test_memory_mode_runs_without_any_file(start_api: StartApi, tmp_path: Path) -> None:
+    api = start_api("memory://", HOME=str(tmp_path))
+
+    assert health(api.address) == health_pb2.HealthCheckResponse.SERVING
+    assert api.terminate() == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_every_start_without_a_key_warns_that_everybody_may_join(start_api: StartApi) -> None:
+    api = start_api("memory://")
+
+    warnings = [event["event"] for event in api.events if event["level"] == "warning"]
+    assert warnings == ["REGISTRATION_KEY is not set: every host that reaches this API may join"]
+
+
+def test_reflection_is_off_unless_asked_for(start_api: StartApi) -> None:
+    with grpc.insecure_channel(start_api("memory://").address) as channel:
+        with pytest.raises(grpc.RpcError) as refused:
+            list(ProtoReflectionDescriptorDatabase(channel).get_services())
+
+        assert refused.value.code() is grpc.StatusCode.UNIMPLEMENTED
+
+    with grpc.insecure_channel(start_api("memory://", GRPC_REFLECTION="true").address) as channel:
+        names = ProtoReflectionDescriptorDatabase(channel).get_services()
+
+        assert "manman.v1.ManManAPI" in names
+
+
+def test_calls_in_flight_are_finished_when_the_api_stops(
+    postgres_url: str, start_api: StartApi
+) -> None:
+    api = start_api(postgres_url)
+    with client(api.address) as stub, ThreadPoolExecutor(32) as threads:
+        calls = [
+            threads.submit(
+                stub.RegisterServer, pb.RegisterServerRequest(name=f"box-{number}"), timeout=20
+            )
+            for number in range(200)
+        ]
+        eventually(lambda: any(call.done() for call in calls), "the first answer")
+        exit_code = api.terminate()
+        failures = [call.exception() for call in calls]
+        answered = [call.result().server.name for call in calls if not call.exception()]
+
+    # Who came too late is told so in a way that says "try again", and nobody hangs.
+    codes = {failure.code() for failure in failures if isinstance(failure, grpc.RpcError)}
+    assert codes <= {grpc.StatusCode.UNAVAILABLE}
+    assert exit_code == 0
+    found = servers(start_api(postgres_url).address)
+    assert set(answered) <= found.keys()
+
+
+def test_health_says_not_serving_while_the_api_drains(start_api: StartApi) -> None:
+    api = start_api("memory://")
+    with grpc.insecure_channel(api.address) as channel:
+        stub: Any = health_pb2_grpc.HealthStub(channel)
+        watch = stub.Watch(health_pb2.HealthCheckRequest())
+        statuses = [next(watch).status]
+        with ThreadPoolExecutor(1) as threads:
+            ending = threads.submit(api.terminate)
+            statuses.append(next(watch).status)
+            watch.cancel()
+
+    assert statuses == [
+        health_pb2.HealthCheckResponse.SERVING,
+        health_pb2.HealthCheckResponse.NOT_SERVING,
+    ]
+    assert ending.result() == 0
+
+
+def test_several_workers_share_one_port_and_a_dead_one_is_replaced(
+    postgres_url: str, start_api: StartApi
+) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    api = start_api(postgres_url, address=address, API_WORKERS="2")
+    eventually(lambda: api.count("serving on") == 2, "both workers", api)
+
+    def workers() -> list[psutil.Process]:
+        return [
+            child
+            for child in psutil.Process(api.pid).children()
+            if any("spawn_main" in word for word in child.cmdline())
+        ]
+
+    killed = workers()[0]
+    killed.kill()
+    eventually(lambda: api.count("serving on") == 3, "a third worker", api)
+
+    assert killed.pid not in {worker.pid for worker in workers()}
+    assert len(workers()) == 2
+    assert servers(address) == {}
+    assert api.terminate() == 0
+
+
+def test_workers_end_with_the_supervisor_that_was_killed(
+    postgres_url: str, start_api: StartApi
+) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    api = start_api(postgres_url, address=address, API_WORKERS="2")
+    eventually(lambda: api.count("serving on") == 2, "both workers", api)
+    family = psutil.Process(api.pid).children()
+    psutil.Process(api.pid).kill()
+
+    gone, alive = psutil.wait_procs(family, timeout=20)
+    assert len(gone) == len(family)
+    assert not alive
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_port_in_use_is_one_sentence(
+    start_api: StartApi, postgres_url: str, workers: str
+) -> None:
+    api = start_api("memory://")
+    second = run_to_end(
+        "manmanv2-api",
+        DATABASE_URL=postgres_url,
+        LISTEN_ADDRESS=api.address,
+        API_WORKERS=workers,
+        LOG_LEVEL="error",
+    )
+
+    assert second.returncode == 69
+    assert second.stderr.count("\n") == 1
+    assert second.stderr.startswith(f"manmanv2-api: LISTEN_ADDRESS: {api.address} ")
+
+
+BROKEN_DATABASES = {
+    "nonsense": ("nonsense", 78),
+    "mysql://u:planted@h/d": ("must begin with", 78),
+    "sqlite://": ("names no file", 78),
+    "postgresql://manman:planted@127.0.0.1:1/manman": ("nothing listens there", 69),
+    "postgresql://manman:planted@no.such.host.invalid/manman": ("does not resolve", 69),
+    "postgresql://manman:planted@127.0.0.1:notaport/manman": ("DATABASE_URL", 78),
+    "sqlite:////no/such/folder/x.sqlite3": ("/no/such/folder does not exist", 78),
+}
+
+
+@pytest.mark.parametrize("url", BROKEN_DATABASES)
+def test_a_broken_database_url_is_one_sentence(url: str) -> None:
+    words, exit_code = BROKEN_DATABASES[url]
+    ended = run_to_end("manmanv2-api", DATABASE_URL=url, LISTEN_ADDRESS="127.0.0.1:0")
+
+    assert ended.returncode == exit_code
+    assert ended.stderr.count("\n") == 1
+    assert "DATABASE_URL" in ended.stderr
+    assert words in ended.stderr or words == url
+    assert "planted" not in ended.stderr
+
+
+def test_a_missing_database_is_one_sentence(postgres_url: str) -> None:
+    ended = run_to_end("manmanv2-api", DATABASE_URL=f"{postgres_url}_missing")
+
+    assert ended.returncode == 69
+    assert ended.stderr == (
+        "manmanv2-api: DATABASE_URL: the database cannot be reached: the server has no such user"
+        " or database.\n"
+    )
+
+
+@pytest.mark.parametrize("damage", ["rubbish", "half"])
+def test_a_half_written_sqlite_file_is_one_sentence(
+    start_api: StartApi, tmp_path: Path, damage: str
+) -> None:
+    file = tmp_path / "manman.sqlite3"
+    api = start_api(f"sqlite:///{file}")
+    with client(api.address) as stub:
+        for number in range(300):
+            stub.RegisterServer(pb.RegisterServerRequest(name=f"box-{number}" + "x" * 200))
+    api.terminate()
+    content = file.read_bytes()
+    damaged = content[: len(content) // 2] if damage == "half" else b"rubbish" * 1000
+    file.write_bytes(damaged)
+    ended = run_to_end("manmanv2-api", DATABASE_URL=f"sqlite:///{file}")
+
+    assert ended.returncode == 78
+    assert ended.stderr.count("\n") == 1
+    assert f"DATABASE_URL: {file} is damaged" in ended.stderr
+    assert file.read_bytes() == damaged
+
+
+def test_an_empty_postgresql_asks_for_its_migration(
+    postgres_url: str, postgres_server: object
+) -> None:
+    from tests.real_parts.postgres import PostgresServer
+
+    assert isinstance(postgres_server, PostgresServer)
+    url = postgres_server.create_database()
+    before = run_to_end("manmanv2-api", DATABASE_URL=url)
+    upgraded = run_to_end("manmanv2", "db", "upgrade", DATABASE_URL=url)
+    again = run_to_end("manmanv2", "db", "upgrade", DATABASE_URL=url)
+
+    assert before.returncode == 78
+    assert "run `manmanv2 db upgrade`" in before.stderr
+    assert upgraded.returncode == again.returncode == 0
+    assert postgres_url

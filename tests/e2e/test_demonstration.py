@@ -1,0 +1,73 @@
+"""`manmanv2 demo`, which is what `make run` runs."""
+
+import os
+import pty
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+PATIENCE_SECONDS = 40
+
+
+def run_demonstration(folder: Path, on_terminal: bool, stop: signal.Signals) -> tuple[int, str]:
+    """Run it until its server is online, stop it; its exit code and what it showed."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    reading, writing = pty.openpty() if on_terminal else os.pipe()
+    demonstration = subprocess.Popen(
+        [str(Path(sys.executable).parent / "manmanv2"), "demo"],
+        cwd=folder,
+        env={
+            "PATH": os.environ["PATH"],
+            "LISTEN_ADDRESS": address,
+            "DOCKER_SOCKET": str(folder / "no-docker.sock"),
+        },
+        stdout=writing,
+        stderr=writing,
+        start_new_session=True,
+    )
+    os.close(writing)
+    shown = b""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < deadline:
+        try:
+            part = os.read(reading, 65536)
+        except OSError:  # the terminal's other end is closed
+            break
+        if not part:
+            break
+        if b"online" in part and b"online" not in shown:
+            demonstration.send_signal(stop)
+        shown += part
+    os.close(reading)
+    try:
+        return demonstration.wait(PATIENCE_SECONDS), shown.decode()
+    finally:
+        demonstration.kill()
+
+
+def test_it_shows_a_server_that_goes_offline_when_stopped_and_keeps_its_id(
+    tmp_path: Path,
+) -> None:
+    server = f"1   {socket.gethostname()}-demo"
+    for _ in range(2):
+        exit_code, shown = run_demonstration(tmp_path, on_terminal=False, stop=signal.SIGINT)
+
+        assert exit_code == 0, shown
+        assert "ID  NAME" in shown
+        assert f"{server}  demo         online" in shown
+        assert f"{server}  demo         offline" in shown
+        assert shown.count("Docker does not answer") + shown.count("own figures") >= 1
+        assert "Traceback" not in shown
+
+
+def test_on_a_terminal_the_table_is_drawn_again_and_again(tmp_path: Path) -> None:
+    exit_code, shown = run_demonstration(tmp_path, on_terminal=True, stop=signal.SIGTERM)
+
+    assert exit_code == 0, shown
+    assert shown.count("\x1b[H\x1b[2J") >= 2
+    assert "Stop with Ctrl-C." in shown

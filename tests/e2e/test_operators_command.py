@@ -1,0 +1,162 @@
+"""What an operator types, reads, and gets as an exit code."""
+
+import json
+import time
+from collections.abc import Callable
+
+import pytest
+
+from protos.manman.v1 import manman_pb2 as pb
+from tests.e2e.processes import Api, client, run_to_end, servers
+
+CAPABILITIES = pb.ServerCapabilities(
+    total_memory_mb=65536,
+    available_memory_mb=32768,
+    cpu_cores=16,
+    available_cpu_millicores=12500,
+    docker_version="27.5.1",
+)
+
+
+@pytest.fixture
+def fleet(api: Api) -> Api:
+    """Server 1 is online in dev, 2 offline in production, 3 was never seen."""
+    with client(api.address) as stub:
+        stub.RegisterServer(
+            pb.RegisterServerRequest(name="one", environment="dev", capabilities=CAPABILITIES)
+        )
+        stub.RegisterServer(pb.RegisterServerRequest(name="two", environment="production"))
+        stub.Heartbeat(pb.HeartbeatRequest(server_id=2, leaving=True))
+        stub.CreateServer(pb.CreateServerRequest(name="three"))
+    return api
+
+
+def manmanv2(api: Api, *arguments: str, stdin: str = "") -> tuple[int, str]:
+    """The exit code, and what was printed wherever."""
+    ended = run_to_end("manmanv2", *arguments, stdin=stdin, API_ADDRESS=api.address)
+    return ended.returncode, ended.stdout + ended.stderr
+
+
+def listed(api: Api, *filters: str) -> list[str]:
+    _, printed = manmanv2(api, "servers", "list", "-o", "json", *filters)
+    return [server["name"] for server in json.loads(printed)]
+
+
+def test_the_list_shows_every_machine_and_what_it_can_do(fleet: Api) -> None:
+    _, printed = manmanv2(fleet, "servers", "list")
+    rows = [line.split() for line in printed.splitlines()]
+
+    assert rows[0][:5] == ["ID", "NAME", "ENVIRONMENT", "STATUS", "LAST"]
+    assert rows[1][:4] == ["1", "one", "dev", "online"]
+    assert " ".join(rows[1][6:]) == "12.5/16 free 32.0/64.0 GiB free 27.5.1"
+    assert rows[2][:4] == ["2", "two", "production", "offline"]
+    assert rows[3][:5] == ["3", "three", "-", "offline", "never"]
+
+
+def test_the_list_is_filtered_by_environment_status_and_silence(fleet: Api) -> None:
+    assert listed(fleet, "--environment", "dev") == ["one"]
+    assert listed(fleet, "--status", "offline") == ["two", "three"]
+    assert listed(fleet, "--not-seen-for", "1h") == ["three"]
+
+
+def test_a_fleet_of_several_pages_is_listed_as_a_whole(api: Api) -> None:
+    with client(api.address) as stub:
+        for number in range(230):
+            stub.CreateServer(pb.CreateServerRequest(name=f"box-{number}"))
+
+    assert listed(api) == [f"box-{number}" for number in range(230)]
+
+
+def test_one_server_is_shown_with_its_configuration(fleet: Api) -> None:
+    manmanv2(fleet, "configs", "put", "1", "limits", stdin="{}")
+    _, printed = manmanv2(fleet, "servers", "show", "1")
+    _, as_json = manmanv2(fleet, "servers", "show", "1", "-o", "json")
+
+    assert "limits (revision 1)" in printed
+    assert json.loads(as_json)["configurations"] == [{"name": "limits", "revision": 1}]
+
+
+def test_deleting_asks_and_a_no_deletes_nothing(fleet: Api) -> None:
+    exit_code, printed = manmanv2(fleet, "servers", "delete", "2", stdin="n\n")
+
+    assert exit_code == 1
+    assert "Delete 1 and all configuration that hangs on them? [y/N]" in printed
+    assert set(servers(fleet.address)) == {"one", "two", "three"}
+
+
+def test_deleting_by_id_by_age_and_in_a_dry_run(fleet: Api) -> None:
+    exit_code, printed = manmanv2(fleet, "servers", "delete", "--not-seen-for", "1h", "--dry-run")
+    assert (exit_code, set(servers(fleet.address))) == (0, {"one", "two", "three"})
+    assert "1 would be deleted." in printed
+
+    manmanv2(fleet, "servers", "delete", "--not-seen-for", "1h", "--yes")
+    assert set(servers(fleet.address)) == {"one", "two"}
+
+    manmanv2(fleet, "servers", "delete", "1", stdin="y\n")
+    assert set(servers(fleet.address)) == {"two"}
+
+
+def test_there_is_one_default_server(fleet: Api) -> None:
+    for server_id in ("1", "2"):
+        exit_code, _ = manmanv2(fleet, "servers", "set-default", server_id)
+        assert exit_code == 0
+
+    assert [name for name, server in servers(fleet.address).items() if server.is_default] == ["two"]
+
+
+def test_a_document_comes_back_as_it_was_put(fleet: Api) -> None:
+    document = '{"b": 1.50,  "a": "ü"}'
+    _, told = manmanv2(fleet, "configs", "put", "1", "limits", stdin=document)
+    _, printed = manmanv2(fleet, "configs", "get", "1", "limits")
+    _, names = manmanv2(fleet, "configs", "list", "1")
+    gone, _ = manmanv2(fleet, "configs", "delete", "1", "limits")
+    missing, sentence = manmanv2(fleet, "configs", "get", "1", "limits")
+
+    assert told == "limits of server 1 has revision 1\n"
+    assert printed == document + "\n"
+    assert names.splitlines()[1].split()[:2] == ["limits", "1"]
+    assert gone == 0
+    assert (missing, sentence) == (
+        66,
+        "manmanv2: server 1 has no configuration named 'limits'\n",
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "exit_code", "words"),
+    [
+        (["servers", "show", "42"], 66, "server 42 does not exist"),
+        (["configs", "put", "1", "Bad/Name"], 65, "name must be 1 to 100"),
+        (["configs", "put", "1", "good"], 65, "document is not JSON"),
+        (["servers", "delete"], 2, "Name servers by their ids, or say --not-seen-for."),
+        (["servers", "list", "--not-seen-for", "soon"], 2, "say 90s, 30m, 24h or 7d"),
+        (["--api", "127.0.0.1:1", "servers", "list"], 69, "no API answers at 127.0.0.1:1"),
+    ],
+)
+def test_what_goes_wrong_is_one_sentence_and_an_exit_code(
+    fleet: Api, arguments: list[str], exit_code: int, words: str
+) -> None:
+    ended, printed = manmanv2(fleet, *arguments)
+
+    assert ended == exit_code
+    assert words in printed
+    assert "Traceback" not in printed
+
+
+def test_an_operator_without_the_key_is_told_so(start_api: Callable[..., Api]) -> None:
+    api = start_api("memory://", OPERATOR_KEY="op")
+    without = run_to_end("manmanv2", "servers", "list", API_ADDRESS=api.address)
+    with_key = run_to_end("manmanv2", "servers", "list", API_ADDRESS=api.address, OPERATOR_KEY="op")
+
+    assert without.returncode == 77
+    assert without.stderr == (
+        "manmanv2: operators' calls need the API's OPERATOR_KEY as a bearer token\n"
+    )
+    assert with_key.returncode == 0
+
+
+def test_the_list_says_how_long_ago_a_server_was_seen(fleet: Api) -> None:
+    time.sleep(2)
+    _, printed = manmanv2(fleet, "servers", "list")
+
+    assert "s ago" in printed.splitlines()[2]

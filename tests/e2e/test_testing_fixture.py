@@ -1,0 +1,51 @@
+"""The fixture that other projects import."""
+
+import subprocess
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+from entrypoints.testing import RunningApi, manmanv2_api, running_api
+from protos.manman.v1 import manman_pb2 as pb
+
+__all__ = ["manmanv2_api"]
+
+
+def status(api: RunningApi) -> str:
+    return api.client.GetServer(pb.GetServerRequest(server_id=1)).server.status
+
+
+def test_turning_the_clock_lets_a_silent_server_go_offline(manmanv2_api: RunningApi) -> None:
+    manmanv2_api.client.RegisterServer(pb.RegisterServerRequest(name="box"))
+    manmanv2_api.advance(timedelta(seconds=44))
+    assert status(manmanv2_api) == "online"
+
+    manmanv2_api.advance(timedelta(seconds=2))
+    assert status(manmanv2_api) == "offline"
+
+    manmanv2_api.client.Heartbeat(pb.HeartbeatRequest(server_id=1))
+    assert status(manmanv2_api) == "online"
+
+
+def test_each_fixture_is_a_fleet_of_its_own() -> None:
+    with running_api() as one, running_api() as other:
+        one.client.RegisterServer(pb.RegisterServerRequest(name="box"))
+
+        assert one.address != other.address
+        assert not other.client.ListServers(pb.ListServersRequest()).servers
+
+
+def test_another_project_uses_it_as_the_documentation_says(tmp_path: Path) -> None:
+    document = (Path(__file__).parents[2] / "docs" / "testing.md").read_text()
+    code = document.partition("```python\n")[2].partition("```")[0]
+    (tmp_path / "test_theirs.py").write_text(code)
+    ended = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert ended.returncode == 0, ended.stdout
+    assert "1 passed" in ended.stdout
