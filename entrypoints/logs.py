@@ -1,37 +1,30 @@
 import logging
 import sys
 
-import structlog
-from structlog.typing import Processor
+from pythonjsonlogger.json import JsonFormatter
+
+_LEVELS = (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR, logging.CRITICAL)
 
 
 def configure_logs(level: str, log_format: str) -> None:
     """Send every logger's lines to stderr, for a person on a terminal, else as JSON."""
-    if not log_format:
-        log_format = "console" if sys.stderr.isatty() else "json"
-    shared: list[Processor] = [
-        structlog.stdlib.add_log_level,
-        structlog.stdlib.add_logger_name,
-        structlog.stdlib.ExtraAdder(),
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-    ]
-    renderer: Processor
-    if log_format == "json":
-        shared.append(structlog.processors.format_exc_info)
-        renderer = structlog.processors.JSONRenderer()
-    else:
-        # Plain tracebacks: rich ones print local variables, which may hold secrets.
-        renderer = structlog.dev.ConsoleRenderer(
-            colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
-        )
+    for number in _LEVELS:
+        logging.addLevelName(number, logging.getLevelName(number).lower())
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
-        )
-    )
-    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    handler.setFormatter(_formatter(log_format or ("console" if sys.stderr.isatty() else "json")))
+    logging.basicConfig(level=level, handlers=[handler], force=True)
     # What libraries have to say is for those who ask for it.
-    for noisy in ("alembic", "sqlalchemy", "urllib3", "docker", "asyncio"):
-        logging.getLogger(noisy).setLevel(logging.DEBUG if level == "debug" else logging.WARNING)
+    for noisy in ("alembic", "asyncio", "docker", "sqlalchemy", "urllib3"):
+        logging.getLogger(noisy).setLevel("debug" if level == "debug" else "warning")
+
+
+def _formatter(log_format: str) -> logging.Formatter:
+    if log_format == "console":
+        return logging.Formatter("%(asctime)s %(levelname)-7s %(message)s")
+    return JsonFormatter(
+        "{message}{levelname}{name}",
+        style="{",
+        rename_fields={"message": "event", "levelname": "level", "name": "logger"},
+        timestamp=True,
+        json_ensure_ascii=False,
+    )

@@ -4,8 +4,7 @@ from sqlalchemy import Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from adapters.sql.engine import sqlite_file
-from adapters.sql.migrations import newest_revision, revisions
-from application.ports.store import StoreFailed, StoreUnavailable
+from adapters.sql.schema import current_revision, newest_revision
 
 # libpq gives no codes for what goes wrong before a connection stands, only words.
 _CONNECTION_PROBLEMS = (
@@ -41,19 +40,23 @@ def check_reachable(engine: Engine) -> None:
 
 
 def check_schema(engine: Engine) -> None:
-    """Raises DatabaseUnusable unless the schema is the one that this version works with."""
-    try:
-        current, newest = revisions(engine)
-    except (StoreUnavailable, StoreFailed) as error:
-        raise DatabaseUnreachable("its schema cannot be read") from error
-    if current == newest:
-        return
+    """Raises DatabaseUnusable unless the schema is the one that this version works with.
+
+    Raises StoreUnavailable and StoreFailed too.
+    """
+    current, newest = current_revision(engine), newest_revision()
     if current is None:
         raise DatabaseUnusable("the database is empty: run `manmanv2 db upgrade` first")
-    raise DatabaseUnusable(
-        f"the database has schema {current}, this version works with {newest_revision()}:"
-        " run `manmanv2 db upgrade` of the version that is to serve it"
-    )
+    if current < newest:
+        raise DatabaseUnusable(
+            f"the database has schema {current}, this version works with {newest}:"
+            " run `manmanv2 db upgrade` first"
+        )
+    if current > newest:
+        raise DatabaseUnusable(
+            f"the database has schema {current}, this version works with {newest}:"
+            " install the version that upgraded it"
+        )
 
 
 def _diagnosed(error: SQLAlchemyError, file: str | None) -> Exception:

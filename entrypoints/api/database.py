@@ -1,5 +1,7 @@
 import os
 
+from sqlalchemy import Engine
+
 from adapters.sql.diagnosis import (
     DatabaseUnreachable,
     DatabaseUnusable,
@@ -7,7 +9,8 @@ from adapters.sql.diagnosis import (
     check_schema,
 )
 from adapters.sql.engine import make_engine, sqlite_file
-from adapters.sql.migrations import upgrade_engine
+from adapters.sql.schema import current_revision, newest_revision
+from application.ports.store import StoreFailed, StoreUnavailable
 from entrypoints.failures import CommandFailed, ConfigurationError
 
 
@@ -21,13 +24,25 @@ def prepare_database(url: str, *, upgrade: bool = False) -> None:
     try:
         check_reachable(engine)
         if upgrade or sqlite_file(engine.url):
-            upgrade_engine(engine)
+            _upgrade(engine)
         check_schema(engine)
     except DatabaseUnusable as error:
         raise ConfigurationError(f"DATABASE_URL: {error}.") from error
     except DatabaseUnreachable as error:
-        raise CommandFailed(
-            f"DATABASE_URL: the database cannot be reached: {error}.", os.EX_UNAVAILABLE
-        ) from error
+        raise _unreachable(str(error)) from error
+    except (StoreUnavailable, StoreFailed) as error:
+        raise _unreachable("it failed at a question about its schema") from error
     finally:
         engine.dispose()
+
+
+def _upgrade(engine: Engine) -> None:
+    if (current_revision(engine) or "") < newest_revision():
+        # Alembic is slow to load, and most starts need it not.
+        from adapters.sql.migrations import upgrade_engine
+
+        upgrade_engine(engine)
+
+
+def _unreachable(why: str) -> CommandFailed:
+    return CommandFailed(f"DATABASE_URL: the database cannot be reached: {why}.", os.EX_UNAVAILABLE)

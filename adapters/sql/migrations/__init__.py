@@ -6,7 +6,6 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, text
 
 from adapters.sql import tables
@@ -34,19 +33,6 @@ def upgrade_engine(engine: Engine) -> None:
         if connection.dialect.name == "postgresql":
             connection.execute(text(f"SELECT pg_advisory_xact_lock({_ADVISORY_LOCK})"))
         command.upgrade(_config(connection), "head")
-
-
-def revisions(engine: Engine) -> tuple[str | None, str]:
-    """The database's revision, None for an empty one, and the newest there is."""
-    with own_errors(), engine.connect() as connection:
-        current = MigrationContext.configure(connection).get_current_revision()
-    return current, newest_revision()
-
-
-def newest_revision() -> str:
-    head = ScriptDirectory(str(Path(__file__).parent)).get_current_head()
-    assert head, "the migrations are part of the package"
-    return head
 
 
 def differences(engine: Engine) -> list[object]:

@@ -1,0 +1,27 @@
+"""Which schema a database has and which one this version works with.
+
+Read without Alembic, which takes as long to import as all the rest of the API.
+"""
+
+from pathlib import Path
+
+from sqlalchemy import Engine, column, inspect, select, table
+
+from adapters.sql.errors import own_errors
+
+_VERSION = table("alembic_version", column("version_num"))
+
+
+def newest_revision() -> str:
+    """The number of the last migration; they form one line, and their files are named by it."""
+    files = (Path(__file__).parent / "migrations" / "versions").glob("r*.py")
+    return max(file.name[1:5] for file in files)
+
+
+def current_revision(engine: Engine) -> str | None:
+    """The database's revision, None for an empty one. Raises StoreUnavailable, StoreFailed."""
+    with own_errors(), engine.connect() as connection:
+        if not inspect(connection).has_table(_VERSION.name):
+            return None
+        revision: str | None = connection.scalar(select(_VERSION.c.version_num))
+        return revision
