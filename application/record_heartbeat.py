@@ -45,7 +45,9 @@ class RecordHeartbeat:
         good = [
             heartbeat for heartbeat, problem in zip(batch, problems, strict=True) if not problem
         ]
-        leaving = {heartbeat.server_id: heartbeat.leaving for heartbeat in good}
+        leaves = {heartbeat.server_id: heartbeat.leaving for heartbeat in good}
+        leaving = [server_id for server_id, is_leaving in leaves.items() if is_leaving]
+        staying = [server_id for server_id, is_leaving in leaves.items() if not is_leaving]
         reports = {
             heartbeat.server_id: heartbeat.capabilities
             for heartbeat in good
@@ -53,14 +55,15 @@ class RecordHeartbeat:
         }
         interval = self.pace.interval
         with self.store.begin() as transaction:
-            known = transaction.presences.lock(leaving.keys())
+            if leaving:
+                # Two groups that are locked one after the other could meet those of another
+                # batch the other way round.
+                transaction.presences.lock(leaves.keys())
             now = self.clock.now()
-            transaction.presences.set(
-                [server_id for server_id in known if not leaving[server_id]], heard(now, interval)
-            )
-            transaction.presences.set(
-                [server_id for server_id in known if leaving[server_id]], left(now)
-            )
+            known = {
+                **transaction.presences.set(staying, heard(now, interval)),
+                **transaction.presences.set(leaving, left(now)),
+            }
             transaction.capability_reports.record(
                 {server_id: reports[server_id] for server_id in reports.keys() & known.keys()}, now
             )
@@ -68,7 +71,7 @@ class RecordHeartbeat:
             server_id: Acknowledged(known[server_id].config_revision, interval)
             if server_id in known
             else ServerNotFound(server_id)
-            for server_id in leaving
+            for server_id in leaves
         }
         return [
             problem or answers[heartbeat.server_id]

@@ -6,12 +6,17 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
+import hypothesis
 import pytest
 
 from tests.real_parts.docker_engine import find_engine, socket_path
 from tests.real_parts.postgres import PostgresCluster, PostgresServer
 
 STRICT = os.environ.get("STRICT") == "1"
+# How long an example takes says more of the machine than of the code. What decides whether a
+# change lands must decide the same way twice.
+hypothesis.settings.register_profile("ours", deadline=None, derandomize=STRICT)
+hypothesis.settings.load_profile("ours")
 NO_ENGINE = "no Docker engine answers"
 
 # Filled by fixtures, and under xdist by what the workers report.

@@ -19,10 +19,12 @@ class MemoryPresences:
             if server
         }
 
-    def set(self, server_ids: Collection[int], presence: Presence) -> None:
-        for server_id in server_ids:
+    def set(self, server_ids: Collection[int], presence: Presence) -> Mapping[int, Known]:
+        known = self.lock(server_ids)
+        for server_id in known:
             server = self._tables.servers[server_id]
             self._tables.servers[server_id] = replace(server, presence=presence)
+        return known
 
     def expire(self, now: datetime) -> Collection[int]:
         silent = [

@@ -3,14 +3,15 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, select
+from sqlalchemy import Connection, Row, bindparam, insert, select
 
 from adapters.sql import tables
-from adapters.sql.statements import insert_or_replace, is_among
+from adapters.sql.statements import Ids, insert_or_replace, is_among
 from domain.capabilities import Capabilities, PortRange
 
 _LATEST = tables.capabilities
 _HISTORY = tables.capability_history
+_LATEST_OF = select(_LATEST).where(is_among(_LATEST.c.server_id, bindparam("ids", type_=Ids())))
 
 
 class SqlCapabilityReports:
@@ -20,9 +21,7 @@ class SqlCapabilityReports:
     def record(self, reports: Mapping[int, Capabilities], now: datetime) -> None:
         if not reports:
             return
-        rows = self._connection.execute(
-            select(_LATEST).where(is_among(self._connection, _LATEST.c.server_id, reports.keys()))
-        )
+        rows = self._connection.execute(_LATEST_OF, {"ids": reports.keys()})
         before = {row.server_id: capabilities_of(row) for row in rows}
         changed = {
             server_id: report

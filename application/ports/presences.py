@@ -24,8 +24,11 @@ class Presences(Protocol):
         """
         ...
 
-    def set(self, server_ids: Collection[int], presence: Presence) -> None:
-        """Give all of them the same presence."""
+    def set(self, server_ids: Collection[int], presence: Presence) -> Mapping[int, Known]:
+        """Give all of them the same presence; locks them as `lock` does.
+
+        Answers what was known of them before; unknown ids are missing in the answer.
+        """
         ...
 
     def expire(self, now: datetime) -> Collection[int]:

@@ -1,0 +1,74 @@
+"""Durable unary heartbeats per second of the API, beside two servers to compare it with."""
+
+import argparse
+import os
+import shutil
+import signal
+import sys
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+
+from tests.benchmarks.load import WrongReplies
+from tests.benchmarks.machine import machine_line
+from tests.benchmarks.measurement import NotWritten, Round, measure_rounds
+from tests.benchmarks.report import report
+from tests.benchmarks.subjects import Bench
+from tests.real_parts.postgres import PostgresCluster
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser("python -m tests.benchmarks", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="one short round, for a first look")
+    parser.add_argument("--rounds", type=int, default=5, help="(default: %(default)s)")
+    parser.add_argument("--hosts", type=int, default=128, help="(default: %(default)s)")
+    parser.add_argument(
+        "--heartbeats", type=int, default=100, help="of each host, per round (default: %(default)s)"
+    )
+    options = parser.parse_args()
+    if options.quick:
+        options.rounds, options.hosts, options.heartbeats = 1, 64, 40
+    if not shutil.which("h2load"):
+        print(
+            "h2load makes the load and is missing: apt-get install nghttp2-client", file=sys.stderr
+        )
+        return os.EX_UNAVAILABLE
+    # As with Ctrl-C: what was started is ended on the way out.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        _run(options)
+    except (WrongReplies, NotWritten) as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+    return os.EX_OK
+
+
+def _run(options: argparse.Namespace) -> None:
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="manman-bench-")))
+        postgres = stack.enter_context(PostgresCluster())
+        subjects = Bench(options.hosts, folder, postgres, stack).subjects()
+        print(machine_line(postgres))
+        print(
+            f"{options.hosts} hosts, each with one connection and one heartbeat in flight,"
+            f" {options.heartbeats} heartbeats of each per round; medians over {options.rounds}"
+            " round(s)",
+            flush=True,
+        )
+        rounds: list[Round] = []
+        for measured in measure_rounds(subjects, options.rounds, options.heartbeats):
+            rounds.append(measured)
+            _say_on_a_terminal(f"round {len(rounds)} of {options.rounds}")
+        _say_on_a_terminal("")
+        print("", *report(rounds), sep="\n")
+
+
+def _say_on_a_terminal(text: str) -> None:
+    if sys.stderr.isatty():
+        print(f"\r{text:20}", end="\r", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

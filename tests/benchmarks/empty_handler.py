@@ -1,0 +1,14 @@
+"""A server that answers a heartbeat and does nothing: what Python's gRPC costs alone."""
+
+from typing import Any
+
+from protos.manman.v1 import manman_pb2 as pb
+from tests.benchmarks.reference_server import serve
+
+
+async def heartbeat(request: pb.HeartbeatRequest, context: Any) -> pb.HeartbeatResponse:
+    return pb.HeartbeatResponse(acknowledged=True, next_heartbeat_seconds=15)
+
+
+if __name__ == "__main__":
+    serve(heartbeat)

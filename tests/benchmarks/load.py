@@ -1,0 +1,133 @@
+"""The load: h2load, one process, connection and stream per simulated host."""
+
+import re
+import resource
+import subprocess
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.benchmarks.server_process import ServerProcess
+from tests.benchmarks.wire import HEARTBEAT_PATH, REPLY_BYTES, request_body
+
+# h2load gives no call a deadline of its own.
+_TIMEOUT_SECONDS = 120
+
+_ESTABLISHED = "01"
+
+
+class WrongReplies(Exception):
+    """The server answered heartbeats with something else than an acknowledgement."""
+
+
+@dataclass(frozen=True)
+class Load:
+    """What the load generator saw.
+
+    The rate is taken while all hosts were at work: after the last of them began and before the
+    first of them had done its share.
+    """
+
+    heartbeats: int
+    per_second: float
+    latencies_ms: list[float]
+    generator_cpu_seconds: float
+
+
+@dataclass(frozen=True)
+class _Call:
+    began_us: int
+    ended_us: int
+
+
+def run_load(server: ServerProcess, server_ids: list[int], heartbeats_per_host: int) -> Load:
+    """Each host beats so many times, each time as soon as its last heartbeat was answered."""
+    used_before = _cpu_of_ended_children()
+    with tempfile.TemporaryDirectory(prefix="manman-load-") as folder:
+        logs = [Path(folder, f"{server_id}.log") for server_id in server_ids]
+        commands = []
+        for server_id, log in zip(server_ids, logs, strict=True):
+            body = Path(folder, f"{server_id}.body")
+            body.write_bytes(request_body(server_id))
+            commands.append(_command(server.port, heartbeats_per_host, body, log))
+        _run_all(commands, server, heartbeats_per_host)
+        # The first call of each waited for the start.
+        hosts = [_calls(log)[1:] for log in logs]
+    began = max(calls[0].began_us for calls in hosts)
+    ended = min(calls[-1].ended_us for calls in hosts)
+    if ended <= began:
+        raise RuntimeError("too few heartbeats: a host was done before another one began")
+    calls = [call for host in hosts for call in host]
+    return Load(
+        heartbeats=len(server_ids) * heartbeats_per_host,
+        per_second=sum(began < call.ended_us <= ended for call in calls) / (ended - began) * 1e6,
+        latencies_ms=[(call.ended_us - call.began_us) / 1000 for call in calls],
+        generator_cpu_seconds=_cpu_of_ended_children() - used_before,
+    )
+
+
+def _command(port: int, heartbeats: int, body: Path, log: Path) -> list[str]:
+    return [
+        *("h2load", "--clients=1", "--max-concurrent-streams=1", f"--requests={heartbeats}"),
+        *("--header=content-type: application/grpc", "--header=te: trailers"),
+        *(f"--data={body}", f"--log-file={log}", f"http://127.0.0.1:{port}{HEARTBEAT_PATH}"),
+    ]
+
+
+def _run_all(commands: list[list[str]], server: ServerProcess, heartbeats_per_host: int) -> None:
+    processes: list[subprocess.Popen[str]] = []
+    try:
+        # To start them takes longer than some of them would take to be done. The kernel
+        # accepts their connections for the server, which then finds all of them at once.
+        with server.paused():
+            for command in commands:
+                process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+                processes.append(process)
+            _await_connections(server.port, len(commands))
+        for process in processes:
+            summary, _ = process.communicate(timeout=_TIMEOUT_SECONDS)
+            _check(summary, heartbeats_per_host)
+    finally:
+        for process in processes:
+            process.kill()
+            process.communicate()
+
+
+def _await_connections(port: int, connections: int) -> None:
+    deadline = time.monotonic() + _TIMEOUT_SECONDS
+    while _connections_to(port) < connections:
+        if time.monotonic() > deadline:
+            raise RuntimeError("h2load does not connect")
+        time.sleep(0.05)
+
+
+def _connections_to(port: int) -> int:
+    """From the kernel's table: its number, local and remote address, state, in hexadecimal."""
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return sum(row[2].endswith(f":{port:04X}") and row[3] == _ESTABLISHED for row in rows)
+
+
+def _check(summary: str, heartbeats: int) -> None:
+    """h2load takes a gRPC error for a success; but an error has no message, so bytes are
+    missing."""
+    succeeded = re.search(r"(\d+) succeeded", summary)
+    replies = re.search(r"\((\d+)\) data$", summary, re.MULTILINE)
+    if not succeeded or not replies:
+        raise WrongReplies(f"h2load says:\n{summary}")
+    if (int(succeeded[1]), int(replies[1])) != (heartbeats, heartbeats * REPLY_BYTES):
+        raise WrongReplies(
+            f"of {heartbeats} heartbeats {succeeded[1]} were answered, with {replies[1]} bytes"
+            f" instead of {heartbeats * REPLY_BYTES}"
+        )
+
+
+def _calls(log: Path) -> list[_Call]:
+    """From lines of: start in µs since the epoch, HTTP status, µs until the end."""
+    rows = [line.split("\t") for line in log.read_text().splitlines()]
+    return [_Call(int(row[0]), int(row[0]) + int(row[2])) for row in rows]
+
+
+def _cpu_of_ended_children() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime

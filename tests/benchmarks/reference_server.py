@@ -1,0 +1,37 @@
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import grpc
+import grpc.aio
+import uvloop
+
+from protos.manman.v1 import manman_pb2 as pb
+from tests.benchmarks.wire import SERVICE
+
+Heartbeat = Callable[[pb.HeartbeatRequest, Any], Awaitable[pb.HeartbeatResponse]]
+
+
+def serve(heartbeat: Heartbeat) -> None:
+    """Serve this one call on a free port until SIGTERM, as generated code would register it."""
+    uvloop.run(_serve(heartbeat))
+
+
+async def _serve(heartbeat: Heartbeat) -> None:
+    asked_to_stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, asked_to_stop.set)
+    server = grpc.aio.server()
+    handler = grpc.unary_unary_rpc_method_handler(
+        heartbeat,
+        request_deserializer=pb.HeartbeatRequest.FromString,
+        response_serializer=pb.HeartbeatResponse.SerializeToString,
+    )
+    server.add_generic_rpc_handlers(
+        (grpc.method_handlers_generic_handler(SERVICE, {"Heartbeat": handler}),)
+    )
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    print(f"serving on 127.0.0.1:{port}", flush=True)
+    await asked_to_stop.wait()
+    await server.stop(grace=1)

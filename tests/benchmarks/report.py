@@ -1,0 +1,79 @@
+"""What the rounds say, for a reader. Ratios are medians of each round's own ratio, since the
+machine's speed drifts from round to round."""
+
+from collections.abc import Callable, Iterator
+from statistics import median
+
+from tests.benchmarks.measurement import Measurement, Round
+from tests.benchmarks.subjects import APIS, EMPTY_HANDLER, UPDATE_PER_HEARTBEAT
+
+AIM_OF_EMPTY_HANDLER = 0.8
+AIM_PER_CPU_SECOND = 3.0
+
+Figure = Callable[[Measurement], float]
+
+_HEADINGS = (
+    *("", "heartbeats/s", "server", "database", "load", "p50", "p99"),
+    *("/ empty", "/ UPDATE", "/ UPDATE per CPU"),
+)
+_UNITS = ("", "", "CPU ms", "CPU ms", "CPU ms", "ms", "ms", "", "", "")
+
+
+def report(rounds: list[Round]) -> Iterator[str]:
+    table = [_HEADINGS, _UNITS, *(_row(rounds, name) for name in rounds[0])]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    for name, *figures in table:
+        cells = [figure.rjust(width) for figure, width in zip(figures, widths[1:], strict=True)]
+        yield "  ".join([name.ljust(widths[0]), *cells]).rstrip()
+    yield "CPU per heartbeat. Load: the load generator's own. / : ratios in heartbeats/s, the last"
+    yield "one in heartbeats per CPU second of server and database together."
+    yield ""
+    for name in APIS:
+        yield _verdict(rounds, name)
+    ceiling = _ratio(rounds, EMPTY_HANDLER, UPDATE_PER_HEARTBEAT, _per_cpu_second)
+    yield f"The empty handler itself: {ceiling:.1f} times; no handler on this gRPC server has more"
+
+
+def _row(rounds: list[Round], name: str) -> tuple[str, ...]:
+    def middle(figure: Figure) -> float:
+        return median(figure(measured[name]) for measured in rounds)
+
+    return (
+        name,
+        f"{middle(_per_second):,.0f}",
+        f"{middle(lambda one: one.server_cpu):.3f}",
+        f"{middle(lambda one: one.database_cpu):.3f}",
+        f"{middle(lambda one: one.generator_cpu):.3f}",
+        f"{middle(lambda one: one.p50_ms):.1f}",
+        f"{middle(lambda one: one.p99_ms):.1f}",
+        f"{_ratio(rounds, name, EMPTY_HANDLER, _per_second):.2f}",
+        f"{_ratio(rounds, name, UPDATE_PER_HEARTBEAT, _per_second):.2f}",
+        f"{_ratio(rounds, name, UPDATE_PER_HEARTBEAT, _per_cpu_second):.2f}",
+    )
+
+
+def _verdict(rounds: list[Round], name: str) -> str:
+    of_empty = _ratio(rounds, name, EMPTY_HANDLER, _per_second)
+    per_cpu_second = _ratio(rounds, name, UPDATE_PER_HEARTBEAT, _per_cpu_second)
+    return (
+        f"{name}: {of_empty:.2f} of the empty handler"
+        f" (aim {AIM_OF_EMPTY_HANDLER}: {_reached(of_empty, AIM_OF_EMPTY_HANDLER)});"
+        f" {per_cpu_second:.1f} times the UPDATE per heartbeat per CPU second"
+        f" (aim {AIM_PER_CPU_SECOND:.0f}: {_reached(per_cpu_second, AIM_PER_CPU_SECOND)})"
+    )
+
+
+def _ratio(rounds: list[Round], name: str, reference: str, figure: Figure) -> float:
+    return median(figure(measured[name]) / figure(measured[reference]) for measured in rounds)
+
+
+def _reached(ratio: float, aim: float) -> str:
+    return "reached" if ratio >= aim else "missed"
+
+
+def _per_second(measurement: Measurement) -> float:
+    return measurement.per_second
+
+
+def _per_cpu_second(measurement: Measurement) -> float:
+    return measurement.per_cpu_second

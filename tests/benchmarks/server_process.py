@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Self
+
+_START_TIMEOUT_SECONDS = 60
+_STOP_TIMEOUT_SECONDS = 20
+
+
+class ServerProcess:
+    """A server in a process of its own, as long as the block lasts. It says itself on which
+    port it serves."""
+
+    def __init__(self, command: list[str], environment: dict[str, str], output: Path) -> None:
+        self._command = command
+        # Nothing but what we say: a setting of the caller's must not change what is measured.
+        self._environment = {"PATH": os.environ["PATH"], **environment}
+        self._output = output
+        self.port = 0
+
+    def __enter__(self) -> Self:
+        with self._output.open("wb") as output:
+            self._process = subprocess.Popen(
+                # The signal on the parent's death ends it even when the benchmark is killed.
+                ["setpriv", "--pdeathsig=KILL", *self._command],
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+        try:
+            self.port = self._await_port()
+        except BaseException:
+            self._process.kill()
+            self._process.wait()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.terminate()
+        try:
+            self._process.wait(_STOP_TIMEOUT_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Stopped until the block is left; the kernel goes on accepting connections for it."""
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
+
+    def _await_port(self) -> int:
+        deadline = time.monotonic() + _START_TIMEOUT_SECONDS
+        while self._process.poll() is None and time.monotonic() < deadline:
+            said = re.search(r"serving on \S+:(\d+)", self._output.read_text())
+            if said:
+                return int(said[1])
+            time.sleep(0.02)
+        raise RuntimeError(f"{' '.join(self._command)} did not start:\n{self._output.read_text()}")

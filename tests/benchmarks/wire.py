@@ -1,0 +1,18 @@
+"""The heartbeat as it goes over the wire, for load generator and reference servers alike."""
+
+from protos.manman.v1 import manman_pb2 as pb
+
+SERVICE = "manman.v1.ManManAPI"
+HEARTBEAT_PATH = f"/{SERVICE}/Heartbeat"
+
+# What the API tells a small fleet without configurations, at its default interval.
+REPLY = pb.HeartbeatResponse(acknowledged=True, next_heartbeat_seconds=15)
+
+# gRPC puts a flag (not compressed) and four bytes of length before each message.
+_PREFIX_BYTES = 5
+REPLY_BYTES = _PREFIX_BYTES + REPLY.ByteSize()
+
+
+def request_body(server_id: int) -> bytes:
+    message = pb.HeartbeatRequest(server_id=server_id).SerializeToString()
+    return b"\0" + len(message).to_bytes(_PREFIX_BYTES - 1, "big") + message

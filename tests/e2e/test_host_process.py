@@ -1,0 +1,127 @@
+"""What the host manager is as a process: its size, its end and what it says."""
+
+import socket
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import grpc
+import psutil
+import pytest
+
+from tests.e2e.processes import Api, Process, eventually, run_to_end
+
+StartApi = Callable[..., Api]
+StartHost = Callable[..., Process]
+
+UNREACHED = "127.0.0.1:1"
+
+
+def test_a_host_stays_small(api: Api, start_host: StartHost, docker_engine: str) -> None:
+    host = start_host(
+        api.address, SERVER_NAME="box", DOCKER_SOCKET=docker_engine, DOCKER_OPTIONAL="false"
+    )
+    host.wait_until_said("Registered")
+    time.sleep(3)
+    resident = psutil.Process(host.pid).memory_info().rss
+
+    assert resident < 60_000_000
+
+
+def test_a_host_can_be_ended_while_it_waits_for_the_api(start_host: StartHost) -> None:
+    host = start_host(UNREACHED, SERVER_NAME="box")
+    host.wait_until_said("Trying again")
+
+    assert host.interrupt() == 0
+
+
+def test_a_host_can_be_ended_while_it_waits_for_docker(start_host: StartHost, api: Api) -> None:
+    host = start_host(api.address, DOCKER_OPTIONAL="false")
+    host.wait_until_said("start Docker")
+
+    assert host.terminate() == 0
+    assert not host.said("Registered")
+
+
+def test_a_host_that_is_stopped_as_it_starts_ends_without_a_word_of_failure(
+    start_host: StartHost,
+) -> None:
+    host = start_host(UNREACHED)
+    # Python is up, and the libraries are being loaded.
+    eventually(lambda: psutil.Process(host.pid).memory_info().rss > 20_000_000, "the start", host)
+    exit_code = host.interrupt()
+
+    assert exit_code == 0
+    assert {event["level"] for event in host.events} <= {"info", "warning"}
+
+
+def test_a_second_signal_ends_a_host_that_waits_for_an_answer(start_host: StartHost) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        host = start_host(f"127.0.0.1:{silent.getsockname()[1]}", SERVER_NAME="box")
+        connection, _ = silent.accept()
+        with connection:
+            psutil.Process(host.pid).terminate()
+            time.sleep(0.2)
+            exit_code = host.terminate()
+
+    assert exit_code == 143
+
+
+def test_a_name_that_gets_too_long_is_a_matter_of_configuration(
+    api: Api, start_host: StartHost
+) -> None:
+    host = start_host(api.address, SERVER_NAME="", ENVIRONMENT="e" * 101)
+    exit_code = host.wait()
+
+    assert exit_code == 78
+    assert [event["event"] for event in host.events] == [
+        (
+            "manmanv2-host: ENVIRONMENT: has 101 characters, at most 100 are allowed:"
+            " choose another one."
+        )
+    ]
+
+
+def test_a_server_that_is_no_manman_api_is_a_matter_of_configuration(
+    start_host: StartHost,
+) -> None:
+    other = grpc.server(ThreadPoolExecutor(1))
+    port = other.add_insecure_port("127.0.0.1:0")
+    other.start()
+    host = start_host(f"127.0.0.1:{port}", SERVER_NAME="box")
+    exit_code = host.wait()
+    other.stop(grace=None).wait()
+
+    assert exit_code == 78
+    assert "does not know this call: check that API_ADDRESS" in host.events[-1]["event"]
+
+
+def test_a_key_with_blanks_around_it_is_warned_about(
+    start_api: StartApi, start_host: StartHost
+) -> None:
+    api = start_api("memory://", REGISTRATION_KEY="secret")
+    host = start_host(api.address, REGISTRATION_KEY="secret ", SERVER_NAME="box")
+    exit_code = host.wait()
+
+    assert exit_code == 77
+    assert host.said("REGISTRATION_KEY begins or ends with a blank")
+    assert not host.said("secret")
+
+
+@pytest.mark.parametrize("address", [UNREACHED, "no.such.host.invalid:50051"])
+def test_a_host_says_nothing_but_sentences(address: str, start_host: StartHost) -> None:
+    host = start_host(address, SERVER_NAME="box")
+    host.wait_until_said("Trying again")
+    time.sleep(1)
+    host.terminate()
+
+    assert {event["level"] for event in host.events} == {"info", "warning"}
+    assert not any("ipv4:" in event["event"] for event in host.events)
+    assert host.count("Trying again") == 1
+
+
+def test_a_wrong_setting_ends_with_one_sentence_that_names_it() -> None:
+    ended = run_to_end("manmanv2-host", API_ADDRESS="http://localhost")
+
+    assert ended.returncode == 78
+    assert ended.stderr == ("manmanv2-host: API_ADDRESS: must be HOST:PORT, as localhost:50051.\n")
