@@ -15,7 +15,7 @@ class SqlConfigurations:
 
     def put(self, server_id: int, configuration: Configuration) -> None:
         self._connection.execute(
-            insert_or_replace(self._connection, configurations),
+            insert_or_replace(self._connection.dialect.name, configurations),
             {
                 "server_id": server_id,
                 "name": configuration.name,

@@ -27,7 +27,7 @@ class SqlServers:
             if found:
                 return found
             self._connection.execute(
-                insert_or_ignore(self._connection, tables.servers).values(name=name)
+                insert_or_ignore(self._connection.dialect.name, tables.servers).values(name=name)
             )
 
     def add(self, name: str, environment: str) -> Server:

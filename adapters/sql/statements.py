@@ -1,15 +1,15 @@
 """The few places where PostgreSQL and SQLite want to be asked differently."""
 
 import json
-from collections.abc import Collection
-from typing import Any
+from collections.abc import Callable, Collection
+from typing import Any, cast
 
 from sqlalchemy import (
     BigInteger,
     Boolean,
-    Connection,
     Dialect,
     Insert,
+    Select,
     Table,
     Text,
     TypeDecorator,
@@ -56,20 +56,43 @@ def _is_among_on_sqlite(element: is_among, compiler: SQLCompiler, **options: Any
     return f"{column} IN (SELECT value FROM json_each({ids}))"  # noqa: S608 - of compiled parts
 
 
-def insert_or_ignore(connection: Connection, table: Table) -> Insert:
-    if connection.dialect.name == "sqlite":
-        return sqlite.insert(table).on_conflict_do_nothing()
-    return postgresql.insert(table).on_conflict_do_nothing()
+class json_rows(FunctionElement[Any]):  # noqa: N801 - reads as the function of SQL that it is
+    """`json_rows(text).table_valued("value")`: the elements of a JSON array as rows."""
+
+    name = "json_rows"
+    inherit_cache = True
 
 
-def insert_or_replace(connection: Connection, table: Table) -> Insert:
-    """Insert rows, or write all their other columns where the primary key is there already."""
+@compiles(json_rows, "postgresql")
+def _json_rows_on_postgresql(element: json_rows, compiler: SQLCompiler, **options: Any) -> str:
+    return f"json_array_elements(CAST({compiler.process(element.clauses, **options)} AS JSON))"
+
+
+@compiles(json_rows, "sqlite")
+def _json_rows_on_sqlite(element: json_rows, compiler: SQLCompiler, **options: Any) -> str:
+    return f"json_each({compiler.process(element.clauses, **options)})"
+
+
+def insert_or_ignore(dialect: str, table: Table) -> Insert:
+    return _INSERT[dialect](table).on_conflict_do_nothing()
+
+
+def insert_or_replace(dialect: str, table: Table, rows: Select[Any] | None = None) -> Insert:
+    """Insert the rows, or one from the parameters, or write all their other columns where the
+    primary key is there already."""
+    insert = _INSERT[dialect](table)
+    names = [column.name for column in table.columns]
+    if rows is not None:
+        insert = insert.from_select(names, rows)
     keys = [column.name for column in table.primary_key]
-    insert: Any = (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(table)
-    others = {
-        column.name: insert.excluded[column.name]
-        for column in table.columns
-        if column.name not in keys
-    }
-    statement: Insert = insert.on_conflict_do_update(index_elements=keys, set_=others)
-    return statement
+    return insert.on_conflict_do_update(
+        index_elements=keys,
+        set_={name: insert.excluded[name] for name in names if name not in keys},
+    )
+
+
+# The same methods in both, but no common class that has them.
+_INSERT: dict[str, Callable[[Table], postgresql.Insert]] = {
+    "postgresql": postgresql.insert,
+    "sqlite": cast("Callable[[Table], postgresql.Insert]", sqlite.insert),
+}
