@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -137,6 +138,13 @@ def servers(address: str) -> dict[str, pb.Server]:
             token = page.next_page_token
             if not token:
                 return found
+
+
+def free_address() -> str:
+    """For a process that must be told its port."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return f"127.0.0.1:{probe.getsockname()[1]}"
 
 
 def eventually(

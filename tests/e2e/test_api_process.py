@@ -1,6 +1,5 @@
 """How the API starts, serves and stops."""
 
-import socket
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,7 +14,7 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
 )
 
 from protos.manman.v1 import manman_pb2 as pb
-from tests.e2e.processes import Api, client, eventually, run_to_end, servers
+from tests.e2e.processes import Api, client, eventually, free_address, run_to_end, servers
 
 StartApi = Callable[..., Api]
 
@@ -100,9 +99,7 @@ def test_health_says_not_serving_while_the_api_drains(start_api: StartApi) -> No
 def test_several_workers_share_one_port_and_a_dead_one_is_replaced(
     postgres_url: str, start_api: StartApi
 ) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    address = free_address()
     api = start_api(postgres_url, address=address, API_WORKERS="2")
     eventually(lambda: api.count("serving on") == 2, "both workers", api)
 
@@ -126,10 +123,7 @@ def test_several_workers_share_one_port_and_a_dead_one_is_replaced(
 def test_workers_end_with_the_supervisor_that_was_killed(
     postgres_url: str, start_api: StartApi
 ) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{probe.getsockname()[1]}"
-    api = start_api(postgres_url, address=address, API_WORKERS="2")
+    api = start_api(postgres_url, address=free_address(), API_WORKERS="2")
     eventually(lambda: api.count("serving on") == 2, "both workers", api)
     family = psutil.Process(api.pid).children()
     psutil.Process(api.pid).kill()

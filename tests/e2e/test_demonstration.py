@@ -9,21 +9,20 @@ import sys
 import time
 from pathlib import Path
 
+from tests.e2e.processes import free_address
+
 PATIENCE_SECONDS = 40
 
 
 def run_demonstration(folder: Path, on_terminal: bool, stop: signal.Signals) -> tuple[int, str]:
     """Run it until its server is online, stop it; its exit code and what it showed."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{probe.getsockname()[1]}"
     reading, writing = pty.openpty() if on_terminal else os.pipe()
     demonstration = subprocess.Popen(
         [str(Path(sys.executable).parent / "manmanv2"), "demo"],
         cwd=folder,
         env={
             "PATH": os.environ["PATH"],
-            "LISTEN_ADDRESS": address,
+            "LISTEN_ADDRESS": free_address(),
             "DOCKER_SOCKET": str(folder / "no-docker.sock"),
         },
         stdout=writing,
