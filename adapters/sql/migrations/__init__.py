@@ -32,7 +32,7 @@ def upgrade_engine(engine: Engine) -> None:
     with own_errors(), engine.begin() as connection:
         if connection.dialect.name == "postgresql":
             connection.execute(text(f"SELECT pg_advisory_xact_lock({_ADVISORY_LOCK})"))
-        command.upgrade(_config(connection), "head")
+        command.upgrade(alembic_config(connection), "head")
 
 
 def differences(engine: Engine) -> list[object]:
@@ -42,8 +42,9 @@ def differences(engine: Engine) -> list[object]:
         return list(compare_metadata(context, tables.metadata))
 
 
-def _config(connection: Connection) -> Config:
+def alembic_config(connection: Connection) -> Config:
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent))
+    config.set_main_option("file_template", "r%%(rev)s_%%(slug)s")
     config.attributes["connection"] = connection
     return config

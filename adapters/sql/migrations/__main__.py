@@ -10,7 +10,8 @@ from pathlib import Path
 from alembic import command
 
 from adapters.sql.engine import make_engine
-from adapters.sql.migrations import _config, differences, upgrade_engine
+from adapters.sql.migrations import alembic_config, differences, upgrade_engine
+from adapters.sql.schema import newest_revision
 
 
 def main(arguments: list[str]) -> int:
@@ -24,8 +25,11 @@ def main(arguments: list[str]) -> int:
                     print(difference)
                 return 1 if found else 0
             case ["new", message]:
+                number = f"{int(newest_revision()) + 1:04}"
                 with engine.begin() as connection:
-                    command.revision(_config(connection), message, autogenerate=True)
+                    command.revision(
+                        alembic_config(connection), message, autogenerate=True, rev_id=number
+                    )
                 return 0
     print(__doc__, file=sys.stderr)
     return 64
