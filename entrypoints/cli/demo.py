@@ -41,30 +41,38 @@ def demo() -> None:
         signal.signal(signal_number, lambda *_: asked_to_stop.set())
 
     client = OperatorClient(address, environment.get("OPERATOR_KEY"))
-    api = _Program("api", "entrypoints.api.main", environment, screen)
-    programs = [api]
+    programs = [_Program("api", "entrypoints.api.main", environment, screen)]
     try:
-        host = _Program("host", "entrypoints.host.main", environment, screen)
-        programs.insert(0, host)
         while not asked_to_stop.wait(_REFRESH_SECONDS):
-            ended = next((program for program in programs if program.has_ended()), None)
-            if ended:
-                screen.close()
-                raise CommandFailed(
-                    f"the {ended.name} ended by itself, see its last line above.",
-                    ended.process.returncode or os.EX_SOFTWARE,
-                )
+            _see_that_all_run(programs, screen)
+            servers = _servers(client)
+            if servers is None:
+                continue
+            screen.draw(servers)
+            if len(programs) == 1:
+                # The last in is the first out: a host leaves while the API still listens.
+                programs.insert(0, _Program("host", "entrypoints.host.main", environment, screen))
+        exit_codes = []
+        for program in programs:
+            exit_codes.append(program.stop())
             screen.draw(_servers(client))
-        exit_code = host.stop()
-        screen.draw(_servers(client))
-        screen.close()
-        exit_code = api.stop() or exit_code
+            screen.close()
     finally:
         for program in programs:
             program.stop()
         client.close()
-    if exit_code:
+    if any(exit_codes):
         raise CommandFailed("they did not end cleanly, see the lines above.", os.EX_SOFTWARE)
+
+
+def _see_that_all_run(programs: "Sequence[_Program]", screen: "_Screen") -> None:
+    for program in programs:
+        if program.has_ended():
+            screen.close()
+            raise CommandFailed(
+                f"the {program.name} ended by itself, its last line above says why.",
+                program.process.returncode or os.EX_SOFTWARE,
+            )
 
 
 def _servers(client: OperatorClient) -> Sequence[Server] | None:
@@ -139,8 +147,9 @@ class _Screen:
         with self._lock:
             shown = server_table(servers, datetime.now(UTC))
             if self._live:
+                self._drawn = shown
                 click.echo("\x1b[H\x1b[2J", nl=False)
-                click.echo("\n".join([shown, "", *self._lines, "", "Stop with Ctrl-C."]))
+                click.echo("\n".join([shown, "", "Stop with Ctrl-C.", "", *self._lines]))
                 return
             statuses = [(server.server_id, server.presence.status) for server in servers]
             if statuses != self._drawn:
@@ -150,7 +159,7 @@ class _Screen:
     def close(self) -> None:
         """From now on each line as it comes, below what was drawn."""
         with self._lock:
-            if self._live and self._drawn is None:
+            if self._live and not self._drawn:
                 click.echo("\n".join(self._lines))
             self._live = False
 
