@@ -1,6 +1,7 @@
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
+from application.hearing import Hearing
 from application.heartbeat_pace import HeartbeatPace
 from application.ports.clock import Clock
 from application.ports.store import Store
@@ -18,12 +19,17 @@ class ExpireServers:
     store: Store
     clock: Clock
     pace: HeartbeatPace
+    hearing: Hearing
     _watch: Watch | None = field(default=None, init=False)
 
     def __call__(self) -> Collection[int]:
         now = self.clock.now()
         interval = self.pace.cadence.interval
-        watch = self._watch.look(now, longest_gap=interval) if self._watch else Watch.begin(now)
+        was_deaf, self.hearing.impaired = self.hearing.impaired, False
+        if self._watch and not was_deaf:
+            watch = self._watch.look(now, longest_gap=interval)
+        else:
+            watch = Watch.begin(now)
         # A store that fails below leaves no watch behind: the next look begins a new one.
         self._watch = None
         expired: Collection[int] = ()

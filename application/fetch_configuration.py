@@ -1,4 +1,4 @@
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from application.ports.store import Store
 from domain.admission import admit
@@ -16,7 +16,7 @@ class FetchConfiguration:
     """
 
     store: Store
-    registration_key: str | None
+    registration_key: str | None = field(repr=False)
 
     def __call__(
         self, server_id: int, registration_key: str, known_revision: int

@@ -2,6 +2,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
+from application.hearing import Hearing
 from application.heartbeat_pace import HeartbeatPace
 from application.ports.clock import Clock
 from application.ports.store import Store
@@ -39,8 +40,16 @@ class RecordHeartbeat:
     store: Store
     clock: Clock
     pace: HeartbeatPace
+    hearing: Hearing
 
     def __call__(self, batch: Sequence[Heartbeat]) -> list[Acknowledged | ManManError]:
+        try:
+            return self._record(batch)
+        except Exception:
+            self.hearing.impaired = True
+            raise
+
+    def _record(self, batch: Sequence[Heartbeat]) -> list[Acknowledged | ManManError]:
         problems = [_problem(heartbeat) for heartbeat in batch]
         good = [
             heartbeat for heartbeat, problem in zip(batch, problems, strict=True) if not problem

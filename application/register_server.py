@@ -1,4 +1,4 @@
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from application.heartbeat_pace import HeartbeatPace
@@ -16,7 +16,7 @@ class Registration:
     name: str
     environment: str = ""
     capabilities: Capabilities | None = None
-    registration_key: str = ""
+    registration_key: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class RegisterServer:
     store: Store
     clock: Clock
     pace: HeartbeatPace
-    registration_key: str | None
+    registration_key: str | None = field(repr=False)
 
     def __call__(self, registration: Registration) -> Registered:
         admit(self.registration_key, registration.registration_key)

@@ -10,6 +10,7 @@ from application.create_server import CreateServer
 from application.delete_server import DeleteServer
 from application.expire_servers import ExpireServers
 from application.get_server import GetServer
+from application.hearing import Hearing
 from application.heartbeat_pace import HeartbeatPace
 from application.list_servers import ListServers
 from application.ports.store import Store, StoreUnavailable, Transaction
@@ -52,8 +53,9 @@ class Fleet:
 
     def restart(self) -> None:
         self.pace = HeartbeatPace(self.cadence)
-        self.expire = ExpireServers(self.store, self.clock, self.pace)
-        self.heartbeat = RecordHeartbeat(self.store, self.clock, self.pace)
+        self.hearing = Hearing()
+        self.expire = ExpireServers(self.store, self.clock, self.pace, self.hearing)
+        self.heartbeat = RecordHeartbeat(self.store, self.clock, self.pace, self.hearing)
         self.register = RegisterServer(self.store, self.clock, self.pace, registration_key=None)
         self.update = UpdateServer(self.store, self.clock, self.pace)
 

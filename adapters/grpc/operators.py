@@ -14,7 +14,7 @@ class OperatorAccess:
     """
 
     def __init__(self, key: str | None) -> None:
-        self._expected = f"Bearer {key}".encode(errors="surrogateescape") if key else None
+        self._expected = key.encode() if key else None
 
     def check(self, peer: str, metadata: Iterable[tuple[str, str | bytes]]) -> None:
         """Raises OperatorsOnThisMachineOnly or OperatorKeyRequired.
@@ -26,8 +26,9 @@ class OperatorAccess:
                 raise OperatorsOnThisMachineOnly
             return
         sent = next((value for name, value in metadata if name == "authorization"), "")
-        given = sent if isinstance(sent, bytes) else sent.encode(errors="surrogateescape")
-        if not hmac.compare_digest(given, self._expected):
+        scheme, _, given = (sent.decode() if isinstance(sent, bytes) else sent).partition(" ")
+        # The scheme's case does not matter (RFC 9110, 11.1).
+        if scheme.lower() != "bearer" or not hmac.compare_digest(given.encode(), self._expected):
             raise OperatorKeyRequired
 
 

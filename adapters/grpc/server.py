@@ -47,7 +47,7 @@ class GrpcServer:
                 # At the default limits a fleet that connects at once is refused in part.
                 ("grpc.server.max_pending_requests", 20_000),
                 ("grpc.server.max_pending_requests_hard_limit", 30_000),
-                # Hosts ping idle connections to notice a dead network; let them.
+                # Clients may ping idle connections to notice a dead network.
                 ("grpc.keepalive_permit_without_calls", 1),
                 ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
             ]

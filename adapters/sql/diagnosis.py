@@ -14,6 +14,11 @@ _CONNECTION_PROBLEMS = (
     ("refused", "nothing listens there"),
     ("No such file", "nothing listens there"),
     ("timeout", "it does not answer"),
+    ("starting up", "it is starting up: try again"),
+    ("shutting down", "it is shutting down"),
+    ("too many", "it has no connection left"),
+    ("closed the connection", "it closes the connection"),
+    ("SSL", "TLS fails with it"),
 )
 
 
@@ -33,7 +38,7 @@ def check_reachable(engine: Engine) -> None:
     try:
         with engine.connect() as connection:
             healthy = not file or connection.scalar(text("PRAGMA quick_check(1)")) == "ok"
-    except SQLAlchemyError as error:
+    except (SQLAlchemyError, TypeError, ValueError) as error:
         raise _diagnosed(error, str(file) if file else None) from error
     if not healthy:
         raise _damaged(str(file))
@@ -59,11 +64,13 @@ def check_schema(engine: Engine) -> None:
         )
 
 
-def _diagnosed(error: SQLAlchemyError, file: str | None) -> Exception:
+def _diagnosed(error: Exception, file: str | None) -> Exception:
     words = str(error)
     if file is None:
-        why = next((why for part, why in _CONNECTION_PROBLEMS if part in words), "it failed")
-        return DatabaseUnreachable(why)
+        why = next((why for part, why in _CONNECTION_PROBLEMS if part in words), None)
+        if why:
+            return DatabaseUnreachable(why)
+        return DatabaseUnusable("PostgreSQL does not take an option of this URL: mend it")
     if "unable to open" in words or "readonly" in words:
         return DatabaseUnusable(f"{file} cannot be opened for writing: mend its permissions")
     if "locked" in words:

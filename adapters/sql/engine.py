@@ -1,3 +1,4 @@
+import re
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -6,6 +7,9 @@ from sqlalchemy import URL, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError
 
 _CONNECT_TIMEOUT_SECONDS = 5
+# A row that somebody holds must not hold up the heartbeats of the whole fleet, and no statement
+# of ours takes long.
+_OPTIONS = "-c lock_timeout=3s -c statement_timeout=20s"
 _SQLITE_BUSY_TIMEOUT_MS = 10_000
 
 
@@ -23,8 +27,18 @@ def sql_url(url: str) -> URL:
     if parsed.drivername == "sqlite":
         if not parsed.database or parsed.database == ":memory:":
             raise ValueError("names no file, as sqlite:///manmanv2.sqlite3 does")
+        if parsed.host or parsed.query or "\0" in parsed.database:
+            raise ValueError("must be sqlite:///FILE, with nothing but the path of the file")
         return parsed
     raise ValueError("must begin with postgresql://, sqlite:/// or be memory://")
+
+
+def url_without_secrets(url: str) -> str:
+    """The URL for a person: no password, nor options, among which one could be.
+
+    By its text alone: a password with an @ that was not escaped is parsed as part of the host.
+    """
+    return re.sub(r"://([^:/@]*):.*@", r"://\1:***@", url.partition("?")[0])
 
 
 def make_engine(url: str, connections: int = 1) -> Engine:
@@ -42,12 +56,15 @@ def make_engine(url: str, connections: int = 1) -> Engine:
             "connect_timeout": _CONNECT_TIMEOUT_SECONDS,
             "keepalives_idle": 30,
             "application_name": "manmanv2",
+            "options": _OPTIONS,
         },
+        # What is written may be a secret, and errors end in logs.
+        hide_parameters=True,
     )
 
 
 def _sqlite_engine(url: URL, connections: int) -> Engine:
-    engine = create_engine(url, pool_size=connections, max_overflow=0)
+    engine = create_engine(url, pool_size=connections, max_overflow=0, hide_parameters=True)
 
     @event.listens_for(engine, "connect")
     def _configure(connection: sqlite3.Connection, _: Any) -> None:

@@ -23,6 +23,7 @@ from application.expire_servers import ExpireServers
 from application.fetch_configuration import FetchConfiguration
 from application.get_configuration import GetConfiguration
 from application.get_server import GetServer
+from application.hearing import Hearing
 from application.heartbeat_pace import HeartbeatPace
 from application.list_configurations import ListConfigurations
 from application.list_servers import ListServers
@@ -81,11 +82,12 @@ class ApiContainer(containers.DeclarativeContainer):
         ),
     )
 
+    hearing: providers.Provider[Hearing] = providers.ThreadSafeSingleton(Hearing)
     expire_servers: providers.Provider[ExpireServers] = providers.ThreadSafeSingleton(
-        ExpireServers, store, clock, pace
+        ExpireServers, store, clock, pace, hearing
     )
     record_heartbeat: providers.Provider[RecordHeartbeat] = providers.ThreadSafeSingleton(
-        RecordHeartbeat, store, clock, pace
+        RecordHeartbeat, store, clock, pace, hearing
     )
 
     heartbeat_writer: providers.Provider[ThreadPoolExecutor] = providers.ThreadSafeSingleton(

@@ -1,22 +1,38 @@
+"""The API's command.
+
+Only the standard library is imported here at first: signals are held back before anything slow
+is loaded, so that a stop at any moment is a clean one.
+"""
+
 import logging
 import os
+import signal
 import sys
+from typing import TYPE_CHECKING
 
-from entrypoints.api.database import prepare_database
-from entrypoints.api.settings import ApiSettings, StoreKind
-from entrypoints.api.supervisor import Supervisor
-from entrypoints.api.worker import serve
-from entrypoints.command import run_command
+if TYPE_CHECKING:
+    from entrypoints.api.settings import ApiSettings
 
 _log = logging.getLogger(__name__)
 
 
 def main() -> None:
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
+
+    from entrypoints.api.settings import ApiSettings
+    from entrypoints.command import run_command
+
     sys.exit(run_command("manmanv2-api", "The control plane's API server.", ApiSettings, run))
 
 
-def run(settings: ApiSettings) -> int:
+def run(settings: "ApiSettings") -> int:
+    from entrypoints.api.settings import StoreKind
+    from entrypoints.api.supervisor import Supervisor
+    from entrypoints.api.worker import serve
+
     if settings.store_kind is StoreKind.SQL:
+        from entrypoints.api.database import prepare_database
+
         prepare_database(settings.database_url.reveal())
     if settings.registration_key is None:
         _log.warning("REGISTRATION_KEY is not set: every host that reaches this API may join")

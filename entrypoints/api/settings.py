@@ -1,9 +1,18 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from adapters.sql.engine import sql_url
+from adapters.sql.engine import sql_url, url_without_secrets
 from entrypoints.failures import ConfigurationError
-from entrypoints.settings import Secret, Settings, host_and_port, setting, switch, whole_number
+from entrypoints.settings import (
+    Secret,
+    ServiceSettings,
+    bearer_token,
+    host_and_port,
+    secret,
+    setting,
+    switch,
+    whole_number,
+)
 
 IN_MEMORY = "memory://"
 
@@ -14,13 +23,14 @@ class StoreKind(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ApiSettings(Settings):
+class ApiSettings(ServiceSettings):
     # A secret, because the URL mostly holds a password.
     database_url: Secret = setting(
         Secret("sqlite:///manmanv2.sqlite3"),
         "memory://, sqlite:///FILE or postgresql://USER:PASSWORD@HOST/DATABASE",
-        Secret,
+        secret,
         also_from=("PG_DATABASE_URL",),
+        show=lambda url: url_without_secrets(url.reveal()),
     )
     listen_address: str = setting(
         "127.0.0.1:50051",
@@ -29,13 +39,13 @@ class ApiSettings(Settings):
     )
     api_workers: int = setting(1, "processes that share the port", whole_number(1, 64))
     registration_key: Secret | None = setting(
-        None, "what a host must show to join; without it everybody may join", Secret
+        None, "what a host must show to join; without it everybody may join", secret
     )
     operator_key: Secret | None = setting(
         None,
         "what an operator must send as a bearer token; without it operators' calls are answered"
         " on this machine only",
-        Secret,
+        bearer_token,
     )
     heartbeat_interval_seconds: int = setting(
         15, "how often hosts beat; offline after three of them", whole_number(1, 3600)

@@ -2,12 +2,12 @@ import logging
 import multiprocessing
 import signal
 import socket
-import time
+import threading
 from multiprocessing.connection import wait
 from multiprocessing.context import SpawnProcess
 
 from entrypoints.api.settings import ApiSettings
-from entrypoints.api.worker import cannot_listen, serve_as_child
+from entrypoints.api.worker import STOP_SIGNALS, cannot_listen, serve_as_child
 
 _log = logging.getLogger(__name__)
 
@@ -20,11 +20,12 @@ class Supervisor:
     def __init__(self, settings: ApiSettings) -> None:
         self._settings = settings
         self._workers: list[SpawnProcess] = []
-        self._stopping = False
+        self._stopping = threading.Event()
 
     def run(self) -> None:
-        for signal_number in (signal.SIGTERM, signal.SIGINT):
+        for signal_number in STOP_SIGNALS:
             signal.signal(signal_number, self._stop)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
         with _reserved(self._settings.listen_address):
             for _ in range(self._settings.api_workers):
                 self._start_worker()
@@ -33,23 +34,28 @@ class Supervisor:
                 self._replace_the_dead()
 
     def _start_worker(self) -> None:
+        if self._stopping.is_set():
+            return
         worker = multiprocessing.get_context("spawn").Process(
             target=serve_as_child, args=(self._settings,)
         )
         worker.start()
         self._workers.append(worker)
+        if self._stopping.is_set():
+            # The signal came while it started, too early for it to be among those told.
+            worker.terminate()
 
     def _replace_the_dead(self) -> None:
         for worker in [worker for worker in self._workers if not worker.is_alive()]:
             worker.join()
             self._workers.remove(worker)
-            if not self._stopping:
+            if not self._stopping.is_set():
                 _log.error("worker %s ended with %s: starting another", worker.pid, worker.exitcode)
-                time.sleep(_PAUSE_BEFORE_RESTART_SECONDS)
+                self._stopping.wait(_PAUSE_BEFORE_RESTART_SECONDS)
                 self._start_worker()
 
     def _stop(self, *_: object) -> None:
-        self._stopping = True
+        self._stopping.set()
         for worker in self._workers:
             if worker.is_alive():
                 worker.terminate()
@@ -65,6 +71,8 @@ def _reserved(address: str) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         with socket.socket(family) as alone:
+            # Connections of a past run that linger are no listener.
+            alone.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             alone.bind((host, int(port)))
         holder = socket.socket(family)
         holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)

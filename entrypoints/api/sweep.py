@@ -18,8 +18,12 @@ async def sweep_forever(expire_servers: ExpireServers) -> None:
             expired = await asyncio.to_thread(expire_servers)
         except (StoreUnavailable, StoreFailed) as error:
             if not store_is_away:
-                _log.warning("nobody is declared offline for now: %s", error)
+                cause = str(error.__cause__).partition("\n")[0]
+                _log.warning("nobody is declared offline for now: %s (%s)", error, cause)
             store_is_away = True
+        except Exception:  # noqa: BLE001
+            # Whatever it is, the next look may succeed; without looks nobody is ever offline.
+            _log.exception("the look for silent servers failed")
         else:
             if store_is_away:
                 _log.info("the store is back")

@@ -16,6 +16,8 @@ from entrypoints.logs import configure_logs
 
 _log = logging.getLogger(__name__)
 
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
 # Longer than any call should take, shorter than what service managers wait before they kill.
 _DRAIN_SECONDS = 8.0
 
@@ -41,8 +43,10 @@ def serve(settings: ApiSettings) -> None:
 async def _serve(container: ApiContainer, settings: ApiSettings) -> None:
     asked_to_stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for signal_number in (signal.SIGTERM, signal.SIGINT):
+    for signal_number in STOP_SIGNALS:
         loop.add_signal_handler(signal_number, asked_to_stop.set)
+    # Held back since the start, see main: from here on there is somebody to obey them.
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
     parent = multiprocessing.parent_process()
     if parent:
         # A supervisor that was killed cannot tell its workers to stop.

@@ -19,6 +19,7 @@ from adapters.sql.migrations import differences, upgrade
 from adapters.sql.schema import current_revision, newest_revision
 from adapters.sql.store import SqlStore
 from adapters.sql.tables import metadata
+from application.hearing import Hearing
 from application.heartbeat_pace import HeartbeatPace
 from application.ports.servers import ServerFilter
 from application.ports.store import StoreFailed, StoreUnavailable
@@ -72,7 +73,7 @@ def register(store: SqlStore, names: list[str], now: datetime = NOW) -> list[int
 
 def heartbeats_of(store: SqlStore) -> tuple[RecordHeartbeat, MemoryClock]:
     clock = MemoryClock(NOW)
-    return RecordHeartbeat(store, clock, HeartbeatPace(Cadence(INTERVAL, 2000))), clock
+    return RecordHeartbeat(store, clock, HeartbeatPace(Cadence(INTERVAL, 2000)), Hearing()), clock
 
 
 def count_rows(engine: Engine) -> dict[str, int]:

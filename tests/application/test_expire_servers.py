@@ -209,3 +209,16 @@ def test_two_apis_on_one_store_expire_a_server_once(watched: Fleet) -> None:
         expired += watched.pass_time(SECOND) + other.pass_time(SECOND)
 
     assert expired == [web]
+
+
+def test_who_could_not_be_heard_for_want_of_a_store_is_not_called_silent(watched: Fleet) -> None:
+    web = register(watched)
+    watched.pass_time(3 * INTERVAL)
+    watched.store.is_away = True
+    with pytest.raises(StoreUnavailable):
+        watched.heartbeat([Heartbeat(web)])
+    # The sweep itself finds the store there whenever it looks.
+    watched.store.is_away = False
+
+    assert watched.pass_time(3 * INTERVAL - SECOND) == []
+    assert watched.pass_time(2 * SECOND) == [web]
