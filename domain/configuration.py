@@ -67,9 +67,13 @@ def check_document(document: str) -> None:
             "document", f"has {size} bytes, at most {MAX_DOCUMENT_BYTES} are allowed"
         )
     try:
-        json.loads(document, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
-        raise InvalidField("document", f"is not JSON: {error}") from None
+        # Numbers stay text: whether they fit into one of Python's is not the question.
+        json.loads(document, parse_int=str, parse_float=str, parse_constant=_refuse_constant)
+    except json.JSONDecodeError as error:
+        place = f"line {error.lineno}, column {error.colno}"
+        raise InvalidField("document", f"is not JSON: see {place}") from None
+    except (ValueError, RecursionError):
+        raise InvalidField("document", "is not JSON: NaN, Infinity or nested too deeply") from None
     if "\x00" in document:
         raise InvalidField("document", "is not JSON: it holds a zero byte")
 

@@ -1,6 +1,7 @@
 """What `manmanv2-api` and `manmanv2-host` have in common as commands."""
 
 import argparse
+import logging
 import os
 import sys
 from collections.abc import Callable
@@ -8,9 +9,9 @@ from typing import TypeVar
 
 from entrypoints.failures import CommandFailed
 from entrypoints.logs import configure_logs
-from entrypoints.settings import VERSION, Settings
+from entrypoints.settings import VERSION, ServiceSettings
 
-S = TypeVar("S", bound=Settings)
+S = TypeVar("S", bound=ServiceSettings)
 
 
 def run_command(name: str, purpose: str, settings_class: type[S], serve: Callable[[S], int]) -> int:
@@ -33,10 +34,21 @@ def run_command(name: str, purpose: str, settings_class: type[S], serve: Callabl
     try:
         settings = settings_class.load()
         if arguments.action == "config":
-            print("\n".join(settings.redacted_lines()))
+            print("\n".join(settings.redacted_lines()), flush=True)
             return os.EX_OK
         configure_logs(settings.log_level, settings.log_format)
         return serve(settings)
     except CommandFailed as error:
         print(f"{name}: {error}", file=sys.stderr)
         return error.exit_code
+    except OSError as error:
+        # Nobody reads what we print, or the disk is full. What is left unwritten must not be
+        # tried again at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        print(f"{name}: {error.strerror}", file=sys.stderr)
+        return os.EX_IOERR
+    except Exception:
+        logging.getLogger(__name__).exception(
+            "%s failed: this is a mistake in it, please report it", name
+        )
+        return os.EX_SOFTWARE

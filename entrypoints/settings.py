@@ -23,18 +23,49 @@ class Secret:
         return self._text
 
 
+def secret(text: str) -> Secret:
+    if not text.isprintable():
+        raise ValueError("holds a character that cannot be printed, or bytes that are no UTF-8")
+    return Secret(text)
+
+
+def bearer_token(text: str) -> Secret:
+    if not text.isascii():
+        raise ValueError("must be ASCII, because it travels in a header")
+    return secret(text)
+
+
+_SECRETS = (secret, bearer_token)
+
+
+def _shown(value: object) -> str:
+    """A setting's value for a person, who is shown no secret."""
+    if isinstance(value, Secret):
+        return "(set, not shown)"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "" if value is None else str(value)
+
+
 def setting(
     default: object,
     description: str,
     parse: Callable[[str], object] = str,
     *,
     also_from: tuple[str, ...] = (),
+    show: Callable[[Any], str] | None = None,
 ) -> Any:
     """A field that is read from the variable of its name in capitals, or from one of the others.
 
-    `parse` makes the value of a text; its ValueError completes the sentence "NAME: …".
+    `parse` makes the value of a text; its ValueError completes the sentence "NAME: …". `show`
+    makes a text of the value that holds no secret.
     """
-    metadata = {"description": description, "parse": parse, "also_from": also_from}
+    metadata = {
+        "description": description,
+        "parse": parse,
+        "also_from": also_from,
+        "show": show or _shown,
+    }
     return field(default=default, metadata=metadata)
 
 
@@ -74,22 +105,11 @@ def host_and_port(*, least_port: int = 1) -> Callable[[str], str]:
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What every command has. An empty variable counts as not set.
+    """Settings of a command. An empty variable counts as not set.
 
     A Secret NAME may come from the file that NAME_FILE names instead; line ends behind it are
     taken off, since editors and `echo` add them.
     """
-
-    log_level: str = setting(
-        "info",
-        "debug, info, warning or error",
-        one_of("debug", "info", "warning", "error"),
-    )
-    log_format: str = setting(
-        "",
-        "console or json; when not set, console on a terminal, else json",
-        one_of("console", "json"),
-    )
 
     @classmethod
     def load(cls, environment: Mapping[str, str] = os.environ) -> Self:
@@ -116,10 +136,11 @@ class Settings:
     def help_lines(cls) -> Iterator[str]:
         """Each setting with its default and what it is for."""
         for found in fields(cls):
-            yield f"  {_variable(found)} (default: {_shown(found.default) or 'none'})"
+            shown = found.metadata["show"](found.default)
+            yield f"  {_variable(found)} (default: {shown or 'none'})"
             yield f"      {found.metadata['description']}"
             others = list(found.metadata["also_from"])
-            if found.metadata["parse"] is Secret:
+            if found.metadata["parse"] in _SECRETS:
                 others.append(f"{_variable(found)}_FILE, the path of a file that holds it")
             if others:
                 yield f"      or {', or '.join(others)}"
@@ -127,7 +148,24 @@ class Settings:
     def redacted_lines(self) -> Iterator[str]:
         """Each setting as it is in force, without secrets."""
         for found in fields(self):
-            yield f"{_variable(found)}={_shown(getattr(self, found.name))}"
+            shown = found.metadata["show"](getattr(self, found.name))
+            yield f"{_variable(found)}={shown}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServiceSettings(Settings):
+    """Settings of a command that runs for long and writes a log."""
+
+    log_level: str = setting(
+        "info",
+        "debug, info, warning or error",
+        one_of("debug", "info", "warning", "error"),
+    )
+    log_format: str = setting(
+        "",
+        "console or json; when not set, console on a terminal, else json",
+        one_of("console", "json"),
+    )
 
 
 def _variable(found: Field[Any]) -> str:
@@ -137,7 +175,7 @@ def _variable(found: Field[Any]) -> str:
 def _text(found: Field[Any], environment: Mapping[str, str]) -> str:
     names = (_variable(found), *found.metadata["also_from"])
     text = next((environment[name] for name in names if environment.get(name)), "")
-    if found.metadata["parse"] is not Secret:
+    if found.metadata["parse"] not in _SECRETS:
         return text
     file_variable = f"{_variable(found)}_FILE"
     path = environment.get(file_variable)
@@ -146,20 +184,13 @@ def _text(found: Field[Any], environment: Mapping[str, str]) -> str:
     if text:
         raise ValueError(f"{file_variable} is set too: remove one of them")
     try:
-        return Path(path).read_text().rstrip("\r\n")
+        secret_text = Path(path).read_text().rstrip("\r\n")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no text"
         raise ValueError(
             f"cannot be read from {path} ({reason}): mend {file_variable} or the file's permissions"
         ) from None
-
-
-def _shown(value: object) -> str:
-    """A setting's value for a person: no secret, and of a URL all but its password."""
-    if isinstance(value, Secret):
-        if "://" not in value.reveal():
-            return "(set, not shown)"
-        return re.sub(r"://([^:/]*):.*@", r"://\1:(not shown)@", value.reveal())
-    if isinstance(value, bool):
-        return str(value).lower()
-    return "" if value is None else str(value)
+    if not secret_text:
+        # As not set it would open what it was meant to close.
+        raise ValueError(f"{file_variable} names {path}, which is empty: fill it, or unset it")
+    return secret_text

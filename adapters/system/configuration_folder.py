@@ -1,3 +1,4 @@
+import errno
 import json
 import logging
 import os
@@ -33,10 +34,14 @@ class DiskConfigurationFolder:
 
     path: Path
     _warned: bool = field(init=False, default=False)
+    _written_for: int | None = field(init=False, default=None)
 
     def known_revision(self, server_id: int) -> int:
         """Also 0 when a document was taken away by somebody else. Raises OSError."""
         manifest = self._read_manifest()
+        if manifest.server_id not in (0, server_id) and self._written_for == server_id:
+            # Each would take the other's documents for leftovers, and write its own, for ever.
+            raise OSError(errno.EBUSY, "another host manager writes to it")
         if manifest.server_id != server_id:
             return 0
         if not all(self._document(name).exists() for name in manifest.names):
@@ -66,6 +71,7 @@ class DiskConfigurationFolder:
             self._document(name).unlink(missing_ok=True)
         self._bring_names_to_disk()
         self._write_manifest(after)
+        self._written_for = server_id
 
     def _holds(self, manifest: _Manifest) -> bool:
         return (self.path / _MANIFEST).exists() and self._read_manifest() == manifest

@@ -2,9 +2,10 @@ from typing import BinaryIO
 
 import click
 
+from domain.configuration import check_configuration_name, check_document
 from entrypoints.cli.output import as_json, iso, table
 from entrypoints.cli.servers import output_option
-from entrypoints.cli.session import Failure, api
+from entrypoints.cli.session import SERVER_ID, Failure, api
 
 
 @click.group()
@@ -13,7 +14,7 @@ def configs() -> None:
 
 
 @configs.command()
-@click.argument("server_id", type=int)
+@click.argument("server_id", type=SERVER_ID)
 @click.argument("name")
 @click.argument("file", type=click.File("rb"), default="-")
 def put(server_id: int, name: str, file: BinaryIO) -> None:
@@ -22,22 +23,25 @@ def put(server_id: int, name: str, file: BinaryIO) -> None:
         document = file.read().decode()
     except UnicodeDecodeError:
         raise Failure("the document is not UTF-8 text", exit_code=65) from None
+    # Here already, because the API takes no call that is much larger than a document may be.
+    check_configuration_name(name)
+    check_document(document)
     with api() as client:
         configuration = client.put_configuration(server_id, name, document)
     click.echo(f"{configuration.name} of server {server_id} has revision {configuration.revision}")
 
 
 @configs.command()
-@click.argument("server_id", type=int)
+@click.argument("server_id", type=SERVER_ID)
 @click.argument("name")
 def get(server_id: int, name: str) -> None:
     """Print a document as it was put."""
     with api() as client:
-        click.echo(client.configuration(server_id, name).document)
+        click.echo(client.configuration(server_id, name).document, nl=False)
 
 
 @configs.command("list")
-@click.argument("server_id", type=int)
+@click.argument("server_id", type=SERVER_ID)
 @output_option
 def list_configurations(server_id: int, output: str) -> None:
     """List a server's documents, by name."""
@@ -53,7 +57,7 @@ def list_configurations(server_id: int, output: str) -> None:
 
 
 @configs.command()
-@click.argument("server_id", type=int)
+@click.argument("server_id", type=SERVER_ID)
 @click.argument("name")
 def delete(server_id: int, name: str) -> None:
     """Take a document away; its file on the host goes too."""

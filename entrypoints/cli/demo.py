@@ -14,6 +14,7 @@ import click
 from adapters.grpc.operator_client import OperatorCallFailed, OperatorClient
 from domain.server import Server
 from entrypoints.cli.output import server_table
+from entrypoints.cli.settings import CliSettings
 from entrypoints.failures import CommandFailed
 
 _REFRESH_SECONDS = 1.0
@@ -40,7 +41,8 @@ def demo() -> None:
     for signal_number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(signal_number, lambda *_: asked_to_stop.set())
 
-    client = OperatorClient(address, environment.get("OPERATOR_KEY"))
+    key = CliSettings.load(environment).operator_key
+    client = OperatorClient(address, key.reveal() if key else None)
     programs = [_Program("api", "entrypoints.api.main", environment, screen)]
     try:
         while not asked_to_stop.wait(_REFRESH_SECONDS):

@@ -5,6 +5,7 @@ import click
 import grpc
 
 from adapters.grpc.operator_client import OperatorCallFailed
+from domain.errors import InvalidField
 from entrypoints.cli.configs import configs
 from entrypoints.cli.db import db
 from entrypoints.cli.demo import demo
@@ -36,6 +37,14 @@ class _Commands(click.Group):
             raise Failure(str(error), _EXIT_CODES.get(error.code, os.EX_SOFTWARE)) from None
         except CommandFailed as error:
             raise Failure(str(error), error.exit_code) from None
+        except InvalidField as error:
+            raise Failure(str(error), os.EX_DATAERR) from None
+        except UnicodeError:
+            raise Failure("an argument is no UTF-8 text", os.EX_DATAERR) from None
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise Failure(f"cannot go on: {error.strerror}", os.EX_IOERR) from None
 
 
 @click.group(

@@ -5,7 +5,7 @@ import click
 from adapters.grpc.operator_client import OperatorClient
 from domain.server import Server
 from entrypoints.cli.output import as_json, server_details, server_json, server_table
-from entrypoints.cli.session import Duration, api
+from entrypoints.cli.session import SERVER_ID, Duration, api
 
 output_option = click.option(
     "-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True
@@ -35,7 +35,7 @@ def list_servers(
 
 
 @servers.command()
-@click.argument("server_id", type=int)
+@click.argument("server_id", type=SERVER_ID)
 @output_option
 def show(server_id: int, output: str) -> None:
     """Show one server and the names of its configuration."""
@@ -50,7 +50,7 @@ def show(server_id: int, output: str) -> None:
 
 
 @servers.command()
-@click.argument("server_ids", type=int, nargs=-1)
+@click.argument("server_ids", type=SERVER_ID, nargs=-1)
 @click.option("--not-seen-for", type=Duration(), help="Those silent for so long, as 24h.")
 @click.option("--environment", default="", help="With --not-seen-for: only of this environment.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
@@ -80,6 +80,10 @@ def delete(
             question = f"Delete {len(doomed)} and all configuration that hangs on them?"
             click.confirm(question, abort=True)
         for server in doomed:
+            seen = client.server(server.server_id).presence.last_seen
+            if not_seen_for and seen != server.presence.last_seen:
+                click.echo(f"kept server {server.server_id} ({server.name}): it was seen again")
+                continue
             client.delete(server.server_id)
             click.echo(f"deleted server {server.server_id} ({server.name})")
 
@@ -96,7 +100,7 @@ def _doomed(
 
 
 @servers.command("set-default")
-@click.argument("server_id", type=int)
+@click.argument("server_id", type=SERVER_ID)
 def set_default(server_id: int) -> None:
     """Make a server the default one, in place of the one that was."""
     with api() as client:

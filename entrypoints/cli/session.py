@@ -20,6 +20,9 @@ def api() -> AbstractContextManager[OperatorClient]:
     return closing(CliContainer(settings=settings, address=address).operator_client())
 
 
+SERVER_ID = click.IntRange(-(2**63), 2**63 - 1)
+
+
 class Duration(click.ParamType[timedelta]):
     """As 90s, 30m, 24h or 7d."""
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from domain.errors import InvalidField
 from domain.naming import check_environment, check_name
-from entrypoints.settings import Secret, Settings, host_and_port, setting, switch
+from entrypoints.settings import Secret, ServiceSettings, host_and_port, secret, setting, switch
 
 
 def _by_the_rules(check: Callable[[str], None]) -> Callable[[str], str]:
@@ -25,10 +25,10 @@ def _socket_path(text: str) -> Path:
 
 
 @dataclass(frozen=True, kw_only=True)
-class HostSettings(Settings):
+class HostSettings(ServiceSettings):
     api_address: str = setting("localhost:50051", "HOST:PORT of the API", host_and_port())
     registration_key: Secret | None = setting(
-        None, "what the API wants of a host that joins; the same as the API's", Secret
+        None, "what the API wants of a host that joins; the same as the API's", secret
     )
     environment: str = setting(
         "",

@@ -113,7 +113,7 @@ def test_a_document_comes_back_as_it_was_put(fleet: Api) -> None:
     missing, sentence = manmanv2(fleet, "configs", "get", "1", "limits")
 
     assert told == "limits of server 1 has revision 1\n"
-    assert printed == document + "\n"
+    assert printed == document
     assert names.splitlines()[1].split()[:2] == ["limits", "1"]
     assert gone == 0
     assert (missing, sentence) == (

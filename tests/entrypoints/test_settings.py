@@ -127,11 +127,24 @@ def test_a_secret_may_come_from_a_file_without_its_line_ends(key_file: Path) -> 
     assert settings.registration_key.reveal() == "s3cret"
 
 
-def test_an_empty_file_is_no_secret(tmp_path: Path) -> None:
+def test_an_empty_file_does_not_open_what_it_was_meant_to_close(tmp_path: Path) -> None:
     empty = tmp_path / "empty"
     empty.write_text("\n")
 
-    assert ApiSettings.load({"REGISTRATION_KEY_FILE": str(empty)}).registration_key is None
+    assert problem(ApiSettings, REGISTRATION_KEY_FILE=str(empty)) == (
+        f"REGISTRATION_KEY: REGISTRATION_KEY_FILE names {empty}, which is empty: fill it, or"
+        " unset it."
+    )
+
+
+def test_a_key_that_no_header_can_carry_is_told() -> None:
+    told = problem(CliSettings, OPERATOR_KEY="schl\u00fcssel")
+
+    assert told == "OPERATOR_KEY: must be ASCII, because it travels in a header."
+
+
+def test_a_key_with_bytes_that_are_no_text_is_told() -> None:
+    assert problem(HostSettings, REGISTRATION_KEY="\udcff").startswith("REGISTRATION_KEY: holds a")
 
 
 def test_a_secret_and_its_file_together_are_refused(key_file: Path) -> None:
@@ -158,14 +171,14 @@ def test_the_specifications_name_for_the_database_is_read_too() -> None:
 def test_secrets_are_shown_in_no_printed_form() -> None:
     settings = ApiSettings.load(
         {
-            "DATABASE_URL": "postgresql://manman:pl@nted@db/manman",
-            "REGISTRATION_KEY": "planted-key",
+            "DATABASE_URL": "postgresql://manman:pl@nted@db/manman?password=planted",
+            "REGISTRATION_KEY": "x://planted-key",
             "OPERATOR_KEY": "planted-op",
         }
     )
     printed = "\n".join([repr(settings), str(settings), *settings.redacted_lines()])
 
-    assert "DATABASE_URL=postgresql://manman:(not shown)@db/manman" in printed
+    assert "DATABASE_URL=postgresql://manman:***@db/manman" in printed
     assert "planted" not in printed
     assert "nted" not in printed
 
