@@ -71,12 +71,13 @@ _CODES: dict[type[Exception], grpc.StatusCode] = {
 def status_of(error: Exception, method: str) -> tuple[grpc.StatusCode, status_pb2.Status]:
     """What to answer. Whatever the table does not know is INTERNAL with a fixed text.
 
-    Only what an operator has to look into is logged, with its cause.
+    What it does not know is logged, with its cause; a store tells the log of its failures itself.
     """
-    code = _CODES.get(type(error), grpc.StatusCode.INTERNAL)
-    if code is grpc.StatusCode.INTERNAL:
+    known = type(error) in _CODES
+    if not known:
         _log.error("%s failed", method, exc_info=error)
-    message = str(error) if type(error) in _CODES else "internal error"
+    code = _CODES.get(type(error), grpc.StatusCode.INTERNAL)
+    message = str(error) if known else "internal error"
     number: int = code.value[0]
     return code, status_pb2.Status(code=number, message=message, details=map(_any, _details(error)))
 

@@ -42,12 +42,22 @@ def url_without_secrets(url: str) -> str:
 
 
 def make_engine(url: str, connections: int = 1) -> Engine:
-    """An engine that opens up to so many connections, when they are needed."""
+    """An engine that opens up to so many connections, when they are needed.
+
+    Raises ValueError, with a sentence that does not repeat the URL.
+    """
     parsed = sql_url(url)
     if parsed.get_backend_name() == "sqlite":
         return _sqlite_engine(parsed, connections)
+    try:
+        return _postgres_engine(parsed, connections)
+    except ArgumentError:
+        raise ValueError("has options that do not go together") from None
+
+
+def _postgres_engine(url: URL, connections: int) -> Engine:
     return create_engine(
-        parsed,
+        url,
         pool_size=connections,
         max_overflow=0,
         # A connection that died while idle is replaced before it can fail a call.

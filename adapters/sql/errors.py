@@ -1,5 +1,6 @@
 """The one table from what a driver says to what the application understands."""
 
+import logging
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,6 +8,8 @@ from contextlib import contextmanager
 from sqlalchemy import exc
 
 from application.ports.store import StoreFailed, StoreUnavailable
+
+_log = logging.getLogger(__name__)
 
 _SQLITE_BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 # PostgreSQL's classes: 08 connection, 40 rolled back (deadlock), 53 out of resources,
@@ -21,9 +24,11 @@ def own_errors() -> Iterator[None]:
         yield
     except exc.TimeoutError as error:  # the pool's: every connection is taken
         raise StoreUnavailable from error
-    except exc.DBAPIError as error:
-        raise (StoreUnavailable if _passes(error) else StoreFailed) from error
     except exc.SQLAlchemyError as error:
+        if isinstance(error, exc.DBAPIError) and _passes(error):
+            raise StoreUnavailable from error
+        # Told here, once, however many callers wait for the transaction.
+        _log.error("the store failed", exc_info=error)
         raise StoreFailed from error
 
 

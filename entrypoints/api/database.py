@@ -20,7 +20,10 @@ def prepare_database(url: str, *, upgrade: bool = False) -> None:
 
     Raises ConfigurationError and CommandFailed, with a sentence that names DATABASE_URL.
     """
-    engine = make_engine(url)
+    try:
+        engine = make_engine(url)
+    except ValueError as error:
+        raise ConfigurationError(f"DATABASE_URL: {error}.") from None
     try:
         check_reachable(engine)
         if upgrade or sqlite_file(engine.url):

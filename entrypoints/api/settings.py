@@ -67,7 +67,7 @@ class ApiSettings(ServiceSettings):
             try:
                 sql_url(self.database_url.reveal())
             except ValueError as error:
-                raise ConfigurationError(f"DATABASE_URL {error}.") from None
+                raise ConfigurationError(f"DATABASE_URL: {error}.") from None
         if self.api_workers > 1 and self.store_kind is StoreKind.MEMORY:
             raise ConfigurationError(
                 f"API_WORKERS is {self.api_workers}, but processes cannot share"
