@@ -10,11 +10,14 @@ import time
 from pathlib import Path
 
 from tests.e2e.processes import free_address
+from tests.real_parts.docker_engine import find_engine
 
 PATIENCE_SECONDS = 40
 
 
-def run_demonstration(folder: Path, on_terminal: bool, stop: signal.Signals) -> tuple[int, str]:
+def run_demonstration(
+    folder: Path, on_terminal: bool, stop: signal.Signals, docker_socket: str = ""
+) -> tuple[int, str]:
     """Run it until its server is online, stop it; its exit code and what it showed."""
     reading, writing = pty.openpty() if on_terminal else os.pipe()
     demonstration = subprocess.Popen(
@@ -23,7 +26,7 @@ def run_demonstration(folder: Path, on_terminal: bool, stop: signal.Signals) -> 
         env={
             "PATH": os.environ["PATH"],
             "LISTEN_ADDRESS": free_address(),
-            "DOCKER_SOCKET": str(folder / "no-docker.sock"),
+            "DOCKER_SOCKET": docker_socket or str(folder / "no-docker.sock"),
         },
         stdout=writing,
         stderr=writing,
@@ -70,3 +73,17 @@ def test_on_a_terminal_the_table_is_drawn_again_and_again(tmp_path: Path) -> Non
     assert exit_code == 0, shown
     assert shown.count("\x1b[H\x1b[2J") >= 2
     assert "Stop with Ctrl-C." in shown
+
+
+def test_where_docker_answers_its_version_is_in_the_table(
+    tmp_path: Path, docker_engine: str
+) -> None:
+    exit_code, shown = run_demonstration(
+        tmp_path, on_terminal=False, stop=signal.SIGINT, docker_socket=docker_engine
+    )
+    engine = find_engine()
+
+    assert engine
+    assert exit_code == 0, shown
+    assert engine.version in shown
+    assert "own figures" not in shown
