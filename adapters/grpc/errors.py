@@ -52,6 +52,13 @@ class NotTheMessage(Exception):
         super().__init__(f"the request is not a valid {message_name} message")
 
 
+class TooLarge(Exception):
+    """The body of a call is larger than any message of the contract needs to be."""
+
+    def __init__(self, size: int, most: int) -> None:
+        super().__init__(f"the request has {size} bytes, at most {most} are allowed")
+
+
 _CODES: dict[type[Exception], grpc.StatusCode] = {
     InvalidRegistrationKey: grpc.StatusCode.PERMISSION_DENIED,
     InvalidField: grpc.StatusCode.INVALID_ARGUMENT,
@@ -62,6 +69,7 @@ _CODES: dict[type[Exception], grpc.StatusCode] = {
     OperatorsOnThisMachineOnly: grpc.StatusCode.PERMISSION_DENIED,
     OperatorKeyRequired: grpc.StatusCode.UNAUTHENTICATED,
     TooBusy: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    TooLarge: grpc.StatusCode.RESOURCE_EXHAUSTED,
     Draining: grpc.StatusCode.UNAVAILABLE,
     StoreUnavailable: grpc.StatusCode.UNAVAILABLE,
     StoreFailed: grpc.StatusCode.INTERNAL,

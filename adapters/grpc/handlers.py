@@ -6,7 +6,7 @@ from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 
-from adapters.grpc.errors import NotTheMessage, status_of
+from adapters.grpc.errors import NotTheMessage, TooLarge, status_of
 from adapters.grpc.gate import Gate
 from adapters.grpc.operators import OperatorAccess
 from adapters.grpc.service import ManManService
@@ -16,6 +16,9 @@ SERVICE = pb.DESCRIPTOR.services_by_name["ManManAPI"]
 
 # Every other call, and so every call that is added, is an operator's.
 HOST_CALLS = frozenset({"RegisterServer", "Heartbeat", "FetchConfiguration"})
+
+# A configuration document has at most 256 KiB, everything else much less.
+_LARGEST_REQUEST_BYTES = 1024 * 1024
 
 _Call = Callable[[Any], Awaitable[Message]]
 
@@ -54,6 +57,8 @@ def _guarded(
             with gate:
                 if operators:
                     operators.check(context.peer(), context.invocation_metadata() or ())
+                if len(body) > _LARGEST_REQUEST_BYTES:
+                    raise TooLarge(len(body), _LARGEST_REQUEST_BYTES)
                 try:
                     request = parse(body)
                 except DecodeError:

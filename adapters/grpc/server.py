@@ -9,8 +9,8 @@ from grpc_reflection.v1alpha import reflection
 from adapters.grpc.gate import Gate
 from adapters.grpc.handlers import SERVICE
 
-# A configuration document has at most 256 KiB, everything else much less.
-_LARGEST_REQUEST_BYTES = 1024 * 1024
+# Above what the handlers allow, so that a client mostly reads their words and not gRPC's.
+_LARGEST_RECEIVED_BYTES = 8 * 1024 * 1024
 
 # Calls that are on their way are still refused in words, before gRPC cancels them without any.
 _REFUSE_IN_WORDS_SECONDS = 0.3
@@ -43,7 +43,7 @@ class GrpcServer:
         self._server = grpc.aio.server(
             options=[
                 ("grpc.so_reuseport", int(shared_port)),
-                ("grpc.max_receive_message_length", _LARGEST_REQUEST_BYTES),
+                ("grpc.max_receive_message_length", _LARGEST_RECEIVED_BYTES),
                 # At the default limits a fleet that connects at once is refused in part.
                 ("grpc.server.max_pending_requests", 20_000),
                 ("grpc.server.max_pending_requests_hard_limit", 30_000),

@@ -226,10 +226,10 @@ def test_a_configuration_name_that_is_no_file_name_is_refused(api: RunningApi, n
 
 def test_a_message_of_4_megabytes_is_refused_and_the_next_one_served(api: RunningApi) -> None:
     request = pb.RegisterServerRequest(name="x" * 4 * 1024 * 1024)
+    error = refusal(lambda: api.client.RegisterServer(request))
 
-    assert refusal(lambda: api.client.RegisterServer(request)).code() is (
-        grpc.StatusCode.RESOURCE_EXHAUSTED
-    )
+    assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert error.details() == "the request has 4194309 bytes, at most 1048576 are allowed"
     assert serves(api)
 
 
