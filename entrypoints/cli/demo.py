@@ -20,6 +20,7 @@ from entrypoints.failures import CommandFailed
 _REFRESH_SECONDS = 1.0
 _STOP_SECONDS = 15.0
 _LINES_SHOWN = 10
+_SERVING = "serving on "
 
 _DEFAULTS = {
     "LISTEN_ADDRESS": "127.0.0.1:50051",
@@ -34,36 +35,39 @@ _DEFAULTS = {
 def demo() -> None:
     """Run an API on an SQLite file and one host manager, and watch them. Stop with Ctrl-C."""
     environment = {**_DEFAULTS, **os.environ, "LOG_FORMAT": "json"}
-    address = environment["LISTEN_ADDRESS"]
-    environment["API_ADDRESS"] = address
+    key = CliSettings.load(environment).operator_key
     screen = _Screen(live=sys.stdout.isatty())
     asked_to_stop = threading.Event()
     for signal_number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(signal_number, lambda *_: asked_to_stop.set())
 
-    key = CliSettings.load(environment).operator_key
-    client = OperatorClient(address, key.reveal() if key else None)
-    programs = [_Program("api", "entrypoints.api.main", environment, screen)]
+    screen.say("Starting an API and a host manager.")
+    api = _Program("api", "entrypoints.api.main", environment, screen)
+    # The last in is the first out: a host leaves while the API still listens.
+    programs = [api]
+    client: OperatorClient | None = None
     try:
         while not asked_to_stop.wait(_REFRESH_SECONDS):
             _see_that_all_run(programs, screen)
-            servers = _servers(client)
-            if servers is None:
-                continue
-            screen.draw(servers)
-            if len(programs) == 1:
-                # The last in is the first out: a host leaves while the API still listens.
+            if client:
+                screen.draw(_servers(client))
+            elif api.address:
+                # Only from its own word: another API may have the port, with hosts of its own.
+                client = OperatorClient(api.address, key.reveal() if key else None)
+                environment["API_ADDRESS"] = api.address
                 programs.insert(0, _Program("host", "entrypoints.host.main", environment, screen))
         exit_codes = []
         for program in programs:
             exit_codes.append(program.stop())
-            screen.draw(_servers(client))
+            screen.draw(_servers(client) if client else None)
             screen.close()
     finally:
         for program in programs:
             program.stop()
-        client.close()
-    if any(exit_codes):
+        if client:
+            client.close()
+    # One that was stopped before it could listen to signals has ended as it should, too.
+    if set(exit_codes) - {os.EX_OK, -signal.SIGTERM}:
         raise CommandFailed("they did not end cleanly, see the lines above.", os.EX_SOFTWARE)
 
 
@@ -92,6 +96,8 @@ class _Program:
         self, name: str, module: str, environment: dict[str, str], screen: "_Screen"
     ) -> None:
         self.name = name
+        # Where it serves, once it has said so.
+        self.address = ""
         self._screen = screen
         self.process = subprocess.Popen(
             [sys.executable, "-m", module],
@@ -124,7 +130,10 @@ class _Program:
 
     def _read(self, lines: IO[str]) -> None:
         for line in lines:
-            self._screen.say(f"{self.name}: {_event(line)}")
+            event = _event(line)
+            if event.startswith(_SERVING):
+                self.address = event.removeprefix(_SERVING)
+            self._screen.say(f"{self.name}: {event}")
 
 
 class _Screen:
@@ -136,10 +145,12 @@ class _Screen:
         self._lock = threading.Lock()
         self._lines: deque[str] = deque(maxlen=_LINES_SHOWN)
         self._drawn: object = None
+        self._not_drawn: list[str] = []
 
     def say(self, line: str) -> None:
         with self._lock:
             self._lines.append(line)
+            self._not_drawn.append(line)
             if not self._live:
                 click.echo(line)
 
@@ -149,7 +160,7 @@ class _Screen:
         with self._lock:
             shown = server_table(servers, datetime.now(UTC))
             if self._live:
-                self._drawn = shown
+                self._not_drawn.clear()
                 click.echo("\x1b[H\x1b[2J", nl=False)
                 click.echo("\n".join([shown, "", "Stop with Ctrl-C.", "", *self._lines]))
                 return
@@ -161,8 +172,8 @@ class _Screen:
     def close(self) -> None:
         """From now on each line as it comes, below what was drawn."""
         with self._lock:
-            if self._live and not self._drawn:
-                click.echo("\n".join(self._lines))
+            if self._live:
+                click.echo("\n".join(self._not_drawn))
             self._live = False
 
 

@@ -74,10 +74,10 @@ def delete(
             return
         click.echo(server_table(doomed, datetime.now(UTC)))
         if dry_run:
-            click.echo(f"{len(doomed)} would be deleted.")
+            click.echo(f"{_count(doomed)} would be deleted.")
             return
         if not yes:
-            question = f"Delete {len(doomed)} and all configuration that hangs on them?"
+            question = f"Delete {_count(doomed)} with all configuration?"
             click.confirm(question, abort=True)
         for server in doomed:
             seen = client.server(server.server_id).presence.last_seen
@@ -86,6 +86,10 @@ def delete(
                 continue
             client.delete(server.server_id)
             click.echo(f"deleted server {server.server_id} ({server.name})")
+
+
+def _count(servers: list[Server]) -> str:
+    return "1 server" if len(servers) == 1 else f"{len(servers)} servers"
 
 
 def _doomed(

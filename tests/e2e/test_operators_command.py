@@ -80,14 +80,14 @@ def test_deleting_asks_and_a_no_deletes_nothing(fleet: Api) -> None:
     exit_code, printed = manmanv2(fleet, "servers", "delete", "2", stdin="n\n")
 
     assert exit_code == 1
-    assert "Delete 1 and all configuration that hangs on them? [y/N]" in printed
+    assert "Delete 1 server with all configuration? [y/N]" in printed
     assert set(servers(fleet.address)) == {"one", "two", "three"}
 
 
 def test_deleting_by_id_by_age_and_in_a_dry_run(fleet: Api) -> None:
     exit_code, printed = manmanv2(fleet, "servers", "delete", "--not-seen-for", "1h", "--dry-run")
     assert (exit_code, set(servers(fleet.address))) == (0, {"one", "two", "three"})
-    assert "1 would be deleted." in printed
+    assert "1 server would be deleted." in printed
 
     manmanv2(fleet, "servers", "delete", "--not-seen-for", "1h", "--yes")
     assert set(servers(fleet.address)) == {"one", "two"}
