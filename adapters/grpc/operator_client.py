@@ -10,7 +10,6 @@ from domain.server import Server
 from protos.manman.v1 import manman_pb2 as pb
 from protos.manman.v1 import manman_pb2_grpc
 
-Request = TypeVar("Request")
 Response = TypeVar("Response")
 
 _DEADLINE_SECONDS = 10.0

@@ -74,7 +74,8 @@ servers = Table(
     sqlite_autoincrement=True,
 )
 
-ONE_DEFAULT = Index(
+# One default server at most.
+Index(
     "uq_servers_is_default",
     servers.c.is_default,
     unique=True,
