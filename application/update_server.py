@@ -32,7 +32,10 @@ class UpdateServer:
         if changes.name is not None:
             check_name(changes.name)
         with self.store.begin() as transaction:
-            server = transaction.servers.get(server_id, lock=True)
+            if changes.is_default:
+                server = transaction.servers.lock_with_default(server_id)
+            else:
+                server = transaction.servers.get(server_id, lock=True)
             if changes.name is not None:
                 server = replace(server, name=changes.name)
             if changes.status is not None:

@@ -31,6 +31,9 @@ class MemoryServers:
         except KeyError:
             raise ServerNotFound(server_id) from None
 
+    def lock_with_default(self, server_id: int) -> Server:
+        return self.get(server_id)
+
     def save(self, server: Server) -> None:
         before = self.get(server.server_id)
         if server.name != before.name:

@@ -1,7 +1,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, delete, insert, or_, select, update
+from sqlalchemy import Connection, Row, Select, delete, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from adapters.sql import tables
@@ -12,6 +12,8 @@ from domain.errors import ServerNameTaken, ServerNotFound
 from domain.liveness import Presence, Status
 from domain.server import Server
 
+# Any number that no other software takes on the same database.
+_MOVE_OF_THE_DEFAULT = 0x6D616E6E
 _NAME_IS_TAKEN = ("uq_servers_name", "servers.name")  # PostgreSQL's words, SQLite's words
 
 
@@ -46,6 +48,20 @@ class SqlServers:
         if found is None:
             raise ServerNotFound(server_id)
         return found
+
+    def lock_with_default(self, server_id: int) -> Server:
+        if self._connection.dialect.name == "postgresql":
+            self._connection.execute(select(func.pg_advisory_xact_lock(_MOVE_OF_THE_DEFAULT)))
+        columns = tables.servers.c
+        rows = self._connection.execute(
+            _LOCKED.where(or_(columns.server_id == server_id, columns.is_default)).order_by(
+                columns.server_id
+            )
+        ).all()
+        for row in rows:
+            if row.server_id == server_id:
+                return _server(row)
+        raise ServerNotFound(server_id)
 
     def save(self, server: Server) -> None:
         if server.is_default:

@@ -34,10 +34,18 @@ class Servers(Protocol):
         """Raises ServerNotFound."""
         ...
 
+    def lock_with_default(self, server_id: int) -> Server:
+        """The server, locked together with the one that is the default now.
+
+        In the order of their ids, and one caller at a time, so that a mark on its way from one
+        server to another never deadlocks with a batch of heartbeats. Raises ServerNotFound.
+        """
+        ...
+
     def save(self, server: Server) -> None:
         """Write all but the capabilities. Raises ServerNameTaken.
 
-        A default server takes that mark from the one that had it.
+        A default server takes that mark from the one that had it, see lock_with_default.
         """
         ...
 

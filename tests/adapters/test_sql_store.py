@@ -26,6 +26,7 @@ from application.ports.store import StoreFailed, StoreUnavailable
 from application.put_configuration import PutConfiguration
 from application.record_heartbeat import Acknowledged, Heartbeat, RecordHeartbeat
 from application.register_server import RegisterServer, Registration
+from application.update_server import ServerChanges, UpdateServer
 from domain.liveness import Cadence
 from tests.builders import CAPABILITIES, INTERVAL, NOW, SECOND, at_once
 from tests.real_parts.postgres import PostgresCluster, PostgresServer
@@ -158,10 +159,10 @@ def test_storage_does_not_grow_with_heartbeats(postgres_url: str, open_engine: O
     assert count_rows(engine) == before
 
 
-def test_batches_and_sweeps_in_any_order_never_deadlock(
+def test_batches_sweeps_and_operators_in_any_order_never_deadlock(
     postgres_url: str, open_engine: OpenEngine
 ) -> None:
-    stores = [SqlStore(open_engine(postgres_url, connections=4)) for _ in range(2)]
+    stores = [SqlStore(open_engine(postgres_url, connections=5)) for _ in range(2)]
     names = [f"web-{n}" for n in range(40)]
     ids = register(stores[0], names)
 
@@ -186,8 +187,14 @@ def test_batches_and_sweeps_in_any_order_never_deadlock(
     def join(store: SqlStore) -> None:
         register(store, random.sample(names, len(names)))
 
+    def move_the_default(store: SqlStore) -> None:
+        update = UpdateServer(store, MemoryClock(NOW), HeartbeatPace(Cadence(INTERVAL, 2000)))
+        for _ in range(50):
+            update(random.choice(ids), ServerChanges(is_default=True))
+
     # A deadlock would end one of them by StoreUnavailable.
-    at_once([partial(work, store) for store in stores for work in (beat, beat, sweep, join)])
+    jobs = (beat, beat, sweep, join, move_the_default)
+    at_once([partial(job, store) for store in stores for job in jobs])
 
 
 UNAVAILABLE = "the store is not available, try again"

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from application.ports.servers import ServerFilter
-from application.ports.store import Store, StoreUnavailable
+from application.ports.store import Store
 from domain.errors import ServerNameTaken, ServerNotFound
 from domain.liveness import NEVER_SEEN, Presence, Status, heard, left
 from domain.server import Server
@@ -252,16 +252,20 @@ def test_one_server_at_most_is_the_default_whoever_asks_at_once(
     servers = [add(stores[0], f"web-{n}") for n in range(16)]
 
     def choose(store: Store, server: Server) -> None:
-        # Who lost the race is told to try again.
-        while True:
-            try:
-                return save(store, replace(server, is_default=True))
-            except StoreUnavailable:
-                continue
+        with store.begin() as transaction:
+            found = transaction.servers.lock_with_default(server.server_id)
+            transaction.servers.save(replace(found, is_default=True))
 
     at_once([partial(choose, stores[n % 2], server) for n, server in enumerate(servers)])
 
     assert sum(server.is_default for server in page(stores[0])) == 1
+
+
+def test_a_server_that_is_not_there_cannot_become_the_default(store: Store) -> None:
+    save(store, replace(add(store, "web"), is_default=True))
+
+    with store.begin() as transaction, pytest.raises(ServerNotFound):
+        transaction.servers.lock_with_default(4711)
 
 
 @pytest.mark.parametrize(
