@@ -1,11 +1,13 @@
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from application.hearing import Hearing
 from application.heartbeat_pace import HeartbeatPace
 from application.ports.clock import Clock
 from application.ports.store import Store
-from domain.liveness import Watch
+from domain.events import Event, EventKind
+from domain.liveness import Watch, silent_until
 
 
 @dataclass
@@ -21,6 +23,7 @@ class ExpireServers:
     pace: HeartbeatPace
     hearing: Hearing
     _watch: Watch | None = field(default=None, init=False)
+    _cut_off_until: dict[str, datetime] = field(default_factory=dict, init=False)
 
     def __call__(self) -> Collection[int]:
         now = self.clock.now()
@@ -35,7 +38,19 @@ class ExpireServers:
         expired: Collection[int] = ()
         with self.store.begin() as transaction:
             if watch.may_expire(now, self.pace.interval):
-                expired = transaction.presences.expire(now)
+                expired = transaction.presences.expire(now, self._deaf_to(now))
+                transaction.outbox.add(
+                    [Event(EventKind.STALE, server_id, now) for server_id in expired]
+                )
             self.pace.fleet_size = transaction.presences.count_online()
         self._watch = watch
         return expired
+
+    def _deaf_to(self, now: datetime) -> Collection[str]:
+        """Also those ways that were cut off a moment ago: hosts need time to speak again."""
+        self._cut_off_until.update(dict.fromkeys(self.hearing.cut_off, now))
+        return [
+            way
+            for way, until in self._cut_off_until.items()
+            if now < silent_until(until, self.pace.interval)
+        ]

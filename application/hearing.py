@@ -1,4 +1,4 @@
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass
@@ -6,6 +6,9 @@ class Hearing:
     """Whether this API could write every heartbeat that it heard since it last looked.
 
     One that could not be written is one that was not heard: its host must not be called silent.
+    Neither must one that speaks over a way that is cut off, a message broker that is away.
     """
 
     impaired: bool = False
+    # The ways over which it hears nobody now, as `via` of a presence names them.
+    cut_off: set[str] = field(default_factory=set)

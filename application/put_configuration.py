@@ -3,6 +3,7 @@ from dataclasses import dataclass, replace
 from application.ports.clock import Clock
 from application.ports.store import Store
 from domain.configuration import Configuration, check_configuration_name, check_document
+from domain.events import Event, EventKind
 
 
 @dataclass(frozen=True)
@@ -18,7 +19,9 @@ class PutConfiguration:
         with self.store.begin() as transaction:
             server = transaction.servers.get(server_id, lock=True)
             server = replace(server, config_revision=server.config_revision + 1)
-            configuration = Configuration(name, document, server.config_revision, self.clock.now())
+            now = self.clock.now()
+            configuration = Configuration(name, document, server.config_revision, now)
             transaction.configurations.put(server_id, configuration)
             transaction.servers.save(server)
+            transaction.outbox.add([Event(EventKind.CONFIGURED, server_id, now)])
         return configuration

@@ -8,7 +8,8 @@ from application.ports.clock import Clock
 from application.ports.store import Store
 from domain.capabilities import Capabilities, check_capabilities
 from domain.errors import InvalidField, ManManError, ServerNotFound
-from domain.liveness import heard, left
+from domain.events import events_of_change
+from domain.liveness import Status, heard, left
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,7 @@ class RecordHeartbeat:
     clock: Clock
     pace: HeartbeatPace
     hearing: Hearing
+    via: str = ""
 
     def __call__(self, batch: Sequence[Heartbeat]) -> list[Acknowledged | ManManError]:
         try:
@@ -69,12 +71,19 @@ class RecordHeartbeat:
                 # batch the other way round.
                 transaction.presences.lock(leaves.keys())
             now = self.clock.now()
-            known = {
-                **transaction.presences.set(staying, heard(now, interval)),
-                **transaction.presences.set(leaving, left(now)),
-            }
+            heard_from = transaction.presences.set(staying, heard(now, interval, self.via))
+            left_by = transaction.presences.set(leaving, left(now))
+            known = {**heard_from, **left_by}
             transaction.capability_reports.record(
                 {server_id: reports[server_id] for server_id in reports.keys() & known.keys()}, now
+            )
+            transaction.outbox.add(
+                [
+                    event
+                    for before, status in ((heard_from, Status.ONLINE), (left_by, Status.OFFLINE))
+                    for server_id, server in before.items()
+                    for event in events_of_change(server_id, server.status, status, now)
+                ]
             )
         answers: dict[int, Acknowledged | ManManError] = {
             server_id: Acknowledged(known[server_id].config_revision, interval)

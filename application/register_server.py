@@ -6,6 +6,7 @@ from application.ports.clock import Clock
 from application.ports.store import Store
 from domain.admission import admit
 from domain.capabilities import Capabilities, check_capabilities
+from domain.events import events_of_registration
 from domain.liveness import heard
 from domain.naming import check_environment, check_name
 from domain.server import Server
@@ -36,6 +37,7 @@ class RegisterServer:
     clock: Clock
     pace: HeartbeatPace
     registration_key: str | None = field(repr=False)
+    via: str = ""
 
     def __call__(self, registration: Registration) -> Registered:
         admit(self.registration_key, registration.registration_key)
@@ -48,12 +50,16 @@ class RegisterServer:
             server = transaction.servers.find_or_add(registration.name)
             # The time is read behind the lock: who waited for it long must not be offline at once.
             now = self.clock.now()
+            joining = events_of_registration(server, now)
             server = server.registered(
-                registration.environment, registration.capabilities, heard(now, interval)
+                registration.environment,
+                registration.capabilities,
+                heard(now, interval, self.via),
             )
             transaction.servers.save(server)
             if registration.capabilities:
                 transaction.capability_reports.record(
                     {server.server_id: registration.capabilities}, now
                 )
+            transaction.outbox.add(joining)
         return Registered(server, interval)

@@ -3,6 +3,7 @@ from dataclasses import dataclass, replace
 from application.heartbeat_pace import HeartbeatPace
 from application.ports.clock import Clock
 from application.ports.store import Store
+from domain.events import events_of_change
 from domain.liveness import Presence, Status, silent_until
 from domain.naming import check_name
 from domain.server import Server
@@ -36,6 +37,7 @@ class UpdateServer:
                 server = transaction.servers.lock_with_default(server_id)
             else:
                 server = transaction.servers.get(server_id, lock=True)
+            before = server.presence.status
             if changes.name is not None:
                 server = replace(server, name=changes.name)
             if changes.status is not None:
@@ -43,6 +45,9 @@ class UpdateServer:
             if changes.is_default is not None:
                 server = replace(server, is_default=changes.is_default)
             transaction.servers.save(server)
+            transaction.outbox.add(
+                events_of_change(server_id, before, server.presence.status, self.clock.now())
+            )
         return server
 
     def _set_by_hand(self, server: Server, status: Status) -> Presence:

@@ -19,20 +19,22 @@ class Presence:
 
     `offline_after` is the moment up to which its silence is no reason to worry. It is kept
     with the server, not computed from today's interval, because only the host knows which
-    interval it was last told.
+    interval it was last told. `via` names the way over which the host was heard: who is deaf on
+    that way cannot tell whether it is silent.
     """
 
     status: Status
     last_seen: datetime | None
     offline_after: datetime | None
+    via: str = ""
 
 
 NEVER_SEEN = Presence(Status.OFFLINE, None, None)
 
 
-def heard(now: datetime, told_interval: timedelta) -> Presence:
+def heard(now: datetime, told_interval: timedelta, via: str = "") -> Presence:
     """A host spoke, and was told to speak again after the interval."""
-    return Presence(Status.ONLINE, now, silent_until(now, told_interval))
+    return Presence(Status.ONLINE, now, silent_until(now, told_interval), via)
 
 
 def left(now: datetime) -> Presence:

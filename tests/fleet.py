@@ -46,7 +46,7 @@ class Fleet:
         self.clock = MemoryClock(NOW)
         self.cadence = Cadence(interval, max_heartbeats_per_second)
         self.create = CreateServer(self.store)
-        self.delete = DeleteServer(self.store)
+        self.delete = DeleteServer(self.store, self.clock)
         self.get = GetServer(self.store)
         self.list = ListServers(self.store, self.clock)
         self.restart()

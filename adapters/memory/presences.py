@@ -26,16 +26,17 @@ class MemoryPresences:
             self._tables.servers[server_id] = replace(server, presence=presence)
         return known
 
-    def expire(self, now: datetime) -> Collection[int]:
+    def expire(self, now: datetime, deaf_to: Collection[str] = ()) -> Collection[int]:
         silent = [
             server
             for server in self._tables.servers.values()
             if server.presence.status is Status.ONLINE
             and server.presence.offline_after is not None
             and server.presence.offline_after < now
+            and server.presence.via not in deaf_to
         ]
         for server in silent:
-            offline = Presence(Status.OFFLINE, server.presence.last_seen, None)
+            offline = replace(server.presence, status=Status.OFFLINE, offline_after=None)
             self._tables.servers[server.server_id] = replace(server, presence=offline)
         return [server.server_id for server in silent]
 

@@ -4,6 +4,7 @@ from contextlib import contextmanager
 
 from adapters.memory.capability_reports import MemoryCapabilityReports
 from adapters.memory.configurations import MemoryConfigurations
+from adapters.memory.outbox import MemoryOutbox
 from adapters.memory.presences import MemoryPresences
 from adapters.memory.servers import MemoryServers
 from adapters.memory.tables import Tables
@@ -15,6 +16,7 @@ class MemoryTransaction:
         self.presences = MemoryPresences(tables)
         self.capability_reports = MemoryCapabilityReports(tables)
         self.configurations = MemoryConfigurations(tables)
+        self.outbox = MemoryOutbox(tables)
 
 
 class MemoryStore:

@@ -2,6 +2,7 @@ from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from datetime import datetime
 from typing import Generic, TypeVar
 
+from application.ports.outbox import RecordedEvent
 from domain.capabilities import Capabilities
 from domain.configuration import Configuration
 from domain.server import Server
@@ -52,5 +53,8 @@ class Tables:
         self.ids: Table[str, int] = Table(self.undo)
         self.equipment: Table[int, tuple[tuple[datetime, Capabilities], ...]] = Table(self.undo)
         self.configurations: Table[int, Mapping[str, Configuration]] = Table(self.undo)
+        self.outbox: Table[int, RecordedEvent] = Table(self.undo)
+        self.lease: Table[str, datetime] = Table(self.undo)
+        self.last_entry_id = 0
         # As with a sequence of a database: an id that was once given is never given again.
         self.last_id = 0

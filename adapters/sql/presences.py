@@ -33,7 +33,11 @@ _LOCK_AND_SET = (
 # the sweep waited for the lock is skipped.
 _LOCK_SILENT = (
     select(_COLUMNS.server_id)
-    .where(_COLUMNS.status == Status.ONLINE, _COLUMNS.offline_after < bindparam("now"))
+    .where(
+        _COLUMNS.status == Status.ONLINE,
+        _COLUMNS.offline_after < bindparam("now"),
+        _COLUMNS.heard_via.not_in(bindparam("deaf_to", expanding=True)),
+    )
     .order_by(_COLUMNS.server_id)
     .with_for_update(key_share=True)
 )
@@ -54,6 +58,7 @@ class SqlPresences:
             "status": presence.status,
             "last_seen": presence.last_seen,
             "offline_after": presence.offline_after,
+            "heard_via": presence.via,
         }
         if self._connection.dialect.name == "sqlite":
             # It returns no columns but those of the table that it updates, as they are now.
@@ -62,8 +67,9 @@ class SqlPresences:
             return known
         return _known(self._connection.execute(_LOCK_AND_SET, parameters))
 
-    def expire(self, now: datetime) -> Collection[int]:
-        expired = list(self._connection.scalars(_LOCK_SILENT, {"now": now}))
+    def expire(self, now: datetime, deaf_to: Collection[str] = ()) -> Collection[int]:
+        silent = {"now": now, "deaf_to": list(deaf_to)}
+        expired = list(self._connection.scalars(_LOCK_SILENT, silent))
         if expired:
             gone = {"ids": expired, "status": Status.OFFLINE, "offline_after": None}
             self._connection.execute(_SET, gone)

@@ -7,6 +7,7 @@ from typing import Any, cast
 from sqlalchemy import (
     BigInteger,
     Boolean,
+    ColumnElement,
     Dialect,
     Insert,
     Select,
@@ -56,6 +57,24 @@ def _is_among_on_sqlite(element: is_among, compiler: SQLCompiler, **options: Any
     return f"{column} IN (SELECT value FROM json_each({ids}))"  # noqa: S608 - of compiled parts
 
 
+class random_uuid(FunctionElement[str]):  # noqa: N801 - reads as the function of SQL that it is
+    """`random_uuid()`: another one for each row."""
+
+    name = "random_uuid"
+    type = Text()
+    inherit_cache = True
+
+
+@compiles(random_uuid, "postgresql")
+def _random_uuid_on_postgresql(*_: Any, **__: Any) -> str:
+    return "CAST(gen_random_uuid() AS TEXT)"
+
+
+@compiles(random_uuid, "sqlite")
+def _random_uuid_on_sqlite(*_: Any, **__: Any) -> str:
+    return "lower(hex(randomblob(16)))"
+
+
 class json_rows(FunctionElement[Any]):  # noqa: N801 - reads as the function of SQL that it is
     """`json_rows(text).table_valued("value")`: the elements of a JSON array as rows."""
 
@@ -77,9 +96,15 @@ def insert_or_ignore(dialect: str, table: Table) -> Insert:
     return _INSERT[dialect](table).on_conflict_do_nothing()
 
 
-def insert_or_replace(dialect: str, table: Table, rows: Select[Any] | None = None) -> Insert:
+def insert_or_replace(
+    dialect: str,
+    table: Table,
+    rows: Select[Any] | None = None,
+    *,
+    only_where: ColumnElement[bool] | None = None,
+) -> Insert:
     """Insert the rows, or one from the parameters, or write all their other columns where the
-    primary key is there already."""
+    primary key is there already, and the condition holds for the row that is there."""
     insert = _INSERT[dialect](table)
     names = [column.name for column in table.columns]
     if rows is not None:
@@ -88,6 +113,7 @@ def insert_or_replace(dialect: str, table: Table, rows: Select[Any] | None = Non
     return insert.on_conflict_do_update(
         index_elements=keys,
         set_={name: insert.excluded[name] for name in names if name not in keys},
+        where=only_where,
     )
 
 

@@ -6,6 +6,7 @@ from sqlalchemy import Connection, Engine
 from adapters.sql.capability_reports import SqlCapabilityReports
 from adapters.sql.configurations import SqlConfigurations
 from adapters.sql.errors import own_errors
+from adapters.sql.outbox import SqlOutbox
 from adapters.sql.presences import SqlPresences
 from adapters.sql.servers import SqlServers
 
@@ -16,6 +17,7 @@ class SqlTransaction:
         self.presences = SqlPresences(connection)
         self.capability_reports = SqlCapabilityReports(connection)
         self.configurations = SqlConfigurations(connection)
+        self.outbox = SqlOutbox(connection)
 
 
 class SqlStore:

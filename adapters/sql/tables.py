@@ -66,6 +66,7 @@ servers = Table(
     Column("status", String(16), nullable=False, server_default="offline"),
     Column("last_seen", UtcDateTime),
     Column("offline_after", UtcDateTime),
+    Column("heard_via", String(16), nullable=False, server_default=""),
     Column("environment", String(100), nullable=False, server_default=""),
     Column("is_default", Boolean, nullable=False, server_default=false()),
     Column("config_revision", BigInteger, nullable=False, server_default="0"),
@@ -117,4 +118,29 @@ configurations = Table(
     Column("document", Text, nullable=False),
     Column("revision", BigInteger, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
+)
+
+# Not owned by the servers: what happened to one that is gone is still to be told.
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("entry_id", ROW_ID, primary_key=True),
+    Column("message_id", String(36), nullable=False),
+    Column("kind", String(32), nullable=False),
+    Column("server_id", ROW_ID, nullable=False),
+    Column("occurred_at", UtcDateTime, nullable=False),
+    Column("name", String(255), nullable=False),
+    Column("environment", String(100), nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("config_revision", BigInteger, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+# One row at most: who publishes now, and until when nobody else does.
+outbox_lease = Table(
+    "outbox_lease",
+    metadata,
+    Column("lease_id", Integer, primary_key=True, autoincrement=False),
+    Column("holder", String(100), nullable=False),
+    Column("held_until", UtcDateTime, nullable=False),
 )

@@ -31,8 +31,11 @@ class Presences(Protocol):
         """
         ...
 
-    def expire(self, now: datetime) -> Collection[int]:
-        """Set offline who is online and was silent for too long; returns their ids."""
+    def expire(self, now: datetime, deaf_to: Collection[str] = ()) -> Collection[int]:
+        """Set offline who is online and was silent for too long; returns their ids.
+
+        Not who was last heard via one of those that we are deaf to.
+        """
         ...
 
     def count_online(self) -> int: ...

@@ -3,6 +3,7 @@ from typing import Protocol
 
 from application.ports.capability_reports import CapabilityReports
 from application.ports.configurations import Configurations
+from application.ports.outbox import Outbox
 from application.ports.presences import Presences
 from application.ports.servers import Servers
 
@@ -32,6 +33,8 @@ class Transaction(Protocol):
     def capability_reports(self) -> CapabilityReports: ...
     @property
     def configurations(self) -> Configurations: ...
+    @property
+    def outbox(self) -> Outbox: ...
 
 
 class Store(Protocol):

@@ -110,11 +110,11 @@ class ApiContainer(containers.DeclarativeContainer):
         get_server=providers.Factory(GetServer, store),
         create_server=providers.Factory(CreateServer, store),
         update_server=providers.Factory(UpdateServer, store, clock, pace),
-        delete_server=providers.Factory(DeleteServer, store),
+        delete_server=providers.Factory(DeleteServer, store, clock),
         put_configuration=providers.Factory(PutConfiguration, store, clock),
         get_configuration=providers.Factory(GetConfiguration, store),
         list_configurations=providers.Factory(ListConfigurations, store),
-        delete_configuration=providers.Factory(DeleteConfiguration, store),
+        delete_configuration=providers.Factory(DeleteConfiguration, store, clock),
     )
     gate: providers.Provider[Gate] = providers.ThreadSafeSingleton(Gate)
     rpc_handlers: providers.Provider[grpc.GenericRpcHandler] = providers.Callable(

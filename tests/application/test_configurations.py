@@ -42,7 +42,7 @@ def summaries(fleet: Fleet) -> ListConfigurations:
 
 @pytest.fixture
 def delete(fleet: Fleet) -> DeleteConfiguration:
-    return DeleteConfiguration(fleet.store)
+    return DeleteConfiguration(fleet.store, fleet.clock)
 
 
 @pytest.fixture

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -222,3 +223,25 @@ def test_who_could_not_be_heard_for_want_of_a_store_is_not_called_silent(watched
 
     assert watched.pass_time(3 * INTERVAL - SECOND) == []
     assert watched.pass_time(2 * SECOND) == [web]
+
+
+def test_who_speaks_over_a_way_that_is_cut_off_is_not_called_silent(watched: Fleet) -> None:
+    over_amqp, over_grpc = register(watched, "amqp"), register(watched, "grpc")
+    replace(watched.heartbeat, via="amqp")([Heartbeat(over_amqp)])
+    watched.hearing.cut_off.add("amqp")
+
+    assert watched.pass_time(HOUR) == [over_grpc]
+
+
+def test_after_a_way_was_cut_off_its_hosts_have_three_intervals_to_speak(watched: Fleet) -> None:
+    spoke, silent = register(watched, "spoke"), register(watched, "silent")
+    over_amqp = replace(watched.heartbeat, via="amqp")
+    over_amqp([Heartbeat(spoke), Heartbeat(silent)])
+    watched.hearing.cut_off.add("amqp")
+    watched.pass_time(HOUR)
+    watched.hearing.cut_off.discard("amqp")
+
+    assert watched.pass_time(2 * INTERVAL) == []
+    over_amqp([Heartbeat(spoke)])
+    assert watched.pass_time(INTERVAL + SECOND) == [silent]
+    assert status(watched, spoke) is Status.ONLINE

@@ -31,10 +31,11 @@ def migrated_postgres_url(postgres_server: PostgresServer, migrated_template: st
 
 
 def empty(url: str) -> None:
-    """Everything hangs on a server and goes with it."""
+    """Everything hangs on a server and goes with it, but for what is to be told of it."""
     engine = make_engine(url)
     with engine.begin() as connection:
-        connection.execute(text("DELETE FROM servers"))
+        for table in ("servers", "outbox", "outbox_lease"):
+            connection.execute(text(f"DELETE FROM {table}"))
     engine.dispose()
 
 

@@ -54,6 +54,8 @@ class FleetMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
+        # What is to be told of each server, in its order.
+        self.told_of: dict[int, list[str]] = {}
         self.fleet = Fleet(self.store, INTERVAL, RATE)
         self.records: dict[int, Record] = {}
         self.deleted: list[int] = []
@@ -87,11 +89,12 @@ class FleetMachine(RuleBasedStateMachine):
         if expected_id is None:
             assert server_id > max([*self.records, *self.deleted], default=0)
             self.records[server_id] = Record(name)
+            self.tells(server_id, "registered")
         else:
             assert server_id == expected_id
         record = self.records[server_id]
         record.environment = environment or record.environment
-        self.spoke(record)
+        self.spoke(server_id)
         assert registered.next_heartbeat == self.told
 
     @rule(batch=st.lists(st.tuples(ANY_SERVER, st.sampled_from([False, False, True]))))
@@ -99,20 +102,25 @@ class FleetMachine(RuleBasedStateMachine):
         heartbeats = [Heartbeat(self.some_id(number), leaving=leaving) for number, leaving in batch]
         answers = self.fleet.heartbeat(heartbeats)
         for heartbeat, answer in zip(heartbeats, answers, strict=True):
-            record = self.records.get(heartbeat.server_id)
-            if record is None:
+            if heartbeat.server_id in self.records:
+                assert answer == Acknowledged(0, self.told)
+            else:
                 assert isinstance(answer, ServerNotFound)
-                continue
-            assert answer == Acknowledged(0, self.told)
-            self.spoke(record)
-            if heartbeat.leaving:
-                record.online, record.offline_after = False, None
+        # Of several of one server the last one counts.
+        for server_id, leaving in {beat.server_id: beat.leaving for beat in heartbeats}.items():
+            record = self.records.get(server_id)
+            if record and leaving:
+                self.set_online(server_id, False, "offline")
+                record.last_seen, record.offline_after = self.now, None
+            elif record:
+                self.spoke(server_id)
 
     @rule(number=ANY_SERVER)
     def delete(self, number: int) -> None:
         server_id = self.some_id(number)
         if server_id in self.records:
             self.fleet.delete(server_id)
+            self.tells(server_id, "deleted")
             del self.records[server_id]
             self.deleted.append(server_id)
         else:
@@ -140,7 +148,7 @@ class FleetMachine(RuleBasedStateMachine):
         self.fleet.update(server_id, changes)
         record.name = name or record.name
         if online is not None:
-            record.online = online
+            self.set_online(server_id, online, "offline")
             record.offline_after = self.now + 3 * self.told if online else None
         if is_default is not None:
             for other in self.records.values():
@@ -176,14 +184,24 @@ class FleetMachine(RuleBasedStateMachine):
         if self.now - self.listening_since < 3 * self.told:
             silent = []
         for server_id in silent:
-            self.records[server_id].online = False
+            self.set_online(server_id, False, "stale")
             self.records[server_id].offline_after = None
         self.counted = sum(record.online for record in self.records.values())
 
         assert sorted(self.fleet.expire()) == sorted(silent)
 
-    def spoke(self, record: Record) -> None:
-        record.online, record.last_seen = True, self.now
+    def tells(self, server_id: int, kind: str) -> None:
+        self.told_of.setdefault(server_id, []).append(kind)
+
+    def set_online(self, server_id: int, online: bool, otherwise: str) -> None:
+        if self.records[server_id].online is not online:
+            self.tells(server_id, "online" if online else otherwise)
+        self.records[server_id].online = online
+
+    def spoke(self, server_id: int) -> None:
+        self.set_online(server_id, True, "")
+        record = self.records[server_id]
+        record.last_seen = self.now
         record.offline_after = self.now + 3 * self.told
 
     @invariant()
@@ -200,9 +218,21 @@ class FleetMachine(RuleBasedStateMachine):
             for server_id, record in sorted(self.records.items())
         ]
 
+    @invariant()
+    def every_change_is_told_in_its_order(self) -> None:
+        told_of: dict[int, list[str]] = {}
+        with self.store.begin() as transaction:
+            for event in transaction.outbox.oldest(10_000):
+                told_of.setdefault(event.server_id, []).append(event.kind.value)
+
+        assert told_of == self.told_of
+
     def teardown(self) -> None:
         for server_id in self.records:
             self.fleet.delete(server_id)
+        with self.store.begin() as transaction:
+            told = transaction.outbox.oldest(10_000)
+            transaction.outbox.remove([event.entry_id for event in told])
 
 
 def _facts(server: Server) -> tuple[object, ...]:

@@ -172,3 +172,15 @@ def test_who_speaks_while_a_sweep_waits_for_it_is_not_expired(
 
         assert sweep.result() == [silent]
     assert presence_of(stores[0], spoke) == heard(late, INTERVAL)
+
+
+def test_nobody_is_offline_who_was_heard_over_a_way_that_is_cut_off(store: Store) -> None:
+    over_amqp, over_grpc, by_hand = add(
+        store, heard(NOW, INTERVAL, "amqp"), heard(NOW, INTERVAL, "grpc"), ONLINE
+    )
+    late = DEADLINE + SECOND
+    with store.begin() as transaction:
+        expired = transaction.presences.expire(late, deaf_to=["amqp", "pigeon"])
+
+    assert sorted(expired) == [over_grpc, by_hand]
+    assert expire(store, late) == [over_amqp]

@@ -1,0 +1,46 @@
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from domain.events import Event, EventKind
+from domain.liveness import Status
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedEvent:
+    """An event with what was known of its server once the change was made.
+
+    `entry_id` grows with each event of a server. `message_id` is the event's for ever, so that
+    whoever receives it twice can tell.
+    """
+
+    entry_id: int
+    message_id: str
+    kind: EventKind
+    server_id: int
+    at: datetime
+    name: str
+    environment: str
+    status: Status
+    config_revision: int
+
+
+class Outbox(Protocol):
+    """Events that wait to be published. They are written in the transaction of their change."""
+
+    def add(self, events: Sequence[Event]) -> None:
+        """Record them in this order. Their servers exist, are locked, and are changed already."""
+        ...
+
+    def lease(self, holder: str, now: datetime, until: datetime) -> bool:
+        """Whether the holder alone publishes until then, or until it gives the lease back."""
+        ...
+
+    def give_back(self, holder: str) -> None:
+        """Let others publish, if the holder still has the lease."""
+        ...
+
+    def oldest(self, count: int) -> Sequence[RecordedEvent]: ...
+
+    def remove(self, entry_ids: Collection[int]) -> None: ...
