@@ -25,7 +25,7 @@ class RelayEvents:
     clock: Clock
     # Another one for each process.
     holder: str
-    lease: timedelta = timedelta(seconds=30)
+    lease: timedelta = timedelta(seconds=15)
 
     def __call__(self) -> bool:
         """Whether there may be more to publish at once."""

@@ -7,6 +7,7 @@ from dataclasses import Field, dataclass, field, fields
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 from entrypoints.failures import ConfigurationError
 
@@ -91,6 +92,28 @@ def switch(text: str) -> bool:
     if text.lower() not in ("true", "false"):
         raise ValueError("must be true or false")
     return text.lower() == "true"
+
+
+def url_without_secrets(url: str) -> str:
+    """The URL for a person: no password, nor options, among which one could be.
+
+    By its text alone: a password with an @ that was not escaped is parsed as part of the host.
+    """
+    return re.sub(r"://([^:/@]*):.*@", r"://\1:***@", url.partition("?")[0])
+
+
+def broker_url(text: str) -> Secret:
+    try:
+        parsed = urlsplit(text)
+        usable = parsed.scheme in ("amqp", "amqps") and parsed.hostname and parsed.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise ValueError(
+            "must be amqp://USER:PASSWORD@HOST:PORT/VHOST, or amqps:// for TLS; a / or @ within"
+            " the password is written %2F, %40"
+        )
+    return secret(text)
 
 
 def host_and_port(*, least_port: int = 1) -> Callable[[str], str]:

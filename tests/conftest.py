@@ -11,6 +11,7 @@ import pytest
 
 from tests.real_parts.docker_engine import find_engine, socket_path
 from tests.real_parts.postgres import PostgresCluster, PostgresServer
+from tests.real_parts.rabbitmq import VHOSTS, RabbitBroker, find_broker_binaries
 
 STRICT = os.environ.get("STRICT") == "1"
 # How long an example takes says more of the machine than of the code. What decides whether a
@@ -18,6 +19,18 @@ STRICT = os.environ.get("STRICT") == "1"
 hypothesis.settings.register_profile("ours", deadline=None, derandomize=STRICT)
 hypothesis.settings.load_profile("ours")
 NO_ENGINE = "no Docker engine answers"
+NO_BROKER = "no RabbitMQ is installed"
+# Why tests were skipped, and what the end of the run says of that.
+MISSED_PARTS = {NO_ENGINE: "Docker engine: none answered", NO_BROKER: "RabbitMQ: none installed"}
+# A queue for what goes to the outside.
+AUDIENCE = "audience"
+# All that tests may leave on a broker.
+QUEUES = (
+    *("manman.reports", "manman.calls", "manman.dead-letters"),
+    *(f"host-{number}-commands" for number in range(1, 10)),
+    AUDIENCE,
+)
+EXCHANGES = ("manman", "external", "manman.dead-letters")
 
 # Filled by fixtures, and under xdist by what the workers report.
 used_parts: set[str] = set()
@@ -65,6 +78,31 @@ def own_postgres(_own_cluster: PostgresCluster) -> PostgresCluster:
 
 
 @pytest.fixture(scope="session")
+def _broker() -> Iterator[RabbitBroker]:
+    if find_broker_binaries() is None:
+        pytest.skip(f"{NO_BROKER}: apt-get install rabbitmq-server")
+    with RabbitBroker() as broker:
+        used_parts.add(str(broker))
+        yield broker
+
+
+@pytest.fixture
+def rabbitmq(_broker: RabbitBroker) -> RabbitBroker:
+    """A running broker without queues, which a test may stop, restart, kill and freeze."""
+    _broker.thaw()
+    _broker.start()
+    for vhost in VHOSTS:
+        _broker.forget(QUEUES, EXCHANGES, vhost)
+    return _broker
+
+
+@pytest.fixture
+def rabbitmq_url(rabbitmq: RabbitBroker) -> str:
+    """The URL of the vhost / of a broker without queues."""
+    return rabbitmq.url()
+
+
+@pytest.fixture(scope="session")
 def docker_engine() -> str:
     """The path of the socket of a real Docker engine."""
     engine = find_engine()
@@ -105,12 +143,13 @@ def pytest_testnodedown(node: Any) -> None:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     parts = sorted(used_parts)
-    missed = [
-        report
-        for outcome in ("skipped", "failed", "error")
-        for report in terminalreporter.stats.get(outcome, ())
-        if NO_ENGINE in str(report.longrepr)
-    ]
-    if missed:
-        parts.append(f"Docker engine: none answered, {len(missed)} tests skipped")
+    for reason, told in MISSED_PARTS.items():
+        missed = [
+            report
+            for outcome in ("skipped", "failed", "error")
+            for report in terminalreporter.stats.get(outcome, ())
+            if reason in str(report.longrepr)
+        ]
+        if missed:
+            parts.append(f"{told}, {len(missed)} tests skipped")
     terminalreporter.write_line(f"real parts: {', '.join(parts) or 'none'}")

@@ -1,4 +1,3 @@
-import re
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -31,14 +30,6 @@ def sql_url(url: str) -> URL:
             raise ValueError("must be sqlite:///FILE, with nothing but the path of the file")
         return parsed
     raise ValueError("must begin with postgresql://, sqlite:/// or be memory://")
-
-
-def url_without_secrets(url: str) -> str:
-    """The URL for a person: no password, nor options, among which one could be.
-
-    By its text alone: a password with an @ that was not escaped is parsed as part of the host.
-    """
-    return re.sub(r"://([^:/@]*):.*@", r"://\1:***@", url.partition("?")[0])
 
 
 def make_engine(url: str, connections: int = 1) -> Engine:

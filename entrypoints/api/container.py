@@ -1,3 +1,6 @@
+import os
+import socket
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
@@ -5,6 +8,9 @@ import grpc
 from dependency_injector import containers, providers
 from sqlalchemy import Engine
 
+from adapters.amqp.broker import Broker
+from adapters.amqp.events import AmqpEvents
+from adapters.amqp.publisher import Publisher
 from adapters.grpc.gate import Gate
 from adapters.grpc.group_commit import GroupCommit
 from adapters.grpc.handlers import handlers
@@ -12,6 +18,7 @@ from adapters.grpc.operators import OperatorAccess
 from adapters.grpc.server import GrpcServer
 from adapters.grpc.service import ManManService
 from adapters.grpc.worker_pool import WorkerPool
+from adapters.memory.events import MemoryEvents
 from adapters.memory.store import MemoryStore
 from adapters.sql.engine import make_engine
 from adapters.sql.store import SqlStore
@@ -28,10 +35,12 @@ from application.heartbeat_pace import HeartbeatPace
 from application.list_configurations import ListConfigurations
 from application.list_servers import ListServers
 from application.ports.clock import Clock
+from application.ports.events import Events
 from application.ports.store import Store
 from application.put_configuration import PutConfiguration
 from application.record_heartbeat import RecordHeartbeat
 from application.register_server import RegisterServer
+from application.relay_events import RelayEvents
 from application.update_server import UpdateServer
 from domain.liveness import Cadence
 from entrypoints.api.settings import ApiSettings
@@ -41,6 +50,11 @@ _HOST_THREADS = 4
 _OPERATOR_THREADS = 2
 # One each for the heartbeats' writer and for the sweep.
 _CONNECTIONS = _HOST_THREADS + _OPERATOR_THREADS + 2
+
+
+def _process_name() -> str:
+    """Another one for each process, however many share a store."""
+    return f"{socket.gethostname()[:50]}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
 
 
 def _reveal(secret: Secret | None) -> str | None:
@@ -116,6 +130,21 @@ class ApiContainer(containers.DeclarativeContainer):
         list_configurations=providers.Factory(ListConfigurations, store),
         delete_configuration=providers.Factory(DeleteConfiguration, store, clock),
     )
+    broker: providers.Provider[Broker] = providers.ThreadSafeSingleton(
+        Broker,
+        providers.Callable(Secret.reveal, settings.provided.rabbitmq_url),
+        settings.provided.rabbitmq_ca_cert_path,
+    )
+    publisher: providers.Provider[Publisher] = providers.ThreadSafeSingleton(Publisher, broker)
+    events: providers.Provider[Events] = providers.Selector(
+        settings.provided.messages_kind,
+        memory=providers.ThreadSafeSingleton(MemoryEvents),
+        amqp=providers.ThreadSafeSingleton(AmqpEvents, publisher),
+    )
+    relay_events: providers.Provider[RelayEvents] = providers.ThreadSafeSingleton(
+        RelayEvents, store, events, clock, providers.Callable(_process_name)
+    )
+
     gate: providers.Provider[Gate] = providers.ThreadSafeSingleton(Gate)
     rpc_handlers: providers.Provider[grpc.GenericRpcHandler] = providers.Callable(
         handlers, service, providers.ThreadSafeSingleton(OperatorAccess, operator_key), gate

@@ -1,16 +1,19 @@
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 
-from adapters.sql.engine import sql_url, url_without_secrets
+from adapters.sql.engine import sql_url
 from entrypoints.failures import ConfigurationError
 from entrypoints.settings import (
     Secret,
     ServiceSettings,
     bearer_token,
+    broker_url,
     host_and_port,
     secret,
     setting,
     switch,
+    url_without_secrets,
     whole_number,
 )
 
@@ -20,6 +23,15 @@ IN_MEMORY = "memory://"
 class StoreKind(StrEnum):
     MEMORY = "memory"
     SQL = "sql"
+
+
+class MessagesKind(StrEnum):
+    MEMORY = "memory"
+    AMQP = "amqp"
+
+
+def _broker_or_memory(text: str) -> Secret:
+    return Secret(text) if text == IN_MEMORY else broker_url(text)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +48,17 @@ class ApiSettings(ServiceSettings):
         "127.0.0.1:50051",
         "HOST:PORT to serve gRPC on; port 0 takes a free one",
         host_and_port(least_port=0),
+    )
+    # A secret for the same reason.
+    rabbitmq_url: Secret = setting(
+        Secret(IN_MEMORY),
+        "amqp://USER:PASSWORD@HOST/VHOST or amqps://…, where events go and hosts may send to;"
+        " memory:// does without",
+        _broker_or_memory,
+        show=lambda url: url_without_secrets(url.reveal()),
+    )
+    rabbitmq_ca_cert_path: Path | None = setting(
+        None, "the CA of the broker's certificate, when it is none that the machine trusts", Path
     )
     api_workers: int = setting(1, "processes that share the port", whole_number(1, 64))
     registration_key: Secret | None = setting(
@@ -61,6 +84,11 @@ class ApiSettings(ServiceSettings):
     def store_kind(self) -> StoreKind:
         in_memory = self.database_url.reveal() == IN_MEMORY
         return StoreKind.MEMORY if in_memory else StoreKind.SQL
+
+    @property
+    def messages_kind(self) -> MessagesKind:
+        in_memory = self.rabbitmq_url.reveal() == IN_MEMORY
+        return MessagesKind.MEMORY if in_memory else MessagesKind.AMQP
 
     def check(self) -> None:
         if self.store_kind is StoreKind.SQL:

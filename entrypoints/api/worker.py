@@ -3,13 +3,15 @@ import logging
 import multiprocessing
 import os
 import signal
+import threading
 from contextlib import ExitStack
 
 import uvloop
 
 from adapters.grpc.server import CannotListen
 from entrypoints.api.container import ApiContainer
-from entrypoints.api.settings import ApiSettings, StoreKind
+from entrypoints.api.relay import relay_forever
+from entrypoints.api.settings import ApiSettings, MessagesKind, StoreKind
 from entrypoints.api.sweep import sweep_forever
 from entrypoints.failures import CommandFailed
 from entrypoints.logs import configure_logs
@@ -20,6 +22,7 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 # Longer than any call should take, shorter than what service managers wait before they kill.
 _DRAIN_SECONDS = 8.0
+_LAST_THREADS_SECONDS = 1.0
 
 
 def serve_as_child(settings: ApiSettings) -> None:
@@ -37,6 +40,8 @@ def serve(settings: ApiSettings) -> None:
         for threads in (container.host_calls(), container.operator_calls()):
             stack.callback(threads.close)
         stack.callback(container.heartbeat_writer().shutdown)
+        if settings.messages_kind is MessagesKind.AMQP:
+            stack.callback(container.publisher().close)
         uvloop.run(_serve(container, settings))
 
 
@@ -59,13 +64,37 @@ async def _serve(container: ApiContainer, settings: ApiSettings) -> None:
         raise cannot_listen(settings.listen_address) from None
     host = settings.listen_address.rpartition(":")[0]
     _log.info("serving on %s:%d", host, port)
-    sweeper = loop.create_task(sweep_forever(container.expire_servers()))
+    background = [
+        loop.create_task(sweep_forever(container.expire_servers())),
+        loop.create_task(relay_forever(container.relay_events())),
+    ]
 
     await asked_to_stop.wait()
     _log.info("draining: calls in flight are finished, new ones refused")
     await server.drain(_DRAIN_SECONDS)
-    sweeper.cancel()
+    for task in background:
+        task.cancel()
+    _end_within(_LAST_THREADS_SECONDS)
     _log.info("stopped")
+
+
+def _end_within(seconds: float) -> None:
+    """See that this process ends, even while a thread of it waits for a database that hangs.
+
+    Such a wait cannot be broken off, and Python waits for its threads. Whoever called was told
+    by now that the API is stopping, and nothing was acknowledged.
+    """
+
+    def end() -> None:
+        _log.warning(
+            "the database does not answer: what waits for it is given up, none of it was"
+            " acknowledged"
+        )
+        os._exit(os.EX_OK)
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
 
 
 def cannot_listen(address: str) -> CommandFailed:

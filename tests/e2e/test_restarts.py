@@ -1,5 +1,6 @@
 """Who is acknowledged stays: the id, what hangs on it, and every single answer."""
 
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -10,7 +11,7 @@ import pytest
 
 from adapters.sql.migrations import upgrade
 from protos.manman.v1 import manman_pb2 as pb
-from tests.e2e.processes import Api, Process, client, eventually, servers
+from tests.e2e.processes import Api, Process, client, eventually, free_address, servers
 from tests.real_parts.postgres import PostgresCluster
 
 StartApi = Callable[..., Api]
@@ -151,3 +152,22 @@ def test_a_host_waits_for_an_api_that_is_not_there_yet(
 
     assert host.wait_until_said("Registered")
     assert eventually(lambda: host.count("Trying again") == 1, "one line, not one per try")
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_an_api_whose_database_hangs_still_ends_when_it_is_stopped(
+    own_postgres: PostgresCluster, start_api: StartApi, workers: str
+) -> None:
+    url = own_postgres.create_database()
+    upgrade(url)
+    api = start_api(url, address=free_address(), API_WORKERS=workers)
+    with client(api.address) as stub, own_postgres.frozen():
+        heartbeat = stub.Heartbeat.future(pb.HeartbeatRequest(server_id=1), timeout=30)
+        # Long enough for it to be on its way to the database.
+        time.sleep(0.5)
+        exit_code = api.terminate()
+
+    assert exit_code == 0
+    assert heartbeat.code() in {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED}
+    assert api.count("the database does not answer") == int(workers)
+    assert not any("Traceback" in str(event) for event in api.events)

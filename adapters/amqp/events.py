@@ -1,0 +1,42 @@
+from collections.abc import Sequence
+from datetime import UTC
+
+from adapters.amqp.messages import as_json
+from adapters.amqp.publisher import Message, Publisher
+from adapters.amqp.topology import EVENT, EXTERNAL
+from application.ports.outbox import RecordedEvent
+
+
+class AmqpEvents:
+    """Events go to the exchange `external`, as `manman.host.KIND`.
+
+    Whoever wants to hear them binds a queue of its own; an event that no queue takes was not
+    waited for by anybody.
+    """
+
+    def __init__(self, publisher: Publisher) -> None:
+        self._publisher = publisher
+
+    def publish(self, events: Sequence[RecordedEvent]) -> None:
+        self._publisher.publish([_message(event) for event in events])
+
+
+def _message(event: RecordedEvent) -> Message:
+    return Message(
+        EXTERNAL,
+        f"{EVENT}.{event.kind}",
+        as_json(
+            {
+                "event": event.kind,
+                "server_id": event.server_id,
+                "name": event.name,
+                "environment": event.environment,
+                "status": event.status,
+                "config_revision": event.config_revision,
+                "at": event.at.astimezone(UTC).isoformat(timespec="milliseconds"),
+            }
+        ),
+        message_id=event.message_id,
+        at=event.at,
+        must_arrive=False,
+    )

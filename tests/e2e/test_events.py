@@ -1,0 +1,128 @@
+"""Who listens outside learns of every change, whatever happens to broker, store and API."""
+
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from pathlib import Path
+
+import grpc
+import pytest
+
+from protos.manman.v1 import manman_pb2 as pb
+from tests.e2e.audience import Audience
+from tests.e2e.processes import Api, Process, client, eventually, servers
+from tests.real_parts.rabbitmq import RabbitBroker
+
+StartApi = Callable[..., Api]
+StartHost = Callable[..., Process]
+
+# Nobody is called silent while such a test runs.
+PATIENT = {"HEARTBEAT_INTERVAL_SECONDS": "600"}
+
+
+@pytest.fixture
+def audience(rabbitmq_url: str) -> Audience:
+    return Audience(rabbitmq_url)
+
+
+def test_a_life_of_a_server_is_told_to_the_outside(
+    postgres_url: str,
+    rabbitmq_url: str,
+    audience: Audience,
+    start_api: StartApi,
+    start_host: StartHost,
+) -> None:
+    api = start_api(postgres_url, RABBITMQ_URL=rabbitmq_url)
+    host = start_host(api.address, SERVER_NAME="box", ENVIRONMENT="production")
+    host.wait_until_said("Registered")
+    host.terminate()
+    second = start_host(api.address, SERVER_NAME="box")
+    second.wait_until_said("Registered")
+    second.kill()
+    eventually(lambda: servers(api.address)["box"].status == "offline", "silence", api)
+    with client(api.address) as stub:
+        stub.PutConfiguration(pb.PutConfigurationRequest(server_id=1, name="limits", document="{}"))
+        stub.DeleteServer(pb.DeleteServerRequest(server_id=1))
+    life = ["registered", "online", "offline", "online", "stale", "configured", "deleted"]
+    eventually(lambda: len(audience.kinds(1)) >= len(life), "all events", api)
+
+    assert audience.kinds(1) == life
+    # Nothing was told twice.
+    assert len({heard.message_id for heard in audience.heard}) == len(audience.heard)
+    assert {heard.body["name"] for heard in audience.heard} == {"box"}
+    assert {heard.body["environment"] for heard in audience.heard} == {"production"}
+    assert [heard.body["status"] for heard in audience.heard[:5]] == [
+        *("online", "online", "offline", "online", "offline"),
+    ]
+
+
+def test_events_wait_for_a_broker_that_is_away_and_the_api_serves_on(
+    rabbitmq: RabbitBroker, start_api: StartApi, tmp_path: Path
+) -> None:
+    audience = Audience(rabbitmq.url())
+    rabbitmq.stop()
+    api = start_api(
+        f"sqlite:///{tmp_path / 'manman.sqlite3'}", RABBITMQ_URL=rabbitmq.url(), **PATIENT
+    )
+    with client(api.address) as stub:
+        for number in range(3):
+            stub.RegisterServer(pb.RegisterServerRequest(name=f"box-{number}"), timeout=5)
+        api.wait_until_said("Events wait in the store")
+        rabbitmq.start()
+        eventually(lambda: len(audience.listen()) == 6, "the events", api)
+
+    assert [heard.body["name"] for heard in audience.heard] == [
+        *("box-0", "box-0", "box-1", "box-1", "box-2", "box-2"),
+    ]
+    assert api.count("Events wait in the store") == 1
+    assert api.said("the broker takes events again")
+    assert not any("Traceback" in str(event) for event in api.events)
+
+
+def test_no_event_is_missing_after_broker_and_relays_were_killed_under_load(
+    postgres_url: str, rabbitmq: RabbitBroker, start_api: StartApi
+) -> None:
+    audience = Audience(rabbitmq.url())
+    kept, killed = (
+        start_api(postgres_url, RABBITMQ_URL=rabbitmq.url(), **PATIENT) for _ in range(2)
+    )
+    acknowledged: list[int] = []
+    with client(kept.address) as stub, client(killed.address) as doomed:
+        for number in range(300):
+            for one in (doomed, stub):
+                # Which of the two answers does not matter, and neither does the other's death.
+                with suppress(grpc.RpcError):
+                    request = pb.RegisterServerRequest(name=f"box-{number}")
+                    acknowledged.append(one.RegisterServer(request, timeout=5).server_id)
+                    break
+            if number == 100:
+                rabbitmq.kill()
+            if number == 150:
+                killed.kill()
+            if number == 200:
+                rabbitmq.start()
+    told = eventually(
+        lambda: _told_of(audience) if len(_told_of(audience)) >= 300 else None, "events", kept
+    )
+
+    assert len(acknowledged) == 300
+    assert told == {server_id: ["registered", "online"] for server_id in acknowledged}
+    assert kept.running
+
+
+def test_several_apis_share_the_work_and_tell_nothing_twice(
+    postgres_url: str, rabbitmq_url: str, audience: Audience, start_api: StartApi
+) -> None:
+    apis = [start_api(postgres_url, RABBITMQ_URL=rabbitmq_url, **PATIENT) for _ in range(3)]
+    with ExitStack() as clients:
+        stubs = [clients.enter_context(client(api.address)) for api in apis]
+        for number in range(150):
+            stubs[number % 3].RegisterServer(pb.RegisterServerRequest(name=f"box-{number}"))
+    eventually(lambda: len(audience.listen()) >= 300, "the events", *apis)
+
+    assert sorted(map(len, _told_of(audience).values())) == [2] * 150
+    assert len(audience.heard) == 300
+
+
+def _told_of(audience: Audience) -> dict[int, list[str]]:
+    ids = {heard.body["server_id"] for heard in audience.listen()}
+    return {server_id: audience.kinds(server_id) for server_id in ids}
