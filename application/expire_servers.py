@@ -48,7 +48,8 @@ class ExpireServers:
 
     def _deaf_to(self, now: datetime) -> Collection[str]:
         """Also those ways that were cut off a moment ago: hosts need time to speak again."""
-        self._cut_off_until.update(dict.fromkeys(self.hearing.cut_off, now))
+        # Copied, because other threads change it.
+        self._cut_off_until.update(dict.fromkeys(tuple(self.hearing.cut_off), now))
         return [
             way
             for way, until in self._cut_off_until.items()

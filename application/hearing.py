@@ -12,3 +12,7 @@ class Hearing:
     impaired: bool = False
     # The ways over which it hears nobody now, as `via` of a presence names them.
     cut_off: set[str] = field(default_factory=set)
+
+    def listens(self, way: str, listens: bool) -> None:
+        """Whether hosts can be heard over this way from now on."""
+        (self.cut_off.discard if listens else self.cut_off.add)(way)

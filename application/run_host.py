@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from application.follow_configuration import FollowConfiguration
 from application.passing_trouble import PassingTrouble
+from application.ports.commands import Commands
 from application.ports.control_plane import (
     ControlPlane,
     ControlPlaneRefused,
@@ -45,6 +46,9 @@ class RunHost:
     server_name: str
     environment: str
     random_suffix: str
+    commands: Commands | None = None
+    # The id of a server that is there already: then nothing is registered.
+    given_server_id: int | None = None
 
     _name: str = field(init=False, default="")
     _last_report: MachineReport = field(init=False)
@@ -77,6 +81,8 @@ class RunHost:
             self._rest(wait_before_retry(failures, self.random()))
 
     def _choose_name(self) -> None:
+        if self.given_server_id is not None:
+            return
         chosen = choose_name(
             self.server_name, self._last_report.hostname, self.environment, self.random_suffix
         )
@@ -99,19 +105,27 @@ class RunHost:
             self._look("Registering with the figures known so far.")
         self._failed_heartbeats = 0
         self._server_id = joined.server_id
+        self._tell_that_it_joined(joined.server_id)
+        self.notifier.entered(HostState.RUNNING)
+        if self.commands:
+            self.commands.listen(joined.server_id)
+        self._follow(joined.server_id, joined.config_revision)
+        return joined.server_id, joined.next_heartbeat.total_seconds() * (1 - self.random() / 2)
+
+    def _tell_that_it_joined(self, server_id: int) -> None:
+        if self.given_server_id is not None:
+            _log.info("Online as server %d.", server_id, extra={"server_id": server_id})
+            return
         _log.info(
             "Registered as server %d under the name %s.",
-            joined.server_id,
+            server_id,
             self._name,
             extra={
-                "server_id": joined.server_id,
+                "server_id": server_id,
                 "server_name": self._name,
                 "environment": self.environment,
             },
         )
-        self.notifier.entered(HostState.RUNNING)
-        self._follow(joined.server_id, joined.config_revision)
-        return joined.server_id, joined.next_heartbeat.total_seconds() * (1 - self.random() / 2)
 
     def _try_to_register(self) -> Joined | None:
         self._stop_if_asked()
@@ -190,6 +204,10 @@ class RunHost:
             turn = min(seconds, self.notifier.longest_silence)
             if self.pause.wait(turn):
                 raise _AskedToStop
+            if self.commands and self.commands.take():
+                # Whatever is asked for, a heartbeat does it: it reports, and it follows the
+                # configuration.
+                return
             seconds -= turn
 
     def _stop_if_asked(self) -> None:

@@ -29,6 +29,11 @@ class Presence:
     via: str = ""
 
 
+# For a control plane that tells no interval.
+_USUAL_INTERVAL = timedelta(seconds=15)
+# No fleet needs more; what is beyond is a mistake that would silence the host.
+_LONGEST_INTERVAL_SECONDS = 3600
+
 NEVER_SEEN = Presence(Status.OFFLINE, None, None)
 
 
@@ -44,6 +49,13 @@ def left(now: datetime) -> Presence:
 
 def silent_until(now: datetime, told_interval: timedelta) -> datetime:
     return now + OFFLINE_AFTER_INTERVALS * told_interval
+
+
+def told_interval(seconds: int) -> timedelta:
+    """What a host makes of the interval that it was told."""
+    if seconds <= 0:
+        return _USUAL_INTERVAL
+    return timedelta(seconds=min(seconds, _LONGEST_INTERVAL_SECONDS))
 
 
 @dataclass(frozen=True, slots=True)

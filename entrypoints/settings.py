@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import Field, dataclass, field, fields
 from importlib.metadata import version
 from pathlib import Path
@@ -149,11 +149,14 @@ class Settings:
         if problems:
             raise ConfigurationError("\n".join(problems))
         loaded = cls(**values)
-        loaded.check()
+        loaded.check(values.keys())
         return loaded
 
-    def check(self) -> None:
-        """Raises ConfigurationError for values that do not go together."""
+    def check(self, given: Collection[str]) -> None:
+        """Raises ConfigurationError for values that do not go together.
+
+        `given` are the fields that were set and are no defaults.
+        """
 
     @classmethod
     def help_lines(cls) -> Iterator[str]:

@@ -67,7 +67,7 @@ def running_api(
     container.clock.override(providers.Object(clock))
     expire_servers = container.expire_servers()
     expire_servers()
-    with _serving(container) as port:
+    with serving(container) as port:
         address = f"127.0.0.1:{port}"
         with grpc.insecure_channel(address) as channel:
             yield RunningApi(address, ManManAPIStub(channel), clock, expire_servers)
@@ -84,7 +84,7 @@ def manmanv2_api() -> Iterator[RunningApi]:
 
 
 @contextmanager
-def _serving(container: ApiContainer) -> Iterator[int]:
+def serving(container: ApiContainer) -> Iterator[int]:
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="manmanv2-api", daemon=True)
     thread.start()

@@ -10,6 +10,7 @@ from application.ports.control_plane import Heard, Joined
 from application.ports.machine import MachineReport
 from domain.capabilities import Capabilities
 from domain.configuration import Configuration, ConfigurationChanges
+from domain.host_command import HostCommand
 from domain.host_state import HostState
 
 T = TypeVar("T")
@@ -108,6 +109,21 @@ class FakeConfigurationFolder:
             name: document for name, document in self.documents.items() if name in names
         }
         self.server_id, self.revision = server_id, revision
+
+
+@dataclass
+class FakeCommands:
+    """Each look finds the next of the commands, then none."""
+
+    arriving: list[HostCommand | None] = field(default_factory=list)
+    listened: list[int] = field(default_factory=list)
+
+    def listen(self, server_id: int) -> None:
+        self.listened.append(server_id)
+
+    def take(self) -> Collection[HostCommand]:
+        command = self.arriving.pop(0) if self.arriving else None
+        return {command} if command else ()
 
 
 @dataclass

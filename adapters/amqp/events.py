@@ -1,8 +1,9 @@
 from collections.abc import Sequence
 from datetime import UTC
 
+from adapters.amqp.message import Message
 from adapters.amqp.messages import as_json
-from adapters.amqp.publisher import Message, Publisher
+from adapters.amqp.publisher import Publisher
 from adapters.amqp.topology import EVENT, EXTERNAL
 from application.ports.outbox import RecordedEvent
 

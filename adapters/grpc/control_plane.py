@@ -1,7 +1,6 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
 
 import grpc
 
@@ -15,13 +14,9 @@ from application.ports.control_plane import (
 from domain.capabilities import Capabilities
 from domain.configuration import ConfigurationChanges
 from domain.errors import InvalidRegistrationKey, ServerNotFound
+from domain.liveness import told_interval
 from protos.manman.v1 import manman_pb2 as pb
 from protos.manman.v1.manman_pb2_grpc import ManManAPIStub
-
-# For an API that knows the specification's fields only and tells no interval.
-_USUAL_INTERVAL = timedelta(seconds=15)
-# No fleet needs more; what is beyond is a mistake that would silence the host.
-_LONGEST_INTERVAL_SECONDS = 3600
 
 _OPTIONS = (
     # Else a new channel would share the connection, and the back-off, of the one that failed.
@@ -85,7 +80,7 @@ class GrpcControlPlane:
             )
         return Joined(
             server_id=answer.server_id,
-            next_heartbeat=_interval(answer.next_heartbeat_seconds),
+            next_heartbeat=told_interval(answer.next_heartbeat_seconds),
             config_revision=answer.config_revision,
         )
 
@@ -101,7 +96,7 @@ class GrpcControlPlane:
         with self._stub(server_id) as stub:
             answer: pb.HeartbeatResponse = stub.Heartbeat(request, timeout=seconds)
         return Heard(
-            next_heartbeat=_interval(answer.next_heartbeat_seconds),
+            next_heartbeat=told_interval(answer.next_heartbeat_seconds),
             config_revision=answer.config_revision,
         )
 
@@ -177,9 +172,3 @@ def _why_unavailable(error: grpc.RpcError) -> str:
         "cannot be reached: check that it runs, that API_ADDRESS is right and that no firewall is"
         " between"
     )
-
-
-def _interval(seconds: int) -> timedelta:
-    if seconds <= 0:
-        return _USUAL_INTERVAL
-    return timedelta(seconds=min(seconds, _LONGEST_INTERVAL_SECONDS))

@@ -9,6 +9,8 @@ from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 
 from adapters.grpc.gate import Draining
+from application.ports.broker import BrokerUnavailable
+from application.ports.host_commands import HostNotListening
 from application.ports.store import StoreFailed, StoreUnavailable
 from domain.errors import (
     ConfigurationNotFound,
@@ -70,6 +72,8 @@ _CODES: dict[type[Exception], grpc.StatusCode] = {
     OperatorKeyRequired: grpc.StatusCode.UNAUTHENTICATED,
     TooBusy: grpc.StatusCode.RESOURCE_EXHAUSTED,
     TooLarge: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    HostNotListening: grpc.StatusCode.FAILED_PRECONDITION,
+    BrokerUnavailable: grpc.StatusCode.UNAVAILABLE,
     Draining: grpc.StatusCode.UNAVAILABLE,
     StoreUnavailable: grpc.StatusCode.UNAVAILABLE,
     StoreFailed: grpc.StatusCode.INTERNAL,

@@ -75,6 +75,9 @@ class OperatorClient:
     def delete(self, server_id: int) -> None:
         self._call(self._api.DeleteServer, pb.DeleteServerRequest(server_id=server_id))
 
+    def refresh(self, server_id: int) -> None:
+        self._call(self._api.RefreshServer, pb.RefreshServerRequest(server_id=server_id))
+
     def put_configuration(self, server_id: int, name: str, document: str) -> Configuration:
         answer = self._call(
             self._api.PutConfiguration,

@@ -22,6 +22,7 @@ from application.list_configurations import ListConfigurations
 from application.list_servers import ListServers
 from application.put_configuration import PutConfiguration
 from application.record_heartbeat import Acknowledged, Heartbeat
+from application.refresh_server import RefreshServer
 from application.register_server import RegisterServer, Registration
 from application.update_server import ServerChanges, UpdateServer
 from domain.errors import InvalidField
@@ -51,6 +52,7 @@ class ManManService:
     create_server: CreateServer
     update_server: UpdateServer
     delete_server: DeleteServer
+    refresh_server: RefreshServer
     put_configuration: PutConfiguration
     get_configuration: GetConfiguration
     list_configurations: ListConfigurations
@@ -137,6 +139,10 @@ class ManManService:
     async def DeleteServer(self, request: pb.DeleteServerRequest) -> pb.DeleteServerResponse:
         await self.operator_calls.run(self.delete_server, request.server_id)
         return pb.DeleteServerResponse()
+
+    async def RefreshServer(self, request: pb.RefreshServerRequest) -> pb.RefreshServerResponse:
+        await self.operator_calls.run(self.refresh_server, request.server_id)
+        return pb.RefreshServerResponse()
 
     async def PutConfiguration(
         self, request: pb.PutConfigurationRequest

@@ -3,5 +3,8 @@ from typing import Protocol
 
 class Pause(Protocol):
     def wait(self, seconds: float) -> bool:
-        """Wait that long, or less once the host is asked to stop; whether it is asked to."""
+        """Wait that long, or less when a command arrives or the host is asked to stop.
+
+        Whether it is asked to stop.
+        """
         ...

@@ -1,16 +1,23 @@
 import os
 import socket
 import uuid
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from functools import partial
 
 import grpc
 from dependency_injector import containers, providers
 from sqlalchemy import Engine
 
 from adapters.amqp.broker import Broker
+from adapters.amqp.calls import Calls
 from adapters.amqp.events import AmqpEvents
+from adapters.amqp.host_commands import AmqpHostCommands
+from adapters.amqp.inbox import Inbox
 from adapters.amqp.publisher import Publisher
+from adapters.amqp.reports import Reports
+from adapters.amqp.topology import CALLS, REPORTS
 from adapters.grpc.gate import Gate
 from adapters.grpc.group_commit import GroupCommit
 from adapters.grpc.handlers import handlers
@@ -19,6 +26,7 @@ from adapters.grpc.server import GrpcServer
 from adapters.grpc.service import ManManService
 from adapters.grpc.worker_pool import WorkerPool
 from adapters.memory.events import MemoryEvents
+from adapters.memory.host_commands import NoHostCommands
 from adapters.memory.store import MemoryStore
 from adapters.sql.engine import make_engine
 from adapters.sql.store import SqlStore
@@ -36,9 +44,11 @@ from application.list_configurations import ListConfigurations
 from application.list_servers import ListServers
 from application.ports.clock import Clock
 from application.ports.events import Events
+from application.ports.host_commands import HostCommands
 from application.ports.store import Store
 from application.put_configuration import PutConfiguration
 from application.record_heartbeat import RecordHeartbeat
+from application.refresh_server import RefreshServer
 from application.register_server import RegisterServer
 from application.relay_events import RelayEvents
 from application.update_server import UpdateServer
@@ -48,8 +58,12 @@ from entrypoints.settings import Secret
 
 _HOST_THREADS = 4
 _OPERATOR_THREADS = 2
-# One each for the heartbeats' writer and for the sweep.
-_CONNECTIONS = _HOST_THREADS + _OPERATOR_THREADS + 2
+# One each for the heartbeats' writer, the sweep, the relay of events and the two inboxes.
+_CONNECTIONS = _HOST_THREADS + _OPERATOR_THREADS + 5
+
+# The ways over which hosts are heard, as they are kept with each server.
+_GRPC = "grpc"
+_AMQP = "amqp"
 
 
 def _process_name() -> str:
@@ -96,40 +110,6 @@ class ApiContainer(containers.DeclarativeContainer):
         ),
     )
 
-    hearing: providers.Provider[Hearing] = providers.ThreadSafeSingleton(Hearing)
-    expire_servers: providers.Provider[ExpireServers] = providers.ThreadSafeSingleton(
-        ExpireServers, store, clock, pace, hearing
-    )
-    record_heartbeat: providers.Provider[RecordHeartbeat] = providers.ThreadSafeSingleton(
-        RecordHeartbeat, store, clock, pace, hearing
-    )
-
-    heartbeat_writer: providers.Provider[ThreadPoolExecutor] = providers.ThreadSafeSingleton(
-        ThreadPoolExecutor, max_workers=1, thread_name_prefix="heartbeats"
-    )
-    host_calls: providers.Provider[WorkerPool] = providers.ThreadSafeSingleton(
-        WorkerPool, "hosts", _HOST_THREADS
-    )
-    operator_calls: providers.Provider[WorkerPool] = providers.ThreadSafeSingleton(
-        WorkerPool, "operators", _OPERATOR_THREADS
-    )
-    service: providers.Provider[ManManService] = providers.ThreadSafeSingleton(
-        ManManService,
-        host_calls=host_calls,
-        operator_calls=operator_calls,
-        heartbeats=providers.ThreadSafeSingleton(GroupCommit, record_heartbeat, heartbeat_writer),
-        register_server=providers.Factory(RegisterServer, store, clock, pace, registration_key),
-        fetch_configuration=providers.Factory(FetchConfiguration, store, registration_key),
-        list_servers=providers.Factory(ListServers, store, clock),
-        get_server=providers.Factory(GetServer, store),
-        create_server=providers.Factory(CreateServer, store),
-        update_server=providers.Factory(UpdateServer, store, clock, pace),
-        delete_server=providers.Factory(DeleteServer, store, clock),
-        put_configuration=providers.Factory(PutConfiguration, store, clock),
-        get_configuration=providers.Factory(GetConfiguration, store),
-        list_configurations=providers.Factory(ListConfigurations, store),
-        delete_configuration=providers.Factory(DeleteConfiguration, store, clock),
-    )
     broker: providers.Provider[Broker] = providers.ThreadSafeSingleton(
         Broker,
         providers.Callable(Secret.reveal, settings.provided.rabbitmq_url),
@@ -141,8 +121,83 @@ class ApiContainer(containers.DeclarativeContainer):
         memory=providers.ThreadSafeSingleton(MemoryEvents),
         amqp=providers.ThreadSafeSingleton(AmqpEvents, publisher),
     )
+    host_commands: providers.Provider[HostCommands] = providers.Selector(
+        settings.provided.messages_kind,
+        memory=providers.ThreadSafeSingleton(NoHostCommands),
+        amqp=providers.ThreadSafeSingleton(AmqpHostCommands, publisher),
+    )
     relay_events: providers.Provider[RelayEvents] = providers.ThreadSafeSingleton(
         RelayEvents, store, events, clock, providers.Callable(_process_name)
+    )
+
+    hearing: providers.Provider[Hearing] = providers.ThreadSafeSingleton(Hearing)
+    expire_servers: providers.Provider[ExpireServers] = providers.ThreadSafeSingleton(
+        ExpireServers, store, clock, pace, hearing
+    )
+    record_heartbeat: providers.Provider[RecordHeartbeat] = providers.ThreadSafeSingleton(
+        RecordHeartbeat, store, clock, pace, hearing, _GRPC
+    )
+
+    heartbeat_writer: providers.Provider[ThreadPoolExecutor] = providers.ThreadSafeSingleton(
+        ThreadPoolExecutor, max_workers=1, thread_name_prefix="heartbeats"
+    )
+    host_calls: providers.Provider[WorkerPool] = providers.ThreadSafeSingleton(
+        WorkerPool, "hosts", _HOST_THREADS
+    )
+    operator_calls: providers.Provider[WorkerPool] = providers.ThreadSafeSingleton(
+        WorkerPool, "operators", _OPERATOR_THREADS
+    )
+    fetch_configuration: providers.Provider[FetchConfiguration] = providers.ThreadSafeSingleton(
+        FetchConfiguration, store, registration_key
+    )
+    service: providers.Provider[ManManService] = providers.ThreadSafeSingleton(
+        ManManService,
+        host_calls=host_calls,
+        operator_calls=operator_calls,
+        heartbeats=providers.ThreadSafeSingleton(GroupCommit, record_heartbeat, heartbeat_writer),
+        register_server=providers.Factory(
+            RegisterServer, store, clock, pace, registration_key, _GRPC
+        ),
+        fetch_configuration=fetch_configuration,
+        list_servers=providers.Factory(ListServers, store, clock),
+        get_server=providers.Factory(GetServer, store),
+        create_server=providers.Factory(CreateServer, store),
+        update_server=providers.Factory(UpdateServer, store, clock, pace),
+        delete_server=providers.Factory(DeleteServer, store, clock),
+        refresh_server=providers.Factory(RefreshServer, store, host_commands),
+        put_configuration=providers.Factory(PutConfiguration, store, clock),
+        get_configuration=providers.Factory(GetConfiguration, store),
+        list_configurations=providers.Factory(ListConfigurations, store),
+        delete_configuration=providers.Factory(DeleteConfiguration, store, clock),
+    )
+    # What arrives over the broker.
+    inboxes: providers.Provider[Sequence[Inbox]] = providers.Selector(
+        settings.provided.messages_kind,
+        memory=providers.Object(()),
+        amqp=providers.List(
+            providers.ThreadSafeSingleton(
+                Inbox,
+                broker,
+                REPORTS,
+                providers.Factory(
+                    Reports,
+                    providers.Factory(RecordHeartbeat, store, clock, pace, hearing, _AMQP),
+                ),
+                publisher,
+                listens=providers.Callable(partial, hearing.provided.listens, _AMQP),
+            ),
+            providers.ThreadSafeSingleton(
+                Inbox,
+                broker,
+                CALLS,
+                providers.Factory(
+                    Calls,
+                    providers.Factory(RegisterServer, store, clock, pace, registration_key, _AMQP),
+                    fetch_configuration,
+                ),
+                publisher,
+            ),
+        ),
     )
 
     gate: providers.Provider[Gate] = providers.ThreadSafeSingleton(Gate)

@@ -1,3 +1,4 @@
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -90,7 +91,7 @@ class ApiSettings(ServiceSettings):
         in_memory = self.rabbitmq_url.reveal() == IN_MEMORY
         return MessagesKind.MEMORY if in_memory else MessagesKind.AMQP
 
-    def check(self) -> None:
+    def check(self, given: Collection[str]) -> None:
         if self.store_kind is StoreKind.SQL:
             try:
                 sql_url(self.database_url.reveal())

@@ -69,12 +69,23 @@ async def _serve(container: ApiContainer, settings: ApiSettings) -> None:
         loop.create_task(relay_forever(container.relay_events())),
     ]
 
+    inboxes = container.inboxes()
+    listeners = [
+        threading.Thread(target=inbox.run, name=inbox.queue.name, daemon=True) for inbox in inboxes
+    ]
+    for listener in listeners:
+        listener.start()
+
     await asked_to_stop.wait()
     _log.info("draining: calls in flight are finished, new ones refused")
+    for inbox in inboxes:
+        inbox.stop()
     await server.drain(_DRAIN_SECONDS)
     for task in background:
         task.cancel()
     _end_within(_LAST_THREADS_SECONDS)
+    for listener in listeners:
+        await asyncio.to_thread(listener.join)
     _log.info("stopped")
 
 
@@ -87,8 +98,8 @@ def _end_within(seconds: float) -> None:
 
     def end() -> None:
         _log.warning(
-            "the database does not answer: what waits for it is given up, none of it was"
-            " acknowledged"
+            "the database or the broker does not answer: what waits for it is given up, and was"
+            " not acknowledged"
         )
         os._exit(os.EX_OK)
 

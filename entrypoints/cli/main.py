@@ -22,6 +22,7 @@ _EXIT_CODES = {
     grpc.StatusCode.INVALID_ARGUMENT: os.EX_DATAERR,
     grpc.StatusCode.PERMISSION_DENIED: os.EX_NOPERM,
     grpc.StatusCode.UNAUTHENTICATED: os.EX_NOPERM,
+    grpc.StatusCode.FAILED_PRECONDITION: os.EX_UNAVAILABLE,
     grpc.StatusCode.UNAVAILABLE: os.EX_UNAVAILABLE,
     grpc.StatusCode.DEADLINE_EXCEEDED: os.EX_UNAVAILABLE,
     grpc.StatusCode.UNIMPLEMENTED: os.EX_UNAVAILABLE,

@@ -110,3 +110,12 @@ def set_default(server_id: int) -> None:
     with api() as client:
         server = client.set_default(server_id)
     click.echo(f"server {server.server_id} ({server.name}) is the default")
+
+
+@servers.command()
+@click.argument("server_id", type=SERVER_ID)
+def refresh(server_id: int) -> None:
+    """Ask a host to report and to fetch its configuration now, not at its next heartbeat."""
+    with api() as client:
+        client.refresh(server_id)
+    click.echo(f"asked the host of server {server_id}")

@@ -1,7 +1,8 @@
 import os
 import random
 import uuid
-from typing import Protocol
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
 
 from dependency_injector import containers, providers
 
@@ -14,6 +15,7 @@ from adapters.system.notifier import SystemdNotifier
 from adapters.system.pause import StoppablePause
 from adapters.system.psutil_machine import PsutilMachine
 from application.follow_configuration import FollowConfiguration
+from application.ports.commands import Commands
 from application.ports.configuration_folder import ConfigurationFolder
 from application.ports.control_plane import ControlPlane
 from application.ports.machine import Machine
@@ -21,6 +23,10 @@ from application.ports.notifier import Notifier
 from application.run_host import RunHost
 from entrypoints.host.settings import HostSettings
 from entrypoints.settings import Secret
+
+if TYPE_CHECKING:
+    from adapters.amqp.broker import Broker
+    from adapters.amqp.control_plane import AmqpControlPlane, LegacyControlPlane
 
 
 class ConnectedControlPlane(ControlPlane, Protocol):
@@ -41,15 +47,49 @@ def _random_suffix() -> str:
     return uuid.uuid4().hex[:8]
 
 
+# What speaks AMQP is imported only where it is used: a host that does without saves 10 MB.
+
+
+def _amqp_control_plane(settings: HostSettings, registration_key: str) -> "AmqpControlPlane":
+    from adapters.amqp.control_plane import AmqpControlPlane
+
+    return AmqpControlPlane(_broker(settings), registration_key)
+
+
+def _legacy_control_plane(settings: HostSettings, registration_key: str) -> "LegacyControlPlane":
+    from adapters.amqp.control_plane import LegacyControlPlane
+
+    assert settings.server_id is not None
+    return LegacyControlPlane(_amqp_control_plane(settings, registration_key), settings.server_id)
+
+
+def _amqp_commands(settings: HostSettings, wake: Callable[[], None]) -> Commands:
+    from adapters.amqp.commands import AmqpCommands
+
+    return AmqpCommands(_broker(settings), wake)
+
+
+def _broker(settings: HostSettings) -> "Broker":
+    from adapters.amqp.broker import Broker
+
+    return Broker(_reveal(settings.rabbitmq_url), settings.rabbitmq_ca_cert_path)
+
+
 class HostContainer(containers.DeclarativeContainer):
     """Everything that `manmanv2-host` is made of."""
 
     settings: providers.Dependency[HostSettings] = providers.Dependency(instance_of=HostSettings)
 
-    control_plane: providers.Provider[ConnectedControlPlane] = providers.ThreadSafeSingleton(
-        GrpcControlPlane,
-        settings.provided.api_address,
-        providers.Callable(_reveal, settings.provided.registration_key),
+    registration_key: providers.Provider[str] = providers.Callable(
+        _reveal, settings.provided.registration_key
+    )
+    control_plane: providers.Provider[ConnectedControlPlane] = providers.Selector(
+        settings.provided.way,
+        grpc=providers.ThreadSafeSingleton(
+            GrpcControlPlane, settings.provided.api_address, registration_key
+        ),
+        amqp=providers.ThreadSafeSingleton(_amqp_control_plane, settings, registration_key),
+        legacy=providers.ThreadSafeSingleton(_legacy_control_plane, settings, registration_key),
     )
     own_figures: providers.Provider[Machine] = providers.ThreadSafeSingleton(PsutilMachine)
     docker_machine: providers.Provider[Machine] = providers.ThreadSafeSingleton(
@@ -64,6 +104,11 @@ class HostContainer(containers.DeclarativeContainer):
         off=docker_machine,
     )
     pause: providers.Provider[StoppablePause] = providers.ThreadSafeSingleton(StoppablePause)
+    commands: providers.Provider[Commands | None] = providers.Selector(
+        providers.Callable(_switch, settings.provided.rabbitmq_url),
+        on=providers.ThreadSafeSingleton(_amqp_commands, settings, pause.provided.wake),
+        off=providers.Object(None),
+    )
     notifier: providers.Provider[Notifier] = providers.ThreadSafeSingleton(
         SystemdNotifier, os.environ
     )
@@ -88,4 +133,6 @@ class HostContainer(containers.DeclarativeContainer):
         server_name=settings.provided.server_name,
         environment=settings.provided.environment,
         random_suffix=providers.Callable(_random_suffix),
+        commands=commands,
+        given_server_id=settings.provided.server_id,
     )

@@ -44,6 +44,7 @@ def run(settings: "HostSettings") -> int:
     from application.ports.control_plane import ControlPlaneRefused
     from domain.errors import InvalidField, InvalidRegistrationKey
     from entrypoints.host.container import HostContainer
+    from entrypoints.host.settings import Transport
 
     _warn_of_blanks(settings)
     container = HostContainer(settings=settings)
@@ -57,9 +58,11 @@ def run(settings: "HostSettings") -> int:
             run_host()
         except InvalidRegistrationKey:
             _log.error(
-                "The API at %s refuses this host, invalid registration key: set REGISTRATION_KEY"
+                "The API %s refuses this host, invalid registration key: set REGISTRATION_KEY"
                 " to the same as the API's, without blanks or line ends around it.",
-                settings.api_address,
+                f"at {settings.api_address}"
+                if settings.way is Transport.GRPC
+                else "behind RABBITMQ_URL",
             )
             return os.EX_NOPERM
         except ControlPlaneRefused as error:

@@ -1,10 +1,34 @@
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 
 from domain.errors import InvalidField
 from domain.naming import check_environment, check_name
-from entrypoints.settings import Secret, ServiceSettings, host_and_port, secret, setting, switch
+from entrypoints.failures import ConfigurationError
+from entrypoints.settings import (
+    Secret,
+    ServiceSettings,
+    broker_url,
+    host_and_port,
+    one_of,
+    secret,
+    setting,
+    switch,
+    url_without_secrets,
+    whole_number,
+)
+
+
+class Transport(StrEnum):
+    GRPC = "grpc"
+    AMQP = "amqp"
+    # AMQP without a registration.
+    LEGACY = "legacy"
+
+
+# What a host with a SERVER_ID has no use for.
+_REGISTRATION = ("api_address", "registration_key", "server_name", "config_dir")
 
 
 def _by_the_rules(check: Callable[[str], None]) -> Callable[[str], str]:
@@ -38,6 +62,27 @@ class HostSettings(ServiceSettings):
     server_name: str = setting(
         "", "the name, when it shall be another one", _by_the_rules(check_name)
     )
+    server_id: int | None = setting(
+        None,
+        "legacy mode: the id of a server that is there already; the host then does not register,"
+        " and speaks over RABBITMQ_URL only",
+        whole_number(1, 10**18 - 1),
+    )
+    transport: str = setting(
+        Transport.GRPC,
+        "grpc, over API_ADDRESS, or amqp, over RABBITMQ_URL",
+        one_of(Transport.GRPC, Transport.AMQP),
+    )
+    rabbitmq_url: Secret | None = setting(
+        None,
+        "amqp://USER:PASSWORD@HOST/VHOST or amqps://…, where commands arrive; needed with"
+        " TRANSPORT=amqp and SERVER_ID",
+        broker_url,
+        show=lambda url: url_without_secrets(url.reveal()) if url else "",
+    )
+    rabbitmq_ca_cert_path: Path | None = setting(
+        None, "the CA of the broker's certificate, when it is none that the machine trusts", Path
+    )
     docker_socket: Path = setting(
         Path("/var/run/docker.sock"), "path of the Docker engine's socket", _socket_path
     )
@@ -50,3 +95,23 @@ class HostSettings(ServiceSettings):
         " not set, none is fetched",
         Path,
     )
+
+    @property
+    def way(self) -> Transport:
+        """How this host speaks to the control plane."""
+        return Transport.LEGACY if self.server_id is not None else Transport(self.transport)
+
+    def check(self, given: Collection[str]) -> None:
+        if self.server_id is not None:
+            unused = [name.upper() for name in _REGISTRATION if name in given]
+            if "transport" in given and self.transport != Transport.AMQP:
+                unused.append("TRANSPORT")
+            if unused:
+                named = " and ".join(unused)
+                raise ConfigurationError(
+                    f"SERVER_ID is set together with {named}: a host with a given id does not"
+                    f" register; unset SERVER_ID to register, or unset {named} to keep the id."
+                )
+        if self.way is not Transport.GRPC and self.rabbitmq_url is None:
+            why = "SERVER_ID" if self.way is Transport.LEGACY else "TRANSPORT=amqp"
+            raise ConfigurationError(f"RABBITMQ_URL: must be set, because {why} is.")

@@ -16,11 +16,13 @@ from application.ports.machine import EngineUnavailable, MachineReport
 from application.run_host import RunHost
 from domain.configuration import Configuration, ConfigurationChanges
 from domain.errors import InvalidField, InvalidRegistrationKey, ServerNotFound
+from domain.host_command import HostCommand
 from domain.host_state import HostState
 from tests.fakes import (
     CAPABILITIES,
     HEARD,
     JOINED,
+    FakeCommands,
     FakeConfigurationFolder,
     FakeControlPlane,
     FakeMachine,
@@ -44,11 +46,13 @@ def run_host(
     folder: FakeConfigurationFolder | None = None,
     notifier: FakeNotifier | None = None,
     pause: FakePause | None = None,
+    commands: FakeCommands | None = None,
     *,
     rests: int = 1,
     server_name: str = "",
     environment: str = "production",
     random: float = 0.0,
+    given_server_id: int | None = None,
 ) -> None:
     """Run a host until it is asked to stop in the last of its rests."""
     control_plane = control_plane or FakeControlPlane()
@@ -65,6 +69,8 @@ def run_host(
         server_name=server_name,
         environment=environment,
         random_suffix="0a1b2c3d",
+        commands=commands,
+        given_server_id=given_server_id,
     )()
 
 
@@ -547,3 +553,37 @@ def test_a_long_rest_is_broken_up_to_feed_the_watchdog() -> None:
 
     assert pause.waits == [5, 5, 5, 1]
     assert notifier.told.count("alive") == 4
+
+
+def test_a_command_makes_the_host_speak_before_it_is_due() -> None:
+    control_plane = FakeControlPlane()
+    # As a service manager's watchdog has it, a rest is taken in turns.
+    notifier = FakeNotifier(longest_silence=1.0)
+    commands = FakeCommands([None, HostCommand.REPORT, None, None, HostCommand.CONFIG])
+    pause = FakePause(rests=6)
+    run_host(control_plane, notifier=notifier, pause=pause, commands=commands)
+
+    assert pause.waits == [1.0] * 6
+    assert [server_id for server_id, _ in control_plane.heartbeats] == [42, 42]
+    assert commands.listened == [42]
+
+
+def test_a_host_that_got_another_id_listens_for_that(caplog: pytest.LogCaptureFixture) -> None:
+    control_plane = FakeControlPlane(
+        registering=[JOINED, Joined(43, timedelta(seconds=16), 0)], beating=[ServerNotFound(42)]
+    )
+    commands = FakeCommands()
+    run_host(control_plane, commands=commands, rests=2)
+
+    assert commands.listened == [42, 43]
+
+
+def test_a_host_with_a_given_id_needs_no_name(caplog: pytest.LogCaptureFixture) -> None:
+    control_plane = FakeControlPlane()
+    run_host(control_plane, environment="", given_server_id=42)
+
+    assert [name for name, _, _ in control_plane.registered] == [""]
+    assert caplog.messages == [
+        "Online as server 42.",
+        "Stopped; the API shows server 42 as offline.",
+    ]

@@ -25,14 +25,18 @@ def start_api() -> Iterator[Callable[..., Api]]:
 
 @pytest.fixture
 def start_host(tmp_path: Path) -> Iterator[Callable[..., Process]]:
-    """Starts host managers, by default without Docker; whatever still runs is killed."""
+    """Starts host managers, by default without Docker; whatever still runs is killed.
+
+    Without an address they know no API, only a broker.
+    """
     with ExitStack() as stack:
 
-        def start(address: str, **variables: str) -> Process:
+        def start(address: str | None, **variables: str) -> Process:
+            to_the_api = {"API_ADDRESS": address} if address else {}
             host = Process(
                 "manmanv2-host",
                 **{
-                    "API_ADDRESS": address,
+                    **to_the_api,
                     "DOCKER_SOCKET": str(tmp_path / "no-docker.sock"),
                     "DOCKER_OPTIONAL": "true",
                     **variables,

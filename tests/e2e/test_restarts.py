@@ -169,5 +169,5 @@ def test_an_api_whose_database_hangs_still_ends_when_it_is_stopped(
 
     assert exit_code == 0
     assert heartbeat.code() in {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED}
-    assert api.count("the database does not answer") == int(workers)
+    assert api.count("does not answer: what waits for it is given up") == int(workers)
     assert not any("Traceback" in str(event) for event in api.events)

@@ -15,6 +15,8 @@ from entrypoints.host.container import HostContainer
 from entrypoints.host.settings import HostSettings
 from entrypoints.settings import Secret
 
+BROKER = "amqp://guest:guest@nowhere/vhost"
+
 
 def build_all(container: Any, *, but: str = "") -> None:
     for name, provider in container.providers.items():
@@ -37,6 +39,35 @@ def test_the_api(url: str) -> None:
 
     assert container.service().register_server.store is container.store()
     assert container.record_heartbeat().pace is container.expire_servers().pace
+
+
+@pytest.mark.parametrize("url", [IN_MEMORY, BROKER])
+def test_the_messages_of_the_api(url: str) -> None:
+    container = ApiContainer(
+        settings=ApiSettings(database_url=Secret(IN_MEMORY), rabbitmq_url=Secret(url))
+    )
+
+    assert container.relay_events().events is container.events()
+    assert len(container.inboxes()) == (0 if url == IN_MEMORY else 2)
+    assert all(inbox.dead_letters is container.publisher() for inbox in container.inboxes())
+
+
+@pytest.mark.parametrize(
+    ("settings", "kind"),
+    [
+        (HostSettings(), "GrpcControlPlane"),
+        (HostSettings(rabbitmq_url=Secret(BROKER)), "GrpcControlPlane"),
+        (HostSettings(rabbitmq_url=Secret(BROKER), transport="amqp"), "AmqpControlPlane"),
+        (HostSettings(rabbitmq_url=Secret(BROKER), server_id=7), "LegacyControlPlane"),
+    ],
+)
+def test_the_transports_of_the_host(settings: HostSettings, kind: str) -> None:
+    container = HostContainer(settings=settings)
+    build_all(container)
+
+    assert type(container.control_plane()).__name__ == kind
+    assert (container.commands() is not None) is (settings.rabbitmq_url is not None)
+    assert container.run_host().given_server_id == settings.server_id
 
 
 @pytest.mark.parametrize("docker_optional", [False, True])

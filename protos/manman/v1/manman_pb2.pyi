@@ -580,6 +580,40 @@ class DeleteServerResponse(_message.Message):
 Global___DeleteServerResponse: _TypeAlias = DeleteServerResponse  # noqa: Y015
 
 @_typing.final
+class RefreshServerRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SERVER_ID_FIELD_NUMBER: _builtins.int
+    server_id: _builtins.int
+    def __init__(
+        self,
+        *,
+        server_id: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["server_id", b"server_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RefreshServerRequest: _TypeAlias = RefreshServerRequest  # noqa: Y015
+
+@_typing.final
+class RefreshServerResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RefreshServerResponse: _TypeAlias = RefreshServerResponse  # noqa: Y015
+
+@_typing.final
 class PutConfigurationRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

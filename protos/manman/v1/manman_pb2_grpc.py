@@ -75,6 +75,11 @@ class ManManAPIStub:
                 request_serializer=protos_dot_manman_dot_v1_dot_manman__pb2.DeleteServerRequest.SerializeToString,
                 response_deserializer=protos_dot_manman_dot_v1_dot_manman__pb2.DeleteServerResponse.FromString,
                 _registered_method=True)
+        self.RefreshServer = channel.unary_unary(
+                '/manman.v1.ManManAPI/RefreshServer',
+                request_serializer=protos_dot_manman_dot_v1_dot_manman__pb2.RefreshServerRequest.SerializeToString,
+                response_deserializer=protos_dot_manman_dot_v1_dot_manman__pb2.RefreshServerResponse.FromString,
+                _registered_method=True)
         self.PutConfiguration = channel.unary_unary(
                 '/manman.v1.ManManAPI/PutConfiguration',
                 request_serializer=protos_dot_manman_dot_v1_dot_manman__pb2.PutConfigurationRequest.SerializeToString,
@@ -156,6 +161,13 @@ class ManManAPIServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RefreshServer(self, request, context):
+        """Asks a host to report and to fetch its configuration now. It answers before the host has.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def PutConfiguration(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -222,6 +234,11 @@ def add_ManManAPIServicer_to_server(servicer, server):
                     servicer.DeleteServer,
                     request_deserializer=protos_dot_manman_dot_v1_dot_manman__pb2.DeleteServerRequest.FromString,
                     response_serializer=protos_dot_manman_dot_v1_dot_manman__pb2.DeleteServerResponse.SerializeToString,
+            ),
+            'RefreshServer': grpc.unary_unary_rpc_method_handler(
+                    servicer.RefreshServer,
+                    request_deserializer=protos_dot_manman_dot_v1_dot_manman__pb2.RefreshServerRequest.FromString,
+                    response_serializer=protos_dot_manman_dot_v1_dot_manman__pb2.RefreshServerResponse.SerializeToString,
             ),
             'PutConfiguration': grpc.unary_unary_rpc_method_handler(
                     servicer.PutConfiguration,
@@ -461,6 +478,33 @@ class ManManAPI:
             '/manman.v1.ManManAPI/DeleteServer',
             protos_dot_manman_dot_v1_dot_manman__pb2.DeleteServerRequest.SerializeToString,
             protos_dot_manman_dot_v1_dot_manman__pb2.DeleteServerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RefreshServer(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/manman.v1.ManManAPI/RefreshServer',
+            protos_dot_manman_dot_v1_dot_manman__pb2.RefreshServerRequest.SerializeToString,
+            protos_dot_manman_dot_v1_dot_manman__pb2.RefreshServerResponse.FromString,
             options,
             channel_credentials,
             insecure,

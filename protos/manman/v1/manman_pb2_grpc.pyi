@@ -50,6 +50,8 @@ class ManManAPIStub:
     UpdateServer: _grpc.UnaryUnaryMultiCallable[_manman_pb2.UpdateServerRequest, _manman_pb2.UpdateServerResponse]
     DeleteServer: _grpc.UnaryUnaryMultiCallable[_manman_pb2.DeleteServerRequest, _manman_pb2.DeleteServerResponse]
     """Deletes a server and everything that hangs on it."""
+    RefreshServer: _grpc.UnaryUnaryMultiCallable[_manman_pb2.RefreshServerRequest, _manman_pb2.RefreshServerResponse]
+    """Asks a host to report and to fetch its configuration now. It answers before the host has."""
     PutConfiguration: _grpc.UnaryUnaryMultiCallable[_manman_pb2.PutConfigurationRequest, _manman_pb2.PutConfigurationResponse]
     GetConfiguration: _grpc.UnaryUnaryMultiCallable[_manman_pb2.GetConfigurationRequest, _manman_pb2.GetConfigurationResponse]
     ListConfigurations: _grpc.UnaryUnaryMultiCallable[_manman_pb2.ListConfigurationsRequest, _manman_pb2.ListConfigurationsResponse]
@@ -74,6 +76,8 @@ class ManManAPIAsyncStub(ManManAPIStub):
     UpdateServer: _aio.UnaryUnaryMultiCallable[_manman_pb2.UpdateServerRequest, _manman_pb2.UpdateServerResponse]  # type: ignore[assignment]
     DeleteServer: _aio.UnaryUnaryMultiCallable[_manman_pb2.DeleteServerRequest, _manman_pb2.DeleteServerResponse]  # type: ignore[assignment]
     """Deletes a server and everything that hangs on it."""
+    RefreshServer: _aio.UnaryUnaryMultiCallable[_manman_pb2.RefreshServerRequest, _manman_pb2.RefreshServerResponse]  # type: ignore[assignment]
+    """Asks a host to report and to fetch its configuration now. It answers before the host has."""
     PutConfiguration: _aio.UnaryUnaryMultiCallable[_manman_pb2.PutConfigurationRequest, _manman_pb2.PutConfigurationResponse]  # type: ignore[assignment]
     GetConfiguration: _aio.UnaryUnaryMultiCallable[_manman_pb2.GetConfigurationRequest, _manman_pb2.GetConfigurationResponse]  # type: ignore[assignment]
     ListConfigurations: _aio.UnaryUnaryMultiCallable[_manman_pb2.ListConfigurationsRequest, _manman_pb2.ListConfigurationsResponse]  # type: ignore[assignment]
@@ -143,6 +147,14 @@ class ManManAPIServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_manman_pb2.DeleteServerResponse, _abc.Awaitable[_manman_pb2.DeleteServerResponse]]:
         """Deletes a server and everything that hangs on it."""
+
+    @_abc_1.abstractmethod
+    def RefreshServer(
+        self,
+        request: _manman_pb2.RefreshServerRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_manman_pb2.RefreshServerResponse, _abc.Awaitable[_manman_pb2.RefreshServerResponse]]:
+        """Asks a host to report and to fetch its configuration now. It answers before the host has."""
 
     @_abc_1.abstractmethod
     def PutConfiguration(

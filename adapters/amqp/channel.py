@@ -1,0 +1,118 @@
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, Generic, TypeVar
+
+from amqp import exceptions
+from kombu import Connection
+
+from adapters.amqp.broker import Broker
+from adapters.amqp.message import Message, send
+from adapters.amqp.topology import declare_exchanges
+
+Use = TypeVar("Use")
+Result = TypeVar("Result")
+
+
+class OpenChannel:
+    """A channel to publish on, with confirms, on a connection of its own.
+
+    Raises what kombu raises: for use within the broker's `own_errors`.
+    """
+
+    def __init__(self, broker: Broker) -> None:
+        self._seconds = broker.seconds
+        self._published = 0
+        self._confirmed = 0
+        self._refused = False
+        # Whether a message that must arrive was taken by no queue.
+        self.was_returned = False
+        self._connection: Connection = broker.connect()
+        try:
+            self.channel: Any = self._connection.channel()
+            declare_exchanges(self.channel)
+            self.channel.confirm_select()
+        except BaseException:
+            self.throw_away()
+            raise
+        self.channel.events["basic_ack"].add(self._on_ack)
+        self.channel.events["basic_nack"].add(self._on_nack)
+        self.channel.events["basic_return"].add(self._on_return)
+
+    @property
+    def all_confirmed(self) -> bool:
+        """Whether the broker has all that was sent on disk, where it was routed at all."""
+        return self._confirmed == self._published
+
+    def send(self, message: Message) -> None:
+        send(self.channel, message, self._seconds)
+        self._published += 1
+
+    def receive(self, deadline: float) -> None:
+        """Take what the broker says next, until a moment of the monotonic clock."""
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        self._connection.drain_events(timeout=left)
+        if self._refused:
+            raise exceptions.MessageNacked
+
+    def close(self) -> None:
+        with suppress(exceptions.AMQPError, OSError):
+            self._connection.release()
+
+    def throw_away(self) -> None:
+        # Without a word: who does not listen would be waited for.
+        with suppress(exceptions.AMQPError, OSError):
+            self._connection.collect()
+
+    def _on_ack(self, delivery_tag: int, multiple: bool) -> None:
+        self._confirmed = delivery_tag if multiple else self._confirmed + 1
+
+    def _on_nack(self, delivery_tag: int, multiple: bool) -> None:
+        self._refused = True
+
+    def _on_return(self, *_: Any) -> None:
+        self.was_returned = True
+
+
+class KeptChannel(Generic[Use]):
+    """What is used over a channel, kept from one use to the next.
+
+    `begin` makes it on a fresh channel. Whenever a use raises, its connection is thrown away.
+    """
+
+    def __init__(self, broker: Broker, begin: Callable[[OpenChannel], Use]) -> None:
+        self._broker = broker
+        self._begin = begin
+        self._kept: tuple[OpenChannel, Use] | None = None
+
+    def use(self, use: Callable[[Use], Result]) -> Result:
+        """Raises BrokerUnavailable, and what the use raises."""
+        with self._broker.own_errors():
+            if self._kept:
+                try:
+                    return self._use(*self._kept, use)
+                except TimeoutError:
+                    raise
+                except (exceptions.ConnectionError, OSError):
+                    # The broker may have been restarted since the last time, which says nothing
+                    # of now.
+                    pass
+            opened = OpenChannel(self._broker)
+            return self._use(opened, self._begin(opened), use)
+
+    def close(self) -> None:
+        """The next use makes another."""
+        if self._kept:
+            self._kept[0].close()
+        self._kept = None
+
+    def _use(self, opened: OpenChannel, kept: Use, use: Callable[[Use], Result]) -> Result:
+        self._kept = (opened, kept)
+        try:
+            return use(kept)
+        except BaseException:
+            opened.throw_away()
+            self._kept = None
+            raise

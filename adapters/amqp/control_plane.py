@@ -1,0 +1,219 @@
+import time
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from kombu import Consumer, Queue
+
+from adapters.amqp.broker import Broker
+from adapters.amqp.channel import KeptChannel, OpenChannel
+from adapters.amqp.errors import raise_error_of
+from adapters.amqp.message import Message, body_of
+from adapters.amqp.messages import (
+    LARGEST_ANSWER_BYTES,
+    Malformed,
+    as_json,
+    capabilities_to_fields,
+    changes_of,
+    fields_of,
+    whole_number_of,
+)
+from adapters.amqp.topology import (
+    CONFIGURATION,
+    HEALTH,
+    MANMAN,
+    REGISTER,
+    STATUS,
+)
+from application.ports.broker import BrokerUnavailable
+from application.ports.control_plane import (
+    ControlPlaneRefused,
+    ControlPlaneUnavailable,
+    Heard,
+    Joined,
+)
+from domain.capabilities import Capabilities
+from domain.configuration import ConfigurationChanges
+from domain.errors import ServerNotFound
+from domain.liveness import Status, told_interval
+
+# RabbitMQ's own: an answer goes straight to the connection that asked, without a queue.
+_ANSWERS = Queue("amq.rabbitmq.reply-to", no_declare=True)
+
+
+@dataclass
+class AmqpControlPlane:
+    """The control plane over AMQP: requests to the exchange `manman`, answers straight back.
+
+    An answer means what it means over gRPC: what was asked is done and durable. Times are bounds
+    of one call, in seconds; a request that nobody took in that time is worth nothing any more.
+    A connection over which a call failed is thrown away.
+    """
+
+    broker: Broker
+    registration_key: str = field(repr=False)
+    call_seconds: float = 5.0
+    farewell_seconds: float = 2.0
+    _conversation: "KeptChannel[_Conversation]" = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._conversation = KeptChannel(self.broker, _Conversation)
+
+    def register(self, name: str, environment: str, capabilities: Capabilities) -> Joined:
+        fields = {
+            "name": name,
+            "environment": environment,
+            "capabilities": capabilities_to_fields(capabilities),
+            "registration_key": self.registration_key,
+        }
+        answer = self._ask(REGISTER, fields)
+        return Joined(
+            server_id=whole_number_of(answer, "server_id"),
+            next_heartbeat=told_interval(whole_number_of(answer, "next_heartbeat_seconds")),
+            config_revision=whole_number_of(answer, "config_revision"),
+        )
+
+    def heartbeat(
+        self, server_id: int, capabilities: Capabilities | None, *, leaving: bool = False
+    ) -> Heard:
+        if leaving:
+            return self.status(server_id, Status.OFFLINE, seconds=self.farewell_seconds)
+        fields: dict[str, object] = {"server_id": server_id}
+        if capabilities:
+            fields["capabilities"] = capabilities_to_fields(capabilities)
+        return _heard(self._ask(f"{HEALTH}.{server_id}", fields, server_id))
+
+    def status(self, server_id: int, status: Status, seconds: float | None = None) -> Heard:
+        """Raises ServerNotFound."""
+        fields = {"server_id": server_id, "status": status}
+        # A last word counts whenever it arrives.
+        lasting = status is Status.OFFLINE
+        answer = self._ask(f"{STATUS}.{server_id}", fields, server_id, seconds, lasting=lasting)
+        return _heard(answer)
+
+    def fetch_configuration(self, server_id: int, known_revision: int) -> ConfigurationChanges:
+        fields = {
+            "server_id": server_id,
+            "registration_key": self.registration_key,
+            "known_revision": known_revision,
+        }
+        return changes_of(self._ask(f"{CONFIGURATION}.{server_id}", fields, server_id))
+
+    def close(self) -> None:
+        """Let go of the connection; the next call makes another."""
+        self._conversation.close()
+
+    def _ask(
+        self,
+        routing_key: str,
+        fields: Mapping[str, object],
+        server_id: int | None = None,
+        seconds: float | None = None,
+        *,
+        lasting: bool = False,
+    ) -> Mapping[str, Any]:
+        within = seconds or self.call_seconds
+        request = Message(
+            MANMAN,
+            routing_key,
+            as_json(fields),
+            reply_to=_ANSWERS.name,
+            correlation_id=str(uuid.uuid4()),
+            expires_after=None if lasting else within,
+        )
+        try:
+            body = self._conversation.use(lambda kept: kept.answer_to(request, within))
+            answer = fields_of(body, LARGEST_ANSWER_BYTES)
+            raise_error_of(answer, server_id)
+        except BrokerUnavailable as error:
+            raise ControlPlaneUnavailable(str(error)) from error
+        except Malformed as malformed:
+            raise ControlPlaneRefused(
+                f"The control plane gives an answer that makes no sense, {malformed}: check that"
+                " it is not older than this host manager."
+            ) from None
+        return answer
+
+
+class _Conversation:
+    """One request at a time is asked and answered."""
+
+    def __init__(self, opened: OpenChannel) -> None:
+        self._opened = opened
+        self._answers: dict[str, bytes] = {}
+        consumer = Consumer(
+            opened.channel,
+            [_ANSWERS],
+            on_message=self._on_answer,
+            no_ack=True,
+            auto_declare=False,
+        )
+        consumer.consume()
+
+    def answer_to(self, request: Message, within: float) -> bytes:
+        """Raises ControlPlaneUnavailable when the broker is well and nobody answers."""
+        assert request.correlation_id
+        self._answers.clear()
+        deadline = time.monotonic() + within
+        self._opened.send(request)
+        while request.correlation_id not in self._answers:
+            if self._opened.was_returned:
+                raise ControlPlaneUnavailable(
+                    "The broker (RABBITMQ_URL) knows of no API that takes messages: start one with"
+                    " the same RABBITMQ_URL, virtual host included."
+                )
+            try:
+                self._opened.receive(deadline)
+            except TimeoutError:
+                if not self._opened.all_confirmed:
+                    raise
+                raise ControlPlaneUnavailable(
+                    "The broker (RABBITMQ_URL) took the message and no API answers: check that one"
+                    " runs with the same RABBITMQ_URL and that its database answers."
+                ) from None
+        return self._answers[request.correlation_id]
+
+    def _on_answer(self, message: Any) -> None:
+        # One that came too late was asked for by an earlier call.
+        self._answers[str(message.properties.get("correlation_id"))] = body_of(message)
+
+
+@dataclass
+class LegacyControlPlane:
+    """For a host whose id is given (SERVER_ID): it says its status and health over AMQP, and
+    never registers nor fetches configuration."""
+
+    over_amqp: AmqpControlPlane
+    server_id: int
+
+    def register(self, name: str, environment: str, capabilities: Capabilities) -> Joined:
+        """Only says that it is online. Raises ControlPlaneRefused when nobody has this id."""
+        try:
+            self.over_amqp.status(self.server_id, Status.ONLINE)
+            heard = self.over_amqp.heartbeat(self.server_id, capabilities)
+        except ServerNotFound:
+            raise ControlPlaneRefused(
+                f"No server has the id {self.server_id} (SERVER_ID): set it to one of"
+                " `manmanv2 servers list`, or unset it to register."
+            ) from None
+        return Joined(self.server_id, heard.next_heartbeat, config_revision=0)
+
+    def heartbeat(
+        self, server_id: int, capabilities: Capabilities | None, *, leaving: bool = False
+    ) -> Heard:
+        heard = self.over_amqp.heartbeat(server_id, capabilities, leaving=leaving)
+        return Heard(heard.next_heartbeat, config_revision=0)
+
+    def fetch_configuration(self, server_id: int, known_revision: int) -> ConfigurationChanges:
+        raise ControlPlaneRefused("A host with a SERVER_ID has no registration to fetch with.")
+
+    def close(self) -> None:
+        self.over_amqp.close()
+
+
+def _heard(answer: Mapping[str, Any]) -> Heard:
+    return Heard(
+        told_interval(whole_number_of(answer, "next_heartbeat_seconds")),
+        whole_number_of(answer, "config_revision"),
+    )

@@ -1,0 +1,34 @@
+"""The one table from what went wrong to what a host is told over AMQP, and back."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from adapters.amqp.messages import Malformed, text_of
+from application.ports.control_plane import ControlPlaneRefused
+from domain.errors import InvalidField, InvalidRegistrationKey, ManManError, ServerNotFound
+
+_KINDS: dict[type[Exception], str] = {
+    InvalidRegistrationKey: "invalid_registration_key",
+    ServerNotFound: "server_not_found",
+    InvalidField: "invalid_argument",
+    Malformed: "invalid_argument",
+}
+
+
+def error_fields(error: ManManError | Malformed) -> Mapping[str, object]:
+    return {"error": {"kind": _KINDS.get(type(error), "refused"), "message": str(error)}}
+
+
+def raise_error_of(fields: Mapping[str, Any], server_id: int | None) -> None:
+    """Raise what the control plane answered instead of doing it, if it did."""
+    error = fields.get("error")
+    if not error:
+        return
+    match error.get("kind") if isinstance(error, dict) else None:
+        case "invalid_registration_key":
+            raise InvalidRegistrationKey
+        case "server_not_found" if server_id is not None:
+            raise ServerNotFound(server_id)
+        case _:
+            said = text_of(error, "message") if isinstance(error, dict) else "no reason"
+            raise ControlPlaneRefused(f"The control plane refuses this host: {said}.")

@@ -1,0 +1,60 @@
+from dataclasses import dataclass, field
+
+from application.fetch_configuration import FetchConfiguration
+from application.ports.control_plane import (
+    ControlPlaneRefused,
+    ControlPlaneUnavailable,
+    Heard,
+    Joined,
+)
+from application.ports.store import StoreFailed, StoreUnavailable
+from application.record_heartbeat import Acknowledged, Heartbeat, RecordHeartbeat
+from application.register_server import RegisterServer, Registration
+from domain.capabilities import Capabilities
+from domain.configuration import ConfigurationChanges
+from domain.errors import InvalidField
+
+
+@dataclass(frozen=True)
+class MemoryControlPlane:
+    """The control plane in the same process: a host manager without any transport."""
+
+    register_server: RegisterServer
+    record_heartbeat: RecordHeartbeat
+    fetch: FetchConfiguration
+    registration_key: str = field(default="", repr=False)
+
+    def register(self, name: str, environment: str, capabilities: Capabilities) -> Joined:
+        registration = Registration(name, environment, capabilities, self.registration_key)
+        try:
+            registered = self.register_server(registration)
+        except InvalidField as error:
+            raise ControlPlaneRefused(f"The control plane refuses this host: {error}.") from None
+        except (StoreUnavailable, StoreFailed) as error:
+            raise ControlPlaneUnavailable(f"The control plane cannot answer: {error}.") from error
+        server = registered.server
+        return Joined(server.server_id, registered.next_heartbeat, server.config_revision)
+
+    def heartbeat(
+        self, server_id: int, capabilities: Capabilities | None, *, leaving: bool = False
+    ) -> Heard:
+        try:
+            [answer] = self.record_heartbeat([Heartbeat(server_id, capabilities, leaving)])
+        except (StoreUnavailable, StoreFailed) as error:
+            raise ControlPlaneUnavailable(f"The control plane cannot answer: {error}.") from error
+        match answer:
+            case Acknowledged():
+                return Heard(answer.next_heartbeat, answer.config_revision)
+            case InvalidField():
+                raise ControlPlaneRefused(f"The control plane refuses this host: {answer}.")
+            case _:
+                raise answer
+
+    def fetch_configuration(self, server_id: int, known_revision: int) -> ConfigurationChanges:
+        try:
+            return self.fetch(server_id, self.registration_key, known_revision)
+        except (StoreUnavailable, StoreFailed) as error:
+            raise ControlPlaneUnavailable(f"The control plane cannot answer: {error}.") from error
+
+    def close(self) -> None:
+        """There is no connection."""
