@@ -66,7 +66,8 @@ class Broker:
             heartbeat=heartbeat_seconds,
             transport_options={"read_timeout": self.seconds, "write_timeout": self.seconds},
         )
-        connection.connect()
+        # Once: who calls knows better whether and when to try again.
+        connection.ensure_connection(max_retries=0, reraise_as_library_errors=False)
         return connection
 
     @contextmanager

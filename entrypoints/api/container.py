@@ -116,10 +116,14 @@ class ApiContainer(containers.DeclarativeContainer):
         settings.provided.rabbitmq_ca_cert_path,
     )
     publisher: providers.Provider[Publisher] = providers.ThreadSafeSingleton(Publisher, broker)
+    # Of their own: events that wait for a broker must not make an operator wait.
+    event_publisher: providers.Provider[Publisher] = providers.ThreadSafeSingleton(
+        Publisher, broker
+    )
     events: providers.Provider[Events] = providers.Selector(
         settings.provided.messages_kind,
         memory=providers.ThreadSafeSingleton(MemoryEvents),
-        amqp=providers.ThreadSafeSingleton(AmqpEvents, publisher),
+        amqp=providers.ThreadSafeSingleton(AmqpEvents, event_publisher),
     )
     host_commands: providers.Provider[HostCommands] = providers.Selector(
         settings.provided.messages_kind,

@@ -41,7 +41,8 @@ def serve(settings: ApiSettings) -> None:
             stack.callback(threads.close)
         stack.callback(container.heartbeat_writer().shutdown)
         if settings.messages_kind is MessagesKind.AMQP:
-            stack.callback(container.publisher().close)
+            for publisher in (container.publisher(), container.event_publisher()):
+                stack.callback(publisher.close)
         uvloop.run(_serve(container, settings))
 
 

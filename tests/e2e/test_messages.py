@@ -1,0 +1,498 @@
+"""Hosts that speak AMQP, on a real broker, with real processes."""
+
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pika
+
+from protos.manman.v1 import manman_pb2 as pb
+from tests.e2e.audience import channel
+from tests.e2e.processes import (
+    Api,
+    Process,
+    client,
+    eventually,
+    free_address,
+    run_to_end,
+    servers,
+)
+from tests.real_parts.rabbitmq import RabbitBroker
+
+StartApi = Callable[..., Api]
+StartHost = Callable[..., Process]
+
+PATIENT = {"HEARTBEAT_INTERVAL_SECONDS": "600"}
+
+
+def send(url: str, routing_key: str, body: bytes, **properties: Any) -> None:
+    """By a client that is not ours, as a host of another make would."""
+    with channel(url) as open_channel:
+        open_channel.basic_publish(
+            "manman", routing_key, body, pika.BasicProperties(**properties), mandatory=True
+        )
+
+
+def dead_letters(url: str) -> list[tuple[str, str, bytes]]:
+    """Routing key, reason and body of each; they stay where they are."""
+    found: list[tuple[str, str, bytes]] = []
+    with channel(url) as open_channel:
+        while True:
+            method, properties, body = open_channel.basic_get("manman.dead-letters")
+            if method is None:
+                return found
+            found.append((method.routing_key, properties.headers["reason"], body))
+
+
+def waiting(url: str, queue: str) -> int:
+    with channel(url) as open_channel:
+        declared = open_channel.queue_declare(queue, passive=True)
+        return int(declared.method.message_count)
+
+
+def test_a_host_lives_its_life_over_amqp(
+    postgres_url: str,
+    rabbitmq_url: str,
+    start_api: StartApi,
+    start_host: StartHost,
+    tmp_path: Path,
+) -> None:
+    api = start_api(postgres_url, RABBITMQ_URL=rabbitmq_url, REGISTRATION_KEY="s3cret")
+    folder = tmp_path / "config"
+    host = start_host(
+        None,
+        TRANSPORT="amqp",
+        RABBITMQ_URL=rabbitmq_url,
+        REGISTRATION_KEY="s3cret",
+        SERVER_NAME="box",
+        ENVIRONMENT="production",
+        CONFIG_DIR=str(folder),
+    )
+    host.wait_until_said("Registered as server 1 under the name box")
+    first = servers(api.address)["box"]
+    run_to_end(
+        *("manmanv2", "configs", "put", "1", "limits"), stdin="[16]", API_ADDRESS=api.address
+    )
+    eventually((folder / "limits.json").exists, "the document", api, host)
+    eventually(
+        lambda: servers(api.address)["box"].last_seen > first.last_seen, "heartbeats", api, host
+    )
+
+    assert (first.status, first.environment) == ("online", "production")
+    assert first.capabilities.total_memory_mb > 0
+    assert (folder / "limits.json").read_text() == "[16]"
+    assert host.terminate() == 0
+    assert servers(api.address)["box"].status == "offline"
+    assert dead_letters(rabbitmq_url) == []
+
+
+def test_a_host_with_another_key_ends_over_amqp_too(
+    rabbitmq_url: str, start_api: StartApi, start_host: StartHost
+) -> None:
+    start_api("memory://", RABBITMQ_URL=rabbitmq_url, REGISTRATION_KEY="right")
+    host = start_host(None, TRANSPORT="amqp", RABBITMQ_URL=rabbitmq_url, REGISTRATION_KEY="wrong")
+
+    assert host.wait() == 77
+    assert host.said("The API behind RABBITMQ_URL refuses this host, invalid registration key")
+
+
+def test_the_migration_to_legacy_mode_and_back_keeps_the_server(
+    postgres_url: str, rabbitmq_url: str, start_api: StartApi, start_host: StartHost
+) -> None:
+    api = start_api(postgres_url, RABBITMQ_URL=rabbitmq_url, REGISTRATION_KEY="s3cret")
+    registering = {"REGISTRATION_KEY": "s3cret", "SERVER_NAME": "box", "RABBITMQ_URL": rabbitmq_url}
+    with client(api.address) as stub:
+        for _ in range(2):
+            host = start_host(api.address, **registering)
+            host.wait_until_said("Registered as server 1 ")
+            host.terminate()
+            put = pb.PutConfigurationRequest(server_id=1, name="limits", document="{}")
+            stub.PutConfiguration(put)
+            legacy = start_host(None, SERVER_ID="1", RABBITMQ_URL=rabbitmq_url)
+            legacy.wait_until_said("Online as server 1.")
+            seen = servers(api.address)["box"]
+
+            assert seen.status == "online"
+            assert seen.capabilities.total_memory_mb > 0
+            assert eventually(
+                lambda seen=seen: servers(api.address)["box"].last_seen > seen.last_seen,  # type: ignore[misc]
+                "heartbeats",
+                api,
+            )
+            assert legacy.terminate() == 0
+            assert servers(api.address)["box"].status == "offline"
+
+    assert servers(api.address)["box"].config_revision == 2
+    assert len(servers(api.address)) == 1
+
+
+def test_a_legacy_host_that_dies_is_found_by_its_silence(
+    rabbitmq_url: str, start_api: StartApi, start_host: StartHost
+) -> None:
+    api = start_api("memory://", RABBITMQ_URL=rabbitmq_url)
+    with client(api.address) as stub:
+        stub.CreateServer(pb.CreateServerRequest(name="box"))
+    legacy = start_host(None, SERVER_ID="1", RABBITMQ_URL=rabbitmq_url)
+    legacy.wait_until_said("Online as server 1.")
+    legacy.kill()
+
+    assert eventually(lambda: servers(api.address)["box"].status == "offline", "silence", api)
+
+
+def test_an_id_that_no_server_has_ends_a_legacy_host_with_one_sentence(
+    rabbitmq_url: str, start_api: StartApi, start_host: StartHost
+) -> None:
+    start_api("memory://", RABBITMQ_URL=rabbitmq_url)
+    legacy = start_host(None, SERVER_ID="4711", RABBITMQ_URL=rabbitmq_url)
+
+    assert legacy.wait() == 78
+    assert legacy.events[-1]["event"].startswith("No server has the id 4711 (SERVER_ID)")
+
+
+def test_a_client_that_is_not_ours_may_say_status_and_health(
+    rabbitmq_url: str, start_api: StartApi
+) -> None:
+    api = start_api("memory://", RABBITMQ_URL=rabbitmq_url, **PATIENT)
+    with client(api.address) as stub:
+        stub.CreateServer(pb.CreateServerRequest(name="box"))
+
+    def status() -> str:
+        return servers(api.address)["box"].status
+
+    eventually(lambda: waiting(rabbitmq_url, "manman.reports") == 0, "the queue", api)
+    send(rabbitmq_url, "status.host.1", b'{"server_id": 1, "status": "online"}')
+    eventually(lambda: status() == "online", "its status", api)
+    send(rabbitmq_url, "health.host.1", b'{"server_id": 1, "capabilities": {"cpu_cores": 7}}')
+    eventually(lambda: servers(api.address)["box"].capabilities.cpu_cores == 7, "health", api)
+    send(rabbitmq_url, "health.host.1", b'{"server_id": 1, "uptime": 3.5, "more": [null]}')
+    send(rabbitmq_url, "status.host.1", b'{"server_id": 1, "status": "offline"}')
+    eventually(lambda: status() == "offline", "its farewell", api)
+
+    assert dead_letters(rabbitmq_url) == []
+
+
+MALFORMED = {
+    b"": "the body is not JSON",
+    b"\xff\xfe": "the body is not JSON",
+    b"{": "the body is not JSON",
+    b"[" * 100_000: "the body is not JSON",
+    b'[{"server_id": 1}]': "the body is not a JSON object",
+    b"{}": "server_id is 0, the routing key says 1",
+    b'{"server_id": "1"}': "server_id must be a whole number",
+    b'{"server_id": true}': "server_id must be a whole number of at most 9223372036854775807",
+    b'{"server_id": 1e0}': "server_id must be a whole number",
+    b'{"server_id": 2}': "server_id is 2, the routing key says 1",
+    b'{"server_id": 1' + b"0" * 5000 + b"}": "the body is not JSON",
+    b'{"server_id": 1, "capabilities": []}': "capabilities must be an object",
+    b'{"server_id": 1, "capabilities": {"cpu_cores": "4"}}': "cpu_cores must be a whole number",
+    b'{"server_id": 1, "capabilities": {"cpu_cores": -1}}': (
+        "capabilities.cpu_cores is -1, must be from 0 to 65536"
+    ),
+    b'{"server_id": 1, "capabilities": {"available_ports": [7]}}': (
+        "available_ports must hold objects"
+    ),
+    b'{"server_id": 1, "capabilities": {"docker_version": "\\ud800"}}': (
+        "docker_version is no text that UTF-8 can carry"
+    ),
+    b'{"server_id": 1, "capabilities": {}, "x": "' + b"x" * 1024 * 1024 + b'"}': (
+        "the body has 1048621 bytes, at most 524288 are allowed"
+    ),
+}
+
+
+def test_what_is_malformed_goes_to_the_dead_letters_with_the_reason(
+    rabbitmq_url: str, start_api: StartApi
+) -> None:
+    api = start_api("memory://", RABBITMQ_URL=rabbitmq_url, **PATIENT)
+    with client(api.address) as stub:
+        stub.CreateServer(pb.CreateServerRequest(name="box"))
+    eventually(lambda: waiting(rabbitmq_url, "manman.reports") == 0, "the queue", api)
+    for _ in range(2):
+        for body in MALFORMED:
+            send(rabbitmq_url, "health.host.1", body)
+        send(rabbitmq_url, "status.host.1", b'{"server_id": 1, "status": "asleep"}')
+        send(rabbitmq_url, "health.host.4711", b'{"server_id": 4711}')
+    send(rabbitmq_url, "register.host", b'{"name": 7, "registration_key": "planted"}')
+    # Whatever came before, the next one is heard.
+    send(rabbitmq_url, "status.host.1", b'{"server_id": 1, "status": "online"}')
+    eventually(lambda: servers(api.address)["box"].status == "online", "a good one", api)
+    eventually(
+        lambda: waiting(rabbitmq_url, "manman.dead-letters") == 2 * len(MALFORMED) + 5,
+        "the dead letters",
+        api,
+    )
+    found = dead_letters(rabbitmq_url)
+
+    for body, reason in MALFORMED.items():
+        assert [why for key, why, kept in found if kept == body and key == "health.host.1"] == [
+            reason
+        ] * 2
+    reasons = {key: why for key, why, _ in found}
+    assert reasons["status.host.1"] == "status must be one of online, offline"
+    assert reasons["health.host.4711"] == "server 4711 does not exist"
+    # What may hold a key is not kept.
+    assert [(why, body) for key, why, body in found if key == "register.host"] == [
+        ("name must be a text", b"")
+    ]
+    assert api.count("server 4711 does not exist") == 1
+    assert not any("planted" in str(event) for event in api.events)
+    assert not any("Traceback" in str(event) for event in api.events)
+
+
+def test_a_command_makes_a_host_report_and_fetch_at_once(
+    rabbitmq_url: str, start_api: StartApi, start_host: StartHost, tmp_path: Path
+) -> None:
+    # Without a command nothing would happen for ten minutes.
+    api = start_api("memory://", RABBITMQ_URL=rabbitmq_url, **PATIENT)
+    folder = tmp_path / "config"
+    host = start_host(
+        api.address, SERVER_NAME="box", RABBITMQ_URL=rabbitmq_url, CONFIG_DIR=str(folder)
+    )
+    host.wait_until_said("Registered as server 1 ")
+    eventually(lambda: _exists(rabbitmq_url, "host-1-commands"), "the host's queue", host)
+    before = servers(api.address)["box"].last_seen
+    put = ("manmanv2", "configs", "put", "1", "limits")
+    run_to_end(*put, stdin="{}", API_ADDRESS=api.address)
+    eventually(lambda: servers(api.address)["box"].last_seen <= before, "silence", host)
+    asked = run_to_end("manmanv2", "servers", "refresh", "1", API_ADDRESS=api.address)
+    eventually((folder / "limits.json").exists, "the document", api, host)
+
+    assert (asked.returncode, asked.stdout) == (0, "asked the host of server 1\n")
+    assert servers(api.address)["box"].last_seen >= before
+
+    for _ in range(3):
+        send(rabbitmq_url, "command.host.1.dance", b'{"how": "slow"}')
+    eventually(lambda: waiting(rabbitmq_url, "manman.dead-letters") == 3, "dead letters", host)
+
+    assert (
+        dead_letters(rabbitmq_url)
+        == [
+            (
+                "command.host.1.dance",
+                "this host knows no such command, only config, report",
+                b'{"how": "slow"}',
+            )
+        ]
+        * 3
+    )
+    assert host.count("command.host.1.dance") == 1
+    assert host.terminate() == 0
+
+
+def test_a_command_that_no_host_would_hear_is_one_sentence(
+    rabbitmq_url: str, start_api: StartApi, start_host: StartHost
+) -> None:
+    api = start_api("memory://", RABBITMQ_URL=rabbitmq_url)
+    alone = start_api("memory://")
+    for one in (api, alone):
+        start_host(one.address, SERVER_NAME="box").wait_until_said("Registered")
+
+    def refresh(address: str, server_id: str) -> tuple[int, str]:
+        ended = run_to_end("manmanv2", "servers", "refresh", server_id, API_ADDRESS=address)
+        return ended.returncode, ended.stderr
+
+    code, words = refresh(api.address, "1")
+    assert code == 69
+    assert words == (
+        "manmanv2: the host of server 1 takes no commands: give it the RABBITMQ_URL of this API,"
+        " virtual host included\n"
+    )
+    code, words = refresh(alone.address, "1")
+    assert code == 69
+    assert words == (
+        "manmanv2: hosts take commands over a broker, and this API has none: set its RABBITMQ_URL\n"
+    )
+    assert refresh(api.address, "2") == (66, "manmanv2: server 2 does not exist\n")
+
+
+def test_virtual_hosts_keep_dev_and_prod_of_one_machine_apart(
+    rabbitmq: RabbitBroker, start_api: StartApi, start_host: StartHost
+) -> None:
+    apis = {}
+    for environment in ("dev", "prod"):
+        url = rabbitmq.url(environment)
+        apis[environment] = start_api("memory://", RABBITMQ_URL=url, **PATIENT)
+        start_host(
+            None, TRANSPORT="amqp", RABBITMQ_URL=url, ENVIRONMENT=environment
+        ).wait_until_said("Registered as server 1 ")
+    found = {environment: servers(api.address) for environment, api in apis.items()}
+    hostname = socket.gethostname()
+
+    assert {environment: list(names) for environment, names in found.items()} == {
+        "dev": [f"{hostname}-dev"],
+        "prod": [f"{hostname}-prod"],
+    }
+
+
+def test_api_and_host_wait_for_a_broker_that_is_not_there_yet(
+    rabbitmq: RabbitBroker, start_api: StartApi, start_host: StartHost
+) -> None:
+    rabbitmq.stop()
+    api = start_api("memory://", RABBITMQ_URL=rabbitmq.url())
+    host = start_host(None, TRANSPORT="amqp", RABBITMQ_URL=rabbitmq.url(), SERVER_NAME="box")
+    host.wait_until_said("nothing listens on that port")
+    with client(api.address) as stub:
+        stub.RegisterServer(pb.RegisterServerRequest(name="over-grpc"), timeout=5)
+    rabbitmq.start()
+    host.wait_until_said("Registered as server 2 ")
+    host.wait_until_said("The API answers again.")
+
+    assert servers(api.address)["box"].status == "online"
+    assert host.count("nothing listens on that port") == 1
+    for process in (api, host):
+        assert process.running
+        assert not any("Traceback" in str(event) for event in process.events)
+
+
+def test_a_broker_that_is_killed_costs_nobody_a_restart_or_a_status(
+    postgres_url: str, rabbitmq: RabbitBroker, start_api: StartApi, start_host: StartHost
+) -> None:
+    api = start_api(postgres_url, RABBITMQ_URL=rabbitmq.url())
+    over_amqp = {"TRANSPORT": "amqp", "RABBITMQ_URL": rabbitmq.url()}
+    hosts = [start_host(None, SERVER_NAME=f"box-{n}", **over_amqp) for n in range(3)]
+    silent = start_host(api.address, SERVER_NAME="silent")
+    for host in (*hosts, silent):
+        host.wait_until_said("Registered")
+    _let_queues_settle()
+    rabbitmq.kill()
+    silent.kill()
+    for host in hosts:
+        host.wait_until_said("Trying again until it answers.")
+    # Who beats over gRPC is judged as ever; who could not be heard is not.
+    eventually(lambda: servers(api.address)["silent"].status == "offline", "silence", api)
+    statuses = {servers(api.address)[f"box-{n}"].status for n in range(3)}
+    rabbitmq.start()
+    for host in hosts:
+        host.wait_until_said("The API answers again.")
+    before = {name: server.last_seen for name, server in servers(api.address).items()}
+    eventually(
+        lambda: all(
+            servers(api.address)[f"box-{n}"].last_seen > before[f"box-{n}"] for n in range(3)
+        ),
+        "heartbeats",
+        api,
+    )
+
+    assert statuses == {"online"}
+    assert {servers(api.address)[f"box-{n}"].status for n in range(3)} == {"online"}
+    assert all(host.running and host.count("Registered") == 1 for host in hosts)
+    assert not any("Traceback" in str(event) for event in api.events)
+
+
+def test_a_queue_that_is_deleted_under_its_consumer_is_made_anew(
+    rabbitmq_url: str, start_api: StartApi, start_host: StartHost
+) -> None:
+    api = start_api("memory://", RABBITMQ_URL=rabbitmq_url)
+    host = start_host(None, TRANSPORT="amqp", RABBITMQ_URL=rabbitmq_url, SERVER_NAME="box")
+    host.wait_until_said("Registered as server 1 ")
+    for queue in ("manman.reports", "manman.calls", "host-1-commands", "manman.dead-letters"):
+        with channel(rabbitmq_url) as open_channel:
+            open_channel.queue_delete(queue)
+    before = servers(api.address)["box"].last_seen
+    eventually(lambda: servers(api.address)["box"].last_seen > before + 1, "heartbeats", api, host)
+    eventually(lambda: _exists(rabbitmq_url, "host-1-commands"), "the host's queue", host)
+    second = start_host(None, TRANSPORT="amqp", RABBITMQ_URL=rabbitmq_url, SERVER_NAME="second")
+
+    assert second.wait_until_said("Registered as server 2 ")
+    send(rabbitmq_url, "health.host.4711", b'{"server_id": 4711}')
+    assert eventually(
+        lambda: waiting(rabbitmq_url, "manman.dead-letters") == 1, "a dead letter", api
+    )
+
+
+@contextmanager
+def silent_broker() -> Iterator[str]:
+    """Takes connections and says nothing, for ever."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
+        yield f"amqp://guest:guest@127.0.0.1:{listener.getsockname()[1]}/"
+
+
+def test_a_broker_that_never_answers_holds_up_nobody(
+    start_api: StartApi, start_host: StartHost
+) -> None:
+    with silent_broker() as url:
+        api = start_api("memory://", RABBITMQ_URL=url)
+        over_amqp = start_host(None, TRANSPORT="amqp", RABBITMQ_URL=url)
+        over_grpc = start_host(api.address, RABBITMQ_URL=url, SERVER_NAME="box")
+        over_grpc.wait_until_said("Registered as server 1 ")
+        over_amqp.wait_until_said("does not answer in time")
+        api.wait_until_said("Events wait in the store")
+        before = servers(api.address)["box"].last_seen
+        refresh = run_to_end("manmanv2", "servers", "refresh", "1", API_ADDRESS=api.address)
+        eventually(lambda: servers(api.address)["box"].last_seen > before + 2, "heartbeats", api)
+        exit_codes = [process.terminate() for process in (over_amqp, over_grpc, api)]
+
+    assert refresh.returncode == 69
+    assert "does not answer in time" in refresh.stderr
+    assert exit_codes == [0, 0, 0]
+
+
+def test_no_acknowledged_heartbeat_is_missing_after_broker_and_api_were_killed(
+    postgres_url: str, rabbitmq: RabbitBroker, start_api: StartApi
+) -> None:
+    from adapters.amqp.broker import Broker
+    from adapters.amqp.control_plane import AmqpControlPlane
+    from application.ports.control_plane import ControlPlaneUnavailable
+    from domain.capabilities import Capabilities
+
+    apis = [start_api(postgres_url, RABBITMQ_URL=rabbitmq.url(), **PATIENT) for _ in range(2)]
+    host = AmqpControlPlane(Broker(rabbitmq.url()), "")
+    eventually(lambda: _exists(rabbitmq.url(), "manman.calls"), "the queue", *apis)
+    joined = host.register("box", "", Capabilities())
+    acknowledged = 0
+    _let_queues_settle()
+    with client(apis[1].address) as stub:
+        for cores in range(1, 400):
+            if cores == 100:
+                rabbitmq.kill()
+                rabbitmq.start()
+            if cores == 250:
+                apis[0].kill()
+            with suppress(ControlPlaneUnavailable):
+                host.heartbeat(joined.server_id, Capabilities(cpu_cores=cores))
+                acknowledged = cores
+                found = stub.GetServer(pb.GetServerRequest(server_id=1)).server
+
+                assert found.capabilities.cpu_cores == cores
+    host.close()
+
+    assert acknowledged == 399
+
+
+def test_settings_that_do_not_go_together_are_one_sentence() -> None:
+    both = run_to_end(
+        "manmanv2-host",
+        SERVER_ID="7",
+        RABBITMQ_URL="amqp://h/v",
+        API_ADDRESS=free_address(),
+        REGISTRATION_KEY="planted",
+    )
+    no_broker = run_to_end("manmanv2-host", SERVER_ID="7")
+    nonsense = run_to_end("manmanv2-host", RABBITMQ_URL="http://user:planted@h/")
+
+    assert {ended.returncode for ended in (both, no_broker, nonsense)} == {78}
+    assert both.stderr == (
+        "manmanv2-host: SERVER_ID is set together with API_ADDRESS and REGISTRATION_KEY: a host"
+        " with a given id does not register; unset SERVER_ID to register, or unset API_ADDRESS and"
+        " REGISTRATION_KEY to keep the id.\n"
+    )
+    assert no_broker.stderr == "manmanv2-host: RABBITMQ_URL: must be set, because SERVER_ID is.\n"
+    assert nonsense.stderr.startswith("manmanv2-host: RABBITMQ_URL: must be amqp://")
+    assert "planted" not in nonsense.stderr
+
+
+def _let_queues_settle() -> None:
+    """RabbitMQ 3.10 never finds a leader again for a quorum queue that was declared within the
+    last second before a crash."""
+    time.sleep(1.5)
+
+
+def _exists(url: str, queue: str) -> bool:
+    try:
+        waiting(url, queue)
+    except pika.exceptions.ChannelClosedByBroker:
+        return False
+    return True
