@@ -15,6 +15,7 @@ from tests.benchmarks.measurement import NotWritten, Round, measure_rounds
 from tests.benchmarks.report import report
 from tests.benchmarks.subjects import Bench
 from tests.real_parts.postgres import PostgresCluster
+from tests.real_parts.rabbitmq import RabbitBroker, find_broker_binaries
 
 
 def main() -> int:
@@ -33,6 +34,9 @@ def main() -> int:
             "h2load makes the load and is missing: apt-get install nghttp2-client", file=sys.stderr
         )
         return os.EX_UNAVAILABLE
+    if not find_broker_binaries():
+        print("RabbitMQ is missing: apt-get install rabbitmq-server", file=sys.stderr)
+        return os.EX_UNAVAILABLE
     # As with Ctrl-C: what was started is ended on the way out.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
@@ -49,8 +53,9 @@ def _run(options: argparse.Namespace) -> None:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="manman-bench-")))
         postgres = stack.enter_context(PostgresCluster())
-        subjects = Bench(options.hosts, folder, postgres, stack).subjects()
-        print(machine_line(postgres))
+        broker = stack.enter_context(RabbitBroker())
+        subjects = Bench(options.hosts, folder, postgres, broker, stack).subjects()
+        print(machine_line(postgres, broker))
         print(
             f"{options.hosts} hosts, each with one connection and one heartbeat in flight,"
             f" {options.heartbeats} heartbeats of each per round; medians over {options.rounds}"

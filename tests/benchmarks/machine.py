@@ -5,9 +5,10 @@ import subprocess
 from importlib.metadata import version
 
 from tests.real_parts.postgres import PostgresServer
+from tests.real_parts.rabbitmq import RabbitBroker
 
 
-def machine_line(postgres: PostgresServer) -> str:
+def machine_line(postgres: PostgresServer, broker: RabbitBroker) -> str:
     """What the figures were measured on."""
     h2load = subprocess.check_output(["h2load", "--version"], text=True).split()[-1]
     return ", ".join(
@@ -17,6 +18,7 @@ def machine_line(postgres: PostgresServer) -> str:
             *(f"{name} {version(name)}" for name in ("grpcio", "uvloop", "sqlalchemy")),
             f"psycopg2 {version('psycopg2-binary')}",
             str(postgres),
+            str(broker),
             f"SQLite {sqlite3.sqlite_version}",
             f"h2load {h2load}",
         ]

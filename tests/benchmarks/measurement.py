@@ -1,9 +1,9 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import nan
 from statistics import quantiles
 
 from tests.benchmarks import cpu
-from tests.benchmarks.load import run_load
 from tests.benchmarks.subjects import Subject
 
 
@@ -13,19 +13,21 @@ class NotWritten(Exception):
 
 @dataclass(frozen=True)
 class Measurement:
-    """One subject under the load once. CPU in seconds per 1,000 heartbeats, latencies in ms."""
+    """One subject under the load once. CPU in seconds per 1,000 heartbeats, latencies in
+    ms, or not a number where nobody waits."""
 
     per_second: float
     server_cpu: float
     database_cpu: float
+    broker_cpu: float
     generator_cpu: float
     p50_ms: float
     p99_ms: float
 
     @property
     def per_cpu_second(self) -> float:
-        """Heartbeats per CPU second of server and database together."""
-        return 1000 / (self.server_cpu + self.database_cpu)
+        """Heartbeats per CPU second of server, database and broker together."""
+        return 1000 / (self.server_cpu + self.database_cpu + self.broker_cpu)
 
 
 Round = dict[str, Measurement]
@@ -37,7 +39,7 @@ def measure_rounds(
     """Every subject once a round, after one for warming up; the order turns from round to
     round, so that none always follows the same other."""
     for subject in subjects:
-        run_load(subject.server, subject.server_ids, heartbeats_per_host)
+        subject.run_load(subject.server, subject.server_ids, heartbeats_per_host)
     for number in range(rounds):
         turn = number % len(subjects)
         yield {
@@ -50,7 +52,7 @@ def measure(subject: Subject, heartbeats_per_host: int) -> Measurement:
     """Raises WrongReplies and NotWritten."""
     seen_before = subject.last_seen() if subject.last_seen else {}
     before = _cpu_of(subject)
-    load = run_load(subject.server, subject.server_ids, heartbeats_per_host)
+    load = subject.run_load(subject.server, subject.server_ids, heartbeats_per_host)
     after = _cpu_of(subject)
     if subject.last_seen:
         seen = subject.last_seen()
@@ -58,18 +60,19 @@ def measure(subject: Subject, heartbeats_per_host: int) -> Measurement:
         if unmoved:
             raise NotWritten(f"{subject.name}: last_seen did not move for {unmoved}")
     thousands = load.heartbeats / 1000
-    percentiles = quantiles(load.latencies_ms, n=100)
+    percentiles = quantiles(load.latencies_ms, n=100) if load.latencies_ms else [nan] * 99
     return Measurement(
         per_second=load.per_second,
         server_cpu=(after[0] - before[0]) / thousands,
         database_cpu=(after[1] - before[1]) / thousands,
+        broker_cpu=(after[2] - before[2]) / thousands,
         generator_cpu=load.generator_cpu_seconds / thousands,
         p50_ms=percentiles[49],
         p99_ms=percentiles[98],
     )
 
 
-def _cpu_of(subject: Subject) -> tuple[float, float]:
-    """CPU seconds of the server and of its database."""
-    database = cpu.seconds(subject.postgres_pid) if subject.postgres_pid else 0.0
-    return cpu.seconds(subject.server.pid), database
+def _cpu_of(subject: Subject) -> list[float]:
+    """CPU seconds of the server, of its database and of its broker."""
+    pids = (subject.server.pid, subject.postgres_pid, subject.broker_pid)
+    return [cpu.seconds(pid) if pid else 0.0 for pid in pids]

@@ -2,10 +2,11 @@
 machine's speed drifts from round to round."""
 
 from collections.abc import Callable, Iterator
+from math import isnan
 from statistics import median
 
 from tests.benchmarks.measurement import Measurement, Round
-from tests.benchmarks.subjects import APIS, EMPTY_HANDLER, UPDATE_PER_HEARTBEAT
+from tests.benchmarks.subjects import APIS, EMPTY_HANDLER, OVER_AMQP, UPDATE_PER_HEARTBEAT
 
 AIM_OF_EMPTY_HANDLER = 0.8
 AIM_PER_CPU_SECOND = 3.0
@@ -13,10 +14,10 @@ AIM_PER_CPU_SECOND = 3.0
 Figure = Callable[[Measurement], float]
 
 _HEADINGS = (
-    *("", "heartbeats/s", "server", "database", "load", "p50", "p99"),
+    *("", "heartbeats/s", "server", "database", "broker", "load", "p50", "p99"),
     *("/ empty", "/ UPDATE", "/ UPDATE per CPU"),
 )
-_UNITS = ("", "", "CPU ms", "CPU ms", "CPU ms", "ms", "ms", "", "", "")
+_UNITS = ("", "", "CPU ms", "CPU ms", "CPU ms", "CPU ms", "ms", "ms", "", "", "")
 
 
 def report(rounds: list[Round]) -> Iterator[str]:
@@ -26,7 +27,8 @@ def report(rounds: list[Round]) -> Iterator[str]:
         cells = [figure.rjust(width) for figure, width in zip(figures, widths[1:], strict=True)]
         yield "  ".join([name.ljust(widths[0]), *cells]).rstrip()
     yield "CPU per heartbeat. Load: the load generator's own. / : ratios in heartbeats/s, the last"
-    yield "one in heartbeats per CPU second of server and database together."
+    yield "one in heartbeats per CPU second of server, database and broker together. Over AMQP"
+    yield "heartbeats wait in the queue when the API begins to take them."
     yield ""
     for name in APIS:
         yield _verdict(rounds, name)
@@ -37,6 +39,8 @@ def report(rounds: list[Round]) -> Iterator[str]:
             f"{name}: what is added to the empty handler takes"
             f" {_added(rounds, name):.2f} of the CPU that the UPDATE per heartbeat adds"
         )
+    over_amqp = _ratio(rounds, OVER_AMQP, APIS[0], _per_second)
+    yield f"{OVER_AMQP}: {over_amqp:.1f} times as many heartbeats per second as over gRPC"
 
 
 def _row(rounds: list[Round], name: str) -> tuple[str, ...]:
@@ -48,13 +52,18 @@ def _row(rounds: list[Round], name: str) -> tuple[str, ...]:
         f"{middle(_per_second):,.0f}",
         f"{middle(lambda one: one.server_cpu):.3f}",
         f"{middle(lambda one: one.database_cpu):.3f}",
+        f"{middle(lambda one: one.broker_cpu):.3f}",
         f"{middle(lambda one: one.generator_cpu):.3f}",
-        f"{middle(lambda one: one.p50_ms):.1f}",
-        f"{middle(lambda one: one.p99_ms):.1f}",
+        _ms(middle(lambda one: one.p50_ms)),
+        _ms(middle(lambda one: one.p99_ms)),
         f"{_ratio(rounds, name, EMPTY_HANDLER, _per_second):.2f}",
         f"{_ratio(rounds, name, UPDATE_PER_HEARTBEAT, _per_second):.2f}",
         f"{_ratio(rounds, name, UPDATE_PER_HEARTBEAT, _per_cpu_second):.2f}",
     )
+
+
+def _ms(latency: float) -> str:
+    return "-" if isnan(latency) else f"{latency:.1f}"
 
 
 def _verdict(rounds: list[Round], name: str) -> str:

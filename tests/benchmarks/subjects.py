@@ -3,16 +3,20 @@
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from adapters.sql.migrations import upgrade
 from tests.benchmarks import cpu, fleet
+from tests.benchmarks.amqp_load import RunLoad, load_over_amqp
+from tests.benchmarks.load import run_load
 from tests.benchmarks.server_process import ServerProcess
 from tests.real_parts.postgres import PostgresServer
+from tests.real_parts.rabbitmq import RabbitBroker
 
 EMPTY_HANDLER = "empty handler"
 UPDATE_PER_HEARTBEAT = "UPDATE per heartbeat"
+OVER_AMQP = "API on PostgreSQL, over AMQP"
 APIS = ("API on PostgreSQL", "API on SQLite", "API in memory")
 
 
@@ -24,6 +28,8 @@ class Subject:
     # Unix seconds by id; None when the server keeps nothing.
     last_seen: Callable[[], Mapping[int, float]] | None
     postgres_pid: int | None = None
+    broker_pid: int | None = None
+    run_load: RunLoad = run_load
 
 
 @dataclass(frozen=True)
@@ -33,6 +39,7 @@ class Bench:
     hosts: int
     folder: Path
     postgres: PostgresServer
+    broker: RabbitBroker
     stack: ExitStack
 
     def subjects(self) -> list[Subject]:
@@ -44,7 +51,15 @@ class Bench:
             self._api(postgres, url, cpu.postgres_pid(url)),
             self._api(sqlite, f"sqlite:///{self.folder}/manmanv2.sqlite3"),
             self._api(memory, "memory://"),
+            self._over_amqp(),
         ]
+
+    def _over_amqp(self) -> Subject:
+        url = self._database()
+        subject = self._api(OVER_AMQP, url, cpu.postgres_pid(url), RABBITMQ_URL=self.broker.url())
+        return replace(
+            subject, broker_pid=self.broker.pid, run_load=load_over_amqp(self.broker.url())
+        )
 
     def _database(self) -> str:
         url = self.postgres.create_database()
@@ -71,13 +86,15 @@ class Bench:
             cpu.postgres_pid(url),
         )
 
-    def _api(self, name: str, database_url: str, postgres_pid: int | None = None) -> Subject:
+    def _api(
+        self, name: str, database_url: str, postgres_pid: int | None = None, **variables: str
+    ) -> Subject:
         server = self._start(
             name,
             [str(Path(sys.executable).with_name("manmanv2-api"))],
             DATABASE_URL=database_url,
             LISTEN_ADDRESS="127.0.0.1:0",
-            METRICS_ADDRESS="127.0.0.1:0",
+            **variables,
         )
         return Subject(
             name,

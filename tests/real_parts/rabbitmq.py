@@ -68,6 +68,11 @@ class RabbitBroker:
         return self._process is not None and self._process.poll() is None
 
     @property
+    def pid(self) -> int:
+        assert self._process, "a broker that does not run has no process"
+        return self._process.pid
+
+    @property
     def tls_port(self) -> int:
         assert self._tls, "this broker was made without TLS"
         return self._tls_port
