@@ -36,9 +36,6 @@ def bearer_token(text: str) -> Secret:
     return secret(text)
 
 
-_SECRETS = (secret, bearer_token)
-
-
 def _shown(value: object) -> str:
     """A setting's value for a person, who is shown no secret."""
     if isinstance(value, Secret):
@@ -54,17 +51,20 @@ def setting(
     parse: Callable[[str], object] = str,
     *,
     also_from: tuple[str, ...] = (),
+    in_file: bool = False,
     show: Callable[[Any], str] | None = None,
 ) -> Any:
     """A field that is read from the variable of its name in capitals, or from one of the others.
 
     `parse` makes the value of a text; its ValueError completes the sentence "NAME: …". `show`
-    makes a text of the value that holds no secret.
+    makes a text of the value that holds no secret. What is a secret, or has one `in_file`, may
+    come from a file, too.
     """
     metadata = {
         "description": description,
         "parse": parse,
         "also_from": also_from,
+        "in_file": in_file or parse in (secret, bearer_token),
         "show": show or _shown,
     }
     return field(default=default, metadata=metadata)
@@ -166,7 +166,7 @@ class Settings:
             yield f"  {_variable(found)} (default: {shown or 'none'})"
             yield f"      {found.metadata['description']}"
             others = list(found.metadata["also_from"])
-            if found.metadata["parse"] in _SECRETS:
+            if found.metadata["in_file"]:
                 others.append(f"{_variable(found)}_FILE, the path of a file that holds it")
             if others:
                 yield f"      or {', or '.join(others)}"
@@ -201,7 +201,7 @@ def _variable(found: Field[Any]) -> str:
 def _text(found: Field[Any], environment: Mapping[str, str]) -> str:
     names = (_variable(found), *found.metadata["also_from"])
     text = next((environment[name] for name in names if environment.get(name)), "")
-    if found.metadata["parse"] not in _SECRETS:
+    if not found.metadata["in_file"]:
         return text
     file_variable = f"{_variable(found)}_FILE"
     path = environment.get(file_variable)

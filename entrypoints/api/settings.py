@@ -56,6 +56,7 @@ class ApiSettings(ServiceSettings):
         "amqp://USER:PASSWORD@HOST/VHOST or amqps://…, where events go and hosts may send to;"
         " memory:// does without",
         _broker_or_memory,
+        in_file=True,
         show=lambda url: url_without_secrets(url.reveal()),
     )
     rabbitmq_ca_cert_path: Path | None = setting(

@@ -78,6 +78,7 @@ class HostSettings(ServiceSettings):
         "amqp://USER:PASSWORD@HOST/VHOST or amqps://…, where commands arrive; needed with"
         " TRANSPORT=amqp and SERVER_ID",
         broker_url,
+        in_file=True,
         show=lambda url: url_without_secrets(url.reveal()) if url else "",
     )
     rabbitmq_ca_cert_path: Path | None = setting(

@@ -6,7 +6,7 @@ import pytest
 from entrypoints.api.settings import ApiSettings
 from entrypoints.cli.settings import CliSettings
 from entrypoints.failures import ConfigurationError
-from entrypoints.host.settings import HostSettings
+from entrypoints.host.settings import HostSettings, Transport
 from entrypoints.settings import Settings
 
 
@@ -193,3 +193,66 @@ def test_every_setting_is_told_with_its_default_and_what_it_is_for(
     for name in settings.__dataclass_fields__:
         heading = next(line for line in lines if line.startswith(f"  {name.upper()} (default: "))
         assert told[heading].strip()
+
+
+@pytest.mark.parametrize("settings", [ApiSettings, HostSettings])
+@pytest.mark.parametrize(
+    "url", ["amqp://u:p@rabbitmq:5672/manmanv2-dev", "amqps://broker.example.com", "amqp://[::1]/"]
+)
+def test_the_address_of_a_broker_is_shown_without_its_password(
+    settings: type[ApiSettings | HostSettings], url: str, key_file: Path
+) -> None:
+    key_file.write_text(f"{url}\n")
+    loaded = settings.load({"RABBITMQ_URL_FILE": str(key_file)})
+
+    assert loaded.rabbitmq_url
+    assert loaded.rabbitmq_url.reveal() == url
+    assert f"RABBITMQ_URL={url.replace(':p@', ':***@')}" in loaded.redacted_lines()
+
+
+@pytest.mark.parametrize("settings", [ApiSettings, HostSettings])
+@pytest.mark.parametrize(
+    "url", ["rabbitmq:5672", "http://u:planted@h/", "amqp://", "amqp://h:x/", "amqp://u:planted@[/"]
+)
+def test_what_is_no_broker_is_told_without_its_password(settings: type[Settings], url: str) -> None:
+    told = problem(settings, RABBITMQ_URL=url)
+
+    assert told.startswith("RABBITMQ_URL: must be amqp://USER:PASSWORD@HOST:PORT/VHOST")
+    assert "planted" not in told
+
+
+def test_only_the_api_can_do_without_a_broker_in_words() -> None:
+    assert ApiSettings.load({"RABBITMQ_URL": "memory://"}) == ApiSettings()
+    assert "RABBITMQ_URL" in problem(HostSettings, RABBITMQ_URL="memory://")
+
+
+@pytest.mark.parametrize(
+    "variable",
+    [
+        *("API_ADDRESS=h:1", "REGISTRATION_KEY=k", "SERVER_NAME=box"),
+        *("CONFIG_DIR=/x", "TRANSPORT=grpc"),
+    ],
+)
+def test_a_given_id_and_a_registration_are_refused_together(variable: str) -> None:
+    name, _, value = variable.partition("=")
+    told = problem(HostSettings, SERVER_ID="7", RABBITMQ_URL="amqp://h", **{name: value})
+
+    assert told.startswith(f"SERVER_ID is set together with {name}: ")
+    assert f"unset SERVER_ID to register, or unset {name} to keep the id." in told
+
+
+def test_what_the_migration_guide_leaves_set_goes_with_a_given_id() -> None:
+    variables = {"SERVER_ID": "7", "RABBITMQ_URL": "amqp://h", "ENVIRONMENT": "production"}
+
+    assert HostSettings.load(variables).way is Transport.LEGACY
+    assert HostSettings.load({**variables, "TRANSPORT": "amqp"}).way is Transport.LEGACY
+
+
+@pytest.mark.parametrize("given", [{"SERVER_ID": "7"}, {"TRANSPORT": "amqp"}])
+def test_who_speaks_amqp_needs_a_broker(given: dict[str, str]) -> None:
+    assert problem(HostSettings, **given).startswith("RABBITMQ_URL: must be set, because ")
+
+
+@pytest.mark.parametrize("server_id", ["0", "-1", "x", "1.5", "9" * 19])
+def test_an_id_is_a_positive_whole_number(server_id: str) -> None:
+    assert problem(HostSettings, SERVER_ID=server_id).startswith("SERVER_ID: must be a whole")
