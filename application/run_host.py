@@ -2,6 +2,7 @@ import logging
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 from application.follow_configuration import FollowConfiguration
 from application.passing_trouble import PassingTrouble
@@ -53,6 +54,7 @@ class RunHost:
     _name: str = field(init=False, default="")
     _last_report: MachineReport = field(init=False)
     _server_id: int | None = field(init=False, default=None)
+    _interval: timedelta = field(init=False)
     _failed_heartbeats: int = field(init=False, default=0)
     _ready: bool = field(init=False, default=False)
     _engine_trouble: PassingTrouble = field(
@@ -104,6 +106,7 @@ class RunHost:
             self._rest(wait_before_retry(failures, self.random()))
             self._look("Registering with the figures known so far.")
         self._failed_heartbeats = 0
+        self._interval = joined.next_heartbeat
         self._server_id = joined.server_id
         self._tell_that_it_joined(joined.server_id)
         self.notifier.entered(HostState.RUNNING)
@@ -156,9 +159,13 @@ class RunHost:
         except ControlPlaneUnavailable as error:
             self._api_trouble.strikes(f"{error} Trying again until it answers.")
             self._failed_heartbeats += 1
-            return server_id, wait_before_retry(self._failed_heartbeats, self.random())
+            # At least as often as it would beat: whoever hears it again waits three intervals
+            # for it, and no longer.
+            longest = self._interval.total_seconds()
+            return server_id, wait_before_retry(self._failed_heartbeats, self.random(), longest)
         self._api_trouble.ends()
         self._failed_heartbeats = 0
+        self._interval = heard.next_heartbeat
         self._follow(server_id, heard.config_revision)
         return server_id, heard.next_heartbeat.total_seconds()
 

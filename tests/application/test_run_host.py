@@ -587,3 +587,14 @@ def test_a_host_with_a_given_id_needs_no_name(caplog: pytest.LogCaptureFixture) 
         "Online as server 42.",
         "Stopped; the API shows server 42 as offline.",
     ]
+
+
+def test_a_host_that_is_not_heard_tries_as_often_as_it_would_beat() -> None:
+    soon = timedelta(seconds=3)
+    control_plane = FakeControlPlane(
+        registering=[Joined(42, soon, 0)], beating=[Heard(soon, 0), *[AWAY] * 6]
+    )
+    pause = FakePause(rests=9)
+    run_host(control_plane, pause=pause)
+
+    assert pause.waits == [3, 3, 0.5, 1, 2, 3, 3, 3, 20]

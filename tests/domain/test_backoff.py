@@ -30,3 +30,10 @@ def test_waits_double_from_half_a_second_up_to_half_a_minute() -> None:
     waits = [wait_before_retry(failures, 0) for failures in range(1, 9)]
 
     assert waits == [0.5, 1, 2, 4, 8, 16, 30, 30]
+
+
+@given(failures=FAILURES, fraction=FRACTIONS, longest=st.floats(1, 100))
+def test_a_wait_is_never_longer_than_it_may_be(
+    failures: int, fraction: float, longest: float
+) -> None:
+    assert wait_before_retry(failures, fraction, longest) <= min(longest, LONGEST_WAIT_SECONDS)

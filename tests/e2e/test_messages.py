@@ -9,8 +9,9 @@ from typing import Any
 
 import pika
 
+from adapters.sql.migrations import upgrade
 from protos.manman.v1 import manman_pb2 as pb
-from tests.e2e.audience import channel
+from tests.e2e.audience import Audience, channel
 from tests.e2e.processes import (
     Api,
     Process,
@@ -20,6 +21,7 @@ from tests.e2e.processes import (
     run_to_end,
     servers,
 )
+from tests.real_parts.postgres import PostgresCluster
 from tests.real_parts.rabbitmq import RabbitBroker
 
 StartApi = Callable[..., Api]
@@ -350,6 +352,7 @@ def test_api_and_host_wait_for_a_broker_that_is_not_there_yet(
 def test_a_broker_that_is_killed_costs_nobody_a_restart_or_a_status(
     postgres_url: str, rabbitmq: RabbitBroker, start_api: StartApi, start_host: StartHost
 ) -> None:
+    audience = Audience(rabbitmq.url())
     api = start_api(postgres_url, RABBITMQ_URL=rabbitmq.url())
     over_amqp = {"TRANSPORT": "amqp", "RABBITMQ_URL": rabbitmq.url()}
     hosts = [start_host(None, SERVER_NAME=f"box-{n}", **over_amqp) for n in range(3)]
@@ -376,6 +379,12 @@ def test_a_broker_that_is_killed_costs_nobody_a_restart_or_a_status(
         api,
     )
 
+    ids = {name: server.server_id for name, server in servers(api.address).items()}
+    eventually(lambda: len(audience.kinds(ids["silent"])) == 3, "the last event", api)
+
+    assert audience.kinds(ids["silent"]) == ["registered", "online", "stale"]
+    for number in range(3):
+        assert audience.kinds(ids[f"box-{number}"]) == ["registered", "online"]
     assert statuses == {"online"}
     assert {servers(api.address)[f"box-{n}"].status for n in range(3)} == {"online"}
     assert all(host.running and host.count("Registered") == 1 for host in hosts)
@@ -460,6 +469,30 @@ def test_no_acknowledged_heartbeat_is_missing_after_broker_and_api_were_killed(
     host.close()
 
     assert acknowledged == 399
+
+
+def test_a_message_is_acknowledged_after_its_commit_only(
+    own_postgres: PostgresCluster, rabbitmq_url: str, start_api: StartApi
+) -> None:
+    url = own_postgres.create_database()
+    upgrade(url)
+    api = start_api(url, RABBITMQ_URL=rabbitmq_url, **PATIENT)
+    with client(api.address) as stub:
+        stub.RegisterServer(pb.RegisterServerRequest(name="box"))
+    eventually(lambda: _exists(rabbitmq_url, "manman.reports"), "the queue", api)
+    own_postgres.stop()
+    send(rabbitmq_url, "status.host.1", b'{"server_id": 1, "status": "offline"}')
+    # Taken by the API, which cannot write it.
+    eventually(lambda: waiting(rabbitmq_url, "manman.reports") == 0, "it to be taken", api)
+    time.sleep(1)
+    api.kill()
+    own_postgres.start()
+    second = start_api(url, RABBITMQ_URL=rabbitmq_url, **PATIENT)
+
+    assert eventually(
+        lambda: servers(second.address)["box"].status == "offline", "its last word", second
+    )
+    assert dead_letters(rabbitmq_url) == []
 
 
 def test_settings_that_do_not_go_together_are_one_sentence() -> None:
