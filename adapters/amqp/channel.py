@@ -23,7 +23,8 @@ class OpenChannel:
     def __init__(self, broker: Broker) -> None:
         self._seconds = broker.seconds
         self._published = 0
-        self._confirmed = 0
+        # By number: confirms may overtake each other.
+        self._unconfirmed: set[int] = set()
         self._refused = False
         # Whether a message that must arrive was taken by no queue.
         self.was_returned = False
@@ -42,11 +43,12 @@ class OpenChannel:
     @property
     def all_confirmed(self) -> bool:
         """Whether the broker has all that was sent on disk, where it was routed at all."""
-        return self._confirmed == self._published
+        return not self._unconfirmed
 
     def send(self, message: Message) -> None:
         send(self.channel, message, self._seconds)
         self._published += 1
+        self._unconfirmed.add(self._published)
 
     def receive(self, deadline: float) -> None:
         """Take what the broker says next, until a moment of the monotonic clock."""
@@ -67,7 +69,10 @@ class OpenChannel:
             self._connection.collect()
 
     def _on_ack(self, delivery_tag: int, multiple: bool) -> None:
-        self._confirmed = delivery_tag if multiple else self._confirmed + 1
+        if multiple:
+            self._unconfirmed = {tag for tag in self._unconfirmed if tag > delivery_tag}
+        else:
+            self._unconfirmed.discard(delivery_tag)
 
     def _on_nack(self, delivery_tag: int, multiple: bool) -> None:
         self._refused = True

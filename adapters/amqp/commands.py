@@ -1,7 +1,9 @@
 import logging
 import threading
 from collections.abc import Callable, Collection, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 
 from adapters.amqp.broker import Broker
 from adapters.amqp.inbox import Answered, Delivery, Inbox, Outcome, Rejected
@@ -30,11 +32,18 @@ class AmqpCommands:
             return
         self.close()
         self._server_id = server_id
-        self._inbox = Inbox(
-            self.broker, command_queue(server_id), self._handle, Publisher(self.broker)
+        dead_letters = Publisher(self.broker)
+        inbox = Inbox(
+            self.broker, command_queue(server_id), partial(self._handle, server_id), dead_letters
         )
+        self._inbox = inbox
+
+        def run() -> None:
+            with closing(dead_letters):
+                inbox.run()
+
         # It ends with the process: a stop must not wait for a broker that hangs.
-        threading.Thread(target=self._inbox.run, name="commands", daemon=True).start()
+        threading.Thread(target=run, name="commands", daemon=True).start()
 
     def take(self) -> Collection[HostCommand]:
         with self._lock:
@@ -42,20 +51,22 @@ class AmqpCommands:
         return taken
 
     def close(self) -> None:
+        """Listen no more."""
         if self._inbox:
             self._inbox.stop()
+        self._inbox = self._server_id = None
 
-    def _handle(self, deliveries: Sequence[Delivery]) -> Sequence[Outcome]:
-        return [self._outcome(delivery) for delivery in deliveries]
+    def _handle(self, server_id: int, deliveries: Sequence[Delivery]) -> Sequence[Outcome]:
+        return [self._outcome(server_id, delivery) for delivery in deliveries]
 
-    def _outcome(self, delivery: Delivery) -> Outcome:
-        name = delivery.routing_key.removeprefix(f"{COMMAND}.{self._server_id}.")
+    def _outcome(self, server_id: int, delivery: Delivery) -> Outcome:
+        name = delivery.routing_key.removeprefix(f"{COMMAND}.{server_id}.")
         command = _KNOWN.get(name)
         if command is None:
             return Rejected(
                 f"this host knows no such command, only {', '.join(_KNOWN)}", delivery.body
             )
-        _log.info("Asked for %s by an operator.", command, extra={"server_id": self._server_id})
+        _log.info("Asked for %s by an operator.", command, extra={"server_id": server_id})
         with self._lock:
             self._arrived.add(command)
         self.wake()

@@ -37,6 +37,8 @@ class GroupCommit(Generic[Item, Answer]):
         self._largest_batch = largest_batch
         self._most_waiting = most_waiting
         self._waiting: deque[tuple[Item, asyncio.Future[Answer]]] = deque()
+        # When the first of those that wait has arrived, by the loop's clock.
+        self._since = 0.0
         self._writer: asyncio.Task[None] | None = None
 
     async def submit(self, item: Item) -> Answer:
@@ -44,6 +46,8 @@ class GroupCommit(Generic[Item, Answer]):
         if len(self._waiting) >= self._most_waiting:
             raise TooBusy(retry_after_seconds=1)
         loop = asyncio.get_running_loop()
+        if not self._waiting:
+            self._since = loop.time()
         answer: asyncio.Future[Answer] = loop.create_future()
         self._waiting.append((item, answer))
         if self._writer is None:
@@ -53,7 +57,10 @@ class GroupCommit(Generic[Item, Answer]):
     async def _write_all(self, loop: asyncio.AbstractEventLoop) -> None:
         try:
             while self._waiting:
-                await asyncio.sleep(self._gather_seconds)
+                # What arrived during the last write has waited a part of it already.
+                left = self._since + self._gather_seconds - loop.time()
+                if left > 0:
+                    await asyncio.sleep(left)
                 size = min(len(self._waiting), self._largest_batch)
                 batch = [self._waiting.popleft() for _ in range(size)]
                 items = [item for item, _ in batch]
