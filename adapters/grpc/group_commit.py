@@ -37,8 +37,6 @@ class GroupCommit(Generic[Item, Answer]):
         self._largest_batch = largest_batch
         self._most_waiting = most_waiting
         self._waiting: deque[tuple[Item, asyncio.Future[Answer]]] = deque()
-        # When the first of those that wait has arrived, by the loop's clock.
-        self._since = 0.0
         self._writer: asyncio.Task[None] | None = None
 
     async def submit(self, item: Item) -> Answer:
@@ -46,8 +44,6 @@ class GroupCommit(Generic[Item, Answer]):
         if len(self._waiting) >= self._most_waiting:
             raise TooBusy(retry_after_seconds=1)
         loop = asyncio.get_running_loop()
-        if not self._waiting:
-            self._since = loop.time()
         answer: asyncio.Future[Answer] = loop.create_future()
         self._waiting.append((item, answer))
         if self._writer is None:
@@ -57,10 +53,7 @@ class GroupCommit(Generic[Item, Answer]):
     async def _write_all(self, loop: asyncio.AbstractEventLoop) -> None:
         try:
             while self._waiting:
-                # What arrived during the last write has waited a part of it already.
-                left = self._since + self._gather_seconds - loop.time()
-                if left > 0:
-                    await asyncio.sleep(left)
+                await asyncio.sleep(self._gather_seconds)
                 size = min(len(self._waiting), self._largest_batch)
                 batch = [self._waiting.popleft() for _ in range(size)]
                 items = [item for item, _ in batch]
