@@ -47,7 +47,7 @@ from application.ports.events import Events
 from application.ports.host_commands import HostCommands
 from application.ports.store import Store
 from application.put_configuration import PutConfiguration
-from application.record_heartbeat import RecordHeartbeat
+from application.record_heartbeat import Acknowledged, Heartbeat, RecordHeartbeat
 from application.refresh_server import RefreshServer
 from application.register_server import RegisterServer
 from application.relay_events import RelayEvents
@@ -145,6 +145,9 @@ class ApiContainer(containers.DeclarativeContainer):
     heartbeat_writer: providers.Provider[ThreadPoolExecutor] = providers.ThreadSafeSingleton(
         ThreadPoolExecutor, max_workers=1, thread_name_prefix="heartbeats"
     )
+    heartbeats: providers.Provider[GroupCommit[Heartbeat, Acknowledged]] = (
+        providers.ThreadSafeSingleton(GroupCommit, record_heartbeat, heartbeat_writer)
+    )
     host_calls: providers.Provider[WorkerPool] = providers.ThreadSafeSingleton(
         WorkerPool, "hosts", _HOST_THREADS
     )
@@ -158,7 +161,7 @@ class ApiContainer(containers.DeclarativeContainer):
         ManManService,
         host_calls=host_calls,
         operator_calls=operator_calls,
-        heartbeats=providers.ThreadSafeSingleton(GroupCommit, record_heartbeat, heartbeat_writer),
+        heartbeats=heartbeats,
         register_server=providers.Factory(
             RegisterServer, store, clock, pace, registration_key, _GRPC
         ),

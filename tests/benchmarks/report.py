@@ -6,7 +6,13 @@ from math import isnan
 from statistics import median
 
 from tests.benchmarks.measurement import Measurement, Round
-from tests.benchmarks.subjects import APIS, EMPTY_HANDLER, OVER_AMQP, UPDATE_PER_HEARTBEAT
+from tests.benchmarks.subjects import (
+    APIS,
+    COMMIT_PER_HEARTBEAT,
+    EMPTY_HANDLER,
+    OVER_AMQP,
+    UPDATE_PER_HEARTBEAT,
+)
 
 AIM_OF_EMPTY_HANDLER = 0.8
 AIM_PER_CPU_SECOND = 3.0
@@ -15,7 +21,7 @@ Figure = Callable[[Measurement], float]
 
 _HEADINGS = (
     *("", "heartbeats/s", "server", "database", "broker", "load", "p50", "p99"),
-    *("/ empty", "/ UPDATE", "/ UPDATE per CPU"),
+    *("/ empty", "per CPU / UPDATE", "per CPU / commit"),
 )
 _UNITS = ("", "", "CPU ms", "CPU ms", "CPU ms", "CPU ms", "ms", "ms", "", "", "")
 
@@ -26,14 +32,18 @@ def report(rounds: list[Round]) -> Iterator[str]:
     for name, *figures in table:
         cells = [figure.rjust(width) for figure, width in zip(figures, widths[1:], strict=True)]
         yield "  ".join([name.ljust(widths[0]), *cells]).rstrip()
-    yield "CPU per heartbeat. Load: the load generator's own. / : ratios in heartbeats/s, the last"
-    yield "one in heartbeats per CPU second of server, database and broker together. Over AMQP"
-    yield "heartbeats wait in the queue when the API begins to take them."
+    yield "CPU per heartbeat. Load: the load generator's own. / empty: heartbeats/s against the"
+    yield "empty handler's. per CPU: heartbeats per CPU second of server, database and broker"
+    yield "together, against the hand-written UPDATE and against the API without group commit."
+    yield "Over AMQP heartbeats wait in the queue when the API begins to take them."
     yield ""
     for name in APIS:
         yield _verdict(rounds, name)
     ceiling = _ratio(rounds, EMPTY_HANDLER, UPDATE_PER_HEARTBEAT, _per_cpu_second)
-    yield f"The empty handler itself: {ceiling:.1f} times; no handler on this gRPC server has more"
+    yield (
+        f"The empty handler itself: {ceiling:.1f} times the hand-written UPDATE; no handler on this"
+        " gRPC server has more"
+    )
     for name in APIS:
         yield (
             f"{name}: what is added to the empty handler takes"
@@ -57,8 +67,8 @@ def _row(rounds: list[Round], name: str) -> tuple[str, ...]:
         _ms(middle(lambda one: one.p50_ms)),
         _ms(middle(lambda one: one.p99_ms)),
         f"{_ratio(rounds, name, EMPTY_HANDLER, _per_second):.2f}",
-        f"{_ratio(rounds, name, UPDATE_PER_HEARTBEAT, _per_second):.2f}",
         f"{_ratio(rounds, name, UPDATE_PER_HEARTBEAT, _per_cpu_second):.2f}",
+        f"{_ratio(rounds, name, COMMIT_PER_HEARTBEAT, _per_cpu_second):.2f}",
     )
 
 
@@ -68,12 +78,15 @@ def _ms(latency: float) -> str:
 
 def _verdict(rounds: list[Round], name: str) -> str:
     of_empty = _ratio(rounds, name, EMPTY_HANDLER, _per_second)
-    per_cpu_second = _ratio(rounds, name, UPDATE_PER_HEARTBEAT, _per_cpu_second)
+    by_hand = _ratio(rounds, name, UPDATE_PER_HEARTBEAT, _per_cpu_second)
+    ungrouped = _ratio(rounds, name, COMMIT_PER_HEARTBEAT, _per_cpu_second)
     return (
         f"{name}: {of_empty:.2f} of the empty handler"
         f" (aim {AIM_OF_EMPTY_HANDLER}: {_reached(of_empty, AIM_OF_EMPTY_HANDLER)});"
-        f" {per_cpu_second:.1f} times the UPDATE per heartbeat per CPU second"
-        f" (aim {AIM_PER_CPU_SECOND:.0f}: {_reached(per_cpu_second, AIM_PER_CPU_SECOND)})"
+        f" per CPU second {ungrouped:.1f} times the API without group commit"
+        f" (aim {AIM_PER_CPU_SECOND:.0f}: {_reached(ungrouped, AIM_PER_CPU_SECOND)}),"
+        f" {by_hand:.1f} times the hand-written UPDATE"
+        f" (aim {AIM_PER_CPU_SECOND:.0f}: {_reached(by_hand, AIM_PER_CPU_SECOND)})"
     )
 
 

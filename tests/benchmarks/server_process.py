@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import os
 import re
-import signal
 import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
+
+import psutil
 
 _START_TIMEOUT_SECONDS = 60
 _STOP_TIMEOUT_SECONDS = 20
@@ -58,12 +59,18 @@ class ServerProcess:
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Stopped until the block is left; the kernel goes on accepting connections for it."""
-        self._process.send_signal(signal.SIGSTOP)
+        """Stopped, with all that it started, until the block is left.
+
+        The kernel goes on accepting connections for it.
+        """
+        family = [psutil.Process(self.pid), *psutil.Process(self.pid).children(recursive=True)]
+        for member in family:
+            member.suspend()
         try:
             yield
         finally:
-            self._process.send_signal(signal.SIGCONT)
+            for member in family:
+                member.resume()
 
     def _await_port(self) -> int:
         deadline = time.monotonic() + _START_TIMEOUT_SECONDS

@@ -1,7 +1,7 @@
 """The servers that are measured, each started as a process and with its fleet registered."""
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,13 +11,30 @@ from tests.benchmarks import cpu, fleet
 from tests.benchmarks.amqp_load import RunLoad, load_over_amqp
 from tests.benchmarks.load import run_load
 from tests.benchmarks.server_process import ServerProcess
+from tests.real_parts.ports import free_port
 from tests.real_parts.postgres import PostgresServer
 from tests.real_parts.rabbitmq import RabbitBroker
 
 EMPTY_HANDLER = "empty handler"
 UPDATE_PER_HEARTBEAT = "UPDATE per heartbeat"
+COMMIT_PER_HEARTBEAT = "API, a commit per heartbeat"
 OVER_AMQP = "API on PostgreSQL, over AMQP"
-APIS = ("API on PostgreSQL", "API on SQLite", "API in memory")
+APIS = (
+    "API on PostgreSQL",
+    "API on PostgreSQL, 2 workers",
+    "API on SQLite",
+    "API on SQLite, 2 workers",
+    "API in memory",
+)
+
+
+_API = (str(Path(sys.executable).with_name("manmanv2-api")),)
+_COMMIT_PER_HEARTBEAT = (sys.executable, "-m", "tests.benchmarks.commit_per_heartbeat")
+
+
+def _two_workers() -> dict[str, str]:
+    # They cannot share a port that neither of them knows.
+    return {"API_WORKERS": "2", "LISTEN_ADDRESS": f"127.0.0.1:{free_port()}"}
 
 
 @dataclass(frozen=True)
@@ -43,20 +60,21 @@ class Bench:
     stack: ExitStack
 
     def subjects(self) -> list[Subject]:
-        postgres, sqlite, memory = APIS
-        url = self._database()
+        postgres, postgres_shared, sqlite, sqlite_shared, memory = APIS
         return [
             self._empty_handler(),
             self._update_per_heartbeat(),
-            self._api(postgres, url, cpu.postgres_pid(url)),
-            self._api(sqlite, f"sqlite:///{self.folder}/manmanv2.sqlite3"),
+            self._on_postgres(COMMIT_PER_HEARTBEAT, command=_COMMIT_PER_HEARTBEAT),
+            self._on_postgres(postgres),
+            self._on_postgres(postgres_shared, **_two_workers()),
+            self._api(sqlite, f"sqlite:///{self.folder}/one.sqlite3"),
+            self._api(sqlite_shared, f"sqlite:///{self.folder}/two.sqlite3", **_two_workers()),
             self._api(memory, "memory://"),
             self._over_amqp(),
         ]
 
     def _over_amqp(self) -> Subject:
-        url = self._database()
-        subject = self._api(OVER_AMQP, url, cpu.postgres_pid(url), RABBITMQ_URL=self.broker.url())
+        subject = self._on_postgres(OVER_AMQP, RABBITMQ_URL=self.broker.url())
         return replace(
             subject, broker_pid=self.broker.pid, run_load=load_over_amqp(self.broker.url())
         )
@@ -86,20 +104,23 @@ class Bench:
             cpu.postgres_pid(url),
         )
 
+    def _on_postgres(self, name: str, command: Sequence[str] = _API, **variables: str) -> Subject:
+        url = self._database()
+        return replace(
+            self._api(name, url, command, **variables), postgres_pid=cpu.postgres_pid(url)
+        )
+
     def _api(
-        self, name: str, database_url: str, postgres_pid: int | None = None, **variables: str
+        self, name: str, database_url: str, command: Sequence[str] = _API, **variables: str
     ) -> Subject:
         server = self._start(
             name,
-            [str(Path(sys.executable).with_name("manmanv2-api"))],
-            DATABASE_URL=database_url,
-            LISTEN_ADDRESS="127.0.0.1:0",
-            **variables,
+            [*command],
+            **{"DATABASE_URL": database_url, "LISTEN_ADDRESS": "127.0.0.1:0", **variables},
         )
         return Subject(
             name,
             server,
             fleet.register(server.port, self.hosts),
             lambda: fleet.last_seen(server.port),
-            postgres_pid,
         )
