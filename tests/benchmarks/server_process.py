@@ -4,12 +4,11 @@ import os
 import re
 import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Self
 
-import psutil
+from tests.real_parts.families import frozen_family
 
 _START_TIMEOUT_SECONDS = 60
 _STOP_TIMEOUT_SECONDS = 20
@@ -57,20 +56,9 @@ class ServerProcess:
     def pid(self) -> int:
         return self._process.pid
 
-    @contextmanager
-    def paused(self) -> Iterator[None]:
-        """Stopped, with all that it started, until the block is left.
-
-        The kernel goes on accepting connections for it.
-        """
-        family = [psutil.Process(self.pid), *psutil.Process(self.pid).children(recursive=True)]
-        for member in family:
-            member.suspend()
-        try:
-            yield
-        finally:
-            for member in family:
-                member.resume()
+    def paused(self) -> AbstractContextManager[None]:
+        """Stopped for a `with` block; the kernel goes on accepting connections for it."""
+        return frozen_family(self._process)
 
     def _await_port(self) -> int:
         deadline = time.monotonic() + _START_TIMEOUT_SECONDS

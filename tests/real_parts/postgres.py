@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
 
-import psutil
 import psycopg2
 from psycopg2 import extensions
 
+from tests.real_parts.families import frozen_family, kill_family
 from tests.real_parts.ports import free_port
 
 START_TIMEOUT_SECONDS = 60
@@ -156,18 +156,10 @@ class PostgresCluster(PostgresServer):
         kill_family(self._process)
         self._process = None
 
-    @contextlib.contextmanager
-    def frozen(self) -> Iterator[None]:
-        """Every process stopped until the block is left: connections stand, nobody answers."""
+    def frozen(self) -> contextlib.AbstractContextManager[None]:
+        """Every process stopped for a `with` block: connections stand, nobody answers."""
         assert self._process
-        family = family_of(self._process)
-        for member in family:
-            member.suspend()
-        try:
-            yield
-        finally:
-            for member in family:
-                member.resume()
+        return frozen_family(self._process)
 
     def __enter__(self) -> Self:
         self.start()
@@ -223,33 +215,6 @@ class PostgresCluster(PostgresServer):
                 return
             time.sleep(0.02)
         raise RuntimeError(f"PostgreSQL did not start:\n{self._log.read_text()}")
-
-
-def family_of(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
-    """A process and all that it started.
-
-    It comes first: when children die before it, it has the time to notice and to restart them.
-    """
-    first = psutil.Process(process.pid)
-    return [first, *first.children(recursive=True)]
-
-
-def kill_family(process: subprocess.Popen[bytes]) -> None:
-    """Kills a process and all that it started; returns when none of them lives."""
-    family = family_of(process)
-    for member in family:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            member.kill()
-    process.wait()
-    while any(_lives(member) for member in family):
-        time.sleep(0.01)
-
-
-def _lives(process: psutil.Process) -> bool:
-    """A zombie does not: whoever adopted it may never reap it."""
-    with contextlib.suppress(psutil.NoSuchProcess):
-        return process.status() != psutil.STATUS_ZOMBIE
-    return False
 
 
 def _find_binaries() -> tuple[Path, str]:

@@ -21,8 +21,8 @@ from urllib.parse import quote
 
 import amqp
 
+from tests.real_parts.families import kill_family
 from tests.real_parts.ports import free_port
-from tests.real_parts.postgres import kill_family
 
 START_TIMEOUT_SECONDS = 60
 # Longer than the broker takes to give up a quorum queue that has no leader.
