@@ -1,8 +1,10 @@
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from application.ports.clock import Clock
 from application.ports.events import Events
+from application.ports.outbox import RecordedEvent
 from application.ports.store import Store
 
 _AT_ONCE = 100
@@ -25,18 +27,20 @@ class RelayEvents:
     clock: Clock
     # Another one for each process.
     holder: str
-    lease: timedelta = timedelta(seconds=15)
+    lease: timedelta = timedelta(seconds=30)
+    # What is younger waits: there may be a process with a broker that publishes it for real.
+    hold_back: timedelta = timedelta(0)
 
     def __call__(self) -> bool:
         """Whether there may be more to publish at once."""
         with self.store.begin() as transaction:
-            # Looked at first, because most of the time there is nothing, and a lease is a write.
-            if not transaction.outbox.oldest(1):
-                return False
             now = self.clock.now()
+            # Looked at first, because most of the time there is nothing, and a lease is a write.
+            if not self._due(transaction.outbox.oldest(1), now):
+                return False
             if not transaction.outbox.lease(self.holder, now, now + self.lease):
                 return False
-            waiting = transaction.outbox.oldest(_AT_ONCE)
+            waiting = self._due(transaction.outbox.oldest(_AT_ONCE), now)
         published = False
         try:
             self.events.publish(waiting)
@@ -47,3 +51,6 @@ class RelayEvents:
                     transaction.outbox.remove([event.entry_id for event in waiting])
                 transaction.outbox.give_back(self.holder)
         return len(waiting) == _AT_ONCE
+
+    def _due(self, events: Sequence[RecordedEvent], now: datetime) -> Sequence[RecordedEvent]:
+        return [event for event in events if event.at <= now - self.hold_back]

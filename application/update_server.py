@@ -53,4 +53,4 @@ class UpdateServer:
     def _set_by_hand(self, server: Server, status: Status) -> Presence:
         online = status is Status.ONLINE
         offline_after = silent_until(self.clock.now(), self.pace.interval) if online else None
-        return Presence(status, server.presence.last_seen, offline_after)
+        return replace(server.presence, status=status, offline_after=offline_after)

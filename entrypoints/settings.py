@@ -105,7 +105,13 @@ def url_without_secrets(url: str) -> str:
 def broker_url(text: str) -> Secret:
     try:
         parsed = urlsplit(text)
-        usable = parsed.scheme in ("amqp", "amqps") and parsed.hostname and parsed.port != 0
+        usable = (
+            parsed.scheme in ("amqp", "amqps")
+            and parsed.hostname
+            and parsed.port != 0
+            # Of a password that was not escaped, the rest.
+            and "@" not in f"{parsed.path}{parsed.query}{parsed.fragment}"
+        )
     except ValueError:
         usable = False
     if not usable:

@@ -1,4 +1,5 @@
 import errno
+import logging
 import re
 import socket
 import ssl
@@ -6,14 +7,17 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from struct import unpack_from
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from amqp import exceptions
+from amqp import exceptions, method_framing, spec
 from kombu import Connection
 from kombu.transport import pyamqp
 
 from application.ports.broker import BrokerUnavailable
+
+_log = logging.getLogger(__name__)
 
 _TLS_PORT = 5671
 _PLAIN_PORT = 5672
@@ -186,6 +190,26 @@ class Broker:
         }
 
 
+UNREADABLE = "unreadable"
+
+
+class _Message(method_framing.Message):  # type: ignore[misc]  # its base has no types
+    """One that says that its properties make no sense, instead of ending the connection.
+
+    Else a single one would come back, and end it, for ever.
+    """
+
+    def _load_properties(self, *arguments: Any) -> None:
+        try:
+            super()._load_properties(*arguments)
+        except Exception:  # noqa: BLE001 - py-amqp trips over them in many ways
+            self.properties = {UNREADABLE: True}
+
+
+# py-amqp has no other place to say so.
+method_framing.Message = _Message
+
+
 class _Connection(pyamqp.Connection):  # type: ignore[misc]  # its base has no types
     """One that closes its socket whatever goes wrong, and waits for nothing without an end."""
 
@@ -204,6 +228,21 @@ class _Connection(pyamqp.Connection):  # type: ignore[misc]  # its base has no t
                 raise socket.gaierror from error
             # Over what is no AMQP, py-amqp trips in many ways.
             raise exceptions.UnexpectedFrame from error
+
+    def on_inbound_method(
+        self, channel_id: int, method: tuple[int, int], payload: bytes, content: Any
+    ) -> Any:
+        try:
+            return super().on_inbound_method(channel_id, method, payload, content)
+        except UnicodeError:
+            if method != spec.Basic.Deliver:
+                raise
+            # Its routing key is no text. It is to go away, or it would come back for ever. Behind
+            # the method's number stand the consumer's tag, its length first, and the delivery's.
+            [delivery_tag] = unpack_from(">Q", payload, 4 + 1 + payload[4])
+            self.channels[channel_id].basic_reject(delivery_tag, requeue=False)
+            _log.warning("a message was dropped, its routing key is no text")
+            return None
 
     def collect(self) -> None:
         if self._transport and self._transport.sock:

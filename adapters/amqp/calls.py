@@ -39,8 +39,7 @@ class Calls:
         except (ManManError, Malformed) as error:
             if delivery.reply_to:
                 return Answered(error_fields(error))
-            # It may hold a registration key.
-            return Rejected(str(error), b"")
+            return Rejected(str(error))
 
     def _register(self, fields: Mapping[str, Any]) -> Mapping[str, object]:
         registered = self.register_server(

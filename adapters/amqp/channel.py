@@ -21,7 +21,6 @@ class OpenChannel:
     """
 
     def __init__(self, broker: Broker) -> None:
-        self._seconds = broker.seconds
         self._published = 0
         # By number: confirms may overtake each other.
         self._unconfirmed: set[int] = set()
@@ -45,17 +44,15 @@ class OpenChannel:
         """Whether the broker has all that was sent on disk, where it was routed at all."""
         return not self._unconfirmed
 
-    def send(self, message: Message) -> None:
-        send(self.channel, message, self._seconds)
+    def send(self, message: Message, deadline: float) -> None:
+        """Until a moment of the monotonic clock."""
+        send(self.channel, message, _left_until(deadline))
         self._published += 1
         self._unconfirmed.add(self._published)
 
     def receive(self, deadline: float) -> None:
         """Take what the broker says next, until a moment of the monotonic clock."""
-        left = deadline - time.monotonic()
-        if left <= 0:
-            raise TimeoutError
-        self._connection.drain_events(timeout=left)
+        self._connection.drain_events(timeout=_left_until(deadline))
         if self._refused:
             raise exceptions.MessageNacked
 
@@ -79,6 +76,13 @@ class OpenChannel:
 
     def _on_return(self, *_: Any) -> None:
         self.was_returned = True
+
+
+def _left_until(deadline: float) -> float:
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise TimeoutError
+    return left
 
 
 class KeptChannel(Generic[Use]):

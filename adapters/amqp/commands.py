@@ -1,13 +1,11 @@
 import logging
 import threading
 from collections.abc import Callable, Collection, Sequence
-from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
 
 from adapters.amqp.broker import Broker
 from adapters.amqp.inbox import Answered, Delivery, Inbox, Outcome, Rejected
-from adapters.amqp.publisher import Publisher
 from adapters.amqp.topology import COMMAND, command_queue
 from domain.host_command import HostCommand
 
@@ -32,18 +30,9 @@ class AmqpCommands:
             return
         self.close()
         self._server_id = server_id
-        dead_letters = Publisher(self.broker)
-        inbox = Inbox(
-            self.broker, command_queue(server_id), partial(self._handle, server_id), dead_letters
-        )
-        self._inbox = inbox
-
-        def run() -> None:
-            with closing(dead_letters):
-                inbox.run()
-
+        self._inbox = Inbox(self.broker, command_queue(server_id), partial(self._handle, server_id))
         # It ends with the process: a stop must not wait for a broker that hangs.
-        threading.Thread(target=run, name="commands", daemon=True).start()
+        threading.Thread(target=self._inbox.run, name="commands", daemon=True).start()
 
     def take(self) -> Collection[HostCommand]:
         with self._lock:
@@ -63,9 +52,7 @@ class AmqpCommands:
         name = delivery.routing_key.removeprefix(f"{COMMAND}.{server_id}.")
         command = _KNOWN.get(name)
         if command is None:
-            return Rejected(
-                f"this host knows no such command, only {', '.join(_KNOWN)}", delivery.body
-            )
+            return Rejected(f"this host knows no such command, only {', '.join(_KNOWN)}")
         _log.info("Asked for %s by an operator.", command, extra={"server_id": server_id})
         with self._lock:
             self._arrived.add(command)

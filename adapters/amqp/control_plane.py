@@ -1,8 +1,8 @@
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from kombu import Consumer, Queue
 
@@ -38,6 +38,8 @@ from domain.configuration import ConfigurationChanges
 from domain.errors import ServerNotFound
 from domain.liveness import Status, told_interval
 
+Answer = TypeVar("Answer")
+
 # RabbitMQ's own: an answer goes straight to the connection that asked, without a queue.
 _ANSWERS = Queue("amq.rabbitmq.reply-to", no_declare=True)
 
@@ -67,12 +69,7 @@ class AmqpControlPlane:
             "capabilities": capabilities_to_fields(capabilities),
             "registration_key": self.registration_key,
         }
-        answer = self._ask(REGISTER, fields)
-        return Joined(
-            server_id=whole_number_of(answer, "server_id"),
-            next_heartbeat=told_interval(whole_number_of(answer, "next_heartbeat_seconds")),
-            config_revision=whole_number_of(answer, "config_revision"),
-        )
+        return self._ask(REGISTER, fields, _joined)
 
     def heartbeat(
         self, server_id: int, capabilities: Capabilities | None, *, leaving: bool = False
@@ -82,15 +79,12 @@ class AmqpControlPlane:
         fields: dict[str, object] = {"server_id": server_id}
         if capabilities:
             fields["capabilities"] = capabilities_to_fields(capabilities)
-        return _heard(self._ask(f"{HEALTH}.{server_id}", fields, server_id))
+        return self._ask(f"{HEALTH}.{server_id}", fields, _heard, server_id)
 
     def status(self, server_id: int, status: Status, seconds: float | None = None) -> Heard:
         """Raises ServerNotFound."""
         fields = {"server_id": server_id, "status": status}
-        # A last word counts whenever it arrives.
-        lasting = status is Status.OFFLINE
-        answer = self._ask(f"{STATUS}.{server_id}", fields, server_id, seconds, lasting=lasting)
-        return _heard(answer)
+        return self._ask(f"{STATUS}.{server_id}", fields, _heard, server_id, seconds)
 
     def fetch_configuration(self, server_id: int, known_revision: int) -> ConfigurationChanges:
         fields = {
@@ -98,7 +92,7 @@ class AmqpControlPlane:
             "registration_key": self.registration_key,
             "known_revision": known_revision,
         }
-        return changes_of(self._ask(f"{CONFIGURATION}.{server_id}", fields, server_id))
+        return self._ask(f"{CONFIGURATION}.{server_id}", fields, changes_of, server_id)
 
     def close(self) -> None:
         """Let go of the connection; the next call makes another."""
@@ -108,11 +102,10 @@ class AmqpControlPlane:
         self,
         routing_key: str,
         fields: Mapping[str, object],
+        understand: Callable[[Mapping[str, Any]], Answer],
         server_id: int | None = None,
         seconds: float | None = None,
-        *,
-        lasting: bool = False,
-    ) -> Mapping[str, Any]:
+    ) -> Answer:
         within = seconds or self.call_seconds
         request = Message(
             MANMAN,
@@ -120,12 +113,14 @@ class AmqpControlPlane:
             as_json(fields),
             reply_to=_ANSWERS.name,
             correlation_id=str(uuid.uuid4()),
-            expires_after=None if lasting else within,
+            # Even a last word: once the host has started again it would be a lie.
+            expires_after=within,
         )
         try:
             body = self._conversation.use(lambda kept: kept.answer_to(request, within))
             answer = fields_of(body, LARGEST_ANSWER_BYTES)
             raise_error_of(answer, server_id)
+            return understand(answer)
         except BrokerUnavailable as error:
             raise ControlPlaneUnavailable(str(error)) from error
         except Malformed as malformed:
@@ -133,7 +128,6 @@ class AmqpControlPlane:
                 f"The control plane gives an answer that makes no sense, {malformed}: check that"
                 " it is not older than this host manager."
             ) from None
-        return answer
 
 
 class _Conversation:
@@ -156,7 +150,7 @@ class _Conversation:
         assert request.correlation_id
         self._answers.clear()
         deadline = time.monotonic() + within
-        self._opened.send(request)
+        self._opened.send(request, deadline)
         while request.correlation_id not in self._answers:
             if self._opened.was_returned:
                 raise ControlPlaneUnavailable(
@@ -210,6 +204,14 @@ class LegacyControlPlane:
 
     def close(self) -> None:
         self.over_amqp.close()
+
+
+def _joined(answer: Mapping[str, Any]) -> Joined:
+    return Joined(
+        server_id=whole_number_of(answer, "server_id"),
+        next_heartbeat=told_interval(whole_number_of(answer, "next_heartbeat_seconds")),
+        config_revision=whole_number_of(answer, "config_revision"),
+    )
 
 
 def _heard(answer: Mapping[str, Any]) -> Heard:

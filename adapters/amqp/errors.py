@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from adapters.amqp.messages import Malformed, text_of
-from application.ports.control_plane import ControlPlaneRefused
+from application.ports.control_plane import ControlPlaneRefused, ControlPlaneUnavailable
 from domain.errors import InvalidField, InvalidRegistrationKey, ManManError, ServerNotFound
 
 _KINDS: dict[type[Exception], str] = {
@@ -19,6 +19,9 @@ def error_fields(error: ManManError | Malformed) -> Mapping[str, object]:
     return {"error": {"kind": _KINDS.get(type(error), "refused"), "message": str(error)}}
 
 
+INTERNAL_ERROR: Mapping[str, object] = {"error": {"kind": "internal", "message": "internal error"}}
+
+
 def raise_error_of(fields: Mapping[str, Any], server_id: int | None) -> None:
     """Raise what the control plane answered instead of doing it, if it did."""
     error = fields.get("error")
@@ -27,6 +30,8 @@ def raise_error_of(fields: Mapping[str, Any], server_id: int | None) -> None:
     match error.get("kind") if isinstance(error, dict) else None:
         case "invalid_registration_key":
             raise InvalidRegistrationKey
+        case "internal":
+            raise ControlPlaneUnavailable("The control plane failed to answer: its log says why.")
         case "server_not_found" if server_id is not None:
             raise ServerNotFound(server_id)
         case _:

@@ -4,19 +4,21 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from kombu import Connection, Consumer, Exchange, Queue
+from kombu import Connection, Exchange, Queue
 
-from adapters.amqp.broker import Broker
-from adapters.amqp.message import Message, body_of, send
+from adapters.amqp.broker import UNREADABLE, Broker
+from adapters.amqp.errors import INTERNAL_ERROR
+from adapters.amqp.message import Message, body_of
 from adapters.amqp.messages import as_json
 from adapters.amqp.publisher import Publisher
 from adapters.amqp.topology import DEAD_LETTERS, declare_exchanges
 from application.passing_trouble import PassingTrouble
 from application.ports.broker import BrokerUnavailable
-from application.ports.store import StoreUnavailable
+from application.ports.store import StoreFailed, StoreUnavailable
 from domain.backoff import wait_before_retry
 
 _log = logging.getLogger(__name__)
@@ -25,6 +27,12 @@ _log = logging.getLogger(__name__)
 _HEARTBEAT_SECONDS = 10
 # How long a stop, a heartbeat that is due or a store that was away may wait to be noticed.
 _LONGEST_WAIT_SECONDS = 0.5
+# How often it is looked at whether hosts can publish at all.
+_PROBE_SECONDS = 5.0
+# For how long messages are held here while the store is away, before others may have them.
+_HOLD_SECONDS = 10.0
+# Of each dead letter: enough to see what it was.
+_KEPT_BODY_BYTES = 64 * 1024
 _DEFAULT_EXCHANGE = Exchange("")
 _REASONS_REMEMBERED = 1000
 
@@ -34,7 +42,7 @@ class Delivery:
     """A message that was taken from a queue. `reply_to` is None when nobody waits."""
 
     routing_key: str
-    body: bytes
+    body: bytes = field(repr=False)
     reply_to: str | None = None
     correlation_id: str | None = None
 
@@ -48,17 +56,17 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """It is of no use to anybody but who looks for the mistake.
-
-    `body` is what may be kept of it.
-    """
+    """It is of no use to anybody but who looks for the mistake."""
 
     reason: str
-    body: bytes
 
 
 Outcome = Answered | Rejected
 Handle = Callable[[Sequence[Delivery]], Sequence[Outcome]]
+
+
+class _StoreAway(Exception):
+    pass
 
 
 @dataclass
@@ -67,45 +75,60 @@ class Inbox:
 
     A message is acknowledged after `handle` has returned, so after the commit; who waits is then
     answered, and what is rejected goes to the dead letters first, with the reason. While the
-    store is away messages are kept, and nobody else gets them out of their order. Whatever
-    happens to the broker or to the queue, it connects and declares anew.
+    store is away messages are kept, for a while here, then in the queue for another process.
+    Whatever happens to the broker or to the queue, it connects and declares anew.
+
+    `handle` of nothing tells whether the store is well: it raises when it is not.
     """
 
     broker: Broker
     queue: Queue
     handle: Handle
-    dead_letters: Publisher
-    # Told whether messages can be heard, at every change.
+    # Told whether hosts can be heard, again and again.
     listens: Callable[[bool], None] = lambda _: None
+    # Whether dead letters keep their bodies, which may hold a key.
+    keeps_bodies: bool = True
     largest_batch: int = 500
     # As with heartbeats over gRPC: batches are larger, and nobody notices.
     gather_seconds: float = 0.01
     _stopping: threading.Event = field(init=False, default_factory=threading.Event)
+    # Of its own: a broker that is short of memory stops to read from who publishes, and must go
+    # on giving to who takes.
+    _publisher: Publisher = field(init=False)
     _trouble: PassingTrouble = field(init=False)
     _reasons: set[str] = field(init=False, default_factory=set)
     _failures: int = field(init=False, default=0)
 
     def __post_init__(self) -> None:
+        self._publisher = Publisher(self.broker)
         self._trouble = PassingTrouble(_log, f"messages of {self.queue.name} arrive again")
 
     def run(self) -> None:
         """Returns once `stop` was called."""
-        self.listens(False)
-        while not self._stopping.is_set():
-            try:
-                with self.broker.connected(_HEARTBEAT_SECONDS) as connection:
-                    self._listen(connection)
-            except BrokerUnavailable as error:
-                self._trouble.strikes(
-                    f"{error} What is sent to {self.queue.name} waits until it is back."
-                )
-            except Exception:  # noqa: BLE001 - whatever it is, hosts must be heard again
-                _log.exception("messages of %s could not be handled", self.queue.name)
+        with closing(self._publisher):
+            while not self._stopping.is_set():
+                self.listens(False)
+                try:
+                    self.handle([])
+                    with self.broker.connected(_HEARTBEAT_SECONDS) as connection:
+                        self._listen(connection)
+                except BrokerUnavailable as error:
+                    self._trouble.strikes(
+                        f"{error} What is sent to {self.queue.name} waits until it is back."
+                    )
+                except (StoreUnavailable, StoreFailed, _StoreAway):
+                    self._trouble.strikes(
+                        f"The store is away: what is sent to {self.queue.name} waits until it is"
+                        " back."
+                    )
+                except Exception:  # noqa: BLE001 - whatever it is, hosts must be heard again
+                    _log.exception("messages of %s could not be handled", self.queue.name)
+                if not self._stopping.is_set():
+                    self._failures += 1
+                    self._stopping.wait(
+                        wait_before_retry(self._failures, random.random())  # noqa: S311
+                    )
             self.listens(False)
-            if self._stopping.is_set():
-                return
-            self._failures += 1
-            self._stopping.wait(wait_before_retry(self._failures, random.random()))  # noqa: S311
 
     def stop(self) -> None:
         """What is being handled is finished; what only arrived is left for others."""
@@ -117,19 +140,26 @@ class Inbox:
         self.queue(channel).declare()
         channel.basic_qos(0, self.largest_batch, False)
         arrived: deque[Any] = deque()
-        consumer = Consumer(channel, [self.queue], on_message=arrived.append, auto_declare=False)
-        consumer.consume()
-        # An answer to who has gone in the meantime must not close the channel of the others.
-        answers = connection.channel()
-        self._trouble.ends()
-        self._failures = 0
-        self.listens(True)
+        # Not by kombu's consumer: that unpacks what says that it is packed, however large it
+        # gets, and ends the connection over what it cannot unpack.
+        channel.basic_consume(self.queue.name, callback=arrived.append)
+        next_probe = 0.0
         while not self._stopping.is_set():
+            if time.monotonic() >= next_probe:
+                next_probe = time.monotonic() + _PROBE_SECONDS
+                self._see_whether_hosts_can_publish()
             connection.heartbeat_check()
             self._gather(connection, arrived)
             while arrived and not self._stopping.is_set():
                 batch = [arrived.popleft() for _ in range(min(len(arrived), self.largest_batch))]
-                self._settle(connection, channel, answers, batch)
+                self._settle(connection, channel, batch)
+
+    def _see_whether_hosts_can_publish(self) -> None:
+        """A broker that is short of memory or disk is there, and takes nothing from anybody."""
+        self._publisher.publish([_nothing()])
+        self._trouble.ends()
+        self._failures = 0
+        self.listens(True)
 
     def _gather(self, connection: Connection, arrived: deque[Any]) -> None:
         wait = _LONGEST_WAIT_SECONDS
@@ -145,54 +175,71 @@ class Inbox:
                 if wait <= 0:
                     return
 
-    def _settle(
-        self, connection: Connection, channel: Any, answers: Any, batch: Sequence[Any]
-    ) -> None:
-        outcomes = self._outcomes(connection, [_delivery(message) for message in batch])
-        if outcomes is None:
-            return
-        rejected = [
-            _dead_letter(message, outcome)
-            for message, outcome in zip(batch, outcomes, strict=True)
-            if isinstance(outcome, Rejected)
+    def _settle(self, connection: Connection, channel: Any, batch: Sequence[Any]) -> None:
+        readable = [message for message in batch if UNREADABLE not in message.properties]
+        outcomes = iter(self._outcomes(connection, [_delivery(message) for message in readable]))
+        settled = [
+            (
+                message,
+                _CANNOT_BE_READ if UNREADABLE in message.properties else next(outcomes),
+            )
+            for message in batch
         ]
+        rejected = [(message, one) for message, one in settled if isinstance(one, Rejected)]
         if rejected:
-            self.dead_letters.publish(rejected)
+            self._publisher.publish([self._dead_letter(*one) for one in rejected])
         channel.basic_ack(batch[-1].delivery_tag, multiple=True)
-        for message, outcome in zip(batch, outcomes, strict=True):
-            if isinstance(outcome, Answered) and message.properties.get("reply_to"):
-                send(answers, _answer(message, outcome), self.broker.seconds)
-            if isinstance(outcome, Rejected):
-                self._tell_once(message, outcome.reason)
+        answers = [
+            _answer(message, one)
+            for message, one in settled
+            if isinstance(one, Answered) and message.properties.get("reply_to")
+        ]
+        if answers:
+            self._publisher.publish(answers)
+        for message, one in rejected:
+            self._tell_once(message, one.reason)
 
     def _outcomes(
         self, connection: Connection, deliveries: Sequence[Delivery]
-    ) -> Sequence[Outcome] | None:
-        """None when this process was stopped while the store was away."""
-        while not self._stopping.is_set():
+    ) -> Sequence[Outcome]:
+        """Raises _StoreAway when the store does not come back, or when this process stops."""
+        until = time.monotonic() + _HOLD_SECONDS
+        while True:
             try:
                 return self.handle(deliveries)
             except StoreUnavailable:
-                # The look for silent servers says so. The broker must not take us for dead.
-                self._stopping.wait(_LONGEST_WAIT_SECONDS)
+                # The look for silent servers says so.
+                if self._stopping.is_set() or time.monotonic() > until:
+                    raise _StoreAway from None
                 connection.heartbeat_check()
+                # Also read from, else the broker seems to be dead. It gives no more than it may.
+                with suppress(TimeoutError):
+                    connection.drain_events(timeout=_LONGEST_WAIT_SECONDS)
             except Exception:  # noqa: BLE001 - one message must not keep all others from being handled
+                # Whatever it is: is it the store? Then it raises again.
+                self.handle([])
                 if len(deliveries) > 1:
-                    return self._one_by_one(connection, deliveries)
+                    return [
+                        outcome
+                        for delivery in deliveries
+                        for outcome in self._outcomes(connection, [delivery])
+                    ]
                 _log.exception("a message of %s could not be handled", self.queue.name)
-                return [Rejected("internal error", deliveries[0].body)]
-        return None
+                return [
+                    Answered(INTERNAL_ERROR)
+                    if deliveries[0].reply_to
+                    else Rejected("internal error")
+                ]
 
-    def _one_by_one(
-        self, connection: Connection, deliveries: Sequence[Delivery]
-    ) -> Sequence[Outcome] | None:
-        outcomes: list[Outcome] = []
-        for delivery in deliveries:
-            single = self._outcomes(connection, [delivery])
-            if single is None:
-                return None
-            outcomes += single
-        return outcomes
+    def _dead_letter(self, message: Any, outcome: Rejected) -> Message:
+        info = message.delivery_info
+        return Message(
+            DEAD_LETTERS,
+            info["routing_key"],
+            body_of(message)[:_KEPT_BODY_BYTES] if self.keeps_bodies else b"",
+            content_type="application/octet-stream",
+            headers={"reason": outcome.reason, "exchange": info["exchange"]},
+        )
 
     def _tell_once(self, message: Any, reason: str) -> None:
         told = f"{message.delivery_info['routing_key']}: {reason}"
@@ -200,6 +247,9 @@ class Inbox:
             return
         self._reasons.add(told)
         _log.warning("a message went to the dead letters, %s", told)
+
+
+_CANNOT_BE_READ = Rejected("its properties or headers cannot be read")
 
 
 def _delivery(message: Any) -> Delivery:
@@ -211,6 +261,11 @@ def _delivery(message: Any) -> Delivery:
     )
 
 
+def _nothing() -> Message:
+    """No queue is meant to take it."""
+    return Message(_DEFAULT_EXCHANGE, "manman.nobody", b"", must_arrive=False)
+
+
 def _answer(message: Any, outcome: Answered) -> Message:
     return Message(
         _DEFAULT_EXCHANGE,
@@ -218,15 +273,4 @@ def _answer(message: Any, outcome: Answered) -> Message:
         as_json(outcome.fields),
         correlation_id=message.properties.get("correlation_id"),
         must_arrive=False,
-    )
-
-
-def _dead_letter(message: Any, outcome: Rejected) -> Message:
-    info = message.delivery_info
-    return Message(
-        DEAD_LETTERS,
-        info["routing_key"],
-        outcome.body,
-        content_type="application/octet-stream",
-        headers={"reason": outcome.reason, "exchange": info["exchange"]},
     )

@@ -33,9 +33,9 @@ class Publisher:
 
     def _publish(self, channel: OpenChannel, messages: Sequence[Message]) -> None:
         # Many are on their way at once: waited for one by one, a tenth of them would be.
-        for message in messages:
-            channel.send(message)
         deadline = time.monotonic() + self._seconds
+        for message in messages:
+            channel.send(message, deadline)
         while not channel.all_confirmed:
             channel.receive(deadline)
         if channel.was_returned:

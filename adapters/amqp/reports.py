@@ -51,7 +51,7 @@ def _outcome(delivery: Delivery, answer: Acknowledged | ManManError | Malformed)
         )
     if delivery.reply_to:
         return Answered(error_fields(answer))
-    return Rejected(str(answer), delivery.body)
+    return Rejected(str(answer))
 
 
 def _heartbeat_or_reason(delivery: Delivery) -> Heartbeat | Malformed:

@@ -45,6 +45,7 @@ DEAD_LETTER_QUEUE = Queue(
     queue_arguments={
         "x-queue-type": "quorum",
         "x-max-length": 10_000,
+        "x-max-length-bytes": 256 * 1024 * 1024,
         "x-message-ttl": 7 * _DAY_MS,
     },
 )

@@ -1,5 +1,3 @@
-import os
-import socket
 import uuid
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -68,7 +66,7 @@ _AMQP = "amqp"
 
 def _process_name() -> str:
     """Another one for each process, however many share a store."""
-    return f"{socket.gethostname()[:50]}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+    return uuid.uuid4().hex
 
 
 def _reveal(secret: Secret | None) -> str | None:
@@ -131,7 +129,12 @@ class ApiContainer(containers.DeclarativeContainer):
         amqp=providers.ThreadSafeSingleton(AmqpHostCommands, publisher),
     )
     relay_events: providers.Provider[RelayEvents] = providers.ThreadSafeSingleton(
-        RelayEvents, store, events, clock, providers.Callable(_process_name)
+        RelayEvents,
+        store,
+        events,
+        clock,
+        providers.Callable(_process_name),
+        hold_back=settings.provided.events_held_back,
     )
 
     hearing: providers.Provider[Hearing] = providers.ThreadSafeSingleton(Hearing)
@@ -190,7 +193,6 @@ class ApiContainer(containers.DeclarativeContainer):
                     Reports,
                     providers.Factory(RecordHeartbeat, store, clock, pace, hearing, _AMQP),
                 ),
-                publisher,
                 listens=providers.Callable(partial, hearing.provided.listens, _AMQP),
             ),
             providers.ThreadSafeSingleton(
@@ -202,7 +204,9 @@ class ApiContainer(containers.DeclarativeContainer):
                     providers.Factory(RegisterServer, store, clock, pace, registration_key, _AMQP),
                     fetch_configuration,
                 ),
-                publisher,
+                keeps_bodies=False,
+                # Each is a transaction of its own, and who asks waits for five seconds.
+                largest_batch=20,
             ),
         ),
     )

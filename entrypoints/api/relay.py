@@ -1,33 +1,36 @@
 import asyncio
 import logging
+import random
 
 from application.passing_trouble import PassingTrouble
 from application.ports.broker import BrokerUnavailable
 from application.ports.store import StoreFailed, StoreUnavailable
 from application.relay_events import RelayEvents
+from domain.backoff import wait_before_retry
 
 _log = logging.getLogger(__name__)
 
 _PERIOD_SECONDS = 0.5
-_PERIOD_IN_TROUBLE_SECONDS = 2.0
 
 
 async def relay_forever(relay_events: RelayEvents) -> None:
     """Publish what happens as it happens, until cancelled."""
     trouble = PassingTrouble(_log, "the broker takes events again")
+    failures = 0
     while True:
-        period = _PERIOD_SECONDS
         try:
             if await asyncio.to_thread(relay_events):
                 continue
             trouble.ends()
+            failures = 0
         except BrokerUnavailable as error:
             trouble.strikes(f"{error} Events wait in the store until it takes them.")
-            period = _PERIOD_IN_TROUBLE_SECONDS
+            failures += 1
         except (StoreUnavailable, StoreFailed):
             # The look for silent servers says so already.
-            period = _PERIOD_IN_TROUBLE_SECONDS
+            failures += 1
         except Exception:  # noqa: BLE001 - whatever it is, the next try may succeed
             _log.exception("events could not be published")
-            period = _PERIOD_IN_TROUBLE_SECONDS
-        await asyncio.sleep(period)
+            failures += 1
+        in_trouble = wait_before_retry(failures, random.random()) if failures else 0  # noqa: S311
+        await asyncio.sleep(max(_PERIOD_SECONDS, in_trouble))

@@ -1,5 +1,6 @@
 from collections.abc import Collection
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
 
@@ -91,6 +92,15 @@ class ApiSettings(ServiceSettings):
     def messages_kind(self) -> MessagesKind:
         in_memory = self.rabbitmq_url.reveal() == IN_MEMORY
         return MessagesKind.MEMORY if in_memory else MessagesKind.AMQP
+
+    @property
+    def events_held_back(self) -> timedelta:
+        """How long events wait before this process takes them away without a broker.
+
+        Other processes on the same database may have one.
+        """
+        alone = self.store_kind is StoreKind.MEMORY or self.messages_kind is MessagesKind.AMQP
+        return timedelta(0) if alone else timedelta(hours=1)
 
     def check(self, given: Collection[str]) -> None:
         if self.store_kind is StoreKind.SQL:

@@ -116,3 +116,34 @@ def test_a_relay_without_events_takes_no_lease(fleet: Fleet, relay: RelayEvents)
     with fleet.store.begin() as transaction:
         now = fleet.clock.now()
         assert transaction.outbox.lease("other", now, now + timedelta(seconds=1))
+
+
+def test_what_is_held_back_waits_for_a_process_that_has_a_broker(
+    fleet: Fleet, relay: RelayEvents, events: TroubledEvents
+) -> None:
+    fleet.register(Registration("web"))
+    nowhere = MemoryEvents()
+    without_broker = RelayEvents(
+        fleet.store, nowhere, fleet.clock, "without", hold_back=timedelta(hours=1)
+    )
+    without_broker()
+    fleet.clock.advance(timedelta(minutes=59))
+    without_broker()
+
+    assert not nowhere.published
+    relay()
+    assert kinds(events) == ["registered", "online"]
+
+
+def test_what_nobody_publishes_is_taken_away_in_the_end(fleet: Fleet) -> None:
+    fleet.register(Registration("web"))
+    nowhere = MemoryEvents()
+    without_broker = RelayEvents(
+        fleet.store, nowhere, fleet.clock, "without", hold_back=timedelta(hours=1)
+    )
+    fleet.clock.advance(timedelta(hours=1))
+    without_broker()
+
+    assert len(nowhere.published) == 2
+    with fleet.store.begin() as transaction:
+        assert transaction.outbox.oldest(10) == []

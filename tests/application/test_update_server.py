@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from application.register_server import Registration
@@ -80,3 +82,9 @@ def test_a_host_that_speaks_corrects_the_operator(fleet: Fleet, web: int) -> Non
     fleet.register(Registration("web"))
 
     assert fleet.get(web).presence == heard(NOW, INTERVAL)
+
+
+def test_a_correction_keeps_over_which_way_the_host_was_heard(fleet: Fleet) -> None:
+    web = replace(fleet.register, via="amqp")(Registration("web")).server.server_id
+
+    assert fleet.update(web, ServerChanges(status=Status.ONLINE)).presence.via == "amqp"

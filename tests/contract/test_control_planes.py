@@ -14,7 +14,6 @@ from adapters.amqp.broker import Broker
 from adapters.amqp.calls import Calls
 from adapters.amqp.control_plane import AmqpControlPlane
 from adapters.amqp.inbox import Inbox
-from adapters.amqp.publisher import Publisher
 from adapters.amqp.reports import Reports
 from adapters.amqp.topology import CALLS, REPORTS
 from adapters.grpc.control_plane import GrpcControlPlane
@@ -69,8 +68,8 @@ def transport(request: pytest.FixtureRequest) -> Iterator[Transport]:
         elif request.param == "amqp":
             broker = Broker(request.getfixturevalue("rabbitmq_url"))
             for inbox in (
-                Inbox(broker, REPORTS, Reports(fleet.heartbeat), Publisher(broker)),
-                Inbox(broker, CALLS, Calls(fleet.register, fetch), Publisher(broker)),
+                Inbox(broker, REPORTS, Reports(fleet.heartbeat)),
+                Inbox(broker, CALLS, Calls(fleet.register, fetch)),
             ):
                 stack.enter_context(running(inbox))
 

@@ -49,7 +49,6 @@ def test_the_messages_of_the_api(url: str) -> None:
 
     assert container.relay_events().events is container.events()
     assert len(container.inboxes()) == (0 if url == IN_MEMORY else 2)
-    assert all(inbox.dead_letters is container.publisher() for inbox in container.inboxes())
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,4 @@
+from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
 
@@ -212,7 +213,17 @@ def test_the_address_of_a_broker_is_shown_without_its_password(
 
 @pytest.mark.parametrize("settings", [ApiSettings, HostSettings])
 @pytest.mark.parametrize(
-    "url", ["rabbitmq:5672", "http://u:planted@h/", "amqp://", "amqp://h:x/", "amqp://u:planted@[/"]
+    "url",
+    [
+        "rabbitmq:5672",
+        "http://u:planted@h/",
+        "amqp://",
+        "amqp://h:x/",
+        "amqp://u:planted@[/",
+        "amqp://u:12#planted@h/",
+        "amqp://u:12/planted@h/",
+        "amqp://u:12?planted@h/",
+    ],
 )
 def test_what_is_no_broker_is_told_without_its_password(settings: type[Settings], url: str) -> None:
     told = problem(settings, RABBITMQ_URL=url)
@@ -256,3 +267,15 @@ def test_who_speaks_amqp_needs_a_broker(given: dict[str, str]) -> None:
 @pytest.mark.parametrize("server_id", ["0", "-1", "x", "1.5", "9" * 19])
 def test_an_id_is_a_positive_whole_number(server_id: str) -> None:
     assert problem(HostSettings, SERVER_ID=server_id).startswith("SERVER_ID: must be a whole")
+
+
+def test_only_who_shares_a_database_without_a_broker_holds_events_back() -> None:
+    alone = ApiSettings.load({"DATABASE_URL": "memory://"})
+    shared = ApiSettings.load({"DATABASE_URL": "postgresql://db/manman"})
+    with_broker = ApiSettings.load(
+        {"DATABASE_URL": "postgresql://db/manman", "RABBITMQ_URL": "amqp://h"}
+    )
+
+    assert not alone.events_held_back
+    assert not with_broker.events_held_back
+    assert shared.events_held_back == timedelta(hours=1)
