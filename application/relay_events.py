@@ -1,6 +1,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import takewhile
 
 from application.ports.clock import Clock
 from application.ports.events import Events
@@ -53,4 +54,7 @@ class RelayEvents:
         return len(waiting) == _AT_ONCE
 
     def _due(self, events: Sequence[RecordedEvent], now: datetime) -> Sequence[RecordedEvent]:
-        return [event for event in events if event.at <= now - self.hold_back]
+        if not self.hold_back:
+            return events
+        # Up to the first that is too young, so that none overtakes another.
+        return list(takewhile(lambda event: event.at <= now - self.hold_back, events))

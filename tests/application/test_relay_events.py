@@ -147,3 +147,13 @@ def test_what_nobody_publishes_is_taken_away_in_the_end(fleet: Fleet) -> None:
     assert len(nowhere.published) == 2
     with fleet.store.begin() as transaction:
         assert transaction.outbox.oldest(10) == []
+
+
+def test_a_clock_that_is_behind_holds_no_event_up(
+    fleet: Fleet, relay: RelayEvents, events: TroubledEvents
+) -> None:
+    fleet.register(Registration("web"))
+    fleet.clock.advance(timedelta(hours=-1))
+    relay()
+
+    assert kinds(events) == ["registered", "online"]
