@@ -10,12 +10,13 @@ from typing import Any
 
 from kombu import Connection, Exchange, Queue
 
-from adapters.amqp.broker import UNREADABLE, Broker
+from adapters.amqp.broker import Broker
 from adapters.amqp.errors import INTERNAL_ERROR
 from adapters.amqp.message import Message, body_of
 from adapters.amqp.messages import as_json
 from adapters.amqp.publisher import Publisher
 from adapters.amqp.topology import DEAD_LETTERS, declare_exchanges
+from adapters.amqp.transport import UNREADABLE
 from application.passing_trouble import PassingTrouble
 from application.ports.broker import BrokerUnavailable
 from application.ports.store import StoreFailed, StoreUnavailable

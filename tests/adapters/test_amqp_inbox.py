@@ -172,14 +172,15 @@ def test_a_store_that_is_away_for_long_is_not_taken_for_a_dead_broker(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     # The broker is given up after two of its heartbeats are missed.
-    monkeypatch.setattr(inbox_module, "_HEARTBEAT_SECONDS", 1)
+    monkeypatch.setattr(inbox_module, "_HEARTBEAT_SECONDS", 3)
+    monkeypatch.setattr(inbox_module, "_HOLD_SECONDS", 60.0)
     caplog.set_level(logging.INFO, logger=inbox_module.__name__)
     handler = Handler()
     ear = start(rabbitmq_url, handler)
     eventually(lambda: ear.listens, "the inbox")
     handler.trouble = StoreUnavailable()
     send(rabbitmq_url)
-    threading.Timer(5, setattr, (handler, "trouble", None)).start()
+    threading.Timer(9, setattr, (handler, "trouble", None)).start()
     eventually(lambda: handler.handled, "the message")
 
     assert len(handler.handled) == 1
