@@ -23,12 +23,14 @@ class ExpireServers:
     pace: HeartbeatPace
     hearing: Hearing
     _watch: Watch | None = field(default=None, init=False)
+    _lost_batches: int = field(default=0, init=False)
     _cut_off_until: dict[str, datetime] = field(default_factory=dict, init=False)
 
     def __call__(self) -> Collection[int]:
         now = self.clock.now()
         interval = self.pace.cadence.interval
-        was_deaf, self.hearing.impaired = self.hearing.impaired, False
+        lost_batches = self.hearing.lost_batches
+        was_deaf, self._lost_batches = lost_batches != self._lost_batches, lost_batches
         if self._watch and not was_deaf:
             watch = self._watch.look(now, longest_gap=interval)
         else:

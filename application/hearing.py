@@ -3,13 +3,14 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Hearing:
-    """Whether this API could write every heartbeat that it heard since it last looked.
+    """Whether this API could write every heartbeat that it heard.
 
     One that could not be written is one that was not heard: its host must not be called silent.
     Neither must one that speaks over a way that is cut off, a message broker that is away.
     """
 
-    impaired: bool = False
+    # Batches that could not be written. It only grows, so that whoever looks misses none.
+    lost_batches: int = 0
     # The ways over which it hears nobody now, as `via` of a presence names them.
     cut_off: set[str] = field(default_factory=set)
 

@@ -48,7 +48,7 @@ class RecordHeartbeat:
         try:
             return self._record(batch)
         except Exception:
-            self.hearing.impaired = True
+            self.hearing.lost_batches += 1
             raise
 
     def _record(self, batch: Sequence[Heartbeat]) -> list[Acknowledged | ManManError]:
