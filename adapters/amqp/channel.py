@@ -108,8 +108,7 @@ class KeptChannel(Generic[Use]):
                     # The broker may have been restarted since the last time, which says nothing
                     # of now.
                     pass
-            opened = OpenChannel(self._broker)
-            return self._use(opened, self._begin(opened), use)
+            return self._use(OpenChannel(self._broker), None, use)
 
     def close(self) -> None:
         """The next use makes another."""
@@ -117,9 +116,11 @@ class KeptChannel(Generic[Use]):
             self._kept[0].close()
         self._kept = None
 
-    def _use(self, opened: OpenChannel, kept: Use, use: Callable[[Use], Result]) -> Result:
-        self._kept = (opened, kept)
+    def _use(self, opened: OpenChannel, kept: Use | None, use: Callable[[Use], Result]) -> Result:
         try:
+            if kept is None:
+                kept = self._begin(opened)
+                self._kept = (opened, kept)
             return use(kept)
         except BaseException:
             opened.throw_away()

@@ -47,7 +47,7 @@ def _random_suffix() -> str:
     return uuid.uuid4().hex[:8]
 
 
-# What speaks AMQP is imported only where it is used: a host that does without saves 10 MB.
+# What speaks AMQP is imported only where it is used: a host that does without saves 3 MB.
 
 
 def _amqp_control_plane(settings: HostSettings, registration_key: str) -> "AmqpControlPlane":
