@@ -13,7 +13,7 @@ BIN := .venv/bin
 ENVIRONMENTS := .venv .venv-3.11 .venv-3.12 .venv-3.13
 PROTOS := protos/manman/v1
 COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-	--custom-compile-command "make lock" pyproject.toml
+	--custom-compile-command "make lock" --extra otel pyproject.toml
 
 .PHONY: help setup run test check protos lock bench format clean
 
@@ -43,7 +43,7 @@ check: setup ## Run linters, type checker, import contracts; generated files mus
 	diff -r --exclude=__pycache__ --exclude=__init__.py --exclude='*.proto' "$$fresh/$(PROTOS)" $(PROTOS) \
 		|| { echo "The generated code is not up to date: make protos" >&2; exit 1; }
 	@# The environment was made from requirements/, so it answers for them without a network.
-	@$(UV) pip install --offline --dry-run --python .venv --requirements pyproject.toml --group dev 2>&1 \
+	@$(UV) pip install --offline --dry-run --python .venv --requirements pyproject.toml --extra otel --group dev 2>&1 \
 		| grep -q 'Would make no changes' \
 		|| { echo "requirements/ does not answer pyproject.toml: make lock" >&2; exit 1; }
 	$(BIN)/python -m adapters.sql.migrations check
