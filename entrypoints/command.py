@@ -9,32 +9,46 @@ from typing import TypeVar
 
 from entrypoints.failures import CommandFailed
 from entrypoints.logs import configure_logs
-from entrypoints.settings import VERSION, ServiceSettings
+from entrypoints.settings import BUILD, ServiceSettings
 
 S = TypeVar("S", bound=ServiceSettings)
 
 
-def run_command(name: str, purpose: str, settings_class: type[S], serve: Callable[[S], int]) -> int:
-    """Parse the command line, read the settings, serve; returns the exit code (sysexits)."""
+def run_command(
+    name: str,
+    purpose: str,
+    settings_class: type[S],
+    serve: Callable[[S], int],
+    check_health: Callable[[S], None],
+) -> int:
+    """Parse the command line, read the settings, serve; returns the exit code (sysexits).
+
+    `check_health` asks the process that serves with the same settings, and raises CommandFailed.
+    """
     parser = argparse.ArgumentParser(
         name,
         description=purpose,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="\n".join(["environment variables:", *settings_class.help_lines()]),
     )
-    parser.add_argument("--version", action="version", version=f"{name} {VERSION}")
+    parser.add_argument("--version", action="version", version=f"{name} {BUILD}")
     parser.add_argument(
         "action",
         nargs="?",
-        choices=["run", "config"],
+        choices=["run", "config", "health"],
         default="run",
-        help="run (the default), or print the settings in force without secrets",
+        help="run (the default); config prints the settings in force without secrets; health asks"
+        " the one that runs here with these settings, and exits with 0 if it is well",
     )
     arguments = parser.parse_args()
     try:
         settings = settings_class.load()
         if arguments.action == "config":
             print("\n".join(settings.redacted_lines()), flush=True)
+            return os.EX_OK
+        if arguments.action == "health":
+            check_health(settings)
+            print("ok", flush=True)
             return os.EX_OK
         configure_logs(settings.log_level, settings.log_format)
         return serve(settings)

@@ -3,6 +3,8 @@ import sys
 
 from pythonjsonlogger.json import JsonFormatter
 
+from application.request_id import current_request_id
+
 _LEVELS = (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR, logging.CRITICAL)
 
 
@@ -12,10 +14,18 @@ def configure_logs(level: str, log_format: str) -> None:
         logging.addLevelName(number, logging.getLevelName(number).lower())
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_formatter(log_format or ("console" if sys.stderr.isatty() else "json")))
+    handler.addFilter(_name_the_request)
     logging.basicConfig(level=level, handlers=[handler], force=True)
     # What libraries have to say is for those who ask for it.
     for noisy in ("alembic", "asyncio", "docker", "sqlalchemy", "urllib3"):
         logging.getLogger(noisy).setLevel("debug" if level == "debug" else "warning")
+
+
+def _name_the_request(record: logging.LogRecord) -> bool:
+    request_id = current_request_id.get()
+    if request_id:
+        record.request_id = request_id
+    return True
 
 
 def _formatter(log_format: str) -> logging.Formatter:

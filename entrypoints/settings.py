@@ -12,6 +12,9 @@ from urllib.parse import urlsplit
 from entrypoints.failures import ConfigurationError
 
 VERSION = version("manmanv2")
+# What the version was built from; images carry it.
+COMMIT = os.environ.get("MANMANV2_COMMIT", "")
+BUILD = f"{VERSION} ({COMMIT})" if COMMIT else VERSION
 
 
 @dataclass(frozen=True)
@@ -130,6 +133,25 @@ def host_and_port(*, least_port: int = 1) -> Callable[[str], str]:
         return text
 
     return parse
+
+
+def host_and_port_or_off(text: str) -> str:
+    return "" if text == "off" else host_and_port(least_port=0)(text)
+
+
+def split_address(address: str) -> tuple[str, int]:
+    """HOST:PORT as sockets take it, [::1]:80 without its brackets."""
+    host, _, port = address.rpartition(":")
+    return host.strip("[]"), int(port)
+
+
+def reached_at(listen_address: str) -> str:
+    """Where this machine reaches what listens there."""
+    every, _, port = listen_address.rpartition(":")
+    return f"{_LOOPBACK_OF.get(every, every)}:{port}"
+
+
+_LOOPBACK_OF = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # noqa: S104 - looked for, not bound
 
 
 @dataclass(frozen=True, kw_only=True)

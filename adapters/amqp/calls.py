@@ -17,6 +17,7 @@ from adapters.amqp.messages import (
 from adapters.amqp.topology import REGISTER
 from application.fetch_configuration import FetchConfiguration
 from application.register_server import RegisterServer, Registration
+from application.request_id import current_request_id, request_id_or_new
 from domain.errors import ManManError
 
 
@@ -31,6 +32,7 @@ class Calls:
         return [self._answer(delivery) for delivery in deliveries]
 
     def _answer(self, delivery: Delivery) -> Outcome:
+        current_request_id.set(request_id_or_new(str(delivery.correlation_id or "")))
         try:
             fields = fields_of(delivery.body)
             if delivery.routing_key == REGISTER:

@@ -1,5 +1,4 @@
 import time
-import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -33,6 +32,7 @@ from application.ports.control_plane import (
     Heard,
     Joined,
 )
+from application.request_id import current_request_id, new_request_id
 from domain.capabilities import Capabilities
 from domain.configuration import ConfigurationChanges
 from domain.errors import ServerNotFound
@@ -107,12 +107,13 @@ class AmqpControlPlane:
         seconds: float | None = None,
     ) -> Answer:
         within = seconds or self.call_seconds
+        current_request_id.set(new_request_id())
         request = Message(
             MANMAN,
             routing_key,
             as_json(fields),
             reply_to=_ANSWERS.name,
-            correlation_id=str(uuid.uuid4()),
+            correlation_id=current_request_id.get(),
             # Even a last word: once the host has started again it would be a lie.
             expires_after=within,
         )
@@ -120,7 +121,10 @@ class AmqpControlPlane:
             body = self._conversation.use(lambda kept: kept.answer_to(request, within))
             answer = fields_of(body, LARGEST_ANSWER_BYTES)
             raise_error_of(answer, server_id)
-            return understand(answer)
+            understood = understand(answer)
+            # What is logged after a failure still belongs to the request.
+            current_request_id.set("")
+            return understood
         except BrokerUnavailable as error:
             raise ControlPlaneUnavailable(str(error)) from error
         except Malformed as malformed:

@@ -20,6 +20,11 @@ from adapters.amqp.transport import UNREADABLE
 from application.passing_trouble import PassingTrouble
 from application.ports.broker import BrokerUnavailable
 from application.ports.store import StoreFailed, StoreUnavailable
+from application.request_id import (
+    current_request_id,
+    request_id_of_batch,
+    request_id_or_new,
+)
 from domain.backoff import wait_before_retry
 
 _log = logging.getLogger(__name__)
@@ -205,6 +210,8 @@ class Inbox:
     ) -> Sequence[Outcome]:
         """Raises _StoreAway when the store does not come back, or when this process stops."""
         until = time.monotonic() + _HOLD_SECONDS
+        names = [request_id_or_new(str(one.correlation_id or "")) for one in deliveries]
+        current_request_id.set(request_id_of_batch(names))
         while True:
             try:
                 return self.handle(deliveries)

@@ -5,12 +5,14 @@ from dataclasses import dataclass, field
 import grpc
 
 from adapters.grpc.messages import capabilities_to_message, configuration_from_message
+from adapters.grpc.metadata import REQUEST_ID
 from application.ports.control_plane import (
     ControlPlaneRefused,
     ControlPlaneUnavailable,
     Heard,
     Joined,
 )
+from application.request_id import current_request_id, new_request_id
 from domain.capabilities import Capabilities
 from domain.configuration import ConfigurationChanges
 from domain.errors import InvalidRegistrationKey, ServerNotFound
@@ -76,7 +78,7 @@ class GrpcControlPlane:
         )
         with self._stub(shows_key=True) as stub:
             answer: pb.RegisterServerResponse = stub.RegisterServer(
-                request, timeout=self.call_seconds
+                request, timeout=self.call_seconds, metadata=_named()
             )
         return Joined(
             server_id=answer.server_id,
@@ -94,7 +96,9 @@ class GrpcControlPlane:
         )
         seconds = self.farewell_seconds if leaving else self.call_seconds
         with self._stub(server_id) as stub:
-            answer: pb.HeartbeatResponse = stub.Heartbeat(request, timeout=seconds)
+            answer: pb.HeartbeatResponse = stub.Heartbeat(
+                request, timeout=seconds, metadata=_named()
+            )
         return Heard(
             next_heartbeat=told_interval(answer.next_heartbeat_seconds),
             config_revision=answer.config_revision,
@@ -108,7 +112,7 @@ class GrpcControlPlane:
         )
         with self._stub(server_id, shows_key=True) as stub:
             answer: pb.FetchConfigurationResponse = stub.FetchConfiguration(
-                request, timeout=self.call_seconds
+                request, timeout=self.call_seconds, metadata=_named()
             )
         return ConfigurationChanges(
             changed=[configuration_from_message(message) for message in answer.changed],
@@ -131,6 +135,8 @@ class GrpcControlPlane:
             self._channel = grpc.insecure_channel(self.address, _OPTIONS)
         try:
             yield ManManAPIStub(self._channel)
+            # What is logged after a failure still belongs to the request.
+            current_request_id.set("")
         except grpc.RpcError as error:
             own_error = self._own_error(error, server_id, shows_key=shows_key)
             if isinstance(own_error, ControlPlaneUnavailable):
@@ -158,6 +164,12 @@ class GrpcControlPlane:
                 )
             case _:
                 return ControlPlaneRefused(f"{api} refuses this host: {error.details()}.")
+
+
+def _named() -> tuple[tuple[str, str]]:
+    """The metadata of a new request."""
+    current_request_id.set(new_request_id())
+    return ((REQUEST_ID, current_request_id.get()),)
 
 
 def _why_unavailable(error: grpc.RpcError) -> str:

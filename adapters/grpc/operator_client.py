@@ -5,6 +5,8 @@ from typing import Any, TypeVar
 import grpc
 
 from adapters.grpc.messages import configuration_from_message, server_from_message
+from adapters.grpc.metadata import REQUEST_ID, STATUS_DETAILS
+from application.request_id import new_request_id
 from domain.configuration import Configuration, ConfigurationSummary
 from domain.server import Server
 from protos.manman.v1 import manman_pb2 as pb
@@ -109,12 +111,14 @@ class OperatorClient:
         )
 
     def _call(self, method: Callable[..., Response], request: Any) -> Response:
+        request_id = new_request_id()
         try:
-            return method(request, timeout=_DEADLINE_SECONDS, metadata=self._metadata)
+            named = (*self._metadata, (REQUEST_ID, request_id))
+            return method(request, timeout=_DEADLINE_SECONDS, metadata=named)
         except grpc.RpcError as error:
-            raise self._understood(error) from None
+            raise self._understood(error, request_id) from None
 
-    def _understood(self, error: grpc.RpcError) -> OperatorCallFailed:
+    def _understood(self, error: grpc.RpcError, request_id: str) -> OperatorCallFailed:
         code: grpc.StatusCode = error.code()
         match code:
             case grpc.StatusCode.UNAVAILABLE if _is_local(error):
@@ -128,6 +132,8 @@ class OperatorClient:
                 )
             case grpc.StatusCode.UNIMPLEMENTED:
                 sentence = f"what answers at {self._address} is no ManMan API, or an older one"
+            case grpc.StatusCode.INTERNAL:
+                sentence = f"{error.details()}: the API's log says why, at request_id {request_id}"
             case _:
                 sentence = str(error.details())
         return OperatorCallFailed(sentence, code)
@@ -136,4 +142,4 @@ class OperatorClient:
 def _is_local(error: grpc.RpcError) -> bool:
     """Whether gRPC gave up by itself: an answer of the API carries the status it was made from."""
     names = {item.key for item in error.trailing_metadata() or ()}
-    return "grpc-status-details-bin" not in names
+    return STATUS_DETAILS not in names

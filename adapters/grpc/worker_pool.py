@@ -1,6 +1,7 @@
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from typing import ParamSpec, TypeVar
 
 from adapters.grpc.errors import TooBusy
@@ -22,9 +23,11 @@ class WorkerPool:
         if self._waiting >= self._most_waiting:
             raise TooBusy(retry_after_seconds=1)
         self._waiting += 1
+        # What belongs to the request, its id say, goes with it into the thread.
+        context = copy_context()
         try:
             return await asyncio.get_running_loop().run_in_executor(
-                self._executor, lambda: call(*arguments, **options)
+                self._executor, lambda: context.run(call, *arguments, **options)
             )
         finally:
             self._waiting -= 1

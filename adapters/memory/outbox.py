@@ -43,6 +43,9 @@ class MemoryOutbox:
         # A removal that was undone has put its event behind all others.
         return list(islice((event for _, event in sorted(self._tables.outbox.items())), count))
 
+    def count(self) -> int:
+        return len(self._tables.outbox)
+
     def remove(self, entry_ids: Collection[int]) -> None:
         for entry_id in entry_ids:
             self._tables.outbox.pop(entry_id, None)

@@ -1,10 +1,12 @@
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 
 from adapters.memory.tables import Tables
 from application.ports.servers import ServerFilter
 from domain.errors import ServerNameTaken, ServerNotFound
+from domain.liveness import Status
 from domain.server import Server
 
 
@@ -55,6 +57,11 @@ class MemoryServers:
             if server_id > after and _matches(server, matching)
         )
         return list(islice(found, size))
+
+    def census(self) -> Mapping[tuple[Status, str], int]:
+        return Counter(
+            (server.presence.status, server.environment) for server in self._tables.servers.values()
+        )
 
     def remove(self, server_id: int) -> None:
         server = self.get(server_id)

@@ -5,6 +5,8 @@ from typing import Any
 from sqlalchemy import URL, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError
 
+from application.request_id import current_request_id
+
 _CONNECT_TIMEOUT_SECONDS = 5
 # A row that somebody holds must not hold up the heartbeats of the whole fleet, and no statement
 # of ours takes long.
@@ -47,7 +49,7 @@ def make_engine(url: str, connections: int = 1) -> Engine:
 
 
 def _postgres_engine(url: URL, connections: int) -> Engine:
-    return create_engine(
+    engine = create_engine(
         url,
         pool_size=connections,
         max_overflow=0,
@@ -62,6 +64,17 @@ def _postgres_engine(url: URL, connections: int) -> Engine:
         # What is written may be a secret, and errors end in logs.
         hide_parameters=True,
     )
+
+    @event.listens_for(engine, "before_cursor_execute", retval=True)
+    def _name_the_request(
+        _connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any
+    ) -> tuple[str, Any]:
+        # Seen in PostgreSQL's log and in pg_stat_activity. It cannot end the comment: see
+        # request_id_or_new.
+        request_id = current_request_id.get()
+        return f"{statement} /* request_id={request_id} */" if request_id else statement, parameters
+
+    return engine
 
 
 def _sqlite_engine(url: URL, connections: int) -> Engine:

@@ -2,7 +2,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from itertools import groupby
 
-from sqlalchemy import Connection, bindparam, delete, insert, or_, select
+from sqlalchemy import Connection, bindparam, delete, func, insert, or_, select
 
 from adapters.sql import tables
 from adapters.sql.statements import Ids, insert_or_replace, is_among, random_uuid
@@ -76,6 +76,11 @@ class SqlOutbox:
             )
             for row in rows
         ]
+
+    def count(self) -> int:
+        return self._connection.execute(
+            select(func.count()).select_from(tables.outbox)
+        ).scalar_one()
 
     def remove(self, entry_ids: Collection[int]) -> None:
         self._connection.execute(_REMOVE, {"ids": entry_ids})

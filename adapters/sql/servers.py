@@ -1,4 +1,4 @@
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Row, Select, delete, func, insert, or_, select, update
@@ -99,6 +99,15 @@ class SqlServers:
                 or_(columns.last_seen.is_(None), columns.last_seen < matching.not_seen_since)
             )
         return [_server(row) for row in self._connection.execute(query)]
+
+    def census(self) -> Mapping[tuple[Status, str], int]:
+        columns = tables.servers.c
+        rows = self._connection.execute(
+            select(columns.status, columns.environment, func.count()).group_by(
+                columns.status, columns.environment
+            )
+        )
+        return {(Status(status), environment): count for status, environment, count in rows}
 
     def remove(self, server_id: int) -> None:
         removed = self._connection.execute(

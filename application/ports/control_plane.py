@@ -48,3 +48,9 @@ class ControlPlane(Protocol):
     def fetch_configuration(self, server_id: int, known_revision: int) -> ConfigurationChanges:
         """Raises InvalidRegistrationKey."""
         ...
+
+
+class ConnectedControlPlane(ControlPlane, Protocol):
+    """One that holds a connection, which its owner closes."""
+
+    def close(self) -> None: ...

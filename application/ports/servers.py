@@ -1,4 +1,4 @@
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -51,6 +51,10 @@ class Servers(Protocol):
 
     def page(self, matching: ServerFilter, after: int, size: int) -> Sequence[Server]:
         """Up to `size` servers with an id above `after`, by id."""
+        ...
+
+    def census(self) -> Mapping[tuple[Status, str], int]:
+        """How many servers there are of each status and environment, where there is any."""
         ...
 
     def remove(self, server_id: int) -> None:

@@ -1,11 +1,14 @@
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from functools import partial
+from wsgiref.types import WSGIApplication
 
 import grpc
 from dependency_injector import containers, providers
+from prometheus_client import CollectorRegistry
+from prometheus_client.registry import Collector
 from sqlalchemy import Engine
 
 from adapters.amqp.broker import Broker
@@ -19,16 +22,23 @@ from adapters.amqp.topology import CALLS, REPORTS
 from adapters.grpc.gate import Gate
 from adapters.grpc.group_commit import GroupCommit
 from adapters.grpc.handlers import handlers
+from adapters.grpc.health import NotServing, check_serving
 from adapters.grpc.operators import OperatorAccess
 from adapters.grpc.server import GrpcServer
 from adapters.grpc.service import ManManService
 from adapters.grpc.worker_pool import WorkerPool
+from adapters.http.side_port import SidePort
 from adapters.memory.events import MemoryEvents
 from adapters.memory.host_commands import NoHostCommands
 from adapters.memory.store import MemoryStore
+from adapters.prometheus.api_metrics import ApiMetrics
+from adapters.prometheus.exposition import BuildInfo, metrics_page, shared_metrics_page
+from adapters.prometheus.stock import StockCollector
 from adapters.sql.engine import make_engine
 from adapters.sql.store import SqlStore
+from adapters.system.bounded_call import BoundedCall
 from adapters.system.clock import SystemClock
+from application.check_readiness import AskStore, CheckReadiness
 from application.create_server import CreateServer
 from application.delete_configuration import DeleteConfiguration
 from application.delete_server import DeleteServer
@@ -43,21 +53,25 @@ from application.list_servers import ListServers
 from application.ports.clock import Clock
 from application.ports.events import Events
 from application.ports.host_commands import HostCommands
-from application.ports.store import Store
+from application.ports.store import Store, StoreUnavailable
 from application.put_configuration import PutConfiguration
 from application.record_heartbeat import Acknowledged, Heartbeat, RecordHeartbeat
 from application.refresh_server import RefreshServer
 from application.register_server import RegisterServer
 from application.relay_events import RelayEvents
+from application.take_stock import TakeStock
 from application.update_server import UpdateServer
 from domain.liveness import Cadence
 from entrypoints.api.settings import ApiSettings
-from entrypoints.settings import Secret
+from entrypoints.settings import COMMIT, VERSION, Secret
 
 _HOST_THREADS = 4
 _OPERATOR_THREADS = 2
-# One each for the heartbeats' writer, the sweep, the relay of events and the two inboxes.
-_CONNECTIONS = _HOST_THREADS + _OPERATOR_THREADS + 5
+# And one each for the heartbeats' writer, the sweep, the relay of events, the two inboxes, who
+# scrapes, and who asks whether this API is ready.
+_CONNECTIONS = _HOST_THREADS + _OPERATOR_THREADS + 7
+# Shorter than a scraper or a probe waits.
+_WATCHERS_PATIENCE_SECONDS = 3.0
 
 # The ways over which hosts are heard, as they are kept with each server.
 _GRPC = "grpc"
@@ -71,6 +85,26 @@ def _process_name() -> str:
 
 def _reveal(secret: Secret | None) -> str | None:
     return secret.reveal() if secret else None
+
+
+def _metrics_page(
+    registry: CollectorRegistry, shared_folder: str, *collectors: Collector
+) -> WSGIApplication:
+    if shared_folder:
+        return shared_metrics_page(shared_folder, *collectors)
+    return metrics_page(registry, *collectors)
+
+
+def _serves(address: str) -> bool:
+    try:
+        check_serving(address)
+    except NotServing:
+        return False
+    return True
+
+
+def _side_port(page: WSGIApplication, ask_store: Callable[[], None], address: str) -> SidePort:
+    return SidePort(page, CheckReadiness(partial(_serves, address), ask_store))
 
 
 class ApiContainer(containers.DeclarativeContainer):
@@ -97,14 +131,42 @@ class ApiContainer(containers.DeclarativeContainer):
         memory=providers.ThreadSafeSingleton(MemoryStore),
         sql=providers.ThreadSafeSingleton(SqlStore, engine),
     )
-    pace: providers.Provider[HeartbeatPace] = providers.ThreadSafeSingleton(
-        HeartbeatPace,
-        providers.Factory(
-            Cadence,
-            interval=providers.Factory(
-                timedelta, seconds=settings.provided.heartbeat_interval_seconds
+    cadence: providers.Provider[Cadence] = providers.ThreadSafeSingleton(
+        Cadence,
+        interval=providers.Factory(timedelta, seconds=settings.provided.heartbeat_interval_seconds),
+        max_heartbeats_per_second=settings.provided.max_heartbeats_per_second,
+    )
+    pace: providers.Provider[HeartbeatPace] = providers.ThreadSafeSingleton(HeartbeatPace, cadence)
+
+    registry: providers.Provider[CollectorRegistry] = providers.ThreadSafeSingleton(
+        CollectorRegistry
+    )
+    metrics: providers.Provider[ApiMetrics] = providers.ThreadSafeSingleton(ApiMetrics, registry)
+    # Where several processes keep what they count; empty for one that is alone.
+    shared_metrics_folder: providers.Provider[str] = providers.Object("")
+    # Takes the address at which the API answers.
+    side_port: providers.Provider[SidePort] = providers.Factory(
+        _side_port,
+        providers.ThreadSafeSingleton(
+            _metrics_page,
+            registry,
+            shared_metrics_folder,
+            providers.Factory(BuildInfo, "api", VERSION, COMMIT),
+            providers.Factory(
+                StockCollector,
+                providers.Factory(
+                    BoundedCall,
+                    providers.Factory(TakeStock, store, clock, cadence),
+                    _WATCHERS_PATIENCE_SECONDS,
+                    providers.Object(StoreUnavailable),
+                ),
             ),
-            max_heartbeats_per_second=settings.provided.max_heartbeats_per_second,
+        ),
+        providers.ThreadSafeSingleton(
+            BoundedCall,
+            providers.Factory(AskStore, store),
+            _WATCHERS_PATIENCE_SECONDS,
+            providers.Object(StoreUnavailable),
         ),
     )
 
@@ -118,10 +180,13 @@ class ApiContainer(containers.DeclarativeContainer):
     event_publisher: providers.Provider[Publisher] = providers.ThreadSafeSingleton(
         Publisher, broker
     )
-    events: providers.Provider[Events] = providers.Selector(
+    audience: providers.Provider[Events] = providers.Selector(
         settings.provided.messages_kind,
         memory=providers.ThreadSafeSingleton(MemoryEvents),
         amqp=providers.ThreadSafeSingleton(AmqpEvents, event_publisher),
+    )
+    events: providers.Provider[Events] = providers.ThreadSafeSingleton(
+        ApiMetrics.events, metrics, audience
     )
     host_commands: providers.Provider[HostCommands] = providers.Selector(
         settings.provided.messages_kind,
@@ -141,6 +206,9 @@ class ApiContainer(containers.DeclarativeContainer):
     expire_servers: providers.Provider[ExpireServers] = providers.ThreadSafeSingleton(
         ExpireServers, store, clock, pace, hearing
     )
+    sweep: providers.Provider[Callable[[], Collection[int]]] = providers.ThreadSafeSingleton(
+        ApiMetrics.sweep, metrics, expire_servers
+    )
     record_heartbeat: providers.Provider[RecordHeartbeat] = providers.ThreadSafeSingleton(
         RecordHeartbeat, store, clock, pace, hearing, _GRPC
     )
@@ -149,7 +217,11 @@ class ApiContainer(containers.DeclarativeContainer):
         ThreadPoolExecutor, max_workers=1, thread_name_prefix="heartbeats"
     )
     heartbeats: providers.Provider[GroupCommit[Heartbeat, Acknowledged]] = (
-        providers.ThreadSafeSingleton(GroupCommit, record_heartbeat, heartbeat_writer)
+        providers.ThreadSafeSingleton(
+            GroupCommit,
+            providers.Callable(ApiMetrics.heartbeats, metrics, _GRPC, record_heartbeat),
+            heartbeat_writer,
+        )
     )
     host_calls: providers.Provider[WorkerPool] = providers.ThreadSafeSingleton(
         WorkerPool, "hosts", _HOST_THREADS
@@ -191,9 +263,18 @@ class ApiContainer(containers.DeclarativeContainer):
                 REPORTS,
                 providers.Factory(
                     Reports,
-                    providers.Factory(RecordHeartbeat, store, clock, pace, hearing, _AMQP),
+                    providers.Callable(
+                        ApiMetrics.heartbeats,
+                        metrics,
+                        _AMQP,
+                        providers.Factory(RecordHeartbeat, store, clock, pace, hearing, _AMQP),
+                    ),
                 ),
-                listens=providers.Callable(partial, hearing.provided.listens, _AMQP),
+                listens=providers.Callable(
+                    ApiMetrics.listens,
+                    metrics,
+                    providers.Callable(partial, hearing.provided.listens, _AMQP),
+                ),
             ),
             providers.ThreadSafeSingleton(
                 Inbox,
@@ -213,7 +294,11 @@ class ApiContainer(containers.DeclarativeContainer):
 
     gate: providers.Provider[Gate] = providers.ThreadSafeSingleton(Gate)
     rpc_handlers: providers.Provider[grpc.GenericRpcHandler] = providers.Callable(
-        handlers, service, providers.ThreadSafeSingleton(OperatorAccess, operator_key), gate
+        handlers,
+        service,
+        providers.ThreadSafeSingleton(OperatorAccess, operator_key),
+        gate,
+        metrics.provided.call_handled,
     )
     shares_port: providers.Provider[bool] = providers.Callable(
         (1).__lt__, settings.provided.api_workers

@@ -22,7 +22,11 @@ def main() -> None:
     from entrypoints.api.settings import ApiSettings
     from entrypoints.command import run_command
 
-    sys.exit(run_command("manmanv2-api", "The control plane's API server.", ApiSettings, run))
+    sys.exit(
+        run_command(
+            "manmanv2-api", "The control plane's API server.", ApiSettings, run, check_health
+        )
+    )
 
 
 def run(settings: "ApiSettings") -> int:
@@ -43,6 +47,20 @@ def run(settings: "ApiSettings") -> int:
     else:
         serve(settings)
     return os.EX_OK
+
+
+def check_health(settings: "ApiSettings") -> None:
+    from adapters.grpc.health import NotServing, check_serving
+    from entrypoints.failures import CommandFailed
+    from entrypoints.settings import reached_at
+
+    address = reached_at(settings.listen_address)
+    try:
+        check_serving(address)
+    except NotServing as error:
+        raise CommandFailed(
+            f"the API at {address} (LISTEN_ADDRESS) {error}.", os.EX_UNAVAILABLE
+        ) from None
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from entrypoints.settings import (
     bearer_token,
     broker_url,
     host_and_port,
+    host_and_port_or_off,
     secret,
     setting,
     switch,
@@ -20,6 +21,7 @@ from entrypoints.settings import (
 )
 
 IN_MEMORY = "memory://"
+METRICS_ADDRESS = "127.0.0.1:9090"
 
 
 class StoreKind(StrEnum):
@@ -62,6 +64,12 @@ class ApiSettings(ServiceSettings):
     )
     rabbitmq_ca_cert_path: Path | None = setting(
         None, "the CA of the broker's certificate, when it is none that the machine trusts", Path
+    )
+    metrics_address: str = setting(
+        METRICS_ADDRESS,
+        "HOST:PORT to serve /metrics, /healthz and /readyz on over HTTP; off does without",
+        host_and_port_or_off,
+        show=lambda address: address or "off",
     )
     api_workers: int = setting(1, "processes that share the port", whole_number(1, 64))
     registration_key: Secret | None = setting(

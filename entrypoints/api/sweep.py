@@ -1,7 +1,8 @@
 import asyncio
 import logging
+from collections.abc import Callable, Collection
+from datetime import timedelta
 
-from application.expire_servers import ExpireServers
 from application.ports.store import StoreFailed, StoreUnavailable
 
 _log = logging.getLogger(__name__)
@@ -9,13 +10,13 @@ _log = logging.getLogger(__name__)
 _LOOKS_PER_INTERVAL = 5
 
 
-async def sweep_forever(expire_servers: ExpireServers) -> None:
+async def sweep_forever(expire: Callable[[], Collection[int]], interval: timedelta) -> None:
     """Look for silent servers several times an interval, until cancelled."""
-    period = expire_servers.pace.cadence.interval.total_seconds() / _LOOKS_PER_INTERVAL
+    period = interval.total_seconds() / _LOOKS_PER_INTERVAL
     store_is_away = False
     while True:
         try:
-            expired = await asyncio.to_thread(expire_servers)
+            expired = await asyncio.to_thread(expire)
         except (StoreUnavailable, StoreFailed) as error:
             if not store_is_away:
                 cause = str(error.__cause__).partition("\n")[0]

@@ -15,6 +15,8 @@ from entrypoints.api.settings import ApiSettings, MessagesKind, StoreKind
 from entrypoints.api.sweep import sweep_forever
 from entrypoints.failures import CommandFailed
 from entrypoints.logs import configure_logs
+from entrypoints.settings import reached_at
+from entrypoints.side_port import open_side_port
 
 _log = logging.getLogger(__name__)
 
@@ -65,8 +67,11 @@ async def _serve(container: ApiContainer, settings: ApiSettings) -> None:
         raise cannot_listen(settings.listen_address) from None
     host = settings.listen_address.rpartition(":")[0]
     _log.info("serving on %s:%d", host, port)
+    if settings.metrics_address and not parent:
+        side_port = container.side_port(reached_at(f"{host}:{port}"))
+        open_side_port(side_port, settings.metrics_address)
     background = [
-        loop.create_task(sweep_forever(container.expire_servers())),
+        loop.create_task(sweep_forever(container.sweep(), container.cadence().interval)),
         loop.create_task(relay_forever(container.relay_events())),
     ]
 

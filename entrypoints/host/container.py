@@ -2,7 +2,7 @@ import os
 import random
 import uuid
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from dependency_injector import containers, providers
 
@@ -17,22 +17,20 @@ from adapters.system.psutil_machine import PsutilMachine
 from application.follow_configuration import FollowConfiguration
 from application.ports.commands import Commands
 from application.ports.configuration_folder import ConfigurationFolder
-from application.ports.control_plane import ControlPlane
+from application.ports.control_plane import ConnectedControlPlane
 from application.ports.machine import Machine
 from application.ports.notifier import Notifier
 from application.run_host import RunHost
 from entrypoints.host.settings import HostSettings
-from entrypoints.settings import Secret
+from entrypoints.settings import COMMIT, VERSION, Secret
 
 if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
+
     from adapters.amqp.broker import Broker
     from adapters.amqp.control_plane import AmqpControlPlane, LegacyControlPlane
-
-
-class ConnectedControlPlane(ControlPlane, Protocol):
-    """One that holds a connection, which its owner closes."""
-
-    def close(self) -> None: ...
+    from adapters.http.side_port import SidePort
+    from adapters.prometheus.host_metrics import HostMetrics
 
 
 def _reveal(secret: Secret | None) -> str:
@@ -47,7 +45,8 @@ def _random_suffix() -> str:
     return uuid.uuid4().hex[:8]
 
 
-# What speaks AMQP is imported only where it is used: a host that does without saves 3 MB.
+# What speaks AMQP and what is scraped is imported only where it is used: a host that does without
+# saves 3 MB each.
 
 
 def _amqp_control_plane(settings: HostSettings, registration_key: str) -> "AmqpControlPlane":
@@ -75,6 +74,46 @@ def _broker(settings: HostSettings) -> "Broker":
     return Broker(_reveal(settings.rabbitmq_url), settings.rabbitmq_ca_cert_path)
 
 
+def _measured(
+    control_plane: ConnectedControlPlane, metrics: "HostMetrics"
+) -> ConnectedControlPlane:
+    from adapters.prometheus.host_metrics import MeasuredControlPlane
+
+    return MeasuredControlPlane(control_plane, metrics)
+
+
+def _measured_machine(machine: Machine, metrics: "HostMetrics") -> Machine:
+    from adapters.prometheus.host_metrics import MeasuredMachine
+
+    return MeasuredMachine(machine, metrics)
+
+
+def _measured_notifier(notifier: Notifier, metrics: "HostMetrics") -> Notifier:
+    from adapters.prometheus.host_metrics import MeasuredNotifier
+
+    return MeasuredNotifier(notifier, metrics)
+
+
+def _registry() -> "CollectorRegistry":
+    from prometheus_client import CollectorRegistry
+
+    return CollectorRegistry()
+
+
+def _host_metrics(registry: "CollectorRegistry") -> "HostMetrics":
+    from adapters.prometheus.host_metrics import HostMetrics
+
+    return HostMetrics(registry)
+
+
+def _side_port(registry: "CollectorRegistry", metrics: "HostMetrics") -> "SidePort":
+    from adapters.http.side_port import SidePort
+    from adapters.prometheus.exposition import BuildInfo, metrics_page
+
+    page = metrics_page(registry, BuildInfo("host", VERSION, COMMIT))
+    return SidePort(page, metrics.why_not_ready)
+
+
 class HostContainer(containers.DeclarativeContainer):
     """Everything that `manmanv2-host` is made of."""
 
@@ -83,7 +122,19 @@ class HostContainer(containers.DeclarativeContainer):
     registration_key: providers.Provider[str] = providers.Callable(
         _reveal, settings.provided.registration_key
     )
-    control_plane: providers.Provider[ConnectedControlPlane] = providers.Selector(
+    registry: providers.Provider["CollectorRegistry"] = providers.ThreadSafeSingleton(_registry)
+    metrics: providers.Provider["HostMetrics"] = providers.ThreadSafeSingleton(
+        _host_metrics, registry
+    )
+    is_watched: providers.Provider[str] = providers.Callable(
+        _switch, settings.provided.metrics_address
+    )
+    side_port: providers.Provider["SidePort | None"] = providers.Selector(
+        is_watched,
+        on=providers.ThreadSafeSingleton(_side_port, registry, metrics),
+        off=providers.Object(None),
+    )
+    transport: providers.Provider[ConnectedControlPlane] = providers.Selector(
         settings.provided.way,
         grpc=providers.ThreadSafeSingleton(
             GrpcControlPlane, settings.provided.api_address, registration_key
@@ -91,12 +142,22 @@ class HostContainer(containers.DeclarativeContainer):
         amqp=providers.ThreadSafeSingleton(_amqp_control_plane, settings, registration_key),
         legacy=providers.ThreadSafeSingleton(_legacy_control_plane, settings, registration_key),
     )
+    control_plane: providers.Provider[ConnectedControlPlane] = providers.Selector(
+        is_watched,
+        on=providers.ThreadSafeSingleton(_measured, transport, metrics),
+        off=transport,
+    )
     own_figures: providers.Provider[Machine] = providers.ThreadSafeSingleton(PsutilMachine)
-    docker_machine: providers.Provider[Machine] = providers.ThreadSafeSingleton(
+    engine: providers.Provider[Machine] = providers.ThreadSafeSingleton(
         DockerMachine,
         settings.provided.docker_socket,
         own_figures,
         in_container=providers.Callable(runs_in_container),
+    )
+    docker_machine: providers.Provider[Machine] = providers.Selector(
+        is_watched,
+        on=providers.ThreadSafeSingleton(_measured_machine, engine, metrics),
+        off=engine,
     )
     machine: providers.Provider[Machine] = providers.Selector(
         providers.Callable(_switch, settings.provided.docker_optional),
@@ -109,8 +170,13 @@ class HostContainer(containers.DeclarativeContainer):
         on=providers.ThreadSafeSingleton(_amqp_commands, settings, pause.provided.wake),
         off=providers.Object(None),
     )
-    notifier: providers.Provider[Notifier] = providers.ThreadSafeSingleton(
+    systemd: providers.Provider[Notifier] = providers.ThreadSafeSingleton(
         SystemdNotifier, os.environ
+    )
+    notifier: providers.Provider[Notifier] = providers.Selector(
+        is_watched,
+        on=providers.ThreadSafeSingleton(_measured_notifier, systemd, metrics),
+        off=systemd,
     )
     configuration_folder: providers.Provider[ConfigurationFolder] = providers.ThreadSafeSingleton(
         DiskConfigurationFolder, settings.provided.config_dir

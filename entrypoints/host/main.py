@@ -35,6 +35,7 @@ def main() -> None:
             "Registers this machine with the ManManV2 API and keeps it known there.",
             HostSettings,
             run,
+            check_health,
         )
     )
 
@@ -52,6 +53,12 @@ def run(settings: "HostSettings") -> int:
         target=_obey_signals, args=(container.pause().stop,), name="signals", daemon=True
     ).start()
     with ExitStack() as stack:
+        side_port = container.side_port()
+        if side_port:
+            from entrypoints.side_port import open_side_port
+
+            open_side_port(side_port, settings.metrics_address)
+            stack.callback(side_port.close)
         stack.callback(container.control_plane().close)
         run_host = container.run_host()
         try:
@@ -75,6 +82,20 @@ def run(settings: "HostSettings") -> int:
             _log.exception("The host manager failed: this is a mistake in it, please report it.")
             return os.EX_SOFTWARE
     return os.EX_OK
+
+
+def check_health(settings: "HostSettings") -> None:
+    from entrypoints.failures import CommandFailed, ConfigurationError
+    from entrypoints.side_port import why_not_well
+
+    if not settings.metrics_address:
+        raise ConfigurationError(
+            "METRICS_ADDRESS: must be set for the host manager to be asked how it is, as"
+            " 127.0.0.1:9091."
+        )
+    why_not = why_not_well(settings.metrics_address)
+    if why_not:
+        raise CommandFailed(why_not, os.EX_UNAVAILABLE)
 
 
 def _warn_of_blanks(settings: "HostSettings") -> None:

@@ -11,6 +11,7 @@ from entrypoints.settings import (
     ServiceSettings,
     broker_url,
     host_and_port,
+    host_and_port_or_off,
     one_of,
     secret,
     setting,
@@ -89,6 +90,12 @@ class HostSettings(ServiceSettings):
     )
     docker_optional: bool = setting(
         False, "true uses the machine's own figures while Docker does not answer", switch
+    )
+    metrics_address: str = setting(
+        "",
+        "HOST:PORT to serve /metrics, /healthz and /readyz on over HTTP; when not set, none is"
+        " served",
+        host_and_port_or_off,
     )
     config_dir: Path | None = setting(
         None,

@@ -21,7 +21,7 @@ class ServerProcess:
     def __init__(self, command: list[str], environment: dict[str, str], output: Path) -> None:
         self._command = command
         # Nothing but what we say: a setting of the caller's must not change what is measured.
-        self._environment = {"PATH": os.environ["PATH"], **environment}
+        self._environment = {"PATH": os.environ["PATH"], "METRICS_ADDRESS": "off", **environment}
         self._output = output
         self.port = 0
 

@@ -138,3 +138,14 @@ def test_of_many_that_want_the_lease_at_once_one_gets_it(
     )
 
     assert sum(given) == 1
+
+
+def test_what_waits_is_counted(store: Store) -> None:
+    [web] = add_servers(store, "web")
+    with store.begin() as transaction:
+        before = transaction.outbox.count()
+    record(store, Event(EventKind.REGISTERED, web, NOW), Event(EventKind.ONLINE, web, NOW))
+    with store.begin() as transaction:
+        after = transaction.outbox.count()
+
+    assert (before, after) == (0, 2)

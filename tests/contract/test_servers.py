@@ -358,3 +358,18 @@ def test_a_page_begins_behind_any_id(store: Store, fleet: list[Server]) -> None:
         assert page(store, after=after) == []
     for after in range(ids[0], ids[-1]):
         assert [s.server_id for s in page(store, after=after)] == [n for n in ids if n > after]
+
+
+def test_the_census_counts_servers_by_status_and_environment(store: Store) -> None:
+    for name, environment in (("a", "dev"), ("b", "dev"), ("c", "prod"), ("d", "")):
+        add(store, name, environment)
+    save(store, replace(add(store, "e", "dev"), presence=heard(NOW, INTERVAL)))
+    with store.begin() as transaction:
+        census = dict(transaction.servers.census())
+
+    assert census == {
+        (Status.OFFLINE, "dev"): 2,
+        (Status.OFFLINE, "prod"): 1,
+        (Status.OFFLINE, ""): 1,
+        (Status.ONLINE, "dev"): 1,
+    }

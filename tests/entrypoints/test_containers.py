@@ -18,9 +18,9 @@ from entrypoints.settings import Secret
 BROKER = "amqp://guest:guest@nowhere/vhost"
 
 
-def build_all(container: Any, *, but: str = "") -> None:
+def build_all(container: Any, *but: str) -> None:
     for name, provider in container.providers.items():
-        if name != but:
+        if name not in but:
             provider()
 
 
@@ -33,11 +33,12 @@ def test_the_api(url: str) -> None:
     )
 
     async def build() -> None:
-        build_all(container, but="engine" if url == IN_MEMORY else "")
+        build_all(container, "side_port", *(["engine"] if url == IN_MEMORY else []))
 
     asyncio.run(build())
 
     assert container.service().register_server.store is container.store()
+    assert container.side_port("127.0.0.1:50051")
     assert container.record_heartbeat().pace is container.expire_servers().pace
 
 
@@ -64,20 +65,26 @@ def test_the_transports_of_the_host(settings: HostSettings, kind: str) -> None:
     container = HostContainer(settings=settings)
     build_all(container)
 
-    assert type(container.control_plane()).__name__ == kind
+    assert type(container.transport()).__name__ == kind
     assert (container.commands() is not None) is (settings.rabbitmq_url is not None)
     assert container.run_host().given_server_id == settings.server_id
 
 
 @pytest.mark.parametrize("docker_optional", [False, True])
 @pytest.mark.parametrize("config_dir", [None, Path("config")])
-def test_the_host(docker_optional: bool, config_dir: Path | None) -> None:
+@pytest.mark.parametrize("metrics_address", ["", "127.0.0.1:9091"])
+def test_the_host(docker_optional: bool, config_dir: Path | None, metrics_address: str) -> None:
     container = HostContainer(
-        settings=HostSettings(docker_optional=docker_optional, config_dir=config_dir)
+        settings=HostSettings(
+            docker_optional=docker_optional,
+            config_dir=config_dir,
+            metrics_address=metrics_address,
+        )
     )
     build_all(container)
 
     assert container.run_host().control_plane is container.control_plane()
+    assert (container.side_port() is not None) is bool(metrics_address)
     assert (container.run_host().follow_configuration is not None) is (config_dir is not None)
 
 

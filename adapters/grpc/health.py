@@ -1,0 +1,25 @@
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+_SECONDS = 3.0
+
+
+class NotServing(Exception):
+    """The message completes the sentence "the API at ADDRESS …"."""
+
+
+def check_serving(address: str) -> None:
+    """Ask gRPC's health service at host:port, within three seconds. Raises NotServing."""
+    try:
+        with grpc.insecure_channel(address) as channel:
+            answer: health_pb2.HealthCheckResponse = health_pb2_grpc.HealthStub(channel).Check(  # type: ignore[attr-defined]
+                health_pb2.HealthCheckRequest(), timeout=_SECONDS
+            )
+    except grpc.RpcError as error:
+        if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
+            raise NotServing(f"does not answer within {_SECONDS:.0f} s") from None
+        if error.code() is grpc.StatusCode.UNAVAILABLE:
+            raise NotServing("is not there: nothing listens, or it hangs up") from None
+        raise NotServing("has no health service: is it a gRPC server at all?") from None
+    if answer.status != health_pb2.HealthCheckResponse.SERVING:
+        raise NotServing("takes no calls: it is starting or stopping")

@@ -1,0 +1,91 @@
+import socket
+import socketserver
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from http import HTTPStatus
+from typing import Any
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+# Nobody who watches is slower; who is must not keep a thread.
+_PATIENCE_SECONDS = 5.0
+
+
+class CannotWatch(Exception):
+    """Somebody else has the port, or the address is not of this machine."""
+
+
+class SidePort:
+    """/metrics, /healthz and /readyz over HTTP, on threads of its own.
+
+    /healthz says that the process works at all, /readyz whether it can do its work: `readiness`
+    answers why not, a sentence each, within a few seconds.
+    """
+
+    def __init__(self, metrics: WSGIApplication, readiness: Callable[[], Sequence[str]]) -> None:
+        self._metrics = metrics
+        self._readiness = readiness
+        self._server: _Server | None = None
+
+    def start(self, host: str, port: int) -> int:
+        """Serve; returns the port. Raises CannotWatch."""
+        try:
+            self._server = _Server((host, port), self._answer)
+        except OSError:
+            raise CannotWatch from None
+        threading.Thread(target=self._server.serve_forever, name="side port", daemon=True).start()
+        return self._server.server_port
+
+    def close(self) -> None:
+        if self._server:
+            self._server.shutdown()
+            self._server.server_close()
+
+    def _answer(self, request: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
+        if request["REQUEST_METHOD"] not in ("GET", "HEAD"):
+            return _text(start, HTTPStatus.METHOD_NOT_ALLOWED, "only GET")
+        match request["PATH_INFO"]:
+            case "/metrics":
+                return self._metrics(request, start)
+            case "/healthz":
+                return _text(start, HTTPStatus.OK, "ok")
+            case "/readyz":
+                why_not = self._readiness()
+                if why_not:
+                    lines = "\n".join(f"not ready: {reason}" for reason in why_not)
+                    return _text(start, HTTPStatus.SERVICE_UNAVAILABLE, lines)
+                return _text(start, HTTPStatus.OK, "ready")
+            case _:
+                return _text(start, HTTPStatus.NOT_FOUND, "here are /metrics, /healthz and /readyz")
+
+
+def _text(start: StartResponse, status: HTTPStatus, text: str) -> Iterable[bytes]:
+    start(f"{status.value} {status.phrase}", [("Content-Type", "text/plain; charset=utf-8")])
+    return [f"{text}\n".encode()]
+
+
+class _Handler(WSGIRequestHandler):
+    timeout = _PATIENCE_SECONDS
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the library's name
+        """Who looks is not worth a line."""
+
+
+class _Server(socketserver.ThreadingMixIn, WSGIServer):
+    daemon_threads = True
+    # A thread that waits for a store must not hold up the end.
+    block_on_close = False
+
+    def __init__(self, address: tuple[str, int], answer: WSGIApplication) -> None:
+        self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+        super().__init__(address, _Handler)
+        self.set_app(answer)
+
+    def server_bind(self) -> None:
+        # Not HTTPServer's, which asks the name service for the address.
+        socketserver.TCPServer.server_bind(self)
+        self.server_name, self.server_port = str(self.server_address[0]), self.server_address[1]
+        self.setup_environ()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """One who hangs up is not worth a line."""

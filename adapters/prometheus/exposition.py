@@ -1,0 +1,44 @@
+from collections.abc import Iterator
+from wsgiref.types import WSGIApplication
+
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.exposition import make_wsgi_app
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+from prometheus_client.registry import Collector
+
+
+class BuildInfo(Collector):
+    def __init__(self, component: str, version: str, commit: str) -> None:
+        self._labels = {"component": component, "version": version, "commit": commit}
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        build_info = GaugeMetricFamily(
+            "manmanv2_build_info", "What runs here; always 1.", labels=list(self._labels)
+        )
+        build_info.add_metric(list(self._labels.values()), 1)
+        yield build_info
+
+
+def metrics_page(registry: CollectorRegistry, *collectors: Collector) -> WSGIApplication:
+    """What this process counts, what the collectors tell, and what it takes of the machine."""
+    for collector in collectors:
+        registry.register(collector)
+    ProcessCollector(registry=registry)
+    PlatformCollector(registry=registry)
+    GCCollector(registry=registry)
+    return make_wsgi_app(registry)
+
+
+def shared_metrics_page(folder: str, *collectors: Collector) -> WSGIApplication:
+    """What all processes counted whose PROMETHEUS_MULTIPROC_DIR is the folder."""
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry, path=folder)  # type: ignore[no-untyped-call]
+    for collector in collectors:
+        registry.register(collector)
+    return make_wsgi_app(registry)
+
+
+def forget_process(pid: int, folder: str) -> None:
+    """One that has ended counts no more where only the living count."""
+    mark_process_dead(pid, path=folder)  # type: ignore[no-untyped-call]

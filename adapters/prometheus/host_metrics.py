@@ -1,0 +1,126 @@
+"""What a host manager tells of itself, by wrapping the ports that it works through."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+from application.ports.control_plane import ConnectedControlPlane, Heard, Joined
+from application.ports.machine import EngineUnavailable, Machine, MachineReport
+from application.ports.notifier import Notifier
+from domain.capabilities import Capabilities
+from domain.configuration import ConfigurationChanges
+from domain.host_state import HostState
+
+
+class HostMetrics:
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.state = Gauge(
+            "manmanv2_host_state",
+            "1 for the state that this host manager is in.",
+            ["state"],
+            registry=registry,
+        )
+        self.last_acknowledged = Gauge(
+            "manmanv2_host_last_acknowledged_heartbeat_timestamp_seconds",
+            "Unix time at which the API last acknowledged a heartbeat or registration, 0 never.",
+            registry=registry,
+        )
+        self.heartbeats = Counter(
+            "manmanv2_host_heartbeats",
+            "Heartbeats by what became of them.",
+            ["result"],
+            registry=registry,
+        )
+        self.docker_up = Gauge(
+            "manmanv2_host_docker_up", "Whether Docker answered when last asked.", registry=registry
+        )
+        for result in ("acknowledged", "failed"):
+            self.heartbeats.labels(result)
+        self._entered: HostState | None = None
+        self._is_heard = False
+        self.entered(HostState.DETECTING)
+
+    def entered(self, state: HostState) -> None:
+        self._entered = state
+        for each in HostState:
+            self.state.labels(each).set(each is state)
+
+    def was_heard(self, heard: bool) -> None:
+        self._is_heard = heard
+        if heard:
+            self.last_acknowledged.set(time.time())
+
+    def why_not_ready(self) -> Sequence[str]:
+        """Why the control plane does not know this host now; nothing when it does."""
+        if self._entered is not HostState.RUNNING:
+            return [f"it is {self._entered}"]
+        if not self._is_heard:
+            return ["the API did not acknowledge the last heartbeat"]
+        return []
+
+
+@dataclass(frozen=True)
+class MeasuredControlPlane:
+    control_plane: ConnectedControlPlane
+    metrics: HostMetrics
+
+    def register(self, name: str, environment: str, capabilities: Capabilities) -> Joined:
+        joined = self.control_plane.register(name, environment, capabilities)
+        self.metrics.was_heard(True)
+        return joined
+
+    def heartbeat(
+        self, server_id: int, capabilities: Capabilities | None, *, leaving: bool = False
+    ) -> Heard:
+        try:
+            heard = self.control_plane.heartbeat(server_id, capabilities, leaving=leaving)
+        except Exception:
+            self.metrics.was_heard(False)
+            self.metrics.heartbeats.labels("failed").inc()
+            raise
+        self.metrics.was_heard(True)
+        self.metrics.heartbeats.labels("acknowledged").inc()
+        return heard
+
+    def fetch_configuration(self, server_id: int, known_revision: int) -> ConfigurationChanges:
+        return self.control_plane.fetch_configuration(server_id, known_revision)
+
+    def close(self) -> None:
+        self.control_plane.close()
+
+
+@dataclass(frozen=True)
+class MeasuredMachine:
+    machine: Machine
+    metrics: HostMetrics
+
+    def report(self) -> MachineReport:
+        try:
+            report = self.machine.report()
+        except EngineUnavailable:
+            self.metrics.docker_up.set(0)
+            raise
+        self.metrics.docker_up.set(1)
+        return report
+
+
+@dataclass(frozen=True)
+class MeasuredNotifier:
+    notifier: Notifier
+    metrics: HostMetrics
+
+    @property
+    def longest_silence(self) -> float:
+        return self.notifier.longest_silence
+
+    def entered(self, state: HostState) -> None:
+        self.metrics.entered(state)
+        self.notifier.entered(state)
+
+    def ready(self) -> None:
+        self.notifier.ready()
+
+    def alive(self) -> None:
+        self.notifier.alive()

@@ -1,0 +1,45 @@
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+
+from application.ports.clock import Clock
+from application.ports.store import Store
+from domain.liveness import Cadence, Status
+
+
+@dataclass(frozen=True, slots=True)
+class Stock:
+    """What the store holds just now."""
+
+    servers: Mapping[tuple[Status, str], int]
+    # What hosts of a fleet of this size are told.
+    heartbeat_interval: timedelta
+    waiting_events: int
+    # Zero when none waits.
+    oldest_event_age: timedelta
+
+
+@dataclass(frozen=True)
+class TakeStock:
+    """Count the fleet and what waits in the outbox. Raises StoreUnavailable and StoreFailed."""
+
+    store: Store
+    clock: Clock
+    cadence: Cadence
+
+    def __call__(self) -> Stock:
+        with self.store.begin() as transaction:
+            servers = transaction.servers.census()
+            waiting = transaction.outbox.count()
+            oldest = transaction.outbox.oldest(1)
+        online = sum(count for (status, _), count in servers.items() if status is Status.ONLINE)
+        now = self.clock.now()
+        return Stock(
+            servers=servers,
+            heartbeat_interval=self.cadence.for_fleet(online),
+            waiting_events=waiting,
+            # An event of another API's clock, which is ahead, is no older than now.
+            oldest_event_age=max(timedelta(0), *(now - event.at for event in oldest))
+            if oldest
+            else timedelta(0),
+        )
