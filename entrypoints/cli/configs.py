@@ -1,11 +1,12 @@
-from typing import BinaryIO
+from datetime import datetime
+from typing import Any, BinaryIO
 
 import click
 
 from domain.configuration import check_configuration_name, check_document
+from entrypoints.cli.options import output_option, server_id_argument
 from entrypoints.cli.output import as_json, iso, table
-from entrypoints.cli.servers import output_option
-from entrypoints.cli.session import SERVER_ID, Failure, api
+from entrypoints.cli.session import Failure, api
 
 
 @click.group()
@@ -14,10 +15,11 @@ def configs() -> None:
 
 
 @configs.command()
-@click.argument("server_id", type=SERVER_ID)
+@server_id_argument
 @click.argument("name")
 @click.argument("file", type=click.File("rb"), default="-")
-def put(server_id: int, name: str, file: BinaryIO) -> None:
+@output_option
+def put(server_id: int, name: str, file: BinaryIO, output: str) -> None:
     """Attach the document in FILE (default: standard input), or replace it."""
     try:
         document = file.read().decode()
@@ -28,11 +30,18 @@ def put(server_id: int, name: str, file: BinaryIO) -> None:
     check_document(document)
     with api() as client:
         configuration = client.put_configuration(server_id, name, document)
-    click.echo(f"{configuration.name} of server {server_id} has revision {configuration.revision}")
+    if output == "json":
+        summary = _summary_json(
+            configuration.name, configuration.revision, configuration.updated_at
+        )
+        click.echo(as_json({"server_id": server_id, **summary}))
+    else:
+        name, revision = configuration.name, configuration.revision
+        click.echo(f"{name} of server {server_id} has revision {revision}")
 
 
 @configs.command()
-@click.argument("server_id", type=SERVER_ID)
+@server_id_argument
 @click.argument("name")
 def get(server_id: int, name: str) -> None:
     """Print a document as it was put."""
@@ -41,26 +50,34 @@ def get(server_id: int, name: str) -> None:
 
 
 @configs.command("list")
-@click.argument("server_id", type=SERVER_ID)
+@server_id_argument
 @output_option
 def list_configurations(server_id: int, output: str) -> None:
     """List a server's documents, by name."""
     with api() as client:
         found = client.configurations(server_id)
-    rows = [(summary.name, summary.revision, iso(summary.updated_at)) for summary in found]
     if output == "json":
-        keys = ("name", "revision", "updated_at")
-        click.echo(as_json([dict(zip(keys, row, strict=True)) for row in rows]))
+        click.echo(
+            as_json([_summary_json(has.name, has.revision, has.updated_at) for has in found])
+        )
     else:
-        cells = [(name, str(revision), updated_at) for name, revision, updated_at in rows]
+        cells = [(has.name, str(has.revision), iso(has.updated_at)) for has in found]
         click.echo(table(("NAME", "REVISION", "UPDATED"), cells))
 
 
 @configs.command()
-@click.argument("server_id", type=SERVER_ID)
+@server_id_argument
 @click.argument("name")
-def delete(server_id: int, name: str) -> None:
+@output_option
+def delete(server_id: int, name: str, output: str) -> None:
     """Take a document away; its file on the host goes too."""
     with api() as client:
         client.delete_configuration(server_id, name)
-    click.echo(f"deleted {name} of server {server_id}")
+    if output == "json":
+        click.echo(as_json({"server_id": server_id, "name": name}))
+    else:
+        click.echo(f"deleted {name} of server {server_id}")
+
+
+def _summary_json(name: str, revision: int, updated_at: datetime) -> dict[str, Any]:
+    return {"name": name, "revision": revision, "updated_at": iso(updated_at)}

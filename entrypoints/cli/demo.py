@@ -7,15 +7,18 @@ import threading
 from collections import deque
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 import click
 
-from adapters.grpc.operator_client import OperatorCallFailed, OperatorClient
 from domain.server import Server
-from entrypoints.cli.output import server_table
+from entrypoints.cli.output import SERVER_COLUMNS, server_row, server_table
+from entrypoints.cli.screen import Row, Screen
 from entrypoints.cli.settings import CliSettings
 from entrypoints.failures import CommandFailed
+
+if TYPE_CHECKING:
+    from adapters.grpc.operator_client import OperatorClient
 
 _REFRESH_SECONDS = 1.0
 _STOP_SECONDS = 15.0
@@ -34,33 +37,37 @@ _DEFAULTS = {
 @click.command()
 def demo() -> None:
     """Run an API on an SQLite file and one host manager, and watch them. Stop with Ctrl-C."""
+    from adapters.grpc.operator_client import OperatorClient
+
     environment = {**_DEFAULTS, **os.environ, "LOG_FORMAT": "json"}
     key = CliSettings.load(environment).operator_key
-    screen = _Screen(live=sys.stdout.isatty())
+    display = _Display(live=sys.stdout.isatty())
     asked_to_stop = threading.Event()
     for signal_number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(signal_number, lambda *_: asked_to_stop.set())
 
-    screen.say("Starting an API and a host manager.")
-    api = _Program("api", "entrypoints.api.main", environment, screen)
+    display.say("Starting an API and a host manager.")
+    api = _Program("api", "entrypoints.api.main", environment, display)
     # The last in is the first out: a host leaves while the API still listens.
     programs = [api]
     client: OperatorClient | None = None
     try:
         while not asked_to_stop.wait(_REFRESH_SECONDS):
-            _see_that_all_run(programs, screen)
+            _see_that_all_run(programs, display)
             if client:
-                screen.draw(_servers(client))
+                display.draw(_servers(client))
             elif api.address:
                 # Only from its own word: another API may have the port, with hosts of its own.
                 client = OperatorClient(api.address, key.reveal() if key else None)
                 environment["API_ADDRESS"] = api.address
-                programs.insert(0, _Program("host", "entrypoints.host.main", environment, screen))
+                # The API has that port.
+                environment.pop("METRICS_ADDRESS", None)
+                programs.insert(0, _Program("host", "entrypoints.host.main", environment, display))
         exit_codes = []
         for program in programs:
             exit_codes.append(program.stop())
-            screen.draw(_servers(client) if client else None)
-            screen.close()
+            display.draw(_servers(client) if client else None)
+            display.close()
     finally:
         for program in programs:
             program.stop()
@@ -71,18 +78,20 @@ def demo() -> None:
         raise CommandFailed("they did not end cleanly, see the lines above.", os.EX_SOFTWARE)
 
 
-def _see_that_all_run(programs: "Sequence[_Program]", screen: "_Screen") -> None:
+def _see_that_all_run(programs: "Sequence[_Program]", display: "_Display") -> None:
     for program in programs:
         if program.has_ended():
-            screen.close()
+            display.close()
             raise CommandFailed(
                 f"the {program.name} ended by itself, its last line above says why.",
                 program.process.returncode or os.EX_SOFTWARE,
             )
 
 
-def _servers(client: OperatorClient) -> Sequence[Server] | None:
+def _servers(client: "OperatorClient") -> Sequence[Server] | None:
     """None while the API does not answer."""
+    from adapters.grpc.operator_client import OperatorCallFailed
+
     try:
         return list(client.servers())
     except OperatorCallFailed:
@@ -90,15 +99,15 @@ def _servers(client: OperatorClient) -> Sequence[Server] | None:
 
 
 class _Program:
-    """One of our commands as a process, whose log lines appear on the screen."""
+    """One of our commands as a process, whose log lines appear on the terminal."""
 
     def __init__(
-        self, name: str, module: str, environment: dict[str, str], screen: "_Screen"
+        self, name: str, module: str, environment: dict[str, str], display: "_Display"
     ) -> None:
         self.name = name
         # Where it serves, once it has said so.
         self.address = ""
-        self._screen = screen
+        self._display = display
         self.process = subprocess.Popen(
             [sys.executable, "-m", module],
             env=environment,
@@ -133,15 +142,15 @@ class _Program:
             event = _event(line)
             if event.startswith(_SERVING):
                 self.address = event.removeprefix(_SERVING)
-            self._screen.say(f"{self.name}: {event}")
+            self._display.say(f"{self.name}: {event}")
 
 
-class _Screen:
-    """On a terminal a table that is drawn again and again, with the last lines of the logs below;
-    elsewhere each line as it comes, and the table when a server or its status changes."""
+class _Display:
+    """On a terminal a live table, with the last lines of the logs below; elsewhere each line as it
+    comes, and the table when a server or its status changes."""
 
     def __init__(self, live: bool) -> None:
-        self._live = live
+        self._screen = Screen(SERVER_COLUMNS, never_cut=("ID", "STATUS")) if live else None
         self._lock = threading.Lock()
         self._lines: deque[str] = deque(maxlen=_LINES_SHOWN)
         self._drawn: object = None
@@ -151,30 +160,30 @@ class _Screen:
         with self._lock:
             self._lines.append(line)
             self._not_drawn.append(line)
-            if not self._live:
+            if not self._screen:
                 click.echo(line)
 
     def draw(self, servers: Sequence[Server] | None) -> None:
         if servers is None:
             return
+        now = datetime.now(UTC)
         with self._lock:
-            shown = server_table(servers, datetime.now(UTC))
-            if self._live:
+            if self._screen:
                 self._not_drawn.clear()
-                click.echo("\x1b[H\x1b[2J", nl=False)
-                click.echo("\n".join([shown, "", "Stop with Ctrl-C.", "", *self._lines]))
+                rows = [Row(server_row(server, now)) for server in servers]
+                self._screen.draw(rows, "Stop with Ctrl-C.", self._lines)
                 return
             statuses = [(server.server_id, server.presence.status) for server in servers]
             if statuses != self._drawn:
-                click.echo(shown)
+                click.echo(server_table(servers, now))
             self._drawn = statuses
 
     def close(self) -> None:
         """From now on each line as it comes, below what was drawn."""
         with self._lock:
-            if self._live:
+            if self._screen:
                 click.echo("\n".join(self._not_drawn))
-            self._live = False
+            self._screen = None
 
 
 def _event(line: str) -> str:

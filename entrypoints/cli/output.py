@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
+from unicodedata import combining, east_asian_width
 
 from domain.configuration import ConfigurationSummary
 from domain.server import Server
@@ -22,22 +23,51 @@ SERVER_COLUMNS = (
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Columns as wide as their widest cell, two blanks apart."""
-    lines = [columns, *rows]
-    widths = [max(len(line[index]) for line in lines) for index in range(len(columns))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+    return "\n".join(aligned([columns, *rows]))
+
+
+def aligned(lines: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(map(text_width, column)) for column in zip(*lines, strict=True)]
+    return [
+        "  ".join(
+            cell + " " * (width - text_width(cell))
+            for cell, width in zip(line, widths, strict=True)
+        ).rstrip()
         for line in lines
-    )
+    ]
+
+
+def text_width(text: str) -> int:
+    """In columns of a terminal, where signs of East Asia and emojis take two, and accents none."""
+    return len(text) if text.isascii() else sum(map(_sign_width, text))
+
+
+def cut(text: str, width: int) -> str:
+    """The text, or as much of its beginning as fits, with a mark at the end."""
+    if text_width(text) <= width:
+        return text
+    room = width - 1
+    for end, sign in enumerate(text):
+        room -= _sign_width(sign)
+        if room < 0:
+            return text[:end] + "…"
+    return text
+
+
+def _sign_width(sign: str) -> int:
+    if combining(sign):
+        return 0
+    return 2 if east_asian_width(sign) in "WF" else 1
 
 
 def server_table(servers: Iterable[Server], now: datetime) -> str:
-    return table(SERVER_COLUMNS, [_server_row(server, now) for server in servers])
+    return table(SERVER_COLUMNS, [server_row(server, now) for server in servers])
 
 
 def server_details(
     server: Server, configurations: Sequence[ConfigurationSummary], now: datetime
 ) -> str:
-    row = _server_row(server, now)
+    row = server_row(server, now)
     facts = [
         *zip(SERVER_COLUMNS, row, strict=True),
         ("DEFAULT", "yes" if server.is_default else "no"),
@@ -92,7 +122,7 @@ def ago(moment: datetime, now: datetime) -> str:
     return f"{seconds}s ago"
 
 
-def _server_row(server: Server, now: datetime) -> tuple[str, ...]:
+def server_row(server: Server, now: datetime) -> tuple[str, ...]:
     capabilities = server.capabilities
     cpu = memory = docker = "-"
     if capabilities:

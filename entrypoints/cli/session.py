@@ -1,40 +1,30 @@
+"""One command's talk with the API, and how it fails."""
+
 import os
-import re
 from contextlib import AbstractContextManager, closing
-from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from adapters.grpc.operator_client import OperatorClient
-from entrypoints.cli.container import CliContainer
 from entrypoints.cli.settings import CliSettings
 
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+if TYPE_CHECKING:
+    # gRPC takes longer to load than all the rest; help and completion do without.
+    from adapters.grpc.operator_client import OperatorClient
 
-
-def api() -> AbstractContextManager[OperatorClient]:
-    """The API that --api or API_ADDRESS names, for a `with` block."""
-    settings = CliSettings.load()
-    address = click.get_current_context().find_root().params["api"] or settings.api_address
-    return closing(CliContainer(settings=settings, address=address).operator_client())
-
-
-SERVER_ID = click.IntRange(-(2**63), 2**63 - 1)
-
-
-class Duration(click.ParamType[timedelta]):
-    """As 90s, 30m, 24h or 7d."""
-
-    name = "duration"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> timedelta:
-        if isinstance(value, timedelta):
-            return value
-        match = re.fullmatch(r"(\d{1,6})([smhd])", value)
-        if not match or int(match[1]) == 0:
-            self.fail(f"{value!r} is no duration: say 90s, 30m, 24h or 7d", param, ctx)
-        return timedelta(seconds=int(match[1]) * _UNITS[match[2]])
+# The one table from what the API answered, by gRPC's names, to an exit code of sysexits.
+EXIT_CODES = {
+    "NOT_FOUND": os.EX_NOINPUT,
+    "ALREADY_EXISTS": os.EX_CANTCREAT,
+    "INVALID_ARGUMENT": os.EX_DATAERR,
+    "PERMISSION_DENIED": os.EX_NOPERM,
+    "UNAUTHENTICATED": os.EX_NOPERM,
+    "FAILED_PRECONDITION": os.EX_UNAVAILABLE,
+    "UNAVAILABLE": os.EX_UNAVAILABLE,
+    "DEADLINE_EXCEEDED": os.EX_UNAVAILABLE,
+    "UNIMPLEMENTED": os.EX_UNAVAILABLE,
+    "RESOURCE_EXHAUSTED": os.EX_TEMPFAIL,
+}
 
 
 class Failure(click.ClickException):
@@ -47,3 +37,26 @@ class Failure(click.ClickException):
 
     def show(self, file: Any = None) -> None:
         click.echo(f"manmanv2: {self.message}", err=True)
+
+
+def api(context: click.Context | None = None) -> AbstractContextManager["OperatorClient"]:
+    """The API that --api or API_ADDRESS names, for a `with` block."""
+    return closing(operator_client(context or click.get_current_context()))
+
+
+def operator_client(context: click.Context) -> "OperatorClient":
+    """For whoever closes it."""
+    from entrypoints.cli.container import CliContainer
+
+    settings = CliSettings.load()
+    address = context.find_root().params["api"] or settings.api_address
+    return CliContainer(settings=settings, address=address).operator_client()
+
+
+def answered_with(error: Exception) -> Failure | None:
+    """What to say of an error that the API answered with; None for any other."""
+    from adapters.grpc.operator_client import OperatorCallFailed
+
+    if not isinstance(error, OperatorCallFailed):
+        return None
+    return Failure(str(error), EXIT_CODES.get(error.code.name, os.EX_SOFTWARE))

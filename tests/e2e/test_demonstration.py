@@ -1,7 +1,6 @@
 """`manmanv2 demo`, which is what `make run` runs."""
 
 import os
-import pty
 import signal
 import socket
 import subprocess
@@ -9,17 +8,16 @@ import sys
 import time
 from pathlib import Path
 
-from tests.e2e.processes import free_address
+from tests.e2e.processes import eventually, free_address
+from tests.e2e.terminal import Terminal
 from tests.real_parts.docker_engine import find_engine
 
 PATIENCE_SECONDS = 40
 
 
-def run_demonstration(
-    folder: Path, on_terminal: bool, stop: signal.Signals, docker_socket: str = ""
-) -> tuple[int, str]:
+def run_demonstration(folder: Path, docker_socket: str = "") -> tuple[int, str]:
     """Run it until its server is online, stop it; its exit code and what it showed."""
-    reading, writing = pty.openpty() if on_terminal else os.pipe()
+    reading, writing = os.pipe()
     demonstration = subprocess.Popen(
         [str(Path(sys.executable).parent / "manmanv2"), "demo"],
         cwd=folder,
@@ -36,14 +34,11 @@ def run_demonstration(
     shown = b""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < deadline:
-        try:
-            part = os.read(reading, 65536)
-        except OSError:  # the terminal's other end is closed
-            break
+        part = os.read(reading, 65536)
         if not part:
             break
         if b"online" in part and b"online" not in shown:
-            demonstration.send_signal(stop)
+            demonstration.send_signal(signal.SIGINT)
         shown += part
     os.close(reading)
     try:
@@ -57,7 +52,7 @@ def test_it_shows_a_server_that_goes_offline_when_stopped_and_keeps_its_id(
 ) -> None:
     server = f"1   {socket.gethostname()}-demo"
     for _ in range(2):
-        exit_code, shown = run_demonstration(tmp_path, on_terminal=False, stop=signal.SIGINT)
+        exit_code, shown = run_demonstration(tmp_path)
 
         assert exit_code == 0, shown
         assert "ID  NAME" in shown
@@ -67,20 +62,34 @@ def test_it_shows_a_server_that_goes_offline_when_stopped_and_keeps_its_id(
         assert "Traceback" not in shown
 
 
-def test_on_a_terminal_the_table_is_drawn_again_and_again(tmp_path: Path) -> None:
-    exit_code, shown = run_demonstration(tmp_path, on_terminal=True, stop=signal.SIGTERM)
+def test_on_a_terminal_the_table_is_drawn_again_and_again_and_fits(tmp_path: Path) -> None:
+    terminal = Terminal(
+        "manmanv2",
+        "demo",
+        width=60,
+        height=24,
+        LISTEN_ADDRESS=free_address(),
+        DATABASE_URL=f"sqlite:///{tmp_path / 'demo.sqlite3'}",
+        DOCKER_SOCKET=str(tmp_path / "no-docker.sock"),
+    )
+    try:
+        lines = terminal.wait_for("online")
+        drawings = terminal.text.count("\x1b[H")
+        eventually(lambda: terminal.text.count("\x1b[H") > drawings, "the next drawing")
+        exit_code = terminal.stop(signal.SIGTERM)
+    finally:
+        terminal.close()
 
-    assert exit_code == 0, shown
-    assert shown.count("\x1b[H\x1b[2J") >= 2
-    assert "Stop with Ctrl-C." in shown
+    assert exit_code == 0, terminal.text
+    assert all(len(line) < 60 for line in lines)
+    assert "Stop with Ctrl-C." in lines
+    assert any(line.startswith("host: ") for line in lines)
 
 
 def test_where_docker_answers_its_version_is_in_the_table(
     tmp_path: Path, docker_engine: str
 ) -> None:
-    exit_code, shown = run_demonstration(
-        tmp_path, on_terminal=False, stop=signal.SIGINT, docker_socket=docker_engine
-    )
+    exit_code, shown = run_demonstration(tmp_path, docker_socket=docker_engine)
     engine = find_engine()
 
     assert engine

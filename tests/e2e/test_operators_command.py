@@ -1,13 +1,21 @@
 """What an operator types, reads, and gets as an exit code."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+from adapters.sql.schema import newest_revision
 from protos.manman.v1 import manman_pb2 as pb
-from tests.e2e.processes import Api, client, run_to_end, servers
+from tests.e2e.processes import PATIENCE_SECONDS, Api, client, run_to_end, servers
+from tests.planted import planted
 
 CAPABILITIES = pb.ServerCapabilities(
     total_memory_mb=65536,
@@ -35,6 +43,14 @@ def manmanv2(api: Api, *arguments: str, stdin: str = "") -> tuple[int, str]:
     """The exit code, and what was printed wherever."""
     ended = run_to_end("manmanv2", *arguments, stdin=stdin, API_ADDRESS=api.address)
     return ended.returncode, ended.stdout + ended.stderr
+
+
+def as_json(api: Api, *arguments: str, stdin: str = "") -> Any:
+    """What is printed on stdout with -o json."""
+    command = ("manmanv2", "--api", api.address, *arguments, "-o", "json")
+    ended = run_to_end(*command, stdin=stdin)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    return json.loads(ended.stdout)
 
 
 def listed(api: Api, *filters: str) -> list[str]:
@@ -96,12 +112,52 @@ def test_deleting_by_id_by_age_and_in_a_dry_run(fleet: Api) -> None:
     assert set(servers(fleet.address)) == {"two"}
 
 
+def test_programs_are_told_what_was_deleted(fleet: Api) -> None:
+    would = as_json(fleet, "servers", "delete", "--not-seen-for", "1h", "--dry-run")
+    did = as_json(fleet, "servers", "delete", "1", "3", "--yes")
+    nothing = as_json(fleet, "servers", "delete", "--not-seen-for", "1h", "--yes")
+
+    assert would == [{"server_id": 3, "name": "three", "deleted": False}]
+    assert did == [
+        {"server_id": 1, "name": "one", "deleted": True},
+        {"server_id": 3, "name": "three", "deleted": True},
+    ]
+    assert nothing == []
+    assert set(servers(fleet.address)) == {"two"}
+
+
+def test_who_is_asked_before_deleting_is_asked_on_stderr(fleet: Api) -> None:
+    command = ("manmanv2", "--api", fleet.address, "servers", "delete", "2", "-o", "json")
+    ended = run_to_end(*command, stdin="y\n")
+
+    assert json.loads(ended.stdout) == [{"server_id": 2, "name": "two", "deleted": True}]
+    assert "Delete 1 server with all configuration? [y/N]" in ended.stderr
+
+
 def test_there_is_one_default_server(fleet: Api) -> None:
     for server_id in ("1", "2"):
         exit_code, _ = manmanv2(fleet, "servers", "set-default", server_id)
         assert exit_code == 0
 
     assert [name for name, server in servers(fleet.address).items() if server.is_default] == ["two"]
+
+
+def test_what_was_done_is_told_to_programs_in_the_words_of_the_contract(
+    fleet: Api, tmp_path: Path
+) -> None:
+    put = as_json(fleet, "configs", "put", "1", "limits", stdin="{}")
+    deleted = as_json(fleet, "configs", "delete", "1", "limits")
+    default = as_json(fleet, "servers", "set-default", "2")
+    database = f"sqlite:///{tmp_path / 'new.sqlite3'}"
+    upgraded = run_to_end("manmanv2", "db", "upgrade", "-o", "json", DATABASE_URL=database)
+    in_memory = run_to_end("manmanv2", "db", "upgrade", "-o", "json", DATABASE_URL="memory://")
+
+    assert put.pop("updated_at").endswith("Z")
+    assert put == {"server_id": 1, "name": "limits", "revision": 1}
+    assert deleted == {"server_id": 1, "name": "limits"}
+    assert (default["server_id"], default["is_default"]) == (2, True)
+    assert json.loads(upgraded.stdout) == {"schema_revision": newest_revision()}
+    assert json.loads(in_memory.stdout) == {"schema_revision": None}
 
 
 def test_a_document_comes_back_as_it_was_put(fleet: Api) -> None:
@@ -143,10 +199,42 @@ def test_what_goes_wrong_is_one_sentence_and_an_exit_code(
     assert "Traceback" not in printed
 
 
+def test_with_json_too_what_goes_wrong_is_one_sentence_on_stderr(fleet: Api) -> None:
+    command = ("manmanv2", "--api", fleet.address, "servers", "show", "42", "-o", "json")
+    ended = run_to_end(*command)
+
+    assert (ended.returncode, ended.stdout) == (66, "")
+    assert ended.stderr == "manmanv2: server 42 does not exist\n"
+
+
+def test_ctrl_c_while_the_command_is_still_being_loaded_leaves_no_traceback(
+    tmp_path: Path,
+) -> None:
+    # A stand-in for a library that takes its time.
+    (tmp_path / "click.py").write_text("print('loading', flush=True)\nimport time\ntime.sleep(60)")
+    command = Path(sys.executable).parent / "manmanv2"
+    loading = subprocess.Popen(
+        [command, "servers", "list"],
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert loading.stdout
+    assert loading.stdout.readline() == "loading\n"
+    loading.send_signal(signal.SIGINT)
+    _, told = loading.communicate(timeout=PATIENCE_SECONDS)
+
+    assert told == ""
+    # What a shell reports as 130.
+    assert loading.returncode == -signal.SIGINT
+
+
 def test_an_operator_without_the_key_is_told_so(start_api: Callable[..., Api]) -> None:
-    api = start_api("memory://", OPERATOR_KEY="op")
+    key = planted("operator key")
+    api = start_api("memory://", OPERATOR_KEY=key)
     without = run_to_end("manmanv2", "servers", "list", API_ADDRESS=api.address)
-    with_key = run_to_end("manmanv2", "servers", "list", API_ADDRESS=api.address, OPERATOR_KEY="op")
+    with_key = run_to_end("manmanv2", "servers", "list", API_ADDRESS=api.address, OPERATOR_KEY=key)
 
     assert without.returncode == 77
     assert without.stderr == (

@@ -1,0 +1,36 @@
+from contextlib import closing, suppress
+from dataclasses import dataclass
+
+from adapters.amqp.broker import Broker
+from adapters.amqp.control_plane import AmqpControlPlane
+from application.ports.api_probe import NOBODY, KeyTrial
+from application.ports.control_plane import ControlPlaneRefused
+from domain.capabilities import Capabilities
+from domain.errors import InvalidRegistrationKey, ServerNotFound
+
+
+@dataclass(frozen=True)
+class AmqpApiProbe:
+    """The API behind a broker, asked to register a host without a name: it judges the key before
+    the name, and registers nobody."""
+
+    broker: Broker
+
+    def try_key(self, key: str) -> KeyTrial:
+        with closing(AmqpControlPlane(self.broker, key)) as control_plane:
+            try:
+                control_plane.register("", "", Capabilities())
+            except InvalidRegistrationKey:
+                return KeyTrial(admitted=False, clock=None)
+            except ControlPlaneRefused:
+                return KeyTrial(admitted=True, clock=None)
+        raise ControlPlaneRefused(
+            "The API behind RABBITMQ_URL takes a host without a name: it must be a ManMan API."
+        )
+
+    def ask_store(self, key: str) -> None:
+        with (
+            closing(AmqpControlPlane(self.broker, key)) as control_plane,
+            suppress(ServerNotFound),
+        ):
+            control_plane.fetch_configuration(NOBODY, 0)

@@ -1,0 +1,121 @@
+import socket
+import ssl
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import grpc
+
+from adapters.grpc.control_plane import GrpcControlPlane
+from adapters.grpc.health import NotServing, check_serving
+from adapters.grpc.metadata import UNIX_TIME
+from application.ports.api_probe import NOBODY, KeyTrial
+from application.ports.control_plane import ControlPlaneRefused, ControlPlaneUnavailable
+from domain.capabilities import Capabilities
+from domain.clock_reading import ClockReading
+from domain.errors import InvalidRegistrationKey, ServerNotFound
+
+
+@dataclass(frozen=True)
+class GrpcApiProbe:
+    """The API over gRPC, at host:port.
+
+    It is asked to register a host without a name: it judges the key before the name, and
+    registers nobody. What keeps a call from getting through is looked at more closely than a
+    host manager does. Times are bounds of one call and of one step of a closer look, in seconds.
+    """
+
+    address: str
+    call_seconds: float = 4.0
+    step_seconds: float = 2.0
+
+    def try_key(self, key: str) -> KeyTrial:
+        before = datetime.now(UTC)
+        with closing(GrpcControlPlane(self.address, key, self.call_seconds)) as control_plane:
+            try:
+                control_plane.register("", "", Capabilities())
+            except InvalidRegistrationKey as error:
+                return KeyTrial(admitted=False, clock=_reading(before, error.__cause__))
+            except ControlPlaneRefused as error:
+                call: Any = error.__cause__
+                if call.code() is not grpc.StatusCode.INVALID_ARGUMENT:
+                    raise
+                return KeyTrial(admitted=True, clock=_reading(before, call))
+            except ControlPlaneUnavailable as error:
+                raise self._seen_closer(error) from error
+        raise self._refused("takes a host without a name", "API_ADDRESS must name a ManMan API")
+
+    def ask_store(self, key: str) -> None:
+        with (
+            closing(GrpcControlPlane(self.address, key, self.call_seconds)) as control_plane,
+            suppress(ServerNotFound),
+        ):
+            control_plane.fetch_configuration(NOBODY, 0)
+
+    def _seen_closer(self, trouble: ControlPlaneUnavailable) -> ControlPlaneUnavailable:
+        call: Any = trouble.__cause__
+        if call.trailing_metadata():
+            # Only a server sends these, so it did get through.
+            return self._why_it_takes_no_calls() or trouble
+        host, _, port = self.address.rpartition(":")
+        try:
+            connection = socket.create_connection((host.strip("[]"), int(port)), self.step_seconds)
+        except TimeoutError:
+            return self._unavailable(
+                "takes no connection and refuses none: a firewall drops what is sent to it, or no"
+                " machine has this address"
+            )
+        except OSError:
+            # gRPC has told it as well as can be.
+            return trouble
+        with connection:
+            if self._speaks_tls(connection, host):
+                return self._unavailable(
+                    "wants TLS, which this version does not speak: set API_ADDRESS to the API's own"
+                    " port, not to one of a proxy before it"
+                )
+        if call.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
+            return self._unavailable(
+                "takes connections and says nothing: it hangs, or API_ADDRESS names the port of"
+                " another program"
+            )
+        return self._unavailable(
+            "takes connections, but speaks neither gRPC nor TLS: set API_ADDRESS to the API's port"
+        )
+
+    def _why_it_takes_no_calls(self) -> ControlPlaneUnavailable | None:
+        try:
+            check_serving(self.address)
+        except NotServing as error:
+            return self._unavailable(str(error))
+        return None
+
+    def _speaks_tls(self, connection: socket.socket, host: str) -> bool:
+        anybody = ssl.create_default_context()
+        anybody.check_hostname = False
+        anybody.verify_mode = ssl.CERT_NONE
+        anybody.set_alpn_protocols(["h2"])
+        try:
+            with anybody.wrap_socket(connection, server_hostname=host):
+                return True
+        except ssl.SSLError as error:
+            # An alert comes from one who speaks it too.
+            return "ALERT" in (error.reason or "")
+        except OSError:
+            return False
+
+    def _unavailable(self, why: str) -> ControlPlaneUnavailable:
+        return ControlPlaneUnavailable(f"The API at {self.address} (API_ADDRESS) {why}.")
+
+    def _refused(self, why: str, cure: str) -> ControlPlaneRefused:
+        return ControlPlaneRefused(f"The API at {self.address} (API_ADDRESS) {why}: {cure}.")
+
+
+def _reading(before: datetime, call: Any) -> ClockReading | None:
+    """What the answer says of the API's clock; an older API says nothing."""
+    after = datetime.now(UTC)
+    told = {item.key: item.value for item in call.trailing_metadata() or ()}
+    with suppress(KeyError, OverflowError, ValueError):
+        return ClockReading(before, datetime.fromtimestamp(float(told[UNIX_TIME]), UTC), after)
+    return None

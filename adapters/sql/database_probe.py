@@ -1,0 +1,121 @@
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import quote
+
+from sqlalchemy import Engine, create_engine, func, select
+from sqlalchemy.pool import NullPool
+
+from adapters.sql.diagnosis import (
+    DatabaseUnreachable,
+    DatabaseUnusable,
+    check_reachable,
+    check_schema,
+)
+from adapters.sql.engine import make_engine, sql_url, sqlite_file
+from adapters.sql.schema import current_revision, newest_revision
+from application.ports.database_probe import DatabaseUnavailable, DatabaseUnfit
+from application.ports.store import StoreFailed, StoreUnavailable
+from domain.clock_reading import ClockReading
+
+
+@dataclass(frozen=True)
+class SqlDatabaseProbe:
+    """The database that a URL names. An SQLite file is neither made nor changed."""
+
+    url: str = field(repr=False)
+
+    def look(self) -> str:
+        with _own_errors():
+            file = sqlite_file(sql_url(self.url))
+            return _look_at_file(self.url, file) if file else _look_at_server(self.url)
+
+    def read_clock(self) -> ClockReading | None:
+        with _own_errors():
+            if sqlite_file(sql_url(self.url)):
+                return None
+            with _disposed(make_engine(self.url)) as engine, engine.connect() as connection:
+                before = datetime.now(UTC)
+                theirs = connection.scalar(select(func.clock_timestamp()))
+                assert theirs
+                return ClockReading(before, theirs, datetime.now(UTC))
+
+
+def _look_at_server(url: str) -> str:
+    with _disposed(make_engine(url)) as engine:
+        check_reachable(engine)
+        check_schema(engine)
+        with engine.connect() as connection:
+            version = connection.exec_driver_sql("SHOW server_version").scalar()
+    return f"PostgreSQL {version} answers, with schema {newest_revision()}"
+
+
+def _look_at_file(url: str, file: Path) -> str:
+    path = file.absolute()
+    try:
+        to_be_made = not path.exists() and path.parent.is_dir()
+    except OSError:
+        raise _not_writable(file) from None
+    if to_be_made:
+        if not os.access(path.parent, os.W_OK | os.X_OK, effective_ids=True):
+            raise _not_writable(file)
+        return f"{file} does not exist yet, manmanv2-api makes it"
+    with _disposed(_reading_engine(url, path)) as engine:
+        check_reachable(engine)
+        # The log beside it is written to the folder.
+        if not all(os.access(it, os.W_OK, effective_ids=True) for it in (path, path.parent)):
+            raise _not_writable(file)
+        current = current_revision(engine)
+        if current is None or current < newest_revision():
+            return (
+                f"{file} has schema {current or 'none'}, manmanv2-api brings it to"
+                f" {newest_revision()}"
+            )
+        check_schema(engine)
+    return f"{file} is well, with schema {current}"
+
+
+def _not_writable(file: Path) -> DatabaseUnusable:
+    return DatabaseUnusable(f"{file} cannot be opened for writing: mend its permissions")
+
+
+def _reading_engine(url: str, path: Path) -> Engine:
+    # A file that nobody has open is declared to stay as it is: else even a reader would leave two
+    # files beside it, which the API's user may not be allowed to write.
+    mode = "mode=ro" if Path(f"{path}-wal").exists() else "mode=ro&immutable=1"
+    return create_engine(
+        sql_url(url),
+        creator=lambda: sqlite3.connect(f"file:{quote(str(path))}?{mode}", uri=True),
+        poolclass=NullPool,
+    )
+
+
+@contextmanager
+def _disposed(engine: Engine) -> Iterator[Engine]:
+    try:
+        yield engine
+    finally:
+        engine.dispose()
+
+
+@contextmanager
+def _own_errors() -> Iterator[None]:
+    try:
+        yield
+    except (DatabaseUnusable, ValueError) as error:
+        raise DatabaseUnfit(f"DATABASE_URL: {error}.") from error
+    except DatabaseUnreachable as error:
+        raise _unavailable(str(error)) from error
+    except (StoreUnavailable, StoreFailed) as error:
+        raise _unavailable("it failed at a question about its schema") from error
+
+
+def _unavailable(why: str) -> DatabaseUnavailable:
+    return DatabaseUnavailable(
+        f"DATABASE_URL: the database cannot be reached: {why}; check that it runs, and lets this"
+        " machine in"
+    )

@@ -1,0 +1,43 @@
+import re
+from collections.abc import Mapping
+
+# A line that begins with # or ; is a comment. A value is any number of quoted parts and then a
+# bare one: quotes count at its beginning only, and one that is not closed goes on to the end.
+_LINE = re.compile(
+    r"""
+    [ \t\r]* (?: [#;][^\n]*
+               | (?P<name>[^=\n]*) =
+                 (?P<quoted> (?: [ \t\r]* (?: '[^']*(?:'|\Z) | "(?:[^"\\]|\\.)*(?:"|\\?\Z) ) )* )
+                 [ \t\r]*
+                 (?P<bare> (?: [^\\\n] | \\. )* ) \\?
+               | [^=\n]*
+             ) (?: \n | \Z )
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+_PARTS = re.compile(r"""'(?P<single>[^']*)'?|"(?P<double>(?:[^"\\]|\\.)*)["\\]?""", re.DOTALL)
+_BARE = re.compile(r"\\\n|\\(?P<kept>.)|(?P<blanks>[ \t\r]+\Z)", re.DOTALL)
+
+
+def parse_environment_file(text: str) -> Mapping[str, str]:
+    """What systemd makes of an EnvironmentFile (systemd.exec(5)); the last of a name counts."""
+    found = {}
+    for line in _LINE.finditer(text):
+        name = (line["name"] or "").strip()
+        if name:
+            found[name] = _quoted(line["quoted"]) + _bare(line["bare"])
+    return found
+
+
+def _quoted(parts: str) -> str:
+    return "".join(
+        # Between double quotes a backslash escapes only what is special there, or ends a line.
+        re.sub(r'\\(?:(["\\`$])|\n)', lambda escape: escape[1] or "", part["double"])
+        if part["single"] is None
+        else part["single"]
+        for part in _PARTS.finditer(parts)
+    )
+
+
+def _bare(text: str) -> str:
+    return _BARE.sub(lambda found: found["kept"] or "", text)

@@ -1,0 +1,225 @@
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from application.check_clock import check_clock
+from application.check_key import unwrapped
+from application.check_side_port import check_side_port
+from application.finding import Fault, Finding, Outcome
+from application.ports.api_probe import ApiProbe, KeyTrial
+from application.ports.broker_probe import BrokerProbe
+from application.ports.control_plane import ControlPlaneUnavailable
+from application.ports.machine import EngineUnavailable, Machine
+from application.ports.port_probe import PortProbe
+from application.run_checks import Check
+from domain.errors import InvalidField
+from domain.naming import choose_name
+
+_MEBIBYTES_PER_GIBIBYTE = 1024
+# What stands in a name where a start puts random characters.
+_RANDOM_PART = "????????"
+
+
+@dataclass
+class ExamineHost:
+    """What a host manager needs to join, looked at in the order in which it needs it."""
+
+    server_name: str
+    environment: str
+    server_id: int | None
+    registration_key: str = field(repr=False)
+    # One that nobody has been given.
+    strange_key: str = field(repr=False)
+    api_address: str
+    docker_socket: Path
+    docker_optional: bool
+    in_container: bool
+    config_dir: Path | None
+    metrics_address: str
+
+    engine: Machine
+    itself: Machine
+    # Another socket at which an engine does answer.
+    engine_elsewhere: Callable[[], Path | None]
+    # None for a host that does not register.
+    api: ApiProbe | None
+    # None for one that does without.
+    broker: BrokerProbe | None
+    over_amqp: bool
+    # Why this user may not write there, empty if it may.
+    why_not_writable: Callable[[Path], str]
+    ports: PortProbe
+    side_port_answers: Callable[[str], bool]
+
+    _hostname: str = field(init=False, default="")
+    _trial: KeyTrial = field(init=False, repr=False)
+
+    def checks(self) -> Sequence[Check]:
+        checks = [
+            Check("Docker", self._check_engine, ("DOCKER_SOCKET", "DOCKER_OPTIONAL")),
+            Check("Name", self._check_name, ("SERVER_NAME", "ENVIRONMENT")),
+        ]
+        if self.broker:
+            needs = ("RABBITMQ_URL", "RABBITMQ_CA_CERT_PATH")
+            checks.append(Check("Broker", self._check_broker, needs, "the broker cannot be used"))
+        checks += [
+            Check(
+                "API",
+                self._check_api,
+                ("Broker",) if self.over_amqp else ("API_ADDRESS",),
+                "the API cannot be reached",
+            ),
+        ]
+        if self.api:
+            checks += [
+                Check(
+                    "Key", self._check_key, ("API", "REGISTRATION_KEY"), "the API refuses the key"
+                ),
+                Check("Database", self._check_store, ("Key",)),
+            ]
+        if self.api and not self.over_amqp:
+            checks.append(Check("Clock", self._check_clock, ("API",)))
+        if self.config_dir:
+            checks.append(Check("Folder", self._check_folder, ("CONFIG_DIR",)))
+        if self.metrics_address:
+            checks.append(Check("Metrics", self._check_side_port, ("METRICS_ADDRESS",)))
+        return checks
+
+    def _check_engine(self) -> Finding:
+        try:
+            report = self.engine.report()
+        except EngineUnavailable as error:
+            return self._engine_failure(str(error))
+        self._hostname = report.hostname
+        machine = report.capabilities
+        return Finding.ok(
+            f"Docker {machine.docker_version} at {self.docker_socket}, {machine.cpu_cores} cores,"
+            f" {machine.total_memory_mb / _MEBIBYTES_PER_GIBIBYTE:.1f} GiB"
+        )
+
+    def _engine_failure(self, sentence: str) -> Finding:
+        failure = Finding.of_sentence(sentence, Fault.SURROUNDINGS)
+        cure = failure.cure
+        elsewhere = self.engine_elsewhere()
+        if elsewhere:
+            cure = f"Docker answers at another place, set DOCKER_SOCKET={elsewhere}"
+        if self.docker_optional:
+            return Finding.warning(f"{failure.found}, and DOCKER_OPTIONAL does without", cure)
+        return Finding.failure(failure.found, cure, Fault.SURROUNDINGS)
+
+    def _check_name(self) -> Finding:
+        if self.server_id is not None:
+            return Finding.ok(f"server {self.server_id}, from SERVER_ID")
+        foreign = self.in_container and not self._hostname
+        if foreign and not self.server_name and not self.docker_optional:
+            return Finding(
+                Outcome.SKIP, "not known, because in a container Docker tells the machine's name"
+            )
+        hostname = self._hostname or self.itself.report().hostname
+        try:
+            chosen = choose_name(self.server_name, hostname, self.environment, _RANDOM_PART)
+        except InvalidField as error:
+            return Finding.failure(
+                f"this host cannot be named so, {error}", "set SERVER_NAME", Fault.SETTING
+            )
+        if chosen.ephemeral:
+            return Finding.warning(
+                f"{chosen.name}, made up anew at each start, which so gets another server_id",
+                "set ENVIRONMENT or SERVER_NAME",
+            )
+        if self.server_name:
+            return Finding.ok(f"{chosen.name}, from SERVER_NAME")
+        if foreign:
+            return Finding.warning(
+                f"{chosen.name}, from the container's hostname, so that another container gets"
+                " another server_id",
+                "see that Docker can be asked, or set SERVER_NAME",
+            )
+        source = "Docker's name of the machine" if self.in_container else "hostname"
+        return Finding.ok(f"{chosen.name}, from {source} and ENVIRONMENT")
+
+    def _check_broker(self) -> Finding:
+        assert self.broker
+        found = self.broker.look()
+        if not found.known:
+            return Finding.warning(
+                f"{found.product} answers, but no API has been in this virtual host",
+                "check that the API has the same RABBITMQ_URL, virtual host included",
+            )
+        return Finding.ok(f"{found.product} answers, and lets this user in")
+
+    def _check_api(self) -> Finding:
+        if self.api is None:
+            return Finding(
+                Outcome.SKIP, "not asked, because with a SERVER_ID a host speaks to the broker only"
+            )
+        self._trial = self.api.try_key(self.registration_key)
+        return Finding.ok(
+            "an API answers over the broker"
+            if self.over_amqp
+            else f"a ManMan API answers at {self.api_address}"
+        )
+
+    def _check_key(self) -> Finding:
+        assert self.api
+        if not self._trial.admitted:
+            return self._refused_key(self.api)
+        if self.api.try_key(self.strange_key).admitted:
+            return Finding.warning(
+                "the API takes any key, so everybody may join",
+                "set REGISTRATION_KEY on the API and start it again",
+            )
+        return Finding.ok("the API takes REGISTRATION_KEY")
+
+    def _refused_key(self, api: ApiProbe) -> Finding:
+        key = self.registration_key
+        if not key:
+            return Finding.failure(
+                "REGISTRATION_KEY is not set, and the API wants one",
+                "set it to the same as the API's, where the service reads its settings",
+                Fault.SETTING,
+            )
+        if unwrapped(key) != key and api.try_key(unwrapped(key)).admitted:
+            return Finding.failure(
+                "REGISTRATION_KEY has blanks or quotes around it",
+                "take them away, the API takes the key without them",
+                Fault.SETTING,
+            )
+        return Finding.failure(
+            "REGISTRATION_KEY is not the API's",
+            "set it to the same as the API's, without blanks or line ends around it",
+            Fault.SETTING,
+        )
+
+    def _check_store(self) -> Finding:
+        assert self.api
+        try:
+            self.api.ask_store(self.registration_key)
+        except ControlPlaneUnavailable:
+            return Finding.failure(
+                "the API does not reach its database, or is too busy",
+                "its log says why, and so does `manmanv2 doctor api` on its machine",
+                Fault.SURROUNDINGS,
+            )
+        return Finding.ok("the API reaches its database")
+
+    def _check_clock(self) -> Finding:
+        if self._trial.clock is None:
+            return Finding(Outcome.SKIP, "not known, because the API is too old to tell its time")
+        return check_clock("the API's", self._trial.clock)
+
+    def _check_folder(self) -> Finding:
+        assert self.config_dir
+        why_not = self.why_not_writable(self.config_dir)
+        if why_not:
+            return Finding.failure(
+                f"CONFIG_DIR {self.config_dir} {why_not}",
+                "mend the folder or its permissions",
+                Fault.SURROUNDINGS,
+            )
+        return Finding.ok(f"this user may write to {self.config_dir}")
+
+    def _check_side_port(self) -> Finding:
+        return check_side_port(
+            self.metrics_address, self.ports, self.side_port_answers, "manmanv2-host"
+        )

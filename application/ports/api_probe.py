@@ -1,0 +1,31 @@
+from dataclasses import dataclass
+from typing import Protocol
+
+from domain.clock_reading import ClockReading
+
+# The id of no server.
+NOBODY = 0
+
+
+@dataclass(frozen=True, slots=True)
+class KeyTrial:
+    """Whether the API would let in a host with the key, and its clock if it told it."""
+
+    admitted: bool
+    clock: ClockReading | None
+
+
+class ApiProbe(Protocol):
+    """The API as a host would meet it, which leaves no trace in the fleet.
+
+    Raises ControlPlaneUnavailable and ControlPlaneRefused, within a few seconds.
+    """
+
+    def try_key(self, key: str) -> KeyTrial: ...
+
+    def ask_store(self, key: str) -> None:
+        """Returns when the API could look something up for a host that shows this key.
+
+        Raises InvalidRegistrationKey too.
+        """
+        ...

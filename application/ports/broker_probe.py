@@ -1,0 +1,19 @@
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerFound:
+    """`product` with its version. Known: an API or a host of ours was there before."""
+
+    product: str
+    known: bool
+
+
+class BrokerProbe(Protocol):
+    def look(self) -> BrokerFound:
+        """Whether this user may do there what is needed; changes nothing.
+
+        Raises BrokerUnavailable, within a few seconds.
+        """
+        ...

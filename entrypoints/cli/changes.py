@@ -1,0 +1,99 @@
+"""What changes in the fleet between one look at it and the next."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from domain.server import Server
+
+if TYPE_CHECKING:
+    from adapters.grpc.operator_client import OperatorClient
+
+
+class Kind(StrEnum):
+    INITIAL = "initial"
+    ADDED = "added"
+    STATUS = "status"
+    # It is there, but not among those asked for any more.
+    UNLISTED = "unlisted"
+    DELETED = "deleted"
+
+
+@dataclass(frozen=True)
+class Change:
+    """`server` is as it is now, or as it was seen last; `old_status` is empty where it had none."""
+
+    at: datetime
+    kind: Kind
+    server: Server
+    old_status: str = ""
+
+    @property
+    def goes(self) -> bool:
+        return self.kind in (Kind.UNLISTED, Kind.DELETED)
+
+    @property
+    def new_status(self) -> str:
+        return "deleted" if self.kind is Kind.DELETED else self.server.presence.status.value
+
+
+@dataclass(frozen=True)
+class Look:
+    """The servers that were asked for, and what became of those that were listed before: None for
+    one that is deleted."""
+
+    listed: Mapping[int, Server]
+    gone: Mapping[int, Server | None]
+
+    def changes_since(self, before: Mapping[int, Server] | None, at: datetime) -> Iterator[Change]:
+        """By id; `before` is what was listed then, None for nothing yet."""
+        if before is None:
+            for server in self.listed.values():
+                yield Change(at, Kind.INITIAL, server)
+            return
+        for server_id in sorted({*before, *self.listed}):
+            old, new = before.get(server_id), self.listed.get(server_id)
+            if new and not old:
+                yield Change(at, Kind.ADDED, new)
+            elif old and not new:
+                there = self.gone[server_id]
+                kind = Kind.UNLISTED if there else Kind.DELETED
+                yield Change(at, kind, there or old, old.presence.status)
+            elif old and new and old.presence.status is not new.presence.status:
+                yield Change(at, Kind.STATUS, new, old.presence.status)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which servers: those with the ids, or, without any, those that the rest lets pass."""
+
+    server_ids: tuple[int, ...] = ()
+    environment: str = ""
+    status: str = ""
+    not_seen_for: timedelta = timedelta(0)
+
+    def look(self, client: "OperatorClient", before: Mapping[int, Server] | None) -> Look:
+        """Raises OperatorCallFailed, for the first look also where an id does not exist."""
+        if not self.server_ids:
+            found = client.servers(self.environment, self.status, self.not_seen_for)
+            listed = {server.server_id: server for server in found}
+        elif before is None:
+            listed = {server_id: client.server(server_id) for server_id in self.server_ids}
+        else:
+            there = {server_id: _if_there(client, server_id) for server_id in self.server_ids}
+            listed = {server_id: server for server_id, server in there.items() if server}
+        gone = (before or {}).keys() - listed.keys()
+        return Look(listed, {server_id: _if_there(client, server_id) for server_id in gone})
+
+
+def _if_there(client: "OperatorClient", server_id: int) -> Server | None:
+    from adapters.grpc.operator_client import OperatorCallFailed
+
+    try:
+        return client.server(server_id)
+    except OperatorCallFailed as error:
+        if error.code.name == "NOT_FOUND":
+            return None
+        raise

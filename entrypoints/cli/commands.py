@@ -1,0 +1,53 @@
+"""What `manmanv2` can do, and what becomes of everything that goes wrong in it."""
+
+import os
+
+import click
+
+from domain.errors import InvalidField
+from entrypoints.cli.completion import completion
+from entrypoints.cli.configs import configs
+from entrypoints.cli.db import db
+from entrypoints.cli.demo import demo
+from entrypoints.cli.doctor import doctor
+from entrypoints.cli.servers import servers
+from entrypoints.cli.session import Failure, answered_with
+from entrypoints.cli.settings import CliSettings
+from entrypoints.failures import CommandFailed
+from entrypoints.settings import BUILD
+
+
+class _Commands(click.Group):
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except CommandFailed as error:
+            raise Failure(str(error), error.exit_code) from None
+        except InvalidField as error:
+            raise Failure(str(error), os.EX_DATAERR) from None
+        except UnicodeError:
+            raise Failure("an argument is no UTF-8 text", os.EX_DATAERR) from None
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise Failure(f"cannot go on: {error.strerror}", os.EX_IOERR) from None
+        except Exception as error:
+            failure = answered_with(error)
+            if failure:
+                raise failure from None
+            raise
+
+
+@click.group(
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="\b\n" + "\n".join(["Environment variables:", *CliSettings.help_lines()]),
+)
+@click.option("--api", metavar="HOST:PORT", help="The API's address, else API_ADDRESS.")
+@click.version_option(BUILD, prog_name="manmanv2", message="%(prog)s %(version)s")
+def manmanv2(api: str | None) -> None:
+    """The operator's command for a fleet of Docker machines."""
+
+
+for command in (servers, configs, db, demo, doctor, completion):
+    manmanv2.add_command(command)

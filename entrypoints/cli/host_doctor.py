@@ -1,0 +1,59 @@
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from adapters.amqp.api_probe import AmqpApiProbe
+from adapters.amqp.broker import Broker
+from adapters.amqp.broker_probe import AmqpBrokerProbe
+from adapters.docker.engine_search import EngineSearch
+from adapters.docker.machine import DockerMachine
+from adapters.grpc.api_probe import GrpcApiProbe
+from adapters.system.containment import runs_in_container
+from adapters.system.port_probe import SystemPortProbe
+from adapters.system.psutil_machine import PsutilMachine
+from adapters.system.writable import why_not_writable
+from application.examine_host import ExamineHost
+from application.ports.api_probe import ApiProbe
+from application.run_checks import Check
+from entrypoints.host.settings import HostSettings, Transport
+from entrypoints.side_port import why_not_well
+
+
+def host_checks(settings: HostSettings, strange_key: str) -> Sequence[Check]:
+    itself = PsutilMachine()
+    engine = DockerMachine(settings.docker_socket, itself, in_container=runs_in_container())
+    url = settings.rabbitmq_url
+    broker = Broker(url.reveal(), settings.rabbitmq_ca_cert_path) if url else None
+    return ExamineHost(
+        server_name=settings.server_name,
+        environment=settings.environment,
+        server_id=settings.server_id,
+        registration_key=settings.registration_key.reveal() if settings.registration_key else "",
+        strange_key=strange_key,
+        api_address=settings.api_address,
+        docker_socket=settings.docker_socket,
+        docker_optional=settings.docker_optional,
+        in_container=engine.in_container,
+        config_dir=settings.config_dir,
+        metrics_address=settings.metrics_address,
+        engine=engine,
+        itself=itself,
+        engine_elsewhere=EngineSearch(engine, Path(os.environ.get("HOME", "/"))),
+        api=_api_probe(settings, broker),
+        broker=AmqpBrokerProbe(broker) if broker else None,
+        over_amqp=settings.way is Transport.AMQP,
+        why_not_writable=why_not_writable,
+        ports=SystemPortProbe(),
+        side_port_answers=lambda address: not why_not_well(address),
+    ).checks()
+
+
+def _api_probe(settings: HostSettings, broker: Broker | None) -> ApiProbe | None:
+    match settings.way:
+        case Transport.GRPC:
+            return GrpcApiProbe(settings.api_address)
+        case Transport.AMQP:
+            assert broker
+            return AmqpApiProbe(broker)
+        case Transport.LEGACY:
+            return None

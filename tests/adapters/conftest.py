@@ -1,0 +1,14 @@
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture
+def short_folder() -> Iterator[Path]:
+    """A short path, as addresses of sockets must be, that every user may enter."""
+    with tempfile.TemporaryDirectory(prefix="manman") as name:
+        path = Path(name)
+        path.chmod(0o755)
+        yield path

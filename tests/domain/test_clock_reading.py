@@ -1,0 +1,34 @@
+from datetime import UTC, datetime, timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from domain.clock_reading import ClockReading
+
+NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
+SPANS = st.timedeltas(timedelta(0), timedelta(days=1))
+SHIFTS = st.timedeltas(-timedelta(days=1), timedelta(days=1))
+
+
+@given(there=SPANS, back=SPANS)
+def test_clocks_that_agree_are_never_said_to_differ(there: timedelta, back: timedelta) -> None:
+    reading = ClockReading(NOON, NOON + there, NOON + there + back)
+
+    assert reading.difference == timedelta(0)
+
+
+@given(there=SPANS, back=SPANS, ahead=SHIFTS)
+def test_what_is_said_is_no_more_than_the_truth_and_less_by_the_round_trip_at_most(
+    there: timedelta, back: timedelta, ahead: timedelta
+) -> None:
+    said = ClockReading(NOON, NOON + there + ahead, NOON + there + back).difference
+
+    assert abs(said) <= abs(ahead)
+    assert abs(said) >= abs(ahead) - (there + back)
+    assert said * ahead.total_seconds() >= timedelta(0)
+
+
+def test_a_clock_that_is_ahead_differs_by_more_than_nothing() -> None:
+    reading = ClockReading(NOON, NOON + timedelta(seconds=11), NOON + timedelta(seconds=1))
+
+    assert reading.difference == timedelta(seconds=10)

@@ -1,0 +1,86 @@
+"""What a shell completes after `manmanv2 completion SHELL`."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from protos.manman.v1 import manman_pb2 as pb
+from tests.e2e.processes import PATIENCE_SECONDS, Api, client, run_to_end
+
+COMMANDS = str(Path(sys.executable).parent)
+
+# What a bash that somebody types into does when Tab is pressed behind the words.
+PRESS_TAB = """
+eval "$(manmanv2 completion bash)"
+COMP_WORDS=({words}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); COMPREPLY=()
+compopt() {{ :; }}
+_manmanv2_completion manmanv2
+printf '%s\\n' "${{COMPREPLY[@]}}"
+"""
+
+
+def completed(
+    words: str, patience_seconds: float = PATIENCE_SECONDS, **variables: str
+) -> list[str]:
+    """What bash offers for the last of the words, which may be ''."""
+    ended = subprocess.run(
+        ["bash", "--norc", "-c", PRESS_TAB.format(words=words)],
+        env={"PATH": f"{COMMANDS}:/usr/bin:/bin", "LANG": "C.UTF-8", **variables},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=patience_seconds,
+    )
+    assert ended.stderr == ""
+    return ended.stdout.split()
+
+
+def test_bash_completes_commands_options_and_choices() -> None:
+    assert {"servers", "configs", "db", "demo"} <= set(completed("manmanv2 ''"))
+    assert completed("manmanv2 servers se") == ["set-default"]
+    assert completed("manmanv2 servers watch --ev") == ["--every"]
+    assert completed("manmanv2 servers list --status ''") == ["online", "offline"]
+    assert completed("manmanv2 completion z") == ["zsh"]
+
+
+def test_bash_completes_the_ids_of_servers(api: Api) -> None:
+    with client(api.address) as stub:
+        for number in range(12):
+            stub.CreateServer(pb.CreateServerRequest(name=f"box-{number}"))
+
+    assert completed("manmanv2 servers show 1", API_ADDRESS=api.address) == ["1", "10", "11", "12"]
+    assert completed(f"manmanv2 --api {api.address} configs put 12") == ["12"]
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "no address"])
+def test_without_an_api_no_ids_are_completed_and_nothing_is_said(address: str) -> None:
+    assert completed("manmanv2 servers show ''", API_ADDRESS=address) == []
+
+
+def test_an_api_that_does_not_answer_is_not_waited_for_until_its_call_fails(api: Api) -> None:
+    os.kill(api.pid, signal.SIGSTOP)
+    # Calls fail after ten seconds by themselves.
+    offered = completed("manmanv2 servers show ''", patience_seconds=8, API_ADDRESS=api.address)
+
+    assert offered == []
+
+
+@pytest.mark.parametrize(
+    ("shell", "line"),
+    [
+        ("bash", "complete -o nosort -F _manmanv2_completion manmanv2"),
+        ("zsh", "compdef _manmanv2_completion manmanv2"),
+        ("fish", "complete --no-files --command manmanv2"),
+    ],
+)
+def test_each_shell_gets_a_script_of_its_own(shell: str, line: str) -> None:
+    printed = run_to_end("manmanv2", "completion", shell)
+
+    assert printed.returncode == 0
+    assert line in printed.stdout
+    assert "_MANMANV2_COMPLETE" in printed.stdout
+    assert printed.stderr == ""

@@ -1,0 +1,288 @@
+"""What `manmanv2 doctor` is as a command; what it finds is told in test_troubleshooting."""
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.doctor import doctor
+from tests.e2e.processes import Api, Process, free_address, run_to_end, servers
+from tests.e2e.stand_ins import engine
+from tests.planted import almost, planted
+
+StartApi = Callable[..., Api]
+StartHost = Callable[..., Process]
+
+KEY = planted("key")
+
+
+@pytest.fixture
+def guarded(start_api: StartApi) -> Api:
+    return start_api("memory://", REGISTRATION_KEY=KEY)
+
+
+@pytest.fixture
+def docker_socket() -> Iterator[Path]:
+    """Where an engine answers, on a path that is short enough for a socket."""
+    with tempfile.TemporaryDirectory(prefix="manman") as folder:
+        path = Path(folder) / "docker.sock"
+        with engine(path):
+            yield path
+
+
+def test_a_host_that_would_join_is_well_and_has_not_joined(
+    guarded: Api, docker_socket: Path, tmp_path: Path
+) -> None:
+    report = doctor(
+        "host",
+        API_ADDRESS=guarded.address,
+        REGISTRATION_KEY=KEY,
+        ENVIRONMENT="production",
+        DOCKER_SOCKET=str(docker_socket),
+        CONFIG_DIR=str(tmp_path / "config"),
+        METRICS_ADDRESS=free_address(),
+    )
+
+    assert report.outcomes == dict.fromkeys(
+        [
+            *("Settings", "Docker", "Name", "API", "Key", "Database", "Clock"),
+            *("Folder", "Metrics"),
+        ],
+        "ok",
+    )
+    assert report.exit_code == 0
+    assert servers(guarded.address) == {}
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_api_that_could_start_is_well_and_nothing_is_made(tmp_path: Path) -> None:
+    report = doctor(
+        "api",
+        DATABASE_URL=f"sqlite:///{tmp_path}/fleet.sqlite3",
+        LISTEN_ADDRESS=free_address(),
+        REGISTRATION_KEY=KEY,
+    )
+
+    assert set(report.outcomes.values()) == {"ok", "skip"}
+    assert report.exit_code == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_api_that_runs_is_well_and_left_alone(
+    start_api: StartApi, tmp_path: Path, rabbitmq_url: str
+) -> None:
+    url = f"sqlite:///{tmp_path}/fleet.sqlite3"
+    settings = {
+        "RABBITMQ_URL": rabbitmq_url,
+        "REGISTRATION_KEY": KEY,
+        "METRICS_ADDRESS": free_address(),
+    }
+    api = start_api(url, **settings)
+    report = doctor(**settings, DATABASE_URL=url, LISTEN_ADDRESS=api.address)
+
+    assert report.of("Port").split(maxsplit=2)[2] == f"manmanv2-api answers at {api.address}"
+    assert report.of("Metrics").split(maxsplit=2)[2].startswith("manmanv2-api answers at ")
+    assert set(report.outcomes.values()) == {"ok", "skip"}
+    assert report.exit_code == 0
+    assert servers(api.address) == {}
+
+
+@pytest.mark.parametrize("wrong", almost(KEY))
+def test_a_key_that_the_api_refuses_fails_and_is_not_shown(
+    wrong: str, guarded: Api, docker_socket: Path
+) -> None:
+    report = doctor(
+        API_ADDRESS=guarded.address,
+        REGISTRATION_KEY=wrong,
+        SERVER_NAME="web1",
+        DOCKER_SOCKET=str(docker_socket),
+    )
+
+    assert report.of("Key").startswith("FAIL")
+    assert report.exit_code == 78
+    assert servers(guarded.address) == {}
+
+
+def test_a_host_over_amqp_is_judged_by_the_api_behind_the_broker(
+    start_api: StartApi, rabbitmq_url: str, docker_socket: Path
+) -> None:
+    api = start_api("memory://", RABBITMQ_URL=rabbitmq_url, REGISTRATION_KEY=KEY)
+    api.wait_until_said("messages of manman.calls are taken")
+    host = {
+        "TRANSPORT": "amqp",
+        "RABBITMQ_URL": rabbitmq_url,
+        "SERVER_NAME": "web1",
+        "DOCKER_SOCKET": str(docker_socket),
+    }
+    right = doctor(**host, REGISTRATION_KEY=KEY)
+    wrong = doctor(**host, REGISTRATION_KEY=planted("other key"))
+
+    assert right.outcomes["Key"] == right.outcomes["Database"] == "ok"
+    assert wrong.outcomes["Key"] == "FAIL"
+    assert servers(api.address) == {}
+
+
+def test_a_host_with_a_given_id_needs_the_broker_alone(
+    rabbitmq_url: str, docker_socket: Path
+) -> None:
+    report = doctor(SERVER_ID="7", RABBITMQ_URL=rabbitmq_url, DOCKER_SOCKET=str(docker_socket))
+
+    assert report.outcomes == {
+        "Settings": "ok",
+        "Docker": "ok",
+        "Name": "ok",
+        # No API has been there.
+        "Broker": "warn",
+        "API": "skip",
+    }
+    assert report.exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("variables", "head"),
+    [
+        ({}, "The host manager, because none of DATABASE_URL, PG_DATABASE_URL, "),
+        ({"DATABASE_URL": ""}, "The host manager, because none of "),
+        ({"DATABASE_URL": "memory://"}, "The API, because DATABASE_URL is set."),
+        ({"PG_DATABASE_URL": "memory://"}, "The API, because PG_DATABASE_URL is set."),
+        ({"LISTEN_ADDRESS": "127.0.0.1:0"}, "The API, because LISTEN_ADDRESS is set."),
+    ],
+)
+def test_who_is_looked_at_follows_from_the_settings(variables: dict[str, str], head: str) -> None:
+    assert doctor(**variables, API_ADDRESS=free_address()).head.startswith(head)
+
+
+def test_who_is_looked_at_can_be_said() -> None:
+    address = free_address()
+
+    assert doctor("host", DATABASE_URL="memory://", API_ADDRESS=address).head.startswith(
+        "The host manager, as asked. Settings: this environment. User: uid "
+    )
+    assert doctor("api", DATABASE_URL="memory://").head.startswith("The API, as asked.")
+
+
+def test_the_settings_of_a_service_are_read_from_its_files_before_the_environment(
+    guarded: Api, docker_socket: Path, tmp_path: Path
+) -> None:
+    file, more, key_file = tmp_path / "host.env", tmp_path / "more.env", tmp_path / "key"
+    file.write_text(
+        "# As systemd reads it\n"
+        f'API_ADDRESS="{guarded.address}"\n'
+        "SERVER_NAME=overridden\n"
+        f"DOCKER_SOCKET={docker_socket}\n"
+    )
+    more.write_text("SERVER_NAME=web1\n")
+    key_file.write_text(f"{KEY}\n")
+    report = doctor(
+        *("--env-file", str(file), "--env-file", str(more)),
+        # A person's own, of which the service knows nothing.
+        API_ADDRESS=free_address(),
+        DATABASE_URL="memory://",
+        # What the service manager sets beside the file.
+        REGISTRATION_KEY_FILE=str(key_file),
+        LOG_FORMAT="",
+        METRICS_ADDRESS="",
+    )
+
+    assert report.head.startswith("The host manager, because none of ")
+    assert f"Settings: {file}, {more}, this environment." in report.head
+    assert report.of("Settings").endswith(
+        "set by file: API_ADDRESS, SERVER_NAME, DOCKER_SOCKET; by this environment:"
+        " REGISTRATION_KEY_FILE"
+    )
+    assert report.of("Name").endswith("web1, from SERVER_NAME")
+    assert report.exit_code == 0
+
+
+def test_a_file_that_cannot_be_read_is_one_sentence(tmp_path: Path) -> None:
+    ended = run_to_end("manmanv2", "doctor", "--env-file", str(tmp_path / "none"))
+
+    assert ended.returncode == 66
+    assert ended.stderr == (
+        f"manmanv2: {tmp_path / 'none'} cannot be read: No such file or directory\n"
+    )
+
+
+def test_programs_get_a_list_of_findings(guarded: Api, docker_socket: Path) -> None:
+    ended = run_to_end(
+        *("manmanv2", "doctor", "-o", "json"),
+        API_ADDRESS=guarded.address,
+        DOCKER_SOCKET=str(docker_socket),
+        SERVER_NAME="web1",
+    )
+    findings = {finding["check"]: finding for finding in json.loads(ended.stdout)}
+
+    assert ended.returncode == 78
+    assert ended.stderr.startswith("The host manager, because ")
+    assert findings["Name"] == {
+        "check": "Name",
+        "ok": True,
+        "outcome": "ok",
+        "found": "web1, from SERVER_NAME",
+        "cure": "",
+    }
+    assert findings["Key"] == {
+        "check": "Key",
+        "ok": False,
+        "outcome": "fail",
+        "found": "REGISTRATION_KEY is not set, and the API wants one",
+        "cure": "set it to the same as the API's, where the service reads its settings",
+    }
+
+
+def test_every_wrong_setting_is_a_line_and_what_needs_none_of_them_goes_on(
+    docker_socket: Path,
+) -> None:
+    report = doctor(
+        API_ADDRESS="http://api",
+        LOG_LEVEL="loud",
+        DOCKER_SOCKET=str(docker_socket),
+        SERVER_NAME="web1",
+    )
+
+    assert [line for line in report.lines if " Settings " in line] == [
+        "FAIL  Settings   LOG_LEVEL: must be one of debug, info, warning, error",
+        "FAIL  Settings   API_ADDRESS: must be HOST:PORT, as localhost:50051",
+    ]
+    assert report.of("Docker").startswith("ok")
+    assert report.of("API") == "skip  API        not looked at, because API_ADDRESS is wrong"
+    assert report.of("Key").startswith("skip")
+    assert report.exit_code == 78
+
+
+@pytest.mark.parametrize("subject", ["host", "api"])
+def test_a_secret_that_is_no_text_is_not_shown(subject: str) -> None:
+    report = doctor(
+        subject,
+        REGISTRATION_KEY=f"{KEY}\n",
+        RABBITMQ_URL=f"amqp://u:{planted('broker password')}/@h",
+        DATABASE_URL=f"oracle://u:{planted('database password')}@h/d",
+        API_ADDRESS=free_address(),
+    )
+
+    assert report.exit_code == 78
+
+
+@pytest.mark.parametrize(
+    ("module", "foreign"),
+    [
+        ("commands", {"alembic", "docker", "kombu", "psutil", "psycopg2", "sqlalchemy", "uvloop"}),
+        # The image of the host has none of these.
+        ("host_doctor", {"alembic", "psycopg2", "sqlalchemy", "uvloop"}),
+        ("api_doctor", {"docker"}),
+    ],
+)
+def test_no_library_is_loaded_that_is_not_needed(module: str, foreign: set[str]) -> None:
+    code = (
+        f"import sys, entrypoints.cli.commands, entrypoints.cli.{module}\n"
+        f"sys.exit(', '.join({foreign} & sys.modules.keys()) or 0)"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
+
+    assert (ended.returncode, ended.stderr) == (0, "")

@@ -1,0 +1,579 @@
+"""Every symptom of docs/troubleshooting.md, made to happen.
+
+What the document quotes under a heading is what our processes say then, line by line, and no line
+of it is left over.
+"""
+
+import re
+import socket
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+
+import psutil
+import pytest
+
+from adapters.sql.migrations import upgrade
+from adapters.sql.schema import newest_revision
+from protos.manman.v1 import manman_pb2 as pb
+from tests.e2e.doctor import (
+    Report,
+    doctor,
+    doctor_without_privileges,
+    without_privileges,
+)
+from tests.e2e.processes import (
+    Api,
+    Process,
+    client,
+    eventually,
+    free_address,
+    run_to_end,
+    servers,
+)
+from tests.e2e.stand_ins import (
+    api_with_clock,
+    engine,
+    port_behind_a_firewall,
+    port_that_says,
+    silent_port,
+    silent_socket,
+    tls_port,
+)
+from tests.planted import planted
+from tests.real_parts.postgres import PostgresCluster, PostgresServer
+from tests.real_parts.rabbitmq import RabbitBroker
+
+StartApi = Callable[..., Api]
+StartHost = Callable[..., Process]
+
+KEY, OTHER_KEY = planted("key"), planted("other key")
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "troubleshooting.md"
+_SECTION = re.compile(r"^#{2,3} (.+)\n((?:(?!^#{2,3} ).*\n?)*)", re.MULTILINE)
+_QUOTED = re.compile(r"^```text\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+# What the document has in place of what differs from run to run.
+_EXAMPLES = (
+    (r"\buid \d+", "uid 997"),
+    (r"taken by .+ \(pid \d+\)", "taken by nginx (pid 4711)"),
+    (r"is \d+ s (ahead|behind)", r"is 90 s \1"),
+    (r"\bRabbitMQ [\d.]+", "RabbitMQ 4.0.5"),
+    (r"\S+-[0-9a-f]{8}\b", "web1-5f0c2a9e"),
+    (r"\S+-\?{8}", "web1-????????"),
+)
+
+
+def sections() -> Mapping[str, list[str]]:
+    """By heading, each line that is quoted below it."""
+    return {
+        title: "".join(_QUOTED.findall(body)).splitlines()
+        for title, body in _SECTION.findall(DOCUMENT.read_text())
+    }
+
+
+def quoted(title: str) -> list[str]:
+    return sections()[title]
+
+
+def as_examples(lines: list[str], instead: Mapping[str, str]) -> list[str]:
+    """The lines as the document has them: its addresses, paths and names in place of ours."""
+    shown = []
+    for line in lines:
+        for ours, example in instead.items():
+            line = line.replace(ours, example)  # noqa: PLW2901 - it becomes the example
+        for ours, example in _EXAMPLES:
+            line = re.sub(ours, example, line)  # noqa: PLW2901
+        shown.append(line)
+    return shown
+
+
+API = "api.example.com:50051"
+BROKER = "broker.example.com:5672"
+SOCKET = "/var/run/docker.sock"
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A short path, as addresses of sockets must be."""
+    with tempfile.TemporaryDirectory(prefix="manman") as name:
+        yield Path(name)
+
+
+@pytest.fixture
+def docker_socket(folder: Path) -> Path:
+    """Where Docker would have its socket, and has none."""
+    return folder / "docker.sock"
+
+
+@pytest.fixture
+def guarded(start_api: StartApi) -> Api:
+    return start_api("memory://", REGISTRATION_KEY=KEY)
+
+
+def broker_address(url: str) -> str:
+    return url.rpartition("@")[2].partition("/")[0]
+
+
+# What host managers and APIs say, and then the doctor
+
+
+def refused(host: Process) -> list[str]:
+    """What a host says that ends because of its key."""
+    assert host.wait() == 77
+    return [event["event"] for event in host.events if "REGISTRATION_KEY" in event["event"]]
+
+
+def unreachable(start_host: StartHost, address: str) -> list[str]:
+    """What a host says of an API that it cannot reach, and the doctor."""
+    host = start_host(address, SERVER_NAME="web1")
+    report = doctor(API_ADDRESS=address, SERVER_NAME="web1", DOCKER_OPTIONAL="true")
+    said = host.wait_until_said("Trying again until it answers.")
+
+    assert host.running
+    assert report.outcomes["Key"] == "skip"
+    assert report.exit_code == 69
+    return [said, report.of("API")]
+
+
+def without_docker(
+    path: Path,
+    host_command: tuple[str, ...] = ("manmanv2-host",),
+    ask: Callable[..., Report] = doctor,
+) -> list[str]:
+    """What a host says that cannot ask Docker, and the doctor."""
+    settings = {"DOCKER_SOCKET": str(path), "SERVER_NAME": "web1"}
+    host = Process(*host_command, **settings, API_ADDRESS=free_address())
+    try:
+        said = host.wait_until_said("Trying again until it answers.")
+    finally:
+        host.kill()
+    report = ask("host", **settings)
+
+    assert report.exit_code == 69
+    return [said, report.of("Docker")]
+
+
+def starting_api(check: str, **settings: str) -> list[str]:
+    """What an API says that cannot start, and the doctor."""
+    ended = run_to_end("manmanv2-api", **{"LISTEN_ADDRESS": "127.0.0.1:0", **settings})
+    report = doctor("api", **settings)
+
+    assert ended.returncode == report.exit_code != 0
+    return [*ended.stderr.splitlines()[-1:], report.of(check)]
+
+
+def test_nothing_is_quoted_without_being_seen_here() -> None:
+    looked_at = set(re.findall(r'quoted\(\s*"([^"]+)"', Path(__file__).read_text()))
+
+    assert {title for title, lines in sections().items() if lines} == looked_at
+
+
+def test_a_host_that_is_well(guarded: Api, docker_socket: Path, folder: Path) -> None:
+    file, key_file = folder / "host.env", folder / "registration-key"
+    file.write_text(f"API_ADDRESS={guarded.address}\nENVIRONMENT=production\n")
+    key_file.write_text(KEY)
+    with engine(docker_socket):
+        report = doctor(
+            *("host", "--env-file", str(file)),
+            REGISTRATION_KEY_FILE=str(key_file),
+            DOCKER_SOCKET=str(docker_socket),
+            LOG_FORMAT="",
+            METRICS_ADDRESS="",
+        )
+    examples = {
+        guarded.address: API,
+        ", DOCKER_SOCKET": "",
+        str(docker_socket): SOCKET,
+        str(file): "/etc/manmanv2/host.env",
+        "Docker's name of the machine": "hostname",
+        f"{socket.gethostname()}-": "web1-",
+    }
+
+    assert report.exit_code == 0
+    assert as_examples([report.head, *report.lines], examples) == quoted("Ask the doctor")
+
+
+# Invalid registration key
+
+
+def test_the_keys_differ(guarded: Api, start_host: StartHost) -> None:
+    host = start_host(guarded.address, REGISTRATION_KEY=OTHER_KEY, SERVER_NAME="web1")
+    report = doctor(API_ADDRESS=guarded.address, REGISTRATION_KEY=OTHER_KEY, SERVER_NAME="web1")
+
+    assert as_examples([*refused(host), report.of("Key")], {guarded.address: API}) == quoted(
+        "The keys differ"
+    )
+
+
+def test_blanks_around_the_key(guarded: Api, start_host: StartHost) -> None:
+    host = start_host(guarded.address, REGISTRATION_KEY=f"{KEY} ", SERVER_NAME="web1")
+    report = doctor(API_ADDRESS=guarded.address, REGISTRATION_KEY=f'"{KEY}"', SERVER_NAME="web1")
+    same = doctor(API_ADDRESS=guarded.address, REGISTRATION_KEY=f"{KEY} ", SERVER_NAME="web1")
+
+    assert report.of("Key") == same.of("Key")
+    assert as_examples([*refused(host), report.of("Key")], {guarded.address: API}) == quoted(
+        "There are blanks or quotes around the key"
+    )
+
+
+@pytest.mark.parametrize("command", ["manmanv2-host", "manmanv2-api"])
+def test_a_line_end_in_the_key(command: str) -> None:
+    ended = run_to_end(command, REGISTRATION_KEY=f"{KEY}\n")
+    report = doctor(command.removeprefix("manmanv2-"), REGISTRATION_KEY=f"{KEY}\n")
+    said = ended.stderr.replace("manmanv2-api: ", "manmanv2-host: ").strip()
+
+    assert (ended.returncode, report.exit_code) == (78, 78)
+    assert [said, report.of("Settings")] == quoted("There is a line end in the key")
+
+
+def test_a_key_that_was_not_loaded_by_the_host(guarded: Api, start_host: StartHost) -> None:
+    host = start_host(guarded.address, SERVER_NAME="web1")
+    report = doctor(API_ADDRESS=guarded.address, SERVER_NAME="web1")
+
+    assert as_examples([*refused(host), report.of("Key")], {guarded.address: API}) == quoted(
+        "The host has not loaded the key"
+    )
+
+
+def test_a_key_that_was_not_loaded_by_the_api(start_api: StartApi) -> None:
+    api = start_api("memory://")
+    as_meant = doctor(
+        "api", DATABASE_URL="memory://", LISTEN_ADDRESS=api.address, REGISTRATION_KEY=KEY
+    )
+    by_a_host = doctor(API_ADDRESS=api.address, SERVER_NAME="web1", REGISTRATION_KEY=KEY)
+    said = api.wait_until_said("REGISTRATION_KEY is not set")
+
+    assert [said, as_meant.of("Key"), by_a_host.of("Key")] == quoted(
+        "The API has not loaded the key"
+    )
+
+
+# New ids
+
+
+def test_a_host_gets_another_id_at_each_start(api: Api, start_host: StartHost) -> None:
+    said = []
+    for number in (1, 2):
+        host = start_host(api.address)
+        host.wait_until_said(f"Registered as server {number} ")
+        said += [event["event"] for event in host.events if "made up" in event["event"]]
+        host.terminate()
+    report = doctor(API_ADDRESS=api.address, DOCKER_OPTIONAL="true")
+
+    assert as_examples(said, {})[0] == as_examples(said, {})[1]
+    assert as_examples([said[0], report.of("Name")], {}) == quoted(
+        "A host gets another server_id at each start"
+    )
+
+
+# The API cannot be reached
+
+
+def test_nobody_listens(start_host: StartHost) -> None:
+    address = free_address()
+
+    assert as_examples(unreachable(start_host, address), {address: API}) == quoted(
+        "The API does not run, or has another port"
+    )
+
+
+def test_the_name_does_not_resolve(start_host: StartHost) -> None:
+    address = "no.such.host.invalid:50051"
+
+    assert as_examples(unreachable(start_host, address), {address: API}) == quoted(
+        "The name does not resolve"
+    )
+
+
+def test_another_program_listens(start_host: StartHost) -> None:
+    with port_that_says(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n") as address:
+        said = unreachable(start_host, address)
+
+    assert as_examples(said, {address: API}) == quoted("Another program listens there")
+
+
+def test_the_port_wants_tls(start_host: StartHost) -> None:
+    with tls_port() as address:
+        said = unreachable(start_host, address)
+
+    assert as_examples(said, {address: API}) == quoted("The port wants TLS")
+
+
+def test_a_firewall_drops_what_is_sent(start_host: StartHost) -> None:
+    with port_behind_a_firewall() as address:
+        said = unreachable(start_host, address)
+
+    assert as_examples(said, {address: API}) == quoted("A firewall drops what is sent")
+
+
+def test_whoever_listens_says_nothing(start_host: StartHost) -> None:
+    with silent_port() as address:
+        said = unreachable(start_host, address)
+
+    assert as_examples(said, {address: API}) == quoted("Whoever listens there says nothing")
+
+
+def test_the_api_is_stopping(
+    own_postgres: PostgresCluster, start_api: StartApi, start_host: StartHost
+) -> None:
+    url = own_postgres.create_database()
+    upgrade(url)
+    api = start_api(url)
+
+    with client(api.address) as stub, own_postgres.frozen():
+        # As long as a call is under way, so is the stop.
+        call = stub.RegisterServer.future(pb.RegisterServerRequest(name="x"))
+        time.sleep(0.5)
+        psutil.Process(api.pid).terminate()
+        api.wait_until_said("draining")
+        said = unreachable(start_host, api.address)
+        call.exception()
+
+    assert as_examples(said, {api.address: API}) == quoted("The API is stopping")
+
+
+def test_the_api_does_not_reach_its_database(
+    own_postgres: PostgresCluster, start_api: StartApi, start_host: StartHost
+) -> None:
+    url = own_postgres.create_database()
+    upgrade(url)
+    api = start_api(url, REGISTRATION_KEY=KEY)
+    own_postgres.stop()
+    settings = {"SERVER_NAME": "web1", "REGISTRATION_KEY": KEY}
+    host = start_host(api.address, **settings)
+    report = doctor("host", **settings, API_ADDRESS=api.address, DOCKER_OPTIONAL="true")
+    said = host.wait_until_said("Trying again until it answers.")
+    own_postgres.start()
+    host.wait_until_said("Registered as server")
+
+    assert report.exit_code == 69
+    assert as_examples([said, report.of("Database")], {api.address: API}) == quoted(
+        "The API does not reach its database"
+    )
+
+
+# Docker
+
+
+def test_there_is_no_socket(docker_socket: Path) -> None:
+    said = without_docker(docker_socket)
+
+    assert as_examples(said, {str(docker_socket): SOCKET}) == quoted("There is no socket")
+
+
+def test_docker_desktop_has_another_socket(docker_socket: Path) -> None:
+    with engine(Path(f"{docker_socket}.raw")):
+        said = without_docker(docker_socket)
+
+    assert as_examples(said, {str(docker_socket): SOCKET}) == quoted(
+        "Docker Desktop has its socket elsewhere"
+    )
+
+
+def test_the_socket_may_not_be_used(docker_socket: Path) -> None:
+    with engine(docker_socket):
+        docker_socket.chmod(0)
+        said = without_docker(
+            docker_socket, without_privileges("manmanv2-host"), doctor_without_privileges
+        )
+
+    assert as_examples(said, {str(docker_socket): SOCKET}) == quoted(
+        "This user may not use the socket"
+    )
+
+
+def test_a_folder_is_in_the_place_of_the_socket(docker_socket: Path) -> None:
+    docker_socket.mkdir()
+    said = without_docker(docker_socket)
+
+    assert as_examples(said, {str(docker_socket): SOCKET}) == quoted(
+        "A folder is in the place of the socket"
+    )
+
+
+def test_docker_does_not_run(docker_socket: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as gone:
+        gone.bind(str(docker_socket))
+        gone.listen()
+    said = without_docker(docker_socket)
+
+    assert as_examples(said, {str(docker_socket): SOCKET}) == quoted("Docker has stopped")
+
+
+def test_docker_hangs(docker_socket: Path) -> None:
+    with silent_socket(docker_socket):
+        said = without_docker(docker_socket)
+
+    assert as_examples(said, {str(docker_socket): SOCKET}) == quoted("Docker hangs")
+
+
+# The API does not start
+
+
+def test_the_database_is_empty(postgres_server: PostgresServer) -> None:
+    url = postgres_server.create_database()
+    said = starting_api("Database", DATABASE_URL=url)
+    postgres_server.drop_database(url)
+
+    assert said == quoted("The database is empty")
+
+
+def test_the_database_has_an_older_schema(postgres_url: str) -> None:
+    import psycopg2
+
+    with psycopg2.connect(postgres_url) as connection, connection.cursor() as cursor:
+        cursor.execute("UPDATE alembic_version SET version_num = '0001'")
+    connection.close()
+    said = starting_api("Database", DATABASE_URL=postgres_url)
+
+    assert as_examples(said, {f"works with {newest_revision()}": "works with 0002"}) == quoted(
+        "The database has an older schema"
+    )
+
+
+def test_the_database_is_away(own_postgres: PostgresCluster) -> None:
+    url = own_postgres.create_database()
+    own_postgres.stop()
+
+    assert starting_api("Database", DATABASE_URL=url) == quoted("The database cannot be reached")
+
+
+def test_the_port_is_taken() -> None:
+    with silent_port() as address:
+        said = starting_api("Port", DATABASE_URL="memory://", LISTEN_ADDRESS=address)
+
+    assert as_examples(said, {address: "0.0.0.0:50051"}) == quoted("The port is taken")
+
+
+# The broker
+
+
+def test_the_broker_is_away(
+    rabbitmq: RabbitBroker, start_api: StartApi, start_host: StartHost
+) -> None:
+    url = rabbitmq.url()
+    rabbitmq.stop()
+    api = start_api("memory://", RABBITMQ_URL=url)
+    host = start_host(None, TRANSPORT="amqp", RABBITMQ_URL=url, SERVER_NAME="web1")
+    said = [
+        api.wait_until_said("What is sent to manman.calls waits until it is back."),
+        host.wait_until_said("Trying again until it answers."),
+    ]
+    with client(api.address) as stub:
+        stub.RegisterServer(pb.RegisterServerRequest(name="over gRPC"))
+    for settings in ({"TRANSPORT": "amqp"}, {"DATABASE_URL": "memory://"}):
+        report = doctor(**settings, RABBITMQ_URL=url)
+
+        assert as_examples([*said, report.of("Broker")], {broker_address(url): BROKER}) == quoted(
+            "The broker is away"
+        )
+        assert report.exit_code == 69
+
+
+def test_the_broker_refuses_the_password(rabbitmq_url: str, start_host: StartHost) -> None:
+    url = re.sub(r":[^:]*@", f":{planted('other password')}@", rabbitmq_url)
+    host = start_host(None, TRANSPORT="amqp", RABBITMQ_URL=url, SERVER_NAME="web1")
+    said = host.wait_until_said("Trying again until it answers.")
+    report = doctor(TRANSPORT="amqp", RABBITMQ_URL=url)
+
+    assert as_examples([said, report.of("Broker")], {broker_address(url): BROKER}) == quoted(
+        "The broker refuses the password"
+    )
+
+
+def test_the_virtual_host_is_another_one(
+    rabbitmq: RabbitBroker, start_api: StartApi, start_host: StartHost
+) -> None:
+    api = start_api("memory://", RABBITMQ_URL=rabbitmq.url("prod"))
+    api.wait_until_said("messages of manman.calls are taken")
+    url = rabbitmq.url("dev")
+    host = start_host(None, TRANSPORT="amqp", RABBITMQ_URL=url, SERVER_NAME="web1")
+    # Before a host has been there itself.
+    report = doctor(TRANSPORT="amqp", RABBITMQ_URL=rabbitmq.url("/"))
+    said = host.wait_until_said("Trying again until it answers.")
+
+    assert as_examples([said, report.of("Broker"), report.of("API")], {}) == quoted(
+        "No API is in this virtual host"
+    )
+
+
+# A fleet that is not as it should be
+
+
+def test_a_server_is_shown_offline_though_its_host_runs(
+    start_api: StartApi, start_host: StartHost, tmp_path: Path
+) -> None:
+    url = f"sqlite:///{tmp_path / 'fleet.sqlite3'}"
+    first = start_api(url)
+    host = start_host(first.address, SERVER_NAME="web1")
+    host.wait_until_said("Registered")
+    first.terminate()
+    # It moved, and nobody told the host.
+    second = start_api(url)
+    eventually(lambda: servers(second.address)["web1"].status == "offline", "silence", second, host)
+    report = doctor(API_ADDRESS=first.address, SERVER_NAME="web1", DOCKER_OPTIONAL="true")
+
+    assert host.running
+    assert as_examples(
+        [host.wait_until_said("Trying again until it answers."), report.of("API")],
+        {first.address: API},
+    ) == quoted("A server is shown offline though its host manager runs")
+
+
+def test_clocks_differ() -> None:
+    with api_with_clock(-90) as address:
+        report = doctor(API_ADDRESS=address, SERVER_NAME="web1", DOCKER_OPTIONAL="true")
+
+    assert as_examples([report.of("Clock")], {}) == quoted("The clocks differ")
+    assert report.exit_code == 0
+
+
+def test_the_configuration_cannot_be_kept(api: Api, folder: Path) -> None:
+    kept, closed = folder / "kept", folder / "closed"
+    closed.mkdir(mode=0o555)
+    settings = {
+        "API_ADDRESS": api.address,
+        "SERVER_NAME": "web1",
+        "DOCKER_OPTIONAL": "true",
+        "DOCKER_SOCKET": str(folder / "none"),
+        "CONFIG_DIR": str(closed / "config"),
+    }
+    with ExitStack() as stack:
+        host = Process(*without_privileges("manmanv2-host"), **settings)
+        stack.callback(host.kill)
+        said = host.wait_until_said("cannot be kept")
+    report = doctor_without_privileges("host", **settings)
+    mended = doctor("host", **{**settings, "CONFIG_DIR": str(kept)})
+
+    assert as_examples(
+        [said, report.of("Folder")], {str(closed / "config"): "/etc/manmanv2/config"}
+    ) == quoted("The configuration cannot be kept")
+    assert mended.outcomes["Folder"] == "ok"
+
+
+# Legacy mode
+
+
+def test_a_given_id_and_a_registration_together() -> None:
+    settings = {"SERVER_ID": "42", "RABBITMQ_URL": "amqp://h", "API_ADDRESS": "localhost:50051"}
+    ended = run_to_end("manmanv2-host", **settings)
+    report = doctor(**settings)
+
+    assert (ended.returncode, report.exit_code) == (78, 78)
+    assert [ended.stderr.strip(), *report.lines] == quoted(
+        "SERVER_ID is set together with a registration"
+    )
+
+
+def test_an_id_that_nobody_has(
+    rabbitmq_url: str, start_api: StartApi, start_host: StartHost
+) -> None:
+    api = start_api("memory://", RABBITMQ_URL=rabbitmq_url)
+    api.wait_until_said("messages of manman.reports are taken")
+    host = start_host(None, SERVER_ID="42", RABBITMQ_URL=rabbitmq_url)
+
+    assert host.wait() == 78
+    assert [host.wait_until_said("SERVER_ID")] == quoted("No server has the SERVER_ID")
