@@ -61,7 +61,7 @@ class TooLarge(Exception):
         super().__init__(f"the request has {size} bytes, at most {most} are allowed")
 
 
-_CODES: dict[type[Exception], grpc.StatusCode] = {
+CODES: dict[type[Exception], grpc.StatusCode] = {
     InvalidRegistrationKey: grpc.StatusCode.PERMISSION_DENIED,
     InvalidField: grpc.StatusCode.INVALID_ARGUMENT,
     NotTheMessage: grpc.StatusCode.INVALID_ARGUMENT,
@@ -85,10 +85,10 @@ def status_of(error: Exception, method: str) -> tuple[grpc.StatusCode, status_pb
 
     What it does not know is logged, with its cause; a store tells the log of its failures itself.
     """
-    known = type(error) in _CODES
+    known = type(error) in CODES
     if not known:
         _log.error("%s failed", method, exc_info=error)
-    code = _CODES.get(type(error), grpc.StatusCode.INTERNAL)
+    code = CODES.get(type(error), grpc.StatusCode.INTERNAL)
     message = str(error) if known else "internal error"
     number: int = code.value[0]
     return code, status_pb2.Status(code=number, message=message, details=map(_any, _details(error)))

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -82,9 +83,13 @@ class ApiMetrics:
             registry=registry,
         )
 
+        # To find a series by its labels costs more than to count in it.
+        self._series_of = cache(self._find_series)
+
     def call_handled(self, service: str, method: str, code: str, seconds: float) -> None:
-        self._handled.labels("unary", service, method, code).inc()
-        self._handling.labels("unary", service, method).observe(seconds)
+        handled, handling = self._series_of(service, method, code)
+        handled.inc()
+        handling.observe(seconds)
 
     def heartbeats(self, via: str, record: RecordBatch) -> RecordBatch:
         """The same, measured."""
@@ -129,6 +134,10 @@ class ApiMetrics:
     def events(self, events: Events) -> Events:
         """The same, measured."""
         return _MeasuredEvents(events, self._published)
+
+    def _find_series(self, service: str, method: str, code: str) -> tuple[Counter, Histogram]:
+        call = ("unary", service, method)
+        return self._handled.labels(*call, code), self._handling.labels(*call)
 
     def listens(self, told: Callable[[bool], None]) -> Callable[[bool], None]:
         """The same, which also shows whether the broker is there."""

@@ -4,7 +4,10 @@ from domain.host_command import HostCommand
 
 
 class HostNotListening(Exception):
-    """Nobody would hear it. The message is one sentence that says why."""
+    """The host cannot be told: the API has no broker, or the host does not listen.
+
+    The message is one sentence that says which.
+    """
 
 
 class HostCommands(Protocol):

@@ -1,0 +1,34 @@
+import threading
+
+import pytest
+
+from adapters.system.bounded_call import BoundedCall
+from application.ports.store import StoreFailed, StoreUnavailable
+
+
+def test_what_the_call_answers_or_raises_is_passed_on() -> None:
+    def fail() -> None:
+        raise StoreFailed
+
+    assert BoundedCall(lambda: 7, 10, StoreUnavailable)() == 7
+    with pytest.raises(StoreFailed):
+        BoundedCall(fail, 10, StoreUnavailable)()
+
+
+def test_a_call_that_hangs_is_given_up_and_not_made_twice() -> None:
+    goes_on = threading.Event()
+    made = []
+
+    def hang() -> int:
+        made.append("")
+        goes_on.wait()
+        return 7
+
+    call = BoundedCall(hang, 0.05, StoreUnavailable)
+    for _ in range(3):
+        with pytest.raises(StoreUnavailable):
+            call()
+
+    assert len(made) == 1
+    goes_on.set()
+    assert BoundedCall(call, 10, StoreUnavailable)() == 7

@@ -1,0 +1,106 @@
+"""A request has one name from the client to the store."""
+
+import re
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import grpc
+import pytest
+from sqlalchemy import text
+
+from adapters.sql.engine import make_engine
+from protos.manman.v1 import manman_pb2 as pb
+from tests.e2e.processes import Api, Process, client, eventually, run_to_end
+
+StartApi = Callable[..., Api]
+StartHost = Callable[..., Process]
+
+
+def refusal(api: Api, *metadata: tuple[str, str]) -> dict[str, str]:
+    """The trailing metadata of a call that is refused."""
+    with client(api.address) as stub, pytest.raises(grpc.RpcError) as caught:
+        stub.GetServer(pb.GetServerRequest(server_id=99), metadata=metadata)
+    error: Any = caught.value
+    return {name: value for name, value in error.trailing_metadata() if isinstance(value, str)}
+
+
+def drop_table(url: str, table: str) -> None:
+    engine = make_engine(url)
+    with engine.begin() as connection:
+        connection.execute(text(f"DROP TABLE {table} CASCADE"))
+    engine.dispose()
+
+
+def test_what_a_client_calls_its_request_is_in_the_answer_and_in_the_log(
+    start_api: StartApi,
+) -> None:
+    api = start_api("memory://", LOG_LEVEL="debug")
+    answered = refusal(api, ("x-request-id", "my.request_1"))
+
+    assert answered["x-request-id"] == "my.request_1"
+    [line] = [event for event in api.events if event.get("request_id") == "my.request_1"]
+    assert re.fullmatch(r"GetServer: NOT_FOUND after \d+\.\d ms", line["event"])
+
+
+@pytest.mark.parametrize("name", ["", "*/ DROP TABLE servers; /*", "%s", "x" * 65, "two words"])
+def test_a_name_that_could_do_harm_is_replaced(api: Api, name: str) -> None:
+    answered = refusal(api, ("x-request-id", name))
+
+    assert re.fullmatch("[0-9a-f]{32}", answered["x-request-id"])
+
+
+def test_an_error_tells_the_time_of_the_api(api: Api) -> None:
+    assert re.fullmatch(r"\d{10}\.\d{3}", refusal(api)["manmanv2-unix-time"])
+
+
+def test_the_store_is_asked_in_the_name_of_the_request(
+    start_api: StartApi, postgres_url: str
+) -> None:
+    api = start_api(postgres_url)
+    engine = make_engine(postgres_url, connections=2)
+    waiting = text(
+        "SELECT query FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+        " AND query LIKE '%/* request_id=look-here */'"
+    )
+    with (
+        engine.begin() as holder,
+        # What is seen of others stands still for the length of a transaction.
+        engine.connect().execution_options(isolation_level="AUTOCOMMIT") as watcher,
+        ThreadPoolExecutor(1) as caller,
+    ):
+        holder.execute(text("LOCK TABLE servers"))
+        caller.submit(refusal, api, ("x-request-id", "look-here"))
+
+        assert eventually(lambda: watcher.scalar(waiting), "the statement", api)
+    engine.dispose()
+
+
+def test_an_operator_is_told_where_in_the_log_to_look(
+    start_api: StartApi, postgres_url: str
+) -> None:
+    api = start_api(postgres_url)
+    with client(api.address) as stub:
+        stub.CreateServer(pb.CreateServerRequest(name="box"))
+    drop_table(postgres_url, "configurations")
+    ended = run_to_end("manmanv2", "configs", "get", "1", "x", API_ADDRESS=api.address)
+    said = re.search(r"the API's log says why, at request_id ([0-9a-f]{32})", ended.stderr)
+
+    assert said, ended.stderr
+    failure = api.wait_until_said("the store failed")
+    [line] = [event for event in api.events if event["event"] == failure]
+    assert line["request_id"] == said[1]
+
+
+def test_a_host_and_its_api_log_a_failed_heartbeat_under_one_name(
+    start_api: StartApi, start_host: StartHost, postgres_url: str
+) -> None:
+    api = start_api(postgres_url)
+    host = start_host(api.address, SERVER_NAME="box")
+    host.wait_until_said("Registered")
+    drop_table(postgres_url, "server_capabilities")
+    host.wait_until_said("its log says why")
+    api.wait_until_said("the store failed")
+    [warned] = [event for event in host.events if "its log says why" in event["event"]]
+
+    assert warned["request_id"] in {event.get("request_id") for event in api.events}
