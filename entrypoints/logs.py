@@ -4,6 +4,7 @@ import sys
 from pythonjsonlogger.json import JsonFormatter
 
 from application.request_id import current_request_id
+from application.trace_context import current_trace_parent
 
 _LEVELS = (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR, logging.CRITICAL)
 
@@ -19,12 +20,18 @@ def configure_logs(level: str, log_format: str) -> None:
     # What libraries have to say is for those who ask for it.
     for noisy in ("alembic", "asyncio", "docker", "sqlalchemy", "urllib3"):
         logging.getLogger(noisy).setLevel("debug" if level == "debug" else "warning")
+    if level == "debug":
+        # One level further it writes every row that it reads, configuration documents included.
+        logging.getLogger("sqlalchemy").setLevel("info")
 
 
 def _name_the_request(record: logging.LogRecord) -> bool:
     request_id = current_request_id.get()
     if request_id:
         record.request_id = request_id
+    trace_parent = current_trace_parent.get()
+    if trace_parent:
+        _, record.trace_id, record.span_id, _ = trace_parent.split("-")
     return True
 
 

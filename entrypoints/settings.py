@@ -125,6 +125,17 @@ def broker_url(text: str) -> Secret:
     return secret(text)
 
 
+def http_url(text: str) -> Secret:
+    try:
+        parsed = urlsplit(text)
+        usable = parsed.scheme in ("http", "https") and parsed.hostname and parsed.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise ValueError("must be http://HOST:PORT or https://HOST:PORT")
+    return secret(text)
+
+
 def host_and_port(*, least_port: int = 1) -> Callable[[str], str]:
     def parse(text: str) -> str:
         match = re.fullmatch(r"(\[[0-9a-fA-F:.]+\]|[^:/\[\]\s]+):(\d{1,5})", text)
@@ -206,6 +217,10 @@ class Settings:
             yield f"{_variable(found)}={shown}"
 
 
+def _shown_url(url: Secret | None) -> str:
+    return url_without_secrets(url.reveal()) if url else ""
+
+
 @dataclass(frozen=True, kw_only=True)
 class ServiceSettings(Settings):
     """Settings of a command that runs for long and writes a log."""
@@ -220,6 +235,42 @@ class ServiceSettings(Settings):
         "console or json; when not set, console on a terminal, else json",
         one_of("console", "json"),
     )
+    # These, and all others that begin with OTEL_, are read by the OpenTelemetry SDK, too.
+    otel_exporter_otlp_endpoint: Secret | None = setting(
+        None,
+        "http://HOST:4318 or https://… of an OpenTelemetry collector that gets traces; needs"
+        " manmanv2[otel]",
+        http_url,
+        show=_shown_url,
+    )
+    otel_exporter_otlp_traces_endpoint: Secret | None = setting(
+        None,
+        "the same for traces alone, with the whole path, as http://HOST:4318/v1/traces",
+        http_url,
+        show=_shown_url,
+    )
+    otel_sdk_disabled: bool = setting(False, "true traces nothing", switch)
+
+    @property
+    def collector(self) -> "Collector | None":
+        """Where traces go; None when nothing is to be traced."""
+        if self.otel_sdk_disabled:
+            return None
+        if self.otel_exporter_otlp_traces_endpoint:
+            whole = self.otel_exporter_otlp_traces_endpoint.reveal()
+            return Collector("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", whole)
+        if self.otel_exporter_otlp_endpoint:
+            base = self.otel_exporter_otlp_endpoint.reveal().removesuffix("/")
+            return Collector("OTEL_EXPORTER_OTLP_ENDPOINT", f"{base}/v1/traces")
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Collector:
+    """A collector of traces: which variable names it, and the URL that takes spans."""
+
+    variable: str
+    url: str = field(repr=False)
 
 
 def _variable(found: Field[Any]) -> str:

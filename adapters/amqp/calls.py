@@ -1,6 +1,6 @@
 """What hosts ask over AMQP, as the use cases take it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,9 +15,10 @@ from adapters.amqp.messages import (
     whole_number_of,
 )
 from adapters.amqp.topology import REGISTER
-from application.fetch_configuration import FetchConfiguration
-from application.register_server import RegisterServer, Registration
+from application.register_server import Registered, Registration
 from application.request_id import current_request_id, request_id_or_new
+from application.trace_context import calling_trace_parents
+from domain.configuration import ConfigurationChanges
 from domain.errors import ManManError
 
 
@@ -25,14 +26,15 @@ from domain.errors import ManManError
 class Calls:
     """`register.host` and `configuration.host.ID`, each with an answer."""
 
-    register_server: RegisterServer
-    fetch_configuration: FetchConfiguration
+    register_server: Callable[[Registration], Registered]
+    fetch_configuration: Callable[[int, str, int], ConfigurationChanges]
 
     def __call__(self, deliveries: Sequence[Delivery]) -> Sequence[Outcome]:
         return [self._answer(delivery) for delivery in deliveries]
 
     def _answer(self, delivery: Delivery) -> Outcome:
         current_request_id.set(request_id_or_new(str(delivery.correlation_id or "")))
+        calling_trace_parents.set([delivery.trace_parent] if delivery.trace_parent else ())
         try:
             fields = fields_of(delivery.body)
             if delivery.routing_key == REGISTER:

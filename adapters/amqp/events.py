@@ -39,5 +39,6 @@ def _message(event: RecordedEvent) -> Message:
         ),
         message_id=event.message_id,
         at=event.at,
+        trace_parent=event.trace_parent,
         must_arrive=False,
     )

@@ -25,6 +25,11 @@ from application.request_id import (
     request_id_of_batch,
     request_id_or_new,
 )
+from application.trace_context import (
+    TRACE_PARENT,
+    calling_trace_parents,
+    usable_trace_parent,
+)
 from domain.backoff import wait_before_retry
 
 _log = logging.getLogger(__name__)
@@ -51,6 +56,7 @@ class Delivery:
     body: bytes = field(repr=False)
     reply_to: str | None = None
     correlation_id: str | None = None
+    trace_parent: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +110,7 @@ class Inbox:
     _trouble: PassingTrouble = field(init=False)
     _reasons: set[str] = field(init=False, default_factory=set)
     _failures: int = field(init=False, default=0)
+    _has_listened: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
         self._publisher = Publisher(self.broker)
@@ -163,6 +170,9 @@ class Inbox:
     def _see_whether_hosts_can_publish(self) -> None:
         """A broker that is short of memory or disk is there, and takes nothing from anybody."""
         self._publisher.publish([_nothing()])
+        if not self._has_listened:
+            self._has_listened = True
+            _log.info("messages of %s are taken", self.queue.name)
         self._trouble.ends()
         self._failures = 0
         self.listens(True)
@@ -212,6 +222,7 @@ class Inbox:
         until = time.monotonic() + _HOLD_SECONDS
         names = [request_id_or_new(str(one.correlation_id or "")) for one in deliveries]
         current_request_id.set(request_id_of_batch(names))
+        calling_trace_parents.set([one.trace_parent for one in deliveries if one.trace_parent])
         while True:
             try:
                 return self.handle(deliveries)
@@ -247,6 +258,7 @@ class Inbox:
             body_of(message)[:_KEPT_BODY_BYTES] if self.keeps_bodies else b"",
             content_type="application/octet-stream",
             headers={"reason": outcome.reason, "exchange": info["exchange"]},
+            trace_parent=_trace_parent(message),
         )
 
     def _tell_once(self, message: Any, reason: str) -> None:
@@ -266,7 +278,13 @@ def _delivery(message: Any) -> Delivery:
         body=body_of(message),
         reply_to=message.properties.get("reply_to"),
         correlation_id=message.properties.get("correlation_id"),
+        trace_parent=_trace_parent(message),
     )
+
+
+def _trace_parent(message: Any) -> str:
+    headers = message.properties.get("application_headers") or {}
+    return usable_trace_parent(headers.get(TRACE_PARENT))
 
 
 def _nothing() -> Message:

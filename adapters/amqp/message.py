@@ -6,6 +6,8 @@ from typing import Any
 
 from kombu import Exchange, Producer
 
+from application.trace_context import TRACE_PARENT, current_trace_parent
+
 JSON = "application/json"
 
 
@@ -20,6 +22,7 @@ class Message:
     message_id: str = field(default_factory=lambda: str(uuid.uuid4()))
     at: datetime = field(default_factory=lambda: datetime.now(UTC))
     headers: Mapping[str, str] = field(default_factory=dict)
+    trace_parent: str = field(default_factory=current_trace_parent.get)
     # To whom to answer, and about what.
     reply_to: str | None = None
     correlation_id: str | None = None
@@ -30,13 +33,16 @@ class Message:
 
 def send(channel: Any, message: Message, seconds: float) -> None:
     """Hand it to the connection; whether the broker has it is another matter."""
+    headers = dict(message.headers)
+    if message.trace_parent:
+        headers[TRACE_PARENT] = message.trace_parent
     Producer(channel, auto_declare=False).publish(
         message.body,
         exchange=message.exchange.name,
         routing_key=message.routing_key,
         content_type=message.content_type,
         content_encoding="utf-8" if message.content_type == JSON else "binary",
-        headers=dict(message.headers),
+        headers=headers,
         message_id=message.message_id,
         timestamp=int(message.at.timestamp()),
         reply_to=message.reply_to,

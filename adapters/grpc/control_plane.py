@@ -13,6 +13,7 @@ from application.ports.control_plane import (
     Joined,
 )
 from application.request_id import current_request_id, new_request_id
+from application.trace_context import TRACE_PARENT, current_trace_parent
 from domain.capabilities import Capabilities
 from domain.configuration import ConfigurationChanges
 from domain.errors import InvalidRegistrationKey, ServerNotFound
@@ -166,10 +167,12 @@ class GrpcControlPlane:
                 return ControlPlaneRefused(f"{api} refuses this host: {error.details()}.")
 
 
-def _named() -> tuple[tuple[str, str]]:
+def _named() -> tuple[tuple[str, str | bytes], ...]:
     """The metadata of a new request."""
     current_request_id.set(new_request_id())
-    return ((REQUEST_ID, current_request_id.get()),)
+    request_id = (REQUEST_ID, current_request_id.get())
+    trace_parent = current_trace_parent.get()
+    return (request_id, (TRACE_PARENT, trace_parent)) if trace_parent else (request_id,)
 
 
 def _why_unavailable(error: grpc.RpcError) -> str:

@@ -7,6 +7,7 @@ from typing import Generic, TypeVar
 
 from adapters.grpc.errors import TooBusy
 from application.request_id import current_request_id, request_id_of_batch
+from application.trace_context import calling_trace_parents, current_trace_parent
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
@@ -38,7 +39,7 @@ class GroupCommit(Generic[Item, Answer]):
         self._gather_seconds = gather_seconds
         self._largest_batch = largest_batch
         self._most_waiting = most_waiting
-        self._waiting: deque[tuple[Item, str, asyncio.Future[Answer]]] = deque()
+        self._waiting: deque[tuple[Item, str, str, asyncio.Future[Answer]]] = deque()
         self._writer: asyncio.Task[None] | None = None
 
     async def submit(self, item: Item) -> Answer:
@@ -47,7 +48,7 @@ class GroupCommit(Generic[Item, Answer]):
             raise TooBusy(retry_after_seconds=1)
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Answer] = loop.create_future()
-        self._waiting.append((item, current_request_id.get(), answer))
+        self._waiting.append((item, current_request_id.get(), current_trace_parent.get(), answer))
         if self._writer is None:
             self._writer = loop.create_task(self._write_all(loop))
         return await answer
@@ -58,15 +59,16 @@ class GroupCommit(Generic[Item, Answer]):
                 await asyncio.sleep(self._gather_seconds)
                 size = min(len(self._waiting), self._largest_batch)
                 batch = [self._waiting.popleft() for _ in range(size)]
-                items = [item for item, _, _ in batch]
-                current_request_id.set(request_id_of_batch([name for _, name, _ in batch]))
+                items = [item for item, _, _, _ in batch]
+                current_request_id.set(request_id_of_batch([name for _, name, _, _ in batch]))
+                calling_trace_parents.set([parent for _, _, parent, _ in batch if parent])
                 try:
                     answers: Sequence[Answer | Exception] = await loop.run_in_executor(
                         self._executor, copy_context().run, self._write, items
                     )
                 except Exception as error:  # noqa: BLE001 - it belongs to the callers
                     answers = [error] * size
-                for (_, _, future), answer in zip(batch, answers, strict=True):
+                for (_, _, _, future), answer in zip(batch, answers, strict=True):
                     if future.done():  # its caller has gone
                         continue
                     if isinstance(answer, Exception):

@@ -1,4 +1,5 @@
 import asyncio
+from collections.abc import Sequence
 
 import grpc.aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -38,9 +39,11 @@ class GrpcServer:
         *,
         shared_port: bool = False,
         with_reflection: bool = False,
+        interceptors: Sequence[grpc.aio.ServerInterceptor] = (),
     ) -> None:
         self._gate = gate
         self._server = grpc.aio.server(
+            interceptors=interceptors,
             options=[
                 ("grpc.so_reuseport", int(shared_port)),
                 ("grpc.max_receive_message_length", _LARGEST_RECEIVED_BYTES),
@@ -50,7 +53,7 @@ class GrpcServer:
                 # Clients may ping idle connections to notice a dead network.
                 ("grpc.keepalive_permit_without_calls", 1),
                 ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
-            ]
+            ],
         )
         self._server.add_generic_rpc_handlers((handlers,))
         self._health = aio_health.HealthServicer()

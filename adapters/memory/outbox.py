@@ -5,6 +5,7 @@ from itertools import islice
 
 from adapters.memory.tables import Tables
 from application.ports.outbox import RecordedEvent
+from application.trace_context import current_trace_parent
 from domain.events import Event
 
 
@@ -26,6 +27,7 @@ class MemoryOutbox:
                 environment=server.environment,
                 status=server.presence.status,
                 config_revision=server.config_revision,
+                trace_parent=current_trace_parent.get(),
             )
 
     def lease(self, holder: str, now: datetime, until: datetime) -> bool:

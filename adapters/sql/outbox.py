@@ -7,6 +7,7 @@ from sqlalchemy import Connection, bindparam, delete, func, insert, or_, select
 from adapters.sql import tables
 from adapters.sql.statements import Ids, insert_or_replace, is_among, random_uuid
 from application.ports.outbox import RecordedEvent
+from application.trace_context import current_trace_parent
 from domain.events import Event, EventKind
 from domain.liveness import Status
 
@@ -18,7 +19,7 @@ _ONLY_LEASE_ID = 1
 # The database itself adds what it knows of the servers: a sweep may have thousands of them.
 _ADD = insert(tables.outbox).from_select(
     [
-        *("message_id", "kind", "server_id", "occurred_at"),
+        *("message_id", "kind", "server_id", "occurred_at", "trace_parent"),
         *("name", "environment", "status", "config_revision"),
     ],
     select(
@@ -26,6 +27,7 @@ _ADD = insert(tables.outbox).from_select(
         bindparam("kind", type_=_OUTBOX.kind.type),
         _SERVERS.server_id,
         bindparam("at", type_=_OUTBOX.occurred_at.type),
+        bindparam("trace_parent", type_=_OUTBOX.trace_parent.type),
         _SERVERS.name,
         _SERVERS.environment,
         _SERVERS.status,
@@ -40,9 +42,12 @@ class SqlOutbox:
         self._connection = connection
 
     def add(self, events: Sequence[Event]) -> None:
+        trace_parent = current_trace_parent.get()
         for (kind, at), group in groupby(events, key=lambda event: (event.kind, event.at)):
             ids = [event.server_id for event in group]
-            self._connection.execute(_ADD, {"kind": kind, "at": at, "ids": ids})
+            self._connection.execute(
+                _ADD, {"kind": kind, "at": at, "trace_parent": trace_parent, "ids": ids}
+            )
 
     def lease(self, holder: str, now: datetime, until: datetime) -> bool:
         take = insert_or_replace(
@@ -73,6 +78,7 @@ class SqlOutbox:
                 environment=row.environment,
                 status=Status(row.status),
                 config_revision=row.config_revision,
+                trace_parent=row.trace_parent,
             )
             for row in rows
         ]

@@ -133,6 +133,7 @@ outbox = Table(
     Column("environment", String(100), nullable=False),
     Column("status", String(16), nullable=False),
     Column("config_revision", BigInteger, nullable=False),
+    Column("trace_parent", String(55), nullable=False, server_default=""),
     sqlite_autoincrement=True,
 )
 

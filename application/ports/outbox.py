@@ -12,7 +12,8 @@ class RecordedEvent:
     """An event with what was known of its server once the change was made.
 
     `entry_id` grows with each event of a server. `message_id` is the event's for ever, so that
-    whoever receives it twice can tell.
+    whoever receives it twice can tell. `trace_parent` is what `current_trace_parent` was when it
+    was recorded.
     """
 
     entry_id: int
@@ -24,6 +25,7 @@ class RecordedEvent:
     environment: str
     status: Status
     config_revision: int
+    trace_parent: str = ""
 
 
 class Outbox(Protocol):

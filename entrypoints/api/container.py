@@ -3,6 +3,7 @@ from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from functools import partial
+from typing import TYPE_CHECKING
 from wsgiref.types import WSGIApplication
 
 import grpc
@@ -31,6 +32,7 @@ from adapters.http.side_port import SidePort
 from adapters.memory.events import MemoryEvents
 from adapters.memory.host_commands import NoHostCommands
 from adapters.memory.store import MemoryStore
+from adapters.opentelemetry.no_traces import NoTraces
 from adapters.prometheus.api_metrics import ApiMetrics
 from adapters.prometheus.exposition import BuildInfo, metrics_page, shared_metrics_page
 from adapters.prometheus.stock import StockCollector
@@ -64,6 +66,10 @@ from application.update_server import UpdateServer
 from domain.liveness import Cadence
 from entrypoints.api.settings import ApiSettings
 from entrypoints.settings import COMMIT, VERSION, Secret
+from entrypoints.tracing import make_tracing
+
+if TYPE_CHECKING:
+    from adapters.opentelemetry.api_traces import ApiTraces
 
 _HOST_THREADS = 4
 _OPERATOR_THREADS = 2
@@ -85,6 +91,16 @@ def _process_name() -> str:
 
 def _reveal(secret: Secret | None) -> str | None:
     return secret.reveal() if secret else None
+
+
+def _traces(settings: ApiSettings) -> "ApiTraces | NoTraces":
+    tracing = make_tracing(settings, "manmanv2-api")
+    if not tracing:
+        return NoTraces()
+    # An API that does not trace saves 16 MB.
+    from adapters.opentelemetry.api_traces import ApiTraces
+
+    return ApiTraces(tracing)
 
 
 def _metrics_page(
@@ -123,8 +139,11 @@ class ApiContainer(containers.DeclarativeContainer):
     )
 
     clock: providers.Provider[Clock] = providers.ThreadSafeSingleton(SystemClock)
+    traces: providers.Provider["ApiTraces | NoTraces"] = providers.ThreadSafeSingleton(
+        _traces, settings
+    )
     engine: providers.Provider[Engine] = providers.ThreadSafeSingleton(
-        make_engine, database_url, _CONNECTIONS
+        traces.provided.engine.call(providers.Factory(make_engine, database_url, _CONNECTIONS))
     )
     store: providers.Provider[Store] = providers.Selector(
         settings.provided.store_kind,
@@ -183,7 +202,9 @@ class ApiContainer(containers.DeclarativeContainer):
     audience: providers.Provider[Events] = providers.Selector(
         settings.provided.messages_kind,
         memory=providers.ThreadSafeSingleton(MemoryEvents),
-        amqp=providers.ThreadSafeSingleton(AmqpEvents, event_publisher),
+        amqp=providers.ThreadSafeSingleton(
+            traces.provided.events.call(providers.Factory(AmqpEvents, event_publisher))
+        ),
     )
     events: providers.Provider[Events] = providers.ThreadSafeSingleton(
         ApiMetrics.events, metrics, audience
@@ -207,7 +228,7 @@ class ApiContainer(containers.DeclarativeContainer):
         ExpireServers, store, clock, pace, hearing
     )
     sweep: providers.Provider[Callable[[], Collection[int]]] = providers.ThreadSafeSingleton(
-        ApiMetrics.sweep, metrics, expire_servers
+        ApiMetrics.sweep, metrics, traces.provided.sweep.call(expire_servers)
     )
     record_heartbeat: providers.Provider[RecordHeartbeat] = providers.ThreadSafeSingleton(
         RecordHeartbeat, store, clock, pace, hearing, _GRPC
@@ -219,7 +240,9 @@ class ApiContainer(containers.DeclarativeContainer):
     heartbeats: providers.Provider[GroupCommit[Heartbeat, Acknowledged]] = (
         providers.ThreadSafeSingleton(
             GroupCommit,
-            providers.Callable(ApiMetrics.heartbeats, metrics, _GRPC, record_heartbeat),
+            traces.provided.heartbeats.call(
+                providers.Callable(ApiMetrics.heartbeats, metrics, _GRPC, record_heartbeat)
+            ),
             heartbeat_writer,
         )
     )
@@ -261,13 +284,16 @@ class ApiContainer(containers.DeclarativeContainer):
                 Inbox,
                 broker,
                 REPORTS,
-                providers.Factory(
-                    Reports,
-                    providers.Callable(
-                        ApiMetrics.heartbeats,
-                        metrics,
-                        _AMQP,
-                        providers.Factory(RecordHeartbeat, store, clock, pace, hearing, _AMQP),
+                traces.provided.messages.call(
+                    REPORTS.name,
+                    providers.Factory(
+                        Reports,
+                        providers.Callable(
+                            ApiMetrics.heartbeats,
+                            metrics,
+                            _AMQP,
+                            providers.Factory(RecordHeartbeat, store, clock, pace, hearing, _AMQP),
+                        ),
                     ),
                 ),
                 listens=providers.Callable(
@@ -282,8 +308,13 @@ class ApiContainer(containers.DeclarativeContainer):
                 CALLS,
                 providers.Factory(
                     Calls,
-                    providers.Factory(RegisterServer, store, clock, pace, registration_key, _AMQP),
-                    fetch_configuration,
+                    traces.provided.message.call(
+                        CALLS.name,
+                        providers.Factory(
+                            RegisterServer, store, clock, pace, registration_key, _AMQP
+                        ),
+                    ),
+                    traces.provided.message.call(CALLS.name, fetch_configuration),
                 ),
                 keeps_bodies=False,
                 # Each is a transaction of its own, and who asks waits for five seconds.
@@ -310,4 +341,5 @@ class ApiContainer(containers.DeclarativeContainer):
         gate,
         shared_port=shares_port,
         with_reflection=settings.provided.grpc_reflection,
+        interceptors=traces.provided.interceptors.call(),
     )

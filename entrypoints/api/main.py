@@ -12,20 +12,22 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from entrypoints.api.settings import ApiSettings
+    from entrypoints.command import Command
 
 _log = logging.getLogger(__name__)
 
 
 def main() -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
+    sys.exit(command().run())
 
+
+def command() -> "Command[ApiSettings]":
     from entrypoints.api.settings import ApiSettings
-    from entrypoints.command import run_command
+    from entrypoints.command import Command
 
-    sys.exit(
-        run_command(
-            "manmanv2-api", "The control plane's API server.", ApiSettings, run, check_health
-        )
+    return Command(
+        "manmanv2-api", "The control plane's API server.", ApiSettings, run, check_health
     )
 
 

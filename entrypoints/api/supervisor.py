@@ -8,6 +8,7 @@ from multiprocessing.connection import wait
 from multiprocessing.context import SpawnProcess
 from tempfile import TemporaryDirectory
 
+from adapters.opentelemetry.no_traces import NoTraces
 from adapters.prometheus.exposition import forget_process
 from entrypoints.api.container import ApiContainer
 from entrypoints.api.settings import ApiSettings
@@ -51,6 +52,7 @@ class Supervisor:
             return
         container = ApiContainer(settings=self._settings)
         container.shared_metrics_folder.override(self._metrics_folder)
+        container.traces.override(NoTraces())
         side_port = container.side_port(reached_at(self._settings.listen_address))
         open_side_port(side_port, self._settings.metrics_address)
 

@@ -36,7 +36,11 @@ def serve_as_child(settings: ApiSettings) -> None:
 def serve(settings: ApiSettings) -> None:
     """Serve in this process until SIGTERM or SIGINT, then finish what is in flight."""
     container = ApiContainer(settings=settings)
+    giving_up = threading.Timer(_LAST_THREADS_SECONDS, _give_up)
+    giving_up.daemon = True
     with ExitStack() as stack:
+        stack.callback(container.traces().close)
+        stack.callback(giving_up.cancel)
         if settings.store_kind is StoreKind.SQL:
             stack.callback(container.engine().dispose)
         for threads in (container.host_calls(), container.operator_calls()):
@@ -45,10 +49,12 @@ def serve(settings: ApiSettings) -> None:
         if settings.messages_kind is MessagesKind.AMQP:
             for publisher in (container.publisher(), container.event_publisher()):
                 stack.callback(publisher.close)
-        uvloop.run(_serve(container, settings))
+        uvloop.run(_serve(container, settings, giving_up))
 
 
-async def _serve(container: ApiContainer, settings: ApiSettings) -> None:
+async def _serve(
+    container: ApiContainer, settings: ApiSettings, giving_up: threading.Timer
+) -> None:
     asked_to_stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for signal_number in STOP_SIGNALS:
@@ -89,29 +95,23 @@ async def _serve(container: ApiContainer, settings: ApiSettings) -> None:
     await server.drain(_DRAIN_SECONDS)
     for task in background:
         task.cancel()
-    _end_within(_LAST_THREADS_SECONDS)
+    giving_up.start()
     for listener in listeners:
         await asyncio.to_thread(listener.join)
     _log.info("stopped")
 
 
-def _end_within(seconds: float) -> None:
+def _give_up() -> None:
     """See that this process ends, even while a thread of it waits for a database that hangs.
 
     Such a wait cannot be broken off, and Python waits for its threads. Whoever called was told
     by now that the API is stopping, and nothing was acknowledged.
     """
-
-    def end() -> None:
-        _log.warning(
-            "the database or the broker does not answer: what waits for it is given up, and was"
-            " not acknowledged"
-        )
-        os._exit(os.EX_OK)
-
-    timer = threading.Timer(seconds, end)
-    timer.daemon = True
-    timer.start()
+    _log.warning(
+        "the database or the broker does not answer: what waits for it is given up, and was"
+        " not acknowledged"
+    )
+    os._exit(os.EX_OK)
 
 
 def cannot_listen(address: str) -> CommandFailed:

@@ -23,6 +23,7 @@ from application.ports.notifier import Notifier
 from application.run_host import RunHost
 from entrypoints.host.settings import HostSettings
 from entrypoints.settings import COMMIT, VERSION, Secret
+from entrypoints.tracing import make_tracing
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from adapters.amqp.broker import Broker
     from adapters.amqp.control_plane import AmqpControlPlane, LegacyControlPlane
     from adapters.http.side_port import SidePort
+    from adapters.opentelemetry.tracing import Tracing
     from adapters.prometheus.host_metrics import HostMetrics
 
 
@@ -45,8 +47,8 @@ def _random_suffix() -> str:
     return uuid.uuid4().hex[:8]
 
 
-# What speaks AMQP and what is scraped is imported only where it is used: a host that does without
-# saves 3 MB each.
+# What speaks AMQP, what is scraped and what traces is imported only where it is used: a host that
+# does without saves 3 MB for each of the first two, and more for the third.
 
 
 def _amqp_control_plane(settings: HostSettings, registration_key: str) -> "AmqpControlPlane":
@@ -72,6 +74,12 @@ def _broker(settings: HostSettings) -> "Broker":
     from adapters.amqp.broker import Broker
 
     return Broker(_reveal(settings.rabbitmq_url), settings.rabbitmq_ca_cert_path)
+
+
+def _traced(control_plane: ConnectedControlPlane, tracing: "Tracing") -> ConnectedControlPlane:
+    from adapters.opentelemetry.host_control_plane import TracedControlPlane
+
+    return TracedControlPlane(control_plane, tracing)
 
 
 def _measured(
@@ -142,10 +150,18 @@ class HostContainer(containers.DeclarativeContainer):
         amqp=providers.ThreadSafeSingleton(_amqp_control_plane, settings, registration_key),
         legacy=providers.ThreadSafeSingleton(_legacy_control_plane, settings, registration_key),
     )
+    tracing: providers.Provider["Tracing | None"] = providers.ThreadSafeSingleton(
+        make_tracing, settings, "manmanv2-host"
+    )
+    traced_transport: providers.Provider[ConnectedControlPlane] = providers.Selector(
+        providers.Callable(_switch, tracing),
+        on=providers.ThreadSafeSingleton(_traced, transport, tracing),
+        off=transport,
+    )
     control_plane: providers.Provider[ConnectedControlPlane] = providers.Selector(
         is_watched,
-        on=providers.ThreadSafeSingleton(_measured, transport, metrics),
-        off=transport,
+        on=providers.ThreadSafeSingleton(_measured, traced_transport, metrics),
+        off=traced_transport,
     )
     own_figures: providers.Provider[Machine] = providers.ThreadSafeSingleton(PsutilMachine)
     engine: providers.Provider[Machine] = providers.ThreadSafeSingleton(

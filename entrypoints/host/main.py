@@ -14,6 +14,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from entrypoints.command import Command
     from entrypoints.host.settings import HostSettings
 
 _log = logging.getLogger(__name__)
@@ -25,18 +26,19 @@ def main() -> None:
     # Held back until a thread waits for them, and for good in every other thread: a handler
     # would run in the middle of a lock that the main thread holds.
     signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
+    sys.exit(command().run())
 
-    from entrypoints.command import run_command
+
+def command() -> "Command[HostSettings]":
+    from entrypoints.command import Command
     from entrypoints.host.settings import HostSettings
 
-    sys.exit(
-        run_command(
-            "manmanv2-host",
-            "Registers this machine with the ManManV2 API and keeps it known there.",
-            HostSettings,
-            run,
-            check_health,
-        )
+    return Command(
+        "manmanv2-host",
+        "Registers this machine with the ManManV2 API and keeps it known there.",
+        HostSettings,
+        run,
+        check_health,
     )
 
 
@@ -53,6 +55,9 @@ def run(settings: "HostSettings") -> int:
         target=_obey_signals, args=(container.pause().stop,), name="signals", daemon=True
     ).start()
     with ExitStack() as stack:
+        tracing = container.tracing()
+        if tracing:
+            stack.callback(tracing.close)
         side_port = container.side_port()
         if side_port:
             from entrypoints.side_port import open_side_port

@@ -21,6 +21,7 @@ from domain.capabilities import Capabilities
 from tests.adapters.test_amqp_broker import ShortOfMemory
 from tests.e2e.audience import channel
 from tests.e2e.processes import eventually
+from tests.planted import planted
 
 
 @dataclass
@@ -77,10 +78,12 @@ def _running(inbox: Inbox) -> Iterator[None]:
         thread.join()
 
 
-def send(url: str, routing_key: Any = "health.host.1", **properties: Any) -> None:
+def send(
+    url: str, routing_key: Any = "health.host.1", body: bytes = b"{}", **properties: Any
+) -> None:
     with channel(url) as open_channel:
         open_channel.basic_publish(
-            "manman", routing_key, b"{}", pika.BasicProperties(**properties), mandatory=True
+            "manman", routing_key, body, pika.BasicProperties(**properties), mandatory=True
         )
 
 
@@ -129,8 +132,9 @@ def test_what_only_one_message_is_to_blame_for_is_a_dead_letter_without_a_key(
 ) -> None:
     ear = start(rabbitmq_url, Handler(ValueError("a mistake")), CALLS, keeps_bodies=False)
     eventually(lambda: ear.listens, "the inbox")
-    send(rabbitmq_url, routing_key="register.host")
-    host = AmqpControlPlane(Broker(rabbitmq_url), "planted")
+    key = planted("registration key")
+    send(rabbitmq_url, "register.host", b'{"registration_key": "%s"}' % key.encode())
+    host = AmqpControlPlane(Broker(rabbitmq_url), key)
     try:
         with pytest.raises(ControlPlaneUnavailable, match="failed to answer"):
             host.register("box", "", Capabilities())
@@ -184,7 +188,9 @@ def test_a_store_that_is_away_for_long_is_not_taken_for_a_dead_broker(
     eventually(lambda: handler.handled, "the message")
 
     assert len(handler.handled) == 1
-    assert not [found for found in caplog.records if found.name == inbox_module.__name__]
+    assert [
+        found.getMessage() for found in caplog.records if found.name == inbox_module.__name__
+    ] == ["messages of manman.reports are taken"]
 
 
 def test_a_broker_that_takes_nothing_from_hosts_lets_nobody_be_heard(

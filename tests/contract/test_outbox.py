@@ -4,9 +4,12 @@ from functools import partial
 
 from application.ports.outbox import RecordedEvent
 from application.ports.store import Store
+from application.trace_context import current_trace_parent
 from domain.events import Event, EventKind
 from domain.liveness import Status, heard
 from tests.builders import INTERVAL, NOW, SECOND, at_once
+
+TRACE_PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
 def add_servers(store: Store, *names: str) -> list[int]:
@@ -61,6 +64,16 @@ def test_an_event_is_recorded_with_what_its_server_is_then(store: Store) -> None
         status=Status.ONLINE,
         config_revision=7,
     )
+
+
+def test_an_event_is_recorded_with_the_trace_in_which_it_happens(store: Store) -> None:
+    [web] = add_servers(store, "web")
+    record(store, Event(EventKind.REGISTERED, web, NOW))
+    traced = current_trace_parent.set(TRACE_PARENT)
+    record(store, Event(EventKind.ONLINE, web, NOW), Event(EventKind.CONFIGURED, web, NOW))
+    current_trace_parent.reset(traced)
+
+    assert [event.trace_parent for event in oldest(store)] == ["", TRACE_PARENT, TRACE_PARENT]
 
 
 def test_events_come_out_in_the_order_in_which_they_went_in(store: Store) -> None:

@@ -10,6 +10,7 @@ import pika
 from pika.adapters.blocking_connection import BlockingChannel
 
 from tests.conftest import AUDIENCE
+from tests.planted import leaks
 
 
 @dataclass(frozen=True)
@@ -17,6 +18,7 @@ class Heard:
     routing_key: str
     message_id: str
     body: dict[str, Any]
+    trace_parent: str = ""
 
     @property
     def kind(self) -> str:
@@ -43,8 +45,10 @@ class Audience:
                     break
                 assert properties.content_type == "application/json"
                 assert properties.timestamp
+                leaks.look_at("in an event", (method.routing_key, properties, body))
+                trace_parent = (properties.headers or {}).get("traceparent", "")
                 self.heard.append(
-                    Heard(method.routing_key, properties.message_id, json.loads(body))
+                    Heard(method.routing_key, properties.message_id, json.loads(body), trace_parent)
                 )
         return self.heard
 

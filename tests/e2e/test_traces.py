@@ -1,0 +1,371 @@
+"""Traces from a host through the API to the store and to who listens outside."""
+
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pika
+import pytest
+
+from protos.manman.v1 import manman_pb2 as pb
+from protos.manman.v1.manman_pb2_grpc import ManManAPIStub
+from tests.e2e.audience import Audience, channel
+from tests.e2e.collector import Collected, Collector, running_collector
+from tests.e2e.processes import Api, Process, client, eventually, free_address, servers
+from tests.planted import planted
+
+StartApi = Callable[..., Api]
+StartHost = Callable[..., Process]
+
+KEY = planted("registration key")
+PATIENT = {"HEARTBEAT_INTERVAL_SECONDS": "600"}
+SERVED = "manman.v1.ManManAPI/"
+
+
+@pytest.fixture
+def collector() -> Iterator[Collector]:
+    with running_collector() as running:
+        yield running
+
+
+def one(collector: Collector, name: str, *processes: Process) -> Collected:
+    return eventually(lambda: collector.named(name), f"a span {name}", *processes)[0]
+
+
+def below(
+    collector: Collector, parent: Collected, name: str, *processes: Process
+) -> list[Collected]:
+    """The spans of this name that were caused by the other, once there is one."""
+    return eventually(
+        lambda: [span for span in collector.below(parent) if span.name == name],
+        f"{name} below {parent.name}",
+        *processes,
+    )
+
+
+def test_one_trace_leads_from_a_host_to_the_store_and_to_who_listens_outside(
+    postgres_url: str,
+    rabbitmq_url: str,
+    collector: Collector,
+    start_api: StartApi,
+    start_host: StartHost,
+) -> None:
+    audience = Audience(rabbitmq_url)
+    traced = {**collector.variables, "RABBITMQ_URL": rabbitmq_url, "REGISTRATION_KEY": KEY}
+    api = start_api(postgres_url, **traced)
+    host = start_host(api.address, SERVER_NAME="box", **traced)
+    eventually(lambda: len(audience.listen()) == 2, "both events", api, host)
+    registers = one(collector, "register", api, host)
+    [served] = below(collector, registers, f"{SERVED}RegisterServer", api, host)
+    [inserted] = below(collector, served, "INSERT", api, host)[:1]
+    eventually(lambda: len(collector.named("send external")) == 2, "both producers", api)
+    published = below(collector, served, "send external")
+
+    assert (registers.service, registers.kind) == ("manmanv2-host", "CLIENT")
+    assert registers.parent_id == ""
+    assert registers.attributes == {"manmanv2.server_name": "box"}
+    assert (served.service, served.kind, served.failed) == ("manmanv2-api", "SERVER", False)
+    assert served.attributes == {
+        "rpc.system": "grpc",
+        "rpc.service": "manman.v1.ManManAPI",
+        "rpc.method": "RegisterServer",
+        "rpc.grpc.status_code": 0,
+    }
+    assert (inserted.kind, inserted.attributes["db.system.name"]) == ("CLIENT", "postgresql")
+    # As it is for every server, without what is written and the comment that PostgreSQL gets.
+    assert inserted.attributes["db.query.text"] == (
+        "INSERT INTO servers (name) VALUES (%(name)s) ON CONFLICT DO NOTHING"
+        " RETURNING servers.server_id"
+    )
+    assert [span.attributes["manmanv2.event"] for span in published] == ["registered", "online"]
+    assert {span.kind for span in published} == {"PRODUCER"}
+    for heard, span in zip(audience.heard, published, strict=True):
+        assert heard.trace_parent.startswith(span.trace_parent)
+        assert heard.message_id == span.attributes["messaging.message.id"]
+    assert {span.trace_id for span in (registers, served, inserted, *published)} == {
+        registers.trace_id
+    }
+
+
+def test_heartbeats_that_are_written_together_are_linked_to_that_write(
+    postgres_url: str, collector: Collector, start_api: StartApi
+) -> None:
+    api = start_api(postgres_url, **PATIENT, **collector.variables)
+    with client(api.address) as stub:
+        for number in range(40):
+            stub.RegisterServer(pb.RegisterServerRequest(name=f"box-{number}"))
+    senders = [f"{number + 1:016x}" for number in range(40)]
+    with grpc.insecure_channel(api.address) as channel:
+        stub = ManManAPIStub(channel)
+        calls = [
+            stub.Heartbeat.future(
+                pb.HeartbeatRequest(server_id=number + 1),
+                metadata=(("traceparent", f"00-{number + 1:032x}-{sender}-01"),),
+                timeout=20,
+            )
+            for number, sender in enumerate(senders)
+        ]
+        assert all(call.result().acknowledged for call in calls)
+    eventually(lambda: len(collector.named(f"{SERVED}Heartbeat")) == 40, "their spans", api)
+    eventually(
+        lambda: sum(len(span.links) for span in collector.named("record heartbeats")) == 40,
+        "the writes",
+        api,
+    )
+    served = collector.named(f"{SERVED}Heartbeat")
+    writes = collector.named("record heartbeats")
+    together = [span for span in writes if len(span.links) > 1]
+
+    assert sorted(span.parent_id for span in served) == senders
+    assert frozenset.union(*(span.links for span in writes)) == {span.span_id for span in served}
+    assert together
+    for write in together:
+        # It belongs to many traces, so to none of them.
+        assert write.parent_id == ""
+        assert write.attributes == {"manmanv2.heartbeats": len(write.links)}
+        assert below(collector, write, "UPDATE", api)
+
+
+def test_a_heartbeat_that_is_written_alone_is_one_trace_up_to_its_event(
+    postgres_url: str,
+    rabbitmq_url: str,
+    collector: Collector,
+    start_api: StartApi,
+    start_host: StartHost,
+) -> None:
+    audience = Audience(rabbitmq_url)
+    api = start_api(postgres_url, RABBITMQ_URL=rabbitmq_url, **PATIENT, **collector.variables)
+    host = start_host(api.address, SERVER_NAME="box", **collector.variables)
+    host.wait_until_said("Registered")
+    assert host.terminate() == 0
+    eventually(lambda: "offline" in audience.kinds(1), "its farewell", api, host)
+    farewell = one(collector, "farewell", api, host)
+    [served] = below(collector, farewell, f"{SERVED}Heartbeat", api)
+    [write] = below(collector, served, "record heartbeats", api)
+    [sent] = below(collector, write, "send external", api)
+
+    # What is not sent at once is sent at the end.
+    assert farewell.service == "manmanv2-host"
+    assert write.links == {served.span_id}
+    assert audience.heard[-1].trace_parent.startswith(sent.trace_parent)
+    assert sent.trace_id == farewell.trace_id
+
+
+def test_a_trace_leads_over_amqp_too(
+    postgres_url: str,
+    rabbitmq_url: str,
+    collector: Collector,
+    start_api: StartApi,
+    start_host: StartHost,
+    tmp_path: Path,
+) -> None:
+    audience = Audience(rabbitmq_url)
+    traced = {**collector.variables, "RABBITMQ_URL": rabbitmq_url, "REGISTRATION_KEY": KEY}
+    api = start_api(postgres_url, **traced)
+    with client(api.address) as stub:
+        stub.CreateServer(pb.CreateServerRequest(name="box"))
+        stub.PutConfiguration(pb.PutConfigurationRequest(server_id=1, name="a", document="{}"))
+    for queue in ("manman.calls", "manman.reports"):
+        api.wait_until_said(f"messages of {queue} are taken")
+    host = start_host(
+        None, TRANSPORT="amqp", SERVER_NAME="box", CONFIG_DIR=str(tmp_path / "config"), **traced
+    )
+    registers = one(collector, "register", api, host)
+    fetches = one(collector, "fetch configuration", api, host)
+    beats = one(collector, "heartbeat", api, host)
+    [joined] = below(collector, registers, "process manman.calls", api, host)
+    [fetched] = below(collector, fetches, "process manman.calls", api, host)
+    [heard] = below(collector, beats, "process manman.reports", api, host)
+    eventually(lambda: "online" in audience.kinds(1), "the event", api)
+    sent = below(collector, joined, "send external", api)
+
+    assert {joined.kind, fetched.kind, heard.kind} == {"CONSUMER"}
+    assert heard.links == {beats.span_id}
+    assert heard.attributes == {
+        "messaging.system": "rabbitmq",
+        "messaging.operation.type": "process",
+        "messaging.destination.name": "manman.reports",
+        "messaging.batch.message_count": 1,
+    }
+    assert below(collector, joined, "UPDATE", api)
+    assert below(collector, fetched, "SELECT", api)
+    assert below(collector, heard, "UPDATE", api)
+    [told] = [told for told in audience.heard if told.kind == "online"]
+    assert any(told.trace_parent.startswith(span.trace_parent) for span in sent)
+    assert told.trace_parent.split("-")[1] == registers.trace_id
+
+
+def test_a_dead_letter_keeps_the_traceparent_of_who_sent_it(
+    rabbitmq_url: str, start_api: StartApi
+) -> None:
+    api = start_api("memory://", RABBITMQ_URL=rabbitmq_url)
+    trace_parent = f"00-{1:032x}-{2:016x}-01"
+    sent: list[dict[str, Any]] = [
+        {"traceparent": trace_parent},
+        {},
+        {"traceparent": 7},
+        {"traceparent": "nonsense"},
+        {"traceparent": b"\xff\xfe"},
+    ]
+    kept: list[dict[str, Any]] = []
+    api.wait_until_said("messages of manman.reports are taken")
+    with channel(rabbitmq_url) as foreign:
+        for headers in sent:
+            foreign.basic_publish(
+                *("manman", "health.host.1", b"no JSON"), pika.BasicProperties(headers=headers)
+            )
+
+        def all_are_kept() -> bool:
+            method, properties, _ = foreign.basic_get("manman.dead-letters", auto_ack=True)
+            if method:
+                kept.append(properties.headers)
+            return len(kept) == len(sent)
+
+        eventually(all_are_kept, "dead letters", api)
+
+    assert [headers["reason"] for headers in kept] == ["the body is not JSON"] * len(sent)
+    assert [headers.get("traceparent") for headers in kept] == [trace_parent, *[None] * 4]
+
+
+def test_looks_that_find_nothing_leave_no_trace(
+    postgres_url: str, rabbitmq_url: str, collector: Collector, start_api: StartApi
+) -> None:
+    audience = Audience(rabbitmq_url)
+    api = start_api(postgres_url, RABBITMQ_URL=rabbitmq_url, **collector.variables)
+    with client(api.address) as stub:
+        stub.RegisterServer(pb.RegisterServerRequest(name="box"))
+    eventually(lambda: "stale" in audience.kinds(1), "silence", api)
+    [expired] = eventually(lambda: collector.named("expire servers"), "the look", api)
+    [sent] = below(collector, expired, "send external", api)
+    api.terminate()
+    relays = collector.named("relay events")
+
+    assert expired.attributes == {"manmanv2.servers_expired": 1}
+    assert audience.heard[-1].trace_parent.startswith(sent.trace_parent)
+    assert sum(span.attributes["manmanv2.events"] for span in relays) == 3
+    # Nothing but what was done for somebody, and the one look that found somebody.
+    begun = {span.name for span in collector.spans if not span.parent_id}
+    assert begun == {f"{SERVED}RegisterServer", "expire servers", "relay events"}
+
+
+def test_each_worker_sends_its_own_spans(
+    postgres_url: str, collector: Collector, start_api: StartApi
+) -> None:
+    api = start_api(
+        postgres_url, address=free_address(), API_WORKERS="2", **PATIENT, **collector.variables
+    )
+    eventually(lambda: api.count("serving on") == 2, "both workers", api)
+
+    def processes() -> set[str]:
+        servers(api.address)
+        return {span.process for span in collector.named(f"{SERVED}ListServers")}
+
+    assert eventually(lambda: len(processes()) == 2, "spans of both", api)
+    assert api.terminate() == 0
+
+
+def test_log_lines_name_the_trace_that_they_belong_to(
+    collector: Collector, start_api: StartApi, start_host: StartHost
+) -> None:
+    api = start_api("memory://", LOG_LEVEL="debug", **collector.variables)
+    host = start_host(api.address, **collector.variables)
+    served = one(collector, f"{SERVED}RegisterServer", api, host)
+    api.wait_until_said("RegisterServer: OK")
+    [line] = [event for event in api.events if "RegisterServer: OK" in event["event"]]
+    lost = start_host(free_address(), **collector.variables)
+    lost.wait_until_said("is not there")
+    [trouble] = [event for event in lost.events if "is not there" in event["event"]]
+    failed = eventually(
+        lambda: [span for span in collector.named("register") if span.failed], "its span", lost
+    )
+
+    assert (line["trace_id"], line["span_id"]) == (served.trace_id, served.span_id)
+    assert (trouble["trace_id"], trouble["span_id"]) == (failed[0].trace_id, failed[0].span_id)
+    assert failed[0].attributes["error.type"] == "ControlPlaneUnavailable"
+    assert not any("trace_id" in event for event in api.events if "serving on" in event["event"])
+
+
+@pytest.mark.parametrize("collector_is", ["gone", "silent"])
+def test_a_collector_that_is_away_costs_a_line_and_nothing_else(
+    postgres_url: str, start_api: StartApi, start_host: StartHost, collector_is: str
+) -> None:
+    with ExitStack() as stack:
+        address = free_address()
+        if collector_is == "silent":
+            # Connections are taken by the kernel, and nobody ever answers.
+            silent = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+            address = f"127.0.0.1:{silent.getsockname()[1]}"
+        away = {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://{address}",
+            "OTEL_EXPORTER_OTLP_TIMEOUT": "0.5",
+            "OTEL_BSP_SCHEDULE_DELAY": "50",
+        }
+        api = start_api(postgres_url, **away)
+        host = start_host(api.address, SERVER_NAME="box", **away)
+        said = f"The collector at {address} (OTEL_EXPORTER_OTLP_ENDPOINT) cannot be reached"
+        api.wait_until_said(said)
+        host.wait_until_said(said)
+        first = servers(api.address)["box"].last_seen
+        eventually(lambda: servers(api.address)["box"].last_seen > first + 3, "heartbeats", api)
+
+        assert host.terminate() == 0
+        assert servers(api.address)["box"].status == "offline"
+        assert api.terminate() == 0
+        for process in (api, host):
+            assert process.count(said) == process.count("Spans are dropped") == 1
+            assert not any("Traceback" in str(event) for event in process.events)
+            assert not process.said("is given up")
+            assert {event["level"] for event in process.events} <= {"info", "warning"}
+
+
+def test_a_collector_that_hangs_does_not_hold_up_the_end(
+    postgres_url: str, start_api: StartApi, start_host: StartHost
+) -> None:
+    with ExitStack() as stack:
+        silent = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        hanging = {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{silent.getsockname()[1]}",
+            # Longer than this test has patience.
+            "OTEL_EXPORTER_OTLP_TIMEOUT": "600",
+            "OTEL_BSP_SCHEDULE_DELAY": "50",
+        }
+        api = start_api(postgres_url, **hanging)
+        host = start_host(api.address, SERVER_NAME="box", **hanging)
+        for _ in (api, host):
+            # Both have spans to send.
+            stack.enter_context(silent.accept()[0])
+
+        assert host.terminate() == 0
+        assert servers(api.address)["box"].status == "offline"
+        assert api.terminate() == 0
+        assert api.said("stopped")
+        assert not api.said("is given up")
+
+
+@pytest.fixture
+def without_opentelemetry(tmp_path: Path) -> dict[str, str]:
+    """Variables of a process that finds no OpenTelemetry library."""
+    (tmp_path / "hidden" / "opentelemetry").mkdir(parents=True)
+    (tmp_path / "hidden" / "opentelemetry" / "__init__.py").touch()
+    return {"PYTHONPATH": str(tmp_path / "hidden")}
+
+
+def test_traces_that_are_asked_for_without_the_library_are_one_warning(
+    postgres_url: str,
+    without_opentelemetry: dict[str, str],
+    start_api: StartApi,
+    start_host: StartHost,
+) -> None:
+    asked = {**without_opentelemetry, "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://127.0.0.1:1/t"}
+    api = start_api(postgres_url, address=free_address(), API_WORKERS="2", **asked)
+    host = start_host(api.address, SERVER_NAME="box", **asked)
+    host.wait_until_said("Registered")
+
+    for process in (api, host):
+        warnings = [event["event"] for event in process.events if "OpenTel" in event["event"]]
+        assert len(warnings) == 1
+        assert warnings[0].startswith("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT is set, but")
+        assert "install manmanv2[otel]" in warnings[0]
