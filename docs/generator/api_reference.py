@@ -1,0 +1,68 @@
+from collections.abc import Iterator
+from inspect import getdoc
+from pathlib import Path
+
+from adapters.grpc.errors import CODES
+from adapters.grpc.handlers import HOST_CALLS
+from docs.generator.contract import Contract, Field, Message, Method, read_contract
+from docs.generator.markdown import page, table
+
+_FIELD_COLUMNS = ("number", "field", "type", "")
+
+
+def api_reference_page() -> str:
+    contract = read_contract()
+    of_hosts = [method for method in contract.methods if method.name in HOST_CALLS]
+    of_operators = [method for method in contract.methods if method.name not in HOST_CALLS]
+    own = {name for method in contract.methods for name in (method.request, method.response)}
+    shared = {name: message for name, message in contract.messages.items() if name not in own}
+    return page(
+        Path(__file__).with_name("api-reference.md").read_text(),
+        "## Calls of hosts",
+        *(_method(contract, method) for method in of_hosts),
+        "## Calls of operators",
+        *(_method(contract, method) for method in of_operators),
+        "## Messages in several calls",
+        *(
+            page(f"### {name}", message.comment, _fields(message))
+            for name, message in shared.items()
+        ),
+        "## Errors",
+        table(("code", "when"), sorted(_errors())),
+    )
+
+
+def _method(contract: Contract, method: Method) -> str:
+    request, response = contract.messages[method.request], contract.messages[method.response]
+    return page(
+        f"### {method.name}",
+        method.comment,
+        _with_heading(f"Takes `{request.name}`", request),
+        _with_heading(f"Answers `{response.name}`", response),
+    )
+
+
+def _with_heading(heading: str, message: Message) -> str:
+    if not message.fields:
+        return f"{heading}, which has no fields."
+    return page(f"{heading}:", message.comment, _fields(message))
+
+
+def _fields(message: Message) -> str:
+    rows = [
+        (str(field.number), f"`{field.name}`", _type(field), field.comment)
+        for field in message.fields
+    ]
+    return table(_FIELD_COLUMNS, rows)
+
+
+def _type(field: Field) -> str:
+    # No type of protobuf's own has a capital.
+    name = field.type if field.type.islower() else f"[{field.type}](#{field.type.lower()})"
+    return f"repeated {name}" if field.repeated else name
+
+
+def _errors() -> Iterator[tuple[str, str]]:
+    for error, code in CODES.items():
+        first_sentence = " ".join((getdoc(error) or "").split()).partition(". ")[0]
+        yield f"`{code.name}`", f"{first_sentence.removesuffix('.')}."
