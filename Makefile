@@ -13,9 +13,9 @@ BIN := .venv/bin
 ENVIRONMENTS := .venv .venv-3.11 .venv-3.12 .venv-3.13
 PROTOS := protos/manman/v1
 COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-	--custom-compile-command "make lock" --extra otel pyproject.toml
+	--custom-compile-command "make lock"
 
-.PHONY: help setup run test check protos lock bench format clean
+.PHONY: help setup run test check protos docs lock bench images stack format clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' Makefile
@@ -37,11 +37,16 @@ check: setup ## Run linters, type checker, import contracts; generated files mus
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/buf lint
+	deploy/check
 	@# Compared in a folder of its own, so that a check never changes what it checks.
 	@fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; \
 	$(MAKE) protos OUT="$$fresh"; \
 	diff -r --exclude=__pycache__ --exclude=__init__.py --exclude='*.proto' "$$fresh/$(PROTOS)" $(PROTOS) \
-		|| { echo "The generated code is not up to date: make protos" >&2; exit 1; }
+		|| { echo "The generated code is not up to date: make protos" >&2; exit 1; }; \
+	$(MAKE) docs OUT="$$fresh"; \
+	for file in $$(cd "$$fresh" && find docs -type f); do \
+		diff "$$file" "$$fresh/$$file" || { echo "$$file is not up to date: make docs" >&2; exit 1; }; \
+	done
 	@# The environment was made from requirements/, so it answers for them without a network.
 	@$(UV) pip install --offline --dry-run --python .venv --requirements pyproject.toml --extra otel --group dev 2>&1 \
 		| grep -q 'Would make no changes' \
@@ -58,13 +63,31 @@ protos: setup ## Regenerate the code of protos/
 		--mypy_out=quiet:$(OUT) --mypy_grpc_out=quiet:$(OUT) \
 		$(PROTOS)/*.proto
 
+docs: setup ## Write the documents and manual pages that are made from the code
+	@$(BIN)/python -m docs.generator $(OUT)
+
 lock: $(UV) ## Write requirements/ anew from pyproject.toml (UPGRADE=1 takes newer versions)
 	@mkdir -p requirements
-	$(COMPILE) $(if $(UPGRADE),--upgrade) --output-file requirements/run.txt
-	$(COMPILE) $(if $(UPGRADE),--upgrade) --group dev --constraints requirements/run.txt --output-file requirements/dev.txt
+	$(COMPILE) $(if $(UPGRADE),--upgrade) --extra otel pyproject.toml --output-file requirements/run.txt
+	$(COMPILE) $(if $(UPGRADE),--upgrade) --extra otel pyproject.toml --group dev --constraints requirements/run.txt --output-file requirements/dev.txt
+	$(COMPILE) --group build --constraints requirements/dev.txt --output-file requirements/build.txt
 
 bench: setup ## Measure heartbeats per second against an empty handler
 	@$(BIN)/python -m tests.benchmarks
+
+IMAGE_TAG ?= latest
+VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+COMMIT = $(shell git rev-parse HEAD)
+CREATED = $(shell date --utc +%Y-%m-%dT%H:%M:%SZ)
+images: ## Build the images of the API and of the host manager (IMAGE_TAG, BUILD_FLAGS for docker build)
+	@for target in api host; do \
+		docker build --file docker/Dockerfile --target $$target \
+			--tag ghcr.io/whale-net/manmanv2-$$target:$(IMAGE_TAG) --build-arg VERSION=$(VERSION) \
+			--build-arg COMMIT=$(COMMIT) --build-arg CREATED=$(CREATED) $(BUILD_FLAGS) .; \
+	done
+
+stack: setup ## Try the whole production stack in containers (as root on Debian, with a Docker engine)
+	@$(BIN)/pytest tests/stack
 
 format: setup ## Format the code and fix what a linter can fix
 	$(BIN)/ruff check --fix-only

@@ -27,6 +27,13 @@ class _Commands(click.Group):
             raise Failure(str(error), os.EX_DATAERR) from None
         except UnicodeError:
             raise Failure("an argument is no UTF-8 text", os.EX_DATAERR) from None
+        except ModuleNotFoundError as error:
+            # The image of the host manager leaves out what only an API needs.
+            raise Failure(
+                f"this command needs {error.name}, which is not installed here: run it where the"
+                " API is installed",
+                os.EX_UNAVAILABLE,
+            ) from None
         except BrokenPipeError:
             raise
         except OSError as error:

@@ -9,6 +9,10 @@ from entrypoints.cli.settings import CliSettings
 from entrypoints.failures import ConfigurationError
 from entrypoints.host.settings import HostSettings, Transport
 from entrypoints.settings import Settings
+from tests.planted import MARK, planted
+
+KEY = planted("registration key")
+PASSWORD = planted("password")
 
 
 def problem(settings: type[Settings], **variables: str) -> str:
@@ -117,7 +121,7 @@ def test_a_mistake_is_one_sentence_with_the_cure(variables: dict[str, str], sent
 @pytest.fixture
 def key_file(tmp_path: Path) -> Path:
     file = tmp_path / "key"
-    file.write_text("s3cret\r\n\n")
+    file.write_text(f"{KEY}\r\n\n")
     return file
 
 
@@ -125,7 +129,16 @@ def test_a_secret_may_come_from_a_file_without_its_line_ends(key_file: Path) -> 
     settings = ApiSettings.load({"REGISTRATION_KEY_FILE": str(key_file)})
 
     assert settings.registration_key
-    assert settings.registration_key.reveal() == "s3cret"
+    assert settings.registration_key.reveal() == KEY
+
+
+def test_the_databases_url_may_come_from_a_file_because_it_holds_a_password(
+    key_file: Path,
+) -> None:
+    url = f"postgresql://manman:{PASSWORD}@db/manman"
+    key_file.write_text(f"{url}\n")
+
+    assert ApiSettings.load({"DATABASE_URL_FILE": str(key_file)}).database_url.reveal() == url
 
 
 def test_an_empty_file_does_not_open_what_it_was_meant_to_close(tmp_path: Path) -> None:
@@ -139,17 +152,20 @@ def test_an_empty_file_does_not_open_what_it_was_meant_to_close(tmp_path: Path) 
 
 
 def test_a_key_that_no_header_can_carry_is_told() -> None:
-    told = problem(CliSettings, OPERATOR_KEY="schl\u00fcssel")
+    told = problem(CliSettings, OPERATOR_KEY=f"{planted('operator key')}ü")
 
     assert told == "OPERATOR_KEY: must be ASCII, because it travels in a header."
 
 
 def test_a_key_with_bytes_that_are_no_text_is_told() -> None:
-    assert problem(HostSettings, REGISTRATION_KEY="\udcff").startswith("REGISTRATION_KEY: holds a")
+    told = problem(HostSettings, REGISTRATION_KEY=f"{KEY}\udcff")
+
+    assert told.startswith("REGISTRATION_KEY: holds a")
+    assert MARK not in told
 
 
 def test_a_secret_and_its_file_together_are_refused(key_file: Path) -> None:
-    told = problem(ApiSettings, REGISTRATION_KEY="planted", REGISTRATION_KEY_FILE=str(key_file))
+    told = problem(ApiSettings, REGISTRATION_KEY=KEY, REGISTRATION_KEY_FILE=str(key_file))
 
     assert told == "REGISTRATION_KEY: REGISTRATION_KEY_FILE is set too: remove one of them."
 
@@ -172,16 +188,15 @@ def test_the_specifications_name_for_the_database_is_read_too() -> None:
 def test_secrets_are_shown_in_no_printed_form() -> None:
     settings = ApiSettings.load(
         {
-            "DATABASE_URL": "postgresql://manman:pl@nted@db/manman?password=planted",
-            "REGISTRATION_KEY": "x://planted-key",
-            "OPERATOR_KEY": "planted-op",
+            "DATABASE_URL": f"postgresql://manman:{PASSWORD}@{PASSWORD}@db/manman?password={PASSWORD}",
+            "REGISTRATION_KEY": f"x://{KEY}",
+            "OPERATOR_KEY": planted("operator key"),
         }
     )
     printed = "\n".join([repr(settings), str(settings), *settings.redacted_lines()])
 
     assert "DATABASE_URL=postgresql://manman:***@db/manman" in printed
-    assert "planted" not in printed
-    assert "nted" not in printed
+    assert MARK not in printed
 
 
 @pytest.mark.parametrize("settings", [ApiSettings, HostSettings, CliSettings])
@@ -198,7 +213,12 @@ def test_every_setting_is_told_with_its_default_and_what_it_is_for(
 
 @pytest.mark.parametrize("settings", [ApiSettings, HostSettings])
 @pytest.mark.parametrize(
-    "url", ["amqp://u:p@rabbitmq:5672/manmanv2-dev", "amqps://broker.example.com", "amqp://[::1]/"]
+    "url",
+    [
+        f"amqp://u:{PASSWORD}@rabbitmq:5672/manmanv2-dev",
+        "amqps://broker.example.com",
+        "amqp://[::1]/",
+    ],
 )
 def test_the_address_of_a_broker_is_shown_without_its_password(
     settings: type[ApiSettings | HostSettings], url: str, key_file: Path
@@ -208,7 +228,7 @@ def test_the_address_of_a_broker_is_shown_without_its_password(
 
     assert loaded.rabbitmq_url
     assert loaded.rabbitmq_url.reveal() == url
-    assert f"RABBITMQ_URL={url.replace(':p@', ':***@')}" in loaded.redacted_lines()
+    assert f"RABBITMQ_URL={url.replace(PASSWORD, '***')}" in loaded.redacted_lines()
 
 
 @pytest.mark.parametrize("settings", [ApiSettings, HostSettings])
@@ -216,20 +236,20 @@ def test_the_address_of_a_broker_is_shown_without_its_password(
     "url",
     [
         "rabbitmq:5672",
-        "http://u:planted@h/",
+        f"http://u:{PASSWORD}@h/",
         "amqp://",
         "amqp://h:x/",
-        "amqp://u:planted@[/",
-        "amqp://u:12#planted@h/",
-        "amqp://u:12/planted@h/",
-        "amqp://u:12?planted@h/",
+        f"amqp://u:{PASSWORD}@[/",
+        f"amqp://u:12#{PASSWORD}@h/",
+        f"amqp://u:12/{PASSWORD}@h/",
+        f"amqp://u:12?{PASSWORD}@h/",
     ],
 )
 def test_what_is_no_broker_is_told_without_its_password(settings: type[Settings], url: str) -> None:
     told = problem(settings, RABBITMQ_URL=url)
 
     assert told.startswith("RABBITMQ_URL: must be amqp://USER:PASSWORD@HOST:PORT/VHOST")
-    assert "planted" not in told
+    assert MARK not in told
 
 
 def test_only_the_api_can_do_without_a_broker_in_words() -> None:
@@ -240,7 +260,7 @@ def test_only_the_api_can_do_without_a_broker_in_words() -> None:
 @pytest.mark.parametrize(
     "variable",
     [
-        *("API_ADDRESS=h:1", "REGISTRATION_KEY=k", "SERVER_NAME=box"),
+        *("API_ADDRESS=h:1", f"REGISTRATION_KEY={KEY}", "SERVER_NAME=box"),
         *("CONFIG_DIR=/x", "TRANSPORT=grpc"),
     ],
 )

@@ -1,0 +1,28 @@
+from collections.abc import Iterator
+
+import pytest
+
+from tests.conftest import used_parts
+from tests.real_parts.docker_engine import find_engine, socket_path
+from tests.stack.deployment import Deployment
+from tests.stack.docker_command import Docker
+from tests.stack.images import Images
+
+
+@pytest.fixture(scope="session")
+def images() -> Iterator[Images]:
+    engine = find_engine()
+    # Whoever asks for these tests asks for the engine: without one they have failed.
+    assert engine, (
+        f"no Docker engine answers at {socket_path()}: start one or set TEST_DOCKER_SOCKET"
+    )
+    used_parts.add(str(engine))
+    with Images(Docker(engine.socket)) as built:
+        yield built
+
+
+@pytest.fixture(scope="session")
+def stack(images: Images) -> Iterator[Deployment]:
+    """Up and healthy; whoever stops a part of it starts it again."""
+    with Deployment(images) as deployment:
+        yield deployment

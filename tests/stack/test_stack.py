@@ -1,0 +1,198 @@
+"""The production stack, as docker/compose.yaml brings it up, and what may happen to it."""
+
+import json
+import os
+import signal
+import time
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.processes import eventually, run_to_end
+from tests.stack.deployment import API, HOST, INTERVAL_SECONDS, Deployment
+
+ONES_OWN = ("postgres", "rabbitmq", API, HOST)
+
+
+@pytest.fixture
+def machine(stack: Deployment) -> str:
+    """What Docker calls this machine."""
+    return stack.docker("info", "--format", "{{.Name}}").strip()
+
+
+def last_seen(server: dict[str, str]) -> float:
+    return datetime.fromisoformat(server["last_seen"]).timestamp()
+
+
+def test_every_part_is_healthy(stack: Deployment) -> None:
+    health = {
+        f"{service} {container}": stack.state(container)["Health"]["Status"]
+        for service in ONES_OWN
+        for container in stack.containers(service)
+    }
+
+    assert set(health.values()) == {"healthy"}
+    assert len(health) == 5
+
+
+def test_no_part_may_write_to_its_image_or_has_any_right_of_root(stack: Deployment) -> None:
+    for service in ONES_OWN:
+        for container in stack.containers(service):
+            status = Path(f"/proc/{stack.state(container)['Pid']}/status").read_text()
+            rights = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
+            written = stack.docker("exec", container, "sh", "-c", "touch /usr/x 2>&1; true")
+
+            assert "0" not in rights["Uid"].split(), service
+            assert int(rights["CapBnd"], 16) == 0, service
+            assert rights["NoNewPrivs"] == "1", service
+            assert "Read-only file system" in written, service
+
+
+def test_hosts_are_known_by_the_machines_name_and_not_by_their_containers(
+    stack: Deployment, machine: str
+) -> None:
+    servers = stack.servers()
+
+    assert servers["production"]["name"] == f"{machine}-production"
+    assert servers["dev"]["name"] == f"{machine}-dev"
+    assert {server["status"] for server in servers.values()} == {"online"}
+    assert len(servers) == 2
+
+
+def test_an_operator_of_this_machine_reaches_every_api_with_the_key(stack: Deployment) -> None:
+    key = {"OPERATOR_KEY_FILE": str(stack.folder / "secrets/operator_key")}
+    addresses = {stack.published(api) for api in stack.containers(API)}
+    answers = [
+        run_to_end("manmanv2", "servers", "list", API_ADDRESS=address, **variables)
+        for address in addresses
+        for variables in ({}, key)
+    ]
+
+    assert len(addresses) == 2
+    assert [answer.returncode for answer in answers] == [os.EX_NOPERM, os.EX_OK] * 2
+    assert all("production" in answer.stdout for answer in answers[1::2])
+
+
+def test_a_host_whose_user_may_not_use_dockers_socket_says_what_to_do(stack: Deployment) -> None:
+    host = stack.docker(
+        *("run", "--detach", "--read-only", "--network", "none"),
+        *("--volume", f"{stack.docker.socket}:/var/run/docker.sock", stack.images.host),
+    ).strip()
+    try:
+        stack.await_said(host, "may not be used by this user (uid 10001)")
+    finally:
+        stack.docker("rm", "--force", host)
+
+
+def test_the_doctor_is_at_hand_beside_a_host(stack: Deployment) -> None:
+    found = stack.docker("exec", stack.production_host, "manmanv2", "doctor", "host").splitlines()
+    outcomes = {line.split()[1]: line.split()[0] for line in found[1:]}
+
+    assert {outcomes[check] for check in ("Docker", "Name", "Broker", "API", "Key")} == {"ok"}
+
+
+def test_a_command_whose_libraries_the_image_leaves_out_says_where_to_run_it(
+    stack: Deployment,
+) -> None:
+    script = "DATABASE_URL=postgresql://db/x manmanv2 db upgrade 2>&1; echo $?"
+    said = stack.docker("exec", stack.production_host, "sh", "-c", script).splitlines()
+
+    assert said[-1] == str(os.EX_UNAVAILABLE)
+    assert said[0].startswith("manmanv2: this command needs ")
+    assert len(said) == 2
+
+
+def test_a_host_in_a_new_container_is_the_same_server_and_keeps_its_configuration(
+    stack: Deployment,
+) -> None:
+    old = stack.production_host
+    before = stack.servers()["production"]
+    limits = json.dumps({"cpu": 2})
+    stack.operator("configs", "put", str(before["server_id"]), "limits", stdin=limits)
+    eventually(lambda: stack.written(old, "limits.json") == limits, "the configuration")
+    stack.docker("rm", "--force", old)
+    stack.compose("up", "--detach", "--no-deps", HOST)
+    new = stack.production_host
+    stack.await_said(new, f"Registered as server {before['server_id']} under")
+    after = stack.servers()["production"]
+
+    assert stack.docker.inspect(new)[0]["Config"]["Hostname"] not in old
+    assert (after["server_id"], after["name"]) == (before["server_id"], before["name"])
+    assert after["config_revision"] > before["config_revision"]
+    assert stack.written(new, "limits.json") == limits
+
+
+def test_a_host_that_crashes_is_started_again_as_the_same_server(stack: Deployment) -> None:
+    host = stack.production_host
+    registered = f"Registered as server {stack.servers()['production']['server_id']} under"
+    told = stack.docker.log(host).count(registered)
+    os.kill(stack.state(host)["Pid"], signal.SIGKILL)
+    eventually(lambda: stack.docker.log(host).count(registered) > told, "it to register again")
+
+    assert stack.production_host == host
+    assert stack.docker.inspect(host)[0]["RestartCount"] == 1
+
+
+@pytest.mark.parametrize("blow", ["kill", "pause"])
+def test_nobody_notices_that_one_of_two_apis_dies_or_freezes(stack: Deployment, blow: str) -> None:
+    audience = stack.audience()
+    server_ids = [server["server_id"] for server in stack.servers().values()]
+    struck = eventually(lambda: stack.api_of(stack.production_host), "a connection to an API")
+    (left,) = set(stack.containers(API)) - {struck}
+    with stack.struck(blow, struck):
+        # Longer than a server may be silent.
+        until = time.time() + 3 * INTERVAL_SECONDS
+        eventually(
+            lambda: all(last_seen(server) > until for server in stack.servers(left).values()),
+            "heartbeats to go on",
+            seconds=60,
+        )
+        for server_id in server_ids:
+            stack.operator("configs", "put", str(server_id), "blow", stdin="{}", at=left)
+        # Events of a server keep their order.
+        eventually(lambda: all(map(audience.kinds, server_ids)), "an event of each server")
+
+    assert [audience.kinds(server_id) for server_id in server_ids] == [["configured"]] * 2
+
+
+def test_a_host_that_is_stopped_is_offline_at_once_and_said_so(stack: Deployment) -> None:
+    audience = stack.audience()
+    host = stack.production_host
+    server_id = stack.servers()["production"]["server_id"]
+    stack.docker("stop", host)
+    stopped = stack.servers()["production"]["status"]
+    exit_code = stack.state(host)["ExitCode"]
+    stack.docker("start", host)
+    eventually(lambda: audience.kinds(server_id) == ["offline", "online"], "both events")
+
+    assert stopped == "offline"
+    assert exit_code == os.EX_OK
+
+
+def test_a_secret_is_in_nothing_that_the_engine_knows_or_a_part_says(stack: Deployment) -> None:
+    containers = stack.containers()
+    images = (stack.images.api, stack.images.host)
+    told = {
+        "inspect": json.dumps(stack.docker.inspect(*containers, *images)),
+        **{f"log of {container}": stack.docker.log(container) for container in containers},
+        **{f"history of {name}": stack.docker("history", "--no-trunc", name) for name in images},
+    }
+    leaks = [
+        (name, place)
+        for name, text in stack.secrets.items()
+        for place in told
+        if text in told[place]
+    ]
+
+    assert len(containers) == 7
+    assert leaks == []
+
+
+def test_secrets_are_made_once_and_then_kept(stack: Deployment) -> None:
+    before = stack.secrets
+    stack.make_secrets()
+
+    assert stack.secrets == before
+    assert len(set(before.values())) == 4
+    assert all(len(text) == 64 for text in before.values())
