@@ -1,4 +1,5 @@
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from application.passing_trouble import PassingTrouble
@@ -31,9 +32,10 @@ class FollowConfiguration:
         default_factory=lambda: PassingTrouble(_log, "The configuration can be followed again."),
     )
 
-    def __call__(self, server_id: int, told_revision: int) -> None:
+    def __call__(self, server_id: int, told_revision: int, alive: Callable[[], None]) -> None:
+        """`alive` is called before each fetch: a host that was away for long needs many."""
         try:
-            self._catch_up(server_id, told_revision)
+            self._catch_up(server_id, told_revision, alive)
         except OSError as error:
             reason = error.strerror or type(error).__name__
             self._trouble.strikes(
@@ -53,13 +55,14 @@ class FollowConfiguration:
         else:
             self._trouble.ends()
 
-    def _catch_up(self, server_id: int, told_revision: int) -> None:
+    def _catch_up(self, server_id: int, told_revision: int, alive: Callable[[], None]) -> None:
         known = self.folder.known_revision(server_id)
         if known == told_revision == 0:
             # Nothing was ever attached to this server: what the folder holds was another one's.
             self.folder.apply(server_id, (), (), 0)
         behind = known != told_revision
         while behind and not self.pause.wait(0):
+            alive()
             changes = self.control_plane.fetch_configuration(server_id, known)
             for configuration in changes.changed:
                 # The name becomes a path: no control plane may write where it likes.

@@ -35,6 +35,9 @@ class RunHost:
 
     What can pass is retried for ever. Raises InvalidRegistrationKey, ControlPlaneRefused, and
     InvalidField for a name against the rules: then somebody has to change a setting.
+
+    The notifier hears that it is alive before everything that can last, so that a watchdog has
+    to bear with one slow look or call, and not with all of them in a row.
     """
 
     control_plane: ControlPlane
@@ -132,6 +135,7 @@ class RunHost:
 
     def _try_to_register(self) -> Joined | None:
         self._stop_if_asked()
+        self.notifier.alive()
         try:
             joined = self.control_plane.register(
                 self._name, self.environment, self._last_report.capabilities
@@ -146,6 +150,7 @@ class RunHost:
         """The server_id, which is another one after a new registration, and the seconds to rest."""
         capabilities = self._look("Heartbeats go on with the figures known so far.")
         self._stop_if_asked()
+        self.notifier.alive()
         try:
             heard = self.control_plane.heartbeat(server_id, capabilities)
         except ServerNotFound:
@@ -175,6 +180,7 @@ class RunHost:
             _log.info("Stopped before this host was registered.")
             return
         said = {"server_id": self._server_id}
+        self.notifier.alive()
         try:
             self.control_plane.heartbeat(self._server_id, None, leaving=True)
         except (ControlPlaneRefused, ControlPlaneUnavailable, ServerNotFound) as error:
@@ -188,6 +194,7 @@ class RunHost:
 
     def _look(self, meanwhile: str) -> Capabilities | None:
         """What the machine can do now, or None, said once, while its engine is away."""
+        self.notifier.alive()
         try:
             self._last_report = self.machine.report()
         except EngineUnavailable as error:
@@ -198,7 +205,7 @@ class RunHost:
 
     def _follow(self, server_id: int, told_revision: int) -> None:
         if self.follow_configuration:
-            self.follow_configuration(server_id, told_revision)
+            self.follow_configuration(server_id, told_revision, self.notifier.alive)
 
     def _rest(self, seconds: float) -> None:
         if not self._ready:

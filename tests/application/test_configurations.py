@@ -23,6 +23,7 @@ from domain.errors import (
 )
 from tests.builders import INTERVAL, NOW, SECOND
 from tests.fleet import Fleet
+from tests.planted import planted
 
 
 @pytest.fixture
@@ -220,10 +221,11 @@ def test_a_host_that_knows_more_than_a_restored_store_fetches_everything(
 def test_a_host_needs_the_registration_key_before_anything_else(
     fleet: Fleet, put: PutConfiguration, web: int
 ) -> None:
-    fetch = FetchConfiguration(fleet.store, "s3cret")
+    key = planted("registration key")
+    fetch = FetchConfiguration(fleet.store, key)
     put(web, "a", "1")
 
     for server_id in (web, 4711):
         with pytest.raises(InvalidRegistrationKey):
-            fetch(server_id, "S3cret", 0)
-    assert len(fetch(web, "s3cret", 0).changed) == 1
+            fetch(server_id, key.upper(), 0)
+    assert len(fetch(web, key, 0).changed) == 1

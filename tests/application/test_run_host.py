@@ -1,7 +1,9 @@
 import errno
 import logging
 import os
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import pytest
 
@@ -14,6 +16,7 @@ from application.ports.control_plane import (
 )
 from application.ports.machine import EngineUnavailable, MachineReport
 from application.run_host import RunHost
+from domain.capabilities import Capabilities
 from domain.configuration import Configuration, ConfigurationChanges
 from domain.errors import InvalidField, InvalidRegistrationKey, ServerNotFound
 from domain.host_command import HostCommand
@@ -80,6 +83,56 @@ def lines(caplog: pytest.LogCaptureFixture, containing: str = "") -> list[str]:
 
 def document(name: str, revision: int) -> Configuration:
     return Configuration(name, f'{{"revision": {revision}}}', revision, datetime.now(UTC))
+
+
+STEP = "something that can last"
+
+
+@dataclass
+class LoggedMachine(FakeMachine):
+    log: list[str] = field(default_factory=list)
+
+    def report(self) -> MachineReport:
+        self.log.append(STEP)
+        return super().report()
+
+
+@dataclass
+class LoggedControlPlane(FakeControlPlane):
+    log: list[str] = field(default_factory=list)
+
+    def register(self, name: str, environment: str, capabilities: Capabilities) -> Joined:
+        self.log.append(STEP)
+        return super().register(name, environment, capabilities)
+
+    def heartbeat(
+        self, server_id: int, capabilities: Capabilities | None, *, leaving: bool = False
+    ) -> Heard:
+        self.log.append(STEP)
+        return super().heartbeat(server_id, capabilities, leaving=leaving)
+
+    def fetch_configuration(self, server_id: int, known_revision: int) -> ConfigurationChanges:
+        self.log.append(STEP)
+        return super().fetch_configuration(server_id, known_revision)
+
+
+@dataclass
+class LoggedPause(FakePause):
+    log: list[str] = field(default_factory=list)
+
+    def wait(self, seconds: float) -> bool:
+        if seconds > 0:
+            self.log.append(STEP)
+        return super().wait(seconds)
+
+
+def steps_without_a_word_before(told: list[str]) -> list[int]:
+    """Where in what happened something lasting began and the watchdog had not just been fed."""
+    return [
+        at
+        for at, (before, step) in enumerate(pairwise(["", *told]))
+        if step == STEP and before != "alive"
+    ]
 
 
 # The name
@@ -547,12 +600,38 @@ def test_a_host_whose_start_cannot_succeed_is_never_ready() -> None:
 
 def test_a_long_rest_is_broken_up_to_feed_the_watchdog() -> None:
     notifier = FakeNotifier(longest_silence=5.0)
-    pause = FakePause(rests=4)
+    pause = LoggedPause(rests=4, log=notifier.told)
 
     run_host(notifier=notifier, pause=pause)
 
     assert pause.waits == [5, 5, 5, 1]
-    assert notifier.told.count("alive") == 4
+    assert steps_without_a_word_before(notifier.told) == []
+
+
+def test_a_slow_docker_and_a_slow_api_keep_the_watchdog_waiting_for_one_step_at_a_time() -> None:
+    notifier = FakeNotifier(longest_silence=30.0)
+    log = notifier.told
+    pages = [
+        ConfigurationChanges([document(name, revision)], ["a", "b", "c"], revision, more=more)
+        for name, revision, more in (("a", 1, True), ("b", 2, True), ("c", 3, False))
+    ]
+    api = LoggedControlPlane(
+        # One that is away and then forgets the host makes most steps follow each other.
+        registering=[AWAY, JOINED, Joined(42, timedelta(seconds=16), config_revision=3)],
+        beating=[Heard(timedelta(seconds=16), config_revision=3), AWAY, ServerNotFound(42)],
+        fetching=list(pages),
+        leaving=[AWAY],
+        log=log,
+    )
+    machine = LoggedMachine([NO_ENGINE, HEALTHY, NO_ENGINE], log=log)
+    pause = LoggedPause(rests=6, log=log)
+
+    run_host(api, machine, FakeConfigurationFolder(), notifier, pause)
+
+    assert len(api.registered) == 3
+    assert len(api.fetched) == 3
+    assert len(api.farewells) == 1
+    assert steps_without_a_word_before(log) == []
 
 
 def test_a_command_makes_the_host_speak_before_it_is_due() -> None:

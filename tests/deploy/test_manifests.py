@@ -1,0 +1,260 @@
+"""What no validator of manifests knows: how they fit each other, and us."""
+
+import os
+import subprocess
+import tomllib
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from domain.naming import choose_name
+from entrypoints.api import worker
+from entrypoints.api.settings import ApiSettings
+from entrypoints.host.settings import HostSettings
+from tests.deploy.manifests import (
+    DEPLOY,
+    OVERLAYS,
+    Manifest,
+    Manifests,
+    given_variables,
+    rendered,
+    secret_files,
+)
+
+GRPC, METRICS = 50051, 9090
+MOUNTED_AT = "/run/secrets/manmanv2"
+SECRETS = {
+    "database-url": "postgresql://manmanv2:secret@postgres.example.com/manmanv2",
+    "rabbitmq-url": "amqp://manmanv2:secret@rabbitmq.example.com/manmanv2",
+    "registration-key": "0f" * 32,
+    "operator-key": "f0" * 32,
+}
+EXAMPLES_OF_NODES = ["nyc7", "ip-10-0-0-1.eu-west-1.compute.internal", "n" * 63]
+
+
+@pytest.fixture(params=OVERLAYS)
+def overlay(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def manifests(overlay: str) -> Manifests:
+    return rendered(overlay)
+
+
+def only_container(pod: Manifest) -> Manifest:
+    [container] = pod["spec"]["containers"]
+    found: Manifest = container
+    return found
+
+
+def api_policy(manifests: Manifests) -> Manifest:
+    policy: Manifest = manifests.one("NetworkPolicy", "manmanv2-api")["spec"]
+    return policy
+
+
+def namespace_of(manifests: Manifests) -> str:
+    [namespace] = (
+        each["metadata"]["name"] for each in manifests.all if each["kind"] == "Namespace"
+    )
+    return str(namespace)
+
+
+def mounted_secrets(manifests: Manifests, pod: Manifest) -> set[str]:
+    """The names of files that a pod finds where its secrets are."""
+    [volume] = (each for each in pod["spec"]["volumes"] if each["name"] == "secrets")
+    if "secret" in volume:
+        return {item["path"] for item in volume["secret"]["items"]}
+    return {
+        key
+        for source in volume["projected"]["sources"]
+        for key in manifests.one("Secret", source["secret"]["name"])["data"]
+    }
+
+
+def variables_of(manifests: Manifests, app: str, node: str = "nyc7") -> dict[str, str]:
+    return given_variables(only_container(manifests.pod(app)), node, namespace_of(manifests))
+
+
+def selects(selector: Mapping[str, Any], pod: Manifest) -> bool:
+    labels = pod["metadata"]["labels"]
+    return all(labels.get(key) == value for key, value in selector["matchLabels"].items())
+
+
+def test_all_is_in_one_namespace(manifests: Manifests) -> None:
+    inside = [each for each in manifests.all if each["kind"] != "Namespace"]
+
+    assert {each["metadata"]["namespace"] for each in inside} == {namespace_of(manifests)}
+
+
+@pytest.mark.parametrize("app", ["manmanv2-api", "manmanv2-host", "manmanv2-db-upgrade"])
+def test_what_a_pod_is_given_are_settings_that_we_take(
+    manifests: Manifests, app: str, tmp_path: Path
+) -> None:
+    variables = variables_of(manifests, app)
+    in_files = {Path(path).name for path in variables.values() if path.startswith(MOUNTED_AT)}
+    for name in in_files:
+        (tmp_path / name).write_text(f"{SECRETS[name]}\n")
+    here = {name: value.replace(MOUNTED_AT, str(tmp_path)) for name, value in variables.items()}
+    loaded = (HostSettings if app == "manmanv2-host" else ApiSettings).load(here)
+
+    assert in_files <= mounted_secrets(manifests, manifests.pod(app))
+    for found in fields(loaded):
+        file = variables.get(f"{found.name.upper()}_FILE")
+        if file:
+            assert getattr(loaded, found.name).reveal() == SECRETS[Path(file).name]
+
+
+def test_who_must_find_each_other_agrees_on_ports_and_names(manifests: Manifests) -> None:
+    api = only_container(manifests.pod("manmanv2-api"))
+    service = manifests.one("Service", "manmanv2-api")
+    [served] = service["spec"]["ports"]
+    variables = variables_of(manifests, "manmanv2-api")
+    named = {port["name"]: port["containerPort"] for port in api["ports"]}
+    probes = ("startupProbe", "readinessProbe", "livenessProbe")
+    annotations = manifests.pod("manmanv2-api")["metadata"]["annotations"]
+    host_knows = variables_of(manifests, "manmanv2-host")["API_ADDRESS"]
+
+    assert variables["LISTEN_ADDRESS"] == f"0.0.0.0:{GRPC}"
+    assert variables["METRICS_ADDRESS"] == f"0.0.0.0:{METRICS}"
+    assert named == {"grpc": GRPC, "metrics": METRICS}
+    assert (served["port"], served["targetPort"]) == (GRPC, "grpc")
+    assert {api[probe]["grpc"]["port"] for probe in probes} == {GRPC}
+    assert annotations["prometheus.io/port"] == str(METRICS)
+    assert host_knows == f"manmanv2-api.{namespace_of(manifests)}.svc.cluster.local:{GRPC}"
+
+
+def test_prometheus_finds_the_apis_of_production() -> None:
+    manifests = rendered("prod")
+    scraped = yaml.safe_load((DEPLOY / "prometheus/prometheus.yaml").read_text())
+    [job] = (each for each in scraped["scrape_configs"] if each["job_name"] == "manmanv2-api")
+    [found] = job["dns_sd_configs"]
+    service = manifests.one("Service", "manmanv2-api-metrics")
+    name = f"{service['metadata']['name']}.{service['metadata']['namespace']}.svc.cluster.local"
+
+    assert found["names"] == [name]
+    assert service["spec"]["clusterIP"] == "None"
+    assert found["port"] == service["spec"]["ports"][0]["port"] == METRICS
+
+
+def test_selectors_select_the_pods_that_they_mean(manifests: Manifests) -> None:
+    api = manifests.pod("manmanv2-api")
+    for kind, name in (("Deployment", "manmanv2-api"), ("PodDisruptionBudget", "manmanv2-api")):
+        assert selects(manifests.one(kind, name)["spec"]["selector"], api), kind
+    for name in ("manmanv2-api", "manmanv2-api-metrics"):
+        selector = {"matchLabels": manifests.one("Service", name)["spec"]["selector"]}
+        assert [pod for pod in manifests.pods() if selects(selector, pod)] == [api], name
+    for constraint in api["spec"]["topologySpreadConstraints"]:
+        assert selects(constraint["labelSelector"], api)
+    host = manifests.pod("manmanv2-host")
+
+    assert selects(api_policy(manifests)["podSelector"], api)
+    assert selects(manifests.one("DaemonSet", "manmanv2-host")["spec"]["selector"], host)
+
+
+def test_the_network_is_closed_but_for_hosts_operators_and_prometheus(
+    manifests: Manifests,
+) -> None:
+    closed = manifests.one("NetworkPolicy", "nothing-else")["spec"]
+    who_may = sorted(
+        (port["port"], next(iter(peer)))
+        for rule in api_policy(manifests)["ingress"]
+        for port in rule["ports"]
+        for peer in rule["from"]
+    )
+
+    assert closed == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
+    assert who_may == [(METRICS, "namespaceSelector"), (GRPC, "ipBlock"), (GRPC, "podSelector")]
+
+
+@pytest.mark.parametrize("node", EXAMPLES_OF_NODES)
+def test_a_pod_names_its_server_as_the_host_manager_itself_would(
+    manifests: Manifests, node: str
+) -> None:
+    variables = variables_of(manifests, "manmanv2-host", node)
+    settings = HostSettings.load({name: variables[name] for name in ("SERVER_NAME", "ENVIRONMENT")})
+    by_the_rules = choose_name("", node, settings.environment, "never used")
+
+    assert not by_the_rules.ephemeral
+    assert settings.server_name == by_the_rules.name
+
+
+def test_host_managers_of_two_environments_fit_on_one_machine() -> None:
+    pairs = [
+        (variables["SERVER_NAME"], variables["METRICS_ADDRESS"], variables["API_ADDRESS"])
+        for variables in (variables_of(rendered(name), "manmanv2-host") for name in OVERLAYS)
+    ]
+
+    assert all(len(set(each)) == len(OVERLAYS) for each in zip(*pairs, strict=True))
+
+
+def test_pods_run_with_next_to_no_rights(manifests: Manifests) -> None:
+    for pod in manifests.pods():
+        whole, container = pod["spec"]["securityContext"], only_container(pod)["securityContext"]
+
+        assert whole["runAsNonRoot"] is True
+        assert whole["runAsUser"] == 10001, "the user that the images have"
+        assert whole["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert container["readOnlyRootFilesystem"] is True
+        assert container["allowPrivilegeEscalation"] is False
+        assert container["capabilities"] == {"drop": ["ALL"]}
+        assert pod["spec"]["automountServiceAccountToken"] is False
+
+
+def test_an_api_is_not_killed_while_it_drains(manifests: Manifests) -> None:
+    longest = worker._DRAIN_SECONDS + worker._LAST_THREADS_SECONDS
+    grace = manifests.pod("manmanv2-api")["spec"]["terminationGracePeriodSeconds"]
+
+    assert grace > 2 * longest
+
+
+def test_production_stays_up_while_nodes_are_drained_and_versions_change() -> None:
+    deployment = rendered("prod").one("Deployment", "manmanv2-api")["spec"]
+    budget = rendered("prod").one("PodDisruptionBudget", "manmanv2-api")["spec"]
+
+    assert deployment["replicas"] >= 2
+    assert deployment["replicas"] > budget["maxUnavailable"]
+    assert deployment["strategy"]["rollingUpdate"]["maxUnavailable"] == 0
+
+
+def test_production_deploys_this_version() -> None:
+    project = tomllib.loads((DEPLOY.parent / "pyproject.toml").read_text())["project"]
+    images = {only_container(pod)["image"] for pod in rendered("prod").pods()}
+
+    assert images == {
+        f"ghcr.io/whale-net/manmanv2-{name}:{project['version']}" for name in ("api", "host")
+    }
+
+
+def test_another_secret_restarts_whoever_reads_it(manifests: Manifests) -> None:
+    names = {each["metadata"]["name"] for each in manifests.all if each["kind"] == "Secret"}
+    stems = {name.rpartition("-")[0] for name in names}
+
+    assert stems == {"manmanv2-api", "manmanv2-host", "manmanv2-registration"}
+
+
+def test_git_takes_no_secret(overlay: str) -> None:
+    paths = [f"deploy/kubernetes/overlays/{overlay}/{file}" for file in secret_files(overlay)]
+    # What an environment says of git's own folder must not lead it elsewhere.
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    ignored = subprocess.run(
+        ["git", "check-ignore", *paths],
+        cwd=DEPLOY.parent,
+        env=clean,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert sorted(ignored.stdout.split()) == sorted(paths)
+
+
+def test_no_manifest_holds_a_secret() -> None:
+    for path in (DEPLOY / "kubernetes").rglob("*.yaml"):
+        for manifest in yaml.safe_load_all(path.read_text()):
+            assert manifest["kind"] != "Secret", path
+            assert "literals" not in str(manifest.get("secretGenerator")), path

@@ -1,0 +1,153 @@
+"""Alerts and the dashboard, which go silent where they ask for what nobody tells."""
+
+import json
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from datetime import timedelta
+
+import pytest
+import yaml
+from prometheus_client import CollectorRegistry
+
+from adapters.prometheus.api_metrics import ApiMetrics
+from adapters.prometheus.exposition import BuildInfo, metrics_page
+from adapters.prometheus.host_metrics import HostMetrics
+from adapters.prometheus.stock import StockCollector
+from application.take_stock import Stock
+from domain.liveness import Status
+from tests.deploy.manifests import DEPLOY
+
+# What Prometheus itself gives to all that it scrapes, and what our scrape configuration adds.
+OF_THE_TARGET = {"job", "instance", "namespace"}
+_WORDS = {"and", "bool", "by", "ignoring", "offset", "on", "or", "unless", "without"}
+
+Query = tuple[str, str]
+
+
+def told() -> Mapping[str, set[str]]:
+    """The names of all series that an API or a host tells, and their labels."""
+    api, host = CollectorRegistry(), CollectorRegistry()
+    metrics = ApiMetrics(api)
+    metrics.call_handled("manman.v1.ManManAPI", "Heartbeat", "OK", 0.1)
+    metrics.heartbeats("grpc", lambda _: [])
+    metrics.listens(lambda _: None)
+    stock = Stock({(Status.ONLINE, "production"): 1}, timedelta(seconds=15), 0, timedelta(0))
+    metrics_page(api, BuildInfo("api", "", ""), StockCollector(lambda: stock))
+    HostMetrics(host)
+    metrics_page(host, BuildInfo("host", "", ""))
+    found: dict[str, set[str]] = defaultdict(set)
+    found["up"] = set()
+    for registry in (api, host):
+        for family in registry.collect():
+            for sample in family.samples:
+                found[sample.name] |= sample.labels.keys()
+    return found
+
+
+def alerts() -> Iterator[Query]:
+    for group in yaml.safe_load((DEPLOY / "prometheus/alerts.yaml").read_text())["groups"]:
+        for rule in group["rules"]:
+            yield rule["alert"], rule["expr"]
+
+
+def panels() -> Iterator[Query]:
+    dashboard = json.loads((DEPLOY / "grafana/manmanv2.json").read_text())
+    for panel in dashboard["panels"]:
+        for target in panel.get("targets", ()):
+            yield f"panel {panel['title']}", target["expr"]
+
+
+def variables() -> Iterator[Query]:
+    dashboard = json.loads((DEPLOY / "grafana/manmanv2.json").read_text())
+    for variable in dashboard["templating"]["list"]:
+        asked = re.match(r"label_values\((.*), (\w+)\)", variable.get("definition", ""))
+        if asked:
+            yield f"variable {variable['name']}", f"sum by ({asked[2]}) ({asked[1]})"
+
+
+def names_in(query: str) -> set[str]:
+    """Which series a PromQL expression is about."""
+    bare = re.sub(r'"[^"]*"|\{[^}]*\}|\[[^\]]*\]', " ", re.sub(r'"[^"]*"', '""', query))
+    bare = re.sub(r"\b(by|without|on|ignoring)\s*\([^)]*\)", " ", bare)
+    return set(re.findall(r"\b[a-z_:][\w:]*\b(?!\s*\()", bare)) - _WORDS
+
+
+def labels_in(query: str) -> set[str]:
+    """By which labels a PromQL expression selects and groups."""
+    matched = re.findall(r"(\w+)\s*(?:=~|!~|!=|=)\s*\"", query)
+    grouped = re.findall(r"\b(?:by|without|on|ignoring)\s*\(([^)]*)\)", query)
+    return {*matched, *(label.strip() for each in grouped for label in each.split(","))}
+
+
+@pytest.mark.parametrize("source", [alerts, panels, variables])
+def test_every_query_asks_for_what_is_told(source: Callable[[], Iterator[Query]]) -> None:
+    known = told()
+    for where, query in source():
+        names = names_in(query)
+
+        assert names, where
+        assert names <= known.keys(), where
+        assert labels_in(query) <= set.union(OF_THE_TARGET, *(known[name] for name in names)), where
+
+
+@pytest.mark.parametrize(
+    ("query", "names", "labels"),
+    [
+        ('absent(a_b{c="api"})', {"a_b"}, {"c"}),
+        ("time() - a > scalar(3 * max(b) or vector(180))", {"a", "b"}, set()),
+        (
+            'sum by (x, y) (rate(a_total{z=~"b|c", w!="d"}[5m])) and on (x) e',
+            {"a_total", "e"},
+            "wxyz",
+        ),
+    ],
+)
+def test_queries_are_read_right(query: str, names: set[str], labels: set[str]) -> None:
+    assert names_in(query) == names
+    assert labels_in(query) == set(labels)
+
+
+def test_every_metric_of_ours_is_on_the_dashboard() -> None:
+    shown = {name for _, query in panels() for name in names_in(query)}
+    ours = {
+        re.sub(r"_(bucket|sum|count)$", "", name)
+        for name in told()
+        if name.startswith(("manmanv2_", "grpc_")) and not name.endswith("_created")
+    }
+
+    assert ours - {re.sub(r"_(bucket|sum|count)$", "", name) for name in shown} == set()
+
+
+def test_every_alert_is_tested_to_fire_and_to_be_silent() -> None:
+    tests = yaml.safe_load((DEPLOY / "prometheus/alerts_test.yaml").read_text())["tests"]
+    tried = [each for test in tests for each in test["alert_rule_test"]]
+    fires = {each["alertname"] for each in tried if each.get("exp_alerts")}
+    is_silent = {each["alertname"] for each in tests[0]["alert_rule_test"]}
+
+    assert fires == is_silent == {name for name, _ in alerts()}
+    assert not any(each.get("exp_alerts") for each in tests[0]["alert_rule_test"])
+
+
+def test_every_alert_says_what_is_so_and_what_to_do() -> None:
+    groups = yaml.safe_load((DEPLOY / "prometheus/alerts.yaml").read_text())["groups"]
+    for rule in (rule for group in groups for rule in group["rules"]):
+        assert rule["labels"]["severity"] in ("critical", "warning"), rule["alert"]
+        assert rule["annotations"].keys() == {"summary", "description"}, rule["alert"]
+        for sentence in rule["annotations"].values():
+            assert sentence.endswith("."), sentence
+            assert ". " not in sentence, sentence
+
+
+def test_the_dashboard_goes_by_the_data_source_that_is_chosen() -> None:
+    dashboard = json.loads((DEPLOY / "grafana/manmanv2.json").read_text())
+    sources = {
+        asked["datasource"]["uid"]
+        for panel in dashboard["panels"]
+        for asked in (panel, *panel.get("targets", ()))
+        if panel["type"] != "row"
+    }
+    numbers = [panel["id"] for panel in dashboard["panels"]]
+
+    assert sources == {"${datasource}"}
+    assert len(set(numbers)) == len(numbers)
