@@ -9,6 +9,8 @@ from typing import Any
 import hypothesis
 import pytest
 
+from tests import planted
+from tests.planted import DOCUMENT, MARK, leaks
 from tests.real_parts.docker_engine import find_engine, socket_path
 from tests.real_parts.postgres import PostgresCluster, PostgresServer
 from tests.real_parts.rabbitmq import VHOSTS, RabbitBroker, find_broker_binaries
@@ -22,18 +24,25 @@ NO_ENGINE = "no Docker engine answers"
 NO_BROKER = "no RabbitMQ is installed"
 # Why tests were skipped, and what the end of the run says of that.
 MISSED_PARTS = {NO_ENGINE: "Docker engine: none answered", NO_BROKER: "RabbitMQ: none installed"}
+# It takes minutes and much of the machine: only for who names it.
+collect_ignore = ["stack"]
 # A queue for what goes to the outside.
 AUDIENCE = "audience"
+DEAD_LETTERS = "manman.dead-letters"
 # All that tests may leave on a broker.
 QUEUES = (
-    *("manman.reports", "manman.calls", "manman.dead-letters"),
+    *("manman.reports", "manman.calls", DEAD_LETTERS),
     *(f"host-{number}-commands" for number in range(1, 10)),
     AUDIENCE,
 )
-EXCHANGES = ("manman", "external", "manman.dead-letters")
+EXCHANGES = ("manman", "external", DEAD_LETTERS)
 
 # Filled by fixtures, and under xdist by what the workers report.
 used_parts: set[str] = set()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(planted)
 
 
 @pytest.fixture(scope="session")
@@ -60,6 +69,7 @@ def postgres_url(postgres_server: PostgresServer, migrated_template: str) -> Ite
     """The URL of a database with the current schema and no rows."""
     url = postgres_server.create_database(migrated_template)
     yield url
+    _look_into(postgres_server, url)
     postgres_server.drop_database(url)
 
 
@@ -71,10 +81,18 @@ def _own_cluster() -> Iterator[PostgresCluster]:
 
 
 @pytest.fixture
-def own_postgres(_own_cluster: PostgresCluster) -> PostgresCluster:
+def own_postgres(_own_cluster: PostgresCluster) -> Iterator[PostgresCluster]:
     """A running cluster that a test may stop, restart and kill."""
     _own_cluster.start()
-    return _own_cluster
+    yield _own_cluster
+    if _own_cluster.running:
+        _look_into(_own_cluster, *_own_cluster.databases)
+
+
+def _look_into(server: PostgresServer, *databases: str) -> None:
+    """Documents are what a store is for; no key and no password is ever in it."""
+    for url in databases:
+        leaks.look_at("in the database", server.rows_with(url, MARK), but_for=DOCUMENT)
 
 
 @pytest.fixture(scope="session")
@@ -87,13 +105,18 @@ def _broker() -> Iterator[RabbitBroker]:
 
 
 @pytest.fixture
-def rabbitmq(_broker: RabbitBroker) -> RabbitBroker:
+def rabbitmq(_broker: RabbitBroker) -> Iterator[RabbitBroker]:
     """A running broker without queues, which a test may stop, restart, kill and freeze."""
     _broker.thaw()
     _broker.start()
     for vhost in VHOSTS:
         _broker.forget(QUEUES, EXCHANGES, vhost)
-    return _broker
+    yield _broker
+    if _broker.running:
+        _broker.thaw()
+        for vhost in VHOSTS:
+            for queue in (DEAD_LETTERS, AUDIENCE):
+                leaks.look_at(f"on the broker in {queue}", _broker.waiting(queue, vhost))
 
 
 @pytest.fixture

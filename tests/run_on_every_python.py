@@ -90,7 +90,7 @@ def _run(environment: Path) -> tuple[int, Counter[str]]:
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder, "report.xml")
         # By file: what a module's tests share, a cluster say, is then made only once.
-        command = [f"{environment}/bin/python", "-m", "pytest", "-n", "2", "--dist", "loadfile"]
+        command = [f"{environment}/bin/python", "-m", "pytest", "-n", "4", "--dist", "loadfile"]
         command += [f"--junitxml={report}", *shlex.split(os.environ.get("ARGS", ""))]
         code = subprocess.run(command, cwd=ROOT, check=False).returncode
         return code, _counts(report)

@@ -25,11 +25,19 @@ def own_errors() -> Iterator[None]:
     except exc.TimeoutError as error:  # the pool's: every connection is taken
         raise StoreUnavailable from error
     except exc.SQLAlchemyError as error:
+        _forget_values(error)
         if isinstance(error, exc.DBAPIError) and _passes(error):
             raise StoreUnavailable from error
         # Told here, once, however many callers wait for the transaction.
         _log.error("the store failed", exc_info=error)
         raise StoreFailed from error
+
+
+def _forget_values(error: exc.SQLAlchemyError) -> None:
+    """Behind the first line PostgreSQL quotes the row or the statement, and errors end in logs."""
+    for told in (error, getattr(error, "orig", None)):
+        if told and told.args:
+            told.args = (str(told.args[0]).partition("\n")[0],)
 
 
 def _passes(error: exc.DBAPIError) -> bool:

@@ -29,12 +29,13 @@ from application.ports.broker import BrokerUnavailable
 from tests.builders import at_once
 from tests.conftest import AUDIENCE, NO_BROKER
 from tests.e2e.audience import Audience, channel
+from tests.planted import planted
 from tests.real_parts.ports import free_port
-from tests.real_parts.rabbitmq import RabbitBroker, Tls, find_broker_binaries
+from tests.real_parts.rabbitmq import PASSWORD, RabbitBroker, Tls, find_broker_binaries
 
 # For who answers, however busy this machine is; and for who does not.
 PATIENT, IMPATIENT = 10.0, 0.5
-SECRET = "pl4nted"
+SECRET = planted("other broker password")
 
 NO_ANSWER = (
     "does not answer in time: check that it is well, that the port is its AMQP port and that no"
@@ -216,7 +217,11 @@ def _shut(end: socket.socket) -> None:
 # What the broker refuses
 
 
-@pytest.mark.parametrize("login", [f"guest:{SECRET}", f"{SECRET}:guest", f"guest:{SECRET};@/?#"])
+@pytest.mark.parametrize(
+    "login",
+    [f"guest:{SECRET}", f"nobody:{PASSWORD}", f"guest:{SECRET};@/?#"],
+    ids=["password", "user", "characters"],
+)
 def test_a_wrong_user_or_password_is_told_as_that(rabbitmq: RabbitBroker, login: str) -> None:
     user, _, password = login.partition(":")
     url = f"amqp://{user}:{quote(password, safe=';')}@127.0.0.1:{port_of(rabbitmq)}/"
@@ -636,7 +641,8 @@ def test_a_closed_publisher_opens_again(rabbitmq_url: str) -> None:
 
 
 def test_what_is_encoded_in_a_url_is_decoded(rabbitmq: RabbitBroker) -> None:
-    url = f"amqp://%67uest:gues%74@127.0.0.1:{port_of(rabbitmq)}/%64ev"
+    password = f"%{ord(PASSWORD[0]):x}{PASSWORD[1:]}"
+    url = f"amqp://%67uest:{password}@127.0.0.1:{port_of(rabbitmq)}/%64ev"
     with Broker(url, seconds=PATIENT).connected() as connection:
         assert connection.virtual_host == "dev"
 
@@ -687,7 +693,7 @@ def tls_broker(_tls_broker: RabbitBroker) -> RabbitBroker:
     return _tls_broker
 
 
-def tls_url(broker: RabbitBroker, host: str = "localhost", password: str = "guest") -> str:
+def tls_url(broker: RabbitBroker, host: str = "localhost", password: str = PASSWORD) -> str:
     return f"amqps://guest:{password}@{host}:{broker.tls_port}/"
 
 

@@ -15,6 +15,7 @@ from adapters.docker.machine import DockerMachine
 from application.ports.machine import EngineUnavailable, MachineReport
 from domain.capabilities import Capabilities
 from tests.fakes import FakeMachine
+from tests.planted import planted
 
 ITSELF = MachineReport(
     "container-id",
@@ -308,8 +309,9 @@ def test_what_answers_but_not_as_docker_is_not_taken_for_it(
 
 
 def test_an_engine_in_trouble_points_to_its_log(path: Path) -> None:
-    with engine(path, http(b'{"message":"secret"}', "500 Internal Server Error")):
+    secret = planted("what the engine says")
+    with engine(path, http(b'{"message":"%s"}' % secret.encode(), "500 Internal Server Error")):
         trouble = trouble_at(path)
 
     assert f"{path} answers with HTTP 500: look into Docker's log" in trouble
-    assert "secret" not in trouble
+    assert secret not in trouble

@@ -22,6 +22,7 @@ from domain.capabilities import Capabilities, PortRange
 from domain.configuration import Configuration, ConfigurationChanges
 from domain.errors import InvalidRegistrationKey, ServerNotFound
 from protos.manman.v1 import manman_pb2 as pb
+from tests.planted import planted
 
 CAPABILITIES = Capabilities(
     total_memory_mb=8192,
@@ -32,6 +33,7 @@ CAPABILITIES = Capabilities(
     docker_version="29.1.2",
 )
 UNREACHED_PORT = 1
+KEY = planted("registration key")
 
 
 class ScriptedApi:
@@ -98,7 +100,7 @@ def api() -> ScriptedApi:
 def control_plane(api: ScriptedApi) -> Iterator[GrpcControlPlane]:
     with (
         serving(api) as port,
-        closing(GrpcControlPlane(f"127.0.0.1:{port}", "secret")) as control_plane,
+        closing(GrpcControlPlane(f"127.0.0.1:{port}", KEY)) as control_plane,
     ):
         yield control_plane
 
@@ -106,7 +108,7 @@ def control_plane(api: ScriptedApi) -> Iterator[GrpcControlPlane]:
 def unavailable(address: str) -> str:
     """What is said of an API that cannot be reached there."""
     with (
-        closing(GrpcControlPlane(address, "secret", call_seconds=1)) as control_plane,
+        closing(GrpcControlPlane(address, KEY, call_seconds=1)) as control_plane,
         pytest.raises(ControlPlaneUnavailable) as caught,
     ):
         control_plane.heartbeat(42, None)
@@ -130,7 +132,7 @@ def test_a_registration_carries_everything_and_the_key(
         pb.RegisterServerRequest(
             name="mars-production",
             environment="production",
-            registration_key="secret",
+            registration_key=KEY,
             capabilities=pb.ServerCapabilities(
                 total_memory_mb=8192,
                 available_memory_mb=4096,
@@ -185,7 +187,7 @@ def test_configuration_is_fetched_from_the_known_revision_with_the_key(
         more=True,
     )
     assert api.requests == [
-        pb.FetchConfigurationRequest(server_id=42, registration_key="secret", known_revision=4)
+        pb.FetchConfigurationRequest(server_id=42, registration_key=KEY, known_revision=4)
     ]
 
 
@@ -203,7 +205,7 @@ def test_an_interval_that_makes_no_sense_is_replaced(
 
 
 def test_the_key_is_not_shown() -> None:
-    assert "secret" not in repr(GrpcControlPlane("localhost:50051", "secret"))
+    assert KEY not in repr(GrpcControlPlane("localhost:50051", KEY))
 
 
 # What a server answers

@@ -29,7 +29,7 @@ from application.register_server import RegisterServer, Registration
 from application.update_server import ServerChanges, UpdateServer
 from domain.liveness import Cadence
 from tests.builders import CAPABILITIES, INTERVAL, NOW, SECOND, at_once
-from tests.real_parts.postgres import PostgresCluster, PostgresServer
+from tests.real_parts.postgres import PASSWORD, PostgresCluster, PostgresServer
 
 OpenEngine = Callable[..., Engine]
 
@@ -208,7 +208,7 @@ def test_a_server_that_is_not_there_makes_the_store_unavailable(open_engine: Ope
     with socket.socket() as probe:
         # Bound and not listening: whoever connects is refused.
         probe.bind(("127.0.0.1", 0))
-        url = f"postgresql://manman:s3cret@127.0.0.1:{probe.getsockname()[1]}/fleet"
+        url = f"postgresql://manman:{PASSWORD}@127.0.0.1:{probe.getsockname()[1]}/fleet"
 
         with pytest.raises(StoreUnavailable) as raised, SqlStore(open_engine(url)).begin():
             pass
@@ -397,23 +397,23 @@ def test_the_file_of_an_sqlite_url_is_known(tmp_path: Path) -> None:
     "url",
     [
         "",
-        "s3cret",
+        PASSWORD,
         "://",
-        "manman:s3cret@127.0.0.1/fleet",
-        "mysql://manman:s3cret@127.0.0.1/fleet",
-        "postgresql+psycopg://manman:s3cret@127.0.0.1/fleet",
-        "postgresql://manman:s3cret@127.0.0.1:port/fleet",
-        "http://manman:s3cret@127.0.0.1/",
+        f"manman:{PASSWORD}@127.0.0.1/fleet",
+        f"mysql://manman:{PASSWORD}@127.0.0.1/fleet",
+        f"postgresql+psycopg://manman:{PASSWORD}@127.0.0.1/fleet",
+        f"postgresql://manman:{PASSWORD}@127.0.0.1:port/fleet",
+        f"http://manman:{PASSWORD}@127.0.0.1/",
         "sqlite://",
         "sqlite:///",
         "sqlite:///:memory:",
-        "sqlite+aiosqlite:///s3cret",
+        f"sqlite+aiosqlite:///{PASSWORD}",
     ],
 )
 def test_a_broken_url_is_refused_by_a_sentence_without_the_password(url: str) -> None:
     with pytest.raises(ValueError, match=r"^(is not|names no|must begin) ") as refused:
         sql_url(url)
 
-    assert "s3cret" not in str(refused.value)
+    assert PASSWORD not in str(refused.value)
     with pytest.raises(ValueError, match=str(refused.value)):
         make_engine(url)

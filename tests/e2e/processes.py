@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,6 +20,7 @@ import grpc
 
 from protos.manman.v1 import manman_pb2 as pb
 from protos.manman.v1.manman_pb2_grpc import ManManAPIStub
+from tests.planted import DOCUMENT, leaks
 
 T = TypeVar("T")
 
@@ -29,7 +31,7 @@ def run_to_end(
     command: str, *arguments: str, stdin: str = "", **variables: str
 ) -> subprocess.CompletedProcess[str]:
     """Run one of our commands until it ends by itself."""
-    return subprocess.run(
+    ended = subprocess.run(
         [_path(command), *arguments],
         env=_environment(variables),
         input=stdin,
@@ -38,6 +40,9 @@ def run_to_end(
         check=False,
         timeout=PATIENCE_SECONDS,
     )
+    leaks.look_at(f"on stdout of {command}", ended.stdout)
+    leaks.look_at(f"on stderr of {command}", ended.stderr)
+    return ended
 
 
 class Process:
@@ -49,14 +54,17 @@ class Process:
         self._popen = subprocess.Popen(
             [_path(command), *arguments],
             env=_environment(variables),
-            stdout=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
             # What ends a process must end what it started too.
             start_new_session=True,
         )
-        self._reader = threading.Thread(target=self._read)
-        self._reader.start()
+        self._readers = [
+            threading.Thread(target=read) for read in (self._read_log, self._read_what_is_printed)
+        ]
+        for reader in self._readers:
+            reader.start()
 
     @property
     def pid(self) -> int:
@@ -90,7 +98,8 @@ class Process:
 
     def wait(self) -> int:
         exit_code = self._popen.wait(PATIENCE_SECONDS)
-        self._reader.join()
+        for reader in self._readers:
+            reader.join()
         return exit_code
 
     def kill(self) -> None:
@@ -99,10 +108,17 @@ class Process:
             os.killpg(self._popen.pid, signal.SIGKILL)
         self.wait()
 
-    def _read(self) -> None:
+    def _read_what_is_printed(self) -> None:
+        assert self._popen.stdout
+        with self._popen.stdout:
+            for line in self._popen.stdout:
+                leaks.look_at(f"on stdout of {self.command}", line)
+
+    def _read_log(self) -> None:
         assert self._popen.stderr
         with self._popen.stderr:
             for line in self._popen.stderr:
+                leaks.look_at(f"on stderr of {self.command}", line)
                 try:
                     self.events.append(json.loads(line))
                 except ValueError:
@@ -120,11 +136,26 @@ class Api(Process):
         self.address = serving.removeprefix("serving on ")
 
 
+class _Witness(grpc.UnaryUnaryClientInterceptor):
+    """Looks at each answer, and at each refusal with its details."""
+
+    def intercept_unary_unary(self, continuation: Any, details: Any, request: Any) -> Any:
+        call = continuation(details, request)
+        call.add_done_callback(partial(self._look_at, details.method))
+        return call
+
+    def _look_at(self, method: str, call: Any) -> None:
+        said = (call.details(), call.initial_metadata(), call.trailing_metadata())
+        leaks.look_at(f"in the answer to {method}", said)
+        if call.code() is grpc.StatusCode.OK:
+            leaks.look_at(f"in the answer to {method}", call.result(), but_for=DOCUMENT)
+
+
 @contextmanager
 def client(address: str) -> Iterator[ManManAPIStub]:
     with grpc.insecure_channel(address) as channel:
         grpc.channel_ready_future(channel).result(timeout=PATIENCE_SECONDS)
-        yield ManManAPIStub(channel)
+        yield ManManAPIStub(grpc.intercept_channel(channel, _Witness()))
 
 
 def servers(address: str) -> dict[str, pb.Server]:
@@ -168,4 +199,4 @@ def _path(command: str) -> str:
 def _environment(variables: dict[str, str]) -> dict[str, str]:
     """Nothing of ours leaks in: only what the test says."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
-    return {**kept, "LOG_FORMAT": "json", **variables}
+    return {**kept, "LOG_FORMAT": "json", "METRICS_ADDRESS": "off", **variables}

@@ -8,6 +8,7 @@ import urllib.request
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.e2e.processes import Process
+from tests.planted import leaks
 
 WATCHED = "watched at "
 
@@ -23,10 +24,12 @@ class SidePort:
         """Status and body."""
         try:
             with urllib.request.urlopen(f"http://{self.address}{path}", timeout=10) as answer:
-                return answer.status, answer.read().decode()
+                status, body = answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
             with error:
-                return error.code, error.read().decode()
+                status, body = error.code, error.read().decode()
+        leaks.look_at("on the side port", body)
+        return status, body
 
     def samples(self) -> dict[str, float]:
         """Each sample by name{label="value",…}, labels in the order of their names."""

@@ -13,6 +13,7 @@ import threading
 from pathlib import Path
 
 from tests.e2e.processes import PATIENCE_SECONDS, eventually
+from tests.planted import leaks
 
 _ESCAPE = re.compile(r"\x1b\[\d*[A-Za-z]")
 
@@ -74,6 +75,7 @@ class Terminal:
         self._popen.wait()
         self._reader.join()
         os.close(self._ours)
+        leaks.look_at("on the terminal", self.text)
 
     def _read(self) -> None:
         while True:

@@ -18,6 +18,7 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
 
 from protos.manman.v1 import manman_pb2 as pb
 from tests.e2e.processes import Api, Process, client, eventually, free_address, run_to_end, servers
+from tests.planted import planted
 
 StartApi = Callable[..., Api]
 
@@ -154,22 +155,27 @@ def test_a_port_in_use_is_one_sentence(
     assert second.stderr.startswith(f"manmanv2-api: LISTEN_ADDRESS: {api.address} ")
 
 
+# Without a word of its own that a driver's could be taken for.
+PASSWORD = planted("database login")
+
 BROKEN_DATABASES = {
     "nonsense": ("is not a database URL", 78),
-    "mysql://u:planted@h/d": ("must begin with", 78),
+    f"mysql://u:{PASSWORD}@h/d": ("must begin with", 78),
     "sqlite://": ("names no file", 78),
-    "postgresql://manman:planted@127.0.0.1:1/manman": ("nothing listens there", 69),
-    "postgresql://manman:planted@no.such.host.invalid/manman": ("does not resolve", 69),
-    "postgresql://manman:planted@127.0.0.1:notaport/manman": ("DATABASE_URL", 78),
+    f"postgresql://manman:{PASSWORD}@127.0.0.1:1/manman": ("nothing listens there", 69),
+    f"postgresql://manman:{PASSWORD}@no.such.host.invalid/manman": ("does not resolve", 69),
+    # The password has an @ that should have been escaped.
+    f"postgresql://manman:{PASSWORD}@{PASSWORD}@127.0.0.1/manman": ("does not resolve", 69),
+    f"postgresql://manman:{PASSWORD}@127.0.0.1:notaport/manman": ("DATABASE_URL", 78),
     "sqlite://host/x.sqlite3": ("nothing but the path of the file", 78),
     "sqlite:////tmp/x.sqlite3?timeout=abc": ("nothing but the path of the file", 78),
     "postgresql://h/d?host=a&host=b&port=1": ("options that do not go together", 78),
-    "postgresql://manman:planted@127.0.0.1/manman?nonsense=1": ("an option of this URL", 78),
+    f"postgresql://manman:{PASSWORD}@127.0.0.1/manman?nonsense=1": ("an option of this URL", 78),
     "sqlite:////no/such/folder/x.sqlite3": ("/no/such/folder does not exist", 78),
 }
 
 
-@pytest.mark.parametrize("url", BROKEN_DATABASES)
+@pytest.mark.parametrize("url", BROKEN_DATABASES, ids=range(len(BROKEN_DATABASES)))
 def test_a_broken_database_url_is_one_sentence(url: str) -> None:
     words, exit_code = BROKEN_DATABASES[url]
     ended = run_to_end("manmanv2-api", DATABASE_URL=url, LISTEN_ADDRESS="127.0.0.1:0")
@@ -178,7 +184,6 @@ def test_a_broken_database_url_is_one_sentence(url: str) -> None:
     assert ended.stderr.count("\n") == 1
     assert "DATABASE_URL" in ended.stderr
     assert words in ended.stderr
-    assert "planted" not in ended.stderr
 
 
 def test_a_missing_database_is_one_sentence(postgres_url: str) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tests.e2e.processes import eventually, free_address
 from tests.e2e.terminal import Terminal
+from tests.planted import leaks, planted
 from tests.real_parts.docker_engine import find_engine
 
 PATIENCE_SECONDS = 40
@@ -24,6 +25,8 @@ def run_demonstration(folder: Path, docker_socket: str = "") -> tuple[int, str]:
         env={
             "PATH": os.environ["PATH"],
             "LISTEN_ADDRESS": free_address(),
+            "REGISTRATION_KEY": planted("registration key"),
+            "OPERATOR_KEY": planted("operator key"),
             "DOCKER_SOCKET": docker_socket or str(folder / "no-docker.sock"),
         },
         stdout=writing,
@@ -41,6 +44,7 @@ def run_demonstration(folder: Path, docker_socket: str = "") -> tuple[int, str]:
             demonstration.send_signal(signal.SIGINT)
         shown += part
     os.close(reading)
+    leaks.look_at("on the demonstration's screen", shown.decode())
     try:
         return demonstration.wait(PATIENCE_SECONDS), shown.decode()
     finally:

@@ -20,9 +20,7 @@ StartHost = Callable[..., Process]
 
 PATIENCE_SECONDS = 60
 RUNNABLE = [
-    document
-    for document in documents()
-    if any(not block.reason for block in blocks_of(document))
+    document for document in documents() if any(not block.reason for block in blocks_of(document))
 ]
 
 

