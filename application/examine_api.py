@@ -1,9 +1,13 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from application.check_clock import check_clock
-from application.check_key import unwrapped
-from application.check_side_port import check_side_port, port_failure
+from application.check_surroundings import (
+    check_broker,
+    check_clock,
+    check_side_port,
+    free_port,
+    port_failure,
+)
 from application.finding import Finding, Outcome
 from application.ports.api_probe import ApiProbe, KeyTrial
 from application.ports.broker_probe import BrokerProbe
@@ -11,6 +15,7 @@ from application.ports.control_plane import ControlPlaneRefused, ControlPlaneUna
 from application.ports.database_probe import DatabaseProbe
 from application.ports.port_probe import PortProbe, PortState
 from application.run_checks import Check
+from domain.admission import unwrapped
 
 
 @dataclass
@@ -67,12 +72,12 @@ class ExamineApi:
 
     def _check_broker(self) -> Finding:
         assert self.broker
-        return Finding.ok(f"{self.broker.look().product} answers, and lets this user in")
+        return check_broker(self.broker, after_an_api=False)
 
     def _check_port(self) -> Finding:
         found = self.ports.look(self.listen_address)
         if found.state is PortState.FREE:
-            return Finding.ok(f"{self.listen_address} is free, manmanv2-api does not run there")
+            return free_port(self.listen_address, "manmanv2-api")
         if found.state is not PortState.TAKEN:
             return port_failure("LISTEN_ADDRESS", self.listen_address, found)
         try:

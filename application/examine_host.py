@@ -2,9 +2,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from application.check_clock import check_clock
-from application.check_key import unwrapped
-from application.check_side_port import check_side_port
+from application.check_surroundings import check_broker, check_clock, check_side_port
 from application.finding import Fault, Finding, Outcome
 from application.ports.api_probe import ApiProbe, KeyTrial
 from application.ports.broker_probe import BrokerProbe
@@ -12,6 +10,7 @@ from application.ports.control_plane import ControlPlaneUnavailable
 from application.ports.machine import EngineUnavailable, Machine
 from application.ports.port_probe import PortProbe
 from application.run_checks import Check
+from domain.admission import unwrapped
 from domain.errors import InvalidField
 from domain.naming import choose_name
 
@@ -140,13 +139,7 @@ class ExamineHost:
 
     def _check_broker(self) -> Finding:
         assert self.broker
-        found = self.broker.look()
-        if not found.known:
-            return Finding.warning(
-                f"{found.product} answers, but no API has been in this virtual host",
-                "check that the API has the same RABBITMQ_URL, virtual host included",
-            )
-        return Finding.ok(f"{found.product} answers, and lets this user in")
+        return check_broker(self.broker, after_an_api=True)
 
     def _check_api(self) -> Finding:
         if self.api is None:

@@ -28,6 +28,8 @@ class Finding:
     found: str
     cure: str = ""
     fault: Fault | None = None
+    # How the sentence goes on from the one to the other.
+    mark: str = ": "
 
     @classmethod
     def ok(cls, found: str) -> Self:
@@ -43,12 +45,15 @@ class Finding:
 
     @classmethod
     def of_sentence(cls, sentence: str, fault: Fault) -> Self:
-        """From a sentence of ours, which says behind its last colon what to do."""
-        found, colon, cure = sentence.removesuffix(".").rpartition(": ")
-        if not colon or found.isupper():
+        """From a sentence of ours: what is wrong; what to do. Between them stands a colon, or,
+        where a colon has said why, a semicolon."""
+        said = sentence.removesuffix(".")
+        mark = max(": ", "; ", key=said.rfind)
+        found, there, cure = said.rpartition(mark)
+        if not there or found.isupper():
             # Before the only colon stands but the setting's name.
-            found, cure = sentence.removesuffix("."), ""
-        return cls(Outcome.FAIL, found, cure, fault)
+            found, cure = said, ""
+        return cls(Outcome.FAIL, found, cure, fault, mark)
 
     def __str__(self) -> str:
-        return f"{self.found}: {self.cure}" if self.cure else self.found
+        return f"{self.found}{self.mark}{self.cure}" if self.cure else self.found

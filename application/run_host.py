@@ -16,6 +16,7 @@ from application.ports.control_plane import (
 from application.ports.machine import EngineUnavailable, Machine, MachineReport
 from application.ports.notifier import Notifier
 from application.ports.pause import Pause
+from application.request_id import current_request_id
 from domain.backoff import wait_before_retry
 from domain.capabilities import Capabilities
 from domain.errors import ServerNotFound
@@ -213,6 +214,8 @@ class RunHost:
             # failed. One that waits for Docker or the API must not hold up the machine's boot.
             self._ready = True
             self.notifier.ready()
+        # What comes now belongs to no request any more.
+        current_request_id.set("")
         while seconds > 0:
             self.notifier.alive()
             turn = min(seconds, self.notifier.longest_silence)

@@ -30,16 +30,14 @@ class TakeStock:
     def __call__(self) -> Stock:
         with self.store.begin() as transaction:
             servers = transaction.servers.census()
-            waiting = transaction.outbox.count()
-            oldest = transaction.outbox.oldest(1)
+            backlog = transaction.outbox.backlog()
         online = sum(count for (status, _), count in servers.items() if status is Status.ONLINE)
         now = self.clock.now()
+        waits_since = backlog.oldest_at or now
         return Stock(
             servers=servers,
             heartbeat_interval=self.cadence.for_fleet(online),
-            waiting_events=waiting,
+            waiting_events=backlog.count,
             # An event of another API's clock, which is ahead, is no older than now.
-            oldest_event_age=max(timedelta(0), *(now - event.at for event in oldest))
-            if oldest
-            else timedelta(0),
+            oldest_event_age=max(timedelta(0), now - waits_since),
         )

@@ -4,6 +4,9 @@ import hmac
 
 from domain.errors import InvalidRegistrationKey
 
+# Blanks come from a shell or an editor, quotes from files whose reader does not take them off.
+_WRAPPING = " \t\r\n\"'"
+
 
 def admit(configured_key: str | None, given_key: str) -> None:
     """Let everybody in when no key is configured, else only who shows the same one.
@@ -15,6 +18,11 @@ def admit(configured_key: str | None, given_key: str) -> None:
         return
     if not hmac.compare_digest(_bytes(configured_key), _bytes(given_key)):
         raise InvalidRegistrationKey
+
+
+def unwrapped(key: str) -> str:
+    """The key without what it may have picked up on its way into the settings."""
+    return key.strip(_WRAPPING)
 
 
 def _bytes(key: str) -> bytes:

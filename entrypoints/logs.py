@@ -25,6 +25,13 @@ def configure_logs(level: str, log_format: str) -> None:
         logging.getLogger("sqlalchemy").setLevel("info")
 
 
+class _Console(logging.Formatter):
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the library's name
+        request_id = getattr(record, "request_id", "")
+        line = super().formatMessage(record)
+        return f"{line} [{request_id}]" if request_id else line
+
+
 def _name_the_request(record: logging.LogRecord) -> bool:
     request_id = current_request_id.get()
     if request_id:
@@ -37,7 +44,7 @@ def _name_the_request(record: logging.LogRecord) -> bool:
 
 def _formatter(log_format: str) -> logging.Formatter:
     if log_format == "console":
-        return logging.Formatter("%(asctime)s %(levelname)-7s %(message)s")
+        return _Console("%(asctime)s %(levelname)-7s %(message)s")
     return JsonFormatter(
         "{message}{levelname}{name}",
         style="{",

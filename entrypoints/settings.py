@@ -139,6 +139,10 @@ def http_url(text: str) -> Secret:
 def host_and_port(*, least_port: int = 1) -> Callable[[str], str]:
     def parse(text: str) -> str:
         match = re.fullmatch(r"(\[[0-9a-fA-F:.]+\]|[^:/\[\]\s]+):(\d{1,5})", text)
+        try:
+            match[1].encode("idna") if match else None
+        except UnicodeError:  # no name of a machine
+            match = None
         if not match or not least_port <= int(match[2]) <= 65535:
             raise ValueError("must be HOST:PORT, as localhost:50051")
         return text

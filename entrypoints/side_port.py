@@ -32,15 +32,20 @@ def open_side_port(side_port: "SidePort", address: str) -> None:
         _log.info("watched at http://%s:%d/metrics", f"[{host}]" if ":" in host else host, port)
 
 
-def why_not_well(address: str) -> str:
-    """Ask /healthz at METRICS_ADDRESS; empty when all is well, else a sentence."""
+def why_not_well(address: str, owner: str) -> str:
+    """Ask /healthz of this owner at METRICS_ADDRESS; empty when all is well, else a sentence."""
     where = reached_at(address)
     connection = HTTPConnection(*split_address(where), timeout=_PATIENCE_SECONDS)
     try:
         connection.request("GET", "/healthz")
-        well = connection.getresponse().status == HTTPStatus.OK
+        answer = connection.getresponse()
     except (OSError, HTTPException):
         return f"nothing answers at {where} (METRICS_ADDRESS): check that it runs."
     finally:
         connection.close()
-    return "" if well else f"what answers at {where} (METRICS_ADDRESS) says that it is not well."
+    if answer.getheader("Server") != owner:
+        problem = f"is not {owner}: give each a port of its own"
+        return f"what answers at {where} (METRICS_ADDRESS) {problem}."
+    if answer.status != HTTPStatus.OK:
+        return f"{owner} at {where} (METRICS_ADDRESS) says that it is not well."
+    return ""

@@ -45,6 +45,11 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(planted)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    # Those that wait for processes take longest: begun last, they would run on alone.
+    items.sort(key=lambda item: "e2e" not in item.path.parts)
+
+
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[PostgresServer]:
     """A server to make databases on, shared by all tests: leave it running."""

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from amqp import exceptions
 
 _CLOSES = (
-    "closes the connection: check that it runs well and that the port is its AMQP port; its TLS"
-    " port needs amqps://"
+    "closes the connection: check that it runs well, that the port is its AMQP port, and whether"
+    " it wants amqps://"
 )
 _Kind = type[Exception] | tuple[type[Exception], ...]
 
@@ -85,7 +85,11 @@ _TABLE: Sequence[tuple[_Kind, str, str]] = (
             " that no firewall is between"
         ),
     ),
-    (socket.gaierror, "", "is not found: its name does not resolve"),
+    (
+        socket.gaierror,
+        "",
+        "is not found: its name does not resolve; check RABBITMQ_URL and the name service",
+    ),
     (
         ConnectionRefusedError,
         "",

@@ -120,6 +120,7 @@ class Inbox:
         """Returns once `stop` was called."""
         with closing(self._publisher):
             while not self._stopping.is_set():
+                current_request_id.set("")
                 self.listens(False)
                 try:
                     self.handle([])
@@ -194,6 +195,8 @@ class Inbox:
     def _settle(self, connection: Connection, channel: Any, batch: Sequence[Any]) -> None:
         readable = [message for message in batch if UNREADABLE not in message.properties]
         outcomes = iter(self._outcomes(connection, [_delivery(message) for message in readable]))
+        # What is logged from here on belongs to no request any more.
+        current_request_id.set("")
         settled = [
             (
                 message,

@@ -64,7 +64,7 @@ class GrpcApiProbe:
         except TimeoutError:
             return self._unavailable(
                 "takes no connection and refuses none: a firewall drops what is sent to it, or no"
-                " machine has this address"
+                " machine has this address; check API_ADDRESS and what is between"
             )
         except OSError:
             # gRPC has told it as well as can be.
@@ -78,7 +78,7 @@ class GrpcApiProbe:
         if call.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
             return self._unavailable(
                 "takes connections and says nothing: it hangs, or API_ADDRESS names the port of"
-                " another program"
+                " another program; see on its machine who listens there"
             )
         return self._unavailable(
             "takes connections, but speaks neither gRPC nor TLS: set API_ADDRESS to the API's port"

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 import grpc
 
+from adapters.grpc.channel import DIRECT
 from adapters.grpc.messages import capabilities_to_message, configuration_from_message
 from adapters.grpc.metadata import REQUEST_ID
 from application.ports.control_plane import (
@@ -22,6 +23,7 @@ from protos.manman.v1 import manman_pb2 as pb
 from protos.manman.v1.manman_pb2_grpc import ManManAPIStub
 
 _OPTIONS = (
+    *DIRECT,
     # Else a new channel would share the connection, and the back-off, of the one that failed.
     ("grpc.use_local_subchannel_pool", 1),
 )

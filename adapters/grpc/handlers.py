@@ -1,3 +1,4 @@
+import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable
@@ -87,6 +88,10 @@ def _guarded(
                 answer = await call(request)
             _tell(handled, name, grpc.StatusCode.OK, time.perf_counter() - start)
             return answer
+        except asyncio.CancelledError:
+            # Whoever called has given up.
+            _tell(handled, name, grpc.StatusCode.CANCELLED, time.perf_counter() - start)
+            raise
         except Exception as error:  # noqa: BLE001 - nothing may reach a client untranslated
             code, status = status_of(error, name)
         _tell(handled, name, code, time.perf_counter() - start)

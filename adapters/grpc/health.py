@@ -1,6 +1,8 @@
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from adapters.grpc.channel import DIRECT
+
 _SECONDS = 3.0
 
 
@@ -11,7 +13,7 @@ class NotServing(Exception):
 def check_serving(address: str) -> None:
     """Ask gRPC's health service at host:port, within three seconds. Raises NotServing."""
     try:
-        with grpc.insecure_channel(address) as channel:
+        with grpc.insecure_channel(address, DIRECT) as channel:
             answer: health_pb2.HealthCheckResponse = health_pb2_grpc.HealthStub(channel).Check(  # type: ignore[attr-defined]
                 health_pb2.HealthCheckRequest(), timeout=_SECONDS
             )
@@ -22,4 +24,4 @@ def check_serving(address: str) -> None:
             raise NotServing("is not there: nothing listens, or it hangs up") from None
         raise NotServing("has no health service: is it a gRPC server at all?") from None
     if answer.status != health_pb2.HealthCheckResponse.SERVING:
-        raise NotServing("takes no calls: it is starting or stopping")
+        raise NotServing("takes no calls: it is starting or stopping; try again")

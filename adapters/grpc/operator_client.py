@@ -4,6 +4,7 @@ from typing import Any, TypeVar
 
 import grpc
 
+from adapters.grpc.channel import DIRECT
 from adapters.grpc.messages import configuration_from_message, server_from_message
 from adapters.grpc.metadata import REQUEST_ID, STATUS_DETAILS
 from application.request_id import new_request_id
@@ -30,7 +31,7 @@ class OperatorClient:
 
     def __init__(self, address: str, operator_key: str | None) -> None:
         self._address = address
-        self._channel = grpc.insecure_channel(address)
+        self._channel = grpc.insecure_channel(address, DIRECT)
         self._api = manman_pb2_grpc.ManManAPIStub(self._channel)
         self._metadata = (("authorization", f"Bearer {operator_key}"),) if operator_key else ()
 

@@ -1,3 +1,4 @@
+import logging
 import socket
 import socketserver
 import threading
@@ -6,6 +7,8 @@ from http import HTTPStatus
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+_log = logging.getLogger(__name__)
 
 # Nobody who watches is slower; who is must not keep a thread.
 _PATIENCE_SECONDS = 5.0
@@ -19,10 +22,14 @@ class SidePort:
     """/metrics, /healthz and /readyz over HTTP, on threads of its own.
 
     /healthz says that the process works at all, /readyz whether it can do its work: `readiness`
-    answers why not, a sentence each, within a few seconds.
+    answers why not, a sentence each, within a few seconds. `owner` is whom it tells of, in the
+    header Server.
     """
 
-    def __init__(self, metrics: WSGIApplication, readiness: Callable[[], Sequence[str]]) -> None:
+    def __init__(
+        self, owner: str, metrics: WSGIApplication, readiness: Callable[[], Sequence[str]]
+    ) -> None:
+        self._owner = owner
         self._metrics = metrics
         self._readiness = readiness
         self._server: _Server | None = None
@@ -42,26 +49,29 @@ class SidePort:
             self._server.server_close()
 
     def _answer(self, request: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
-        if request["REQUEST_METHOD"] not in ("GET", "HEAD"):
-            return _text(start, HTTPStatus.METHOD_NOT_ALLOWED, "only GET")
-        match request["PATH_INFO"]:
-            case "/metrics":
+        try:
+            if (request["REQUEST_METHOD"], request["PATH_INFO"]) == ("GET", "/metrics"):
                 return self._metrics(request, start)
-            case "/healthz":
-                return _text(start, HTTPStatus.OK, "ok")
-            case "/readyz":
-                why_not = self._readiness()
-                if why_not:
-                    lines = "\n".join(f"not ready: {reason}" for reason in why_not)
-                    return _text(start, HTTPStatus.SERVICE_UNAVAILABLE, lines)
-                return _text(start, HTTPStatus.OK, "ready")
-            case _:
-                return _text(start, HTTPStatus.NOT_FOUND, "here are /metrics, /healthz and /readyz")
+            status, text = self._said(request["REQUEST_METHOD"], request["PATH_INFO"])
+        except Exception:  # noqa: BLE001 - whatever it is, who watches is told that something is
+            _log.exception("the side port failed: this is a mistake in it, please report it")
+            status, text = HTTPStatus.SERVICE_UNAVAILABLE, "not ready: see the log"
+        kind = ("Content-Type", "text/plain; charset=utf-8")
+        start(f"{status.value} {status.phrase}", [kind, ("Server", self._owner)])
+        return [f"{text}\n".encode()]
 
-
-def _text(start: StartResponse, status: HTTPStatus, text: str) -> Iterable[bytes]:
-    start(f"{status.value} {status.phrase}", [("Content-Type", "text/plain; charset=utf-8")])
-    return [f"{text}\n".encode()]
+    def _said(self, method: str, path: str) -> tuple[HTTPStatus, str]:
+        if method != "GET":
+            return HTTPStatus.METHOD_NOT_ALLOWED, "only GET"
+        if path == "/healthz":
+            return HTTPStatus.OK, "ok"
+        if path != "/readyz":
+            return HTTPStatus.NOT_FOUND, "here are /metrics, /healthz and /readyz"
+        why_not = self._readiness()
+        if why_not:
+            lines = "\n".join(f"not ready: {reason}" for reason in why_not)
+            return HTTPStatus.SERVICE_UNAVAILABLE, lines
+        return HTTPStatus.OK, "ready"
 
 
 class _Handler(WSGIRequestHandler):

@@ -4,7 +4,7 @@ from datetime import datetime
 from itertools import islice
 
 from adapters.memory.tables import Tables
-from application.ports.outbox import RecordedEvent
+from application.ports.outbox import Backlog, RecordedEvent
 from application.trace_context import current_trace_parent
 from domain.events import Event
 
@@ -45,8 +45,9 @@ class MemoryOutbox:
         # A removal that was undone has put its event behind all others.
         return list(islice((event for _, event in sorted(self._tables.outbox.items())), count))
 
-    def count(self) -> int:
-        return len(self._tables.outbox)
+    def backlog(self) -> Backlog:
+        moments = [event.at for event in self._tables.outbox.values()]
+        return Backlog(len(moments), min(moments, default=None))
 
     def remove(self, entry_ids: Collection[int]) -> None:
         for entry_id in entry_ids:

@@ -4,7 +4,7 @@ from wsgiref.types import WSGIApplication
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.exposition import make_wsgi_app
-from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 
@@ -37,8 +37,3 @@ def shared_metrics_page(folder: str, *collectors: Collector) -> WSGIApplication:
     for collector in collectors:
         registry.register(collector)
     return make_wsgi_app(registry)
-
-
-def forget_process(pid: int, folder: str) -> None:
-    """One that has ended counts no more where only the living count."""
-    mark_process_dead(pid, path=folder)  # type: ignore[no-untyped-call]

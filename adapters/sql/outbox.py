@@ -6,7 +6,7 @@ from sqlalchemy import Connection, bindparam, delete, func, insert, or_, select
 
 from adapters.sql import tables
 from adapters.sql.statements import Ids, insert_or_replace, is_among, random_uuid
-from application.ports.outbox import RecordedEvent
+from application.ports.outbox import Backlog, RecordedEvent
 from application.trace_context import current_trace_parent
 from domain.events import Event, EventKind
 from domain.liveness import Status
@@ -83,10 +83,11 @@ class SqlOutbox:
             for row in rows
         ]
 
-    def count(self) -> int:
-        return self._connection.execute(
-            select(func.count()).select_from(tables.outbox)
-        ).scalar_one()
+    def backlog(self) -> Backlog:
+        count, oldest_at = self._connection.execute(
+            select(func.count(), func.min(_OUTBOX.occurred_at))
+        ).one()
+        return Backlog(count, oldest_at)
 
     def remove(self, entry_ids: Collection[int]) -> None:
         self._connection.execute(_REMOVE, {"ids": entry_ids})

@@ -24,7 +24,12 @@ class BoundedCall(Generic[T]):
         if not self._turn.acquire(timeout=self.seconds):
             raise self.too_late
         answer: Future[T] = Future()
-        threading.Thread(target=self._run, args=(answer,), name="bounded", daemon=True).start()
+        thread = threading.Thread(target=self._run, args=(answer,), name="bounded", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:  # no thread can be had now
+            self._turn.release()
+            raise self.too_late from None
         try:
             return answer.result(self.seconds)
         except TimeoutError:

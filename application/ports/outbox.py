@@ -28,6 +28,14 @@ class RecordedEvent:
     trace_parent: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """How many events wait, and since when the oldest does, None when none waits."""
+
+    count: int
+    oldest_at: datetime | None
+
+
 class Outbox(Protocol):
     """Events that wait to be published. They are written in the transaction of their change."""
 
@@ -45,8 +53,6 @@ class Outbox(Protocol):
 
     def oldest(self, count: int) -> Sequence[RecordedEvent]: ...
 
-    def count(self) -> int:
-        """How many wait."""
-        ...
+    def backlog(self) -> Backlog: ...
 
     def remove(self, entry_ids: Collection[int]) -> None: ...

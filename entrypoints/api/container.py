@@ -120,7 +120,7 @@ def _serves(address: str) -> bool:
 
 
 def _side_port(page: WSGIApplication, ask_store: Callable[[], None], address: str) -> SidePort:
-    return SidePort(page, CheckReadiness(partial(_serves, address), ask_store))
+    return SidePort("manmanv2-api", page, CheckReadiness(partial(_serves, address), ask_store))
 
 
 class ApiContainer(containers.DeclarativeContainer):

@@ -4,12 +4,12 @@ import os
 import signal
 import socket
 import threading
+from contextlib import ExitStack
 from multiprocessing.connection import wait
 from multiprocessing.context import SpawnProcess
-from tempfile import TemporaryDirectory
 
 from adapters.opentelemetry.no_traces import NoTraces
-from adapters.prometheus.exposition import forget_process
+from adapters.prometheus.shared_folder import COUNT_IN, SharedFolder
 from entrypoints.api.container import ApiContainer
 from entrypoints.api.settings import ApiSettings
 from entrypoints.api.worker import STOP_SIGNALS, cannot_listen, serve_as_child
@@ -28,30 +28,30 @@ class Supervisor:
         self._settings = settings
         self._workers: list[SpawnProcess] = []
         self._stopping = threading.Event()
-        self._metrics_folder = ""
+        self._metrics_folder: SharedFolder | None = None
 
     def run(self) -> None:
         for signal_number in STOP_SIGNALS:
             signal.signal(signal_number, self._stop)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
-        with (
-            _reserved(self._settings.listen_address),
-            TemporaryDirectory(prefix="manmanv2-metrics-") as self._metrics_folder,
-        ):
-            # For the workers, which are started with this environment.
-            os.environ["PROMETHEUS_MULTIPROC_DIR"] = self._metrics_folder
+        with _reserved(self._settings.listen_address), ExitStack() as stack:
+            if self._settings.metrics_address:
+                self._metrics_folder = _made_folder()
+            if self._metrics_folder:
+                stack.callback(self._metrics_folder.remove)
+            # Whatever ends this, no worker stays behind.
+            stack.callback(self._end_workers)
             for _ in range(self._settings.api_workers):
                 self._start_worker()
-            self._open_side_port()
+            if self._metrics_folder:
+                self._open_side_port(self._metrics_folder.path)
             while self._workers:
                 wait([worker.sentinel for worker in self._workers], timeout=0.5)
                 self._replace_the_dead()
 
-    def _open_side_port(self) -> None:
-        if not self._settings.metrics_address:
-            return
+    def _open_side_port(self, metrics_folder: str) -> None:
         container = ApiContainer(settings=self._settings)
-        container.shared_metrics_folder.override(self._metrics_folder)
+        container.shared_metrics_folder.override(metrics_folder)
         container.traces.override(NoTraces())
         side_port = container.side_port(reached_at(self._settings.listen_address))
         open_side_port(side_port, self._settings.metrics_address)
@@ -59,6 +59,7 @@ class Supervisor:
     def _start_worker(self) -> None:
         if self._stopping.is_set():
             return
+        self._set_where_to_count()
         worker = multiprocessing.get_context("spawn").Process(
             target=serve_as_child, args=(self._settings,)
         )
@@ -72,18 +73,51 @@ class Supervisor:
         for worker in [worker for worker in self._workers if not worker.is_alive()]:
             worker.join()
             self._workers.remove(worker)
-            assert worker.pid
-            forget_process(worker.pid, self._metrics_folder)
+            if self._metrics_folder and worker.pid:
+                self._metrics_folder.fold(worker.pid)
             if not self._stopping.is_set():
                 _log.error("worker %s ended with %s: starting another", worker.pid, worker.exitcode)
                 self._stopping.wait(_PAUSE_BEFORE_RESTART_SECONDS)
                 self._start_worker()
+
+    def _set_where_to_count(self) -> None:
+        """For the next worker, which is started with this environment; else it counts alone."""
+        os.environ.pop(COUNT_IN, None)
+        if self._metrics_folder:
+            try:
+                self._metrics_folder.make_again()
+            except OSError as error:
+                _log.warning(
+                    "the folder %s is gone (%s): a worker is missing in /metrics",
+                    self._metrics_folder.path,
+                    error.strerror,
+                )
+            else:
+                os.environ[COUNT_IN] = self._metrics_folder.path
+
+    def _end_workers(self) -> None:
+        for worker in self._workers:
+            worker.terminate()
+        for worker in self._workers:
+            worker.join()
 
     def _stop(self, *_: object) -> None:
         self._stopping.set()
         for worker in self._workers:
             if worker.is_alive():
                 worker.terminate()
+
+
+def _made_folder() -> SharedFolder | None:
+    try:
+        return SharedFolder()
+    except OSError as error:
+        _log.warning(
+            "METRICS_ADDRESS: /metrics, /healthz and /readyz are not served, because no temporary"
+            " folder can be made for what API_WORKERS count (%s): mend TMPDIR",
+            error.strerror,
+        )
+        return None
 
 
 def _reserved(address: str) -> socket.socket:

@@ -9,6 +9,7 @@ from contextlib import ExitStack
 import uvloop
 
 from adapters.grpc.server import CannotListen
+from adapters.prometheus.shared_folder import COUNT_IN, reserve_room
 from entrypoints.api.container import ApiContainer
 from entrypoints.api.relay import relay_forever
 from entrypoints.api.settings import ApiSettings, MessagesKind, StoreKind
@@ -67,6 +68,8 @@ async def _serve(
         loop.add_reader(parent.sentinel, asked_to_stop.set)
 
     server = container.server()
+    if parent:
+        _reserve_room_for_counting()
     try:
         port = await server.start(settings.listen_address)
     except CannotListen:
@@ -99,6 +102,21 @@ async def _serve(
     for listener in listeners:
         await asyncio.to_thread(listener.join)
     _log.info("stopped")
+
+
+def _reserve_room_for_counting() -> None:
+    folder = os.environ.get(COUNT_IN)
+    if not folder:
+        return
+    try:
+        reserve_room(folder)
+    except OSError as error:
+        _log.warning(
+            "there is no room for what is counted in %s (%s): if the disk stays full, this process"
+            " may be ended for it; make room, or set METRICS_ADDRESS=off",
+            folder,
+            error.strerror,
+        )
 
 
 def _give_up() -> None:

@@ -25,5 +25,5 @@ def api_checks(settings: ApiSettings, strange_key: str) -> Sequence[Check]:
         broker=AmqpBrokerProbe(broker) if settings.messages_kind is MessagesKind.AMQP else None,
         ports=SystemPortProbe(),
         running=GrpcApiProbe(reached_at(settings.listen_address)),
-        side_port_answers=lambda address: not why_not_well(address),
+        side_port_answers=lambda address: not why_not_well(address, "manmanv2-api"),
     ).checks()

@@ -1,6 +1,6 @@
 """What changes in the fleet between one look at it and the next."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -85,7 +85,18 @@ class Wanted:
             there = {server_id: _if_there(client, server_id) for server_id in self.server_ids}
             listed = {server_id: server for server_id, server in there.items() if server}
         gone = (before or {}).keys() - listed.keys()
-        return Look(listed, {server_id: _if_there(client, server_id) for server_id in gone})
+        return Look(listed, self._what_became(client, gone))
+
+    def _what_became(
+        self, client: "OperatorClient", gone: Collection[int]
+    ) -> Mapping[int, Server | None]:
+        there: Mapping[int, Server] = {}
+        if gone and (self.status or self.not_seen_for):
+            # In pages: with a network goes all that hangs on it.
+            there = {server.server_id: server for server in client.servers(self.environment)}
+        return {
+            server_id: there.get(server_id) or _if_there(client, server_id) for server_id in gone
+        }
 
 
 def _if_there(client: "OperatorClient", server_id: int) -> Server | None:

@@ -57,6 +57,12 @@ def doctor(subject: str | None, env_files: Sequence[Path], output: str) -> None:
     Exits with 0 when no check failed, warnings allowed, with 78 when a setting has to be changed,
     with 70 when a check itself broke, else with 69.
     """
+    context = click.get_current_context()
+    if context.find_root().params["api"]:
+        raise click.UsageError(
+            "The doctor goes by the settings of the service and takes no --api: name the API in"
+            " API_ADDRESS."
+        )
     # What adapters tell a log is told by the findings.
     logging.disable()
     from_files = _read(env_files)
@@ -74,7 +80,7 @@ def doctor(subject: str | None, env_files: Sequence[Path], output: str) -> None:
     if output == "json":
         click.echo(json.dumps([_as_json(*found) for found in shown], indent=2, ensure_ascii=False))
     faults = [finding.fault for _, finding in shown if finding.fault]
-    click.get_current_context().exit(max((_EXIT_CODES[fault] for fault in faults), default=0))
+    context.exit(max((_EXIT_CODES[fault] for fault in faults), default=0))
 
 
 def _read(files: Sequence[Path]) -> Mapping[str, str]:
@@ -133,7 +139,6 @@ def _bounded(look: Callable[[], Finding]) -> Finding:
 def _as_json(check: str, finding: Finding) -> Mapping[str, object]:
     return {
         "check": check,
-        "ok": finding.outcome is Outcome.OK,
         "outcome": finding.outcome.lower(),
         "found": finding.found,
         "cure": finding.cure,

@@ -44,7 +44,7 @@ def host_checks(settings: HostSettings, strange_key: str) -> Sequence[Check]:
         over_amqp=settings.way is Transport.AMQP,
         why_not_writable=why_not_writable,
         ports=SystemPortProbe(),
-        side_port_answers=lambda address: not why_not_well(address),
+        side_port_answers=lambda address: not why_not_well(address, "manmanv2-host"),
     ).checks()
 
 

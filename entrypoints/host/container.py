@@ -119,7 +119,7 @@ def _side_port(registry: "CollectorRegistry", metrics: "HostMetrics") -> "SidePo
     from adapters.prometheus.exposition import BuildInfo, metrics_page
 
     page = metrics_page(registry, BuildInfo("host", VERSION, COMMIT))
-    return SidePort(page, metrics.why_not_ready)
+    return SidePort("manmanv2-host", page, metrics.why_not_ready)
 
 
 class HostContainer(containers.DeclarativeContainer):

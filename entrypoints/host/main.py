@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+NAME = "manmanv2-host"
+
 _STOP_SIGNALS = {signal.SIGINT, signal.SIGTERM}
 
 
@@ -34,7 +36,7 @@ def command() -> "Command[HostSettings]":
     from entrypoints.host.settings import HostSettings
 
     return Command(
-        "manmanv2-host",
+        NAME,
         "Registers this machine with the ManManV2 API and keeps it known there.",
         HostSettings,
         run,
@@ -98,7 +100,7 @@ def check_health(settings: "HostSettings") -> None:
             "METRICS_ADDRESS: must be set for the host manager to be asked how it is, as"
             " 127.0.0.1:9091."
         )
-    why_not = why_not_well(settings.metrics_address)
+    why_not = why_not_well(settings.metrics_address, NAME)
     if why_not:
         raise CommandFailed(why_not, os.EX_UNAVAILABLE)
 

@@ -93,8 +93,8 @@ class HostSettings(ServiceSettings):
     )
     metrics_address: str = setting(
         "",
-        "HOST:PORT to serve /metrics, /healthz and /readyz on over HTTP; when not set, none is"
-        " served",
+        "HOST:PORT to serve /metrics, /healthz and /readyz on over HTTP; when not set, or off, none"
+        " is served",
         host_and_port_or_off,
     )
     config_dir: Path | None = setting(

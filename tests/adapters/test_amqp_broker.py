@@ -37,13 +37,14 @@ from tests.real_parts.rabbitmq import PASSWORD, RabbitBroker, Tls, find_broker_b
 PATIENT, IMPATIENT = 10.0, 0.5
 SECRET = planted("other broker password")
 
+NOT_FOUND = "is not found: its name does not resolve; check RABBITMQ_URL and the name service."
 NO_ANSWER = (
     "does not answer in time: check that it is well, that the port is its AMQP port and that no"
     " firewall is between."
 )
 CLOSES = (
-    "closes the connection: check that it runs well and that the port is its AMQP port; its TLS"
-    " port needs amqps://."
+    "closes the connection: check that it runs well, that the port is its AMQP port, and whether"
+    " it wants amqps://."
 )
 NO_AMQP = "does not speak AMQP on that port: its AMQP port is mostly 5672, or 5671 for amqps://."
 NO_TLS = "does not speak TLS on that port: amqps:// needs its TLS port, mostly 5671."
@@ -364,12 +365,12 @@ def test_a_name_that_does_not_resolve_is_told() -> None:
     # How long that takes is the resolver's business.
     broker = Broker(url_at(5672, host="broker.manman.invalid"), seconds=30)
 
-    assert trouble_with(broker) == "is not found: its name does not resolve."
+    assert trouble_with(broker) == NOT_FOUND
 
 
 @pytest.mark.parametrize("host", ["a..b", "x" * 64, "x" * 300])
 def test_what_cannot_be_a_name_does_not_resolve(host: str) -> None:
-    assert trouble_at(url_at(5672, host=host)) == "is not found: its name does not resolve."
+    assert trouble_at(url_at(5672, host=host)) == NOT_FOUND
 
 
 @pytest.mark.parametrize("scheme", ["amqp", "amqps"])

@@ -3,7 +3,6 @@ import json
 import os
 import socket
 import tempfile
-import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -14,6 +13,7 @@ import pytest
 from adapters.docker.machine import DockerMachine
 from application.ports.machine import EngineUnavailable, MachineReport
 from domain.capabilities import Capabilities
+from tests.e2e.stand_ins import answering_socket
 from tests.fakes import FakeMachine
 from tests.planted import planted
 
@@ -60,27 +60,13 @@ def engine(path: Path, answer: bytes, *, speaks: bool = False) -> Iterator[None]
 
     One that `speaks` Docker's language tells its version first, as the SDK wants to know it.
     """
-    with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(str(path))
-        listener.listen()
 
-        def serve() -> None:
-            # Ends with the listener.
-            with contextlib.suppress(OSError):
-                while True:
-                    connection, _ = listener.accept()
-                    with connection, contextlib.suppress(ConnectionError):
-                        asks_version = b" /version " in connection.recv(4096)
-                        connection.sendall(VERSION if asks_version and speaks else answer)
+    def say(connection: socket.socket) -> None:
+        asks_version = b" /version " in connection.recv(4096)
+        connection.sendall(VERSION if asks_version and speaks else answer)
 
-        server = threading.Thread(target=serve)
-        server.start()
-        try:
-            yield
-        finally:
-            listener.shutdown(socket.SHUT_RDWR)
-            server.join()
-    path.unlink()
+    with answering_socket(path, say):
+        yield
 
 
 def http(body: bytes, status: str = "200 OK") -> bytes:

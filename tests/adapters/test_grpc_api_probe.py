@@ -1,8 +1,5 @@
 """How closely an API is looked at that a host cannot reach."""
 
-import contextlib
-import socket
-import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -21,6 +18,7 @@ from tests.e2e.processes import free_address
 from tests.e2e.stand_ins import (
     api_with_clock,
     port_behind_a_firewall,
+    port_that_hangs_up,
     port_that_says,
     silent_port,
     tls_port,
@@ -119,18 +117,8 @@ def test_another_program_is_told(greeting: bytes) -> None:
 
 
 def test_one_who_hangs_up_is_no_api() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-
-        def hang_up() -> None:
-            with contextlib.suppress(OSError):
-                while True:
-                    listener.accept()[0].close()
-
-        thread = threading.Thread(target=hang_up)
-        thread.start()
-        said = trouble_at(f"127.0.0.1:{listener.getsockname()[1]}")
-        listener.shutdown(socket.SHUT_RDWR)
-        thread.join()
+    with port_that_hangs_up() as address:
+        said = trouble_at(address)
 
     assert said.startswith("takes connections, but speaks neither gRPC nor TLS")
 
@@ -151,7 +139,7 @@ def test_an_api_that_takes_no_calls_is_told() -> None:
         context.abort(grpc.StatusCode.UNAVAILABLE, "this API is stopping, try again")
 
     with api(answer) as address:
-        assert trouble_at(address) == "takes no calls: it is starting or stopping."
+        assert trouble_at(address) == "takes no calls: it is starting or stopping; try again."
 
 
 def test_one_who_takes_a_host_without_a_name_is_no_api_of_ours() -> None:

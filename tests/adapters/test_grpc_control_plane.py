@@ -22,6 +22,7 @@ from domain.capabilities import Capabilities, PortRange
 from domain.configuration import Configuration, ConfigurationChanges
 from domain.errors import InvalidRegistrationKey, ServerNotFound
 from protos.manman.v1 import manman_pb2 as pb
+from tests.e2e.stand_ins import port_that_hangs_up, port_that_says
 from tests.planted import planted
 
 CAPABILITIES = Capabilities(
@@ -69,26 +70,6 @@ def serving(api: ScriptedApi, port: int = 0) -> Iterator[int]:
     server.start()
     yield port
     server.stop(grace=None).wait()
-
-
-@contextmanager
-def listening(answer: Callable[[socket.socket], None]) -> Iterator[int]:
-    """Something that is no gRPC server, on a port."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-
-        def serve() -> None:
-            # Ends with the listener.
-            with contextlib.suppress(OSError):
-                while True:
-                    connection, _ = listener.accept()
-                    with connection, contextlib.suppress(ConnectionError):
-                        answer(connection)
-
-        server = threading.Thread(target=serve)
-        server.start()
-        yield listener.getsockname()[1]
-        listener.shutdown(socket.SHUT_RDWR)
-        server.join()
 
 
 @pytest.fixture
@@ -335,19 +316,15 @@ def test_an_api_that_is_silent_is_given_up_in_time() -> None:
 
 
 def test_something_that_hangs_up_is_said() -> None:
-    with listening(lambda _: None) as port:
-        sentence = unavailable(f"127.0.0.1:{port}")
+    with port_that_hangs_up() as address:
+        sentence = unavailable(address)
 
     assert "closes the connection" in sentence
 
 
 def test_a_web_server_is_no_api() -> None:
-    def answer(connection: socket.socket) -> None:
-        connection.recv(1024)
-        connection.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
-
-    with listening(answer) as port:
-        sentence = unavailable(f"127.0.0.1:{port}")
+    with port_that_says(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n") as address:
+        sentence = unavailable(address)
 
     assert "is no gRPC server" in sentence
 

@@ -1,5 +1,7 @@
 import os
 import socket
+import subprocess
+import sys
 
 import pytest
 
@@ -37,10 +39,41 @@ def test_a_port_that_is_taken_is_told_with_who_has_it(host: str) -> None:
     assert f"(pid {os.getpid()})" in found.owner
 
 
+def test_who_has_the_port_at_another_address_is_not_named() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        code = (
+            "import socket, sys\n"
+            f"with socket.create_server(('127.0.0.2', {port})):\n"
+            "    print('listens', flush=True)\n"
+            "    sys.stdin.read()"
+        )
+        with subprocess.Popen(
+            [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        ) as other:
+            assert other.stdout
+            other.stdout.readline()
+            owners = [look(f"{host}:{port}").owner for host in ("127.0.0.1", "127.0.0.2")]
+            other.communicate()
+
+    assert f"(pid {os.getpid()})" in owners[0]
+    assert f"(pid {other.pid})" in owners[1]
+
+
+def test_nobody_is_named_when_only_the_port_of_another_address_is_seen() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener, socket.socket() as unseen:
+        port = listener.getsockname()[1]
+        # Who has a port and does not listen is in no list.
+        unseen.bind(("127.0.0.2", port))
+
+        assert look(f"127.0.0.2:{port}") == PortFound(PortState.TAKEN, "another process")
+
+
 @pytest.mark.parametrize("address", ["192.0.2.1:50051", "[2001:db8::1]:50051"])
 def test_an_address_of_another_machine_is_elsewhere(address: str) -> None:
     assert look(address).state is PortState.ELSEWHERE
 
 
-def test_a_name_that_does_not_resolve_is_elsewhere() -> None:
-    assert look("no.such.host.invalid:50051").state is PortState.ELSEWHERE
+@pytest.mark.parametrize("host", ["no.such.host.invalid", "a..b"])
+def test_a_name_that_does_not_resolve_is_elsewhere(host: str) -> None:
+    assert look(f"{host}:50051").state is PortState.ELSEWHERE

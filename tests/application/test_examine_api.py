@@ -115,6 +115,14 @@ def test_a_port_that_a_running_api_has_is_well() -> None:
     )
 
 
+@pytest.mark.parametrize("check", ["Port", "Metrics"])
+def test_nothing_is_said_to_be_absent_from_a_port_that_is_chosen_at_the_start(check: str) -> None:
+    assert told(check, listen_address="127.0.0.1:0", metrics_address="127.0.0.1:0") == (
+        "ok 127.0.0.1:0 is a free port that each start chooses anew, so manmanv2-api is not looked"
+        " for"
+    )
+
+
 @pytest.mark.parametrize(
     ("state", "said", "fault"),
     [

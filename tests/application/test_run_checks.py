@@ -86,10 +86,15 @@ def test_a_check_that_breaks_is_our_mistake_and_shows_none_of_its_words() -> Non
         ("It is away: start it.", "It is away", "start it"),
         ("SETTING: must be a number.", "SETTING: must be a number", ""),
         ("SETTING: it is empty: fill it.", "SETTING: it is empty", "fill it"),
+        (
+            "SETTING: the database is away: nobody listens; check it, and start it.",
+            "SETTING: the database is away: nobody listens",
+            "check it, and start it",
+        ),
         ("The broker at h:1 says no.", "The broker at h:1 says no", ""),
     ],
 )
-def test_a_sentence_of_ours_says_behind_its_last_colon_what_to_do(
+def test_a_sentence_of_ours_says_at_its_end_what_to_do(
     sentence: str, found: str, cure: str
 ) -> None:
     finding = Finding.of_sentence(sentence, Fault.SETTING)

@@ -2,7 +2,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
-from application.ports.outbox import RecordedEvent
+from application.ports.outbox import Backlog, RecordedEvent
 from application.ports.store import Store
 from application.trace_context import current_trace_parent
 from domain.events import Event, EventKind
@@ -153,12 +153,13 @@ def test_of_many_that_want_the_lease_at_once_one_gets_it(
     assert sum(given) == 1
 
 
-def test_what_waits_is_counted(store: Store) -> None:
+def test_the_backlog_tells_how_many_wait_and_since_when(store: Store) -> None:
     [web] = add_servers(store, "web")
     with store.begin() as transaction:
-        before = transaction.outbox.count()
-    record(store, Event(EventKind.REGISTERED, web, NOW), Event(EventKind.ONLINE, web, NOW))
+        before = transaction.outbox.backlog()
+    record(store, Event(EventKind.ONLINE, web, NOW + SECOND), Event(EventKind.OFFLINE, web, NOW))
     with store.begin() as transaction:
-        after = transaction.outbox.count()
+        after = transaction.outbox.backlog()
 
-    assert (before, after) == (0, 2)
+    assert before == Backlog(0, None)
+    assert after == Backlog(2, NOW)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.admission import admit
+from domain.admission import admit, unwrapped
 from domain.errors import InvalidRegistrationKey
 from tests.planted import almost, planted
 
@@ -38,3 +38,8 @@ def test_a_key_that_is_almost_right_is_refused(given_key: str) -> None:
         admit(KEY, given_key)
 
     assert str(refused.value) == "invalid registration key"
+
+
+@pytest.mark.parametrize("wrapped", [KEY, f" {KEY}\t", f"{KEY}\r\n", f'"{KEY}"', f"'{KEY}' "])
+def test_blanks_and_quotes_around_a_key_can_be_taken_off(wrapped: str) -> None:
+    assert unwrapped(wrapped) == KEY

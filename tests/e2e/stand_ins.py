@@ -29,6 +29,12 @@ def engine(path: Path) -> Iterator[None]:
         body = json.dumps({"ApiVersion": "1.41"} if asks_version else _INFO).encode()
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
 
+    with answering_socket(path, answer):
+        yield
+
+
+@contextmanager
+def answering_socket(path: Path, answer: Callable[[socket.socket], None]) -> Iterator[None]:
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(path))
         with _answering(listener, answer):
@@ -78,8 +84,14 @@ def port_that_says(greeting: bytes) -> Iterator[str]:
         connection.sendall(greeting)
         connection.recv(4096)
 
-    with socket.create_server(("127.0.0.1", 0)) as listener, _answering(listener, answer):
-        yield _address(listener)
+    with _answering_port(answer) as address:
+        yield address
+
+
+@contextmanager
+def port_that_hangs_up() -> Iterator[str]:
+    with _answering_port(lambda _: None) as address:
+        yield address
 
 
 @contextmanager
@@ -93,8 +105,8 @@ def tls_port() -> Iterator[str]:
         with contextlib.suppress(OSError), context.wrap_socket(connection, server_side=True) as tls:
             tls.recv(4096)
 
-    with socket.create_server(("127.0.0.1", 0)) as listener, _answering(listener, answer):
-        yield _address(listener)
+    with _answering_port(answer) as address:
+        yield address
 
 
 @contextmanager
@@ -130,6 +142,12 @@ def api_with_clock(ahead_seconds: float) -> Iterator[str]:
 
 def _address(listener: socket.socket) -> str:
     return f"127.0.0.1:{listener.getsockname()[1]}"
+
+
+@contextmanager
+def _answering_port(answer: Callable[[socket.socket], None]) -> Iterator[str]:
+    with socket.create_server(("127.0.0.1", 0)) as listener, _answering(listener, answer):
+        yield _address(listener)
 
 
 @contextmanager

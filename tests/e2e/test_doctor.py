@@ -165,6 +165,14 @@ def test_who_is_looked_at_can_be_said() -> None:
     assert doctor("api", DATABASE_URL="memory://").head.startswith("The API, as asked.")
 
 
+@pytest.mark.parametrize("subject", [["host"], ["api"], []])
+def test_another_api_than_that_of_the_settings_is_refused(subject: list[str]) -> None:
+    ended = run_to_end("manmanv2", "--api", free_address(), "doctor", *subject)
+
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert "takes no --api: name the API in API_ADDRESS." in ended.stderr
+
+
 def test_the_settings_of_a_service_are_read_from_its_files_before_the_environment(
     guarded: Api, docker_socket: Path, tmp_path: Path
 ) -> None:
@@ -220,14 +228,12 @@ def test_programs_get_a_list_of_findings(guarded: Api, docker_socket: Path) -> N
     assert ended.stderr.startswith("The host manager, because ")
     assert findings["Name"] == {
         "check": "Name",
-        "ok": True,
         "outcome": "ok",
         "found": "web1, from SERVER_NAME",
         "cure": "",
     }
     assert findings["Key"] == {
         "check": "Key",
-        "ok": False,
         "outcome": "fail",
         "found": "REGISTRATION_KEY is not set, and the API wants one",
         "cure": "set it to the same as the API's, where the service reads its settings",

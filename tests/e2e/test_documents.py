@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from adapters.sql.migrations import upgrade
 from protos.manman.v1 import manman_pb2 as pb
 from tests.e2e.document_blocks import ROOT, Block, blocks_of, documents
 from tests.e2e.processes import Api, Process, client, free_address
@@ -75,6 +76,7 @@ def test_the_commands_of_a_document_work(
     folder = tmp_path / "shell"
     folder.mkdir()
     (folder / "protos").symlink_to(ROOT / "protos")
+    upgrade(f"sqlite:///{folder / 'manmanv2.sqlite3'}")
     failed = [
         f"{block.text}\n{printed}"
         for block in blocks_of(document)

@@ -76,11 +76,24 @@ def test_a_copy_of_sqlite_that_was_made_meanwhile_is_a_back_up(
     host.wait_until_said("Registered as server 1")
     with closing(sqlite3.connect(file)) as running, closing(sqlite3.connect(copy)) as other:
         running.backup(other)
-    api.terminate()
-    api = start_api(f"sqlite:///{copy}", address=api.address)
+    late = start_host(api.address, SERVER_NAME="late")
+    late.wait_until_said("Registered as server 2")
+    # So that what was written last is not in the file itself yet.
+    api.kill()
+    host.wait_until_said("Trying again")
+    for part in ("-wal", "-shm"):
+        Path(f"{file}{part}").unlink(missing_ok=True)
+    shutil.copy(copy, file)
+    with closing(sqlite3.connect(file)) as restored, restored:
+        restored.execute("UPDATE sqlite_sequence SET seq = seq + 10000 WHERE name = 'servers'")
+    api = start_api(f"sqlite:///{file}", address=api.address)
     host.wait_until_said("The API answers again")
+    late.wait_until_said("Registered as server 10002")
 
-    assert servers(api.address)["one"].server_id == 1
+    assert {name: found.server_id for name, found in servers(api.address).items()} == {
+        "one": 1,
+        "late": 10002,
+    }
     assert host.count("Registered") == 1
 
 
@@ -95,6 +108,7 @@ def test_the_registration_key_is_changed_without_losing_a_host(
     host.wait_until_said("Registered as server 1")
     key.write_text(f"{new}\n")
     api.terminate()
+    host.wait_until_said("Trying again")
     api = start_api(postgres_url, address=api.address, REGISTRATION_KEY=new)
     host.wait_until_said("The API answers again")
     still_there = servers(api.address)["box"].status
@@ -117,6 +131,7 @@ def test_a_host_with_an_old_key_and_something_to_fetch_ends(
     )
     host.wait_until_said("Registered as server 1")
     api.terminate()
+    host.wait_until_said("Trying again")
     api = start_api(postgres_url, address=api.address, REGISTRATION_KEY=new)
     host.wait_until_said("The API answers again")
     put(api, 1, "{}")

@@ -1,6 +1,7 @@
 """What watches an API and a host is told."""
 
 import os
+import shutil
 import signal
 import socket
 import time
@@ -11,7 +12,10 @@ from pathlib import Path
 import grpc
 import psutil
 import pytest
+from sqlalchemy import text
 
+from adapters.sql.engine import make_engine
+from entrypoints.settings import VERSION
 from protos.manman.v1 import manman_pb2 as pb
 from tests.e2e.processes import Api, Process, client, eventually, free_address, run_to_end
 from tests.e2e.scraping import SidePort
@@ -38,6 +42,11 @@ def code_of_heartbeat(api: Api, request: pb.HeartbeatRequest) -> grpc.StatusCode
             code: grpc.StatusCode = error.code()
             return code
     return grpc.StatusCode.OK
+
+
+def workers(api: Api) -> list[psutil.Process]:
+    children = psutil.Process(api.pid).children()
+    return [child for child in children if "spawn_main" in " ".join(child.cmdline())]
 
 
 def test_an_api_counts_calls_heartbeats_and_servers(start_api: StartApi, tmp_path: Path) -> None:
@@ -88,7 +97,7 @@ def test_what_was_built_is_told(start_api: StartApi) -> None:
     version = run_to_end("manmanv2-api", "--version", MANMANV2_COMMIT="0123abc").stdout
 
     assert version.endswith(" (0123abc)\n")
-    told = 'manmanv2_build_info{commit="0123abc",component="api",version="0.1.0"}'
+    told = f'manmanv2_build_info{{commit="0123abc",component="api",version="{VERSION}"}}'
     assert SidePort(api).value(told) == 1
 
 
@@ -129,20 +138,28 @@ def test_a_database_that_hangs_holds_up_nobody_who_watches(
     eventually(lambda: side_port.get("/readyz")[0] == 200, "the database", api)
 
 
-def test_an_api_that_stops_is_not_ready(start_api: StartApi, own_postgres: PostgresCluster) -> None:
-    url = own_postgres.create_database()
-    run_to_end("manmanv2", "db", "upgrade", DATABASE_URL=url)
-    api = start_api(url, **ANYWHERE)
+def test_an_api_that_stops_is_not_ready(start_api: StartApi, postgres_url: str) -> None:
+    api = start_api(postgres_url, **ANYWHERE)
     side_port = SidePort(api)
-    with own_postgres.frozen(), ThreadPoolExecutor(1) as caller:
+    with client(api.address) as stub:
+        stub.CreateServer(pb.CreateServerRequest(name="one"))
+    engine = make_engine(postgres_url, connections=2)
+    waiting = text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
+    with (
+        engine.begin() as holder,
+        engine.connect().execution_options(isolation_level="AUTOCOMMIT") as watcher,
+        ThreadPoolExecutor(1) as caller,
+    ):
         # A call in flight keeps it from ending.
+        holder.execute(text("SELECT server_id FROM servers FOR UPDATE"))
         caller.submit(code_of_heartbeat, api, pb.HeartbeatRequest(server_id=1))
-        time.sleep(1)
+        eventually(lambda: watcher.scalar(waiting), "the heartbeat to wait", api)
         os.kill(api.pid, signal.SIGTERM)
         api.wait_until_said("draining")
 
         eventually(lambda: "does not take calls" in side_port.get("/readyz")[1], "the drain", api)
         assert run_to_end("manmanv2-api", "health", LISTEN_ADDRESS=api.address).returncode == 69
+    engine.dispose()
 
 
 def test_processes_that_share_a_port_are_counted_together(
@@ -161,17 +178,95 @@ def test_processes_that_share_a_port_are_counted_together(
         # A connection each, which the kernel spreads over the processes.
         with client(api.address) as stub:
             stub.RegisterServer(pb.RegisterServerRequest(name=f"host-{number}"))
-    workers = psutil.Process(api.pid).children()
 
     assert side_port.value(called("RegisterServer", "OK")) == 40
     assert side_port.value('manmanv2_servers{environment="",status="online"}') == 40
     assert side_port.get("/readyz") == (200, "ready\n")
     eventually(lambda: side_port.value("manmanv2_broker_up") == 1, "the broker", api)
-    serving = [worker for worker in workers if "spawn_main" in " ".join(worker.cmdline())]
-    assert len(serving) == 2
-    serving[0].kill()
+    workers(api)[0].kill()
     api.wait_until_said("starting another")
     assert side_port.value(called("RegisterServer", "OK")) == 40
+
+
+def test_what_is_counted_outlives_its_process_and_its_folder(
+    start_api: StartApi, tmp_path: Path
+) -> None:
+    url = f"sqlite:///{tmp_path}/fleet.sqlite3"
+    options = {"API_WORKERS": "2", "TMPDIR": str(tmp_path), **ANYWHERE}
+    killed = start_api(url, address=free_address(), **options)
+    [left] = tmp_path.glob("manmanv2-metrics-*")
+    killed.kill()
+    api = start_api(url, address=free_address(), **options)
+    [folder] = tmp_path.glob("manmanv2-metrics-*")
+    with client(api.address) as stub:
+        stub.RegisterServer(pb.RegisterServerRequest(name="one"))
+    for worker in workers(api):
+        worker.kill()
+    eventually(lambda: api.count("serving on") == 4, "other workers", api)
+    counted = SidePort(api).value(called("RegisterServer", "OK"))
+
+    assert left != folder
+    assert counted == 1
+    assert len(list(folder.glob("counter_*.db"))) <= 3
+    shutil.rmtree(folder)
+    for worker in workers(api):
+        worker.kill()
+    eventually(lambda: api.count("serving on") == 6, "other workers", api)
+    assert code_of_heartbeat(api, pb.HeartbeatRequest(server_id=1)) is grpc.StatusCode.OK
+    assert api.terminate() == 0
+    assert not list(tmp_path.glob("manmanv2-metrics-*"))
+
+
+def test_a_call_that_its_caller_gives_up_is_counted(start_api: StartApi, postgres_url: str) -> None:
+    api = start_api(postgres_url, **ANYWHERE)
+    side_port = SidePort(api)
+    engine = make_engine(postgres_url)
+    with engine.begin() as holder, client(api.address) as stub:
+        holder.execute(text("LOCK TABLE servers"))
+        with pytest.raises(grpc.RpcError):
+            stub.GetServer(pb.GetServerRequest(server_id=1), timeout=0.3)
+
+        eventually(lambda: side_port.value(called("GetServer", "CANCELLED")) == 1, "it", api)
+    engine.dispose()
+
+
+def test_an_event_that_only_a_newer_version_knows_makes_no_api_unready(
+    start_api: StartApi, tmp_path: Path
+) -> None:
+    url = f"sqlite:///{tmp_path}/fleet.sqlite3"
+    api = start_api(url, **ANYWHERE)
+    with client(api.address) as stub:
+        stub.RegisterServer(pb.RegisterServerRequest(name="one"))
+    engine = make_engine(url)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE outbox SET kind = 'merged'"))
+    engine.dispose()
+    side_port = SidePort(api)
+
+    assert side_port.get("/readyz") == (200, "ready\n")
+    assert (side_port.value("manmanv2_outbox_events") or 0) >= 1
+
+
+def test_a_proxy_that_is_there_for_other_things_is_not_asked(
+    start_api: StartApi, start_host: StartHost
+) -> None:
+    proxy = dict.fromkeys(("http_proxy", "https_proxy", "grpc_proxy"), "http://127.0.0.1:1")
+    api = start_api("memory://", **ANYWHERE, **proxy)
+    host = start_host(api.address, SERVER_NAME="box", **proxy)
+    host.wait_until_said("Registered")
+
+    assert SidePort(api).get("/readyz") == (200, "ready\n")
+    assert run_to_end("manmanv2-api", "health", LISTEN_ADDRESS=api.address, **proxy).returncode == 0
+    listed = run_to_end("manmanv2", "servers", "list", API_ADDRESS=api.address, **proxy)
+    assert "box" in listed.stdout
+
+
+def test_another_process_at_the_port_does_not_stand_for_a_host(start_api: StartApi) -> None:
+    side_port = SidePort(start_api("memory://", **ANYWHERE))
+    ended = run_to_end("manmanv2-host", "health", METRICS_ADDRESS=side_port.address)
+
+    assert ended.returncode == 69
+    assert "is not manmanv2-host" in ended.stderr
 
 
 def test_events_that_wait_for_the_broker_are_seen(

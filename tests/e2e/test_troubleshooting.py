@@ -7,14 +7,15 @@ of it is left over.
 import re
 import socket
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
 import psutil
 import pytest
+from sqlalchemy import text
 
+from adapters.sql.engine import make_engine
 from adapters.sql.migrations import upgrade
 from adapters.sql.schema import newest_revision
 from protos.manman.v1 import manman_pb2 as pb
@@ -316,21 +317,32 @@ def test_whoever_listens_says_nothing(start_host: StartHost) -> None:
     assert as_examples(said, {address: API}) == quoted("Whoever listens there says nothing")
 
 
-def test_the_api_is_stopping(
-    own_postgres: PostgresCluster, start_api: StartApi, start_host: StartHost
-) -> None:
-    url = own_postgres.create_database()
-    upgrade(url)
-    api = start_api(url)
+def test_the_api_is_stopping(postgres_url: str, start_api: StartApi, start_host: StartHost) -> None:
+    api = start_api(postgres_url)
+    database = make_engine(postgres_url, connections=2)
+    waiting = text(
+        "SELECT query FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+        " AND query LIKE '%/* request_id=under-way */'"
+    )
 
-    with client(api.address) as stub, own_postgres.frozen():
+    with (
+        client(api.address) as stub,
+        # What is seen of others stands still for the length of a transaction.
+        database.connect().execution_options(isolation_level="AUTOCOMMIT") as watcher,
+        database.begin() as holder,
+    ):
+        holder.execute(text("LOCK TABLE servers"))
         # As long as a call is under way, so is the stop.
-        call = stub.RegisterServer.future(pb.RegisterServerRequest(name="x"))
-        time.sleep(0.5)
+        call = stub.RegisterServer.future(
+            pb.RegisterServerRequest(name="x"), metadata=(("x-request-id", "under-way"),)
+        )
+        eventually(lambda: watcher.scalar(waiting), "the call to be under way", api)
         psutil.Process(api.pid).terminate()
         api.wait_until_said("draining")
         said = unreachable(start_host, api.address)
+        holder.rollback()
         call.exception()
+    database.dispose()
 
     assert as_examples(said, {api.address: API}) == quoted("The API is stopping")
 

@@ -52,6 +52,8 @@ def test_an_address_is_host_and_port(address: str) -> None:
         "localhost:50051/",
         "::1:50051",
         "two words:50051",
+        "a..b:50051",
+        f"{'x' * 64}.example.com:50051",
     ],
 )
 def test_what_is_no_address_names_the_variable_and_shows_one(address: str) -> None:
