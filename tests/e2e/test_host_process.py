@@ -3,6 +3,7 @@
 import socket
 import time
 from collections.abc import Callable
+from pathlib import Path
 from concurrent.futures import ThreadPoolExecutor
 
 import grpc
@@ -18,9 +19,19 @@ StartHost = Callable[..., Process]
 UNREACHED = "127.0.0.1:1"
 
 
-def test_a_host_stays_small(api: Api, start_host: StartHost, docker_engine: str) -> None:
+def test_a_host_stays_small(
+    api: Api, start_host: StartHost, docker_engine: str, tmp_path: Path
+) -> None:
+    # Loaded by dependency-injector and by grpc where they are there, and only what we develop with
+    # brings them.
+    for name in ("yaml", "grpc_tools"):
+        (tmp_path / f"{name}.py").write_text("raise ImportError\n")
     host = start_host(
-        api.address, SERVER_NAME="box", DOCKER_SOCKET=docker_engine, DOCKER_OPTIONAL="false"
+        api.address,
+        SERVER_NAME="box",
+        DOCKER_SOCKET=docker_engine,
+        DOCKER_OPTIONAL="false",
+        PYTHONPATH=str(tmp_path),
     )
     host.wait_until_said("Registered")
     time.sleep(3)
