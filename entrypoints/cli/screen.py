@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from textwrap import wrap
 
 import click
 
@@ -26,7 +27,8 @@ class Row:
 
 
 class Screen:
-    """The whole terminal, whatever size it has at the moment: nothing wraps, nothing scrolls."""
+    """The whole terminal, whatever size it has at the moment: nothing scrolls, and of the table
+    nothing wraps."""
 
     def __init__(self, columns: Sequence[str], never_cut: Collection[str]) -> None:
         """Cells of the columns `never_cut` are shown whole, or not at all."""
@@ -44,6 +46,8 @@ class Screen:
         width, height = shutil.get_terminal_size()
         # A sign in a terminal's last column makes some of them go on in the next line.
         width -= 1
+        # Wrapped and not cut: what to do mostly stands at the end of a line.
+        log = [part for line in log for part in wrapped(line, width)]
         # But for the heading, the status with a blank line, and the line that the cursor is in.
         room = max(1, height - 4)
         table_room = max(room - len(log) - 1, room // 2) if log else room
@@ -60,7 +64,7 @@ class Screen:
         lines += ["", _shown(status, width)]
         log_room = height - 1 - len(lines) - 1
         if log and log_room > 0:
-            lines += ["", *(_shown(line, width) for line in list(log)[-log_room:])]
+            lines += ["", *log[-log_room:]]
         self._show(lines[: height - 1], height)
 
     def _show(self, lines: Sequence[str], height: int) -> None:
@@ -98,6 +102,11 @@ def fitting(
                     ]
                 )
     return [_shown(line[0], width) for line in lines]
+
+
+def wrapped(line: str, width: int) -> list[str]:
+    """In lines that are no wider, so that all of it can be read."""
+    return [_shown(part, width) for part in wrap(line, width, subsequent_indent="  ")]
 
 
 def _shown(text: str, width: int) -> str:

@@ -32,3 +32,16 @@ def test_a_call_that_hangs_is_given_up_and_not_made_twice() -> None:
     assert len(made) == 1
     goes_on.set()
     assert BoundedCall(call, 10, StoreUnavailable)() == 7
+
+
+def test_a_thread_that_cannot_be_had_spoils_only_this_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    call = BoundedCall(lambda: 7, 10, StoreUnavailable)
+    with monkeypatch.context() as short_of_threads:
+        short_of_threads.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(StoreUnavailable):
+            call()
+
+    assert call() == 7

@@ -11,7 +11,14 @@ from sqlalchemy import text
 
 from adapters.sql.engine import make_engine
 from protos.manman.v1 import manman_pb2 as pb
-from tests.e2e.processes import Api, Process, client, eventually, run_to_end
+from tests.e2e.processes import (
+    Api,
+    Process,
+    client,
+    eventually,
+    free_address,
+    run_to_end,
+)
 
 StartApi = Callable[..., Api]
 StartHost = Callable[..., Process]
@@ -104,3 +111,34 @@ def test_a_host_and_its_api_log_a_failed_heartbeat_under_one_name(
     [warned] = [event for event in host.events if "its log says why" in event["event"]]
 
     assert warned["request_id"] in {event.get("request_id") for event in api.events}
+
+
+def test_a_line_belongs_to_a_request_only_while_that_is_worked_on(start_host: StartHost) -> None:
+    host = start_host("127.0.0.1:1", SERVER_NAME="box")
+    host.wait_until_said("Trying again")
+    host.terminate()
+    names = {event["event"]: event.get("request_id") for event in host.events}
+
+    assert next(name for event, name in names.items() if "Trying again" in event)
+    assert names["Stopped before this host was registered."] is None
+
+
+def test_a_console_shows_the_name_behind_the_line() -> None:
+    address = free_address()
+    api = Process(
+        "manmanv2-api",
+        DATABASE_URL="memory://",
+        LISTEN_ADDRESS=address,
+        LOG_FORMAT="console",
+        LOG_LEVEL="debug",
+    )
+    try:
+        api.wait_until_said("serving on")
+        with client(address) as stub, pytest.raises(grpc.RpcError):
+            stub.GetServer(
+                pb.GetServerRequest(server_id=9), metadata=(("x-request-id", "my.request_1"),)
+            )
+
+        assert api.wait_until_said("GetServer: NOT_FOUND").endswith("[my.request_1]")
+    finally:
+        api.kill()

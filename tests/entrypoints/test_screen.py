@@ -2,7 +2,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from entrypoints.cli.output import cut, table, text_width
-from entrypoints.cli.screen import fitting
+from entrypoints.cli.screen import fitting, wrapped
 
 COLUMNS = ("ID", "NAME", "STATUS", "DOCKER")
 
@@ -50,3 +50,11 @@ def test_signs_that_take_two_columns_are_counted_as_two() -> None:
 
 def test_what_a_terminal_would_obey_is_not_shown() -> None:
     assert fitting([("NAME",), ("red\x1b[31m",)], 20)[1] == "red [31m"
+
+
+def test_a_line_of_a_log_is_wrapped_and_ends_with_what_to_do() -> None:
+    line = "DOCKER_SOCKET /var/run/docker.sock does not exist: start Docker. Figures of its own."
+    lines = wrapped(line, 40)
+
+    assert all(text_width(part) <= 40 for part in lines)
+    assert " ".join(part.strip() for part in lines) == line
