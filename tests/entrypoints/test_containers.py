@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import QueuePool
 
 from adapters.http.side_port import SidePort
 from entrypoints.api.container import ApiContainer
@@ -113,3 +114,12 @@ def test_there_is_one_store_however_many_threads_ask_at_once() -> None:
 
     assert len(stores) == 8
     assert len({id(store) for store in stores}) == 1
+
+
+def test_an_api_opens_as_many_connections_as_the_operator_is_told() -> None:
+    url = Secret("postgresql://nobody@nowhere/nothing")
+    pool = ApiContainer(settings=ApiSettings(database_url=url)).engine().pool
+    told = (Path(__file__).parents[2] / "docs/operations.md").read_text()
+
+    assert isinstance(pool, QueuePool)
+    assert f"opens up to {pool.size()} connections" in told
