@@ -12,13 +12,15 @@ UV := .tools/bin/uv
 BIN := .venv/bin
 ENVIRONMENTS := .venv .venv-3.11 .venv-3.12 .venv-3.13
 PROTOS := protos/manman/v1
+# The contract as it was last released: hosts of then must go on working.
+RELEASED := protos/released.json
 COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--custom-compile-command "make lock"
 
-.PHONY: help setup run test check protos docs lock bench images stack format clean
+.PHONY: help setup run test check protos release-contract docs lock bench images stack format clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-17s %s\n", $$1, $$2}' Makefile
 
 setup: .venv/ready ## Make .venv from the hashed requirements (needs python3, pip and make)
 
@@ -37,6 +39,7 @@ check: setup ## Run linters, type checker, import contracts; generated files mus
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/buf lint
+	$(BIN)/buf breaking --against $(RELEASED)
 	deploy/check
 	@# Compared in a folder of its own, so that a check never changes what it checks.
 	@fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; \
@@ -62,6 +65,9 @@ protos: setup ## Regenerate the code of protos/
 		--python_out=$(OUT) --grpc_python_out=$(OUT) \
 		--mypy_out=quiet:$(OUT) --mypy_grpc_out=quiet:$(OUT) \
 		$(PROTOS)/*.proto
+
+release-contract: setup ## Take the contract as it is for released: from now on it may only grow
+	$(BIN)/buf build --exclude-source-info --output $(RELEASED)
 
 docs: setup ## Write the documents and manual pages that are made from the code
 	@$(BIN)/python -m docs.generator $(OUT)

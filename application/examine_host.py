@@ -9,6 +9,7 @@ from application.ports.broker_probe import BrokerProbe
 from application.ports.control_plane import ControlPlaneUnavailable
 from application.ports.machine import EngineUnavailable, Machine
 from application.ports.port_probe import PortProbe
+from application.ports.state_folder import KeptState
 from application.run_checks import Check
 from domain.admission import unwrapped
 from domain.errors import InvalidField
@@ -34,6 +35,7 @@ class ExamineHost:
     docker_optional: bool
     in_container: bool
     config_dir: Path | None
+    state_dir: Path | None
     metrics_address: str
 
     engine: Machine
@@ -45,6 +47,8 @@ class ExamineHost:
     # None for one that does without.
     broker: BrokerProbe | None
     over_amqp: bool
+    # What STATE_DIR holds that can be used.
+    kept: Callable[[], KeptState | None]
     # Why this user may not write there, empty if it may.
     why_not_writable: Callable[[Path], str]
     ports: PortProbe
@@ -80,6 +84,8 @@ class ExamineHost:
             checks.append(Check("Clock", self._check_clock, ("API",)))
         if self.config_dir:
             checks.append(Check("Folder", self._check_folder, ("CONFIG_DIR",)))
+        if self.state_dir and self.server_id is None:
+            checks.append(Check("State", self._check_state, ("STATE_DIR",)))
         if self.metrics_address:
             checks.append(Check("Metrics", self._check_side_port, ("METRICS_ADDRESS",)))
         return checks
@@ -115,15 +121,21 @@ class ExamineHost:
                 Outcome.SKIP, "not known, because in a container Docker tells the machine's name"
             )
         hostname = self._hostname or self.itself.report().hostname
+        state = self.kept()
+        kept = state.kept_name if state else None
         try:
-            chosen = choose_name(self.server_name, hostname, self.environment, _RANDOM_PART)
+            chosen = choose_name(self.server_name, hostname, self.environment, _RANDOM_PART, kept)
         except InvalidField as error:
             return Finding.failure(
                 f"this host cannot be named so, {error}", "set SERVER_NAME", Fault.SETTING
             )
+        if kept and chosen == kept.chosen and not self.server_name:
+            return Finding.ok(f"{chosen.name}, kept from the last start in STATE_DIR")
+        if chosen.ephemeral and self.state_dir:
+            return Finding.ok(f"{chosen.name}, made up at the first start and kept in STATE_DIR")
         if chosen.ephemeral:
             return Finding.warning(
-                f"{chosen.name}, made up anew at each start, which so gets another server_id",
+                f"{chosen.name}, made up anew at each start, which so may get another server_id",
                 "set ENVIRONMENT or SERVER_NAME",
             )
         if self.server_name:
@@ -203,14 +215,21 @@ class ExamineHost:
 
     def _check_folder(self) -> Finding:
         assert self.config_dir
-        why_not = self.why_not_writable(self.config_dir)
+        return self._writable("CONFIG_DIR", self.config_dir)
+
+    def _check_state(self) -> Finding:
+        assert self.state_dir
+        return self._writable("STATE_DIR", self.state_dir)
+
+    def _writable(self, variable: str, folder: Path) -> Finding:
+        why_not = self.why_not_writable(folder)
         if why_not:
             return Finding.failure(
-                f"CONFIG_DIR {self.config_dir} {why_not}",
+                f"{variable} {folder} {why_not}",
                 "mend the folder or its permissions",
                 Fault.SURROUNDINGS,
             )
-        return Finding.ok(f"this user may write to {self.config_dir}")
+        return Finding.ok(f"this user may write to {folder}")
 
     def _check_side_port(self) -> Finding:
         return check_side_port(

@@ -7,7 +7,7 @@ from application.heartbeat_pace import HeartbeatPace
 from application.ports.clock import Clock
 from application.ports.store import Store
 from domain.events import Event, EventKind
-from domain.liveness import Watch, silent_until
+from domain.liveness import OFFLINE_AFTER_INTERVALS, Watch, silent_until
 
 
 @dataclass
@@ -25,6 +25,7 @@ class ExpireServers:
     _watch: Watch | None = field(default=None, init=False)
     _lost_batches: int = field(default=0, init=False)
     _cut_off_until: dict[str, datetime] = field(default_factory=dict, init=False)
+    _was_deaf_to: Collection[str] = field(default=(), init=False)
 
     def __call__(self) -> Collection[int]:
         now = self.clock.now()
@@ -38,15 +39,34 @@ class ExpireServers:
         # A store that fails below leaves no watch behind: the next look begins a new one.
         self._watch = None
         expired: Collection[int] = ()
+        self._was_deaf_to = self._deaf_to(now)
         with self.store.begin() as transaction:
             if watch.may_expire(now, self.pace.interval):
-                expired = transaction.presences.expire(now, self._deaf_to(now))
+                expired = transaction.presences.expire(now, self._was_deaf_to)
+                cause = self._why_stale()
                 transaction.outbox.add(
-                    [Event(EventKind.STALE, server_id, now) for server_id in expired]
+                    [Event(EventKind.STALE, server_id, now, cause) for server_id in expired]
                 )
             self.pace.fleet_size = transaction.presences.count_online()
         self._watch = watch
         return expired
+
+    def may_judge(self) -> bool:
+        """Whether it hears every host, and has for long enough to tell who is silent."""
+        now = self.clock.now()
+        watch = self._watch
+        return (
+            watch is not None
+            and watch.look(now, self.pace.cadence.interval).may_expire(now, self.pace.interval)
+            and self.hearing.lost_batches == self._lost_batches
+            and not self._was_deaf_to
+            and not self.hearing.cut_off
+        )
+
+    def _why_stale(self) -> str:
+        # Hosts were told intervals by the size of the fleet then, and none was told a shorter one.
+        silence = OFFLINE_AFTER_INTERVALS * self.pace.cadence.interval
+        return f"its host was silent for longer than {silence.total_seconds():.0f} seconds"
 
     def _deaf_to(self, now: datetime) -> Collection[str]:
         """Also those ways that were cut off a moment ago: hosts need time to speak again."""

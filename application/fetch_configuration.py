@@ -1,8 +1,17 @@
 from dataclasses import dataclass, field
 
-from application.ports.store import Store
+from application.effective_configuration import document_of, effective_configuration
+from application.enforce import enforce
+from application.ports.clock import Clock
+from application.ports.store import Store, Transaction
+from application.register_server import not_admitted
 from domain.admission import admit
+from domain.approval import Approval
 from domain.configuration import Configuration, ConfigurationChanges
+from domain.enforcement import Switch
+from domain.errors import ServerNotApproved
+from domain.joining import USUAL_RULES, JoiningRules
+from domain.server import Server
 
 # Keeps an answer far below gRPC's default limit of 4 MiB for a message.
 _ENOUGH_BYTES = 1024 * 1024
@@ -10,37 +19,64 @@ _ENOUGH_BYTES = 1024 * 1024
 
 @dataclass(frozen=True)
 class FetchConfiguration:
-    """A host reads what changed since the revision it knows, oldest first.
+    """A host reads what changed since the revision it knows, oldest first. A server that waits
+    for an operator has nothing to read.
 
-    Raises InvalidRegistrationKey before anything else, then ServerNotFound.
+    Raises InvalidRegistrationKey before anything else, then ServerNotFound and NotAdmitted.
     """
 
     store: Store
+    clock: Clock
     registration_key: str | None = field(repr=False)
+    rules: JoiningRules = USUAL_RULES
+    # An answer ends with the document with which it has so many.
+    enough_bytes: int = _ENOUGH_BYTES
 
     def __call__(
-        self, server_id: int, registration_key: str, known_revision: int
+        self, server_id: int, registration_key: str, known_revision: int, after_revision: int = 0
     ) -> ConfigurationChanges:
+        """`after_revision` is where the last answer ended, if it had more."""
         admit(self.registration_key, registration_key)
         with self.store.begin() as transaction:
             # Locked, so that the revision, the names and the documents belong together.
             server = transaction.servers.get(server_id, lock=True)
-            if known_revision > server.config_revision:
-                # The store was restored from a back-up: what the host knows is of another past.
-                known_revision = 0
-            summaries = transaction.configurations.summaries(server_id)
-            names = [summary.name for summary in summaries]
+            if not self._may_read(transaction, server):
+                return ConfigurationChanges([], [], 0, more=False)
+            start = after_revision or _start(server, known_revision)
+            found = effective_configuration(transaction, server)
+            names = [summary.name for summary in found]
             newer = sorted(
-                (summary for summary in summaries if summary.revision > known_revision),
+                (summary for summary in found if summary.revision > start),
                 key=lambda summary: summary.revision,
             )
             changed: list[Configuration] = []
             size = 0
             for summary in newer:
-                if size >= _ENOUGH_BYTES:
+                # One of the same revision would be left out by the question that goes on from it.
+                if size >= self.enough_bytes and summary.revision > changed[-1].revision:
                     return ConfigurationChanges(changed, names, changed[-1].revision, more=True)
-                configuration = transaction.configurations.get(server_id, summary.name)
+                configuration = document_of(transaction, server, summary)
                 if configuration:
                     changed.append(configuration)
                     size += len(configuration.document.encode())
         return ConfigurationChanges(changed, names, server.config_revision, more=False)
+
+    def _may_read(self, transaction: Transaction, server: Server) -> bool:
+        enforcement, now = self.rules.enforcement, self.clock.now()
+        if not server.approval.admits:
+            enforce(transaction, enforcement, Switch.BAN, server, not_admitted(server), now)
+        if server.approval is not Approval.PENDING:
+            return True
+        try:
+            error = ServerNotApproved(server.server_id, server.approval)
+            enforce(transaction, enforcement, Switch.APPROVAL, server, error, now)
+        except ServerNotApproved:
+            return False
+        return True
+
+
+def _start(server: Server, known_revision: int) -> int:
+    if known_revision > server.config_revision:
+        # The store was restored from a back-up: what the host knows is of another past.
+        return 0
+    return 0 if known_revision < server.config_resync else known_revision

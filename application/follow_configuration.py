@@ -10,7 +10,7 @@ from application.ports.control_plane import (
     ControlPlaneUnavailable,
 )
 from application.ports.pause import Pause
-from domain.configuration import check_configuration_name
+from domain.configuration import ConfigurationChanges, check_configuration_name
 from domain.errors import InvalidField, ServerNotFound
 
 _log = logging.getLogger(__name__)
@@ -21,7 +21,7 @@ class FollowConfiguration:
     """A host brings its folder to the revision that the control plane told it.
 
     Whatever goes wrong is said once and left to the next call, so that heartbeats never wait
-    for a full disk. Only InvalidRegistrationKey is raised.
+    for a full disk. Only InvalidRegistrationKey and NotAdmitted are raised.
     """
 
     control_plane: ControlPlane
@@ -60,20 +60,37 @@ class FollowConfiguration:
         if known == told_revision == 0:
             # Nothing was ever attached to this server: what the folder holds was another one's.
             self.folder.apply(server_id, (), (), 0)
-        behind = known != told_revision
+        behind, after, changed = known != told_revision, 0, 0
         while behind and not self.pause.wait(0):
             alive()
-            changes = self.control_plane.fetch_configuration(server_id, known)
+            changes = self.control_plane.fetch_configuration(server_id, known, after)
             for configuration in changes.changed:
                 # The name becomes a path: no control plane may write where it likes.
                 check_configuration_name(configuration.name)
-            self.folder.apply(server_id, changes.changed, changes.names, changes.revision)
-            _log.info(
-                "The configuration is at revision %d, of %d documents %d changed.",
-                changes.revision,
-                len(changes.names),
-                len(changes.changed),
-                extra={"server_id": server_id, "config_revision": changes.revision},
-            )
-            behind = changes.more and changes.revision > known
-            known = changes.revision
+            # What was known stays known until all has arrived: a host that stops in between
+            # asks for all of it again. So does one that got it in parts while it changed: an old
+            # document may have come into effect behind the part where it belongs.
+            whole = not changes.more and (after == 0 or changes.revision == told_revision)
+            reached = changes.revision if whole else known
+            self.folder.apply(server_id, changes.changed, changes.names, reached)
+            changed += len(changes.changed)
+            if whole:
+                self._tell(server_id, changes, changed)
+            if not changes.more:
+                behind = False
+            elif changes.revision > after:
+                after = changes.revision
+            elif changes.revision > known:
+                # An older control plane goes on from what is known, and from nothing else.
+                known, after = changes.revision, 0
+            else:
+                behind = False
+
+    def _tell(self, server_id: int, changes: ConfigurationChanges, changed: int) -> None:
+        _log.info(
+            "The configuration is at revision %d, of %d documents %d changed.",
+            changes.revision,
+            len(changes.names),
+            changed,
+            extra={"server_id": server_id, "config_revision": changes.revision},
+        )

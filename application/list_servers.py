@@ -5,6 +5,8 @@ from datetime import timedelta
 from application.ports.clock import Clock
 from application.ports.servers import ServerFilter
 from application.ports.store import Store
+from domain.approval import Approval
+from domain.labels import Selector
 from domain.liveness import Status
 from domain.naming import check_environment
 from domain.server import Server
@@ -33,14 +35,15 @@ class ListServers:
         environment: str | None = None,
         status: Status | None = None,
         not_seen_for: timedelta | None = None,
+        approval: Approval | None = None,
+        selector: Selector | None = None,
     ) -> ServerPage:
         if environment is not None:
             check_environment(environment)
         not_seen_since = self.clock.now() - not_seen_for if not_seen_for else None
         with self.store.begin() as transaction:
             # One more than asked for tells whether there is a next page.
-            found = transaction.servers.page(
-                ServerFilter(environment, status, not_seen_since), after, size + 1
-            )
+            matching = ServerFilter(environment, status, not_seen_since, approval, selector)
+            found = transaction.servers.page(matching, after, size + 1)
         servers = found[:size]
         return ServerPage(servers, servers[-1].server_id if len(found) > size else None)

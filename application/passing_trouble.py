@@ -1,12 +1,17 @@
 import logging
+import re
 from dataclasses import dataclass, field
+
+# One that stands alone: not part of an address, a version or a time of day.
+_NUMBER = re.compile(r"(?<![\w.:-])\d+(?![\w.:-])")
 
 
 @dataclass
 class PassingTrouble:
     """A failure that passes by itself, told to the log once per change and not once per try.
 
-    Each sentence is said once until the trouble is over; then `over` is said, once.
+    Each sentence is said once until the trouble is over; then `over` is said, once. Sentences
+    that differ in numbers only, as in how long ago something was, are the same one.
     """
 
     log: logging.Logger
@@ -14,8 +19,9 @@ class PassingTrouble:
     _said: set[str] = field(init=False, default_factory=set)
 
     def strikes(self, sentence: str) -> None:
-        if sentence not in self._said:
-            self._said.add(sentence)
+        said = _NUMBER.sub("#", sentence)
+        if said not in self._said:
+            self._said.add(said)
             self.log.warning(sentence)
 
     def ends(self) -> None:

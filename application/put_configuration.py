@@ -1,5 +1,6 @@
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
+from application.effective_configuration import server_to_configure
 from application.ports.clock import Clock
 from application.ports.store import Store
 from domain.configuration import Configuration, check_configuration_name, check_document
@@ -17,11 +18,11 @@ class PutConfiguration:
         check_configuration_name(name)
         check_document(document)
         with self.store.begin() as transaction:
-            server = transaction.servers.get(server_id, lock=True)
-            server = replace(server, config_revision=server.config_revision + 1)
+            server, revision = server_to_configure(transaction, server_id)
             now = self.clock.now()
-            configuration = Configuration(name, document, server.config_revision, now)
+            configuration = Configuration(name, document, revision, now)
             transaction.configurations.put(server_id, configuration)
-            transaction.servers.save(server)
-            transaction.outbox.add([Event(EventKind.CONFIGURED, server_id, now)])
+            transaction.servers.save(server.configured(revision))
+            cause = f"an operator put the document {name}"
+            transaction.outbox.add([Event(EventKind.CONFIGURED, server_id, now, cause)])
         return configuration

@@ -1,15 +1,22 @@
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import timedelta
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
 from application.hearing import Hearing
 from application.heartbeat_pace import HeartbeatPace
 from application.ports.clock import Clock
-from application.ports.store import Store
+from application.ports.presences import Known
+from application.ports.store import Store, Transaction
+from application.register_server import not_admitted
+from domain.approval import Approval
 from domain.capabilities import Capabilities, check_capabilities
-from domain.errors import InvalidField, ManManError, ServerNotFound
+from domain.enforcement import Mode, Switch
+from domain.errors import InvalidField, ManManError, Replaced, ServerNotFound
 from domain.events import events_of_change
+from domain.identity import Identity
+from domain.joining import USUAL_RULES, JoiningRules
 from domain.liveness import Status, heard, left
+from domain.server import Server
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +26,8 @@ class Heartbeat:
     server_id: int
     capabilities: Capabilities | None = None
     leaving: bool = False
+    # Of the registration that it speaks by; 0 where the host knows of none.
+    epoch: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,15 +36,17 @@ class Acknowledged:
 
     config_revision: int
     next_heartbeat: timedelta
+    approval: Approval = Approval.APPROVED
 
 
 @dataclass(frozen=True)
 class RecordHeartbeat:
     """Write a batch of heartbeats in one transaction; one heartbeat is a batch of one.
 
-    The answers stand in the order of the batch. What is wrong with one heartbeat, InvalidField
-    or ServerNotFound, is its answer and keeps no other from being written. Of several heartbeats
-    of one server the last one counts, with the last capabilities that any of them reported.
+    The answers stand in the order of the batch. What is wrong with one heartbeat, InvalidField,
+    ServerNotFound, Replaced or NotAdmitted, is its answer and keeps no other from being written.
+    Of several heartbeats of one server the last one counts, with the last capabilities that any
+    of them reported.
     """
 
     store: Store
@@ -43,6 +54,7 @@ class RecordHeartbeat:
     pace: HeartbeatPace
     hearing: Hearing
     via: str = ""
+    rules: JoiningRules = USUAL_RULES
 
     def __call__(self, batch: Sequence[Heartbeat]) -> list[Acknowledged | ManManError]:
         try:
@@ -56,45 +68,115 @@ class RecordHeartbeat:
         good = [
             heartbeat for heartbeat, problem in zip(batch, problems, strict=True) if not problem
         ]
-        leaves = {heartbeat.server_id: heartbeat.leaving for heartbeat in good}
-        leaving = [server_id for server_id, is_leaving in leaves.items() if is_leaving]
-        staying = [server_id for server_id, is_leaving in leaves.items() if not is_leaving]
-        reports = {
-            heartbeat.server_id: heartbeat.capabilities
-            for heartbeat in good
-            if heartbeat.capabilities
-        }
+        newest = self._newest(good)
+        leaving = {one.server_id: one.epoch for one in newest.values() if one.leaving}
+        staying = {one.server_id: one.epoch for one in newest.values() if not one.leaving}
         interval = self.pace.interval
         with self.store.begin() as transaction:
+            presences = transaction.presences
             if leaving:
                 # Two groups that are locked one after the other could meet those of another
                 # batch the other way round.
-                transaction.presences.lock(leaves.keys())
+                presences.lock(newest.keys())
             now = self.clock.now()
-            heard_from = transaction.presences.set(staying, heard(now, interval, self.via))
-            left_by = transaction.presences.set(leaving, left(now))
+            to_all = not self.rules.enforces(Switch.BAN)
+            heard_from = presences.set(staying, heard(now, interval, self.via), to_all=to_all)
+            left_by = presences.set(leaving, left(now), to_all=to_all)
             known = {**heard_from, **left_by}
-            transaction.capability_reports.record(
-                {server_id: reports[server_id] for server_id in reports.keys() & known.keys()}, now
-            )
+            transaction.capability_reports.record(self._reports(good, known), now)
             transaction.outbox.add(
                 [
                     event
-                    for before, status in ((heard_from, Status.ONLINE), (left_by, Status.OFFLINE))
+                    for before, status, cause in (
+                        (heard_from, Status.ONLINE, "its host was heard again"),
+                        (left_by, Status.OFFLINE, "its host said that it stops"),
+                    )
                     for server_id, server in before.items()
-                    for event in events_of_change(server_id, server.status, status, now)
+                    for event in events_of_change(server_id, server.status, status, now, cause)
                 ]
             )
-        answers: dict[int, Acknowledged | ManManError] = {
-            server_id: Acknowledged(known[server_id].config_revision, interval)
-            if server_id in known
-            else ServerNotFound(server_id)
-            for server_id in leaves
-        }
+            refusals = self._refusals(transaction, good, known, now)
         return [
-            problem or answers[heartbeat.server_id]
+            problem
+            or refusals.get((heartbeat.server_id, heartbeat.epoch))
+            or self._acknowledged(known[heartbeat.server_id], interval)
             for heartbeat, problem in zip(batch, problems, strict=True)
         ]
+
+    def _newest(self, heartbeats: Sequence[Heartbeat]) -> Mapping[int, Heartbeat]:
+        """Of each server the last heartbeat of its newest epoch."""
+        minds_epochs = self.rules.enforces(Switch.EPOCH)
+        newest: dict[int, Heartbeat] = {}
+        for heartbeat in heartbeats:
+            server_id = heartbeat.server_id
+            before = newest.get(server_id)
+            if not minds_epochs:
+                newest[server_id] = replace(heartbeat, epoch=0) if heartbeat.epoch else heartbeat
+            elif before is None or not 0 < heartbeat.epoch < before.epoch:
+                newest[server_id] = heartbeat
+        return newest
+
+    def _reports(
+        self, heartbeats: Sequence[Heartbeat], known: Mapping[int, Known]
+    ) -> Mapping[int, Capabilities]:
+        minds_epochs = self.rules.enforces(Switch.EPOCH)
+        return {
+            heartbeat.server_id: heartbeat.capabilities
+            for heartbeat in heartbeats
+            if heartbeat.capabilities
+            and heartbeat.server_id in known
+            and not (minds_epochs and 0 < heartbeat.epoch < known[heartbeat.server_id].epoch)
+        }
+
+    def _refusals(
+        self,
+        transaction: Transaction,
+        heartbeats: Sequence[Heartbeat],
+        known: Mapping[int, Known],
+        now: datetime,
+    ) -> Mapping[tuple[int, int], ManManError]:
+        """By server and epoch; nearly always none, at no cost."""
+        odd = {
+            (heartbeat.server_id, heartbeat.epoch)
+            for heartbeat in heartbeats
+            if not (server := known.get(heartbeat.server_id)) or not server.hears(heartbeat.epoch)
+        }
+        if not odd:
+            return {}
+        there = transaction.presences.lock({server_id for server_id, _ in odd})
+        refusals: dict[tuple[int, int], ManManError] = {}
+        for server_id, epoch in sorted(odd):
+            if server_id not in there:
+                refusals[server_id, epoch] = ServerNotFound(server_id)
+                continue
+            record = transaction.servers.get(server_id)
+            switch, error = self._refusal(transaction, record)
+            mode = self.rules.enforcement.of(switch)
+            if mode is Mode.ENFORCE:
+                refusals[server_id, epoch] = error
+            elif mode is Mode.WARN:
+                transaction.would_rejects.record(switch, server_id, record.name, str(error), now)
+        return refusals
+
+    def _refusal(self, transaction: Transaction, server: Server) -> tuple[Switch, ManManError]:
+        if not server.approval.admits:
+            return Switch.BAN, not_admitted(server)
+        return Switch.EPOCH, replaced(server, transaction.identities.get(server.server_id))
+
+    def _acknowledged(self, server: Known, interval: timedelta) -> Acknowledged:
+        told = self.rules.told_revision(server.config_revision, server.approval)
+        return Acknowledged(told, interval, server.approval)
+
+
+def replaced(server: Server, by: Identity) -> Replaced:
+    """What a process is told that speaks for a server which another one registered since."""
+    at = f" at {by.registered_at:%Y-%m-%d %H:%M:%S} UTC" if by.registered_at else ""
+    address = f" from {by.address}" if by.address else ""
+    return Replaced(
+        server.server_id,
+        f"another host manager{address}{at}: stop one of the two, or give each a SERVER_NAME or"
+        " an ENVIRONMENT of its own",
+    )
 
 
 def _problem(heartbeat: Heartbeat) -> InvalidField | None:

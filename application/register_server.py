@@ -1,12 +1,21 @@
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
+from application.claim_name import ClaimName
+from application.effective_configuration import configure_newcomer, configure_relabelled
 from application.heartbeat_pace import HeartbeatPace
 from application.ports.clock import Clock
-from application.ports.store import Store
+from application.ports.store import Store, Transaction
 from domain.admission import admit
+from domain.approval import Approval, ApprovalPolicy
 from domain.capabilities import Capabilities, check_capabilities
-from domain.events import events_of_registration
+from domain.enforcement import Mode, Switch
+from domain.errors import ManManError, NotAdmitted
+from domain.events import Event, EventKind, events_of_registration
+from domain.identity import NO_EVIDENCE, Evidence, Identity, check_evidence, meets_ban
+from domain.joining import USUAL_RULES, JoiningRules
+from domain.labels import check_labels
 from domain.liveness import heard
 from domain.naming import check_environment, check_name
 from domain.server import Server
@@ -14,23 +23,34 @@ from domain.server import Server
 
 @dataclass(frozen=True, slots=True)
 class Registration:
+    """`labels` of None keeps those that are stored; `address` is from where the host calls."""
+
     name: str
     environment: str = ""
     capabilities: Capabilities | None = None
     registration_key: str = field(default="", repr=False)
+    evidence: Evidence = NO_EVIDENCE
+    labels: Mapping[str, str] | None = None
+    ephemeral: bool = False
+    address: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Registered:
+    """`config_revision` is what the host may fetch: 0 while it waits to be approved."""
+
     server: Server
     next_heartbeat: timedelta
+    config_revision: int
 
 
 @dataclass(frozen=True)
 class RegisterServer:
-    """A host joins the fleet: the same name always gets the same server.
+    """A host joins the fleet: the same name always gets the same server, unless the evidence says
+    that another machine claims it.
 
-    Raises InvalidRegistrationKey before anything else, then InvalidField.
+    Raises InvalidRegistrationKey before anything else, then InvalidField, then NotAdmitted and
+    NameHeld.
     """
 
     store: Store
@@ -38,28 +58,135 @@ class RegisterServer:
     pace: HeartbeatPace
     registration_key: str | None = field(repr=False)
     via: str = ""
+    rules: JoiningRules = USUAL_RULES
 
     def __call__(self, registration: Registration) -> Registered:
         admit(self.registration_key, registration.registration_key)
         check_name(registration.name)
         check_environment(registration.environment)
+        check_evidence(registration.evidence)
+        check_labels(registration.labels or {})
         if registration.capabilities:
             check_capabilities(registration.capabilities)
         interval = self.pace.interval
         with self.store.begin() as transaction:
-            server = transaction.servers.find_or_add(registration.name)
-            # The time is read behind the lock: who waited for it long must not be offline at once.
-            now = self.clock.now()
-            joining = events_of_registration(server, now)
-            server = server.registered(
-                registration.environment,
-                registration.capabilities,
-                heard(now, interval, self.via),
+            outcome = self._join(transaction, registration, interval)
+        # Raised only now: what was noted of a refusal is to stay.
+        if isinstance(outcome, ManManError):
+            raise outcome
+        told = self.rules.told_revision(outcome.config_revision, outcome.approval)
+        return Registered(outcome, interval, told)
+
+    def _join(
+        self, transaction: Transaction, registration: Registration, interval: timedelta
+    ) -> Server | ManManError:
+        # Held before the server is locked, as everywhere.
+        last_revision = transaction.configuration_clock.hold()
+        banned = self._banned(transaction, registration)
+        if banned:
+            return banned
+        claim_name = ClaimName(transaction, self.clock, self.rules)
+        claimant = Identity(registration.evidence, 0, registration.address, self.clock.now())
+        claimed = claim_name(registration.name, registration.environment, claimant)
+        if isinstance(claimed, ManManError):
+            return claimed
+        server = claimed.server
+        refused = self._refused(transaction, server)
+        if refused:
+            return refused
+        # The time is read behind the lock: who waited for it long must not be offline at once.
+        now = self.clock.now()
+        joined = server.registered(
+            registration.environment,
+            registration.capabilities,
+            heard(now, interval, self.via),
+            keeps_epoch=claimed.keeps_epoch,
+        )
+        joined = replace(
+            joined,
+            ephemeral=registration.ephemeral,
+            approval=self._approval(joined, needs_it=claimed.is_new or claimed.is_taken_over),
+        )
+        transaction.servers.save(joined)
+        self._keep_identity(transaction, joined.server_id, registration)
+        relabelled = registration.labels is not None and transaction.labels.set_of_host(
+            joined.server_id, registration.labels
+        )
+        if registration.capabilities:
+            transaction.capability_reports.record(
+                {joined.server_id: registration.capabilities}, now
             )
-            transaction.servers.save(server)
-            if registration.capabilities:
-                transaction.capability_reports.record(
-                    {server.server_id: registration.capabilities}, now
-                )
-            transaction.outbox.add(joining)
-        return Registered(server, interval)
+        events = events_of_registration(server, now, registration.address)
+        if joined.approval is Approval.PENDING and server.approval is not Approval.PENDING:
+            cause = "it waits for an operator, because REGISTRATION_APPROVAL is manual"
+            events.append(Event(EventKind.PENDING, joined.server_id, now, cause))
+        transaction.outbox.add([*claimed.events, *events])
+        if claimed.is_new:
+            configure_newcomer(transaction, joined.server_id, last_revision)
+        elif relabelled:
+            configure_relabelled(transaction, joined, last_revision, now)
+        return transaction.servers.get(joined.server_id)
+
+    def _banned(self, transaction: Transaction, registration: Registration) -> ManManError | None:
+        if not registration.evidence:
+            return None
+        for ban in transaction.bans.resembling(registration.evidence):
+            if meets_ban(ban.evidence, registration.evidence):
+                why = f"was banned by an operator, as server {ban.server_id} ({ban.name})"
+                error = NotAdmitted("this machine", f"{why}: {ban.reason}" if ban.reason else why)
+                if self._holds(transaction, Switch.BAN, ban.server_id, registration.name, error):
+                    return error
+        return None
+
+    def _refused(self, transaction: Transaction, server: Server) -> ManManError | None:
+        if server.approval.admits:
+            return None
+        error = not_admitted(server)
+        holds = self._holds(transaction, Switch.BAN, server.server_id, server.name, error)
+        return error if holds else None
+
+    def _holds(
+        self, transaction: Transaction, switch: Switch, server_id: int, name: str, error: Exception
+    ) -> bool:
+        mode = self.rules.enforcement.of(switch)
+        if mode is Mode.WARN:
+            transaction.would_rejects.record(switch, server_id, name, str(error), self.clock.now())
+        return mode is Mode.ENFORCE
+
+    def _approval(self, server: Server, *, needs_it: bool) -> Approval:
+        """A machine is approved, not a name: who takes a server over waits again."""
+        manual = self.rules.approval_policy is ApprovalPolicy.MANUAL
+        return Approval.PENDING if needs_it and manual else server.approval
+
+    def _keep_identity(
+        self, transaction: Transaction, server_id: int, registration: Registration
+    ) -> None:
+        if not registration.evidence:
+            # Who says nothing of itself does not make forgotten what another said.
+            known = transaction.identities.get(server_id)
+            evidence, machine = known.evidence, known.machine
+        else:
+            evidence = registration.evidence
+            machine = _machine(server_id, transaction, evidence)
+        transaction.identities.save(
+            server_id, Identity(evidence, machine, registration.address, self.clock.now())
+        )
+
+
+def not_admitted(server: Server) -> NotAdmitted:
+    """What the host of a rejected or banned server is told."""
+    why = f"was {server.approval} by an operator"
+    reason = server.approval_reason
+    return NotAdmitted(
+        f"server {server.server_id} ({server.name})", f"{why}: {reason}" if reason else why
+    )
+
+
+def _machine(server_id: int, transaction: Transaction, evidence: Evidence) -> int:
+    """The number of the machine that the server is on, the id of its first server."""
+    others: Sequence[int] = [
+        known.identity.machine
+        for known in transaction.identities.of_machine(evidence)
+        if known.server_id != server_id and known.identity.machine
+    ]
+    return min(others, default=server_id)

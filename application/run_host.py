@@ -5,23 +5,25 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from application.follow_configuration import FollowConfiguration
+from application.host_identity import HostIdentity
+from application.leave_fleet import LeaveFleet
 from application.passing_trouble import PassingTrouble
 from application.ports.commands import Commands
 from application.ports.control_plane import (
     ControlPlane,
-    ControlPlaneRefused,
     ControlPlaneUnavailable,
+    Introduction,
     Joined,
 )
 from application.ports.machine import EngineUnavailable, Machine, MachineReport
 from application.ports.notifier import Notifier
 from application.ports.pause import Pause
 from application.request_id import current_request_id
+from domain.approval import Approval
 from domain.backoff import wait_before_retry
 from domain.capabilities import Capabilities
-from domain.errors import ServerNotFound
+from domain.errors import NameHeld, ServerNotFound, as_sentence
 from domain.host_state import HostState
-from domain.naming import choose_name
 
 _log = logging.getLogger(__name__)
 
@@ -34,8 +36,10 @@ class _AskedToStop(Exception):
 class RunHost:
     """A host's life: detect what the machine can do, register, heartbeat, leave when asked to.
 
-    What can pass is retried for ever. Raises InvalidRegistrationKey, ControlPlaneRefused, and
-    InvalidField for a name against the rules: then somebody has to change a setting.
+    What can pass is retried for ever; so is a name that another machine holds, which an operator
+    can settle. Raises InvalidRegistrationKey, ControlPlaneRefused, StateFolderTaken, and
+    InvalidField for a name against the rules: then somebody has to change a setting. Raises
+    NotAdmitted, and Replaced when a later process has the server: then it has no more to say.
 
     The notifier hears that it is alive before everything that can last, so that a watchdog has
     to bear with one slow look or call, and not with all of them in a row.
@@ -43,21 +47,21 @@ class RunHost:
 
     control_plane: ControlPlane
     machine: Machine
+    identity: HostIdentity
+    leave_fleet: LeaveFleet
     follow_configuration: FollowConfiguration | None
     pause: Pause
     notifier: Notifier
     # From 0 to 1: hosts that started or failed together must not march in step.
     random: Callable[[], float]
-    server_name: str
-    environment: str
-    random_suffix: str
     commands: Commands | None = None
     # The id of a server that is there already: then nothing is registered.
     given_server_id: int | None = None
 
-    _name: str = field(init=False, default="")
     _last_report: MachineReport = field(init=False)
     _server_id: int | None = field(init=False, default=None)
+    _epoch: int = field(init=False, default=0)
+    _waits_for_operator: bool = field(init=False, default=False)
     _interval: timedelta = field(init=False)
     _failed_heartbeats: int = field(init=False, default=0)
     _ready: bool = field(init=False, default=False)
@@ -67,12 +71,19 @@ class RunHost:
     _api_trouble: PassingTrouble = field(
         init=False, default_factory=lambda: PassingTrouble(_log, "The API answers again.")
     )
+    _name_trouble: PassingTrouble = field(
+        init=False, default_factory=lambda: PassingTrouble(_log, "The name is this host's now.")
+    )
 
     def __call__(self) -> None:
         """Returns once it was asked to stop and has left."""
         with suppress(_AskedToStop):
+            registers = self.given_server_id is None
+            if registers:
+                self.identity.take_state_folder()
             self._detect()
-            self._choose_name()
+            if registers:
+                self.identity.choose_name(self._last_report)
             server_id, wait = self._register()
             while True:
                 self._rest(wait)
@@ -86,21 +97,6 @@ class RunHost:
             failures += 1
             self._rest(wait_before_retry(failures, self.random()))
 
-    def _choose_name(self) -> None:
-        if self.given_server_id is not None:
-            return
-        chosen = choose_name(
-            self.server_name, self._last_report.hostname, self.environment, self.random_suffix
-        )
-        self._name = chosen.name
-        if chosen.ephemeral:
-            _log.warning(
-                "The name %s is made up for this run and the next one gets another server_id:"
-                " set ENVIRONMENT or SERVER_NAME for a name that stays.",
-                chosen.name,
-                extra={"server_name": chosen.name},
-            )
-
     def _register(self) -> tuple[int, float]:
         """The server_id, and the seconds to rest until the first heartbeat."""
         self.notifier.entered(HostState.REGISTERING)
@@ -111,41 +107,49 @@ class RunHost:
             self._look("Registering with the figures known so far.")
         self._failed_heartbeats = 0
         self._interval = joined.next_heartbeat
-        self._server_id = joined.server_id
-        self._tell_that_it_joined(joined.server_id)
+        self._server_id, self._epoch = joined.server_id, joined.epoch
+        self._tell_that_it_joined(joined)
+        if self.given_server_id is None:
+            self.identity.joined(joined)
         self.notifier.entered(HostState.RUNNING)
         if self.commands:
             self.commands.listen(joined.server_id)
-        self._follow(joined.server_id, joined.config_revision)
+        self._follow(joined.server_id, joined.approval, joined.config_revision)
         return joined.server_id, joined.next_heartbeat.total_seconds() * (1 - self.random() / 2)
 
-    def _tell_that_it_joined(self, server_id: int) -> None:
+    def _tell_that_it_joined(self, joined: Joined) -> None:
+        said = {"server_id": joined.server_id}
         if self.given_server_id is not None:
-            _log.info("Online as server %d.", server_id, extra={"server_id": server_id})
+            _log.info("Online as server %d.", joined.server_id, extra=said)
             return
+        name = joined.name or self.identity.name
         _log.info(
             "Registered as server %d under the name %s.",
-            server_id,
-            self._name,
-            extra={
-                "server_id": server_id,
-                "server_name": self._name,
-                "environment": self.environment,
-            },
+            joined.server_id,
+            name,
+            extra={**said, "server_name": name, "environment": self.identity.environment},
         )
 
     def _try_to_register(self) -> Joined | None:
         self._stop_if_asked()
         self.notifier.alive()
         try:
-            joined = self.control_plane.register(
-                self._name, self.environment, self._last_report.capabilities
-            )
+            joined = self.control_plane.register(self._introduction())
         except ControlPlaneUnavailable as error:
             self._api_trouble.strikes(f"{error} Trying again until it answers.")
             return None
+        except NameHeld as error:
+            self._api_trouble.ends()
+            self._name_trouble.strikes(f"{as_sentence(error)} Trying again until it is free.")
+            return None
         self._api_trouble.ends()
+        self._name_trouble.ends()
         return joined
+
+    def _introduction(self) -> Introduction:
+        if self.given_server_id is not None:
+            return Introduction(name="", capabilities=self._last_report.capabilities)
+        return self.identity.introduction(self._last_report)
 
     def _beat(self, server_id: int) -> tuple[int, float]:
         """The server_id, which is another one after a new registration, and the seconds to rest."""
@@ -153,7 +157,7 @@ class RunHost:
         self._stop_if_asked()
         self.notifier.alive()
         try:
-            heard = self.control_plane.heartbeat(server_id, capabilities)
+            heard = self.control_plane.heartbeat(server_id, capabilities, epoch=self._epoch)
         except ServerNotFound:
             self._api_trouble.ends()
             _log.warning(
@@ -172,7 +176,7 @@ class RunHost:
         self._api_trouble.ends()
         self._failed_heartbeats = 0
         self._interval = heard.next_heartbeat
-        self._follow(server_id, heard.config_revision)
+        self._follow(server_id, heard.approval, heard.config_revision)
         return server_id, heard.next_heartbeat.total_seconds()
 
     def _leave(self) -> None:
@@ -180,18 +184,7 @@ class RunHost:
         if self._server_id is None:
             _log.info("Stopped before this host was registered.")
             return
-        said = {"server_id": self._server_id}
-        self.notifier.alive()
-        try:
-            self.control_plane.heartbeat(self._server_id, None, leaving=True)
-        except (ControlPlaneRefused, ControlPlaneUnavailable, ServerNotFound) as error:
-            _log.warning(
-                "Stopped without telling the API, which will notice by this host's silence: %s",
-                error,
-                extra=said,
-            )
-        else:
-            _log.info("Stopped; the API shows server %d as offline.", self._server_id, extra=said)
+        self.leave_fleet(self._server_id, self._epoch, self.notifier.alive)
 
     def _look(self, meanwhile: str) -> Capabilities | None:
         """What the machine can do now, or None, said once, while its engine is away."""
@@ -204,8 +197,21 @@ class RunHost:
         self._engine_trouble.ends()
         return self._last_report.capabilities
 
-    def _follow(self, server_id: int, told_revision: int) -> None:
-        if self.follow_configuration:
+    def _follow(self, server_id: int, approval: Approval, told_revision: int) -> None:
+        waits = approval is Approval.PENDING
+        if waits and not self._waits_for_operator:
+            _log.warning(
+                "Server %d waits for an operator to let it in, by `manmanv2 servers approve %d`;"
+                " until then it gets no configuration and no commands.",
+                server_id,
+                server_id,
+                extra={"server_id": server_id},
+            )
+        elif self._waits_for_operator and not waits:
+            _log.info("Server %d was let in.", server_id, extra={"server_id": server_id})
+        self._waits_for_operator = waits
+        # Who waits is told a revision only where the API does not make it wait in earnest.
+        if self.follow_configuration and (told_revision or not waits):
             self.follow_configuration(server_id, told_revision, self.notifier.alive)
 
     def _rest(self, seconds: float) -> None:

@@ -3,7 +3,7 @@ from dataclasses import dataclass, replace
 from application.heartbeat_pace import HeartbeatPace
 from application.ports.clock import Clock
 from application.ports.store import Store
-from domain.events import events_of_change
+from domain.events import Event, EventKind, events_of_change
 from domain.liveness import Presence, Status, silent_until
 from domain.naming import check_name
 from domain.server import Server
@@ -37,7 +37,7 @@ class UpdateServer:
                 server = transaction.servers.lock_with_default(server_id)
             else:
                 server = transaction.servers.get(server_id, lock=True)
-            before = server.presence.status
+            before = server
             if changes.name is not None:
                 server = replace(server, name=changes.name)
             if changes.status is not None:
@@ -45,10 +45,19 @@ class UpdateServer:
             if changes.is_default is not None:
                 server = replace(server, is_default=changes.is_default)
             transaction.servers.save(server)
-            transaction.outbox.add(
-                events_of_change(server_id, before, server.presence.status, self.clock.now())
-            )
+            transaction.outbox.add(self._events(before, server))
         return server
+
+    def _events(self, before: Server, after: Server) -> list[Event]:
+        now = self.clock.now()
+        status = after.presence.status
+        events = []
+        if after.name != before.name:
+            cause = f"an operator renamed it from {before.name} to {after.name}"
+            events.append(Event(EventKind.RENAMED, after.server_id, now, cause))
+        return events + events_of_change(
+            after.server_id, before.presence.status, status, now, f"an operator set it {status}"
+        )
 
     def _set_by_hand(self, server: Server, status: Status) -> Presence:
         online = status is Status.ONLINE

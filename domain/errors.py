@@ -1,8 +1,23 @@
 """What can go wrong, in the words of the domain: errors that carry data and read as sentences."""
 
+from typing import Self
+
 
 class ManManError(Exception):
     """Base of every error that a caller may be told about."""
+
+    @classmethod
+    def told(cls, sentence: str) -> Self:
+        """The same error as it arrived from another process: the sentence, and no data."""
+        error = cls.__new__(cls)
+        error.args = (sentence,)
+        return error
+
+
+def as_sentence(error: Exception) -> str:
+    """What an error says, as a sentence among others."""
+    said = str(error)
+    return f"{said[:1].upper()}{said[1:].removesuffix('.')}."
 
 
 class InvalidField(ManManError):
@@ -32,11 +47,89 @@ class ServerNotFound(ManManError):
         self.server_id = server_id
 
 
-class ServerNameTaken(ManManError):
-    """Another server has this name."""
+class NameHeld(ManManError):
+    """Another machine claims the name of a server whose host is alive, or one that an operator
+    gave to a machine which has not joined yet: then there is no server. `why` names the holder,
+    what differs and the cure.
+    """
 
-    def __init__(self, name: str) -> None:
-        super().__init__(f"a server named {name!r} exists already")
+    def __init__(self, name: str, server_id: int | None, why: str) -> None:
+        held = f"held by server {server_id}" if server_id else "kept for another machine"
+        super().__init__(f"the name {name!r} is {held}, {why}")
+        self.name = name
+        self.server_id = server_id
+
+
+class Replaced(ManManError):
+    """A process speaks for a server that was registered again by a later one."""
+
+    def __init__(self, server_id: int, by: str) -> None:
+        super().__init__(f"server {server_id} was registered again by {by}")
+        self.server_id = server_id
+
+
+class NotAdmitted(ManManError):
+    """An operator refuses this server or its machine. `why` is the rest of a sentence."""
+
+    def __init__(self, who: str, why: str) -> None:
+        super().__init__(f"{who} {why}")
+
+
+class ServerIsOnline(ManManError):
+    """A server that is alive is to be deleted, and nobody said that this is meant."""
+
+    def __init__(self, server_id: int, cure: str = "stop its host, or use force (--force)") -> None:
+        super().__init__(f"server {server_id} is online: {cure}")
+        self.server_id = server_id
+
+
+class ServerNotApproved(ManManError):
+    """What is asked for is for approved servers only."""
+
+    def __init__(self, server_id: int, approval: str) -> None:
+        super().__init__(f"server {server_id} is {approval}: approve it first")
+        self.server_id = server_id
+
+
+class DeletedServerNotFound(ManManError):
+    """No server of this id can be restored."""
+
+    def __init__(self, server_id: int) -> None:
+        super().__init__(f"no deleted server {server_id} is kept")
+        self.server_id = server_id
+
+
+class ConflictNotFound(ManManError):
+    """No conflict has this id."""
+
+    def __init__(self, conflict_id: int) -> None:
+        super().__init__(f"conflict {conflict_id} does not exist")
+        self.conflict_id = conflict_id
+
+
+class ConflictSettled(ManManError):
+    """The conflict was settled already."""
+
+    def __init__(self, conflict_id: int, state: str) -> None:
+        super().__init__(f"conflict {conflict_id} is {state} already")
+        self.conflict_id = conflict_id
+
+
+class ServerNameTaken(ManManError):
+    """Another server has this name. `cure` says what to do about it."""
+
+    def __init__(self, name: str, cure: str = "") -> None:
+        exists = f"a server named {name!r} exists already"
+        super().__init__(f"{exists}: {cure}" if cure else exists)
+        self.name = name
+
+
+class SelectorConfigurationNotFound(ManManError):
+    """No document of this name hangs on this selector."""
+
+    def __init__(self, selector: str, name: str) -> None:
+        super().__init__(f"the selector {selector!r} has no configuration named {name!r}")
+        self.selector = selector
         self.name = name
 
 

@@ -9,6 +9,8 @@ from domain.server import Server
 
 
 class EventKind(StrEnum):
+    # An operator made its record, before any host has joined.
+    CREATED = "created"
     # The host of this name joined for the first time.
     REGISTERED = "registered"
     ONLINE = "online"
@@ -19,28 +21,56 @@ class EventKind(StrEnum):
     # A document was put or taken away.
     CONFIGURED = "configured"
     DELETED = "deleted"
+    RESTORED = "restored"
+    # Another machine has the server from now on.
+    TAKEN_OVER = "taken_over"
+    # Another process has it, on the same machine.
+    REPLACED = "replaced"
+    # The machine of this new server had another one, which is offline.
+    RECOGNISED = "recognised"
+    # An ephemeral server was found again by its machine, under another name.
+    READOPTED = "readopted"
+    RENAMED = "renamed"
+    MERGED = "merged"
+    LABELLED = "labelled"
+    # It waits for an operator.
+    PENDING = "pending"
+    APPROVED = "approved"
+    REJECTED = "rejected"
+    BANNED = "banned"
+    # Another machine claims its name.
+    CONTESTED = "contested"
+    CONFLICT_RESOLVED = "conflict_resolved"
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
+    """`cause` is a sentence; `agreeing` and `differing` name evidence, as a Weighing does."""
+
     kind: EventKind
     server_id: int
     at: datetime
+    cause: str = ""
+    agreeing: tuple[str, ...] = ()
+    differing: tuple[str, ...] = ()
 
 
-def events_of_registration(before: Server, now: datetime) -> list[Event]:
-    """What it tells that this server, as it was, registers now."""
+def events_of_registration(before: Server, now: datetime, address: str = "") -> list[Event]:
+    """What it tells that this server, as it was, registers now, from an address."""
     kinds = []
     if before.presence.last_seen is None:
         kinds.append(EventKind.REGISTERED)
     if before.presence.status is Status.OFFLINE:
         kinds.append(EventKind.ONLINE)
-    return [Event(kind, before.server_id, now) for kind in kinds]
+    cause = f"its host registered from {address}" if address else "its host registered"
+    return [Event(kind, before.server_id, now, cause) for kind in kinds]
 
 
-def events_of_change(server_id: int, before: Status, after: Status, now: datetime) -> list[Event]:
+def events_of_change(
+    server_id: int, before: Status, after: Status, now: datetime, cause: str
+) -> list[Event]:
     """What it tells that a server's status is set; nothing when it was that already."""
     if before is after:
         return []
     kind = EventKind.ONLINE if after is Status.ONLINE else EventKind.OFFLINE
-    return [Event(kind, server_id, now)]
+    return [Event(kind, server_id, now, cause)]

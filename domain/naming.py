@@ -12,24 +12,39 @@ MAX_ENVIRONMENT_LENGTH = 100
 class ChosenName:
     """The name that a host registers under.
 
-    An ephemeral name holds a random part: the next start of the host makes another
-    server of it.
+    An ephemeral name holds a random part: unless it is kept, the next start of the host makes
+    another server of it.
     """
 
     name: str
     ephemeral: bool
 
 
+@dataclass(frozen=True, slots=True)
+class KeptName:
+    """The name that a host had before, and in which environment."""
+
+    chosen: ChosenName
+    environment: str
+
+
 def choose_name(
-    server_name: str, hostname: str, environment: str, random_suffix: str
+    server_name: str,
+    hostname: str,
+    environment: str,
+    random_suffix: str,
+    kept: KeptName | None = None,
 ) -> ChosenName:
     """Choose as the specification says: SERVER_NAME, else hostname-ENVIRONMENT, else
     hostname-suffix. Empty means not set.
 
-    Raises InvalidField where the outcome is no valid name.
+    A name that was kept comes before what is made of the hostname, unless another ENVIRONMENT is
+    set than it had. Raises InvalidField where the outcome is no valid name.
     """
     if server_name:
         chosen = ChosenName(server_name, ephemeral=False)
+    elif kept and environment in ("", kept.environment):
+        chosen = kept.chosen
     elif environment:
         chosen = ChosenName(f"{hostname}-{environment}", ephemeral=False)
     else:

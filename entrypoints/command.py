@@ -4,8 +4,8 @@ import argparse
 import logging
 import os
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from entrypoints.failures import CommandFailed
@@ -17,11 +17,21 @@ S = TypeVar("S", bound=ServiceSettings)
 
 
 @dataclass(frozen=True)
+class Action(Generic[S]):
+    """What the command does besides serving, once; `run` prints what it did, and raises
+    CommandFailed. `purpose` is a part of the help, after the action's name."""
+
+    purpose: str
+    run: Callable[[S], None]
+
+
+@dataclass(frozen=True)
 class Command(Generic[S]):
     """A command that serves until it is stopped.
 
     `serve` returns the exit code (sysexits). `check_health` asks the process that serves with the
-    same settings, and raises CommandFailed.
+    same settings, and raises CommandFailed. `flags` are settings that an option of their name
+    makes true, with its help.
     """
 
     name: str
@@ -29,6 +39,8 @@ class Command(Generic[S]):
     settings_class: type[S]
     serve: Callable[[S], int]
     check_health: Callable[[S], None]
+    actions: Mapping[str, Action[S]] = field(default_factory=dict)
+    flags: Mapping[str, str] = field(default_factory=dict)
 
     def parser(self) -> argparse.ArgumentParser:
         parser = argparse.ArgumentParser(
@@ -38,21 +50,27 @@ class Command(Generic[S]):
             epilog="\n".join(["environment variables:", *self.settings_class.help_lines()]),
         )
         parser.add_argument("--version", action="version", version=f"{self.name} {BUILD}")
+        for variable, purpose in self.flags.items():
+            option = f"--{variable.lower().replace('_', '-')}"
+            parser.add_argument(option, action="store_true", dest=variable, help=purpose)
+        others = "".join(f"; {name} {action.purpose}" for name, action in self.actions.items())
         parser.add_argument(
             "action",
             nargs="?",
-            choices=["run", "config", "health"],
+            choices=["run", "config", "health", *self.actions],
             default="run",
             help="run (the default); config prints the settings in force without secrets; health"
-            " asks the one that runs here with these settings, and exits with 0 if it is well",
+            " asks the one that runs here with these settings, and exits with 0 if it is"
+            f" well{others}",
         )
         return parser
 
     def run(self) -> int:
         """Parse the command line, read the settings, serve; returns the exit code."""
         arguments = self.parser().parse_args()
+        flagged = {name: "true" for name in self.flags if getattr(arguments, name)}
         try:
-            settings = self.settings_class.load()
+            settings = self.settings_class.load({**os.environ, **flagged})
             if arguments.action == "config":
                 print("\n".join(settings.redacted_lines()), flush=True)
                 return os.EX_OK
@@ -61,6 +79,9 @@ class Command(Generic[S]):
                 print("ok", flush=True)
                 return os.EX_OK
             configure_logs(settings.log_level, settings.log_format)
+            if arguments.action in self.actions:
+                self.actions[arguments.action].run(settings)
+                return os.EX_OK
             warn_if_nothing_can_be_traced(settings)
             return self.serve(settings)
         except CommandFailed as error:

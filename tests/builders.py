@@ -3,10 +3,12 @@
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from threading import Barrier
 from typing import TypeVar
 
 from domain.capabilities import Capabilities, PortRange
+from domain.identity import Evidence
 
 T = TypeVar("T")
 
@@ -22,6 +24,23 @@ CAPABILITIES = Capabilities(
     available_ports=(PortRange(25565, 25600, "TCP"), PortRange(27000, 27050, "UDP")),
     docker_version="27.5.1",
 )
+
+
+def evidence(
+    disk: str = "", board: str = "", boot: str = "", instance: str = "", engine: str | None = None
+) -> Evidence:
+    """Of a machine whose disk holds the machine-id and the Docker engine ID; empty: not known."""
+    return Evidence(
+        machine_id=_digest("machine", disk),
+        hardware_id=_digest("board", board),
+        engine_id=_digest("engine", disk if engine is None else engine),
+        boot_id=_digest("boot", boot),
+        instance_id=_digest("instance", instance),
+    )
+
+
+def _digest(kind: str, text: str) -> str:
+    return sha256(f"{kind} {text}".encode()).hexdigest()[:32] if text else ""
 
 
 def at_once(calls: list[Callable[[], T]]) -> list[T]:

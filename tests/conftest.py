@@ -26,6 +26,8 @@ NO_BROKER = "no RabbitMQ is installed"
 MISSED_PARTS = {NO_ENGINE: "Docker engine: none answered", NO_BROKER: "RabbitMQ: none installed"}
 # It takes minutes and much of the machine: only for who names it.
 collect_ignore = ["stack"]
+# The property of a test by which it says what it measured, for the end of the run.
+MEASURED = "measured"
 # A queue for what goes to the outside.
 AUDIENCE = "audience"
 DEAD_LETTERS = "manman.dead-letters"
@@ -180,4 +182,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         ]
         if missed:
             parts.append(f"{told}, {len(missed)} tests skipped")
+    for report in terminalreporter.stats.get("passed", ()):
+        for name, value in report.user_properties:
+            if name == MEASURED:
+                terminalreporter.write_line(f"measured: {value}")
     terminalreporter.write_line(f"real parts: {', '.join(parts) or 'none'}")

@@ -6,12 +6,15 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TypeVar
 
-from application.ports.control_plane import Heard, Joined
+from application.host_identity import HostIdentity
+from application.ports.control_plane import Heard, Introduction, Joined
 from application.ports.machine import MachineReport
+from application.ports.state_folder import KeptState, NotForUs
 from domain.capabilities import Capabilities
 from domain.configuration import Configuration, ConfigurationChanges
 from domain.host_command import HostCommand
 from domain.host_state import HostState
+from domain.identity import Evidence
 
 T = TypeVar("T")
 
@@ -24,6 +27,7 @@ CAPABILITIES = Capabilities(
 )
 JOINED = Joined(server_id=42, next_heartbeat=timedelta(seconds=16), config_revision=0)
 HEARD = Heard(next_heartbeat=timedelta(seconds=20), config_revision=0)
+EVIDENCE = Evidence(machine_id="a" * 32, hardware_id="b" * 32, boot_id="c" * 32)
 NO_CHANGES = ConfigurationChanges(changed=(), names=(), revision=0, more=False)
 
 
@@ -60,28 +64,116 @@ class FakeControlPlane:
     beating: list[Heard | Exception] = field(default_factory=list)
     leaving: list[Heard | Exception] = field(default_factory=list)
     fetching: list[ConfigurationChanges | Exception] = field(default_factory=list)
+    deregistering: list[Exception] = field(default_factory=list)
 
-    registered: list[tuple[str, str, Capabilities]] = field(default_factory=list)
+    registered: list[Introduction] = field(default_factory=list)
     heartbeats: list[tuple[int, Capabilities | None]] = field(default_factory=list)
     farewells: list[int] = field(default_factory=list)
-    fetched: list[tuple[int, int]] = field(default_factory=list)
+    # Of the heartbeats and the farewells.
+    epochs: list[int] = field(default_factory=list)
+    fetched: list[tuple[int, int, int]] = field(default_factory=list)
+    deregistered: list[tuple[int, str]] = field(default_factory=list)
 
-    def register(self, name: str, environment: str, capabilities: Capabilities) -> Joined:
-        self.registered.append((name, environment, capabilities))
+    @property
+    def names(self) -> list[str]:
+        """Under which it was registered."""
+        return [introduction.name for introduction in self.registered]
+
+    def register(self, introduction: Introduction) -> Joined:
+        self.registered.append(introduction)
         return _next(self.registering, JOINED)
 
     def heartbeat(
-        self, server_id: int, capabilities: Capabilities | None, *, leaving: bool = False
+        self,
+        server_id: int,
+        capabilities: Capabilities | None,
+        *,
+        epoch: int = 0,
+        leaving: bool = False,
     ) -> Heard:
+        self.epochs.append(epoch)
         if leaving:
             self.farewells.append(server_id)
             return _next(self.leaving, HEARD)
         self.heartbeats.append((server_id, capabilities))
         return _next(self.beating, HEARD)
 
-    def fetch_configuration(self, server_id: int, known_revision: int) -> ConfigurationChanges:
-        self.fetched.append((server_id, known_revision))
+    def fetch_configuration(
+        self, server_id: int, known_revision: int, after_revision: int = 0
+    ) -> ConfigurationChanges:
+        self.fetched.append((server_id, known_revision, after_revision))
         return _next(self.fetching, NO_CHANGES)
+
+    def deregister(self, server_id: int, instance_id: str) -> None:
+        self.deregistered.append((server_id, instance_id))
+        if self.deregistering:
+            raise self.deregistering.pop(0)
+
+
+@dataclass
+class FakeMachineEvidence:
+    evidence: Evidence = EVIDENCE
+
+    def look(self) -> Evidence:
+        return self.evidence
+
+
+@dataclass
+class FakeStateFolder:
+    """Keeps one state in memory, as long as no trouble befalls it."""
+
+    state: KeptState | None = None
+    trouble: Exception | None = None
+    set_aside_as: list[NotForUs] = field(default_factory=list)
+    writes: int = 0
+
+    def take(self) -> None:
+        self._fail()
+
+    def read(self) -> KeptState | None:
+        self._fail()
+        return self.state
+
+    def write(self, state: KeptState) -> None:
+        self._fail()
+        self.writes += 1
+        self.state = state
+
+    def set_aside(self, why: NotForUs) -> str:
+        self._fail()
+        self.set_aside_as.append(why)
+        self.state = None
+        return f"/state/state.json.{why}"
+
+    def forget(self) -> None:
+        self._fail()
+        self.state = None
+
+    def _fail(self) -> None:
+        if self.trouble:
+            raise self.trouble
+
+
+def host_identity(
+    state_folder: FakeStateFolder | None = None,
+    evidence: FakeMachineEvidence | None = None,
+    *,
+    server_name: str = "",
+    environment: str = "production",
+    random_suffix: str = "0a1b2c3d",
+    instance_id: str = "1" * 32,
+    ephemeral: bool = False,
+) -> HostIdentity:
+    return HostIdentity(
+        evidence=evidence or FakeMachineEvidence(),
+        state_folder=state_folder,
+        server_name=server_name,
+        environment=environment,
+        random_suffix=random_suffix,
+        instance_id=instance_id,
+        labels={"tier": "gold"},
+        ephemeral=ephemeral,
+    )
 
 
 @dataclass

@@ -6,17 +6,29 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from adapters.memory.clock import MemoryClock
+from application.approve_server import ApproveServer
+from application.ban_server import BanServer
 from application.create_server import CreateServer
 from application.delete_server import DeleteServer
+from application.deregister_server import DeregisterServer
 from application.expire_servers import ExpireServers
+from application.explain_server import ExplainServer
 from application.get_server import GetServer
 from application.hearing import Hearing
 from application.heartbeat_pace import HeartbeatPace
+from application.list_deleted_servers import ListDeletedServers
 from application.list_servers import ListServers
+from application.merge_servers import MergeServers
 from application.ports.store import Store, StoreUnavailable, Transaction
+from application.prune_servers import PruneServers
 from application.record_heartbeat import RecordHeartbeat
 from application.register_server import RegisterServer
+from application.reject_server import RejectServer
+from application.resolve_conflict import ResolveConflict
+from application.restore_server import RestoreServer
+from application.tidy_fleet import TidyFleet
 from application.update_server import UpdateServer
+from domain.joining import USUAL_RULES, JoiningRules
 from domain.liveness import Cadence
 from tests.builders import INTERVAL, NOW
 
@@ -40,23 +52,43 @@ class Fleet:
     """What one process of the API has; `restart` makes it another on the same store and clock."""
 
     def __init__(
-        self, store: Store, interval: timedelta = INTERVAL, max_heartbeats_per_second: int = 2000
+        self,
+        store: Store,
+        interval: timedelta = INTERVAL,
+        max_heartbeats_per_second: int = 2000,
+        rules: JoiningRules = USUAL_RULES,
     ) -> None:
         self.store = TroubledStore(store)
         self.clock = MemoryClock(NOW)
+        self.rules = rules
         self.cadence = Cadence(interval, max_heartbeats_per_second)
-        self.create = CreateServer(self.store)
+        self.create = CreateServer(self.store, self.clock)
         self.delete = DeleteServer(self.store, self.clock)
         self.get = GetServer(self.store)
+        self.approve = ApproveServer(self.store, self.clock)
+        self.reject = RejectServer(self.store, self.clock)
+        self.ban = BanServer(self.store, self.clock)
+        self.resolve = ResolveConflict(self.store, self.clock)
         self.list = ListServers(self.store, self.clock)
+        self.restore = RestoreServer(self.store, self.clock)
+        self.list_deleted = ListDeletedServers(self.store)
+        self.prune = PruneServers(self.store, self.clock)
+        self.deregister = DeregisterServer(self.store, self.clock, registration_key=None)
+        self.merge = MergeServers(self.store, self.clock)
+        self.explain = ExplainServer(self.store, self.clock)
         self.restart()
 
     def restart(self) -> None:
         self.pace = HeartbeatPace(self.cadence)
         self.hearing = Hearing()
         self.expire = ExpireServers(self.store, self.clock, self.pace, self.hearing)
-        self.heartbeat = RecordHeartbeat(self.store, self.clock, self.pace, self.hearing)
-        self.register = RegisterServer(self.store, self.clock, self.pace, registration_key=None)
+        self.tidy = TidyFleet(self.store, self.clock, self.prune, self.expire.may_judge)
+        self.heartbeat = RecordHeartbeat(
+            self.store, self.clock, self.pace, self.hearing, rules=self.rules
+        )
+        self.register = RegisterServer(
+            self.store, self.clock, self.pace, registration_key=None, rules=self.rules
+        )
         self.update = UpdateServer(self.store, self.clock, self.pace)
 
     def pass_time(self, duration: timedelta) -> list[int]:

@@ -4,8 +4,7 @@ from dataclasses import dataclass
 from adapters.amqp.broker import Broker
 from adapters.amqp.control_plane import AmqpControlPlane
 from application.ports.api_probe import NOBODY, KeyTrial
-from application.ports.control_plane import ControlPlaneRefused
-from domain.capabilities import Capabilities
+from application.ports.control_plane import ControlPlaneRefused, Introduction
 from domain.errors import InvalidRegistrationKey, ServerNotFound
 
 
@@ -19,7 +18,7 @@ class AmqpApiProbe:
     def try_key(self, key: str) -> KeyTrial:
         with closing(AmqpControlPlane(self.broker, key)) as control_plane:
             try:
-                control_plane.register("", "", Capabilities())
+                control_plane.register(Introduction(name=""))
             except InvalidRegistrationKey:
                 return KeyTrial(admitted=False, clock=None)
             except ControlPlaneRefused:

@@ -10,11 +10,14 @@ from adapters.amqp.messages import (
     Malformed,
     capabilities_of,
     changes_to_fields,
+    evidence_of,
     fields_of,
+    labels_of,
     text_of,
+    truth_of,
     whole_number_of,
 )
-from adapters.amqp.topology import REGISTER
+from adapters.amqp.topology import DEREGISTER, REGISTER
 from application.register_server import Registered, Registration
 from application.request_id import current_request_id, request_id_or_new
 from application.trace_context import calling_trace_parents
@@ -24,10 +27,11 @@ from domain.errors import ManManError
 
 @dataclass(frozen=True)
 class Calls:
-    """`register.host` and `configuration.host.ID`, each with an answer."""
+    """`register.host`, `configuration.host.ID` and `deregister.host.ID`, each with an answer."""
 
     register_server: Callable[[Registration], Registered]
-    fetch_configuration: Callable[[int, str, int], ConfigurationChanges]
+    fetch_configuration: Callable[[int, str, int, int], ConfigurationChanges]
+    deregister_server: Callable[[int, str, str], None]
 
     def __call__(self, deliveries: Sequence[Delivery]) -> Sequence[Outcome]:
         return [self._answer(delivery) for delivery in deliveries]
@@ -37,8 +41,11 @@ class Calls:
         calling_trace_parents.set([delivery.trace_parent] if delivery.trace_parent else ())
         try:
             fields = fields_of(delivery.body)
+            kind, _, owner = delivery.routing_key.rpartition(".")
             if delivery.routing_key == REGISTER:
                 return Answered(self._register(fields))
+            if kind == DEREGISTER:
+                return Answered(self._deregister(fields, owner))
             return Answered(self._fetch(fields))
         except (ManManError, Malformed) as error:
             if delivery.reply_to:
@@ -52,13 +59,30 @@ class Calls:
                 environment=text_of(fields, "environment"),
                 capabilities=capabilities_of(fields),
                 registration_key=text_of(fields, "registration_key"),
+                evidence=evidence_of(fields),
+                labels=labels_of(fields),
+                ephemeral=truth_of(fields, "ephemeral"),
             )
         )
+        server = registered.server
         return {
-            "server_id": registered.server.server_id,
+            "server_id": server.server_id,
+            "name": server.name,
             "next_heartbeat_seconds": int(registered.next_heartbeat.total_seconds()),
-            "config_revision": registered.server.config_revision,
+            "config_revision": registered.config_revision,
+            "epoch": server.epoch,
+            "approval": server.approval,
         }
+
+    def _deregister(self, fields: Mapping[str, Any], owner: str) -> Mapping[str, object]:
+        server_id = whole_number_of(fields, "server_id")
+        # Nobody is to be deleted by mistake.
+        if str(server_id) != owner:
+            raise Malformed(f"server_id is {server_id}, the routing key says {owner}")
+        self.deregister_server(
+            server_id, text_of(fields, "registration_key"), text_of(fields, "instance_id")
+        )
+        return {}
 
     def _fetch(self, fields: Mapping[str, Any]) -> Mapping[str, object]:
         return changes_to_fields(
@@ -66,5 +90,6 @@ class Calls:
                 whole_number_of(fields, "server_id"),
                 text_of(fields, "registration_key"),
                 whole_number_of(fields, "known_revision"),
+                whole_number_of(fields, "after_revision"),
             )
         )

@@ -1,6 +1,6 @@
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from kombu import Consumer, Queue
@@ -15,11 +15,14 @@ from adapters.amqp.messages import (
     as_json,
     capabilities_to_fields,
     changes_of,
+    evidence_to_fields,
     fields_of,
+    text_of,
     whole_number_of,
 )
 from adapters.amqp.topology import (
     CONFIGURATION,
+    DEREGISTER,
     HEALTH,
     MANMAN,
     REGISTER,
@@ -30,9 +33,11 @@ from application.ports.control_plane import (
     ControlPlaneRefused,
     ControlPlaneUnavailable,
     Heard,
+    Introduction,
     Joined,
 )
 from application.request_id import current_request_id, new_request_id
+from domain.approval import told_approval
 from domain.capabilities import Capabilities
 from domain.configuration import ConfigurationChanges
 from domain.errors import ServerNotFound
@@ -62,37 +67,62 @@ class AmqpControlPlane:
     def __post_init__(self) -> None:
         self._conversation = KeptChannel(self.broker, _Conversation)
 
-    def register(self, name: str, environment: str, capabilities: Capabilities) -> Joined:
-        fields = {
-            "name": name,
-            "environment": environment,
-            "capabilities": capabilities_to_fields(capabilities),
+    def register(self, introduction: Introduction) -> Joined:
+        fields: dict[str, object] = {
+            "name": introduction.name,
+            "environment": introduction.environment,
             "registration_key": self.registration_key,
+            # There even when there are none: those of an earlier start are gone.
+            "labels": dict(introduction.labels),
+            "ephemeral": introduction.ephemeral,
+            "evidence": evidence_to_fields(introduction.evidence),
         }
+        if introduction.capabilities:
+            fields["capabilities"] = capabilities_to_fields(introduction.capabilities)
         return self._ask(REGISTER, fields, _joined)
 
     def heartbeat(
-        self, server_id: int, capabilities: Capabilities | None, *, leaving: bool = False
+        self,
+        server_id: int,
+        capabilities: Capabilities | None,
+        *,
+        epoch: int = 0,
+        leaving: bool = False,
     ) -> Heard:
         if leaving:
-            return self.status(server_id, Status.OFFLINE, seconds=self.farewell_seconds)
-        fields: dict[str, object] = {"server_id": server_id}
+            return self.status(
+                server_id, Status.OFFLINE, epoch=epoch, seconds=self.farewell_seconds
+            )
+        fields: dict[str, object] = {"server_id": server_id, "epoch": epoch}
         if capabilities:
             fields["capabilities"] = capabilities_to_fields(capabilities)
         return self._ask(f"{HEALTH}.{server_id}", fields, _heard, server_id)
 
-    def status(self, server_id: int, status: Status, seconds: float | None = None) -> Heard:
-        """Raises ServerNotFound."""
-        fields = {"server_id": server_id, "status": status}
+    def status(
+        self, server_id: int, status: Status, *, epoch: int = 0, seconds: float | None = None
+    ) -> Heard:
+        """Raises ServerNotFound, NotAdmitted and Replaced."""
+        fields = {"server_id": server_id, "status": status, "epoch": epoch}
         return self._ask(f"{STATUS}.{server_id}", fields, _heard, server_id, seconds)
 
-    def fetch_configuration(self, server_id: int, known_revision: int) -> ConfigurationChanges:
+    def fetch_configuration(
+        self, server_id: int, known_revision: int, after_revision: int = 0
+    ) -> ConfigurationChanges:
         fields = {
             "server_id": server_id,
             "registration_key": self.registration_key,
             "known_revision": known_revision,
+            "after_revision": after_revision,
         }
         return self._ask(f"{CONFIGURATION}.{server_id}", fields, changes_of, server_id)
+
+    def deregister(self, server_id: int, instance_id: str) -> None:
+        fields = {
+            "server_id": server_id,
+            "registration_key": self.registration_key,
+            "instance_id": instance_id,
+        }
+        self._ask(f"{DEREGISTER}.{server_id}", fields, lambda _: None, server_id)
 
     def close(self) -> None:
         """Let go of the connection; the next call makes another."""
@@ -185,26 +215,38 @@ class LegacyControlPlane:
     over_amqp: AmqpControlPlane
     server_id: int
 
-    def register(self, name: str, environment: str, capabilities: Capabilities) -> Joined:
+    def register(self, introduction: Introduction) -> Joined:
         """Only says that it is online. Raises ControlPlaneRefused when nobody has this id."""
         try:
             self.over_amqp.status(self.server_id, Status.ONLINE)
-            heard = self.over_amqp.heartbeat(self.server_id, capabilities)
+            heard = self.over_amqp.heartbeat(self.server_id, introduction.capabilities)
         except ServerNotFound:
             raise ControlPlaneRefused(
                 f"No server has the id {self.server_id} (SERVER_ID): set it to one of"
                 " `manmanv2 servers list`, or unset it to register."
             ) from None
-        return Joined(self.server_id, heard.next_heartbeat, config_revision=0)
+        return Joined(
+            self.server_id, heard.next_heartbeat, config_revision=0, approval=heard.approval
+        )
 
     def heartbeat(
-        self, server_id: int, capabilities: Capabilities | None, *, leaving: bool = False
+        self,
+        server_id: int,
+        capabilities: Capabilities | None,
+        *,
+        epoch: int = 0,
+        leaving: bool = False,
     ) -> Heard:
         heard = self.over_amqp.heartbeat(server_id, capabilities, leaving=leaving)
-        return Heard(heard.next_heartbeat, config_revision=0)
+        return replace(heard, config_revision=0)
 
-    def fetch_configuration(self, server_id: int, known_revision: int) -> ConfigurationChanges:
+    def fetch_configuration(
+        self, server_id: int, known_revision: int, after_revision: int = 0
+    ) -> ConfigurationChanges:
         raise ControlPlaneRefused("A host with a SERVER_ID has no registration to fetch with.")
+
+    def deregister(self, server_id: int, instance_id: str) -> None:
+        raise ControlPlaneRefused("A host with a SERVER_ID has no registration to take back.")
 
     def close(self) -> None:
         self.over_amqp.close()
@@ -215,6 +257,9 @@ def _joined(answer: Mapping[str, Any]) -> Joined:
         server_id=whole_number_of(answer, "server_id"),
         next_heartbeat=told_interval(whole_number_of(answer, "next_heartbeat_seconds")),
         config_revision=whole_number_of(answer, "config_revision"),
+        name=text_of(answer, "name"),
+        epoch=whole_number_of(answer, "epoch"),
+        approval=told_approval(text_of(answer, "approval")),
     )
 
 
@@ -222,4 +267,5 @@ def _heard(answer: Mapping[str, Any]) -> Heard:
     return Heard(
         told_interval(whole_number_of(answer, "next_heartbeat_seconds")),
         whole_number_of(answer, "config_revision"),
+        told_approval(text_of(answer, "approval")),
     )

@@ -5,13 +5,24 @@ from typing import Any
 
 from adapters.amqp.messages import Malformed, text_of
 from application.ports.control_plane import ControlPlaneRefused, ControlPlaneUnavailable
-from domain.errors import InvalidField, InvalidRegistrationKey, ManManError, ServerNotFound
+from domain.errors import (
+    InvalidField,
+    InvalidRegistrationKey,
+    ManManError,
+    NameHeld,
+    NotAdmitted,
+    Replaced,
+    ServerNotFound,
+)
 
 _KINDS: dict[type[Exception], str] = {
     InvalidRegistrationKey: "invalid_registration_key",
     ServerNotFound: "server_not_found",
     InvalidField: "invalid_argument",
     Malformed: "invalid_argument",
+    NameHeld: "name_held",
+    Replaced: "replaced",
+    NotAdmitted: "not_admitted",
 }
 
 
@@ -27,6 +38,7 @@ def raise_error_of(fields: Mapping[str, Any], server_id: int | None) -> None:
     error = fields.get("error")
     if not error:
         return
+    said = text_of(error, "message") if isinstance(error, dict) else "no reason"
     match error.get("kind") if isinstance(error, dict) else None:
         case "invalid_registration_key":
             raise InvalidRegistrationKey
@@ -34,6 +46,11 @@ def raise_error_of(fields: Mapping[str, Any], server_id: int | None) -> None:
             raise ControlPlaneUnavailable("The control plane failed to answer: its log says why.")
         case "server_not_found" if server_id is not None:
             raise ServerNotFound(server_id)
+        case "name_held":
+            raise NameHeld.told(said)
+        case "replaced":
+            raise Replaced.told(said)
+        case "not_admitted":
+            raise NotAdmitted.told(said)
         case _:
-            said = text_of(error, "message") if isinstance(error, dict) else "no reason"
             raise ControlPlaneRefused(f"The control plane refuses this host: {said}.")

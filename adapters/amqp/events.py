@@ -35,6 +35,7 @@ def _message(event: RecordedEvent) -> Message:
                 "status": event.status,
                 "config_revision": event.config_revision,
                 "at": event.at.astimezone(UTC).isoformat(timespec="milliseconds"),
+                "cause": event.cause,
             }
         ),
         message_id=event.message_id,

@@ -2,11 +2,14 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
+from dataclasses import fields as dataclass_fields
 from datetime import UTC, datetime
 from typing import Any
 
 from domain.capabilities import Capabilities, PortRange
 from domain.configuration import Configuration, ConfigurationChanges
+from domain.identity import Evidence
 
 # What the control plane takes; its answers may hold a good deal of configuration.
 LARGEST_REQUEST_BYTES = 512 * 1024
@@ -85,6 +88,29 @@ def capabilities_to_fields(capabilities: Capabilities) -> dict[str, object]:
     }
 
 
+def evidence_of(fields: Mapping[str, Any]) -> Evidence:
+    found = _typed(fields, "evidence", dict, "an object", {})
+    return Evidence(
+        **{field.name: text_of(found, field.name) for field in dataclass_fields(Evidence)}
+    )
+
+
+def evidence_to_fields(evidence: Evidence) -> dict[str, object]:
+    return dict(asdict(evidence))
+
+
+def labels_of(fields: Mapping[str, Any]) -> Mapping[str, str] | None:
+    """None where they are missing."""
+    found = _typed(fields, "labels", dict, "an object", None)
+    return None if found is None else {key: text_of(found, key) for key in found}
+
+
+def truth_of(fields: Mapping[str, Any], key: str) -> bool:
+    """False where it is missing."""
+    truth: bool = _typed(fields, key, bool, "true or false", False)
+    return truth
+
+
 def changes_to_fields(changes: ConfigurationChanges) -> dict[str, object]:
     return {
         "changed": [
@@ -110,7 +136,7 @@ def changes_of(fields: Mapping[str, Any]) -> ConfigurationChanges:
         changed=[_configuration(one) for one in _typed(fields, "changed", list, "a list", [])],
         names=names,
         revision=whole_number_of(fields, "revision"),
-        more=_typed(fields, "more", bool, "true or false", False),
+        more=truth_of(fields, "more"),
     )
 
 

@@ -47,6 +47,7 @@ def _outcome(delivery: Delivery, answer: Acknowledged | ManManError | Malformed)
                 "acknowledged": True,
                 "next_heartbeat_seconds": int(answer.next_heartbeat.total_seconds()),
                 "config_revision": answer.config_revision,
+                "approval": answer.approval,
             }
         )
     if delivery.reply_to:
@@ -67,10 +68,11 @@ def _heartbeat(delivery: Delivery) -> Heartbeat:
     server_id = whole_number_of(fields, "server_id")
     if str(server_id) != owner:
         raise Malformed(f"server_id is {server_id}, the routing key says {owner}")
+    epoch = whole_number_of(fields, "epoch")
     if kind == HEALTH:
-        return Heartbeat(server_id, capabilities_of(fields))
+        return Heartbeat(server_id, capabilities_of(fields), epoch=epoch)
     assert kind == STATUS
     status = text_of(fields, "status")
     if status not in tuple(Status):
         raise Malformed(f"status must be one of {', '.join(Status)}")
-    return Heartbeat(server_id, leaving=status == Status.OFFLINE)
+    return Heartbeat(server_id, leaving=status == Status.OFFLINE, epoch=epoch)

@@ -16,6 +16,7 @@ DEAD_LETTERS = Exchange("manman.dead-letters", type="fanout", durable=True)
 STATUS = "status.host"
 HEALTH = "health.host"
 REGISTER = "register.host"
+DEREGISTER = "deregister.host"
 CONFIGURATION = "configuration.host"
 # Control plane to host.
 COMMAND = "command.host"
@@ -34,7 +35,7 @@ CALLS = Queue(
     "manman.calls",
     bindings=[
         binding(MANMAN, routing_key=REGISTER),
-        binding(MANMAN, routing_key=f"{CONFIGURATION}.*"),
+        *(binding(MANMAN, routing_key=f"{kind}.*") for kind in (CONFIGURATION, DEREGISTER)),
     ],
     queue_arguments={"x-queue-type": "quorum"},
 )

@@ -17,6 +17,8 @@ from domain.errors import InvalidField
 from domain.naming import check_name
 
 _MEBIBYTE = 2**20
+# A UUID; of older engines, 59 characters.
+_LONGEST_ENGINE_ID = 100
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,7 @@ class DockerMachine:
                     spare.available_cpu_millicores, 1000 * totals.cpu_cores
                 ),
             ),
+            engine_id=engine.engine_id,
         )
 
     def _check_path(self) -> None:
@@ -136,7 +139,15 @@ def _understood(info: Any) -> MachineReport:
     )
     check_capabilities(capabilities)
     check_name(info["Name"])
-    return MachineReport(info["Name"], capabilities)
+    return MachineReport(info["Name"], capabilities, _engine_id(info))
+
+
+def _engine_id(info: Any) -> str:
+    # Podman, which answers as Docker does, makes up another one for each answer.
+    if "BuildahVersion" in info:
+        return ""
+    found = info.get("ID")
+    return found if isinstance(found, str) and len(found) <= _LONGEST_ENGINE_ID else ""
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

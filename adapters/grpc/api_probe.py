@@ -11,10 +11,13 @@ from adapters.grpc.control_plane import GrpcControlPlane
 from adapters.grpc.health import NotServing, check_serving
 from adapters.grpc.metadata import UNIX_TIME
 from application.ports.api_probe import NOBODY, KeyTrial
-from application.ports.control_plane import ControlPlaneRefused, ControlPlaneUnavailable
-from domain.capabilities import Capabilities
+from application.ports.control_plane import (
+    ControlPlaneRefused,
+    ControlPlaneUnavailable,
+    Introduction,
+)
 from domain.clock_reading import ClockReading
-from domain.errors import InvalidRegistrationKey, ServerNotFound
+from domain.errors import InvalidRegistrationKey, NotAdmitted, ServerNotFound
 
 
 @dataclass(frozen=True)
@@ -34,9 +37,11 @@ class GrpcApiProbe:
         before = datetime.now(UTC)
         with closing(GrpcControlPlane(self.address, key, self.call_seconds)) as control_plane:
             try:
-                control_plane.register("", "", Capabilities())
+                control_plane.register(Introduction(name=""))
             except InvalidRegistrationKey as error:
                 return KeyTrial(admitted=False, clock=_reading(before, error.__cause__))
+            except NotAdmitted as error:
+                raise self._refused(f"refuses this host, {error}", "see what is between") from error
             except ControlPlaneRefused as error:
                 call: Any = error.__cause__
                 if call.code() is not grpc.StatusCode.INVALID_ARGUMENT:

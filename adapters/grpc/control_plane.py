@@ -5,19 +5,32 @@ from dataclasses import dataclass, field
 import grpc
 
 from adapters.grpc.channel import DIRECT
-from adapters.grpc.messages import capabilities_to_message, configuration_from_message
+from adapters.grpc.messages import (
+    capabilities_to_message,
+    configuration_from_message,
+    evidence_to_message,
+)
 from adapters.grpc.metadata import REQUEST_ID
 from application.ports.control_plane import (
     ControlPlaneRefused,
     ControlPlaneUnavailable,
     Heard,
+    Introduction,
     Joined,
 )
 from application.request_id import current_request_id, new_request_id
 from application.trace_context import TRACE_PARENT, current_trace_parent
+from domain.approval import told_approval
 from domain.capabilities import Capabilities
 from domain.configuration import ConfigurationChanges
-from domain.errors import InvalidRegistrationKey, ServerNotFound
+from domain.errors import (
+    InvalidRegistrationKey,
+    NameHeld,
+    NotAdmitted,
+    Replaced,
+    ServerNotFound,
+)
+from domain.identity import NO_EVIDENCE
 from domain.liveness import told_interval
 from protos.manman.v1 import manman_pb2 as pb
 from protos.manman.v1.manman_pb2_grpc import ManManAPIStub
@@ -72,14 +85,19 @@ class GrpcControlPlane:
     farewell_seconds: float = 2.0
     _channel: grpc.Channel | None = field(init=False, default=None)
 
-    def register(self, name: str, environment: str, capabilities: Capabilities) -> Joined:
+    def register(self, introduction: Introduction) -> Joined:
+        capabilities, evidence = introduction.capabilities, introduction.evidence
         request = pb.RegisterServerRequest(
-            name=name,
-            capabilities=capabilities_to_message(capabilities),
+            name=introduction.name,
+            capabilities=capabilities_to_message(capabilities) if capabilities else None,
             registration_key=self.registration_key,
-            environment=environment,
+            environment=introduction.environment,
+            evidence=evidence_to_message(evidence) if evidence != NO_EVIDENCE else None,
+            # There even when there are none: those of an earlier start are gone.
+            labels=pb.Labels(labels=introduction.labels),
+            ephemeral=introduction.ephemeral,
         )
-        with self._stub(shows_key=True) as stub:
+        with self._stub() as stub:
             answer: pb.RegisterServerResponse = stub.RegisterServer(
                 request, timeout=self.call_seconds, metadata=_named()
             )
@@ -87,33 +105,46 @@ class GrpcControlPlane:
             server_id=answer.server_id,
             next_heartbeat=told_interval(answer.next_heartbeat_seconds),
             config_revision=answer.config_revision,
+            name=answer.server.name,
+            epoch=answer.epoch,
+            approval=told_approval(answer.server.approval),
         )
 
     def heartbeat(
-        self, server_id: int, capabilities: Capabilities | None, *, leaving: bool = False
+        self,
+        server_id: int,
+        capabilities: Capabilities | None,
+        *,
+        epoch: int = 0,
+        leaving: bool = False,
     ) -> Heard:
         request = pb.HeartbeatRequest(
             server_id=server_id,
             capabilities=capabilities_to_message(capabilities) if capabilities else None,
             leaving=leaving,
+            epoch=epoch,
         )
         seconds = self.farewell_seconds if leaving else self.call_seconds
-        with self._stub(server_id) as stub:
+        with self._stub(server_id, minds_process=True) as stub:
             answer: pb.HeartbeatResponse = stub.Heartbeat(
                 request, timeout=seconds, metadata=_named()
             )
         return Heard(
             next_heartbeat=told_interval(answer.next_heartbeat_seconds),
             config_revision=answer.config_revision,
+            approval=told_approval(answer.approval),
         )
 
-    def fetch_configuration(self, server_id: int, known_revision: int) -> ConfigurationChanges:
+    def fetch_configuration(
+        self, server_id: int, known_revision: int, after_revision: int = 0
+    ) -> ConfigurationChanges:
         request = pb.FetchConfigurationRequest(
             server_id=server_id,
             registration_key=self.registration_key,
             known_revision=known_revision,
+            after_revision=after_revision,
         )
-        with self._stub(server_id, shows_key=True) as stub:
+        with self._stub(server_id) as stub:
             answer: pb.FetchConfigurationResponse = stub.FetchConfiguration(
                 request, timeout=self.call_seconds, metadata=_named()
             )
@@ -124,6 +155,13 @@ class GrpcControlPlane:
             more=answer.more,
         )
 
+    def deregister(self, server_id: int, instance_id: str) -> None:
+        request = pb.DeregisterRequest(
+            server_id=server_id, registration_key=self.registration_key, instance_id=instance_id
+        )
+        with self._stub(server_id, minds_process=True) as stub:
+            stub.Deregister(request, timeout=self.call_seconds, metadata=_named())
+
     def close(self) -> None:
         """Let go of the connection; the next call makes another."""
         if self._channel:
@@ -132,7 +170,7 @@ class GrpcControlPlane:
 
     @contextmanager
     def _stub(
-        self, server_id: int | None = None, *, shows_key: bool = False
+        self, server_id: int | None = None, *, minds_process: bool = False
     ) -> Iterator[ManManAPIStub]:
         if self._channel is None:
             self._channel = grpc.insecure_channel(self.address, _OPTIONS)
@@ -141,23 +179,33 @@ class GrpcControlPlane:
             # What is logged after a failure still belongs to the request.
             current_request_id.set("")
         except grpc.RpcError as error:
-            own_error = self._own_error(error, server_id, shows_key=shows_key)
+            own_error = self._own_error(error, server_id, minds_process=minds_process)
             if isinstance(own_error, ControlPlaneUnavailable):
                 self.close()
             raise own_error from error
 
     def _own_error(
-        self, error: grpc.RpcError, server_id: int | None, *, shows_key: bool
+        self, error: grpc.RpcError, server_id: int | None, *, minds_process: bool
     ) -> Exception:
-        """The one table from what gRPC says to what the application understands."""
+        """The one table from what gRPC says to what the application understands.
+
+        `minds_process` is for a call that only the process which registered last may make.
+        """
+        said = error.details() or ""
         api = f"The API at {self.address} (API_ADDRESS)"
         match error.code():
             case grpc.StatusCode.UNAVAILABLE:
                 return ControlPlaneUnavailable(f"{api} {_why_unavailable(error)}.")
             case code if code in _PASSING:
                 return ControlPlaneUnavailable(f"{api} {_PASSING[code]}.")
-            case grpc.StatusCode.PERMISSION_DENIED if shows_key:
+            case grpc.StatusCode.PERMISSION_DENIED if said == str(InvalidRegistrationKey()):
                 return InvalidRegistrationKey()
+            case grpc.StatusCode.PERMISSION_DENIED:
+                return NotAdmitted.told(said)
+            case grpc.StatusCode.ALREADY_EXISTS if server_id is None:
+                return NameHeld.told(said)
+            case grpc.StatusCode.FAILED_PRECONDITION if minds_process:
+                return Replaced.told(said)
             case grpc.StatusCode.NOT_FOUND if server_id is not None:
                 return ServerNotFound(server_id)
             case grpc.StatusCode.UNIMPLEMENTED:
@@ -166,7 +214,7 @@ class GrpcControlPlane:
                     " and that the API is not older than this host manager."
                 )
             case _:
-                return ControlPlaneRefused(f"{api} refuses this host: {error.details()}.")
+                return ControlPlaneRefused(f"{api} refuses this host: {said}.")
 
 
 def _named() -> tuple[tuple[str, str | bytes], ...]:

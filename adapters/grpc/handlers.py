@@ -1,7 +1,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any
 
 import grpc
@@ -9,11 +9,11 @@ from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 
+from adapters.grpc.caller import address_of, caller_address
 from adapters.grpc.errors import NotTheMessage, TooLarge, status_of
 from adapters.grpc.gate import Gate
 from adapters.grpc.metadata import REQUEST_ID, STATUS_DETAILS, UNIX_TIME
 from adapters.grpc.operators import OperatorAccess
-from adapters.grpc.service import ManManService
 from application.request_id import current_request_id, request_id_or_new
 from protos.manman.v1 import manman_pb2 as pb
 
@@ -22,7 +22,7 @@ _log = logging.getLogger(__name__)
 SERVICE = pb.DESCRIPTOR.services_by_name["ManManAPI"]
 
 # Every other call, and so every call that is added, is an operator's.
-HOST_CALLS = frozenset({"RegisterServer", "Heartbeat", "FetchConfiguration"})
+HOST_CALLS = frozenset({"RegisterServer", "Heartbeat", "FetchConfiguration", "Deregister"})
 
 # A configuration document has at most 256 KiB, everything else much less.
 _LARGEST_REQUEST_BYTES = 1024 * 1024
@@ -33,12 +33,13 @@ Handled = Callable[[str, str, str, float], None]
 
 
 def handlers(
-    service: ManManService,
+    services: Sequence[object],
     operators: OperatorAccess,
     gate: Gate,
     handled: Handled = lambda *_: None,
 ) -> grpc.GenericRpcHandler:
-    """The service as gRPC takes it: every call of the contract, guarded; `handled` hears of each.
+    """The contract as gRPC takes it: each call is a method of one of the services, guarded;
+    `handled` hears of each.
 
     Requests arrive as bytes and are parsed here, because a body that gRPC cannot parse would
     be answered by it as the server's own failure.
@@ -47,7 +48,7 @@ def handlers(
         method.name: grpc.unary_unary_rpc_method_handler(
             _guarded(
                 method,
-                getattr(service, method.name),
+                _call_of(services, method.name),
                 gate,
                 None if method.name in HOST_CALLS else operators,
                 handled,
@@ -57,6 +58,11 @@ def handlers(
         for method in SERVICE.methods
     }
     return grpc.method_handlers_generic_handler(SERVICE.full_name, methods)
+
+
+def _call_of(services: Sequence[object], name: str) -> _Call:
+    [call] = [getattr(service, name) for service in services if hasattr(service, name)]
+    return call  # type: ignore[no-any-return]  # a method of each call is what services have
 
 
 def _guarded(
@@ -69,12 +75,16 @@ def _guarded(
     parse = GetMessageClass(method.input_type).FromString
     message_name = method.input_type.full_name
     name = method.name
+    # Of others nobody asks, and heartbeats are many.
+    is_registration = name == "RegisterServer"
 
     async def guarded(body: bytes, context: Any) -> Message:
         start = time.perf_counter()
         metadata = context.invocation_metadata() or ()
         request_id = request_id_or_new(_sent(metadata, REQUEST_ID))
         current_request_id.set(request_id)
+        if is_registration:
+            caller_address.set(address_of(context.peer()))
         try:
             with gate:
                 if operators:

@@ -1,9 +1,14 @@
 """The domain's values as messages of the wire contract, and back."""
 
+from dataclasses import asdict
 from datetime import UTC, datetime
 
+from application.ports.deleted_servers import DeletedServer
+from domain.approval import Approval
 from domain.capabilities import Capabilities, PortRange
-from domain.configuration import Configuration
+from domain.configuration import Configuration, ConfigurationSummary
+from domain.identity import Evidence
+from domain.labels import Labels, parse_selector
 from domain.liveness import Presence, Status
 from domain.server import Server
 from protos.manman.v1 import manman_pb2 as pb
@@ -36,6 +41,20 @@ def capabilities_to_message(capabilities: Capabilities) -> pb.ServerCapabilities
     )
 
 
+def evidence_from_message(message: pb.Evidence) -> Evidence:
+    return Evidence(
+        machine_id=message.machine_id,
+        hardware_id=message.hardware_id,
+        engine_id=message.engine_id,
+        boot_id=message.boot_id,
+        instance_id=message.instance_id,
+    )
+
+
+def evidence_to_message(evidence: Evidence) -> pb.Evidence:
+    return pb.Evidence(**asdict(evidence))
+
+
 def server_to_message(server: Server) -> pb.Server:
     last_seen = server.presence.last_seen
     return pb.Server(
@@ -49,6 +68,12 @@ def server_to_message(server: Server) -> pb.Server:
             capabilities_to_message(server.capabilities) if server.capabilities else None
         ),
         config_revision=server.config_revision,
+        approval=server.approval,
+        ephemeral=server.ephemeral,
+        labels=server.labels.effective,
+        operator_labels=server.labels.of_operators,
+        machine=server.machine,
+        address=server.address,
     )
 
 
@@ -58,6 +83,16 @@ def configuration_to_message(configuration: Configuration) -> pb.Configuration:
         document=configuration.document,
         revision=configuration.revision,
         updated_at=unix_seconds(configuration.updated_at),
+        selector=str(configuration.selector or ""),
+    )
+
+
+def summary_to_message(summary: ConfigurationSummary) -> pb.Configuration:
+    return pb.Configuration(
+        name=summary.name,
+        revision=summary.revision,
+        updated_at=unix_seconds(summary.updated_at),
+        selector=str(summary.selector or ""),
     )
 
 
@@ -67,11 +102,39 @@ def configuration_from_message(message: pb.Configuration) -> Configuration:
         document=message.document,
         revision=message.revision,
         updated_at=datetime.fromtimestamp(message.updated_at, UTC),
+        selector=parse_selector(message.selector) if message.selector else None,
+    )
+
+
+def summary_from_message(message: pb.Configuration) -> ConfigurationSummary:
+    return ConfigurationSummary(
+        name=message.name,
+        revision=message.revision,
+        updated_at=datetime.fromtimestamp(message.updated_at, UTC),
+        selector=parse_selector(message.selector) if message.selector else None,
     )
 
 
 def unix_seconds(moment: datetime) -> int:
     return int(moment.timestamp())
+
+
+def deleted_server_to_message(deleted: DeletedServer) -> pb.DeletedServer:
+    return pb.DeletedServer(
+        server=server_to_message(deleted.server),
+        deleted_at=unix_seconds(deleted.deleted_at),
+        purged_at=unix_seconds(deleted.purged_at),
+        cause=deleted.cause,
+    )
+
+
+def deleted_server_from_message(message: pb.DeletedServer) -> DeletedServer:
+    return DeletedServer(
+        server=server_from_message(message.server),
+        deleted_at=datetime.fromtimestamp(message.deleted_at, UTC),
+        purged_at=datetime.fromtimestamp(message.purged_at, UTC),
+        cause=message.cause,
+    )
 
 
 def server_from_message(message: pb.Server) -> Server:
@@ -89,4 +152,17 @@ def server_from_message(message: pb.Server) -> Server:
             else None
         ),
         config_revision=message.config_revision,
+        # An older API tells of none, and all that it has are let in.
+        approval=Approval(message.approval or Approval.APPROVED),
+        ephemeral=message.ephemeral,
+        labels=Labels(
+            {
+                key: value
+                for key, value in message.labels.items()
+                if key not in message.operator_labels
+            },
+            dict(message.operator_labels),
+        ),
+        machine=message.machine,
+        address=message.address,
     )

@@ -1,14 +1,26 @@
-from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import timedelta
 from typing import Any, TypeVar
 
 import grpc
 
 from adapters.grpc.channel import DIRECT
-from adapters.grpc.messages import configuration_from_message, server_from_message
+from adapters.grpc.conflict_messages import conflict_from_message, would_reject_from_message
+from adapters.grpc.history_messages import entry_from_message
+from adapters.grpc.messages import (
+    configuration_from_message,
+    deleted_server_from_message,
+    server_from_message,
+    summary_from_message,
+)
 from adapters.grpc.metadata import REQUEST_ID, STATUS_DETAILS
+from application.explain_server import Explained
+from application.ports.deleted_servers import DeletedServer
+from application.ports.would_rejects import WouldReject
 from application.request_id import new_request_id
+from domain.approval import Approval
 from domain.configuration import Configuration, ConfigurationSummary
+from domain.conflict import Conflict, Resolution
 from domain.server import Server
 from protos.manman.v1 import manman_pb2 as pb
 from protos.manman.v1 import manman_pb2_grpc
@@ -43,6 +55,9 @@ class OperatorClient:
         environment: str = "",
         status: str = "",
         not_seen_for: timedelta = timedelta(0),
+        *,
+        approval: str = "",
+        selector: str = "",
     ) -> Iterator[Server]:
         """All that match, by id, however many pages they fill."""
         token = ""
@@ -55,6 +70,8 @@ class OperatorClient:
                     environment=environment,
                     status=status,
                     not_seen_for_seconds=int(not_seen_for.total_seconds()),
+                    approval=approval,
+                    selector=selector,
                 ),
             )
             yield from map(server_from_message, page.servers)
@@ -75,40 +92,144 @@ class OperatorClient:
         )
         return server_from_message(answer.server)
 
-    def delete(self, server_id: int) -> None:
-        self._call(self._api.DeleteServer, pb.DeleteServerRequest(server_id=server_id))
+    def delete(self, server_id: int, *, force: bool = False) -> None:
+        self._call(self._api.DeleteServer, pb.DeleteServerRequest(server_id=server_id, force=force))
+
+    def deleted_servers(self) -> Iterator[DeletedServer]:
+        """All that can be restored, by id."""
+        token = ""
+        while True:
+            page = self._call(
+                self._api.ListDeletedServers,
+                pb.ListDeletedServersRequest(page_size=100, page_token=token),
+            )
+            yield from map(deleted_server_from_message, page.servers)
+            token = page.next_page_token
+            if not token:
+                return
+
+    def restore(self, server_id: int, name: str = "") -> Server:
+        """Under the name that it had, unless another is given."""
+        request = pb.RestoreServerRequest(server_id=server_id, name=name)
+        return server_from_message(self._call(self._api.RestoreServer, request).server)
+
+    def prune(self, *, dry_run: bool = False) -> tuple[list[Server], bool]:
+        """At most a hundred ephemeral servers that were offline for too long, which are deleted,
+        and whether there are more."""
+        answer = self._call(self._api.PruneServers, pb.PruneServersRequest(dry_run=dry_run))
+        return [server_from_message(server) for server in answer.servers], answer.more
 
     def refresh(self, server_id: int) -> None:
         self._call(self._api.RefreshServer, pb.RefreshServerRequest(server_id=server_id))
 
-    def put_configuration(self, server_id: int, name: str, document: str) -> Configuration:
+    def label(self, server_id: int, labels: Mapping[str, str], unset: Sequence[str]) -> Server:
+        request = pb.LabelServerRequest(server_id=server_id, set=labels, unset=unset)
+        return server_from_message(self._call(self._api.LabelServer, request).server)
+
+    def approve(self, server_id: int) -> Server | None:
+        """None where only the ban over a server was left, which is gone."""
+        answer = self._call(self._api.ApproveServer, pb.ApproveServerRequest(server_id=server_id))
+        return server_from_message(answer.server) if answer.HasField("server") else None
+
+    def reject(self, server_id: int, reason: str = "") -> Server:
+        request = pb.RejectServerRequest(server_id=server_id, reason=reason)
+        return server_from_message(self._call(self._api.RejectServer, request).server)
+
+    def ban(self, server_id: int, reason: str = "") -> Sequence[Server]:
+        """The server, and the others of its machine, which are banned with it."""
+        request = pb.BanServerRequest(server_id=server_id, reason=reason)
+        server = server_from_message(self._call(self._api.BanServer, request).server)
+        if not server.machine:
+            return [server]
+        banned = self.servers(approval=Approval.BANNED)
+        mates = [mate for mate in banned if mate.machine == server.machine]
+        return [server, *(mate for mate in mates if mate.server_id != server_id)]
+
+    def explain(self, server_id: int) -> Explained:
+        answer = self._call(self._api.ExplainServer, pb.ExplainServerRequest(server_id=server_id))
+        return Explained(list(answer.sentences), list(map(entry_from_message, answer.history)))
+
+    def merge(self, old_server_id: int, new_server_id: int) -> Server:
+        """The new server, which has what hung on the old one; that is deleted."""
+        request = pb.MergeServersRequest(old_server_id=old_server_id, new_server_id=new_server_id)
+        return server_from_message(self._call(self._api.MergeServers, request).server)
+
+    def conflicts(self, state: str = "") -> Iterator[Conflict]:
+        """All of this state, by id, those that are open when none is named."""
+        token = ""
+        while True:
+            page = self._call(
+                self._api.ListConflicts,
+                pb.ListConflictsRequest(state=state, page_size=100, page_token=token),
+            )
+            yield from map(conflict_from_message, page.conflicts)
+            token = page.next_page_token
+            if not token:
+                return
+
+    def conflict(self, conflict_id: int) -> Conflict:
+        request = pb.GetConflictRequest(conflict_id=conflict_id)
+        return conflict_from_message(self._call(self._api.GetConflict, request).conflict)
+
+    def resolve_conflict(
+        self, conflict_id: int, resolution: Resolution, new_name: str = ""
+    ) -> Conflict:
+        request = pb.ResolveConflictRequest(
+            conflict_id=conflict_id, resolution=resolution, new_name=new_name
+        )
+        return conflict_from_message(self._call(self._api.ResolveConflict, request).conflict)
+
+    def would_rejects(self) -> Iterator[WouldReject]:
+        """What the switches that only warn would have refused, oldest first."""
+        token = ""
+        while True:
+            page = self._call(
+                self._api.ListWouldReject,
+                pb.ListWouldRejectRequest(page_size=100, page_token=token),
+            )
+            yield from map(would_reject_from_message, page.would_reject)
+            token = page.next_page_token
+            if not token:
+                return
+
+    def put_configuration(
+        self, server_id: int, name: str, document: str, selector: str = ""
+    ) -> Configuration:
+        """With a selector the id is 0, here and below."""
         answer = self._call(
             self._api.PutConfiguration,
-            pb.PutConfigurationRequest(server_id=server_id, name=name, document=document),
+            pb.PutConfigurationRequest(
+                server_id=server_id, name=name, document=document, selector=selector
+            ),
         )
         return configuration_from_message(answer.configuration)
 
-    def configuration(self, server_id: int, name: str) -> Configuration:
+    def configuration(self, server_id: int, name: str, selector: str = "") -> Configuration:
         answer = self._call(
-            self._api.GetConfiguration, pb.GetConfigurationRequest(server_id=server_id, name=name)
+            self._api.GetConfiguration,
+            pb.GetConfigurationRequest(server_id=server_id, name=name, selector=selector),
         )
         return configuration_from_message(answer.configuration)
 
     def configurations(self, server_id: int) -> Sequence[ConfigurationSummary]:
+        """Those that hang on a server; with the id 0, those that hang on selectors."""
         answer = self._call(
             self._api.ListConfigurations, pb.ListConfigurationsRequest(server_id=server_id)
         )
-        return [
-            ConfigurationSummary(
-                found.name, found.revision, datetime.fromtimestamp(found.updated_at, UTC)
-            )
-            for found in answer.configurations
-        ]
+        return [summary_from_message(found) for found in answer.configurations]
 
-    def delete_configuration(self, server_id: int, name: str) -> None:
+    def effective_configurations(self, server_id: int) -> Sequence[ConfigurationSummary]:
+        """All that a server gets, by name."""
+        answer = self._call(
+            self._api.GetEffectiveConfiguration,
+            pb.GetEffectiveConfigurationRequest(server_id=server_id),
+        )
+        return [summary_from_message(found) for found in answer.configurations]
+
+    def delete_configuration(self, server_id: int, name: str, selector: str = "") -> None:
         self._call(
             self._api.DeleteConfiguration,
-            pb.DeleteConfigurationRequest(server_id=server_id, name=name),
+            pb.DeleteConfigurationRequest(server_id=server_id, name=name, selector=selector),
         )
 
     def _call(self, method: Callable[..., Response], request: Any) -> Response:

@@ -1,8 +1,8 @@
 import hmac
 import ipaddress
 from collections.abc import Iterable
-from urllib.parse import unquote
 
+from adapters.grpc.caller import address_of
 from adapters.grpc.errors import OperatorKeyRequired, OperatorsOnThisMachineOnly
 
 
@@ -33,12 +33,10 @@ class OperatorAccess:
 
 
 def is_loopback(peer: str) -> bool:
-    kind, _, address = unquote(peer).partition(":")
-    if kind == "unix":
+    if peer.startswith("unix:"):
         return True
-    host = address.rpartition(":")[0].strip("[]")
     try:
-        ip = ipaddress.ip_address(host)
+        ip = ipaddress.ip_address(address_of(peer))
     except ValueError:
         return False
     mapped = getattr(ip, "ipv4_mapped", None)

@@ -1,10 +1,12 @@
 from dataclasses import dataclass, field
 
+from application.deregister_server import DeregisterServer
 from application.fetch_configuration import FetchConfiguration
 from application.ports.control_plane import (
     ControlPlaneRefused,
     ControlPlaneUnavailable,
     Heard,
+    Introduction,
     Joined,
 )
 from application.ports.store import StoreFailed, StoreUnavailable
@@ -22,10 +24,19 @@ class MemoryControlPlane:
     register_server: RegisterServer
     record_heartbeat: RecordHeartbeat
     fetch: FetchConfiguration
+    deregister_server: DeregisterServer
     registration_key: str = field(default="", repr=False)
 
-    def register(self, name: str, environment: str, capabilities: Capabilities) -> Joined:
-        registration = Registration(name, environment, capabilities, self.registration_key)
+    def register(self, introduction: Introduction) -> Joined:
+        registration = Registration(
+            name=introduction.name,
+            environment=introduction.environment,
+            capabilities=introduction.capabilities,
+            registration_key=self.registration_key,
+            evidence=introduction.evidence,
+            labels=introduction.labels,
+            ephemeral=introduction.ephemeral,
+        )
         try:
             registered = self.register_server(registration)
         except InvalidField as error:
@@ -33,26 +44,46 @@ class MemoryControlPlane:
         except (StoreUnavailable, StoreFailed) as error:
             raise ControlPlaneUnavailable(f"The control plane cannot answer: {error}.") from error
         server = registered.server
-        return Joined(server.server_id, registered.next_heartbeat, server.config_revision)
+        return Joined(
+            server.server_id,
+            registered.next_heartbeat,
+            registered.config_revision,
+            server.name,
+            server.epoch,
+            server.approval,
+        )
 
     def heartbeat(
-        self, server_id: int, capabilities: Capabilities | None, *, leaving: bool = False
+        self,
+        server_id: int,
+        capabilities: Capabilities | None,
+        *,
+        epoch: int = 0,
+        leaving: bool = False,
     ) -> Heard:
         try:
-            [answer] = self.record_heartbeat([Heartbeat(server_id, capabilities, leaving)])
+            [answer] = self.record_heartbeat([Heartbeat(server_id, capabilities, leaving, epoch)])
         except (StoreUnavailable, StoreFailed) as error:
             raise ControlPlaneUnavailable(f"The control plane cannot answer: {error}.") from error
         match answer:
             case Acknowledged():
-                return Heard(answer.next_heartbeat, answer.config_revision)
+                return Heard(answer.next_heartbeat, answer.config_revision, answer.approval)
             case InvalidField():
                 raise ControlPlaneRefused(f"The control plane refuses this host: {answer}.")
             case _:
                 raise answer
 
-    def fetch_configuration(self, server_id: int, known_revision: int) -> ConfigurationChanges:
+    def fetch_configuration(
+        self, server_id: int, known_revision: int, after_revision: int = 0
+    ) -> ConfigurationChanges:
         try:
-            return self.fetch(server_id, self.registration_key, known_revision)
+            return self.fetch(server_id, self.registration_key, known_revision, after_revision)
+        except (StoreUnavailable, StoreFailed) as error:
+            raise ControlPlaneUnavailable(f"The control plane cannot answer: {error}.") from error
+
+    def deregister(self, server_id: int, instance_id: str) -> None:
+        try:
+            self.deregister_server(server_id, self.registration_key, instance_id)
         except (StoreUnavailable, StoreFailed) as error:
             raise ControlPlaneUnavailable(f"The control plane cannot answer: {error}.") from error
 

@@ -3,6 +3,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from itertools import islice
 
+from adapters.memory.history import MemoryHistory
 from adapters.memory.tables import Tables
 from application.ports.outbox import Backlog, RecordedEvent
 from application.trace_context import current_trace_parent
@@ -12,6 +13,7 @@ from domain.events import Event
 class MemoryOutbox:
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
+        self._history = MemoryHistory(tables)
 
     def add(self, events: Sequence[Event]) -> None:
         for event in events:
@@ -28,7 +30,9 @@ class MemoryOutbox:
                 status=server.presence.status,
                 config_revision=server.config_revision,
                 trace_parent=current_trace_parent.get(),
+                cause=event.cause,
             )
+        self._history.add(events)
 
     def lease(self, holder: str, now: datetime, until: datetime) -> bool:
         held = self._tables.lease

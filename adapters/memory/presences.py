@@ -14,13 +14,21 @@ class MemoryPresences:
     def lock(self, server_ids: Collection[int]) -> Mapping[int, Known]:
         found = (self._tables.servers.get(server_id) for server_id in server_ids)
         return {
-            server.server_id: Known(server.presence.status, server.config_revision)
+            server.server_id: Known(
+                server.presence.status, server.config_revision, server.epoch, server.approval
+            )
             for server in found
             if server
         }
 
-    def set(self, server_ids: Collection[int], presence: Presence) -> Mapping[int, Known]:
-        known = self.lock(server_ids)
+    def set(
+        self, epochs: Mapping[int, int], presence: Presence, *, to_all: bool = False
+    ) -> Mapping[int, Known]:
+        known = {
+            server_id: server
+            for server_id, server in self.lock(epochs.keys()).items()
+            if server.hears(epochs[server_id], to_all=to_all)
+        }
         for server_id in known:
             server = self._tables.servers[server_id]
             self._tables.servers[server_id] = replace(server, presence=presence)

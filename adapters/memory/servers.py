@@ -1,12 +1,17 @@
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from itertools import islice
 
 from adapters.memory.tables import Tables
 from application.ports.servers import ServerFilter
+from domain.approval import Approval
+from domain.capabilities import Capabilities
 from domain.errors import ServerNameTaken, ServerNotFound
+from domain.labels import Selector
 from domain.liveness import Status
+from domain.machine import Hardware, machines_of
 from domain.server import Server
 
 
@@ -14,9 +19,12 @@ class MemoryServers:
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
 
-    def find_or_add(self, name: str) -> Server:
+    def find(self, name: str) -> Server | None:
         server_id = self._tables.ids.get(name)
-        return self._tables.servers[server_id] if server_id else self.add(name, environment="")
+        return self._tables.servers[server_id] if server_id else None
+
+    def find_or_add(self, name: str) -> Server:
+        return self.find(name) or self.add(name, environment="")
 
     def add(self, name: str, environment: str) -> Server:
         if name in self._tables.ids:
@@ -47,7 +55,13 @@ class MemoryServers:
             for other in list(self._tables.servers.values()):
                 if other.is_default:
                     self._tables.servers[other.server_id] = replace(other, is_default=False)
-        self._tables.servers[server.server_id] = replace(server, capabilities=before.capabilities)
+        self._tables.servers[server.server_id] = replace(
+            server,
+            capabilities=before.capabilities,
+            labels=before.labels,
+            machine=before.machine,
+            address=before.address,
+        )
 
     def page(self, matching: ServerFilter, after: int, size: int) -> Sequence[Server]:
         # A removal that was undone has put its server behind all others.
@@ -57,6 +71,64 @@ class MemoryServers:
             if server_id > after and _matches(server, matching)
         )
         return list(islice(found, size))
+
+    def count(self, approval: Approval) -> int:
+        return sum(server.approval is approval for server in self._tables.servers.values())
+
+    def hardware_online(self) -> Hardware:
+        machines = machines_of(
+            server
+            for server in self._tables.servers.values()
+            if server.presence.status is Status.ONLINE
+        )
+        said = [
+            [server.capabilities or Capabilities() for server in machine.servers]
+            for machine in machines
+        ]
+        return Hardware(
+            machines=len(machines),
+            cpu_cores=sum(max(one.cpu_cores for one in of_it) for of_it in said),
+            total_memory_mb=sum(max(one.total_memory_mb for one in of_it) for of_it in said),
+        )
+
+    def of_machine(self, machine: int) -> Sequence[Server]:
+        return [
+            server
+            for _, server in sorted(self._tables.servers.items())
+            if server.machine == machine != 0
+        ]
+
+    def prunable(self, not_seen_since: datetime, size: int) -> Sequence[Server]:
+        found = (
+            server
+            for _, server in sorted(self._tables.servers.items())
+            if server.ephemeral
+            and server.presence.status is Status.OFFLINE
+            and server.presence.last_seen is not None
+            and server.presence.last_seen < not_seen_since
+            and server.approval is not Approval.REJECTED
+            and not self._happened_since(server.server_id, not_seen_since)
+        )
+        return list(islice(found, size))
+
+    def _happened_since(self, server_id: int, since: datetime) -> bool:
+        entries = self._tables.history.get(server_id, ())
+        return any(entry.at >= since for entry in entries)
+
+    def lock_selected(self, selector: Selector, after: int, size: int) -> Sequence[int]:
+        found = self.page(ServerFilter(selector=selector), after, size)
+        return [server.server_id for server in found]
+
+    def highest_revision(self) -> int:
+        return max((server.config_revision for server in self._tables.servers.values()), default=0)
+
+    def configure(self, server_ids: Collection[int], revision: int, *, resync: bool) -> None:
+        for server_id in server_ids:
+            server = self._tables.servers[server_id]
+            behind = server.config_revision < revision
+            self._tables.servers[server_id] = server.configured(
+                revision if behind else server.config_revision + 1, resync=resync or not behind
+            )
 
     def census(self) -> Mapping[tuple[Status, str], int]:
         return Counter(
@@ -69,6 +141,7 @@ class MemoryServers:
         del self._tables.ids[server.name]
         self._tables.equipment.pop(server_id, None)
         self._tables.configurations.pop(server_id, None)
+        self._tables.identities.pop(server_id, None)
 
 
 def _matches(server: Server, matching: ServerFilter) -> bool:
@@ -81,4 +154,6 @@ def _matches(server: Server, matching: ServerFilter) -> bool:
             or last_seen is None
             or last_seen < matching.not_seen_since
         )
+        and (matching.approval is None or server.approval is matching.approval)
+        and (matching.selector is None or matching.selector.matches(server.labels.effective))
     )

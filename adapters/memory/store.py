@@ -2,12 +2,22 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from adapters.memory.bans import MemoryBans
 from adapters.memory.capability_reports import MemoryCapabilityReports
+from adapters.memory.configuration_clock import MemoryConfigurationClock
 from adapters.memory.configurations import MemoryConfigurations
+from adapters.memory.conflicts import MemoryConflicts
+from adapters.memory.deleted_servers import MemoryDeletedServers
+from adapters.memory.history import MemoryHistory
+from adapters.memory.identities import MemoryIdentities
 from adapters.memory.outbox import MemoryOutbox
 from adapters.memory.presences import MemoryPresences
+from adapters.memory.selector_changes import MemorySelectorChanges
+from adapters.memory.selector_configurations import MemorySelectorConfigurations
+from adapters.memory.server_labels import MemoryServerLabels
 from adapters.memory.servers import MemoryServers
 from adapters.memory.tables import Tables
+from adapters.memory.would_rejects import MemoryWouldRejects
 
 
 class MemoryTransaction:
@@ -16,7 +26,17 @@ class MemoryTransaction:
         self.presences = MemoryPresences(tables)
         self.capability_reports = MemoryCapabilityReports(tables)
         self.configurations = MemoryConfigurations(tables)
+        self.selector_configurations = MemorySelectorConfigurations(tables)
+        self.selector_changes = MemorySelectorChanges(tables)
+        self.configuration_clock = MemoryConfigurationClock(tables)
         self.outbox = MemoryOutbox(tables)
+        self.identities = MemoryIdentities(tables)
+        self.labels = MemoryServerLabels(tables)
+        self.conflicts = MemoryConflicts(tables)
+        self.bans = MemoryBans(tables)
+        self.deleted_servers = MemoryDeletedServers(tables)
+        self.history = MemoryHistory(tables)
+        self.would_rejects = MemoryWouldRejects(tables)
 
 
 class MemoryStore:

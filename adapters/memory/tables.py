@@ -1,10 +1,19 @@
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Generic, TypeVar
 
+from application.ports.bans import Ban
+from application.ports.deleted_servers import DeletedServer
 from application.ports.outbox import RecordedEvent
+from application.ports.selector_changes import SelectorChange
+from application.ports.would_rejects import WouldReject
 from domain.capabilities import Capabilities
 from domain.configuration import Configuration
+from domain.conflict import Conflict
+from domain.enforcement import Switch
+from domain.history import HistoryEntry
+from domain.identity import Identity
 from domain.server import Server
 
 K = TypeVar("K")
@@ -44,6 +53,16 @@ class Table(MutableMapping[K, V], Generic[K, V]):
             self._undo.append(lambda: rows.pop(key))
 
 
+@dataclass(frozen=True, slots=True)
+class Grave:
+    """A deleted server with all that hung on it."""
+
+    deleted: DeletedServer
+    equipment: tuple[tuple[datetime, Capabilities], ...]
+    configurations: Mapping[str, Configuration]
+    identity: Identity | None
+
+
 class Tables:
     """Everything the memory mode keeps."""
 
@@ -53,8 +72,20 @@ class Tables:
         self.ids: Table[str, int] = Table(self.undo)
         self.equipment: Table[int, tuple[tuple[datetime, Capabilities], ...]] = Table(self.undo)
         self.configurations: Table[int, Mapping[str, Configuration]] = Table(self.undo)
+        # By the text of the selector, and by name.
+        self.selector_configurations: Table[tuple[str, str], Configuration] = Table(self.undo)
+        self.selector_changes: Table[int, SelectorChange] = Table(self.undo)
+        self.identities: Table[int, Identity] = Table(self.undo)
+        self.history: Table[int, tuple[HistoryEntry, ...]] = Table(self.undo)
+        self.conflicts: Table[int, Conflict] = Table(self.undo)
+        self.bans: Table[int, Ban] = Table(self.undo)
+        self.graves: Table[int, Grave] = Table(self.undo)
+        self.would_rejects: Table[tuple[Switch, int, str], WouldReject] = Table(self.undo)
         self.outbox: Table[int, RecordedEvent] = Table(self.undo)
         self.lease: Table[str, datetime] = Table(self.undo)
         self.last_entry_id = 0
+        self.last_conflict_id = 0
+        self.last_would_reject_id = 0
+        self.last_revision = 0
         # As with a sequence of a database: an id that was once given is never given again.
         self.last_id = 0

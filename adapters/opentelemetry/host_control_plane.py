@@ -5,7 +5,12 @@ from typing import TypeVar
 from opentelemetry.trace import SpanKind
 
 from adapters.opentelemetry.tracing import Tracing
-from application.ports.control_plane import ConnectedControlPlane, Heard, Joined
+from application.ports.control_plane import (
+    ConnectedControlPlane,
+    Heard,
+    Introduction,
+    Joined,
+)
 from application.trace_context import current_trace_parent
 from domain.capabilities import Capabilities
 from domain.configuration import ConfigurationChanges
@@ -20,26 +25,44 @@ class TracedControlPlane:
     control_plane: ConnectedControlPlane
     tracing: Tracing
 
-    def register(self, name: str, environment: str, capabilities: Capabilities) -> Joined:
+    def register(self, introduction: Introduction) -> Joined:
         return self._traced(
             "register",
-            lambda: self.control_plane.register(name, environment, capabilities),
-            {"manmanv2.server_name": name},
+            lambda: self.control_plane.register(introduction),
+            {"manmanv2.server_name": introduction.name},
         )
 
     def heartbeat(
-        self, server_id: int, capabilities: Capabilities | None, *, leaving: bool = False
+        self,
+        server_id: int,
+        capabilities: Capabilities | None,
+        *,
+        epoch: int = 0,
+        leaving: bool = False,
     ) -> Heard:
         return self._traced(
             "farewell" if leaving else "heartbeat",
-            lambda: self.control_plane.heartbeat(server_id, capabilities, leaving=leaving),
+            lambda: self.control_plane.heartbeat(
+                server_id, capabilities, epoch=epoch, leaving=leaving
+            ),
             {"manmanv2.server_id": server_id},
         )
 
-    def fetch_configuration(self, server_id: int, known_revision: int) -> ConfigurationChanges:
+    def fetch_configuration(
+        self, server_id: int, known_revision: int, after_revision: int = 0
+    ) -> ConfigurationChanges:
         return self._traced(
             "fetch configuration",
-            lambda: self.control_plane.fetch_configuration(server_id, known_revision),
+            lambda: self.control_plane.fetch_configuration(
+                server_id, known_revision, after_revision
+            ),
+            {"manmanv2.server_id": server_id},
+        )
+
+    def deregister(self, server_id: int, instance_id: str) -> None:
+        self._traced(
+            "deregister",
+            lambda: self.control_plane.deregister(server_id, instance_id),
             {"manmanv2.server_id": server_id},
         )
 

@@ -1,16 +1,22 @@
 """What a process of the API counts while it works."""
 
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from application.ports.events import Events
 from application.ports.outbox import RecordedEvent
+from application.ports.store import Store, Transaction
+from application.ports.would_rejects import WouldReject, WouldRejects
 from application.record_heartbeat import Acknowledged, Heartbeat
-from domain.errors import ManManError, ServerNotFound
+from domain.enforcement import Switch
+from domain.errors import ManManError, NotAdmitted, Replaced, ServerNotFound
 
 RecordBatch = Callable[[Sequence[Heartbeat]], Sequence[Acknowledged | ManManError]]
 
@@ -82,6 +88,12 @@ class ApiMetrics:
             "Events that the broker has confirmed, or that were dropped where there is none.",
             registry=registry,
         )
+        self._would_reject = Counter(
+            "manmanv2_would_reject",
+            "What switches that only warn would have refused.",
+            ["switch"],
+            registry=registry,
+        )
 
         # To find a series by its labels costs more than to count in it.
         self._series_of = cache(self._find_series)
@@ -96,6 +108,7 @@ class ApiMetrics:
         size, commit = self._batch_size.labels(via), self._commit.labels(via)
         acknowledged = self._heartbeats.labels(via, "acknowledged")
         unknown = self._heartbeats.labels(via, "unknown_server")
+        not_admitted = self._heartbeats.labels(via, "refused")
         invalid = self._heartbeats.labels(via, "invalid")
         failed = self._heartbeats.labels(via, "failed")
 
@@ -113,9 +126,11 @@ class ApiMetrics:
             commit.observe(time.perf_counter() - start)
             refused = [answer for answer in answers if isinstance(answer, ManManError)]
             not_found = sum(isinstance(answer, ServerNotFound) for answer in refused)
+            turned_away = sum(isinstance(answer, NotAdmitted | Replaced) for answer in refused)
             acknowledged.inc(len(answers) - len(refused))
             unknown.inc(not_found)
-            invalid.inc(len(refused) - not_found)
+            not_admitted.inc(turned_away)
+            invalid.inc(len(refused) - not_found - turned_away)
             return answers
 
         return measured
@@ -134,6 +149,11 @@ class ApiMetrics:
     def events(self, events: Events) -> Events:
         """The same, measured."""
         return _MeasuredEvents(events, self._published)
+
+    def store(self, store: Store) -> Store:
+        """The same, measured."""
+        counts = {switch: self._would_reject.labels(switch) for switch in Switch}
+        return _MeasuredStore(store, counts)
 
     def _find_series(self, service: str, method: str, code: str) -> tuple[Counter, Histogram]:
         call = ("unary", service, method)
@@ -163,3 +183,46 @@ class _MeasuredEvents:
     def publish(self, events: Sequence[RecordedEvent]) -> None:
         self._events.publish(events)
         self._published.inc(len(events))
+
+
+@dataclass(frozen=True)
+class _MeasuredStore:
+    _store: Store
+    _would_reject: Mapping[Switch, Counter]
+
+    @contextmanager
+    def begin(self) -> Iterator[Transaction]:
+        noted: list[Switch] = []
+        with self._store.begin() as transaction:
+            measured: Any = _MeasuredTransaction(transaction, noted)
+            yield measured
+        # Only what was written counts.
+        for switch in noted:
+            self._would_reject[switch].inc()
+
+
+class _MeasuredTransaction:
+    """Another one's, but for what is noted in it."""
+
+    def __init__(self, transaction: Transaction, noted: list[Switch]) -> None:
+        self._transaction = transaction
+        self.would_rejects: WouldRejects = _MeasuredWouldRejects(transaction.would_rejects, noted)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transaction, name)
+
+
+@dataclass(frozen=True)
+class _MeasuredWouldRejects:
+    _would_rejects: WouldRejects
+    _noted: list[Switch]
+
+    def record(self, switch: Switch, server_id: int, name: str, reason: str, now: datetime) -> None:
+        self._would_rejects.record(switch, server_id, name, reason, now)
+        self._noted.append(switch)
+
+    def page(self, after: int, size: int) -> Sequence[WouldReject]:
+        return self._would_rejects.page(after, size)
+
+    def purge(self, not_since: datetime) -> int:
+        return self._would_rejects.purge(not_since)

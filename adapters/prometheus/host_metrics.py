@@ -6,7 +6,12 @@ from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from application.ports.control_plane import ConnectedControlPlane, Heard, Joined
+from application.ports.control_plane import (
+    ConnectedControlPlane,
+    Heard,
+    Introduction,
+    Joined,
+)
 from application.ports.machine import EngineUnavailable, Machine, MachineReport
 from application.ports.notifier import Notifier
 from domain.capabilities import Capabilities
@@ -66,16 +71,23 @@ class MeasuredControlPlane:
     control_plane: ConnectedControlPlane
     metrics: HostMetrics
 
-    def register(self, name: str, environment: str, capabilities: Capabilities) -> Joined:
-        joined = self.control_plane.register(name, environment, capabilities)
+    def register(self, introduction: Introduction) -> Joined:
+        joined = self.control_plane.register(introduction)
         self.metrics.was_heard(True)
         return joined
 
     def heartbeat(
-        self, server_id: int, capabilities: Capabilities | None, *, leaving: bool = False
+        self,
+        server_id: int,
+        capabilities: Capabilities | None,
+        *,
+        epoch: int = 0,
+        leaving: bool = False,
     ) -> Heard:
         try:
-            heard = self.control_plane.heartbeat(server_id, capabilities, leaving=leaving)
+            heard = self.control_plane.heartbeat(
+                server_id, capabilities, epoch=epoch, leaving=leaving
+            )
         except Exception:
             self.metrics.was_heard(False)
             self.metrics.heartbeats.labels("failed").inc()
@@ -84,8 +96,13 @@ class MeasuredControlPlane:
         self.metrics.heartbeats.labels("acknowledged").inc()
         return heard
 
-    def fetch_configuration(self, server_id: int, known_revision: int) -> ConfigurationChanges:
-        return self.control_plane.fetch_configuration(server_id, known_revision)
+    def fetch_configuration(
+        self, server_id: int, known_revision: int, after_revision: int = 0
+    ) -> ConfigurationChanges:
+        return self.control_plane.fetch_configuration(server_id, known_revision, after_revision)
+
+    def deregister(self, server_id: int, instance_id: str) -> None:
+        self.control_plane.deregister(server_id, instance_id)
 
     def close(self) -> None:
         self.control_plane.close()

@@ -8,6 +8,8 @@ from prometheus_client.registry import Collector
 from application.ports.store import StoreFailed, StoreUnavailable
 from application.take_stock import Stock
 
+_MIB = 1024 * 1024
+
 
 class StockCollector(Collector):
     """`take_stock` raises StoreUnavailable and StoreFailed, within a bounded time."""
@@ -30,6 +32,31 @@ class StockCollector(Collector):
         for (status, environment), count in stock.servers.items():
             servers.add_metric([status, environment], count)
         yield servers
+        yield GaugeMetricFamily(
+            "manmanv2_machines",
+            "Machines on which servers are online, however many on each.",
+            stock.hardware.machines,
+        )
+        yield GaugeMetricFamily(
+            "manmanv2_machines_cpu_cores",
+            "CPU cores that these machines have, as their hosts report them.",
+            stock.hardware.cpu_cores,
+        )
+        yield GaugeMetricFamily(
+            "manmanv2_machines_memory_bytes",
+            "Memory that these machines have, as their hosts report it.",
+            stock.hardware.total_memory_mb * _MIB,
+        )
+        yield GaugeMetricFamily(
+            "manmanv2_servers_pending",
+            "Servers that wait for an operator's approval.",
+            stock.pending_servers,
+        )
+        yield GaugeMetricFamily(
+            "manmanv2_conflicts_open",
+            "Names that two machines claim and no operator has given to either.",
+            stock.open_conflicts,
+        )
         yield GaugeMetricFamily(
             "manmanv2_heartbeat_interval_seconds",
             "The interval that hosts of a fleet of this size are told.",

@@ -5,6 +5,7 @@ from itertools import groupby
 from sqlalchemy import Connection, bindparam, delete, func, insert, or_, select
 
 from adapters.sql import tables
+from adapters.sql.history import SqlHistory
 from adapters.sql.statements import Ids, insert_or_replace, is_among, random_uuid
 from application.ports.outbox import Backlog, RecordedEvent
 from application.trace_context import current_trace_parent
@@ -19,7 +20,7 @@ _ONLY_LEASE_ID = 1
 # The database itself adds what it knows of the servers: a sweep may have thousands of them.
 _ADD = insert(tables.outbox).from_select(
     [
-        *("message_id", "kind", "server_id", "occurred_at", "trace_parent"),
+        *("message_id", "kind", "server_id", "occurred_at", "trace_parent", "cause"),
         *("name", "environment", "status", "config_revision"),
     ],
     select(
@@ -28,6 +29,7 @@ _ADD = insert(tables.outbox).from_select(
         _SERVERS.server_id,
         bindparam("at", type_=_OUTBOX.occurred_at.type),
         bindparam("trace_parent", type_=_OUTBOX.trace_parent.type),
+        bindparam("cause", type_=_OUTBOX.cause.type),
         _SERVERS.name,
         _SERVERS.environment,
         _SERVERS.status,
@@ -40,14 +42,15 @@ _REMOVE = delete(tables.outbox).where(is_among(_OUTBOX.entry_id, bindparam("ids"
 class SqlOutbox:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._history = SqlHistory(connection)
 
     def add(self, events: Sequence[Event]) -> None:
         trace_parent = current_trace_parent.get()
-        for (kind, at), group in groupby(events, key=lambda event: (event.kind, event.at)):
+        for (kind, at, cause), group in groupby(events, key=_what_happened):
+            told = {"kind": kind, "at": at, "trace_parent": trace_parent, "cause": cause}
             ids = [event.server_id for event in group]
-            self._connection.execute(
-                _ADD, {"kind": kind, "at": at, "trace_parent": trace_parent, "ids": ids}
-            )
+            self._connection.execute(_ADD, {**told, "ids": ids})
+        self._history.add(events)
 
     def lease(self, holder: str, now: datetime, until: datetime) -> bool:
         take = insert_or_replace(
@@ -79,6 +82,7 @@ class SqlOutbox:
                 status=Status(row.status),
                 config_revision=row.config_revision,
                 trace_parent=row.trace_parent,
+                cause=row.cause,
             )
             for row in rows
         ]
@@ -91,3 +95,7 @@ class SqlOutbox:
 
     def remove(self, entry_ids: Collection[int]) -> None:
         self._connection.execute(_REMOVE, {"ids": entry_ids})
+
+
+def _what_happened(event: Event) -> tuple[EventKind, datetime, str]:
+    return event.kind, event.at, event.cause

@@ -2,32 +2,58 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, func, select, update
+from sqlalchemy import Boolean, Connection, bindparam, func, or_, select, update
 
 from adapters.sql import tables
 from adapters.sql.statements import Ids, is_among
 from application.ports.presences import Known
+from domain.approval import Approval
 from domain.liveness import Presence, Status
 
 _COLUMNS = tables.servers.c
 _STATUSES = {status.value: status for status in Status}
 
 
+_APPROVALS = {approval.value: approval for approval in Approval}
+_KNOWN = (
+    _COLUMNS.server_id,
+    _COLUMNS.status,
+    _COLUMNS.config_revision,
+    _COLUMNS.epoch,
+    _COLUMNS.approval,
+)
+
 # Statements are made once: to build one anew costs as much as to run it.
 _IDS = bindparam("ids", type_=Ids())
 _LOCK = (
-    select(_COLUMNS.server_id, _COLUMNS.status, _COLUMNS.config_revision)
+    select(*_KNOWN)
     .where(is_among(_COLUMNS.server_id, _IDS))
     .order_by(_COLUMNS.server_id)
     .with_for_update(key_share=True)
 )
 # What to write comes with the parameters, named as the columns.
 _SET = update(tables.servers).where(is_among(_COLUMNS.server_id, _IDS))
-_BEFORE = _LOCK.subquery("before")
+_TOLD = (
+    func.unnest(_IDS, bindparam("epochs", type_=Ids()))
+    .table_valued("server_id", "epoch", name="told")
+    .render_derived()
+)
+_BEFORE = (
+    select(*_KNOWN)
+    .join_from(tables.servers, _TOLD, _COLUMNS.server_id == _TOLD.c.server_id)
+    .where(
+        or_(_TOLD.c.epoch == 0, _TOLD.c.epoch >= _COLUMNS.epoch),
+        or_(
+            bindparam("to_all", type_=Boolean()),
+            _COLUMNS.approval.in_([approval for approval in Approval if approval.admits]),
+        ),
+    )
+    .order_by(_COLUMNS.server_id)
+    .with_for_update(key_share=True, of=tables.servers)
+    .subquery("before")
+)
 _LOCK_AND_SET = (
-    update(tables.servers)
-    .where(_COLUMNS.server_id == _BEFORE.c.server_id)
-    .returning(_BEFORE.c.server_id, _BEFORE.c.status, _BEFORE.c.config_revision)
+    update(tables.servers).where(_COLUMNS.server_id == _BEFORE.c.server_id).returning(*_BEFORE.c)
 )
 # In the same order as by a batch of heartbeats, so that the two never deadlock; who spoke while
 # the sweep waited for the lock is skipped.
@@ -50,11 +76,12 @@ class SqlPresences:
     def lock(self, server_ids: Collection[int]) -> Mapping[int, Known]:
         return _known(self._connection.execute(_LOCK, {"ids": server_ids}))
 
-    def set(self, server_ids: Collection[int], presence: Presence) -> Mapping[int, Known]:
-        if not server_ids:
+    def set(
+        self, epochs: Mapping[int, int], presence: Presence, *, to_all: bool = False
+    ) -> Mapping[int, Known]:
+        if not epochs:
             return {}
-        parameters = {
-            "ids": server_ids,
+        written = {
             "status": presence.status,
             "last_seen": presence.last_seen,
             "offline_after": presence.offline_after,
@@ -62,10 +89,15 @@ class SqlPresences:
         }
         if self._connection.dialect.name == "sqlite":
             # It returns no columns but those of the table that it updates, as they are now.
-            known = self.lock(server_ids)
-            self._connection.execute(_SET, parameters)
+            known = {
+                server_id: server
+                for server_id, server in self.lock(epochs.keys()).items()
+                if server.hears(epochs[server_id], to_all=to_all)
+            }
+            self._connection.execute(_SET, {"ids": known.keys(), **written})
             return known
-        return _known(self._connection.execute(_LOCK_AND_SET, parameters))
+        told = {"ids": epochs.keys(), "epochs": epochs.values(), "to_all": to_all}
+        return _known(self._connection.execute(_LOCK_AND_SET, {**told, **written}))
 
     def expire(self, now: datetime, deaf_to: Collection[str] = ()) -> Collection[int]:
         silent = {"now": now, "deaf_to": list(deaf_to)}
@@ -83,4 +115,4 @@ class SqlPresences:
 
 def _known(rows: Iterable[Sequence[Any]]) -> Mapping[int, Known]:
     # By place: by name costs three times as much, and there are hundreds a batch.
-    return {row[0]: Known(_STATUSES[row[1]], row[2]) for row in rows}
+    return {row[0]: Known(_STATUSES[row[1]], row[2], row[3], _APPROVALS[row[4]]) for row in rows}

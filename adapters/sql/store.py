@@ -3,12 +3,22 @@ from contextlib import contextmanager
 
 from sqlalchemy import Connection, Engine
 
+from adapters.sql.bans import SqlBans
 from adapters.sql.capability_reports import SqlCapabilityReports
+from adapters.sql.configuration_clock import SqlConfigurationClock
 from adapters.sql.configurations import SqlConfigurations
+from adapters.sql.conflicts import SqlConflicts
+from adapters.sql.deleted_servers import SqlDeletedServers
 from adapters.sql.errors import own_errors
+from adapters.sql.history import SqlHistory
+from adapters.sql.identities import SqlIdentities
 from adapters.sql.outbox import SqlOutbox
 from adapters.sql.presences import SqlPresences
+from adapters.sql.selector_changes import SqlSelectorChanges
+from adapters.sql.selector_configurations import SqlSelectorConfigurations
+from adapters.sql.server_labels import SqlServerLabels
 from adapters.sql.servers import SqlServers
+from adapters.sql.would_rejects import SqlWouldRejects
 
 
 class SqlTransaction:
@@ -17,7 +27,17 @@ class SqlTransaction:
         self.presences = SqlPresences(connection)
         self.capability_reports = SqlCapabilityReports(connection)
         self.configurations = SqlConfigurations(connection)
+        self.selector_configurations = SqlSelectorConfigurations(connection)
+        self.selector_changes = SqlSelectorChanges(connection)
+        self.configuration_clock = SqlConfigurationClock(connection)
         self.outbox = SqlOutbox(connection)
+        self.identities = SqlIdentities(connection)
+        self.labels = SqlServerLabels(connection)
+        self.conflicts = SqlConflicts(connection)
+        self.bans = SqlBans(connection)
+        self.deleted_servers = SqlDeletedServers(connection)
+        self.history = SqlHistory(connection)
+        self.would_rejects = SqlWouldRejects(connection)
 
 
 class SqlStore:

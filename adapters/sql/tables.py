@@ -17,6 +17,7 @@ from sqlalchemy import (
     Table,
     Text,
     TypeDecorator,
+    UniqueConstraint,
     false,
 )
 
@@ -56,6 +57,11 @@ def _owner(**options: Any) -> Column[int]:
     )
 
 
+def _evidence() -> list[Column[str]]:
+    kinds = ("machine_id", "hardware_id", "engine_id", "boot_id", "instance_id")
+    return [Column(kind, String(32), nullable=False) for kind in kinds]
+
+
 # No index on last_seen or offline_after, and room left in each page: then a heartbeat is a
 # HOT update that touches no index. The sweep's scan is cheaper than that index would be.
 servers = Table(
@@ -70,6 +76,12 @@ servers = Table(
     Column("environment", String(100), nullable=False, server_default=""),
     Column("is_default", Boolean, nullable=False, server_default=false()),
     Column("config_revision", BigInteger, nullable=False, server_default="0"),
+    # A host that knows an older revision of its configuration is sent all of it.
+    Column("config_resync", BigInteger, nullable=False, server_default="0"),
+    Column("epoch", BigInteger, nullable=False, server_default="0"),
+    Column("approval", String(16), nullable=False, server_default="approved"),
+    Column("approval_reason", String(200), nullable=False, server_default=""),
+    Column("ephemeral", Boolean, nullable=False, server_default=false()),
     CheckConstraint("status IN ('online', 'offline')", name="status"),
     postgresql_with={"fillfactor": 70},
     sqlite_autoincrement=True,
@@ -120,7 +132,132 @@ configurations = Table(
     Column("updated_at", UtcDateTime, nullable=False),
 )
 
-# Not owned by the servers: what happened to one that is gone is still to be told.
+# Documents that hang on a selector of servers.
+selector_configurations = Table(
+    "selector_configurations",
+    metadata,
+    Column("selector", String(500), primary_key=True),
+    Column("name", String(100), primary_key=True),
+    Column("document", Text, nullable=False),
+    Column("revision", BigInteger, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+)
+
+# One row: the last revision that any change of configuration got. Written first in each of them,
+# so that revisions are visible in their order.
+configuration_clock = Table(
+    "configuration_clock",
+    metadata,
+    Column("clock_id", Integer, primary_key=True, autoincrement=False),
+    Column("revision", BigInteger, nullable=False),
+)
+
+# Changes on selectors of which not all servers are told yet: those up to `reached` are.
+selector_changes = Table(
+    "selector_changes",
+    metadata,
+    Column("revision", BigInteger, primary_key=True, autoincrement=False),
+    Column("selector", String(500), nullable=False),
+    Column("resync", Boolean, nullable=False),
+    Column("cause", Text, nullable=False),
+    Column("reached", ROW_ID, nullable=False),
+)
+
+# Who registered a server last. Kept apart from the servers, as their capabilities are.
+identities = Table(
+    "server_identities",
+    metadata,
+    _owner(primary_key=True, autoincrement=False),
+    Column("machine", BigInteger, nullable=False, index=True),
+    *_evidence(),
+    Column("address", String(100), nullable=False),
+    Column("registered_at", UtcDateTime, nullable=False),
+)
+# Two witnesses tell a machine, and one of the two is always one of these.
+Index("ix_server_identities_hardware_id", identities.c.hardware_id)
+Index("ix_server_identities_boot_id", identities.c.boot_id)
+
+# `value` is what counts: what an operator says, else what the host says.
+labels = Table(
+    "server_labels",
+    metadata,
+    _owner(primary_key=True, autoincrement=False),
+    Column("key", String(63), primary_key=True),
+    Column("of_host", String(63)),
+    Column("of_operators", String(63)),
+    Column("value", String(63), nullable=False),
+    Index("ix_server_labels_key", "key", "value"),
+)
+
+# The tables from here on are not owned by the servers: what they tell is of some that are gone.
+conflicts = Table(
+    "conflicts",
+    metadata,
+    Column("conflict_id", ROW_ID, primary_key=True),
+    Column("server_id", ROW_ID, nullable=False),
+    Column("name", String(255), nullable=False, index=True),
+    Column("state", String(16), nullable=False),
+    Column("holder", JSON, nullable=False),
+    Column("holder_last_seen", UtcDateTime),
+    Column("challenger", JSON, nullable=False),
+    Column("opened_at", UtcDateTime, nullable=False),
+    Column("last_claimed_at", UtcDateTime, nullable=False),
+    Column("claims", BigInteger, nullable=False),
+    Column("resolution", String(16)),
+    Column("new_name", String(255), nullable=False),
+    Column("resolved_at", UtcDateTime),
+    sqlite_autoincrement=True,
+)
+
+bans = Table(
+    "bans",
+    metadata,
+    Column("server_id", ROW_ID, primary_key=True, autoincrement=False),
+    Column("name", String(255), nullable=False),
+    *_evidence(),
+    Column("reason", String(200), nullable=False),
+    Column("banned_at", UtcDateTime, nullable=False),
+)
+
+# `record` is everything that the tables which servers own had of it.
+deleted_servers = Table(
+    "deleted_servers",
+    metadata,
+    Column("server_id", ROW_ID, primary_key=True, autoincrement=False),
+    Column("name", String(255), nullable=False),
+    Column("deleted_at", UtcDateTime, nullable=False),
+    Column("purged_at", UtcDateTime, nullable=False, index=True),
+    Column("cause", Text, nullable=False),
+    Column("record", JSON, nullable=False),
+)
+
+# Numbered for each server without gaps, so that which entry is too many is known by the last one.
+history = Table(
+    "server_history",
+    metadata,
+    Column("server_id", ROW_ID, primary_key=True, autoincrement=False),
+    Column("entry_no", BigInteger, primary_key=True, autoincrement=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("kind", String(32), nullable=False),
+    Column("cause", Text, nullable=False),
+    Column("agreeing", String(100), nullable=False),
+    Column("differing", String(100), nullable=False),
+)
+
+would_rejects = Table(
+    "would_rejects",
+    metadata,
+    Column("entry_id", ROW_ID, primary_key=True),
+    Column("switch", String(32), nullable=False),
+    Column("server_id", ROW_ID, nullable=False),
+    Column("name", String(255), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("count", BigInteger, nullable=False),
+    Column("first_at", UtcDateTime, nullable=False),
+    Column("last_at", UtcDateTime, nullable=False),
+    UniqueConstraint("switch", "server_id", "name", name="uq_would_rejects_switch"),
+)
+
 outbox = Table(
     "outbox",
     metadata,
@@ -134,6 +271,7 @@ outbox = Table(
     Column("status", String(16), nullable=False),
     Column("config_revision", BigInteger, nullable=False),
     Column("trace_parent", String(55), nullable=False, server_default=""),
+    Column("cause", Text, nullable=False, server_default=""),
     sqlite_autoincrement=True,
 )
 

@@ -1,18 +1,17 @@
 import errno
 import json
 import logging
-import os
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from adapters.system.atomic_file import UNFINISHED, sync_folder, write_atomically
 from domain.configuration import Configuration, check_configuration_name
 from domain.errors import InvalidField
 
 _log = logging.getLogger(__name__)
 
 _MANIFEST = ".manmanv2.json"
-_UNFINISHED = ".manmanv2-unfinished"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,15 +60,15 @@ class DiskConfigurationFolder:
         after = _Manifest(server_id, revision, frozenset(kept))
         if not changed and self._holds(after):
             return
-        for leftover in self.path.glob(f"*{_UNFINISHED}"):
+        for leftover in self.path.glob(f"*{UNFINISHED}"):
             leftover.unlink()
         # Revision 0 until all is written: after a crash the host asks for everything again.
         self._write_manifest(_Manifest(server_id, 0, before.names | after.names))
         for configuration in changed:
-            self._write(self._document(configuration.name), configuration.document)
+            write_atomically(self._document(configuration.name), configuration.document)
         for name in before.names - after.names:
             self._document(name).unlink(missing_ok=True)
-        self._bring_names_to_disk()
+        sync_folder(self.path)
         self._write_manifest(after)
         self._written_for = server_id
 
@@ -102,26 +101,8 @@ class DiskConfigurationFolder:
             "revision": manifest.revision,
             "names": sorted(manifest.names),
         }
-        self._write(self.path / _MANIFEST, json.dumps(content))
-        self._bring_names_to_disk()
-
-    def _write(self, path: Path, text: str) -> None:
-        aside = path.with_name(f".{path.name}{_UNFINISHED}")
-        aside.unlink(missing_ok=True)
-        # Made anew and for the owner only, so that nobody reads it before it is renamed.
-        descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(text.encode())
-            file.flush()
-            os.fsync(descriptor)
-        aside.replace(path)
-
-    def _bring_names_to_disk(self) -> None:
-        descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        write_atomically(self.path / _MANIFEST, json.dumps(content))
+        sync_folder(self.path)
 
 
 def _parse(content: bytes) -> _Manifest:

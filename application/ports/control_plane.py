@@ -1,9 +1,12 @@
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Protocol
 
+from domain.approval import Approval
 from domain.capabilities import Capabilities
 from domain.configuration import ConfigurationChanges
+from domain.identity import NO_EVIDENCE, Evidence
 
 
 class ControlPlaneUnavailable(Exception):
@@ -18,35 +21,71 @@ class ControlPlaneRefused(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Introduction:
+    """What a host says of itself when it joins. An ephemeral one may be deleted while away."""
+
+    name: str
+    environment: str = ""
+    capabilities: Capabilities | None = None
+    evidence: Evidence = NO_EVIDENCE
+    labels: Mapping[str, str] = field(default_factory=dict)
+    ephemeral: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Joined:
+    """`name` is the server's, which is another than the host's where an operator decided so.
+
+    `epoch` goes with each heartbeat, 0 where the control plane counts none.
+    """
+
     server_id: int
     next_heartbeat: timedelta
     config_revision: int
+    name: str = ""
+    epoch: int = 0
+    approval: Approval = Approval.APPROVED
 
 
 @dataclass(frozen=True, slots=True)
 class Heard:
     next_heartbeat: timedelta
     config_revision: int
+    approval: Approval = Approval.APPROVED
 
 
 class ControlPlane(Protocol):
     """The API as a host sees it, over whatever transport.
 
     Every call raises ControlPlaneUnavailable, and within a bounded time. The registration key
-    is the adapter's business. `heartbeat` and `fetch_configuration` raise ServerNotFound.
+    is the adapter's business. All but `register` raise ServerNotFound, and all NotAdmitted.
     """
 
-    def register(self, name: str, environment: str, capabilities: Capabilities) -> Joined:
-        """Raises InvalidRegistrationKey and ControlPlaneRefused."""
+    def register(self, introduction: Introduction) -> Joined:
+        """Raises InvalidRegistrationKey, NameHeld and ControlPlaneRefused."""
         ...
 
     def heartbeat(
-        self, server_id: int, capabilities: Capabilities | None, *, leaving: bool = False
-    ) -> Heard: ...
+        self,
+        server_id: int,
+        capabilities: Capabilities | None,
+        *,
+        epoch: int = 0,
+        leaving: bool = False,
+    ) -> Heard:
+        """Raises Replaced."""
+        ...
 
-    def fetch_configuration(self, server_id: int, known_revision: int) -> ConfigurationChanges:
-        """Raises InvalidRegistrationKey."""
+    def fetch_configuration(
+        self, server_id: int, known_revision: int, after_revision: int = 0
+    ) -> ConfigurationChanges:
+        """What changed since the revision that is known; `after_revision` is where the last
+        answer ended, if it had more. Raises InvalidRegistrationKey."""
+        ...
+
+    def deregister(self, server_id: int, instance_id: str) -> None:
+        """Leave for good. Raises InvalidRegistrationKey, and Replaced when another process than
+        this instance has the server."""
         ...
 
 

@@ -10,10 +10,14 @@ class EngineUnavailable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class MachineReport:
-    """A machine's own name and what it can do just now."""
+    """A machine's own name and what it can do just now.
+
+    `engine_id` is the container engine's own, empty where it has none that stays.
+    """
 
     hostname: str
     capabilities: Capabilities
+    engine_id: str = ""
 
 
 class Machine(Protocol):

@@ -26,6 +26,7 @@ class RecordedEvent:
     status: Status
     config_revision: int
     trace_parent: str = ""
+    cause: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,8 @@ class Outbox(Protocol):
     """Events that wait to be published. They are written in the transaction of their change."""
 
     def add(self, events: Sequence[Event]) -> None:
-        """Record them in this order. Their servers exist, are locked, and are changed already."""
+        """Record them in this order, here and in the history of their servers, which exist, are
+        locked, and are changed already."""
         ...
 
     def lease(self, holder: str, now: datetime, until: datetime) -> bool:

@@ -3,6 +3,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from domain.approval import Approval
 from domain.liveness import Presence, Status
 
 
@@ -12,6 +13,12 @@ class Known:
 
     status: Status
     config_revision: int
+    epoch: int = 0
+    approval: Approval = Approval.APPROVED
+
+    def hears(self, epoch: int, *, to_all: bool = False) -> bool:
+        """Whether who registered in that epoch, 0 if it does not say, speaks for this server."""
+        return (to_all or self.approval.admits) and (epoch == 0 or epoch >= self.epoch)
 
 
 class Presences(Protocol):
@@ -24,10 +31,14 @@ class Presences(Protocol):
         """
         ...
 
-    def set(self, server_ids: Collection[int], presence: Presence) -> Mapping[int, Known]:
-        """Give all of them the same presence; locks them as `lock` does.
+    def set(
+        self, epochs: Mapping[int, int], presence: Presence, *, to_all: bool = False
+    ) -> Mapping[int, Known]:
+        """Give all of these servers the same presence; locks them as `lock` does.
 
-        Answers what was known of them before; unknown ids are missing in the answer.
+        Only where the epoch is not older than the server's, or 0, and the server is admitted,
+        unless it is set to all.
+        Answers what was known of them before; whoever was not set is missing in the answer.
         """
         ...
 

@@ -1,9 +1,12 @@
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from domain.approval import Approval
+from domain.labels import Selector
 from domain.liveness import Status
+from domain.machine import Hardware
 from domain.server import Server
 
 
@@ -14,10 +17,16 @@ class ServerFilter:
     environment: str | None = None
     status: Status | None = None
     not_seen_since: datetime | None = None
+    approval: Approval | None = None
+    selector: Selector | None = None
 
 
 class Servers(Protocol):
     """The records of the fleet. The store alone decides that a name is there once."""
+
+    def find(self, name: str) -> Server | None:
+        """The server of this name, locked until the transaction ends."""
+        ...
 
     def find_or_add(self, name: str) -> Server:
         """The server of this name, made where there is none, locked until the transaction ends.
@@ -43,7 +52,8 @@ class Servers(Protocol):
         ...
 
     def save(self, server: Server) -> None:
-        """Write all but the capabilities. Raises ServerNameTaken.
+        """Write what a server is itself: not its capabilities, labels, machine and address.
+        Raises ServerNameTaken.
 
         A default server takes that mark from the one that had it, see lock_with_default.
         """
@@ -53,8 +63,49 @@ class Servers(Protocol):
         """Up to `size` servers with an id above `after`, by id."""
         ...
 
+    def lock_selected(self, selector: Selector, after: int, size: int) -> Sequence[int]:
+        """The ids of up to `size` servers with an id above `after` that the selector selects.
+
+        Locked in the order of their ids, so that it never deadlocks with a batch of heartbeats.
+        """
+        ...
+
+    def highest_revision(self) -> int:
+        """The highest config_revision that any server has, 0 where there is none."""
+        ...
+
+    def configure(self, server_ids: Collection[int], revision: int, *, resync: bool) -> None:
+        """Give all of these, which are locked, this config_revision; and with `resync` this
+        config_resync, see domain.server.
+
+        One that has this revision, or a higher one, gets the next of its own, and a resync: its
+        host may have that already, without what is new at this one.
+        """
+        ...
+
     def census(self) -> Mapping[tuple[Status, str], int]:
         """How many servers there are of each status and environment, where there is any."""
+        ...
+
+    def count(self, approval: Approval) -> int: ...
+
+    def hardware_online(self) -> Hardware:
+        """Of the machines of servers that are online. Where the servers of a machine say different
+        things of it, the most counts."""
+        ...
+
+    def of_machine(self, machine: int) -> Sequence[Server]:
+        """By server_id; none for 0, because those are not of one machine."""
+        ...
+
+    def prunable(self, not_seen_since: datetime, size: int) -> Sequence[Server]:
+        """Up to `size` ephemeral servers that are offline, by id, locked.
+
+        Only those that were not seen since, and to which nothing happened since: who is called
+        offline only now, because nobody could hear it before, has not been offline for long. Not
+        those that an operator rejected, since their names would be free; and not those that
+        others have locked.
+        """
         ...
 
     def remove(self, server_id: int) -> None:

@@ -1,11 +1,21 @@
 from contextlib import AbstractContextManager
 from typing import Protocol
 
+from application.ports.bans import Bans
 from application.ports.capability_reports import CapabilityReports
+from application.ports.configuration_clock import ConfigurationClock
 from application.ports.configurations import Configurations
+from application.ports.conflicts import Conflicts
+from application.ports.deleted_servers import DeletedServers
+from application.ports.history import History
+from application.ports.identities import Identities
 from application.ports.outbox import Outbox
 from application.ports.presences import Presences
+from application.ports.selector_changes import SelectorChanges
+from application.ports.selector_configurations import SelectorConfigurations
+from application.ports.server_labels import ServerLabels
 from application.ports.servers import Servers
+from application.ports.would_rejects import WouldRejects
 
 
 class StoreUnavailable(Exception):
@@ -34,7 +44,27 @@ class Transaction(Protocol):
     @property
     def configurations(self) -> Configurations: ...
     @property
+    def selector_configurations(self) -> SelectorConfigurations: ...
+    @property
+    def selector_changes(self) -> SelectorChanges: ...
+    @property
+    def configuration_clock(self) -> ConfigurationClock: ...
+    @property
     def outbox(self) -> Outbox: ...
+    @property
+    def identities(self) -> Identities: ...
+    @property
+    def labels(self) -> ServerLabels: ...
+    @property
+    def conflicts(self) -> Conflicts: ...
+    @property
+    def bans(self) -> Bans: ...
+    @property
+    def deleted_servers(self) -> DeletedServers: ...
+    @property
+    def history(self) -> History: ...
+    @property
+    def would_rejects(self) -> WouldRejects: ...
 
 
 class Store(Protocol):

@@ -35,9 +35,10 @@ _MEANINGS = {
     os.EX_SOFTWARE: "A mistake in the command or in the API, please report it.",
     os.EX_CANTCREAT: "Another server has this name already.",
     os.EX_IOERR: "A file, a disk or a pipe failed.",
-    os.EX_TEMPFAIL: "The API has too much to do at the moment, try again.",
-    os.EX_NOPERM: "The key is missing or another one, or calls are answered on the API's machine"
-    " only.",
+    os.EX_TEMPFAIL: "The API has too much to do at the moment, try again; or another host manager"
+    " took the place of this one.",
+    os.EX_NOPERM: "The key is missing or another one, calls are answered on the API's machine only,"
+    " or an operator does not let this host in.",
     os.EX_CONFIG: "A setting is wrong: the sentence on standard error names it, and says what to"
     " do.",
     _INTERRUPTED: "It was ended by Ctrl-C.",
@@ -131,7 +132,10 @@ _HOST = _ByHand(
     Its log goes to standard error: lines for people on a terminal, else JSON. Started by systemd
     with Type=notify it says when it is ready.
     """,
-    (0, 2, os.EX_UNAVAILABLE, os.EX_SOFTWARE, os.EX_IOERR, os.EX_NOPERM, os.EX_CONFIG),
+    (
+        *(0, 2, os.EX_UNAVAILABLE, os.EX_SOFTWARE, os.EX_IOERR),
+        *(os.EX_TEMPFAIL, os.EX_NOPERM, os.EX_CONFIG),
+    ),
     {
         "/var/run/docker.sock": """
         The socket of the Docker engine, where DOCKER_SOCKET names no other one.
@@ -139,11 +143,18 @@ _HOST = _ByHand(
         "CONFIG_DIR/NAME.json": """
         The documents of the server's configuration, kept as they are on the control plane.
         """,
+        "STATE_DIR/state.json": """
+        Who this host is: its server's id and name, and on which machine that was written. It is
+        for the owner only, and not to be copied to other machines.
+        """,
     },
     {
         "Join production with the key from a file:": """
         API_ADDRESS=api.example.com:50051 ENVIRONMENT=production \\
         REGISTRATION_KEY_FILE=/run/secrets/registration-key manmanv2-host
+        """,
+        "Leave for good, once the host manager is stopped:": """
+        STATE_DIR=/var/lib/manmanv2-host/state manmanv2-host deregister
         """,
         "See which settings are in force, without secrets:": "manmanv2-host config",
         "Look why it does not join:": "manmanv2 doctor host",

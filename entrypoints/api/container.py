@@ -20,11 +20,15 @@ from adapters.amqp.inbox import Inbox
 from adapters.amqp.publisher import Publisher
 from adapters.amqp.reports import Reports
 from adapters.amqp.topology import CALLS, REPORTS
+from adapters.grpc.admission_service import AdmissionService
+from adapters.grpc.configuration_service import ConfigurationService
 from adapters.grpc.gate import Gate
 from adapters.grpc.group_commit import GroupCommit
 from adapters.grpc.handlers import handlers
 from adapters.grpc.health import NotServing, check_serving
+from adapters.grpc.history_service import HistoryService
 from adapters.grpc.operators import OperatorAccess
+from adapters.grpc.removal_service import RemovalService
 from adapters.grpc.server import GrpcServer
 from adapters.grpc.service import ManManService
 from adapters.grpc.worker_pool import WorkerPool
@@ -40,28 +44,49 @@ from adapters.sql.engine import make_engine
 from adapters.sql.store import SqlStore
 from adapters.system.bounded_call import BoundedCall
 from adapters.system.clock import SystemClock
+from application.approve_server import ApproveServer
+from application.ban_server import BanServer
 from application.check_readiness import AskStore, CheckReadiness
 from application.create_server import CreateServer
 from application.delete_configuration import DeleteConfiguration
+from application.delete_selector_configuration import DeleteSelectorConfiguration
 from application.delete_server import DeleteServer
+from application.deregister_server import DeregisterServer
 from application.expire_servers import ExpireServers
+from application.explain_server import ExplainServer
 from application.fetch_configuration import FetchConfiguration
 from application.get_configuration import GetConfiguration
+from application.get_conflict import GetConflict
+from application.get_effective_configuration import GetEffectiveConfiguration
+from application.get_selector_configuration import GetSelectorConfiguration
 from application.get_server import GetServer
 from application.hearing import Hearing
 from application.heartbeat_pace import HeartbeatPace
+from application.label_server import LabelServer
 from application.list_configurations import ListConfigurations
+from application.list_conflicts import ListConflicts
+from application.list_deleted_servers import ListDeletedServers
+from application.list_selector_configurations import ListSelectorConfigurations
 from application.list_servers import ListServers
+from application.list_would_reject import ListWouldReject
+from application.merge_servers import MergeServers
 from application.ports.clock import Clock
 from application.ports.events import Events
 from application.ports.host_commands import HostCommands
 from application.ports.store import Store, StoreUnavailable
+from application.prune_servers import PruneServers
 from application.put_configuration import PutConfiguration
+from application.put_selector_configuration import PutSelectorConfiguration
 from application.record_heartbeat import Acknowledged, Heartbeat, RecordHeartbeat
 from application.refresh_server import RefreshServer
 from application.register_server import RegisterServer
+from application.reject_server import RejectServer
 from application.relay_events import RelayEvents
+from application.resolve_conflict import ResolveConflict
+from application.restore_server import RestoreServer
+from application.spread_configuration import SpreadConfiguration
 from application.take_stock import TakeStock
+from application.tidy_fleet import TidyFleet
 from application.update_server import UpdateServer
 from domain.liveness import Cadence
 from entrypoints.api.settings import ApiSettings
@@ -73,9 +98,10 @@ if TYPE_CHECKING:
 
 _HOST_THREADS = 4
 _OPERATOR_THREADS = 2
-# And one each for the heartbeats' writer, the sweep, the relay of events, the two inboxes, who
-# scrapes, and who asks whether this API is ready.
-_CONNECTIONS = _HOST_THREADS + _OPERATOR_THREADS + 7
+# And one each for the heartbeats' writer, the sweep, the tidying up, the spreading of changes on
+# selectors, the relay of events, the two inboxes, who scrapes, and who asks whether this API is
+# ready.
+_CONNECTIONS = _HOST_THREADS + _OPERATOR_THREADS + 9
 # Shorter than a scraper or a probe waits.
 _WATCHERS_PATIENCE_SECONDS = 3.0
 
@@ -145,10 +171,17 @@ class ApiContainer(containers.DeclarativeContainer):
     engine: providers.Provider[Engine] = providers.ThreadSafeSingleton(
         traces.provided.engine.call(providers.Factory(make_engine, database_url, _CONNECTIONS))
     )
-    store: providers.Provider[Store] = providers.Selector(
+    registry: providers.Provider[CollectorRegistry] = providers.ThreadSafeSingleton(
+        CollectorRegistry
+    )
+    metrics: providers.Provider[ApiMetrics] = providers.ThreadSafeSingleton(ApiMetrics, registry)
+    records: providers.Provider[Store] = providers.Selector(
         settings.provided.store_kind,
         memory=providers.ThreadSafeSingleton(MemoryStore),
         sql=providers.ThreadSafeSingleton(SqlStore, engine),
+    )
+    store: providers.Provider[Store] = providers.ThreadSafeSingleton(
+        ApiMetrics.store, metrics, records
     )
     cadence: providers.Provider[Cadence] = providers.ThreadSafeSingleton(
         Cadence,
@@ -157,10 +190,6 @@ class ApiContainer(containers.DeclarativeContainer):
     )
     pace: providers.Provider[HeartbeatPace] = providers.ThreadSafeSingleton(HeartbeatPace, cadence)
 
-    registry: providers.Provider[CollectorRegistry] = providers.ThreadSafeSingleton(
-        CollectorRegistry
-    )
-    metrics: providers.Provider[ApiMetrics] = providers.ThreadSafeSingleton(ApiMetrics, registry)
     # Where several processes keep what they count; empty for one that is alone.
     shared_metrics_folder: providers.Provider[str] = providers.Object("")
     # Takes the address at which the API answers.
@@ -231,7 +260,7 @@ class ApiContainer(containers.DeclarativeContainer):
         ApiMetrics.sweep, metrics, traces.provided.sweep.call(expire_servers)
     )
     record_heartbeat: providers.Provider[RecordHeartbeat] = providers.ThreadSafeSingleton(
-        RecordHeartbeat, store, clock, pace, hearing, _GRPC
+        RecordHeartbeat, store, clock, pace, hearing, _GRPC, settings.provided.joining_rules
     )
 
     heartbeat_writer: providers.Provider[ThreadPoolExecutor] = providers.ThreadSafeSingleton(
@@ -253,7 +282,7 @@ class ApiContainer(containers.DeclarativeContainer):
         WorkerPool, "operators", _OPERATOR_THREADS
     )
     fetch_configuration: providers.Provider[FetchConfiguration] = providers.ThreadSafeSingleton(
-        FetchConfiguration, store, registration_key
+        FetchConfiguration, store, clock, registration_key, settings.provided.joining_rules
     )
     service: providers.Provider[ManManService] = providers.ThreadSafeSingleton(
         ManManService,
@@ -261,19 +290,89 @@ class ApiContainer(containers.DeclarativeContainer):
         operator_calls=operator_calls,
         heartbeats=heartbeats,
         register_server=providers.Factory(
-            RegisterServer, store, clock, pace, registration_key, _GRPC
+            RegisterServer,
+            store,
+            clock,
+            pace,
+            registration_key,
+            _GRPC,
+            settings.provided.joining_rules,
         ),
-        fetch_configuration=fetch_configuration,
         list_servers=providers.Factory(ListServers, store, clock),
         get_server=providers.Factory(GetServer, store),
-        create_server=providers.Factory(CreateServer, store),
+        create_server=providers.Factory(CreateServer, store, clock),
         update_server=providers.Factory(UpdateServer, store, clock, pace),
-        delete_server=providers.Factory(DeleteServer, store, clock),
-        refresh_server=providers.Factory(RefreshServer, store, host_commands),
+        label_server=providers.Factory(LabelServer, store, clock),
+        refresh_server=providers.Factory(
+            RefreshServer, store, clock, host_commands, settings.provided.enforcement
+        ),
+    )
+    spread_configuration: providers.Provider[SpreadConfiguration] = providers.ThreadSafeSingleton(
+        SpreadConfiguration, store, clock
+    )
+    configuration_service: providers.Provider[ConfigurationService] = providers.ThreadSafeSingleton(
+        ConfigurationService,
+        host_calls=host_calls,
+        operator_calls=operator_calls,
+        fetch_configuration=fetch_configuration,
         put_configuration=providers.Factory(PutConfiguration, store, clock),
         get_configuration=providers.Factory(GetConfiguration, store),
         list_configurations=providers.Factory(ListConfigurations, store),
         delete_configuration=providers.Factory(DeleteConfiguration, store, clock),
+        put_selector_configuration=providers.Factory(
+            PutSelectorConfiguration, store, clock, spread_configuration
+        ),
+        get_selector_configuration=providers.Factory(GetSelectorConfiguration, store),
+        list_selector_configurations=providers.Factory(ListSelectorConfigurations, store),
+        delete_selector_configuration=providers.Factory(
+            DeleteSelectorConfiguration, store, spread_configuration
+        ),
+        get_effective_configuration=providers.Factory(GetEffectiveConfiguration, store),
+    )
+    deregister_server: providers.Provider[DeregisterServer] = providers.ThreadSafeSingleton(
+        DeregisterServer,
+        store,
+        clock,
+        registration_key,
+        settings.provided.enforcement,
+        settings.provided.retention,
+    )
+    prune_servers: providers.Provider[PruneServers] = providers.ThreadSafeSingleton(
+        PruneServers, store, clock, settings.provided.retention
+    )
+    tidy_fleet: providers.Provider[TidyFleet] = providers.ThreadSafeSingleton(
+        TidyFleet, store, clock, prune_servers, expire_servers.provided.may_judge
+    )
+    removal_service: providers.Provider[RemovalService] = providers.ThreadSafeSingleton(
+        RemovalService,
+        host_calls=host_calls,
+        operator_calls=operator_calls,
+        deregister_server=deregister_server,
+        delete_server=providers.Factory(
+            DeleteServer, store, clock, settings.provided.enforcement, settings.provided.retention
+        ),
+        list_deleted_servers=providers.Factory(ListDeletedServers, store),
+        restore_server=providers.Factory(RestoreServer, store, clock),
+        prune_servers=prune_servers,
+    )
+    history_service: providers.Provider[HistoryService] = providers.ThreadSafeSingleton(
+        HistoryService,
+        operator_calls=operator_calls,
+        explain_server=providers.Factory(ExplainServer, store, clock, settings.provided.retention),
+        merge_servers=providers.Factory(MergeServers, store, clock, settings.provided.retention),
+    )
+    admission_service: providers.Provider[AdmissionService] = providers.ThreadSafeSingleton(
+        AdmissionService,
+        operator_calls=operator_calls,
+        approve_server=providers.Factory(ApproveServer, store, clock),
+        reject_server=providers.Factory(RejectServer, store, clock),
+        ban_server=providers.Factory(BanServer, store, clock),
+        list_conflicts=providers.Factory(ListConflicts, store),
+        get_conflict=providers.Factory(GetConflict, store),
+        resolve_conflict=providers.Factory(
+            ResolveConflict, store, clock, settings.provided.retention
+        ),
+        list_would_reject=providers.Factory(ListWouldReject, store),
     )
     # What arrives over the broker.
     inboxes: providers.Provider[Sequence[Inbox]] = providers.Selector(
@@ -292,7 +391,15 @@ class ApiContainer(containers.DeclarativeContainer):
                             ApiMetrics.heartbeats,
                             metrics,
                             _AMQP,
-                            providers.Factory(RecordHeartbeat, store, clock, pace, hearing, _AMQP),
+                            providers.Factory(
+                                RecordHeartbeat,
+                                store,
+                                clock,
+                                pace,
+                                hearing,
+                                _AMQP,
+                                settings.provided.joining_rules,
+                            ),
                         ),
                     ),
                 ),
@@ -311,10 +418,17 @@ class ApiContainer(containers.DeclarativeContainer):
                     traces.provided.message.call(
                         CALLS.name,
                         providers.Factory(
-                            RegisterServer, store, clock, pace, registration_key, _AMQP
+                            RegisterServer,
+                            store,
+                            clock,
+                            pace,
+                            registration_key,
+                            _AMQP,
+                            settings.provided.joining_rules,
                         ),
                     ),
                     traces.provided.message.call(CALLS.name, fetch_configuration),
+                    traces.provided.message.call(CALLS.name, deregister_server),
                 ),
                 keeps_bodies=False,
                 # Each is a transaction of its own, and who asks waits for five seconds.
@@ -326,7 +440,9 @@ class ApiContainer(containers.DeclarativeContainer):
     gate: providers.Provider[Gate] = providers.ThreadSafeSingleton(Gate)
     rpc_handlers: providers.Provider[grpc.GenericRpcHandler] = providers.Callable(
         handlers,
-        service,
+        providers.List(
+            service, configuration_service, admission_service, removal_service, history_service
+        ),
         providers.ThreadSafeSingleton(OperatorAccess, operator_key),
         gate,
         metrics.provided.call_handled,

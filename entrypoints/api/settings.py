@@ -5,6 +5,11 @@ from enum import StrEnum
 from pathlib import Path
 
 from adapters.sql.engine import sql_url
+from domain.approval import ApprovalPolicy
+from domain.enforcement import ENFORCE_ALL, Enforcement, Mode, Switch
+from domain.identity import NamePolicy
+from domain.joining import JoiningRules
+from domain.retention import Retention
 from entrypoints.failures import ConfigurationError
 from entrypoints.settings import (
     Secret,
@@ -13,6 +18,7 @@ from entrypoints.settings import (
     broker_url,
     host_and_port,
     host_and_port_or_off,
+    one_of,
     secret,
     setting,
     switch,
@@ -36,6 +42,22 @@ class MessagesKind(StrEnum):
 
 def _broker_or_memory(text: str) -> Secret:
     return Secret(text) if text == IN_MEMORY else broker_url(text)
+
+
+def _enforcement(text: str) -> Enforcement:
+    modes: dict[Switch, Mode] = {}
+    for part in text.split(","):
+        name, _, mode = part.strip().partition("=")
+        if name.strip() in modes:
+            raise ValueError(f"names {name.strip()} more than once: leave one of them out")
+        try:
+            modes[Switch(name.strip())] = Mode(mode.strip())
+        except ValueError:
+            raise ValueError(
+                f"has {part.strip()!r}, must be SWITCH=MODE,… with the switches"
+                f" {', '.join(Switch)} and the modes {', '.join(Mode)}"
+            ) from None
+    return Enforcement(modes)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +111,50 @@ class ApiSettings(ServiceSettings):
         "a fleet that would beat faster is told a longer interval",
         whole_number(1, 1_000_000),
     )
+    name_conflict_policy: str = setting(
+        NamePolicy.REJECT,
+        "what happens when another machine claims the name of one that is alive: reject refuses"
+        " it, takeover gives it the server and tells the other to stop, allow lets both have it",
+        one_of(*NamePolicy),
+    )
+    registration_approval: str = setting(
+        ApprovalPolicy.AUTO,
+        "auto, or manual: new servers wait for an operator's approval, without configuration",
+        one_of(*ApprovalPolicy),
+    )
+    enforcement: Enforcement = setting(
+        ENFORCE_ALL,
+        "SWITCH=MODE,…: off or warn instead of enforce, for name-conflict, epoch, approval, ban and"
+        " delete-online; what warn lets through is listed by `manmanv2 audit would-reject`",
+        _enforcement,
+        show=str,
+    )
+    ephemeral_retention_seconds: int = setting(
+        86400,
+        "after how long offline an ephemeral server is deleted",
+        whole_number(1, 10 * 365 * 86400),
+    )
+    deleted_retention_days: int = setting(
+        30,
+        "how long a deleted server can be restored; 0 deletes for good",
+        whole_number(0, 3650),
+    )
     grpc_reflection: bool = setting(False, "true lets clients list the API's methods", switch)
+
+    @property
+    def joining_rules(self) -> JoiningRules:
+        return JoiningRules(
+            NamePolicy(self.name_conflict_policy),
+            ApprovalPolicy(self.registration_approval),
+            self.enforcement,
+        )
+
+    @property
+    def retention(self) -> Retention:
+        return Retention(
+            ephemeral=timedelta(seconds=self.ephemeral_retention_seconds),
+            deleted=timedelta(days=self.deleted_retention_days),
+        )
 
     @property
     def store_kind(self) -> StoreKind:

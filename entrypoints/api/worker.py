@@ -13,7 +13,9 @@ from adapters.prometheus.shared_folder import COUNT_IN, reserve_room
 from entrypoints.api.container import ApiContainer
 from entrypoints.api.relay import relay_forever
 from entrypoints.api.settings import ApiSettings, MessagesKind, StoreKind
+from entrypoints.api.spread import spread_forever
 from entrypoints.api.sweep import sweep_forever
+from entrypoints.api.tidy import tidy_forever
 from entrypoints.failures import CommandFailed
 from entrypoints.logs import configure_logs
 from entrypoints.settings import reached_at
@@ -82,6 +84,8 @@ async def _serve(
     background = [
         loop.create_task(sweep_forever(container.sweep(), container.cadence().interval)),
         loop.create_task(relay_forever(container.relay_events())),
+        loop.create_task(spread_forever(container.spread_configuration())),
+        loop.create_task(tidy_forever(container.tidy_fleet(), settings.retention.ephemeral)),
     ]
 
     inboxes = container.inboxes()

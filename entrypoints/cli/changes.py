@@ -1,12 +1,14 @@
 """What changes in the fleet between one look at it and the next."""
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from domain.server import Server
+from entrypoints.cli.fleet_filter import FleetFilter
+from entrypoints.cli.output import shown_status
 
 if TYPE_CHECKING:
     from adapters.grpc.operator_client import OperatorClient
@@ -36,7 +38,7 @@ class Change:
 
     @property
     def new_status(self) -> str:
-        return "deleted" if self.kind is Kind.DELETED else self.server.presence.status.value
+        return "deleted" if self.kind is Kind.DELETED else shown_status(self.server)
 
 
 @dataclass(frozen=True)
@@ -60,25 +62,22 @@ class Look:
             elif old and not new:
                 there = self.gone[server_id]
                 kind = Kind.UNLISTED if there else Kind.DELETED
-                yield Change(at, kind, there or old, old.presence.status)
-            elif old and new and old.presence.status is not new.presence.status:
-                yield Change(at, Kind.STATUS, new, old.presence.status)
+                yield Change(at, kind, there or old, shown_status(old))
+            elif old and new and shown_status(old) != shown_status(new):
+                yield Change(at, Kind.STATUS, new, shown_status(old))
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """Which servers: those with the ids, or, without any, those that the rest lets pass."""
+    """Which servers: those with the ids, or, without any, those that the filter lets pass."""
 
     server_ids: tuple[int, ...] = ()
-    environment: str = ""
-    status: str = ""
-    not_seen_for: timedelta = timedelta(0)
+    matching: FleetFilter = field(default_factory=FleetFilter)
 
     def look(self, client: "OperatorClient", before: Mapping[int, Server] | None) -> Look:
         """Raises OperatorCallFailed, for the first look also where an id does not exist."""
         if not self.server_ids:
-            found = client.servers(self.environment, self.status, self.not_seen_for)
-            listed = {server.server_id: server for server in found}
+            listed = {server.server_id: server for server in self.matching.servers(client)}
         elif before is None:
             listed = {server_id: client.server(server_id) for server_id in self.server_ids}
         else:
@@ -91,9 +90,10 @@ class Wanted:
         self, client: "OperatorClient", gone: Collection[int]
     ) -> Mapping[int, Server | None]:
         there: Mapping[int, Server] = {}
-        if gone and (self.status or self.not_seen_for):
+        of_environment = FleetFilter(self.matching.environment)
+        if gone and self.matching != of_environment:
             # In pages: with a network goes all that hangs on it.
-            there = {server.server_id: server for server in client.servers(self.environment)}
+            there = {server.server_id: server for server in of_environment.servers(client)}
         return {
             server_id: there.get(server_id) or _if_there(client, server_id) for server_id in gone
         }

@@ -5,11 +5,14 @@ import os
 import click
 
 from domain.errors import InvalidField
+from entrypoints.cli.audit import audit
 from entrypoints.cli.completion import completion
 from entrypoints.cli.configs import configs
+from entrypoints.cli.conflicts import conflicts
 from entrypoints.cli.db import db
 from entrypoints.cli.demo import demo
 from entrypoints.cli.doctor import doctor
+from entrypoints.cli.machines import machines
 from entrypoints.cli.servers import servers
 from entrypoints.cli.session import Failure, answered_with
 from entrypoints.cli.settings import CliSettings
@@ -56,5 +59,5 @@ def manmanv2(api: str | None) -> None:
     """The operator's command for a fleet of Docker machines."""
 
 
-for command in (servers, configs, db, demo, doctor, completion):
+for command in (servers, machines, configs, conflicts, audit, db, demo, doctor, completion):
     manmanv2.add_command(command)

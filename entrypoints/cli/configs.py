@@ -1,26 +1,45 @@
-from datetime import datetime
 from typing import Any, BinaryIO
 
 import click
 
-from domain.configuration import check_configuration_name, check_document
-from entrypoints.cli.options import output_option, server_id_argument
-from entrypoints.cli.output import as_json, iso, table
+from domain.configuration import (
+    ConfigurationSummary,
+    check_configuration_name,
+    check_document,
+)
+from domain.labels import parse_selector
+from entrypoints.cli.options import (
+    OfServerOrSelector,
+    ServerId,
+    output_option,
+    selector_option,
+    server_id_argument,
+)
+from entrypoints.cli.output import as_json, iso, summary_json, table
 from entrypoints.cli.session import Failure, api
+
+_instead_of_server = selector_option("In the place of SERVER_ID: all servers with these labels")
 
 
 @click.group()
 def configs() -> None:
-    """The JSON documents that hang on a server."""
+    """The JSON documents that hang on a server, or on a selector of servers by their labels."""
 
 
-@configs.command()
+@configs.command(cls=OfServerOrSelector)
 @server_id_argument
 @click.argument("name")
 @click.argument("file", type=click.File("rb"), default="-")
+@_instead_of_server
 @output_option
-def put(server_id: int, name: str, file: BinaryIO, output: str) -> None:
-    """Attach the document in FILE (default: standard input), or replace it."""
+def put(name: str, file: BinaryIO, selector: str, output: str, server_id: int = 0) -> None:
+    """Attach the document in FILE (default: standard input), or replace it.
+
+    With -l there is no SERVER_ID: every server that has these labels gets the document, now or
+    later, as with `configs put -l region=nyc motd FILE`. Of several documents of one name a server
+    gets its own, else that of the selector with the most requirements, and of several such the one
+    that was put last.
+    """
     try:
         document = file.read().decode()
     except UnicodeDecodeError:
@@ -29,55 +48,88 @@ def put(server_id: int, name: str, file: BinaryIO, output: str) -> None:
     check_configuration_name(name)
     check_document(document)
     with api() as client:
-        configuration = client.put_configuration(server_id, name, document)
+        put = client.put_configuration(server_id, name, document, selector)
     if output == "json":
-        summary = _summary_json(
-            configuration.name, configuration.revision, configuration.updated_at
-        )
-        click.echo(as_json({"server_id": server_id, **summary}))
+        summary = {"name": put.name, "revision": put.revision, "updated_at": iso(put.updated_at)}
+        click.echo(as_json({**_owner_json(server_id, selector), **summary}))
     else:
-        name, revision = configuration.name, configuration.revision
-        click.echo(f"{name} of server {server_id} has revision {revision}")
+        click.echo(f"{put.name} of {_owner(server_id, selector)} has revision {put.revision}")
 
 
-@configs.command()
+@configs.command(cls=OfServerOrSelector)
 @server_id_argument
 @click.argument("name")
-def get(server_id: int, name: str) -> None:
-    """Print a document as it was put."""
+@_instead_of_server
+def get(name: str, selector: str, server_id: int = 0) -> None:
+    """Print a document as it was put, on one server or, with -l, on a selector."""
     with api() as client:
-        click.echo(client.configuration(server_id, name).document, nl=False)
+        click.echo(client.configuration(server_id, name, selector).document, nl=False)
 
 
 @configs.command("list")
-@server_id_argument
+@click.argument("server_id", type=ServerId(), required=False)
+@_instead_of_server
 @output_option
-def list_configurations(server_id: int, output: str) -> None:
-    """List a server's documents, by name."""
+def list_configurations(server_id: int | None, selector: str, output: str) -> None:
+    """List a server's own documents, by name; without SERVER_ID, those on selectors."""
+    if server_id is not None and selector:
+        raise click.UsageError("Name a server by its id, or a selector with -l.")
+    wanted = parse_selector(selector) if selector else None
     with api() as client:
-        found = client.configurations(server_id)
+        found = client.configurations(server_id or 0)
+    if wanted:
+        found = [has for has in found if has.selector == wanted]
     if output == "json":
-        click.echo(
-            as_json([_summary_json(has.name, has.revision, has.updated_at) for has in found])
-        )
+        click.echo(as_json([summary_json(has) for has in found]))
+    elif server_id is None:
+        rows = [(str(has.selector), *_row(has)) for has in found]
+        click.echo(table(("SELECTOR", *_COLUMNS), rows))
     else:
-        cells = [(has.name, str(has.revision), iso(has.updated_at)) for has in found]
-        click.echo(table(("NAME", "REVISION", "UPDATED"), cells))
+        click.echo(table(_COLUMNS, map(_row, found)))
 
 
 @configs.command()
 @server_id_argument
-@click.argument("name")
 @output_option
-def delete(server_id: int, name: str, output: str) -> None:
-    """Take a document away; its file on the host goes too."""
+def effective(server_id: int, output: str) -> None:
+    """List what a server gets, by name, and on what each document hangs."""
     with api() as client:
-        client.delete_configuration(server_id, name)
+        found = client.effective_configurations(server_id)
     if output == "json":
-        click.echo(as_json({"server_id": server_id, "name": name}))
+        click.echo(as_json([summary_json(has) for has in found]))
     else:
-        click.echo(f"deleted {name} of server {server_id}")
+        rows = [(*_row(has), str(has.selector or "itself")) for has in found]
+        click.echo(table((*_COLUMNS, "HANGS ON"), rows))
 
 
-def _summary_json(name: str, revision: int, updated_at: datetime) -> dict[str, Any]:
-    return {"name": name, "revision": revision, "updated_at": iso(updated_at)}
+@configs.command(cls=OfServerOrSelector)
+@server_id_argument
+@click.argument("name")
+@_instead_of_server
+@output_option
+def delete(name: str, selector: str, output: str, server_id: int = 0) -> None:
+    """Take a document away from one server or, with -l, from a selector.
+
+    Its file on the host goes too, unless another document of this name comes into effect.
+    """
+    with api() as client:
+        client.delete_configuration(server_id, name, selector)
+    if output == "json":
+        click.echo(as_json({**_owner_json(server_id, selector), "name": name}))
+    else:
+        click.echo(f"deleted {name} of {_owner(server_id, selector)}")
+
+
+_COLUMNS = ("NAME", "REVISION", "UPDATED")
+
+
+def _row(has: ConfigurationSummary) -> tuple[str, ...]:
+    return has.name, str(has.revision), iso(has.updated_at)
+
+
+def _owner(server_id: int, selector: str) -> str:
+    return f"the selector {parse_selector(selector)}" if selector else f"server {server_id}"
+
+
+def _owner_json(server_id: int, selector: str) -> dict[str, Any]:
+    return {"selector": str(parse_selector(selector))} if selector else {"server_id": server_id}

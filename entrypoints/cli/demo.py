@@ -12,7 +12,7 @@ from typing import IO, TYPE_CHECKING
 import click
 
 from domain.server import Server
-from entrypoints.cli.output import SERVER_COLUMNS, server_row, server_table
+from entrypoints.cli.output import SERVER_COLUMNS, server_row, server_table, shown_status
 from entrypoints.cli.screen import Row, Screen
 from entrypoints.cli.settings import CliSettings
 from entrypoints.failures import CommandFailed
@@ -173,7 +173,7 @@ class _Display:
                 rows = [Row(server_row(server, now)) for server in servers]
                 self._screen.draw(rows, "Stop with Ctrl-C.", self._lines)
                 return
-            statuses = [(server.server_id, server.presence.status) for server in servers]
+            statuses = [(server.server_id, shown_status(server)) for server in servers]
             if statuses != self._drawn:
                 click.echo(server_table(servers, now))
             self._drawn = statuses

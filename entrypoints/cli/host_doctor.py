@@ -11,6 +11,7 @@ from adapters.grpc.api_probe import GrpcApiProbe
 from adapters.system.containment import runs_in_container
 from adapters.system.port_probe import SystemPortProbe
 from adapters.system.psutil_machine import PsutilMachine
+from adapters.system.state_folder import DiskStateFolder
 from adapters.system.writable import why_not_writable
 from application.examine_host import ExamineHost
 from application.ports.api_probe import ApiProbe
@@ -35,6 +36,7 @@ def host_checks(settings: HostSettings, strange_key: str) -> Sequence[Check]:
         docker_optional=settings.docker_optional,
         in_container=engine.in_container,
         config_dir=settings.config_dir,
+        state_dir=settings.state_dir,
         metrics_address=settings.metrics_address,
         engine=engine,
         itself=itself,
@@ -42,6 +44,7 @@ def host_checks(settings: HostSettings, strange_key: str) -> Sequence[Check]:
         api=_api_probe(settings, broker),
         broker=AmqpBrokerProbe(broker) if broker else None,
         over_amqp=settings.way is Transport.AMQP,
+        kept=DiskStateFolder(settings.state_dir).glance if settings.state_dir else lambda: None,
         why_not_writable=why_not_writable,
         ports=SystemPortProbe(),
         side_port_answers=lambda address: not why_not_well(address, "manmanv2-host"),

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 from unicodedata import combining, east_asian_width
 
+from domain.approval import Approval
 from domain.configuration import ConfigurationSummary
 from domain.server import Server
 
@@ -71,11 +72,16 @@ def server_details(
     facts = [
         *zip(SERVER_COLUMNS, row, strict=True),
         ("DEFAULT", "yes" if server.is_default else "no"),
+        ("LABELS", shown_labels(server) or "-"),
         ("CONFIGURATION", f"revision {server.config_revision}"),
     ]
     lines = [f"{name.capitalize() + ':':<15}{value}" for name, value in facts]
-    lines += [f"  {found.name} (revision {found.revision})" for found in configurations]
+    lines += [f"  {found.name} (revision {found.revision}{_of(found)})" for found in configurations]
     return "\n".join(lines)
+
+
+def _of(found: ConfigurationSummary) -> str:
+    return f", of {found.selector}" if found.selector else ""
 
 
 def as_json(value: Any) -> str:
@@ -91,6 +97,12 @@ def server_json(server: Server) -> dict[str, Any]:
         "name": server.name,
         "environment": server.environment,
         "status": server.presence.status.value,
+        "approval": server.approval.value,
+        "labels": dict(sorted(server.labels.effective.items())),
+        "operator_labels": dict(sorted(server.labels.of_operators.items())),
+        "ephemeral": server.ephemeral,
+        "machine": server.machine,
+        "address": server.address,
         "last_seen": iso(last_seen) if last_seen else None,
         "is_default": server.is_default,
         "config_revision": server.config_revision,
@@ -109,6 +121,20 @@ def server_json(server: Server) -> dict[str, Any]:
     }
 
 
+def summary_json(found: ConfigurationSummary) -> dict[str, Any]:
+    return {
+        "name": found.name,
+        "revision": found.revision,
+        "updated_at": iso(found.updated_at),
+        "selector": selector_json(found),
+    }
+
+
+def selector_json(found: ConfigurationSummary) -> str | None:
+    """None for a document that hangs on one server."""
+    return str(found.selector) if found.selector else None
+
+
 def iso(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
@@ -120,6 +146,21 @@ def ago(moment: datetime, now: datetime) -> str:
         if seconds >= 2 * length:
             return f"{seconds // length}{unit} ago"
     return f"{seconds}s ago"
+
+
+def shown_status(server: Server) -> str:
+    """Whether it is online, or what an operator has yet to decide about it, or has decided against
+    it."""
+    is_let_in = server.approval is Approval.APPROVED
+    return server.presence.status.value if is_let_in else server.approval.value
+
+
+def shown_labels(server: Server) -> str:
+    """With a mark at those that an operator has set."""
+    return ", ".join(
+        f"{key}={value}{' (operator)' if key in server.labels.of_operators else ''}"
+        for key, value in sorted(server.labels.effective.items())
+    )
 
 
 def server_row(server: Server, now: datetime) -> tuple[str, ...]:
@@ -138,7 +179,7 @@ def server_row(server: Server, now: datetime) -> tuple[str, ...]:
         str(server.server_id),
         server.name,
         server.environment or "-",
-        server.presence.status.value,
+        shown_status(server),
         ago(last_seen, now) if last_seen else "never",
         cpu,
         memory,

@@ -12,6 +12,7 @@ import click
 
 from domain.server import Server
 from entrypoints.cli.changes import Look, Wanted
+from entrypoints.cli.fleet_filter import FleetFilter
 from entrypoints.cli.options import Duration, ServerId, fleet_options, output_option
 from entrypoints.cli.session import operator_client
 from entrypoints.cli.watch_views import Lines, LiveTable, View, line_of, object_of
@@ -34,6 +35,7 @@ def watch(
     environment: str,
     status: str | None,
     not_seen_for: timedelta | None,
+    selector: str,
     every: timedelta,
     output: str,
 ) -> None:
@@ -48,9 +50,10 @@ def watch(
 
     Once the API has answered it may go away and come back.
     """
-    if server_ids and (environment or status or not_seen_for):
+    matching = FleetFilter(environment, status or "", not_seen_for or timedelta(0), selector)
+    if server_ids and matching:
         raise click.UsageError("Name servers by their ids, or choose them by options.")
-    wanted = Wanted(server_ids, environment, status or "", not_seen_for or timedelta(0))
+    wanted = Wanted(server_ids, matching)
     if output == "json":
         view: View = Lines(object_of)
     elif sys.stdout.isatty() and os.environ.get("TERM") != "dumb":

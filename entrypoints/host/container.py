@@ -2,6 +2,7 @@ import os
 import random
 import uuid
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dependency_injector import containers, providers
@@ -11,15 +12,22 @@ from adapters.grpc.control_plane import GrpcControlPlane
 from adapters.system.configuration_folder import DiskConfigurationFolder
 from adapters.system.containment import runs_in_container
 from adapters.system.fallback_machine import FallbackMachine
+from adapters.system.machine_evidence import FileMachineEvidence
 from adapters.system.notifier import SystemdNotifier
 from adapters.system.pause import StoppablePause
 from adapters.system.psutil_machine import PsutilMachine
+from adapters.system.state_folder import DiskStateFolder
+from application.deregister_host import DeregisterHost
 from application.follow_configuration import FollowConfiguration
+from application.host_identity import HostIdentity
+from application.leave_fleet import LeaveFleet
 from application.ports.commands import Commands
 from application.ports.configuration_folder import ConfigurationFolder
 from application.ports.control_plane import ConnectedControlPlane
+from application.ports.evidence import MachineEvidence
 from application.ports.machine import Machine
 from application.ports.notifier import Notifier
+from application.ports.state_folder import StateFolder
 from application.run_host import RunHost
 from entrypoints.host.settings import HostSettings
 from entrypoints.settings import COMMIT, VERSION, Secret
@@ -45,6 +53,19 @@ def _switch(setting: object) -> str:
 
 def _random_suffix() -> str:
     return uuid.uuid4().hex[:8]
+
+
+def _instance_id() -> str:
+    return uuid.uuid4().hex
+
+
+def _machine_evidence(machine_root: Path) -> MachineEvidence:
+    credentials = os.environ.get("CREDENTIALS_DIRECTORY")
+    return FileMachineEvidence(
+        machine_root,
+        Path(credentials) if credentials else None,
+        in_container=machine_root == Path("/") and runs_in_container(),
+    )
 
 
 # What speaks AMQP, what is scraped and what traces is imported only where it is used: a host that
@@ -204,17 +225,43 @@ class HostContainer(containers.DeclarativeContainer):
         ),
         off=providers.Object(None),
     )
+    machine_evidence: providers.Provider[MachineEvidence] = providers.ThreadSafeSingleton(
+        _machine_evidence, settings.provided.machine_root
+    )
+    disk_state: providers.Provider[StateFolder] = providers.ThreadSafeSingleton(
+        DiskStateFolder, settings.provided.state_dir
+    )
+    identity: providers.Provider[HostIdentity] = providers.ThreadSafeSingleton(
+        HostIdentity,
+        evidence=machine_evidence,
+        state_folder=providers.Selector(
+            providers.Callable(_switch, settings.provided.state_dir),
+            on=disk_state,
+            off=providers.Object(None),
+        ),
+        server_name=settings.provided.server_name,
+        environment=settings.provided.environment,
+        random_suffix=providers.Callable(_random_suffix),
+        instance_id=providers.Callable(_instance_id),
+        labels=providers.Callable(dict, settings.provided.labels),
+        ephemeral=settings.provided.ephemeral,
+    )
+    leave_fleet: providers.Provider[LeaveFleet] = providers.ThreadSafeSingleton(
+        LeaveFleet, control_plane, identity, deregisters=settings.provided.deregister_on_exit
+    )
+    deregister_host: providers.Provider[DeregisterHost] = providers.ThreadSafeSingleton(
+        DeregisterHost, control_plane, disk_state, machine_evidence
+    )
     run_host: providers.Provider[RunHost] = providers.ThreadSafeSingleton(
         RunHost,
         control_plane=control_plane,
         machine=machine,
+        identity=identity,
+        leave_fleet=leave_fleet,
         follow_configuration=follow_configuration,
         pause=pause,
         notifier=notifier,
         random=providers.Object(random.random),
-        server_name=settings.provided.server_name,
-        environment=settings.provided.environment,
-        random_suffix=providers.Callable(_random_suffix),
         commands=commands,
         given_server_id=settings.provided.server_id,
     )

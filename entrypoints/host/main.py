@@ -32,7 +32,7 @@ def main() -> None:
 
 
 def command() -> "Command[HostSettings]":
-    from entrypoints.command import Command
+    from entrypoints.command import Action, Command
     from entrypoints.host.settings import HostSettings
 
     return Command(
@@ -41,15 +41,31 @@ def command() -> "Command[HostSettings]":
         HostSettings,
         run,
         check_health,
+        actions={
+            "deregister": Action(
+                "has the API delete the server that STATE_DIR tells of, while no host manager runs"
+                " there",
+                deregister,
+            )
+        },
+        flags={
+            "DEREGISTER_ON_EXIT": "have the API delete the server when the host manager is stopped"
+        },
     )
 
 
 def run(settings: "HostSettings") -> int:
     """Live until a signal; returns the exit code."""
     from application.ports.control_plane import ControlPlaneRefused
-    from domain.errors import InvalidField, InvalidRegistrationKey
+    from application.ports.state_folder import StateFolderTaken
+    from domain.errors import (
+        InvalidField,
+        InvalidRegistrationKey,
+        NotAdmitted,
+        Replaced,
+        as_sentence,
+    )
     from entrypoints.host.container import HostContainer
-    from entrypoints.host.settings import Transport
 
     _warn_of_blanks(settings)
     container = HostContainer(settings=settings)
@@ -71,15 +87,18 @@ def run(settings: "HostSettings") -> int:
         try:
             run_host()
         except InvalidRegistrationKey:
-            _log.error(
-                "The API %s refuses this host, invalid registration key: set REGISTRATION_KEY"
-                " to the same as the API's, without blanks or line ends around it.",
-                f"at {settings.api_address}"
-                if settings.way is Transport.GRPC
-                else "behind RABBITMQ_URL",
-            )
+            _log.error("%s", _invalid_key(settings))
             return os.EX_NOPERM
-        except ControlPlaneRefused as error:
+        except NotAdmitted as error:
+            _log.error("The API does not let this host in: %s", as_sentence(error))
+            return os.EX_NOPERM
+        except Replaced as error:
+            _log.error(
+                "Another host manager took the place of this one, which ends: %s",
+                as_sentence(error),
+            )
+            return os.EX_TEMPFAIL
+        except (ControlPlaneRefused, StateFolderTaken) as error:
             _log.error("%s", error)
             return os.EX_CONFIG
         except InvalidField as error:
@@ -89,6 +108,56 @@ def run(settings: "HostSettings") -> int:
             _log.exception("The host manager failed: this is a mistake in it, please report it.")
             return os.EX_SOFTWARE
     return os.EX_OK
+
+
+def deregister(settings: "HostSettings") -> None:
+    from contextlib import closing
+
+    from application.deregister_host import NothingToDeregister
+    from application.ports.control_plane import ControlPlaneRefused, ControlPlaneUnavailable
+    from application.ports.state_folder import StateFolderTaken
+    from domain.errors import InvalidRegistrationKey, NotAdmitted, Replaced, as_sentence
+    from entrypoints.failures import CommandFailed, ConfigurationError
+    from entrypoints.host.container import HostContainer
+
+    if settings.state_dir is None:
+        raise ConfigurationError(
+            "STATE_DIR: must be set to the folder in which the host manager keeps its state."
+        )
+    # Nothing here waits for them, and somebody may lose patience.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP_SIGNALS)
+    container = HostContainer(settings=settings)
+    with closing(container.control_plane()):
+        try:
+            done = container.deregister_host()()
+        except NothingToDeregister as error:
+            raise ConfigurationError(
+                f"{error}: name a server by its id instead, `manmanv2 servers delete ID`."
+            ) from None
+        except (ControlPlaneRefused, StateFolderTaken) as error:
+            raise ConfigurationError(str(error)) from None
+        except OSError as error:
+            raise ConfigurationError(
+                f"STATE_DIR {settings.state_dir} cannot be used ({error.strerror}): run this as"
+                " the user of the host manager."
+            ) from None
+        except InvalidRegistrationKey:
+            raise CommandFailed(_invalid_key(settings), os.EX_NOPERM) from None
+        except NotAdmitted as error:
+            raise CommandFailed(as_sentence(error), os.EX_NOPERM) from None
+        except Replaced as error:
+            raise CommandFailed(as_sentence(error), os.EX_TEMPFAIL) from None
+        except ControlPlaneUnavailable as error:
+            raise CommandFailed(str(error), os.EX_UNAVAILABLE) from None
+    server_id, name = done.state.server_id, done.state.name
+    print(
+        f"Server {server_id} ({name}) was deleted already; its state is deleted, too."
+        if done.was_gone
+        else f"Server {server_id} ({name}) is deregistered; `manmanv2 servers restore {server_id}`"
+        " brings it back.",
+        flush=True,
+    )
 
 
 def check_health(settings: "HostSettings") -> None:
@@ -103,6 +172,17 @@ def check_health(settings: "HostSettings") -> None:
     why_not = why_not_well(settings.metrics_address, NAME)
     if why_not:
         raise CommandFailed(why_not, os.EX_UNAVAILABLE)
+
+
+def _invalid_key(settings: "HostSettings") -> str:
+    from entrypoints.host.settings import Transport
+
+    at = f"at {settings.api_address}"
+    api = at if settings.way is Transport.GRPC else "behind RABBITMQ_URL"
+    return (
+        f"The API {api} refuses this host, invalid registration key: set REGISTRATION_KEY to the"
+        " same as the API's, without blanks or line ends around it."
+    )
 
 
 def _warn_of_blanks(settings: "HostSettings") -> None:

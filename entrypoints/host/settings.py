@@ -4,6 +4,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from domain.errors import InvalidField
+from domain.labels import check_labels
 from domain.naming import check_environment, check_name
 from entrypoints.failures import ConfigurationError
 from entrypoints.settings import (
@@ -29,7 +30,15 @@ class Transport(StrEnum):
 
 
 # What a host with a SERVER_ID has no use for.
-_REGISTRATION = ("api_address", "registration_key", "server_name", "config_dir")
+_REGISTRATION = (
+    "api_address",
+    "registration_key",
+    "server_name",
+    "config_dir",
+    "labels",
+    "ephemeral",
+    "deregister_on_exit",
+)
 
 
 def _by_the_rules(check: Callable[[str], None]) -> Callable[[str], str]:
@@ -41,6 +50,32 @@ def _by_the_rules(check: Callable[[str], None]) -> Callable[[str], str]:
         return text
 
     return parse
+
+
+def _labels(text: str) -> tuple[tuple[str, str], ...]:
+    pairs = [pair.strip().partition("=") for pair in text.split(",")]
+    for key, equals, _ in pairs:
+        if not equals:
+            raise ValueError(f"must be KEY=VALUE,KEY=VALUE, as region=nyc, and {key!r} is not")
+    labels = {key: value for key, _, value in pairs}
+    if len(labels) < len(pairs):
+        raise ValueError("has a key more than once: leave one of them out")
+    try:
+        check_labels(labels)
+    except InvalidField as error:
+        raise ValueError(error.problem) from None
+    return tuple(labels.items())
+
+
+def _shown_labels(labels: tuple[tuple[str, str], ...]) -> str:
+    return ",".join(f"{key}={value}" for key, value in labels)
+
+
+def _folder(text: str) -> Path:
+    path = Path(text)
+    if not path.is_absolute():
+        raise ValueError("must be the whole path of a folder, beginning with /")
+    return path
 
 
 def _socket_path(text: str) -> Path:
@@ -102,6 +137,30 @@ class HostSettings(ServiceSettings):
         "folder to keep the server's configuration in, a file NAME.json for each document; when"
         " not set, none is fetched",
         Path,
+    )
+    state_dir: Path | None = setting(
+        None,
+        "folder to keep in who this host is; with it, a name that is made up stays, and a copy of"
+        " it on another machine is noticed",
+        Path,
+    )
+    labels: tuple[tuple[str, str], ...] = setting(
+        (),
+        "as region=nyc,tier=gold: what operators select servers by; theirs win",
+        _labels,
+        show=_shown_labels,
+    )
+    ephemeral: bool = setting(
+        False, "true lets the API delete the server once it was offline for long", switch
+    )
+    deregister_on_exit: bool = setting(
+        False, "true deletes the server when the host manager is stopped", switch
+    )
+    machine_root: Path = setting(
+        Path("/"),
+        "where the machine's own / is, as /host; for a host manager in a container, which else"
+        " does not see the machine's machine-id",
+        _folder,
     )
 
     @property

@@ -40,6 +40,7 @@ EVENT = RecordedEvent(
     environment="production",
     status=Status.OFFLINE,
     config_revision=3,
+    cause="its host was silent for longer than 45 seconds",
 )
 
 
@@ -87,6 +88,7 @@ def test_an_event_on_the_wire_is_what_the_contract_says(rabbitmq_url: str) -> No
         "status": "offline",
         "config_revision": 3,
         "at": "2026-02-28T23:59:58.123+00:00",
+        "cause": "its host was silent for longer than 45 seconds",
     }
 
 
@@ -100,6 +102,13 @@ def test_each_kind_of_event_has_a_routing_key_of_its_own(
 
     assert heard.routing_key == f"manman.host.{kind}"
     assert heard.body["event"] == kind
+
+
+@pytest.mark.parametrize("kind", EventKind)
+def test_each_kind_of_event_is_in_the_documentation(kind: EventKind) -> None:
+    documented = (ROOT / "docs" / "messages.md").read_text()
+
+    assert f"`manman.host.{kind}`" in documented or f"`.{kind}`" in documented
 
 
 def test_the_time_of_an_event_is_told_in_utc(rabbitmq_url: str) -> None:

@@ -15,9 +15,12 @@ from adapters.amqp.broker import Broker
 from adapters.amqp.control_plane import AmqpControlPlane
 from adapters.amqp.inbox import Answered, Delivery, Inbox, Outcome
 from adapters.amqp.topology import CALLS, REPORTS
-from application.ports.control_plane import ControlPlaneRefused, ControlPlaneUnavailable
+from application.ports.control_plane import (
+    ControlPlaneRefused,
+    ControlPlaneUnavailable,
+    Introduction,
+)
 from application.ports.store import StoreFailed, StoreUnavailable
-from domain.capabilities import Capabilities
 from tests.adapters.test_amqp_broker import ShortOfMemory
 from tests.e2e.audience import channel
 from tests.e2e.processes import eventually
@@ -137,7 +140,7 @@ def test_what_only_one_message_is_to_blame_for_is_a_dead_letter_without_a_key(
     host = AmqpControlPlane(Broker(rabbitmq_url), key)
     try:
         with pytest.raises(ControlPlaneUnavailable, match="failed to answer"):
-            host.register("box", "", Capabilities())
+            host.register(Introduction(name="box"))
     finally:
         host.close()
 
@@ -214,6 +217,6 @@ def test_an_answer_that_makes_no_sense_is_refused_in_words(
     host = AmqpControlPlane(Broker(rabbitmq_url), "")
     try:
         with pytest.raises(ControlPlaneRefused, match="an answer that makes no sense"):
-            host.register("box", "", Capabilities())
+            host.register(Introduction(name="box"))
     finally:
         host.close()

@@ -108,6 +108,7 @@ def test_a_real_engine_tells_what_the_machine_has(docker_engine: str) -> None:
     assert report.capabilities.cpu_cores == expected["NCPU"]
     assert report.capabilities.total_memory_mb == expected["MemTotal"] // 2**20
     assert report.capabilities.docker_version == expected["ServerVersion"]
+    assert report.engine_id == expected["ID"] == machine.report().engine_id != ""
 
 
 def test_docker_has_the_totals_and_the_machine_itself_what_is_left(path: Path) -> None:
@@ -124,6 +125,26 @@ def test_docker_has_the_totals_and_the_machine_itself_what_is_left(path: Path) -
             docker_version="29.1.2",
         ),
     )
+
+
+@pytest.mark.parametrize(
+    ("told", "engine_id"),
+    [
+        ({"ID": "f4b5e7de-9b4f-4f6e-8f0c-8a4b5f1d2c3e"}, "f4b5e7de-9b4f-4f6e-8f0c-8a4b5f1d2c3e"),
+        ({"ID": "7TRN:IPZB:QYBB:VPBQ:UMPP"}, "7TRN:IPZB:QYBB:VPBQ:UMPP"),
+        ({}, ""),
+        ({"ID": None}, ""),
+        ({"ID": 7}, ""),
+        ({"ID": "x" * 101}, ""),
+        # Podman makes up another one for each answer.
+        ({"ID": "f4b5e7de-9b4f-4f6e-8f0c-8a4b5f1d2c3e", "BuildahVersion": "1.38.0"}, ""),
+    ],
+)
+def test_an_engine_that_keeps_an_id_is_known_by_it(
+    path: Path, told: dict[str, object], engine_id: str
+) -> None:
+    with engine(path, info(**told), speaks=True):
+        assert docker_machine(path).report().engine_id == engine_id
 
 
 def test_in_a_container_the_hostname_is_the_machines(path: Path) -> None:

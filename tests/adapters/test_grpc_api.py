@@ -126,11 +126,21 @@ def test_unknown_and_negative_ids_are_not_found_by_any_call(
             pb.UpdateServerRequest(server_id=server_id, name="x", update_paths=["name"])
         ),
         lambda: api.client.FetchConfiguration(pb.FetchConfigurationRequest(server_id=server_id)),
-        lambda: api.client.ListConfigurations(pb.ListConfigurationsRequest(server_id=server_id)),
-        lambda: api.client.PutConfiguration(
-            pb.PutConfigurationRequest(server_id=server_id, name="a", document="{}")
+        lambda: api.client.LabelServer(pb.LabelServerRequest(server_id=server_id, unset=["a"])),
+        lambda: api.client.GetEffectiveConfiguration(
+            pb.GetEffectiveConfigurationRequest(server_id=server_id)
         ),
     ]
+    # In these 0 is the place of a selector.
+    if server_id:
+        calls += [
+            lambda: api.client.ListConfigurations(
+                pb.ListConfigurationsRequest(server_id=server_id)
+            ),
+            lambda: api.client.PutConfiguration(
+                pb.PutConfigurationRequest(server_id=server_id, name="a", document="{}")
+            ),
+        ]
 
     for call in calls:
         error = refusal(call)
@@ -180,6 +190,9 @@ def test_an_update_says_which_path_or_value_is_wrong(
         ({"page_token": "ä"}, "page_token"),
         ({"page_token": "YWZ0ZXI6LTE="}, "page_token"),
         ({"status": "dead"}, "status"),
+        ({"approval": "maybe"}, "approval"),
+        ({"selector": "region=nyc,"}, "selector"),
+        ({"selector": " "}, "selector"),
         ({"not_seen_for_seconds": INT64_MAX}, "not_seen_for_seconds"),
         ({"not_seen_for_seconds": -1}, "not_seen_for_seconds"),
     ],

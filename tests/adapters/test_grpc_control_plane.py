@@ -1,4 +1,5 @@
 import contextlib
+import itertools
 import socket
 import threading
 import time
@@ -16,11 +17,20 @@ from application.ports.control_plane import (
     ControlPlaneRefused,
     ControlPlaneUnavailable,
     Heard,
+    Introduction,
     Joined,
 )
+from domain.approval import Approval
 from domain.capabilities import Capabilities, PortRange
 from domain.configuration import Configuration, ConfigurationChanges
-from domain.errors import InvalidRegistrationKey, ServerNotFound
+from domain.errors import (
+    InvalidRegistrationKey,
+    NameHeld,
+    NotAdmitted,
+    Replaced,
+    ServerNotFound,
+)
+from domain.identity import Evidence
 from protos.manman.v1 import manman_pb2 as pb
 from tests.e2e.stand_ins import port_that_hangs_up, port_that_says
 from tests.planted import planted
@@ -61,7 +71,7 @@ def serving(api: ScriptedApi, port: int = 0) -> Iterator[int]:
             request_deserializer=getattr(pb, f"{call}Request").FromString,
             response_serializer=getattr(pb, f"{call}Response").SerializeToString,
         )
-        for call in ("RegisterServer", "Heartbeat", "FetchConfiguration")
+        for call in ("RegisterServer", "Heartbeat", "FetchConfiguration", "Deregister")
     }
     server.add_generic_rpc_handlers(
         [grpc.method_handlers_generic_handler("manman.v1.ManManAPI", handlers)]
@@ -103,12 +113,32 @@ def test_a_registration_carries_everything_and_the_key(
     api: ScriptedApi, control_plane: GrpcControlPlane
 ) -> None:
     api.answer = pb.RegisterServerResponse(
-        server_id=42, next_heartbeat_seconds=20, config_revision=7
+        server_id=42,
+        server=pb.Server(server_id=42, name="frontend", approval="pending"),
+        next_heartbeat_seconds=20,
+        config_revision=7,
+        epoch=9,
     )
 
-    joined = control_plane.register("mars-production", "production", CAPABILITIES)
+    joined = control_plane.register(
+        Introduction(
+            name="mars-production",
+            environment="production",
+            capabilities=CAPABILITIES,
+            evidence=Evidence("a" * 32, "b" * 32, "c" * 32, "d" * 32, "e" * 32),
+            labels={"region": "nyc"},
+            ephemeral=True,
+        )
+    )
 
-    assert joined == Joined(42, timedelta(seconds=20), config_revision=7)
+    assert joined == Joined(
+        42,
+        timedelta(seconds=20),
+        config_revision=7,
+        name="frontend",
+        epoch=9,
+        approval=Approval.PENDING,
+    )
     assert api.requests == [
         pb.RegisterServerRequest(
             name="mars-production",
@@ -122,7 +152,69 @@ def test_a_registration_carries_everything_and_the_key(
                 available_ports=[pb.PortRange(start=25565, end=25575, protocol="TCP")],
                 docker_version="29.1.2",
             ),
+            evidence=pb.Evidence(
+                machine_id="a" * 32,
+                hardware_id="b" * 32,
+                engine_id="c" * 32,
+                boot_id="d" * 32,
+                instance_id="e" * 32,
+            ),
+            labels=pb.Labels(labels={"region": "nyc"}),
+            ephemeral=True,
         )
+    ]
+
+
+def test_a_host_without_evidence_and_labels_says_that_it_has_no_labels(
+    api: ScriptedApi, control_plane: GrpcControlPlane
+) -> None:
+    api.answer = pb.RegisterServerResponse(server_id=42)
+
+    control_plane.register(Introduction(name="mars"))
+
+    # Labels that are absent would keep those of an earlier start.
+    assert api.requests == [
+        pb.RegisterServerRequest(name="mars", registration_key=KEY, labels=pb.Labels())
+    ]
+
+
+def test_an_older_api_counts_no_epochs_and_lets_everybody_in(
+    api: ScriptedApi, control_plane: GrpcControlPlane
+) -> None:
+    api.answer = pb.RegisterServerResponse(server_id=42, next_heartbeat_seconds=20)
+
+    joined = control_plane.register(Introduction(name="mars"))
+
+    assert joined == Joined(42, timedelta(seconds=20), config_revision=0)
+    assert (joined.epoch, joined.approval) == (0, Approval.APPROVED)
+
+
+@pytest.mark.parametrize(
+    ("told", "approval"),
+    [("", Approval.APPROVED), ("pending", Approval.PENDING), ("paused", Approval.PENDING)],
+)
+def test_a_heartbeat_carries_the_epoch_and_its_answer_whether_the_host_is_let_in(
+    told: str, approval: Approval, api: ScriptedApi, control_plane: GrpcControlPlane
+) -> None:
+    api.answer = pb.HeartbeatResponse(
+        acknowledged=True, next_heartbeat_seconds=30, config_revision=8, approval=told
+    )
+
+    heard = control_plane.heartbeat(42, None, epoch=9)
+
+    assert heard == Heard(timedelta(seconds=30), 8, approval)
+    assert api.requests == [pb.HeartbeatRequest(server_id=42, epoch=9)]
+
+
+def test_a_deregistration_carries_the_key_and_the_process(
+    api: ScriptedApi, control_plane: GrpcControlPlane
+) -> None:
+    api.answer = pb.DeregisterResponse()
+
+    control_plane.deregister(42, "e" * 32)
+
+    assert api.requests == [
+        pb.DeregisterRequest(server_id=42, registration_key=KEY, instance_id="e" * 32)
     ]
 
 
@@ -144,9 +236,9 @@ def test_a_farewell_says_that_the_host_leaves(
 ) -> None:
     api.answer = pb.HeartbeatResponse(acknowledged=True)
 
-    control_plane.heartbeat(42, None, leaving=True)
+    control_plane.heartbeat(42, None, epoch=9, leaving=True)
 
-    assert api.requests == [pb.HeartbeatRequest(server_id=42, leaving=True)]
+    assert api.requests == [pb.HeartbeatRequest(server_id=42, leaving=True, epoch=9)]
 
 
 def test_configuration_is_fetched_from_the_known_revision_with_the_key(
@@ -159,7 +251,7 @@ def test_configuration_is_fetched_from_the_known_revision_with_the_key(
         more=True,
     )
 
-    changes = control_plane.fetch_configuration(42, 4)
+    changes = control_plane.fetch_configuration(42, 4, 3)
 
     assert changes == ConfigurationChanges(
         [Configuration("a", "{}", 5, datetime.fromtimestamp(1_800_000_000, UTC))],
@@ -168,7 +260,9 @@ def test_configuration_is_fetched_from_the_known_revision_with_the_key(
         more=True,
     )
     assert api.requests == [
-        pb.FetchConfigurationRequest(server_id=42, registration_key=KEY, known_revision=4)
+        pb.FetchConfigurationRequest(
+            server_id=42, registration_key=KEY, known_revision=4, after_revision=3
+        )
     ]
 
 
@@ -193,7 +287,7 @@ def test_the_key_is_not_shown() -> None:
 
 
 def register(control_plane: GrpcControlPlane) -> None:
-    control_plane.register("mars", "", CAPABILITIES)
+    control_plane.register(Introduction(name="mars", capabilities=CAPABILITIES))
 
 
 def heartbeat(control_plane: GrpcControlPlane) -> None:
@@ -204,7 +298,11 @@ def fetch(control_plane: GrpcControlPlane) -> None:
     control_plane.fetch_configuration(42, 0)
 
 
-@pytest.mark.parametrize("call", [register, heartbeat, fetch])
+def deregister(control_plane: GrpcControlPlane) -> None:
+    control_plane.deregister(42, "")
+
+
+@pytest.mark.parametrize("call", [register, heartbeat, fetch, deregister])
 @pytest.mark.parametrize(
     "code",
     [
@@ -232,17 +330,46 @@ def test_what_passes_is_unavailable_and_names_the_address(
     assert api.message not in str(caught.value)
 
 
-@pytest.mark.parametrize("call", [register, fetch])
+@pytest.mark.parametrize("call", [register, fetch, deregister])
 def test_a_wrong_key_is_told_apart(
     call: Callable[[GrpcControlPlane], None], api: ScriptedApi, control_plane: GrpcControlPlane
 ) -> None:
-    api.answer = grpc.StatusCode.PERMISSION_DENIED
+    api.answer, api.message = grpc.StatusCode.PERMISSION_DENIED, "invalid registration key"
 
     with pytest.raises(InvalidRegistrationKey):
         call(control_plane)
 
 
-@pytest.mark.parametrize("call", [heartbeat, fetch])
+@pytest.mark.parametrize("call", [register, heartbeat, fetch, deregister])
+def test_a_host_that_is_not_let_in_is_told_why(
+    call: Callable[[GrpcControlPlane], None], api: ScriptedApi, control_plane: GrpcControlPlane
+) -> None:
+    api.answer = grpc.StatusCode.PERMISSION_DENIED
+
+    with pytest.raises(NotAdmitted, match=r"^the server's own words$"):
+        call(control_plane)
+
+
+def test_a_name_that_is_held_is_told_in_the_servers_words(
+    api: ScriptedApi, control_plane: GrpcControlPlane
+) -> None:
+    api.answer = grpc.StatusCode.ALREADY_EXISTS
+
+    with pytest.raises(NameHeld, match=r"^the server's own words$"):
+        register(control_plane)
+
+
+@pytest.mark.parametrize("call", [heartbeat, deregister])
+def test_a_process_that_was_replaced_is_told_by_whom(
+    call: Callable[[GrpcControlPlane], None], api: ScriptedApi, control_plane: GrpcControlPlane
+) -> None:
+    api.answer = grpc.StatusCode.FAILED_PRECONDITION
+
+    with pytest.raises(Replaced, match=r"^the server's own words$"):
+        call(control_plane)
+
+
+@pytest.mark.parametrize("call", [heartbeat, fetch, deregister])
 def test_a_server_that_is_not_known_is_told_apart(
     call: Callable[[GrpcControlPlane], None], api: ScriptedApi, control_plane: GrpcControlPlane
 ) -> None:
@@ -254,16 +381,22 @@ def test_a_server_that_is_not_known_is_told_apart(
     assert caught.value.server_id == 42
 
 
-@pytest.mark.parametrize("call", [register, heartbeat, fetch])
 @pytest.mark.parametrize(
-    "code",
+    ("call", "code"),
     [
-        grpc.StatusCode.INVALID_ARGUMENT,
-        grpc.StatusCode.UNAUTHENTICATED,
-        grpc.StatusCode.FAILED_PRECONDITION,
-        grpc.StatusCode.OUT_OF_RANGE,
-        grpc.StatusCode.ALREADY_EXISTS,
-        grpc.StatusCode.DATA_LOSS,
+        *itertools.product(
+            (register, heartbeat, fetch, deregister),
+            (
+                grpc.StatusCode.INVALID_ARGUMENT,
+                grpc.StatusCode.UNAUTHENTICATED,
+                grpc.StatusCode.OUT_OF_RANGE,
+                grpc.StatusCode.DATA_LOSS,
+            ),
+        ),
+        (register, grpc.StatusCode.FAILED_PRECONDITION),
+        # The server waits to be approved.
+        (fetch, grpc.StatusCode.FAILED_PRECONDITION),
+        (heartbeat, grpc.StatusCode.ALREADY_EXISTS),
     ],
 )
 def test_what_does_not_pass_is_refused_in_the_servers_words(

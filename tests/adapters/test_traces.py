@@ -30,7 +30,7 @@ from adapters.sql.migrations import upgrade
 from adapters.sql.store import SqlStore
 from adapters.sql.tables import UtcDateTime
 from application.ports.broker import BrokerUnavailable
-from application.ports.control_plane import ControlPlaneUnavailable
+from application.ports.control_plane import ControlPlaneUnavailable, Introduction
 from application.ports.outbox import RecordedEvent
 from application.ports.store import StoreUnavailable
 from application.trace_context import calling_trace_parents, current_trace_parent
@@ -47,7 +47,7 @@ from entrypoints.testing import serving
 from entrypoints.tracing import make_tracing
 from protos.manman.v1 import manman_pb2 as pb
 from protos.manman.v1.manman_pb2_grpc import ManManAPIStub
-from tests.builders import CAPABILITIES, NOW
+from tests.builders import NOW
 from tests.e2e.collector import Collector, running_collector
 from tests.e2e.processes import eventually
 from tests.fakes import FakeControlPlane
@@ -503,12 +503,12 @@ def test_what_a_host_logs_after_a_failed_call_belongs_to_its_trace(
     control_plane: Any = FakeControlPlane(registering=[trouble])
     host = TracedControlPlane(control_plane, traced.tracing)
     with pytest.raises(type(trouble)):
-        host.register("box", "", CAPABILITIES)
+        host.register(Introduction(name="box"))
     [first] = traced.spans
 
     assert failed(first)
     assert tuple(current_trace_parent.get().split("-")[1:3]) == identity(first)
-    host.register("box", "", CAPABILITIES)
+    host.register(Introduction(name="box"))
     assert current_trace_parent.get() == ""
     assert parent(traced.spans[1]) == ""
 

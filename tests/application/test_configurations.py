@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -9,18 +10,22 @@ from application.list_configurations import ListConfigurations
 from application.put_configuration import PutConfiguration
 from application.record_heartbeat import Acknowledged, Heartbeat
 from application.register_server import Registration
+from domain.approval import Approval
 from domain.configuration import (
     MAX_DOCUMENT_BYTES,
     Configuration,
     ConfigurationChanges,
     ConfigurationSummary,
 )
+from domain.enforcement import Enforcement, Mode, Switch
 from domain.errors import (
     ConfigurationNotFound,
     InvalidField,
     InvalidRegistrationKey,
+    NotAdmitted,
     ServerNotFound,
 )
+from domain.joining import JoiningRules
 from tests.builders import INTERVAL, NOW, SECOND
 from tests.fleet import Fleet
 from tests.planted import planted
@@ -48,7 +53,7 @@ def delete(fleet: Fleet) -> DeleteConfiguration:
 
 @pytest.fixture
 def fetch(fleet: Fleet) -> FetchConfiguration:
-    return FetchConfiguration(fleet.store, registration_key=None)
+    return FetchConfiguration(fleet.store, fleet.clock, registration_key=None)
 
 
 @pytest.fixture
@@ -222,10 +227,76 @@ def test_a_host_needs_the_registration_key_before_anything_else(
     fleet: Fleet, put: PutConfiguration, web: int
 ) -> None:
     key = planted("registration key")
-    fetch = FetchConfiguration(fleet.store, key)
+    fetch = FetchConfiguration(fleet.store, fleet.clock, key)
     put(web, "a", "1")
 
     for server_id in (web, 4711):
         with pytest.raises(InvalidRegistrationKey):
             fetch(server_id, key.upper(), 0)
     assert len(fetch(web, key, 0).changed) == 1
+
+
+def decide(fleet: Fleet, server_id: int, approval: Approval) -> None:
+    with fleet.store.begin() as transaction:
+        server = transaction.servers.get(server_id, lock=True)
+        transaction.servers.save(replace(server, approval=approval))
+
+
+def fetch_with(fleet: Fleet, switch: Switch, mode: Mode) -> FetchConfiguration:
+    rules = JoiningRules(enforcement=Enforcement({switch: mode}))
+    return FetchConfiguration(fleet.store, fleet.clock, registration_key=None, rules=rules)
+
+
+def would_rejects(fleet: Fleet) -> list[tuple[Switch, int, str]]:
+    with fleet.store.begin() as transaction:
+        return [
+            (entry.switch, entry.server_id, entry.reason)
+            for entry in transaction.would_rejects.page(0, 10)
+        ]
+
+
+def test_a_server_that_waits_for_an_operator_has_nothing_to_read_and_then_everything(
+    fleet: Fleet, put: PutConfiguration, fetch: FetchConfiguration, web: int
+) -> None:
+    a = put(web, "a", "1")
+    decide(fleet, web, Approval.PENDING)
+
+    for known in (0, 1, 2**40):
+        assert fetch(web, "", known) == ConfigurationChanges([], [], 0, more=False)
+
+    decide(fleet, web, Approval.APPROVED)
+
+    assert fetch(web, "", 0) == ConfigurationChanges([a], ["a"], 1, more=False)
+
+
+def test_with_the_approval_switch_on_warn_a_waiting_server_reads_all_and_that_is_noted(
+    fleet: Fleet, put: PutConfiguration, web: int
+) -> None:
+    a = put(web, "a", "1")
+    decide(fleet, web, Approval.PENDING)
+
+    assert fetch_with(fleet, Switch.APPROVAL, Mode.OFF)(web, "", 0).changed == [a]
+    assert would_rejects(fleet) == []
+
+    assert fetch_with(fleet, Switch.APPROVAL, Mode.WARN)(web, "", 0).changed == [a]
+    assert would_rejects(fleet) == [
+        (Switch.APPROVAL, web, f"server {web} is pending: approve it first")
+    ]
+
+
+@pytest.mark.parametrize("approval", [Approval.REJECTED, Approval.BANNED])
+def test_a_server_that_an_operator_refuses_reads_nothing_and_is_told_so(
+    fleet: Fleet,
+    put: PutConfiguration,
+    fetch: FetchConfiguration,
+    web: int,
+    approval: Approval,
+) -> None:
+    a = put(web, "a", "1")
+    decide(fleet, web, approval)
+
+    with pytest.raises(NotAdmitted):
+        fetch(web, "", 0)
+
+    assert fetch_with(fleet, Switch.BAN, Mode.WARN)(web, "", 0).changed == [a]
+    assert [noted[:2] for noted in would_rejects(fleet)] == [(Switch.BAN, web)]

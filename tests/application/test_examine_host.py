@@ -12,8 +12,10 @@ from application.ports.broker_probe import BrokerFound
 from application.ports.control_plane import ControlPlaneUnavailable
 from application.ports.machine import EngineUnavailable, MachineReport
 from application.ports.port_probe import PortFound, PortState
+from application.ports.state_folder import KeptState
 from application.run_checks import RunChecks
 from domain.clock_reading import ClockReading
+from domain.identity import NO_EVIDENCE
 from tests.fakes import CAPABILITIES, FakeMachine
 from tests.planted import planted
 
@@ -67,6 +69,7 @@ HOST = ExamineHost(
     docker_optional=False,
     in_container=False,
     config_dir=None,
+    state_dir=None,
     metrics_address="",
     engine=FakeMachine([MachineReport("web1", CAPABILITIES)] * 2),
     itself=FakeMachine([MachineReport("itself", CAPABILITIES)] * 2),
@@ -74,6 +77,7 @@ HOST = ExamineHost(
     api=FakeApi(),
     broker=None,
     over_amqp=False,
+    kept=lambda: None,
     why_not_writable=lambda folder: "",
     ports=FakePorts(PortFound(PortState.FREE)),
     side_port_answers=lambda address: True,
@@ -116,9 +120,40 @@ def test_a_name_that_is_set_is_told() -> None:
 
 def test_a_name_that_is_made_up_is_warned_about() -> None:
     assert told("Name", environment="") == (
-        "warn web1-????????, made up anew at each start, which so gets another server_id: set"
+        "warn web1-????????, made up anew at each start, which so may get another server_id: set"
         " ENVIRONMENT or SERVER_NAME"
     )
+
+
+KEPT = KeptState(7, "mars-0a1b2c3d", "", ephemeral=True, epoch=1, evidence=NO_EVIDENCE)
+
+
+@pytest.mark.parametrize(
+    ("kept", "settings", "said"),
+    [
+        (KEPT, {}, "ok mars-0a1b2c3d, kept from the last start in STATE_DIR"),
+        (None, {}, "ok web1-????????, made up at the first start and kept in STATE_DIR"),
+        (KEPT, {"server_name": "box"}, "ok box, from SERVER_NAME"),
+        (KEPT, {"environment": "dev"}, "ok web1-dev, from hostname and ENVIRONMENT"),
+    ],
+)
+def test_a_name_that_is_kept_is_told(
+    kept: KeptState | None, settings: dict[str, str], said: str
+) -> None:
+    others = {"environment": "", **settings}
+
+    assert told("Name", state_dir=Path("/state"), kept=lambda: kept, **others) == said
+
+
+def test_a_state_that_cannot_be_kept_fails() -> None:
+    def why_not(folder: Path) -> str:
+        return "is no folder" if folder == Path("/state") else ""
+
+    assert told("State", state_dir=Path("/state")) == "ok this user may write to /state"
+    assert told("State", state_dir=Path("/state"), why_not_writable=why_not) == (
+        "FAIL STATE_DIR /state is no folder: mend the folder or its permissions"
+    )
+    assert "State" not in examine(state_dir=Path("/state"), server_id=7)
 
 
 def test_a_name_against_the_rules_fails() -> None:

@@ -30,6 +30,7 @@ def test_a_host_gets_a_server_of_its_own(fleet: Fleet) -> None:
         "production",
         presence=heard(NOW, INTERVAL),
         capabilities=CAPABILITIES,
+        epoch=1,
     )
     assert fleet.get(registered.server.server_id) == registered.server
 

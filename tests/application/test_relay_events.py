@@ -49,7 +49,7 @@ def test_what_happened_is_published_in_its_order_and_once(
 ) -> None:
     web = fleet.register(Registration("web")).server.server_id
     PutConfiguration(fleet.store, fleet.clock)(web, "valheim", "{}")
-    fleet.delete(web)
+    fleet.delete(web, force=True)
     relay()
     relay()
 

@@ -1,28 +1,41 @@
 import errno
 import logging
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
 import pytest
 
 from application.follow_configuration import FollowConfiguration
+from application.host_identity import HostIdentity
+from application.leave_fleet import LeaveFleet
 from application.ports.control_plane import (
     ControlPlaneRefused,
     ControlPlaneUnavailable,
     Heard,
+    Introduction,
     Joined,
 )
 from application.ports.machine import EngineUnavailable, MachineReport
+from application.ports.state_folder import StateFolderTaken
 from application.run_host import RunHost
+from domain.approval import Approval
 from domain.capabilities import Capabilities
 from domain.configuration import Configuration, ConfigurationChanges
-from domain.errors import InvalidField, InvalidRegistrationKey, ServerNotFound
+from domain.errors import (
+    InvalidField,
+    InvalidRegistrationKey,
+    NameHeld,
+    NotAdmitted,
+    Replaced,
+    ServerNotFound,
+)
 from domain.host_command import HostCommand
 from domain.host_state import HostState
 from tests.fakes import (
     CAPABILITIES,
+    EVIDENCE,
     HEARD,
     JOINED,
     FakeCommands,
@@ -31,10 +44,14 @@ from tests.fakes import (
     FakeMachine,
     FakeNotifier,
     FakePause,
+    FakeStateFolder,
+    host_identity,
 )
 
 HEALTHY = MachineReport("mars", CAPABILITIES)
 AWAY = ControlPlaneUnavailable("The API is away.")
+REPLACED = Replaced.told("server 42 was registered again by another process")
+PENDING = Approval.PENDING
 NO_ENGINE = EngineUnavailable("Docker is away.")
 
 
@@ -52,26 +69,27 @@ def run_host(
     commands: FakeCommands | None = None,
     *,
     rests: int = 1,
-    server_name: str = "",
+    identity: HostIdentity | None = None,
     environment: str = "production",
     random: float = 0.0,
     given_server_id: int | None = None,
+    deregisters: bool = False,
 ) -> None:
     """Run a host until it is asked to stop in the last of its rests."""
     control_plane = control_plane or FakeControlPlane()
     pause = pause or FakePause(rests)
+    identity = identity or host_identity(environment=environment)
     RunHost(
         control_plane=control_plane,
         machine=machine or FakeMachine(),
+        identity=identity,
+        leave_fleet=LeaveFleet(control_plane, identity, deregisters),
         follow_configuration=(
             FollowConfiguration(control_plane, folder, pause) if folder is not None else None
         ),
         pause=pause,
         notifier=notifier or FakeNotifier(),
         random=lambda: random,
-        server_name=server_name,
-        environment=environment,
-        random_suffix="0a1b2c3d",
         commands=commands,
         given_server_id=given_server_id,
     )()
@@ -101,19 +119,30 @@ class LoggedMachine(FakeMachine):
 class LoggedControlPlane(FakeControlPlane):
     log: list[str] = field(default_factory=list)
 
-    def register(self, name: str, environment: str, capabilities: Capabilities) -> Joined:
+    def register(self, introduction: Introduction) -> Joined:
         self.log.append(STEP)
-        return super().register(name, environment, capabilities)
+        return super().register(introduction)
 
     def heartbeat(
-        self, server_id: int, capabilities: Capabilities | None, *, leaving: bool = False
+        self,
+        server_id: int,
+        capabilities: Capabilities | None,
+        *,
+        epoch: int = 0,
+        leaving: bool = False,
     ) -> Heard:
         self.log.append(STEP)
-        return super().heartbeat(server_id, capabilities, leaving=leaving)
+        return super().heartbeat(server_id, capabilities, epoch=epoch, leaving=leaving)
 
-    def fetch_configuration(self, server_id: int, known_revision: int) -> ConfigurationChanges:
+    def fetch_configuration(
+        self, server_id: int, known_revision: int, after_revision: int = 0
+    ) -> ConfigurationChanges:
         self.log.append(STEP)
-        return super().fetch_configuration(server_id, known_revision)
+        return super().fetch_configuration(server_id, known_revision, after_revision)
+
+    def deregister(self, server_id: int, instance_id: str) -> None:
+        self.log.append(STEP)
+        super().deregister(server_id, instance_id)
 
 
 @dataclass
@@ -143,15 +172,23 @@ def test_a_host_registers_as_its_hostname_and_environment_with_what_it_can_do() 
 
     run_host(api)
 
-    assert api.registered == [("mars-production", "production", CAPABILITIES)]
+    assert api.registered == [
+        Introduction(
+            name="mars-production",
+            environment="production",
+            capabilities=CAPABILITIES,
+            evidence=replace(EVIDENCE, instance_id="1" * 32),
+            labels={"tier": "gold"},
+        )
+    ]
 
 
 def test_a_given_server_name_is_the_name() -> None:
     api = FakeControlPlane()
 
-    run_host(api, server_name="phobos")
+    run_host(api, identity=host_identity(server_name="phobos"))
 
-    assert api.registered == [("phobos", "production", CAPABILITIES)]
+    assert api.names == ["phobos"]
 
 
 def test_a_made_up_name_is_warned_about_with_what_to_set(caplog: pytest.LogCaptureFixture) -> None:
@@ -159,7 +196,7 @@ def test_a_made_up_name_is_warned_about_with_what_to_set(caplog: pytest.LogCaptu
 
     run_host(api, environment="")
 
-    assert [name for name, _, _ in api.registered] == ["mars-0a1b2c3d"]
+    assert api.names == ["mars-0a1b2c3d"]
     assert len(lines(caplog, "set ENVIRONMENT or SERVER_NAME")) == 1
 
 
@@ -168,7 +205,7 @@ def test_a_made_up_name_stays_while_the_process_lives() -> None:
 
     run_host(api, environment="", rests=2)
 
-    assert [name for name, _, _ in api.registered] == ["mars-0a1b2c3d"] * 2
+    assert api.names == ["mars-0a1b2c3d"] * 2
 
 
 def test_a_name_against_the_rules_ends_the_host() -> None:
@@ -232,7 +269,7 @@ def test_a_host_without_docker_registers_again_with_the_figures_it_had() -> None
 
     run_host(api, machine, rests=2)
 
-    assert api.registered == [("mars-production", "production", CAPABILITIES)] * 2
+    assert [introduction.capabilities for introduction in api.registered] == [CAPABILITIES] * 2
 
 
 # Heartbeats
@@ -377,6 +414,206 @@ def test_a_key_that_was_changed_meanwhile_ends_the_host_when_it_fetches() -> Non
         run_host(api, folder=FakeConfigurationFolder(), rests=3)
 
 
+# Another machine holds the name
+
+
+def held(seconds: int, address: str = "10.0.0.7") -> NameHeld:
+    return NameHeld.told(
+        f"the name 'mars' is held by server 7, another machine at {address}, heard {seconds} s ago"
+    )
+
+
+def test_a_host_whose_name_is_held_says_so_once_and_waits_until_it_is_free(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    api = FakeControlPlane(registering=[held(seconds) for seconds in range(8)])
+    pause = FakePause(rests=9)
+
+    run_host(api, pause=pause)
+
+    assert pause.waits == [0.5, 1, 2, 4, 8, 16, 30, 30, 16]
+    assert lines(caplog) == [
+        (
+            "The name 'mars' is held by server 7, another machine at 10.0.0.7, heard 0 s ago."
+            " Trying again until it is free."
+        ),
+        "The name is this host's now.",
+        "Registered as server 42 under the name mars-production.",
+        "Stopped; the API shows server 42 as offline.",
+    ]
+
+
+def test_another_holder_of_the_name_is_said_too(caplog: pytest.LogCaptureFixture) -> None:
+    api = FakeControlPlane(registering=[held(3), held(4), held(5, "10.0.0.8"), held(6)])
+
+    run_host(api, rests=5)
+
+    assert len(lines(caplog, "Trying again until it is free")) == 2
+    assert len(lines(caplog, "10.0.0.7")) == len(lines(caplog, "10.0.0.8")) == 1
+
+
+def test_a_host_that_waits_for_its_name_stops_without_a_farewell() -> None:
+    api = FakeControlPlane(registering=[held(3)] * 9)
+
+    run_host(api, rests=2)
+
+    assert api.farewells == []
+
+
+def test_a_host_that_waits_for_its_name_holds_nothing_up() -> None:
+    notifier = FakeNotifier()
+
+    run_host(FakeControlPlane(registering=[held(3)] * 9), notifier=notifier, rests=2)
+
+    assert "ready" in notifier.told
+
+
+# Another process has the server
+
+
+def test_every_heartbeat_and_the_farewell_carry_the_epoch_of_the_last_registration() -> None:
+    soon = timedelta(seconds=16)
+    api = FakeControlPlane(
+        registering=[Joined(42, soon, 0, epoch=7), Joined(42, soon, 0, epoch=8)],
+        beating=[HEARD, ServerNotFound(42)],
+    )
+
+    run_host(api, rests=4)
+
+    assert api.epochs == [7, 7, 8, 8]
+
+
+def test_a_host_that_was_replaced_ends_and_does_not_take_its_successor_offline() -> None:
+    api = FakeControlPlane(beating=[HEARD, REPLACED])
+
+    with pytest.raises(Replaced, match="registered again by another process"):
+        run_host(api, rests=9)
+
+    assert len(api.heartbeats) == 2
+    assert api.farewells == []
+
+
+def test_a_host_that_learns_as_it_stops_that_it_was_replaced_says_so(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    run_host(FakeControlPlane(leaving=[REPLACED]))
+
+    assert lines(caplog)[-1] == (
+        "Stopped without telling the API: Server 42 was registered again by another process."
+    )
+
+
+def test_a_host_whose_state_folder_is_taken_does_not_even_look_at_docker() -> None:
+    taken = StateFolderTaken("STATE_DIR /state is in use by another host manager: stop it.")
+    machine = FakeMachine()
+
+    with pytest.raises(StateFolderTaken):
+        run_host(machine=machine, identity=host_identity(FakeStateFolder(trouble=taken)))
+
+    assert machine.reports == 0
+
+
+# An operator's word
+
+
+NOT_ADMITTED = NotAdmitted("server 42 (mars)", "was rejected by an operator: unknown machine")
+
+
+@pytest.mark.parametrize(
+    "api",
+    [
+        FakeControlPlane(registering=[NOT_ADMITTED]),
+        FakeControlPlane(beating=[HEARD, NOT_ADMITTED]),
+        FakeControlPlane(
+            beating=[Heard(timedelta(seconds=20), config_revision=1)], fetching=[NOT_ADMITTED]
+        ),
+    ],
+    ids=["as it registers", "as it beats", "as it fetches"],
+)
+def test_a_host_that_is_not_let_in_ends_without_a_farewell(api: FakeControlPlane) -> None:
+    with pytest.raises(NotAdmitted, match="unknown machine"):
+        run_host(api, folder=FakeConfigurationFolder(), rests=9)
+
+    assert api.farewells == []
+
+
+def test_a_pending_host_says_once_that_it_waits_and_once_that_it_was_let_in(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    soon = timedelta(seconds=16)
+    page = ConfigurationChanges([document("game", 3)], ["game"], revision=3, more=False)
+    api = FakeControlPlane(
+        registering=[Joined(42, soon, 0, approval=PENDING)],
+        beating=[
+            Heard(soon, 0, PENDING),
+            ServerNotFound(42),
+            Heard(soon, 0, PENDING),
+            Heard(soon, 3),
+            Heard(soon, 3),
+        ],
+        fetching=[page],
+    )
+    api.registering.append(Joined(42, soon, 0, approval=PENDING))
+    # What it had before it had to wait is neither followed nor taken away.
+    folder = FakeConfigurationFolder(server_id=42, revision=2, documents={"game": "old"})
+    seen: list[str] = []
+
+    @dataclass
+    class Watched(FakeMachine):
+        def report(self) -> MachineReport:
+            seen.append(folder.documents["game"])
+            return super().report()
+
+    run_host(api, Watched(), folder=folder, rests=6)
+
+    assert seen == ["old"] * 5 + ['{"revision": 3}']
+    assert api.fetched == [(42, 2, 0)]
+    assert lines(caplog, "let ") == [
+        (
+            "Server 42 waits for an operator to let it in, by `manmanv2 servers approve 42`; until"
+            " then it gets no configuration and no commands."
+        ),
+        "Server 42 was let in.",
+    ]
+
+
+def test_a_pending_host_follows_what_an_api_that_only_warns_tells_it() -> None:
+    page = ConfigurationChanges([document("game", 3)], ["game"], revision=3, more=False)
+    api = FakeControlPlane(
+        registering=[Joined(42, timedelta(seconds=16), 3, approval=PENDING)], fetching=[page]
+    )
+    folder = FakeConfigurationFolder()
+
+    run_host(api, folder=folder)
+
+    assert folder.documents.keys() == {"game"}
+
+
+def test_a_name_that_an_operator_gave_is_told_and_used_from_then_on(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    renamed = Joined(42, timedelta(seconds=16), 0, name="frontend")
+    api = FakeControlPlane(registering=[renamed, renamed], beating=[ServerNotFound(42)])
+
+    run_host(api, rests=2)
+
+    assert api.names == ["mars-production", "frontend"]
+    assert lines(caplog, "frontend") == [
+        "Registered as server 42 under the name frontend.",
+        "An operator named this host frontend; it had registered as mars-production.",
+        "Registered as server 42 under the name frontend.",
+    ]
+
+
+def test_a_name_that_is_set_is_claimed_whatever_an_operator_named_the_server() -> None:
+    renamed = Joined(42, timedelta(seconds=16), 0, name="frontend")
+    api = FakeControlPlane(registering=[renamed, renamed], beating=[ServerNotFound(42)])
+
+    run_host(api, rests=2, identity=host_identity(server_name="phobos"))
+
+    assert api.names == ["phobos", "phobos"]
+
+
 # Configuration
 
 
@@ -390,7 +627,7 @@ def test_a_host_fetches_its_configuration_as_soon_as_it_is_registered() -> None:
 
     run_host(api, folder=folder, rests=2)
 
-    assert api.fetched == [(42, 0)]
+    assert api.fetched == [(42, 0, 0)]
     assert folder.documents == {"game": '{"revision": 3}'}
 
 
@@ -403,7 +640,7 @@ def test_a_host_fetches_what_changed_while_it_runs() -> None:
 
     run_host(api, folder=folder, rests=2)
 
-    assert api.fetched[-1] == (42, 5)
+    assert api.fetched[-1] == (42, 5, 0)
     assert folder.documents == {"b": '{"revision": 6}'}
 
 
@@ -420,8 +657,47 @@ def test_a_host_fetches_as_long_as_there_is_more() -> None:
 
     run_host(api, folder=folder)
 
-    assert api.fetched == [(42, 0), (42, 1)]
+    assert api.fetched == [(42, 0, 0), (42, 0, 1)]
     assert folder.documents.keys() == {"a", "b"}
+
+
+def test_a_host_that_stops_between_two_pages_asks_for_all_of_it_again() -> None:
+    names = ["a", "b"]
+    first = ConfigurationChanges([document("a", 3)], names, revision=3, more=True)
+    api = FakeControlPlane(
+        registering=[Joined(42, timedelta(seconds=16), config_revision=4)],
+        fetching=[first, AWAY, first, replace(first, revision=4, more=False)],
+    )
+    folder = FakeConfigurationFolder(server_id=42, revision=2)
+
+    run_host(api, folder=folder)
+    again = FakeControlPlane(
+        registering=[Joined(42, timedelta(seconds=16), config_revision=4)],
+        fetching=api.fetching,
+    )
+    run_host(again, folder=folder)
+
+    assert api.fetched == again.fetched == [(42, 2, 0), (42, 2, 3)]
+    assert folder.revision == 4
+
+
+def test_an_older_api_that_goes_on_from_what_is_known_is_asked_so() -> None:
+    pages = {
+        0: ConfigurationChanges([document("a", 1)], ["a", "b"], revision=1, more=True),
+        1: ConfigurationChanges([document("b", 2)], ["a", "b"], revision=2, more=False),
+    }
+
+    class OlderApi(FakeControlPlane):
+        def fetch_configuration(
+            self, server_id: int, known_revision: int, after_revision: int = 0
+        ) -> ConfigurationChanges:
+            return pages[known_revision]
+
+    folder = FakeConfigurationFolder()
+    run_host(OlderApi([Joined(42, timedelta(seconds=16), config_revision=2)]), folder=folder)
+
+    assert folder.documents.keys() == {"a", "b"}
+    assert folder.revision == 2
 
 
 def test_an_api_that_promises_more_without_giving_it_is_not_asked_for_ever() -> None:
@@ -556,6 +832,62 @@ def test_a_host_that_is_asked_to_stop_while_it_looks_at_docker_does_not_register
     assert api == FakeControlPlane()
 
 
+@dataclass
+class Leaving:
+    """A host that was stopped and is to deregister."""
+
+    api: FakeControlPlane
+    folder: FakeStateFolder = field(default_factory=FakeStateFolder)
+
+    def __post_init__(self) -> None:
+        run_host(self.api, identity=host_identity(self.folder), deregisters=True)
+
+
+def test_a_host_that_deregisters_says_no_farewell_and_keeps_no_state(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    left = Leaving(FakeControlPlane())
+
+    assert left.api.deregistered == [(42, "1" * 32)]
+    assert left.api.farewells == []
+    assert (left.folder.writes, left.folder.state) == (1, None)
+    assert lines(caplog)[-1] == (
+        "Stopped and deregistered; `manmanv2 servers restore 42` brings the server back."
+    )
+
+
+def test_a_host_whose_server_is_gone_already_has_deregistered() -> None:
+    left = Leaving(FakeControlPlane(deregistering=[ServerNotFound(42)]))
+
+    assert left.folder.state is None
+
+
+@pytest.mark.parametrize(
+    ("failure", "farewells"),
+    [
+        (AWAY, []),
+        (REPLACED, []),
+        (ControlPlaneRefused("The API is too old."), [42]),
+        (InvalidRegistrationKey(), [42]),
+        (NOT_ADMITTED, [42]),
+    ],
+)
+def test_a_host_that_cannot_deregister_says_so_and_keeps_its_state(
+    failure: Exception, farewells: list[int], caplog: pytest.LogCaptureFixture
+) -> None:
+    left = Leaving(FakeControlPlane(deregistering=[failure]))
+
+    assert left.folder.state is not None
+    assert left.api.farewells == farewells
+    assert len(lines(caplog, "Stopped without deregistering server 42: ")) == 1
+
+
+def test_a_host_that_never_registered_deregisters_nothing() -> None:
+    left = Leaving(FakeControlPlane(registering=[AWAY] * 9))
+
+    assert left.api.deregistered == []
+
+
 # The service manager
 
 
@@ -634,6 +966,17 @@ def test_a_slow_docker_and_a_slow_api_keep_the_watchdog_waiting_for_one_step_at_
     assert steps_without_a_word_before(log) == []
 
 
+def test_a_host_that_deregisters_keeps_the_watchdog_waiting_for_one_step_at_a_time() -> None:
+    notifier = FakeNotifier(longest_silence=30.0)
+    log = notifier.told
+    api = LoggedControlPlane(deregistering=[ControlPlaneRefused("No.")], log=log)
+
+    run_host(api, notifier=notifier, deregisters=True)
+
+    assert (len(api.deregistered), len(api.farewells)) == (1, 1)
+    assert steps_without_a_word_before(log[log.index(HostState.LEAVING) :]) == []
+
+
 def test_a_command_makes_the_host_speak_before_it_is_due() -> None:
     control_plane = FakeControlPlane()
     # As a service manager's watchdog has it, a rest is taken in turns.
@@ -661,7 +1004,7 @@ def test_a_host_with_a_given_id_needs_no_name(caplog: pytest.LogCaptureFixture) 
     control_plane = FakeControlPlane()
     run_host(control_plane, environment="", given_server_id=42)
 
-    assert [name for name, _, _ in control_plane.registered] == [""]
+    assert control_plane.names == [""]
     assert caplog.messages == [
         "Online as server 42.",
         "Stopped; the API shows server 42 as offline.",

@@ -1,7 +1,7 @@
 """What a host may expect of the control plane, over whatever transport."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -25,11 +25,21 @@ from application.ports.control_plane import (
     ControlPlaneRefused,
     ControlPlaneUnavailable,
     Heard,
+    Introduction,
     Joined,
 )
 from application.put_configuration import PutConfiguration
+from domain.approval import Approval
 from domain.capabilities import Capabilities
-from domain.errors import InvalidRegistrationKey, ServerNotFound
+from domain.conflict import Conflict, Resolution
+from domain.errors import (
+    InvalidRegistrationKey,
+    NameHeld,
+    NotAdmitted,
+    Replaced,
+    ServerNotFound,
+)
+from domain.identity import Evidence
 from domain.liveness import Status
 from entrypoints.api.container import ApiContainer
 from entrypoints.api.settings import IN_MEMORY, ApiSettings
@@ -41,6 +51,9 @@ from tests.planted import almost, planted
 
 KEY = f"{planted('registration key')} ✓"
 INTERVAL = timedelta(seconds=15)
+HERE = Evidence("a" * 32, "b" * 32, "c" * 32, "d" * 32, "1" * 32)
+# A clone of the disk.
+ELSEWHERE = replace(HERE, hardware_id="e" * 32, boot_id="f" * 32, instance_id="3" * 32)
 
 
 @dataclass(frozen=True)
@@ -58,7 +71,8 @@ class Transport:
 def transport(request: pytest.FixtureRequest) -> Iterator[Transport]:
     fleet = Fleet(MemoryStore())
     fleet.register = replace(fleet.register, registration_key=KEY)
-    fetch = FetchConfiguration(fleet.store, registration_key=KEY)
+    fleet.deregister = replace(fleet.deregister, registration_key=KEY)
+    fetch = FetchConfiguration(fleet.store, fleet.clock, registration_key=KEY)
     with ExitStack() as stack:
         if request.param == "grpc":
             port = stack.enter_context(serving(container_of(fleet)))
@@ -70,7 +84,7 @@ def transport(request: pytest.FixtureRequest) -> Iterator[Transport]:
             broker = Broker(request.getfixturevalue("rabbitmq_url"))
             for inbox in (
                 Inbox(broker, REPORTS, Reports(fleet.heartbeat)),
-                Inbox(broker, CALLS, Calls(fleet.register, fetch)),
+                Inbox(broker, CALLS, Calls(fleet.register, fetch, fleet.deregister)),
             ):
                 stack.enter_context(running(inbox))
 
@@ -80,7 +94,9 @@ def transport(request: pytest.FixtureRequest) -> Iterator[Transport]:
         else:
 
             def connect(key: str) -> ControlPlane:
-                return MemoryControlPlane(fleet.register, fleet.heartbeat, fetch, key)
+                return MemoryControlPlane(
+                    fleet.register, fleet.heartbeat, fetch, fleet.deregister, key
+                )
 
         def closed_at_the_end(host: Any) -> ControlPlane:
             stack.callback(host.close)
@@ -115,20 +131,157 @@ def running(inbox: Inbox) -> Iterator[None]:
         thread.join()
 
 
+def introduction(name: str, **others: Any) -> Introduction:
+    return Introduction(name, **{"capabilities": CAPABILITIES, **others})
+
+
 def test_a_host_joins_and_joins_again_under_the_same_id(transport: Transport) -> None:
     host = transport.host()
-    first = host.register("web", "production", CAPABILITIES)
-    again = transport.host().register("web", "", CAPABILITIES)
+    first = host.register(introduction("web", environment="production"))
+    again = transport.host().register(introduction("web"))
     server = transport.fleet.get(first.server_id)
 
-    assert first == again == Joined(first.server_id, INTERVAL, config_revision=0)
+    assert first == Joined(first.server_id, INTERVAL, 0, name="web", epoch=1)
+    assert again == replace(first, epoch=2)
     assert (server.name, server.environment) == ("web", "production")
     assert server.capabilities == CAPABILITIES
 
 
+def test_a_host_says_its_labels_and_that_it_is_ephemeral(transport: Transport) -> None:
+    host = transport.host()
+    labels = {"region": "nyc", "tier": "gold"}
+    joined = host.register(introduction("web", labels=labels, ephemeral=True))
+    labelled = transport.fleet.get(joined.server_id)
+    host.register(introduction("web"))
+    plain = transport.fleet.get(joined.server_id)
+
+    assert (labelled.labels.of_host, labelled.ephemeral) == (labels, True)
+    assert (plain.labels.of_host, plain.ephemeral) == ({}, False)
+
+
+def test_another_machine_gets_no_name_that_is_held_and_is_told_by_whom(
+    transport: Transport,
+) -> None:
+    joined = transport.host().register(introduction("web", evidence=HERE))
+    clone = transport.host()
+
+    with pytest.raises(NameHeld) as caught:
+        clone.register(introduction("web", evidence=ELSEWHERE))
+    assert f"the name 'web' is held by server {joined.server_id}, another machine" in str(
+        caught.value
+    )
+    assert "set another SERVER_NAME or ENVIRONMENT" in str(caught.value)
+
+
+def test_a_machine_joins_again_after_a_reboot(transport: Transport) -> None:
+    host = transport.host()
+    first = host.register(introduction("web", evidence=HERE))
+    rebooted = replace(HERE, boot_id="f" * 32, instance_id="2" * 32)
+
+    assert host.register(introduction("web", evidence=rebooted)) == replace(first, epoch=2)
+
+
+def test_a_process_that_was_replaced_is_told_so_and_takes_nobody_offline(
+    transport: Transport,
+) -> None:
+    host = transport.host()
+    first = host.register(introduction("web", evidence=HERE))
+    later = transport.host()
+    second = later.register(introduction("web", evidence=replace(HERE, instance_id="2" * 32)))
+    server_id = first.server_id
+
+    with pytest.raises(Replaced, match=f"^server {server_id} was registered again by "):
+        host.heartbeat(server_id, CAPABILITIES, epoch=first.epoch)
+    with pytest.raises(Replaced):
+        host.heartbeat(server_id, None, epoch=first.epoch, leaving=True)
+    assert transport.fleet.get(server_id).presence.status is Status.ONLINE
+    assert later.heartbeat(server_id, None, epoch=second.epoch) == Heard(INTERVAL, 0)
+
+
+def test_who_does_not_know_its_epoch_is_heard(transport: Transport) -> None:
+    host = transport.host()
+    joined = host.register(introduction("web"))
+    host.register(introduction("web"))
+
+    assert host.heartbeat(joined.server_id, None, epoch=0) == Heard(INTERVAL, 0)
+
+
+def test_a_host_that_an_operator_rejected_is_told_why(transport: Transport) -> None:
+    host = transport.host()
+    joined = host.register(introduction("web"))
+    transport.fleet.reject(joined.server_id, "nobody knows it")
+    words = rf"^server {joined.server_id} \(web\) was rejected by an operator: nobody knows it$"
+
+    with pytest.raises(NotAdmitted, match=words):
+        host.heartbeat(joined.server_id, None, epoch=joined.epoch)
+    with pytest.raises(NotAdmitted, match=words):
+        host.register(introduction("web"))
+
+
+def test_a_host_that_waits_for_an_operator_is_told_so_until_it_is_let_in(
+    transport: Transport,
+) -> None:
+    host = transport.host()
+    server_id = host.register(introduction("web")).server_id
+    PutConfiguration(transport.fleet.store, transport.fleet.clock)(server_id, "a", "{}")
+    with transport.fleet.store.begin() as transaction:
+        server = transaction.servers.get(server_id, lock=True)
+        transaction.servers.save(replace(server, approval=Approval.PENDING))
+    again = host.register(introduction("web"))
+
+    assert (again.approval, again.config_revision) == (Approval.PENDING, 0)
+    assert host.heartbeat(server_id, None) == Heard(INTERVAL, 0, Approval.PENDING)
+    transport.fleet.approve(server_id)
+    heard = host.heartbeat(server_id, None)
+    assert heard.approval is Approval.APPROVED
+    assert heard.config_revision > 0
+
+
+def test_a_host_that_an_operator_renamed_is_told_its_name(transport: Transport) -> None:
+    fleet = transport.fleet
+    transport.host().register(introduction("web", evidence=HERE))
+    other = transport.host()
+    with pytest.raises(NameHeld):
+        other.register(introduction("web", evidence=ELSEWHERE))
+    [conflict] = conflicts_of(fleet, "web")
+    fleet.resolve(conflict.conflict_id, Resolution.RENAME, "web-2")
+
+    assert other.register(introduction("web", evidence=ELSEWHERE)).name == "web-2"
+
+
+def conflicts_of(fleet: Fleet, name: str) -> Sequence[Conflict]:
+    with fleet.store.begin() as transaction:
+        return transaction.conflicts.of_name(name)
+
+
+def test_a_host_that_deregisters_is_gone(transport: Transport) -> None:
+    host = transport.host()
+    joined = host.register(introduction("web", evidence=HERE))
+    host.deregister(joined.server_id, HERE.instance_id)
+
+    with pytest.raises(ServerNotFound):
+        transport.fleet.get(joined.server_id)
+    with pytest.raises(ServerNotFound):
+        host.deregister(joined.server_id, HERE.instance_id)
+
+
+def test_only_the_last_process_of_a_host_deregisters_it_and_only_with_the_key(
+    transport: Transport,
+) -> None:
+    host = transport.host()
+    joined = host.register(introduction("web", evidence=HERE))
+    host.register(introduction("web", evidence=replace(HERE, instance_id="2" * 32)))
+
+    with pytest.raises(Replaced, match="was registered again by"):
+        host.deregister(joined.server_id, HERE.instance_id)
+    with pytest.raises(InvalidRegistrationKey):
+        transport.host("").deregister(joined.server_id, "2" * 32)
+    assert transport.fleet.get(joined.server_id).name == "web"
+
+
 def test_a_heartbeat_is_durable_when_it_is_answered(transport: Transport) -> None:
     host = transport.host()
-    joined = host.register("web", "", CAPABILITIES)
+    joined = host.register(introduction("web"))
     transport.fleet.clock.advance(INTERVAL)
     fewer = replace(CAPABILITIES, available_memory_mb=7)
     heard = host.heartbeat(joined.server_id, fewer)
@@ -141,7 +294,7 @@ def test_a_heartbeat_is_durable_when_it_is_answered(transport: Transport) -> Non
 
 def test_a_heartbeat_without_a_report_keeps_the_last_one(transport: Transport) -> None:
     host = transport.host()
-    joined = host.register("web", "", CAPABILITIES)
+    joined = host.register(introduction("web"))
     host.heartbeat(joined.server_id, None)
 
     assert transport.fleet.get(joined.server_id).capabilities == CAPABILITIES
@@ -149,7 +302,7 @@ def test_a_heartbeat_without_a_report_keeps_the_last_one(transport: Transport) -
 
 def test_who_leaves_is_offline_and_who_speaks_again_is_online(transport: Transport) -> None:
     host = transport.host()
-    joined = host.register("web", "", CAPABILITIES)
+    joined = host.register(introduction("web"))
     host.heartbeat(joined.server_id, None, leaving=True)
 
     assert transport.fleet.get(joined.server_id).presence.status is Status.OFFLINE
@@ -159,11 +312,11 @@ def test_who_leaves_is_offline_and_who_speaks_again_is_online(transport: Transpo
 
 @pytest.mark.parametrize("key", almost(KEY))
 def test_another_key_opens_nothing(transport: Transport, key: str) -> None:
-    joined = transport.host().register("web", "", CAPABILITIES)
+    joined = transport.host().register(introduction("web"))
     stranger = transport.host(key)
 
     with pytest.raises(InvalidRegistrationKey):
-        stranger.register("db", "", CAPABILITIES)
+        stranger.register(introduction("db"))
     with pytest.raises(InvalidRegistrationKey):
         stranger.fetch_configuration(joined.server_id, 0)
     assert [server.name for server in transport.fleet.list(size=100).servers] == ["web"]
@@ -184,16 +337,16 @@ def test_who_is_unknown_is_told_so(transport: Transport, server_id: int) -> None
 @pytest.mark.parametrize("name", ["", " web", "x" * 256, "a\x00b"])
 def test_a_name_against_the_rules_is_refused_in_words(transport: Transport, name: str) -> None:
     with pytest.raises(ControlPlaneRefused, match="name "):
-        transport.host().register(name, "", CAPABILITIES)
+        transport.host().register(introduction(name))
 
 
 def test_capabilities_that_no_machine_has_are_refused_in_words(transport: Transport) -> None:
     host = transport.host()
-    joined = host.register("web", "", CAPABILITIES)
+    joined = host.register(introduction("web"))
     nonsense = Capabilities(cpu_cores=-1)
 
     with pytest.raises(ControlPlaneRefused, match=r"capabilities\.cpu_cores is -1"):
-        host.register("db", "", nonsense)
+        host.register(introduction("db", capabilities=nonsense))
     with pytest.raises(ControlPlaneRefused, match=r"capabilities\.cpu_cores is -1"):
         host.heartbeat(joined.server_id, nonsense)
     assert transport.fleet.get(joined.server_id).capabilities == CAPABILITIES
@@ -201,7 +354,7 @@ def test_capabilities_that_no_machine_has_are_refused_in_words(transport: Transp
 
 def test_configuration_arrives_to_the_byte(transport: Transport) -> None:
     host = transport.host()
-    server_id = host.register("web", "", CAPABILITIES).server_id
+    server_id = host.register(introduction("web")).server_id
     put = PutConfiguration(transport.fleet.store, transport.fleet.clock)
     documents = {"a": '{"ü": "\\u0000 ✓"}\n', "b": "[" + "1," * 100_000 + "1]"}
     for name, document in documents.items():
@@ -211,21 +364,25 @@ def test_configuration_arrives_to_the_byte(transport: Transport) -> None:
     changes = host.fetch_configuration(server_id, 0)
     assert {found.name: found.document for found in changes.changed} == documents
     assert (sorted(changes.names), changes.revision, changes.more) == (["a", "b"], 2, False)
-    later = host.fetch_configuration(server_id, 1)
-    assert [(found.name, found.revision) for found in later.changed] == [("b", 2)]
+    for later in (
+        host.fetch_configuration(server_id, 1),
+        # The second part of what was not known at all.
+        host.fetch_configuration(server_id, 0, 1),
+    ):
+        assert [(found.name, found.revision) for found in later.changed] == [("b", 2)]
 
 
 def test_a_store_that_is_away_is_said_to_pass(transport: Transport) -> None:
     host = transport.host()
-    joined = host.register("web", "", CAPABILITIES)
+    joined = host.register(introduction("web"))
     transport.fleet.store.is_away = True
     try:
         with pytest.raises(ControlPlaneUnavailable):
-            host.register("db", "", CAPABILITIES)
+            host.register(introduction("db"))
         with pytest.raises(ControlPlaneUnavailable):
             host.heartbeat(joined.server_id, CAPABILITIES)
     finally:
         transport.fleet.store.is_away = False
 
     assert host.heartbeat(joined.server_id, CAPABILITIES).next_heartbeat == INTERVAL
-    assert host.register("db", "", CAPABILITIES).server_id > joined.server_id
+    assert host.register(introduction("db")).server_id > joined.server_id

@@ -21,7 +21,12 @@ from application.ports.store import Store
 from application.record_heartbeat import Acknowledged, Heartbeat
 from application.register_server import Registration
 from application.update_server import ServerChanges
-from domain.errors import ServerNameTaken, ServerNotFound
+from domain.errors import (
+    DeletedServerNotFound,
+    ServerIsOnline,
+    ServerNameTaken,
+    ServerNotFound,
+)
 from domain.liveness import Status
 from domain.server import Server
 from tests.builders import SECOND
@@ -58,7 +63,7 @@ class FleetMachine(RuleBasedStateMachine):
         self.told_of: dict[int, list[str]] = {}
         self.fleet = Fleet(self.store, INTERVAL, RATE)
         self.records: dict[int, Record] = {}
-        self.deleted: list[int] = []
+        self.deleted: dict[int, Record] = {}
         self.restart()
 
     @property
@@ -115,17 +120,36 @@ class FleetMachine(RuleBasedStateMachine):
             elif record:
                 self.spoke(server_id)
 
-    @rule(number=ANY_SERVER)
-    def delete(self, number: int) -> None:
+    @rule(number=ANY_SERVER, force=st.booleans())
+    def delete(self, number: int, force: bool) -> None:
         server_id = self.some_id(number)
-        if server_id in self.records:
-            self.fleet.delete(server_id)
-            self.tells(server_id, "deleted")
-            del self.records[server_id]
-            self.deleted.append(server_id)
-        else:
+        if server_id not in self.records:
             with pytest.raises(ServerNotFound):
+                self.fleet.delete(server_id, force=force)
+        elif self.records[server_id].online and not force:
+            with pytest.raises(ServerIsOnline):
                 self.fleet.delete(server_id)
+        else:
+            self.fleet.delete(server_id, force=force)
+            self.tells(server_id, "deleted")
+            self.deleted[server_id] = self.records.pop(server_id)
+
+    @rule(number=ANY_SERVER, name=st.just("") | NAMES)
+    def restore(self, number: int, name: str) -> None:
+        server_id = self.some_id(number)
+        record = self.deleted.get(server_id)
+        if record is None:
+            with pytest.raises(DeletedServerNotFound):
+                self.fleet.restore(server_id, name)
+        elif self.named(name or record.name) is not None:
+            with pytest.raises(ServerNameTaken):
+                self.fleet.restore(server_id, name)
+        else:
+            self.fleet.restore(server_id, name)
+            self.tells(server_id, "restored")
+            self.records[server_id] = self.deleted.pop(server_id)
+            record.name = name or record.name
+            record.online, record.is_default, record.offline_after = False, False, None
 
     @precondition(lambda self: self.records)
     @rule(
@@ -146,6 +170,8 @@ class FleetMachine(RuleBasedStateMachine):
                 self.fleet.update(server_id, changes)
             return
         self.fleet.update(server_id, changes)
+        if name not in (None, record.name):
+            self.tells(server_id, "renamed")
         record.name = name or record.name
         if online is not None:
             self.set_online(server_id, online, "offline")
@@ -227,9 +253,20 @@ class FleetMachine(RuleBasedStateMachine):
 
         assert told_of == self.told_of
 
+    @invariant()
+    def every_change_is_kept_with_its_cause(self) -> None:
+        with self.store.begin() as transaction:
+            kept = {server_id: transaction.history.of(server_id) for server_id in self.told_of}
+
+        assert {
+            server_id: [entry.kind.value for entry in entries]
+            for server_id, entries in kept.items()
+        } == self.told_of
+        assert all(entry.cause for entries in kept.values() for entry in entries)
+
     def teardown(self) -> None:
         for server_id in self.records:
-            self.fleet.delete(server_id)
+            self.fleet.delete(server_id, force=True)
         with self.store.begin() as transaction:
             told = transaction.outbox.oldest(10_000)
             transaction.outbox.remove([event.entry_id for event in told])

@@ -5,8 +5,11 @@ from datetime import datetime
 from functools import partial
 from time import sleep
 
+import pytest
+
 from application.ports.presences import Known
 from application.ports.store import Store
+from domain.approval import Approval
 from domain.liveness import NEVER_SEEN, Presence, Status, heard, left
 from tests.builders import CAPABILITIES, INTERVAL, NOW, SECOND, at_once
 
@@ -34,7 +37,7 @@ def presence_of(store: Store, server_id: int) -> Presence:
 def set_presence(store: Store, server_ids: Collection[int], presence: Presence) -> None:
     with store.begin() as transaction:
         transaction.presences.lock(server_ids)
-        transaction.presences.set(server_ids, presence)
+        transaction.presences.set(dict.fromkeys(server_ids, 0), presence)
 
 
 def expire(store: Store, now: datetime) -> list[int]:
@@ -51,11 +54,60 @@ def test_a_lock_tells_what_a_heartbeat_needs_to_know(store: Store) -> None:
     silent, alive = add(store, NEVER_SEEN, ONLINE)
     with store.begin() as transaction:
         server = transaction.servers.get(alive, lock=True)
-        transaction.servers.save(replace(server, config_revision=7))
+        changed = replace(server, config_revision=7, epoch=3, approval=Approval.PENDING)
+        transaction.servers.save(changed)
     with store.begin() as transaction:
         known = transaction.presences.lock([alive, silent])
 
-    assert known == {alive: Known(Status.ONLINE, 7), silent: Known(Status.OFFLINE, 0)}
+    assert known == {
+        alive: Known(Status.ONLINE, 7, 3, Approval.PENDING),
+        silent: Known(Status.OFFLINE, 0, 0, Approval.APPROVED),
+    }
+
+
+def test_only_who_speaks_by_the_newest_registration_is_set(store: Store) -> None:
+    ids = add(store, ONLINE, ONLINE, ONLINE, ONLINE)
+    with store.begin() as transaction:
+        for server_id in ids:
+            server = transaction.servers.get(server_id, lock=True)
+            transaction.servers.save(replace(server, epoch=7))
+    older, same, newer, silent_on_it = ids
+    with store.begin() as transaction:
+        epochs = {older: 6, same: 7, newer: 8, silent_on_it: 0}
+        known = transaction.presences.set(epochs, left(NOW))
+
+    assert known.keys() == {same, newer, silent_on_it}
+    assert {known[server_id].epoch for server_id in known} == {7}
+    assert presence_of(store, older) == ONLINE
+    assert presence_of(store, same) == left(NOW)
+
+
+@pytest.mark.parametrize(
+    ("approval", "is_set"),
+    [
+        (Approval.APPROVED, True),
+        (Approval.PENDING, True),
+        (Approval.REJECTED, False),
+        (Approval.BANNED, False),
+    ],
+)
+def test_only_who_is_admitted_is_set_unless_all_are(
+    store: Store, approval: Approval, is_set: bool
+) -> None:
+    [web] = add(store, ONLINE)
+    with store.begin() as transaction:
+        server = transaction.servers.get(web, lock=True)
+        transaction.servers.save(replace(server, approval=approval))
+    with store.begin() as transaction:
+        known = transaction.presences.set({web: 0}, left(NOW))
+
+    assert (web in known) is is_set
+
+    with store.begin() as transaction:
+        known = transaction.presences.set({web: 0}, left(NOW), to_all=True)
+
+    assert known[web].approval is approval
+    assert presence_of(store, web) == left(NOW)
 
 
 def test_unknown_ids_are_missing_in_the_answer(store: Store) -> None:
@@ -70,7 +122,7 @@ def test_nobody_can_be_locked_and_set(store: Store) -> None:
     [web] = add(store, ONLINE)
     with store.begin() as transaction:
         assert transaction.presences.lock([]) == {}
-        transaction.presences.set([], left(NOW))
+        transaction.presences.set({}, left(NOW))
 
     assert presence_of(store, web) == ONLINE
 
@@ -168,7 +220,7 @@ def test_who_speaks_while_a_sweep_waits_for_it_is_not_expired(
             sweep = threads.submit(expire, stores[1], late)
             # Long enough for the sweep to stand at the lock.
             sleep(0.1)
-            transaction.presences.set([spoke], heard(late, INTERVAL))
+            transaction.presences.set({spoke: 0}, heard(late, INTERVAL))
 
         assert sweep.result() == [silent]
     assert presence_of(stores[0], spoke) == heard(late, INTERVAL)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from application.ports.servers import ServerFilter
 from application.ports.store import Store
+from domain.approval import Approval
 from domain.errors import ServerNameTaken, ServerNotFound
 from domain.liveness import NEVER_SEEN, Presence, Status, heard, left
 from domain.server import Server
@@ -66,6 +67,33 @@ def test_the_same_name_finds_the_same_server(store: Store) -> None:
     assert find_or_add(store, "web") == server_id
     assert find_or_add(store, "db") != server_id
     assert find_or_add(store, "web") == server_id
+
+
+def test_a_server_is_found_by_its_name_and_none_is_made(store: Store) -> None:
+    web = add(store, "web", "production")
+
+    with store.begin() as transaction:
+        assert transaction.servers.find("web") == web
+        for name in ("Web", "we", "webb", ""):
+            assert transaction.servers.find(name) is None
+    assert page(store) == [web]
+
+
+def test_a_server_that_was_looked_for_is_locked_until_the_transaction_ends(
+    open_store: Callable[[], Store],
+) -> None:
+    stores = [open_store(), open_store()]
+    find_or_add(stores[0], "web")
+
+    def count(store: Store) -> None:
+        with store.begin() as transaction:
+            server = transaction.servers.find("web")
+            assert server
+            transaction.servers.save(replace(server, config_revision=server.config_revision + 1))
+
+    at_once([partial(count, stores[n % 2]) for n in range(16)])
+
+    assert page(stores[0])[0].config_revision == 16
 
 
 def test_a_server_is_found_with_all_that_is_known_of_it(store: Store) -> None:
@@ -307,7 +335,9 @@ def fleet(store: Store) -> list[Server]:
     with store.begin() as transaction:
         for number, (status, last_seen, environment) in enumerate(reversed(kinds)):
             server = transaction.servers.add(f"web-{number * 7 % 100}", environment)
-            server = replace(server, presence=Presence(status, last_seen, None))
+            approval = list(Approval)[number % len(Approval)]
+            presence = Presence(status, last_seen, None)
+            server = replace(server, presence=presence, approval=approval)
             transaction.servers.save(server)
             servers.append(server)
         for server in servers[::5]:
@@ -320,6 +350,7 @@ FILTERS = st.builds(
     environment=st.sampled_from([None, "", "production", "Production", "prod%"]),
     status=st.sampled_from([None, *Status]),
     not_seen_since=st.sampled_from([None, NOW - SECOND, NOW, NOW + SECOND, NOW + 2 * SECOND]),
+    approval=st.sampled_from([None, *Approval]),
 )
 
 
@@ -344,6 +375,8 @@ def _is_wanted(server: Server, matching: ServerFilter) -> bool:
         return False
     if matching.status is not None and server.presence.status != matching.status:
         return False
+    if matching.approval is not None and server.approval is not matching.approval:
+        return False
     if matching.not_seen_since is None or server.presence.last_seen is None:
         return True
     return server.presence.last_seen < matching.not_seen_since
@@ -358,6 +391,16 @@ def test_a_page_begins_behind_any_id(store: Store, fleet: list[Server]) -> None:
         assert page(store, after=after) == []
     for after in range(ids[0], ids[-1]):
         assert [s.server_id for s in page(store, after=after)] == [n for n in ids if n > after]
+
+
+def test_servers_are_counted_by_their_approval(store: Store) -> None:
+    add(store, "a")
+    for name in ("b", "c"):
+        save(store, replace(add(store, name), approval=Approval.PENDING))
+
+    with store.begin() as transaction:
+        counts = {approval: transaction.servers.count(approval) for approval in Approval}
+    assert counts == {**dict.fromkeys(Approval, 0), Approval.APPROVED: 1, Approval.PENDING: 2}
 
 
 def test_the_census_counts_servers_by_status_and_environment(store: Store) -> None:

@@ -71,8 +71,9 @@ def move_the_mark_of_the_default(transaction: Transaction) -> None:
 
 
 def hear_heartbeats(transaction: Transaction) -> None:
-    transaction.presences.set(ids(transaction)[:2], heard(NOW + SECOND, INTERVAL))
-    transaction.presences.set(ids(transaction)[2:], left(NOW + SECOND))
+    staying, leaving = ids(transaction)[:2], ids(transaction)[2:]
+    transaction.presences.set(dict.fromkeys(staying, 0), heard(NOW + SECOND, INTERVAL))
+    transaction.presences.set(dict.fromkeys(leaving, 0), left(NOW + SECOND))
 
 
 def expire_everybody(transaction: Transaction) -> None:

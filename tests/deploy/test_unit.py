@@ -1,16 +1,19 @@
 """The host manager as a real systemd runs it, with all that its unit forbids it."""
 
+import json
 import os
 import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from adapters.amqp.broker import Broker
 from adapters.docker.machine import DockerMachine
 from adapters.grpc.control_plane import GrpcControlPlane
+from domain.digest import digest
 from protos.manman.v1 import manman_pb2 as pb
 from tests.deploy.docker_stand_in import VERSION, docker_stand_in
 from tests.deploy.service_manager import ServiceManager, why_not
@@ -123,6 +126,62 @@ def test_a_host_keeps_its_configuration_where_its_unit_says(
     assert document.stat().st_mode & 0o077 == 0
 
 
+def kept_state(manager: ServiceManager) -> dict[str, Any]:
+    file = manager.root / "var/lib/manmanv2-host/state/state.json"
+    found: dict[str, Any] = json.loads(file.read_bytes())
+    return found
+
+
+def add_drop_in(manager: ServiceManager, text: str) -> None:
+    manager.write(f"/etc/units/{UNIT}.d/zz.conf", f"[Service]\n{text}", mode=0o644)
+    manager.systemctl("daemon-reload")
+
+
+def test_a_host_keeps_who_it_is_where_its_unit_says(manager: ServiceManager) -> None:
+    start(manager)
+    first = kept_state(manager)
+    manager.systemctl("restart", UNIT)
+    again = kept_state(manager)
+
+    assert (first["server_id"], first["name"], first["epoch"]) == (1, "mars", 1)
+    assert (again["server_id"], again["name"], again["epoch"]) == (1, "mars", 2)
+    assert first["evidence"] == again["evidence"]
+    assert first["evidence"]["boot_id"]
+
+
+@pytest.mark.parametrize("has_one", [True, False])
+def test_a_host_gets_the_hardware_id_that_only_root_may_read(
+    manager: ServiceManager, has_one: bool
+) -> None:
+    # In the place of /sys/class/dmi/id/product_uuid, which not every machine has.
+    hardware_id = "4c4c4544-0042-3510-8052-b3c04f4b4e32"
+    if has_one:
+        manager.write("/etc/product-uuid", f"{hardware_id}\n", mode=0o400)
+    given = re.findall(r"^LoadCredential=.*$", FILE.read_text(), re.MULTILINE)
+    moved = [line.replace("/sys/class/dmi/id/product_uuid", "/etc/product-uuid") for line in given]
+    assert moved != given
+    # The host manager looks at the machine's own first.
+    root = "Environment=MACHINE_ROOT=/nowhere"
+    add_drop_in(manager, "\n".join(["LoadCredential=", *moved, root]))
+    start(manager)
+    expected = digest("hardware-id", hardware_id.replace("-", "")) if has_one else ""
+
+    assert kept_state(manager)["evidence"]["hardware_id"] == expected
+
+
+def test_a_host_that_was_replaced_does_not_take_its_place_back(
+    manager: ServiceManager, api: Api
+) -> None:
+    start(manager)
+    with client(api.address) as stub:
+        stub.RegisterServer(pb.RegisterServerRequest(name="mars", registration_key=KEY))
+    eventually(lambda: manager.show(UNIT, "SubState") == "failed", "the host manager to end")
+
+    assert manager.show(UNIT, "ExecMainStatus") == str(os.EX_TEMPFAIL)
+    assert manager.show(UNIT, "NRestarts") == "0"
+    assert "Another host manager took the place of this one" in said(manager)
+
+
 def test_stopping_the_unit_takes_the_server_offline(manager: ServiceManager, api: Api) -> None:
     start(manager)
     manager.systemctl("stop", UNIT)
@@ -141,8 +200,13 @@ def test_a_host_that_crashes_or_hangs_is_started_again_and_keeps_its_id(
     eventually(lambda: manager.show(UNIT, "NRestarts") == "1", "another start")
     eventually(lambda: manager.show(UNIT, "ActiveState") == "active", "the host manager")
 
+    # Where this runs in a container without Docker, a machine is known by its boot id alone, and
+    # waits until its own past is offline.
+    eventually(
+        lambda: said(manager).count("Registered as server 1 under the name mars.") == 2,
+        "another registration",
+    )
     assert servers(api.address)["mars"].server_id == before.server_id
-    assert said(manager).count("Registered as server 1 under the name mars.") == 2
 
 
 @pytest.mark.parametrize(

@@ -10,12 +10,14 @@ import pytest
 import yaml
 from prometheus_client import CollectorRegistry
 
+from adapters.memory.store import MemoryStore
 from adapters.prometheus.api_metrics import ApiMetrics
 from adapters.prometheus.exposition import BuildInfo, metrics_page
 from adapters.prometheus.host_metrics import HostMetrics
 from adapters.prometheus.stock import StockCollector
 from application.take_stock import Stock
 from domain.liveness import Status
+from domain.machine import Hardware
 from tests.deploy.manifests import DEPLOY
 
 # What Prometheus itself gives to all that it scrapes, and what our scrape configuration adds.
@@ -32,7 +34,9 @@ def told() -> Mapping[str, set[str]]:
     metrics.call_handled("manman.v1.ManManAPI", "Heartbeat", "OK", 0.1)
     metrics.heartbeats("grpc", lambda _: [])
     metrics.listens(lambda _: None)
-    stock = Stock({(Status.ONLINE, "production"): 1}, timedelta(seconds=15), 0, timedelta(0))
+    metrics.store(MemoryStore())
+    servers = {(Status.ONLINE, "production"): 1}
+    stock = Stock(servers, Hardware(1, 16, 65536), 0, 0, timedelta(seconds=15), 0, timedelta(0))
     metrics_page(api, BuildInfo("api", "", ""), StockCollector(lambda: stock))
     HostMetrics(host)
     metrics_page(host, BuildInfo("host", "", ""))

@@ -5,8 +5,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.configuration import MAX_DOCUMENT_BYTES, check_configuration_name, check_document
+from domain.configuration import (
+    MAX_DOCUMENT_BYTES,
+    ConfigurationSummary,
+    came_late,
+    check_configuration_name,
+    check_document,
+    effective,
+)
 from domain.errors import InvalidField
+from domain.labels import parse_selector
+from tests.builders import NOW
 
 NUMBERS = st.integers(-(2**63), 2**63) | st.floats(allow_nan=False, allow_infinity=False)
 JSON_VALUES: st.SearchStrategy[object] = st.recursive(
@@ -88,3 +97,75 @@ def test_an_accepted_name_stays_in_its_folder(name: str) -> None:
         return
 
     assert re.fullmatch(r"(?!\.)[a-z0-9._-]+", name)
+
+
+def summaries(*, of_selectors: bool) -> st.SearchStrategy[list[ConfigurationSummary]]:
+    """Of few names, so that they meet; each selector and name has one document."""
+    selectors = [parse_selector(text) for text in ("a", "!b", "a,c", "c!=x,a", "a,b in (x,y),c")]
+    return st.lists(
+        st.builds(
+            ConfigurationSummary,
+            name=st.sampled_from(["limits", "motd", "ports"]),
+            revision=st.integers(1, 9),
+            updated_at=st.just(NOW),
+            selector=st.sampled_from(selectors) if of_selectors else st.none(),
+        ),
+        unique_by=lambda found: (found.name, found.selector),
+    )
+
+
+OWN, OF_SELECTORS = summaries(of_selectors=False), summaries(of_selectors=True)
+
+
+@given(own=OWN, of_selectors=OF_SELECTORS)
+def test_a_server_gets_one_document_of_each_name_that_there_is(
+    own: list[ConfigurationSummary], of_selectors: list[ConfigurationSummary]
+) -> None:
+    found = effective(own, of_selectors)
+
+    assert [one.name for one in found] == sorted({one.name for one in (*own, *of_selectors)})
+    assert set(found) <= {*own, *of_selectors}
+
+
+@given(own=OWN, of_selectors=OF_SELECTORS)
+def test_its_own_document_wins_then_the_most_specific_then_the_one_that_was_put_last(
+    own: list[ConfigurationSummary], of_selectors: list[ConfigurationSummary]
+) -> None:
+    for winner in effective(own, of_selectors):
+        if winner.selector is None:
+            continue
+        assert winner.name not in {one.name for one in own}
+        for other in of_selectors:
+            if other.name == winner.name and other.selector:
+                assert other.selector.specificity <= winner.selector.specificity
+                if other.selector.specificity == winner.selector.specificity:
+                    assert other.revision <= winner.revision
+
+
+@given(own=OWN, of_selectors=OF_SELECTORS, data=st.data())
+def test_it_does_not_matter_in_which_order_documents_are_found(
+    own: list[ConfigurationSummary], of_selectors: list[ConfigurationSummary], data: st.DataObject
+) -> None:
+    # The clock gives each change a revision of its own.
+    of_selectors = [
+        ConfigurationSummary(one.name, number, one.updated_at, one.selector)
+        for number, one in enumerate(of_selectors)
+    ]
+    shuffled = data.draw(st.permutations(of_selectors))
+
+    assert effective(own, shuffled) == effective(own, of_selectors)
+
+
+def test_a_document_that_comes_into_effect_comes_late_unless_it_is_newer_than_what_is_known() -> (
+    None
+):
+    old = ConfigurationSummary("limits", 3, NOW)
+    new = ConfigurationSummary("motd", 8, NOW, parse_selector("a"))
+
+    assert not came_late([], [], 5)
+    assert not came_late([old], [old, new], 7)
+    assert came_late([old], [old, new], 8)
+    assert came_late([new], [old], 3)
+    assert not came_late([old, new], [old], 9)
+    # The same name and revision, but not the same document.
+    assert came_late([old], [ConfigurationSummary("limits", 3, NOW, new.selector)], 3)

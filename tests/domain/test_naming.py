@@ -7,6 +7,7 @@ from domain.naming import (
     MAX_ENVIRONMENT_LENGTH,
     MAX_NAME_LENGTH,
     ChosenName,
+    KeptName,
     check_environment,
     check_name,
     choose_name,
@@ -39,6 +40,26 @@ def test_without_both_it_is_the_hostname_and_a_random_suffix() -> None:
     chosen = choose_name("", "box-7", "", "0a1b2c3d")
 
     assert chosen == ChosenName("box-7-0a1b2c3d", ephemeral=True)
+
+
+KEPT = KeptName(ChosenName("old-0a1b2c3d", ephemeral=True), "production")
+
+
+@pytest.mark.parametrize("environment", ["", "production"])
+def test_a_name_that_was_kept_stays_whatever_the_hostname_is(environment: str) -> None:
+    assert choose_name("", "box-7", environment, "ffffffff", KEPT) == KEPT.chosen
+
+
+@pytest.mark.parametrize(
+    ("server_name", "environment", "name"),
+    [("web", "production", "web"), ("web", "", "web"), ("", "dev", "box-7-dev")],
+)
+def test_what_is_set_comes_before_a_name_that_was_kept(
+    server_name: str, environment: str, name: str
+) -> None:
+    chosen = choose_name(server_name, "box-7", environment, "ffffffff", KEPT)
+
+    assert chosen == ChosenName(name, ephemeral=False)
 
 
 @given(

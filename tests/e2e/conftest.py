@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.machines import FakeMachine
 from tests.e2e.processes import Api, Process
 
 # Offline after three of them: the tests that wait for silence need not wait long.
@@ -25,20 +26,24 @@ def start_api() -> Iterator[Callable[..., Api]]:
 
 @pytest.fixture
 def start_host(tmp_path: Path) -> Iterator[Callable[..., Process]]:
-    """Starts host managers, by default without Docker; whatever still runs is killed.
+    """Starts host managers, by default on one machine without Docker; whatever still runs is
+    killed.
 
     Without an address they know no API, only a broker.
     """
+    machine = FakeMachine.fresh(tmp_path / "usual-machine")
     with ExitStack() as stack:
 
-        def start(address: str | None, **variables: str) -> Process:
+        def start(address: str | None, *arguments: str, **variables: str) -> Process:
             to_the_api = {"API_ADDRESS": address} if address else {}
             host = Process(
                 "manmanv2-host",
+                *arguments,
                 **{
                     **to_the_api,
                     "DOCKER_SOCKET": str(tmp_path / "no-docker.sock"),
                     "DOCKER_OPTIONAL": "true",
+                    **machine.settings,
                     **variables,
                 },
             )

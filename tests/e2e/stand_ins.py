@@ -21,12 +21,14 @@ _INFO = {"Name": "web1", "MemTotal": 16 * 2**30, "NCPU": 8, "ServerVersion": "29
 
 
 @contextmanager
-def engine(path: Path) -> Iterator[None]:
-    """A Docker engine of eight cores and 16 GiB, on a machine named web1."""
+def engine(path: Path, **info: str) -> Iterator[None]:
+    """A Docker engine of eight cores and 16 GiB, on a machine named web1; `info` is what it
+    tells besides, or instead."""
 
     def answer(connection: socket.socket) -> None:
         asks_version = b" /version " in connection.recv(4096)
-        body = json.dumps({"ApiVersion": "1.41"} if asks_version else _INFO).encode()
+        told = {"ApiVersion": "1.41"} if asks_version else {**_INFO, **info}
+        body = json.dumps(told).encode()
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
 
     with answering_socket(path, answer):

@@ -44,13 +44,14 @@ def test_a_host_that_would_join_is_well_and_has_not_joined(
         ENVIRONMENT="production",
         DOCKER_SOCKET=str(docker_socket),
         CONFIG_DIR=str(tmp_path / "config"),
+        STATE_DIR=str(tmp_path / "state"),
         METRICS_ADDRESS=free_address(),
     )
 
     assert report.outcomes == dict.fromkeys(
         [
             *("Settings", "Docker", "Name", "API", "Key", "Database", "Clock"),
-            *("Folder", "Metrics"),
+            *("Folder", "State", "Metrics"),
         ],
         "ok",
     )

@@ -109,7 +109,7 @@ def test_a_server_deleted_under_its_host_comes_back_as_another(
     start_host(api.address, SERVER_NAME="box")
     before = eventually(lambda: servers(api.address).get("box"), "the server", api).server_id
     with client(api.address) as stub:
-        stub.DeleteServer(pb.DeleteServerRequest(server_id=before))
+        stub.DeleteServer(pb.DeleteServerRequest(server_id=before, force=True))
     after = eventually(lambda: servers(api.address).get("box"), "a new registration", api).server_id
 
     assert after > before

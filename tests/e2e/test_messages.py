@@ -448,13 +448,13 @@ def test_no_acknowledged_heartbeat_is_missing_after_broker_and_api_were_killed(
 ) -> None:
     from adapters.amqp.broker import Broker
     from adapters.amqp.control_plane import AmqpControlPlane
-    from application.ports.control_plane import ControlPlaneUnavailable
+    from application.ports.control_plane import ControlPlaneUnavailable, Introduction
     from domain.capabilities import Capabilities
 
     apis = [start_api(postgres_url, RABBITMQ_URL=rabbitmq.url(), **PATIENT) for _ in range(2)]
     host = AmqpControlPlane(Broker(rabbitmq.url()), "")
     eventually(lambda: _exists(rabbitmq.url(), "manman.calls"), "the queue", *apis)
-    joined = host.register("box", "", Capabilities())
+    joined = host.register(Introduction(name="box"))
     acknowledged = 0
     _let_queues_settle()
     with client(apis[1].address) as stub:

@@ -89,7 +89,9 @@ def test_one_server_is_shown_with_its_configuration(fleet: Api) -> None:
     _, as_json = manmanv2(fleet, "servers", "show", "1", "-o", "json")
 
     assert "limits (revision 1)" in printed
-    assert json.loads(as_json)["configurations"] == [{"name": "limits", "revision": 1}]
+    assert json.loads(as_json)["configurations"] == [
+        {"name": "limits", "revision": 1, "selector": None}
+    ]
 
 
 def test_deleting_asks_and_a_no_deletes_nothing(fleet: Api) -> None:
@@ -108,13 +110,20 @@ def test_deleting_by_id_by_age_and_in_a_dry_run(fleet: Api) -> None:
     manmanv2(fleet, "servers", "delete", "--not-seen-for", "1h", "--yes")
     assert set(servers(fleet.address)) == {"one", "two"}
 
-    manmanv2(fleet, "servers", "delete", "1", stdin="y\n")
-    assert set(servers(fleet.address)) == {"two"}
+    refused, sentence = manmanv2(fleet, "servers", "delete", "1", "--yes")
+    assert (refused, set(servers(fleet.address))) == (69, {"one", "two"})
+    assert "server 1 is online: stop its host, or use force (--force)" in sentence
+
+    _, printed = manmanv2(fleet, "servers", "delete", "1", "2", "--force", stdin="y\n")
+    assert set(servers(fleet.address)) == set()
+    assert (
+        "Delete 2 servers with all configuration, although 1 of them is online (one)? [y/N]"
+    ) in printed
 
 
 def test_programs_are_told_what_was_deleted(fleet: Api) -> None:
     would = as_json(fleet, "servers", "delete", "--not-seen-for", "1h", "--dry-run")
-    did = as_json(fleet, "servers", "delete", "1", "3", "--yes")
+    did = as_json(fleet, "servers", "delete", "1", "3", "--force", "--yes")
     nothing = as_json(fleet, "servers", "delete", "--not-seen-for", "1h", "--yes")
 
     assert would == [{"server_id": 3, "name": "three", "deleted": False}]

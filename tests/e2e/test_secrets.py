@@ -85,7 +85,7 @@ def test_a_life_in_which_all_goes_well(
         operator(api, "servers", "refresh", "1"),
         operator(api, "servers", "show", "1", "-o", "json"),
         operator(api, "configs", "list", "1"),
-        operator(api, "servers", "delete", "1", "--yes"),
+        operator(api, "servers", "delete", "1", "--yes", "--force"),
     ]
     host.wait_until_said("Registered as server 2 ")
 

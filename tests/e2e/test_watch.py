@@ -41,7 +41,7 @@ def leave(api: Api, server_id: int) -> None:
 
 def delete(api: Api, server_id: int) -> None:
     with client(api.address) as stub:
-        stub.DeleteServer(pb.DeleteServerRequest(server_id=server_id))
+        stub.DeleteServer(pb.DeleteServerRequest(server_id=server_id, force=True))
 
 
 @pytest.fixture

@@ -4,6 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from domain.approval import ApprovalPolicy
+from domain.enforcement import Mode, Switch
+from domain.identity import NamePolicy
+from domain.joining import USUAL_RULES, JoiningRules
 from entrypoints.api.settings import ApiSettings
 from entrypoints.cli.settings import CliSettings
 from entrypoints.failures import ConfigurationError
@@ -263,7 +267,8 @@ def test_only_the_api_can_do_without_a_broker_in_words() -> None:
     "variable",
     [
         *("API_ADDRESS=h:1", f"REGISTRATION_KEY={KEY}", "SERVER_NAME=box"),
-        *("CONFIG_DIR=/x", "TRANSPORT=grpc"),
+        *("CONFIG_DIR=/x", "TRANSPORT=grpc", "LABELS=a=b"),
+        *("EPHEMERAL=true", "DEREGISTER_ON_EXIT=true"),
     ],
 )
 def test_a_given_id_and_a_registration_are_refused_together(variable: str) -> None:
@@ -274,9 +279,43 @@ def test_a_given_id_and_a_registration_are_refused_together(variable: str) -> No
     assert f"unset SERVER_ID to register, or unset {name} to keep the id." in told
 
 
+def test_labels_are_pairs() -> None:
+    loaded = HostSettings.load({"LABELS": "region=nyc, tier=gold,gpu="})
+
+    assert dict(loaded.labels) == {"region": "nyc", "tier": "gold", "gpu": ""}
+    assert "LABELS=region=nyc,tier=gold,gpu=" in loaded.redacted_lines()
+    assert hash(loaded)
+
+
+@pytest.mark.parametrize(
+    ("labels", "complaint"),
+    [
+        ("region", "must be KEY=VALUE,KEY=VALUE, as region=nyc, and 'region' is not."),
+        ("region=nyc,", "must be KEY=VALUE,KEY=VALUE, as region=nyc, and '' is not."),
+        ("a=1,a=2", "has a key more than once: leave one of them out."),
+        ("-a=1", "has the key '-a': it must be 1 to 63 letters"),
+        ("a=b=c", "has the value 'b=c' of a: it must be up to 63 letters"),
+        ("a=ü", "has the value 'ü' of a: "),
+        (",".join(f"k{number}=v" for number in range(65)), "has 65 labels, at most 64 may be."),
+    ],
+)
+def test_labels_against_the_rules_are_told(labels: str, complaint: str) -> None:
+    told = problem(HostSettings, LABELS=labels)
+
+    assert told.startswith(f"LABELS: {complaint}")
+    assert "\n" not in told
+
+
+def test_the_machines_root_is_a_whole_path() -> None:
+    assert HostSettings.load({"MACHINE_ROOT": "/host"}).machine_root == Path("/host")
+    assert problem(HostSettings, MACHINE_ROOT="host").startswith("MACHINE_ROOT: must be the whole")
+
+
 def test_what_the_migration_guide_leaves_set_goes_with_a_given_id() -> None:
     variables = {"SERVER_ID": "7", "RABBITMQ_URL": "amqp://h", "ENVIRONMENT": "production"}
 
+    # The unit sets it for every host.
+    assert HostSettings.load({**variables, "STATE_DIR": "/x"}).way is Transport.LEGACY
     assert HostSettings.load(variables).way is Transport.LEGACY
     assert HostSettings.load({**variables, "TRANSPORT": "amqp"}).way is Transport.LEGACY
 
@@ -301,3 +340,45 @@ def test_only_who_shares_a_database_without_a_broker_holds_events_back() -> None
     assert not alone.events_held_back
     assert not with_broker.events_held_back
     assert shared.events_held_back == timedelta(hours=1)
+
+
+def test_switches_are_enforced_unless_they_are_set_otherwise() -> None:
+    loaded = ApiSettings.load({"ENFORCEMENT": "name-conflict=warn, epoch=off"})
+
+    modes = {switch: loaded.enforcement.of(switch) for switch in Switch}
+    assert modes == {
+        **dict.fromkeys(Switch, Mode.ENFORCE),
+        Switch.NAME_CONFLICT: Mode.WARN,
+        Switch.EPOCH: Mode.OFF,
+    }
+    assert loaded.joining_rules.enforcement == loaded.enforcement
+    assert "ENFORCEMENT=name-conflict=warn,epoch=off" in loaded.redacted_lines()
+
+
+@pytest.mark.parametrize("text", ["nonsense", "name-conflict", "epoch=maybe", "epoch=off,", "=off"])
+def test_a_switch_or_mode_that_is_none_is_told_with_all_that_are(text: str) -> None:
+    told = problem(ApiSettings, ENFORCEMENT=text)
+
+    assert told.startswith("ENFORCEMENT: has ")
+    assert told.endswith(
+        "must be SWITCH=MODE,… with the switches name-conflict, epoch, approval, ban,"
+        " delete-online and the modes off, warn, enforce."
+    )
+    assert "\n" not in told
+
+
+def test_a_switch_that_is_set_twice_is_told() -> None:
+    told = problem(ApiSettings, ENFORCEMENT="epoch=off,epoch=warn")
+
+    assert told == "ENFORCEMENT: names epoch more than once: leave one of them out."
+
+
+def test_the_rules_of_joining_are_those_that_were_set() -> None:
+    loaded = ApiSettings.load(
+        {"NAME_CONFLICT_POLICY": "takeover", "REGISTRATION_APPROVAL": "manual"}
+    )
+
+    assert loaded.joining_rules == JoiningRules(NamePolicy.TAKEOVER, ApprovalPolicy.MANUAL)
+    assert ApiSettings().joining_rules == USUAL_RULES
+    told = problem(ApiSettings, NAME_CONFLICT_POLICY="fight")
+    assert told == "NAME_CONFLICT_POLICY: must be one of reject, takeover, allow."

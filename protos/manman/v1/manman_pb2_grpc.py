@@ -50,6 +50,11 @@ class ManManAPIStub:
                 request_serializer=protos_dot_manman_dot_v1_dot_manman__pb2.FetchConfigurationRequest.SerializeToString,
                 response_deserializer=protos_dot_manman_dot_v1_dot_manman__pb2.FetchConfigurationResponse.FromString,
                 _registered_method=True)
+        self.Deregister = channel.unary_unary(
+                '/manman.v1.ManManAPI/Deregister',
+                request_serializer=protos_dot_manman_dot_v1_dot_manman__pb2.DeregisterRequest.SerializeToString,
+                response_deserializer=protos_dot_manman_dot_v1_dot_manman__pb2.DeregisterResponse.FromString,
+                _registered_method=True)
         self.ListServers = channel.unary_unary(
                 '/manman.v1.ManManAPI/ListServers',
                 request_serializer=protos_dot_manman_dot_v1_dot_manman__pb2.ListServersRequest.SerializeToString,
@@ -80,6 +85,71 @@ class ManManAPIStub:
                 request_serializer=protos_dot_manman_dot_v1_dot_manman__pb2.RefreshServerRequest.SerializeToString,
                 response_deserializer=protos_dot_manman_dot_v1_dot_manman__pb2.RefreshServerResponse.FromString,
                 _registered_method=True)
+        self.ListDeletedServers = channel.unary_unary(
+                '/manman.v1.ManManAPI/ListDeletedServers',
+                request_serializer=protos_dot_manman_dot_v1_dot_manman__pb2.ListDeletedServersRequest.SerializeToString,
+                response_deserializer=protos_dot_manman_dot_v1_dot_manman__pb2.ListDeletedServersResponse.FromString,
+                _registered_method=True)
+        self.RestoreServer = channel.unary_unary(
+                '/manman.v1.ManManAPI/RestoreServer',
+                request_serializer=protos_dot_manman_dot_v1_dot_manman__pb2.RestoreServerRequest.SerializeToString,
+                response_deserializer=protos_dot_manman_dot_v1_dot_manman__pb2.RestoreServerResponse.FromString,
+                _registered_method=True)
+        self.PruneServers = channel.unary_unary(
+                '/manman.v1.ManManAPI/PruneServers',
+                request_serializer=protos_dot_manman_dot_v1_dot_manman__pb2.PruneServersRequest.SerializeToString,
+                response_deserializer=protos_dot_manman_dot_v1_dot_manman__pb2.PruneServersResponse.FromString,
+                _registered_method=True)
+        self.LabelServer = channel.unary_unary(
+                '/manman.v1.ManManAPI/LabelServer',
+                request_serializer=protos_dot_manman_dot_v1_dot_manman__pb2.LabelServerRequest.SerializeToString,
+                response_deserializer=protos_dot_manman_dot_v1_dot_manman__pb2.LabelServerResponse.FromString,
+                _registered_method=True)
+        self.MergeServers = channel.unary_unary(
+                '/manman.v1.ManManAPI/MergeServers',
+                request_serializer=protos_dot_manman_dot_v1_dot_manman__pb2.MergeServersRequest.SerializeToString,
+                response_deserializer=protos_dot_manman_dot_v1_dot_manman__pb2.MergeServersResponse.FromString,
+                _registered_method=True)
+        self.ExplainServer = channel.unary_unary(
+                '/manman.v1.ManManAPI/ExplainServer',
+                request_serializer=protos_dot_manman_dot_v1_dot_manman__pb2.ExplainServerRequest.SerializeToString,
+                response_deserializer=protos_dot_manman_dot_v1_dot_manman__pb2.ExplainServerResponse.FromString,
+                _registered_method=True)
+        self.ApproveServer = channel.unary_unary(
+                '/manman.v1.ManManAPI/ApproveServer',
+                request_serializer=protos_dot_manman_dot_v1_dot_manman__pb2.ApproveServerRequest.SerializeToString,
+                response_deserializer=protos_dot_manman_dot_v1_dot_manman__pb2.ApproveServerResponse.FromString,
+                _registered_method=True)
+        self.RejectServer = channel.unary_unary(
+                '/manman.v1.ManManAPI/RejectServer',
+                request_serializer=protos_dot_manman_dot_v1_dot_manman__pb2.RejectServerRequest.SerializeToString,
+                response_deserializer=protos_dot_manman_dot_v1_dot_manman__pb2.RejectServerResponse.FromString,
+                _registered_method=True)
+        self.BanServer = channel.unary_unary(
+                '/manman.v1.ManManAPI/BanServer',
+                request_serializer=protos_dot_manman_dot_v1_dot_manman__pb2.BanServerRequest.SerializeToString,
+                response_deserializer=protos_dot_manman_dot_v1_dot_manman__pb2.BanServerResponse.FromString,
+                _registered_method=True)
+        self.ListConflicts = channel.unary_unary(
+                '/manman.v1.ManManAPI/ListConflicts',
+                request_serializer=protos_dot_manman_dot_v1_dot_manman__pb2.ListConflictsRequest.SerializeToString,
+                response_deserializer=protos_dot_manman_dot_v1_dot_manman__pb2.ListConflictsResponse.FromString,
+                _registered_method=True)
+        self.GetConflict = channel.unary_unary(
+                '/manman.v1.ManManAPI/GetConflict',
+                request_serializer=protos_dot_manman_dot_v1_dot_manman__pb2.GetConflictRequest.SerializeToString,
+                response_deserializer=protos_dot_manman_dot_v1_dot_manman__pb2.GetConflictResponse.FromString,
+                _registered_method=True)
+        self.ResolveConflict = channel.unary_unary(
+                '/manman.v1.ManManAPI/ResolveConflict',
+                request_serializer=protos_dot_manman_dot_v1_dot_manman__pb2.ResolveConflictRequest.SerializeToString,
+                response_deserializer=protos_dot_manman_dot_v1_dot_manman__pb2.ResolveConflictResponse.FromString,
+                _registered_method=True)
+        self.ListWouldReject = channel.unary_unary(
+                '/manman.v1.ManManAPI/ListWouldReject',
+                request_serializer=protos_dot_manman_dot_v1_dot_manman__pb2.ListWouldRejectRequest.SerializeToString,
+                response_deserializer=protos_dot_manman_dot_v1_dot_manman__pb2.ListWouldRejectResponse.FromString,
+                _registered_method=True)
         self.PutConfiguration = channel.unary_unary(
                 '/manman.v1.ManManAPI/PutConfiguration',
                 request_serializer=protos_dot_manman_dot_v1_dot_manman__pb2.PutConfigurationRequest.SerializeToString,
@@ -99,6 +169,11 @@ class ManManAPIStub:
                 '/manman.v1.ManManAPI/DeleteConfiguration',
                 request_serializer=protos_dot_manman_dot_v1_dot_manman__pb2.DeleteConfigurationRequest.SerializeToString,
                 response_deserializer=protos_dot_manman_dot_v1_dot_manman__pb2.DeleteConfigurationResponse.FromString,
+                _registered_method=True)
+        self.GetEffectiveConfiguration = channel.unary_unary(
+                '/manman.v1.ManManAPI/GetEffectiveConfiguration',
+                request_serializer=protos_dot_manman_dot_v1_dot_manman__pb2.GetEffectiveConfigurationRequest.SerializeToString,
+                response_deserializer=protos_dot_manman_dot_v1_dot_manman__pb2.GetEffectiveConfigurationResponse.FromString,
                 _registered_method=True)
 
 
@@ -122,6 +197,14 @@ class ManManAPIServicer:
 
     def FetchConfiguration(self, request, context):
         """Reads what changed in the host's own configuration. Guarded by the registration key.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Deregister(self, request, context):
+        """Leaves the fleet for good: the server is deleted as by DeleteServer. Guarded by the
+        registration key, and answered only to the process that holds the record now.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -155,7 +238,8 @@ class ManManAPIServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DeleteServer(self, request, context):
-        """Deletes a server and everything that hangs on it.
+        """Deletes a server and everything that hangs on it; for 30 days RestoreServer brings it back.
+        One that is online is refused unless `force` is set.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -163,6 +247,94 @@ class ManManAPIServicer:
 
     def RefreshServer(self, request, context):
         """Asks a host to report and to fetch its configuration now. It answers before the host has.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListDeletedServers(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RestoreServer(self, request, context):
+        """Brings a deleted server back: its record, its id, its configuration and its labels.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PruneServers(self, request, context):
+        """Deletes ephemeral servers that were offline for too long, as the API does by itself.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def LabelServer(self, request, context):
+        """Sets and takes away operators' labels, which win over those of the host.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def MergeServers(self, request, context):
+        """Moves configuration, operators' labels and history of one server to another and deletes it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExplainServer(self, request, context):
+        """Tells in sentences why a server is what it is.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ApproveServer(self, request, context):
+        """Lets a pending server in, or a rejected or banned one again.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RejectServer(self, request, context):
+        """Refuses a server under its name.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def BanServer(self, request, context):
+        """Refuses a machine, whatever name it registers under.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListConflicts(self, request, context):
+        """Two machines that claim one name.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetConflict(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResolveConflict(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListWouldReject(self, request, context):
+        """What a switch that only warns would have refused.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -192,6 +364,13 @@ class ManManAPIServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetEffectiveConfiguration(self, request, context):
+        """Every document that a server gets, of its own or of a selector, the most specific of a name.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ManManAPIServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -209,6 +388,11 @@ def add_ManManAPIServicer_to_server(servicer, server):
                     servicer.FetchConfiguration,
                     request_deserializer=protos_dot_manman_dot_v1_dot_manman__pb2.FetchConfigurationRequest.FromString,
                     response_serializer=protos_dot_manman_dot_v1_dot_manman__pb2.FetchConfigurationResponse.SerializeToString,
+            ),
+            'Deregister': grpc.unary_unary_rpc_method_handler(
+                    servicer.Deregister,
+                    request_deserializer=protos_dot_manman_dot_v1_dot_manman__pb2.DeregisterRequest.FromString,
+                    response_serializer=protos_dot_manman_dot_v1_dot_manman__pb2.DeregisterResponse.SerializeToString,
             ),
             'ListServers': grpc.unary_unary_rpc_method_handler(
                     servicer.ListServers,
@@ -240,6 +424,71 @@ def add_ManManAPIServicer_to_server(servicer, server):
                     request_deserializer=protos_dot_manman_dot_v1_dot_manman__pb2.RefreshServerRequest.FromString,
                     response_serializer=protos_dot_manman_dot_v1_dot_manman__pb2.RefreshServerResponse.SerializeToString,
             ),
+            'ListDeletedServers': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListDeletedServers,
+                    request_deserializer=protos_dot_manman_dot_v1_dot_manman__pb2.ListDeletedServersRequest.FromString,
+                    response_serializer=protos_dot_manman_dot_v1_dot_manman__pb2.ListDeletedServersResponse.SerializeToString,
+            ),
+            'RestoreServer': grpc.unary_unary_rpc_method_handler(
+                    servicer.RestoreServer,
+                    request_deserializer=protos_dot_manman_dot_v1_dot_manman__pb2.RestoreServerRequest.FromString,
+                    response_serializer=protos_dot_manman_dot_v1_dot_manman__pb2.RestoreServerResponse.SerializeToString,
+            ),
+            'PruneServers': grpc.unary_unary_rpc_method_handler(
+                    servicer.PruneServers,
+                    request_deserializer=protos_dot_manman_dot_v1_dot_manman__pb2.PruneServersRequest.FromString,
+                    response_serializer=protos_dot_manman_dot_v1_dot_manman__pb2.PruneServersResponse.SerializeToString,
+            ),
+            'LabelServer': grpc.unary_unary_rpc_method_handler(
+                    servicer.LabelServer,
+                    request_deserializer=protos_dot_manman_dot_v1_dot_manman__pb2.LabelServerRequest.FromString,
+                    response_serializer=protos_dot_manman_dot_v1_dot_manman__pb2.LabelServerResponse.SerializeToString,
+            ),
+            'MergeServers': grpc.unary_unary_rpc_method_handler(
+                    servicer.MergeServers,
+                    request_deserializer=protos_dot_manman_dot_v1_dot_manman__pb2.MergeServersRequest.FromString,
+                    response_serializer=protos_dot_manman_dot_v1_dot_manman__pb2.MergeServersResponse.SerializeToString,
+            ),
+            'ExplainServer': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExplainServer,
+                    request_deserializer=protos_dot_manman_dot_v1_dot_manman__pb2.ExplainServerRequest.FromString,
+                    response_serializer=protos_dot_manman_dot_v1_dot_manman__pb2.ExplainServerResponse.SerializeToString,
+            ),
+            'ApproveServer': grpc.unary_unary_rpc_method_handler(
+                    servicer.ApproveServer,
+                    request_deserializer=protos_dot_manman_dot_v1_dot_manman__pb2.ApproveServerRequest.FromString,
+                    response_serializer=protos_dot_manman_dot_v1_dot_manman__pb2.ApproveServerResponse.SerializeToString,
+            ),
+            'RejectServer': grpc.unary_unary_rpc_method_handler(
+                    servicer.RejectServer,
+                    request_deserializer=protos_dot_manman_dot_v1_dot_manman__pb2.RejectServerRequest.FromString,
+                    response_serializer=protos_dot_manman_dot_v1_dot_manman__pb2.RejectServerResponse.SerializeToString,
+            ),
+            'BanServer': grpc.unary_unary_rpc_method_handler(
+                    servicer.BanServer,
+                    request_deserializer=protos_dot_manman_dot_v1_dot_manman__pb2.BanServerRequest.FromString,
+                    response_serializer=protos_dot_manman_dot_v1_dot_manman__pb2.BanServerResponse.SerializeToString,
+            ),
+            'ListConflicts': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListConflicts,
+                    request_deserializer=protos_dot_manman_dot_v1_dot_manman__pb2.ListConflictsRequest.FromString,
+                    response_serializer=protos_dot_manman_dot_v1_dot_manman__pb2.ListConflictsResponse.SerializeToString,
+            ),
+            'GetConflict': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetConflict,
+                    request_deserializer=protos_dot_manman_dot_v1_dot_manman__pb2.GetConflictRequest.FromString,
+                    response_serializer=protos_dot_manman_dot_v1_dot_manman__pb2.GetConflictResponse.SerializeToString,
+            ),
+            'ResolveConflict': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResolveConflict,
+                    request_deserializer=protos_dot_manman_dot_v1_dot_manman__pb2.ResolveConflictRequest.FromString,
+                    response_serializer=protos_dot_manman_dot_v1_dot_manman__pb2.ResolveConflictResponse.SerializeToString,
+            ),
+            'ListWouldReject': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListWouldReject,
+                    request_deserializer=protos_dot_manman_dot_v1_dot_manman__pb2.ListWouldRejectRequest.FromString,
+                    response_serializer=protos_dot_manman_dot_v1_dot_manman__pb2.ListWouldRejectResponse.SerializeToString,
+            ),
             'PutConfiguration': grpc.unary_unary_rpc_method_handler(
                     servicer.PutConfiguration,
                     request_deserializer=protos_dot_manman_dot_v1_dot_manman__pb2.PutConfigurationRequest.FromString,
@@ -259,6 +508,11 @@ def add_ManManAPIServicer_to_server(servicer, server):
                     servicer.DeleteConfiguration,
                     request_deserializer=protos_dot_manman_dot_v1_dot_manman__pb2.DeleteConfigurationRequest.FromString,
                     response_serializer=protos_dot_manman_dot_v1_dot_manman__pb2.DeleteConfigurationResponse.SerializeToString,
+            ),
+            'GetEffectiveConfiguration': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetEffectiveConfiguration,
+                    request_deserializer=protos_dot_manman_dot_v1_dot_manman__pb2.GetEffectiveConfigurationRequest.FromString,
+                    response_serializer=protos_dot_manman_dot_v1_dot_manman__pb2.GetEffectiveConfigurationResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -343,6 +597,33 @@ class ManManAPI:
             '/manman.v1.ManManAPI/FetchConfiguration',
             protos_dot_manman_dot_v1_dot_manman__pb2.FetchConfigurationRequest.SerializeToString,
             protos_dot_manman_dot_v1_dot_manman__pb2.FetchConfigurationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Deregister(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/manman.v1.ManManAPI/Deregister',
+            protos_dot_manman_dot_v1_dot_manman__pb2.DeregisterRequest.SerializeToString,
+            protos_dot_manman_dot_v1_dot_manman__pb2.DeregisterResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -516,6 +797,357 @@ class ManManAPI:
             _registered_method=True)
 
     @staticmethod
+    def ListDeletedServers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/manman.v1.ManManAPI/ListDeletedServers',
+            protos_dot_manman_dot_v1_dot_manman__pb2.ListDeletedServersRequest.SerializeToString,
+            protos_dot_manman_dot_v1_dot_manman__pb2.ListDeletedServersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RestoreServer(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/manman.v1.ManManAPI/RestoreServer',
+            protos_dot_manman_dot_v1_dot_manman__pb2.RestoreServerRequest.SerializeToString,
+            protos_dot_manman_dot_v1_dot_manman__pb2.RestoreServerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PruneServers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/manman.v1.ManManAPI/PruneServers',
+            protos_dot_manman_dot_v1_dot_manman__pb2.PruneServersRequest.SerializeToString,
+            protos_dot_manman_dot_v1_dot_manman__pb2.PruneServersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def LabelServer(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/manman.v1.ManManAPI/LabelServer',
+            protos_dot_manman_dot_v1_dot_manman__pb2.LabelServerRequest.SerializeToString,
+            protos_dot_manman_dot_v1_dot_manman__pb2.LabelServerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def MergeServers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/manman.v1.ManManAPI/MergeServers',
+            protos_dot_manman_dot_v1_dot_manman__pb2.MergeServersRequest.SerializeToString,
+            protos_dot_manman_dot_v1_dot_manman__pb2.MergeServersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExplainServer(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/manman.v1.ManManAPI/ExplainServer',
+            protos_dot_manman_dot_v1_dot_manman__pb2.ExplainServerRequest.SerializeToString,
+            protos_dot_manman_dot_v1_dot_manman__pb2.ExplainServerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ApproveServer(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/manman.v1.ManManAPI/ApproveServer',
+            protos_dot_manman_dot_v1_dot_manman__pb2.ApproveServerRequest.SerializeToString,
+            protos_dot_manman_dot_v1_dot_manman__pb2.ApproveServerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RejectServer(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/manman.v1.ManManAPI/RejectServer',
+            protos_dot_manman_dot_v1_dot_manman__pb2.RejectServerRequest.SerializeToString,
+            protos_dot_manman_dot_v1_dot_manman__pb2.RejectServerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BanServer(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/manman.v1.ManManAPI/BanServer',
+            protos_dot_manman_dot_v1_dot_manman__pb2.BanServerRequest.SerializeToString,
+            protos_dot_manman_dot_v1_dot_manman__pb2.BanServerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListConflicts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/manman.v1.ManManAPI/ListConflicts',
+            protos_dot_manman_dot_v1_dot_manman__pb2.ListConflictsRequest.SerializeToString,
+            protos_dot_manman_dot_v1_dot_manman__pb2.ListConflictsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetConflict(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/manman.v1.ManManAPI/GetConflict',
+            protos_dot_manman_dot_v1_dot_manman__pb2.GetConflictRequest.SerializeToString,
+            protos_dot_manman_dot_v1_dot_manman__pb2.GetConflictResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResolveConflict(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/manman.v1.ManManAPI/ResolveConflict',
+            protos_dot_manman_dot_v1_dot_manman__pb2.ResolveConflictRequest.SerializeToString,
+            protos_dot_manman_dot_v1_dot_manman__pb2.ResolveConflictResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListWouldReject(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/manman.v1.ManManAPI/ListWouldReject',
+            protos_dot_manman_dot_v1_dot_manman__pb2.ListWouldRejectRequest.SerializeToString,
+            protos_dot_manman_dot_v1_dot_manman__pb2.ListWouldRejectResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def PutConfiguration(request,
             target,
             options=(),
@@ -613,6 +1245,33 @@ class ManManAPI:
             '/manman.v1.ManManAPI/DeleteConfiguration',
             protos_dot_manman_dot_v1_dot_manman__pb2.DeleteConfigurationRequest.SerializeToString,
             protos_dot_manman_dot_v1_dot_manman__pb2.DeleteConfigurationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetEffectiveConfiguration(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/manman.v1.ManManAPI/GetEffectiveConfiguration',
+            protos_dot_manman_dot_v1_dot_manman__pb2.GetEffectiveConfigurationRequest.SerializeToString,
+            protos_dot_manman_dot_v1_dot_manman__pb2.GetEffectiveConfigurationResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -42,6 +42,10 @@ class ManManAPIStub:
     """Says that the host is alive. The answer comes after the write is durable."""
     FetchConfiguration: _grpc.UnaryUnaryMultiCallable[_manman_pb2.FetchConfigurationRequest, _manman_pb2.FetchConfigurationResponse]
     """Reads what changed in the host's own configuration. Guarded by the registration key."""
+    Deregister: _grpc.UnaryUnaryMultiCallable[_manman_pb2.DeregisterRequest, _manman_pb2.DeregisterResponse]
+    """Leaves the fleet for good: the server is deleted as by DeleteServer. Guarded by the
+    registration key, and answered only to the process that holds the record now.
+    """
     ListServers: _grpc.UnaryUnaryMultiCallable[_manman_pb2.ListServersRequest, _manman_pb2.ListServersResponse]
     """Operators."""
     GetServer: _grpc.UnaryUnaryMultiCallable[_manman_pb2.GetServerRequest, _manman_pb2.GetServerResponse]
@@ -49,13 +53,40 @@ class ManManAPIStub:
     """Makes a server's record before its host has joined."""
     UpdateServer: _grpc.UnaryUnaryMultiCallable[_manman_pb2.UpdateServerRequest, _manman_pb2.UpdateServerResponse]
     DeleteServer: _grpc.UnaryUnaryMultiCallable[_manman_pb2.DeleteServerRequest, _manman_pb2.DeleteServerResponse]
-    """Deletes a server and everything that hangs on it."""
+    """Deletes a server and everything that hangs on it; for 30 days RestoreServer brings it back.
+    One that is online is refused unless `force` is set.
+    """
     RefreshServer: _grpc.UnaryUnaryMultiCallable[_manman_pb2.RefreshServerRequest, _manman_pb2.RefreshServerResponse]
     """Asks a host to report and to fetch its configuration now. It answers before the host has."""
+    ListDeletedServers: _grpc.UnaryUnaryMultiCallable[_manman_pb2.ListDeletedServersRequest, _manman_pb2.ListDeletedServersResponse]
+    RestoreServer: _grpc.UnaryUnaryMultiCallable[_manman_pb2.RestoreServerRequest, _manman_pb2.RestoreServerResponse]
+    """Brings a deleted server back: its record, its id, its configuration and its labels."""
+    PruneServers: _grpc.UnaryUnaryMultiCallable[_manman_pb2.PruneServersRequest, _manman_pb2.PruneServersResponse]
+    """Deletes ephemeral servers that were offline for too long, as the API does by itself."""
+    LabelServer: _grpc.UnaryUnaryMultiCallable[_manman_pb2.LabelServerRequest, _manman_pb2.LabelServerResponse]
+    """Sets and takes away operators' labels, which win over those of the host."""
+    MergeServers: _grpc.UnaryUnaryMultiCallable[_manman_pb2.MergeServersRequest, _manman_pb2.MergeServersResponse]
+    """Moves configuration, operators' labels and history of one server to another and deletes it."""
+    ExplainServer: _grpc.UnaryUnaryMultiCallable[_manman_pb2.ExplainServerRequest, _manman_pb2.ExplainServerResponse]
+    """Tells in sentences why a server is what it is."""
+    ApproveServer: _grpc.UnaryUnaryMultiCallable[_manman_pb2.ApproveServerRequest, _manman_pb2.ApproveServerResponse]
+    """Lets a pending server in, or a rejected or banned one again."""
+    RejectServer: _grpc.UnaryUnaryMultiCallable[_manman_pb2.RejectServerRequest, _manman_pb2.RejectServerResponse]
+    """Refuses a server under its name."""
+    BanServer: _grpc.UnaryUnaryMultiCallable[_manman_pb2.BanServerRequest, _manman_pb2.BanServerResponse]
+    """Refuses a machine, whatever name it registers under."""
+    ListConflicts: _grpc.UnaryUnaryMultiCallable[_manman_pb2.ListConflictsRequest, _manman_pb2.ListConflictsResponse]
+    """Two machines that claim one name."""
+    GetConflict: _grpc.UnaryUnaryMultiCallable[_manman_pb2.GetConflictRequest, _manman_pb2.GetConflictResponse]
+    ResolveConflict: _grpc.UnaryUnaryMultiCallable[_manman_pb2.ResolveConflictRequest, _manman_pb2.ResolveConflictResponse]
+    ListWouldReject: _grpc.UnaryUnaryMultiCallable[_manman_pb2.ListWouldRejectRequest, _manman_pb2.ListWouldRejectResponse]
+    """What a switch that only warns would have refused."""
     PutConfiguration: _grpc.UnaryUnaryMultiCallable[_manman_pb2.PutConfigurationRequest, _manman_pb2.PutConfigurationResponse]
     GetConfiguration: _grpc.UnaryUnaryMultiCallable[_manman_pb2.GetConfigurationRequest, _manman_pb2.GetConfigurationResponse]
     ListConfigurations: _grpc.UnaryUnaryMultiCallable[_manman_pb2.ListConfigurationsRequest, _manman_pb2.ListConfigurationsResponse]
     DeleteConfiguration: _grpc.UnaryUnaryMultiCallable[_manman_pb2.DeleteConfigurationRequest, _manman_pb2.DeleteConfigurationResponse]
+    GetEffectiveConfiguration: _grpc.UnaryUnaryMultiCallable[_manman_pb2.GetEffectiveConfigurationRequest, _manman_pb2.GetEffectiveConfigurationResponse]
+    """Every document that a server gets, of its own or of a selector, the most specific of a name."""
 
 @_typing.type_check_only
 class ManManAPIAsyncStub(ManManAPIStub):
@@ -68,6 +99,10 @@ class ManManAPIAsyncStub(ManManAPIStub):
     """Says that the host is alive. The answer comes after the write is durable."""
     FetchConfiguration: _aio.UnaryUnaryMultiCallable[_manman_pb2.FetchConfigurationRequest, _manman_pb2.FetchConfigurationResponse]  # type: ignore[assignment]
     """Reads what changed in the host's own configuration. Guarded by the registration key."""
+    Deregister: _aio.UnaryUnaryMultiCallable[_manman_pb2.DeregisterRequest, _manman_pb2.DeregisterResponse]  # type: ignore[assignment]
+    """Leaves the fleet for good: the server is deleted as by DeleteServer. Guarded by the
+    registration key, and answered only to the process that holds the record now.
+    """
     ListServers: _aio.UnaryUnaryMultiCallable[_manman_pb2.ListServersRequest, _manman_pb2.ListServersResponse]  # type: ignore[assignment]
     """Operators."""
     GetServer: _aio.UnaryUnaryMultiCallable[_manman_pb2.GetServerRequest, _manman_pb2.GetServerResponse]  # type: ignore[assignment]
@@ -75,13 +110,40 @@ class ManManAPIAsyncStub(ManManAPIStub):
     """Makes a server's record before its host has joined."""
     UpdateServer: _aio.UnaryUnaryMultiCallable[_manman_pb2.UpdateServerRequest, _manman_pb2.UpdateServerResponse]  # type: ignore[assignment]
     DeleteServer: _aio.UnaryUnaryMultiCallable[_manman_pb2.DeleteServerRequest, _manman_pb2.DeleteServerResponse]  # type: ignore[assignment]
-    """Deletes a server and everything that hangs on it."""
+    """Deletes a server and everything that hangs on it; for 30 days RestoreServer brings it back.
+    One that is online is refused unless `force` is set.
+    """
     RefreshServer: _aio.UnaryUnaryMultiCallable[_manman_pb2.RefreshServerRequest, _manman_pb2.RefreshServerResponse]  # type: ignore[assignment]
     """Asks a host to report and to fetch its configuration now. It answers before the host has."""
+    ListDeletedServers: _aio.UnaryUnaryMultiCallable[_manman_pb2.ListDeletedServersRequest, _manman_pb2.ListDeletedServersResponse]  # type: ignore[assignment]
+    RestoreServer: _aio.UnaryUnaryMultiCallable[_manman_pb2.RestoreServerRequest, _manman_pb2.RestoreServerResponse]  # type: ignore[assignment]
+    """Brings a deleted server back: its record, its id, its configuration and its labels."""
+    PruneServers: _aio.UnaryUnaryMultiCallable[_manman_pb2.PruneServersRequest, _manman_pb2.PruneServersResponse]  # type: ignore[assignment]
+    """Deletes ephemeral servers that were offline for too long, as the API does by itself."""
+    LabelServer: _aio.UnaryUnaryMultiCallable[_manman_pb2.LabelServerRequest, _manman_pb2.LabelServerResponse]  # type: ignore[assignment]
+    """Sets and takes away operators' labels, which win over those of the host."""
+    MergeServers: _aio.UnaryUnaryMultiCallable[_manman_pb2.MergeServersRequest, _manman_pb2.MergeServersResponse]  # type: ignore[assignment]
+    """Moves configuration, operators' labels and history of one server to another and deletes it."""
+    ExplainServer: _aio.UnaryUnaryMultiCallable[_manman_pb2.ExplainServerRequest, _manman_pb2.ExplainServerResponse]  # type: ignore[assignment]
+    """Tells in sentences why a server is what it is."""
+    ApproveServer: _aio.UnaryUnaryMultiCallable[_manman_pb2.ApproveServerRequest, _manman_pb2.ApproveServerResponse]  # type: ignore[assignment]
+    """Lets a pending server in, or a rejected or banned one again."""
+    RejectServer: _aio.UnaryUnaryMultiCallable[_manman_pb2.RejectServerRequest, _manman_pb2.RejectServerResponse]  # type: ignore[assignment]
+    """Refuses a server under its name."""
+    BanServer: _aio.UnaryUnaryMultiCallable[_manman_pb2.BanServerRequest, _manman_pb2.BanServerResponse]  # type: ignore[assignment]
+    """Refuses a machine, whatever name it registers under."""
+    ListConflicts: _aio.UnaryUnaryMultiCallable[_manman_pb2.ListConflictsRequest, _manman_pb2.ListConflictsResponse]  # type: ignore[assignment]
+    """Two machines that claim one name."""
+    GetConflict: _aio.UnaryUnaryMultiCallable[_manman_pb2.GetConflictRequest, _manman_pb2.GetConflictResponse]  # type: ignore[assignment]
+    ResolveConflict: _aio.UnaryUnaryMultiCallable[_manman_pb2.ResolveConflictRequest, _manman_pb2.ResolveConflictResponse]  # type: ignore[assignment]
+    ListWouldReject: _aio.UnaryUnaryMultiCallable[_manman_pb2.ListWouldRejectRequest, _manman_pb2.ListWouldRejectResponse]  # type: ignore[assignment]
+    """What a switch that only warns would have refused."""
     PutConfiguration: _aio.UnaryUnaryMultiCallable[_manman_pb2.PutConfigurationRequest, _manman_pb2.PutConfigurationResponse]  # type: ignore[assignment]
     GetConfiguration: _aio.UnaryUnaryMultiCallable[_manman_pb2.GetConfigurationRequest, _manman_pb2.GetConfigurationResponse]  # type: ignore[assignment]
     ListConfigurations: _aio.UnaryUnaryMultiCallable[_manman_pb2.ListConfigurationsRequest, _manman_pb2.ListConfigurationsResponse]  # type: ignore[assignment]
     DeleteConfiguration: _aio.UnaryUnaryMultiCallable[_manman_pb2.DeleteConfigurationRequest, _manman_pb2.DeleteConfigurationResponse]  # type: ignore[assignment]
+    GetEffectiveConfiguration: _aio.UnaryUnaryMultiCallable[_manman_pb2.GetEffectiveConfigurationRequest, _manman_pb2.GetEffectiveConfigurationResponse]  # type: ignore[assignment]
+    """Every document that a server gets, of its own or of a selector, the most specific of a name."""
 
 class ManManAPIServicer(metaclass=_abc_1.ABCMeta):
     """Hosts."""
@@ -109,6 +171,16 @@ class ManManAPIServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_manman_pb2.FetchConfigurationResponse, _abc.Awaitable[_manman_pb2.FetchConfigurationResponse]]:
         """Reads what changed in the host's own configuration. Guarded by the registration key."""
+
+    @_abc_1.abstractmethod
+    def Deregister(
+        self,
+        request: _manman_pb2.DeregisterRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_manman_pb2.DeregisterResponse, _abc.Awaitable[_manman_pb2.DeregisterResponse]]:
+        """Leaves the fleet for good: the server is deleted as by DeleteServer. Guarded by the
+        registration key, and answered only to the process that holds the record now.
+        """
 
     @_abc_1.abstractmethod
     def ListServers(
@@ -146,7 +218,9 @@ class ManManAPIServicer(metaclass=_abc_1.ABCMeta):
         request: _manman_pb2.DeleteServerRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_manman_pb2.DeleteServerResponse, _abc.Awaitable[_manman_pb2.DeleteServerResponse]]:
-        """Deletes a server and everything that hangs on it."""
+        """Deletes a server and everything that hangs on it; for 30 days RestoreServer brings it back.
+        One that is online is refused unless `force` is set.
+        """
 
     @_abc_1.abstractmethod
     def RefreshServer(
@@ -155,6 +229,107 @@ class ManManAPIServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_manman_pb2.RefreshServerResponse, _abc.Awaitable[_manman_pb2.RefreshServerResponse]]:
         """Asks a host to report and to fetch its configuration now. It answers before the host has."""
+
+    @_abc_1.abstractmethod
+    def ListDeletedServers(
+        self,
+        request: _manman_pb2.ListDeletedServersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_manman_pb2.ListDeletedServersResponse, _abc.Awaitable[_manman_pb2.ListDeletedServersResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def RestoreServer(
+        self,
+        request: _manman_pb2.RestoreServerRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_manman_pb2.RestoreServerResponse, _abc.Awaitable[_manman_pb2.RestoreServerResponse]]:
+        """Brings a deleted server back: its record, its id, its configuration and its labels."""
+
+    @_abc_1.abstractmethod
+    def PruneServers(
+        self,
+        request: _manman_pb2.PruneServersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_manman_pb2.PruneServersResponse, _abc.Awaitable[_manman_pb2.PruneServersResponse]]:
+        """Deletes ephemeral servers that were offline for too long, as the API does by itself."""
+
+    @_abc_1.abstractmethod
+    def LabelServer(
+        self,
+        request: _manman_pb2.LabelServerRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_manman_pb2.LabelServerResponse, _abc.Awaitable[_manman_pb2.LabelServerResponse]]:
+        """Sets and takes away operators' labels, which win over those of the host."""
+
+    @_abc_1.abstractmethod
+    def MergeServers(
+        self,
+        request: _manman_pb2.MergeServersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_manman_pb2.MergeServersResponse, _abc.Awaitable[_manman_pb2.MergeServersResponse]]:
+        """Moves configuration, operators' labels and history of one server to another and deletes it."""
+
+    @_abc_1.abstractmethod
+    def ExplainServer(
+        self,
+        request: _manman_pb2.ExplainServerRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_manman_pb2.ExplainServerResponse, _abc.Awaitable[_manman_pb2.ExplainServerResponse]]:
+        """Tells in sentences why a server is what it is."""
+
+    @_abc_1.abstractmethod
+    def ApproveServer(
+        self,
+        request: _manman_pb2.ApproveServerRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_manman_pb2.ApproveServerResponse, _abc.Awaitable[_manman_pb2.ApproveServerResponse]]:
+        """Lets a pending server in, or a rejected or banned one again."""
+
+    @_abc_1.abstractmethod
+    def RejectServer(
+        self,
+        request: _manman_pb2.RejectServerRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_manman_pb2.RejectServerResponse, _abc.Awaitable[_manman_pb2.RejectServerResponse]]:
+        """Refuses a server under its name."""
+
+    @_abc_1.abstractmethod
+    def BanServer(
+        self,
+        request: _manman_pb2.BanServerRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_manman_pb2.BanServerResponse, _abc.Awaitable[_manman_pb2.BanServerResponse]]:
+        """Refuses a machine, whatever name it registers under."""
+
+    @_abc_1.abstractmethod
+    def ListConflicts(
+        self,
+        request: _manman_pb2.ListConflictsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_manman_pb2.ListConflictsResponse, _abc.Awaitable[_manman_pb2.ListConflictsResponse]]:
+        """Two machines that claim one name."""
+
+    @_abc_1.abstractmethod
+    def GetConflict(
+        self,
+        request: _manman_pb2.GetConflictRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_manman_pb2.GetConflictResponse, _abc.Awaitable[_manman_pb2.GetConflictResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def ResolveConflict(
+        self,
+        request: _manman_pb2.ResolveConflictRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_manman_pb2.ResolveConflictResponse, _abc.Awaitable[_manman_pb2.ResolveConflictResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def ListWouldReject(
+        self,
+        request: _manman_pb2.ListWouldRejectRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_manman_pb2.ListWouldRejectResponse, _abc.Awaitable[_manman_pb2.ListWouldRejectResponse]]:
+        """What a switch that only warns would have refused."""
 
     @_abc_1.abstractmethod
     def PutConfiguration(
@@ -183,5 +358,13 @@ class ManManAPIServicer(metaclass=_abc_1.ABCMeta):
         request: _manman_pb2.DeleteConfigurationRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_manman_pb2.DeleteConfigurationResponse, _abc.Awaitable[_manman_pb2.DeleteConfigurationResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def GetEffectiveConfiguration(
+        self,
+        request: _manman_pb2.GetEffectiveConfigurationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_manman_pb2.GetEffectiveConfigurationResponse, _abc.Awaitable[_manman_pb2.GetEffectiveConfigurationResponse]]:
+        """Every document that a server gets, of its own or of a selector, the most specific of a name."""
 
 def add_ManManAPIServicer_to_server(servicer: ManManAPIServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -1,0 +1,98 @@
+from dataclasses import dataclass
+
+from adapters.grpc.conflict_messages import conflict_to_message, would_reject_to_message
+from adapters.grpc.messages import server_to_message
+from adapters.grpc.page_tokens import decode_page_token, encode_page_token, page_size
+from adapters.grpc.worker_pool import WorkerPool
+from application.approve_server import ApproveServer
+from application.ban_server import BanServer
+from application.get_conflict import GetConflict
+from application.list_conflicts import ListConflicts
+from application.list_would_reject import ListWouldReject
+from application.reject_server import RejectServer
+from application.resolve_conflict import ResolveConflict
+from domain.conflict import ConflictState, Resolution
+from domain.errors import InvalidField
+from protos.manman.v1 import manman_pb2 as pb
+
+
+@dataclass(frozen=True)
+class AdmissionService:
+    """The calls by which operators decide who is let in, and who gets a name."""
+
+    operator_calls: WorkerPool
+    approve_server: ApproveServer
+    reject_server: RejectServer
+    ban_server: BanServer
+    list_conflicts: ListConflicts
+    get_conflict: GetConflict
+    resolve_conflict: ResolveConflict
+    list_would_reject: ListWouldReject
+
+    async def ApproveServer(self, request: pb.ApproveServerRequest) -> pb.ApproveServerResponse:
+        server = await self.operator_calls.run(self.approve_server, request.server_id)
+        return pb.ApproveServerResponse(server=server_to_message(server) if server else None)
+
+    async def RejectServer(self, request: pb.RejectServerRequest) -> pb.RejectServerResponse:
+        server = await self.operator_calls.run(
+            self.reject_server, request.server_id, request.reason
+        )
+        return pb.RejectServerResponse(server=server_to_message(server))
+
+    async def BanServer(self, request: pb.BanServerRequest) -> pb.BanServerResponse:
+        server = await self.operator_calls.run(self.ban_server, request.server_id, request.reason)
+        return pb.BanServerResponse(server=server_to_message(server))
+
+    async def ListConflicts(self, request: pb.ListConflictsRequest) -> pb.ListConflictsResponse:
+        page = await self.operator_calls.run(
+            self.list_conflicts,
+            size=page_size(request.page_size),
+            after=decode_page_token(request.page_token),
+            state=_state(request.state) if request.state else ConflictState.OPEN,
+        )
+        return pb.ListConflictsResponse(
+            conflicts=map(conflict_to_message, page.conflicts),
+            next_page_token=encode_page_token(page.next_after),
+        )
+
+    async def GetConflict(self, request: pb.GetConflictRequest) -> pb.GetConflictResponse:
+        conflict = await self.operator_calls.run(self.get_conflict, request.conflict_id)
+        return pb.GetConflictResponse(conflict=conflict_to_message(conflict))
+
+    async def ResolveConflict(
+        self, request: pb.ResolveConflictRequest
+    ) -> pb.ResolveConflictResponse:
+        conflict = await self.operator_calls.run(
+            self.resolve_conflict,
+            request.conflict_id,
+            _resolution(request.resolution),
+            request.new_name,
+        )
+        return pb.ResolveConflictResponse(conflict=conflict_to_message(conflict))
+
+    async def ListWouldReject(
+        self, request: pb.ListWouldRejectRequest
+    ) -> pb.ListWouldRejectResponse:
+        page = await self.operator_calls.run(
+            self.list_would_reject,
+            size=page_size(request.page_size),
+            after=decode_page_token(request.page_token),
+        )
+        return pb.ListWouldRejectResponse(
+            would_reject=map(would_reject_to_message, page.entries),
+            next_page_token=encode_page_token(page.next_after),
+        )
+
+
+def _state(text: str) -> ConflictState:
+    try:
+        return ConflictState(text)
+    except ValueError:
+        raise InvalidField("state", f"must be one of {', '.join(ConflictState)}") from None
+
+
+def _resolution(text: str) -> Resolution:
+    try:
+        return Resolution(text)
+    except ValueError:
+        raise InvalidField("resolution", f"must be one of {', '.join(Resolution)}") from None

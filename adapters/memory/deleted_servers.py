@@ -1,0 +1,63 @@
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from datetime import datetime
+from itertools import islice
+
+from adapters.memory.tables import Grave, Tables
+from application.ports.deleted_servers import DeletedServer
+from domain.errors import DeletedServerNotFound, ServerNameTaken
+from domain.liveness import Status
+from domain.server import Server
+
+
+class MemoryDeletedServers:
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+
+    def bury(
+        self, server_ids: Collection[int], now: datetime, purged_at: datetime, cause: str
+    ) -> None:
+        tables = self._tables
+        for server_id in server_ids:
+            server = tables.servers.pop(server_id)
+            del tables.ids[server.name]
+            tables.graves[server_id] = Grave(
+                DeletedServer(server, now, purged_at, cause),
+                tables.equipment.pop(server_id, ()),
+                tables.configurations.pop(server_id, {}),
+                tables.identities.pop(server_id, None),
+            )
+
+    def restore(self, server_id: int, name: str = "") -> Server:
+        tables = self._tables
+        grave = tables.graves.pop(server_id, None)
+        if grave is None:
+            raise DeletedServerNotFound(server_id)
+        before = grave.deleted.server
+        name = name or before.name
+        if name in tables.ids:
+            raise ServerNameTaken(name)
+        presence = replace(before.presence, status=Status.OFFLINE, offline_after=None)
+        server = replace(before, name=name, presence=presence, is_default=False)
+        tables.servers[server_id] = server
+        tables.ids[name] = server_id
+        tables.equipment[server_id] = grave.equipment
+        tables.configurations[server_id] = grave.configurations
+        if grave.identity:
+            tables.identities[server_id] = grave.identity
+        return server
+
+    def page(self, after: int, size: int) -> Sequence[DeletedServer]:
+        by_id = sorted(self._tables.graves.items())
+        found = (grave.deleted for server_id, grave in by_id if server_id > after)
+        return list(islice(found, size))
+
+    def purge(self, now: datetime, at_most: int) -> Collection[int]:
+        over = sorted(
+            (grave.deleted.purged_at, server_id)
+            for server_id, grave in self._tables.graves.items()
+            if grave.deleted.purged_at <= now
+        )[:at_most]
+        for _, server_id in over:
+            del self._tables.graves[server_id]
+        return [server_id for _, server_id in over]

@@ -1,0 +1,32 @@
+from collections.abc import Sequence
+from dataclasses import replace
+
+from adapters.memory.tables import Tables
+from application.ports.identities import KnownIdentity
+from domain.identity import NOBODY, Evidence, Identity, weigh
+
+_MOST = 100
+
+
+class MemoryIdentities:
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+
+    def get(self, server_id: int) -> Identity:
+        return self._tables.identities.get(server_id, NOBODY)
+
+    def save(self, server_id: int, identity: Identity) -> None:
+        self._tables.identities[server_id] = identity
+        server = self._tables.servers[server_id]
+        self._tables.servers[server_id] = replace(
+            server, machine=identity.machine, address=identity.address
+        )
+
+    def of_machine(self, evidence: Evidence) -> Sequence[KnownIdentity]:
+        of_any_process = replace(evidence, instance_id="")
+        found = [
+            KnownIdentity(server_id, identity)
+            for server_id, identity in sorted(self._tables.identities.items())
+            if weigh(identity.evidence, of_any_process).same_machine
+        ]
+        return found[:_MOST]

@@ -1,0 +1,193 @@
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from types import SimpleNamespace
+from typing import Any
+
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Connection,
+    Integer,
+    Table,
+    bindparam,
+    delete,
+    insert,
+    select,
+)
+from sqlalchemy.exc import IntegrityError
+
+from adapters.sql import tables
+from adapters.sql.server_labels import labels_of_rows
+from adapters.sql.servers import SqlServers, server_of, understood
+from adapters.sql.statements import Ids, insert_or_replace, is_among
+from application.ports.deleted_servers import DeletedServer
+from domain.errors import DeletedServerNotFound
+from domain.labels import NO_LABELS
+from domain.liveness import Status
+from domain.server import Server
+
+_COLUMNS = tables.deleted_servers.c
+_IDS = bindparam("ids", type_=Ids())
+_FORGET = delete(tables.deleted_servers).where(is_among(_COLUMNS.server_id, _IDS))
+# Everything that goes with a server, which is the first of them.
+_OWNED = (
+    tables.servers,
+    tables.capabilities,
+    tables.capability_history,
+    tables.configurations,
+    tables.identities,
+    tables.labels,
+)
+# Counted anew by the database; another row may have the number by now.
+_NOT_KEPT = frozenset({"entry_id"})
+
+_Record = Mapping[str, Sequence[Mapping[str, Any]]]
+
+
+class SqlDeletedServers:
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def bury(
+        self, server_ids: Collection[int], now: datetime, purged_at: datetime, cause: str
+    ) -> None:
+        records: dict[int, dict[str, list[dict[str, Any]]]] = {
+            server_id: {table.name: [] for table in _OWNED} for server_id in server_ids
+        }
+        for table in _OWNED:
+            owned = select(table).where(is_among(table.c.server_id, _IDS))
+            # In the order in which the rows were added, which is that of a history.
+            in_order = owned.order_by(*table.primary_key)
+            for row in self._connection.execute(in_order, {"ids": server_ids}):
+                records[row.server_id][table.name].append(_as_json(table, row._asdict()))
+        bury = insert_or_replace(self._connection.dialect.name, tables.deleted_servers)
+        for server_id, record in records.items():
+            self._connection.execute(
+                bury,
+                {
+                    "server_id": server_id,
+                    "name": record[tables.servers.name][0]["name"],
+                    "deleted_at": now,
+                    "purged_at": purged_at,
+                    "cause": cause,
+                    "record": record,
+                },
+            )
+        self._connection.execute(
+            delete(tables.servers).where(is_among(tables.servers.c.server_id, _IDS)),
+            {"ids": server_ids},
+        )
+
+    def restore(self, server_id: int, name: str = "") -> Server:
+        record: _Record | None = self._connection.execute(
+            delete(tables.deleted_servers)
+            .where(_COLUMNS.server_id == server_id)
+            .returning(_COLUMNS.record)
+        ).scalar_one_or_none()
+        if record is None:
+            raise DeletedServerNotFound(server_id)
+        [server] = record[tables.servers.name]
+        wanted = {
+            **server,
+            "name": name or server["name"],
+            "status": Status.OFFLINE,
+            "offline_after": None,
+            "is_default": False,
+        }
+        try:
+            self._insert(tables.servers, [wanted])
+        except IntegrityError as error:
+            raise understood(error, wanted["name"]) from error
+        for table in _OWNED[1:]:
+            self._insert(table, _rows(record, table))
+        return SqlServers(self._connection).get(server_id, lock=True)
+
+    def page(self, after: int, size: int) -> Sequence[DeletedServer]:
+        rows = self._connection.execute(
+            select(tables.deleted_servers)
+            .where(_COLUMNS.server_id > after)
+            .order_by(_COLUMNS.server_id)
+            .limit(size)
+        )
+        return [
+            DeletedServer(_server(row.record), row.deleted_at, row.purged_at, row.cause)
+            for row in rows
+        ]
+
+    def purge(self, now: datetime, at_most: int) -> Collection[int]:
+        over = (
+            select(_COLUMNS.server_id)
+            .where(_COLUMNS.purged_at <= now)
+            .order_by(_COLUMNS.purged_at)
+            .limit(at_most)
+            # Those that another process forgets just now are its to tell of.
+            .with_for_update(skip_locked=True)
+        )
+        # Not as a part of the other statement, where PostgreSQL may run it several times and
+        # find others each time.
+        ids = list(self._connection.scalars(over))
+        if ids:
+            self._connection.execute(_FORGET, {"ids": ids})
+        return ids
+
+    def _insert(self, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+        if rows:
+            self._connection.execute(insert(table), [_from_json(table, row) for row in rows])
+
+
+def _as_json(table: Table, row: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        column.name: _plain(row[column.name])
+        for column in table.columns
+        if column.name not in _NOT_KEPT
+    }
+
+
+def _plain(value: Any) -> Any:
+    return value.isoformat() if isinstance(value, datetime) else value
+
+
+def _from_json(table: Table, row: Mapping[str, Any]) -> dict[str, Any]:
+    # A column that is newer than the record has its default.
+    return {
+        column.name: _as_kept(column.type, row[column.name])
+        for column in table.columns
+        if column.name in row
+    }
+
+
+def _as_kept(kind: Any, value: Any) -> Any:
+    is_moment = isinstance(kind, tables.UtcDateTime) and value is not None
+    return datetime.fromisoformat(value) if is_moment else value
+
+
+def _rows(record: _Record, table: Table) -> Sequence[Mapping[str, Any]]:
+    """Of a table that is newer than the record, none."""
+    return record.get(table.name, ())
+
+
+def _default(column: Column[Any]) -> Any:
+    """What the database puts into a new column of a row that is there."""
+    default: Any = column.server_default
+    if default is None:
+        return None
+    text = str(default.arg)
+    if isinstance(column.type, Boolean):
+        return text == "true"
+    return int(text) if isinstance(column.type, Integer) else text
+
+
+# The servers last: their columns count where others are named alike.
+_JOINED = (tables.capabilities, tables.identities, tables.servers)
+_DEFAULTS = {column.name: _default(column) for table in _JOINED for column in table.columns}
+
+
+def _server(record: _Record) -> Server:
+    joined = dict(_DEFAULTS)
+    for table in _JOINED:
+        for row in _rows(record, table):
+            joined |= _from_json(table, row)
+    found: Any = SimpleNamespace(**joined)
+    of_server = [SimpleNamespace(**one) for one in _rows(record, tables.labels)]
+    labels = labels_of_rows(of_server).get(found.server_id, NO_LABELS)
+    return server_of(found, labels)

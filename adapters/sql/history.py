@@ -1,0 +1,95 @@
+from collections.abc import Sequence
+from itertools import groupby
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, delete, func, insert, select, tuple_
+
+from adapters.sql.statements import Ids, is_among
+from adapters.sql.tables import history, servers
+from domain.events import Event, EventKind
+from domain.history import ENTRIES_KEPT, HistoryEntry
+
+_COLUMNS = history.c
+_IDS = bindparam("ids", type_=Ids())
+_earlier = history.alias("earlier")
+_LAST_NO = (
+    select(func.max(_earlier.c.entry_no))
+    .where(_earlier.c.server_id == servers.c.server_id)
+    .scalar_subquery()
+)
+# A plan is made for the table as large as it is then. PostgreSQL reads one that it takes for small
+# as a whole for each server, also once the statement itself has made it large.
+_AT_ONCE = 1000
+_WHAT_HAPPENED = ("at", "kind", "cause", "agreeing", "differing")
+# One statement for all to whom the same happens: a sweep may have thousands of them.
+_ADD = insert(history).from_select(
+    ["server_id", "entry_no", *_WHAT_HAPPENED],
+    select(
+        servers.c.server_id,
+        func.coalesce(_LAST_NO, 0) + 1,
+        *(bindparam(name, type_=_COLUMNS[name].type) for name in _WHAT_HAPPENED),
+    ).where(is_among(servers.c.server_id, _IDS)),
+)
+# Each entry that is added pushes out one at most. To count a server's entries would cost as much
+# as to read them all.
+_PUSH_OUT = delete(history).where(
+    tuple_(_COLUMNS.server_id, _COLUMNS.entry_no).in_(
+        select(servers.c.server_id, _LAST_NO - ENTRIES_KEPT).where(
+            is_among(servers.c.server_id, _IDS)
+        )
+    )
+)
+_PURGE = delete(history).where(is_among(_COLUMNS.server_id, _IDS))
+
+
+class SqlHistory:
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def of(self, server_id: int) -> Sequence[HistoryEntry]:
+        rows = self._connection.execute(
+            select(history).where(_COLUMNS.server_id == server_id).order_by(_COLUMNS.entry_no)
+        )
+        return [
+            HistoryEntry(
+                row.at,
+                EventKind(row.kind),
+                row.cause,
+                tuple(filter(None, row.agreeing.split(","))),
+                tuple(filter(None, row.differing.split(","))),
+            )
+            for row in rows
+        ]
+
+    def add(self, events: Sequence[Event]) -> None:
+        """Each of these servers exists, and is locked."""
+        for what_happened, group in groupby(events, key=_fields):
+            ids = [event.server_id for event in group]
+            for start in range(0, len(ids), _AT_ONCE):
+                some = ids[start : start + _AT_ONCE]
+                self._connection.execute(_ADD, {**what_happened, "ids": some})
+                self._connection.execute(_PUSH_OUT, {"ids": some})
+
+    def move(self, from_server_id: int, to_server_id: int) -> None:
+        moved, own = self.of(from_server_id), self.of(to_server_id)
+        both = sorted((*moved, *own), key=lambda entry: entry.at)[-ENTRIES_KEPT:]
+        self.purge([from_server_id, to_server_id])
+        if both:
+            rows = [
+                {"server_id": to_server_id, "entry_no": number, **_fields(entry)}
+                for number, entry in enumerate(both, start=1)
+            ]
+            self._connection.execute(insert(history), rows)
+
+    def purge(self, server_ids: Sequence[int]) -> None:
+        self._connection.execute(_PURGE, {"ids": server_ids})
+
+
+def _fields(happened: Event | HistoryEntry) -> dict[str, Any]:
+    return {
+        "at": happened.at,
+        "kind": happened.kind,
+        "cause": happened.cause,
+        "agreeing": ",".join(happened.agreeing),
+        "differing": ",".join(happened.differing),
+    }

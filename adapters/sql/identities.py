@@ -1,0 +1,83 @@
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, and_, or_, select, true
+
+from adapters.sql.statements import insert_or_replace
+from adapters.sql.tables import identities
+from application.ports.identities import KnownIdentity
+from domain.identity import NOBODY, Evidence, Identity
+
+_COLUMNS = identities.c
+_MOST = 100
+
+
+class SqlIdentities:
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def get(self, server_id: int) -> Identity:
+        row = self._connection.execute(
+            select(identities).where(_COLUMNS.server_id == server_id)
+        ).one_or_none()
+        return _identity(row) if row else NOBODY
+
+    def save(self, server_id: int, identity: Identity) -> None:
+        self._connection.execute(
+            insert_or_replace(self._connection.dialect.name, identities),
+            {
+                "server_id": server_id,
+                "machine": identity.machine,
+                **asdict(identity.evidence),
+                "address": identity.address,
+                "registered_at": identity.registered_at,
+            },
+        )
+
+    def of_machine(self, evidence: Evidence) -> Sequence[KnownIdentity]:
+        condition = _two_witnesses_agree(evidence)
+        if condition is None:
+            return ()
+        rows = self._connection.execute(
+            select(identities)
+            .where(condition, _no_other_board(evidence))
+            .order_by(_COLUMNS.server_id)
+            .limit(_MOST)
+        )
+        return [KnownIdentity(row.server_id, _identity(row)) for row in rows]
+
+
+def _two_witnesses_agree(evidence: Evidence) -> ColumnElement[bool] | None:
+    """As `weigh` has it: clones that were sorted out only later would fill the page, and the same
+    machine might not be on it. Kernel or board is always one of them, and both have an index.
+
+    None where the evidence has no two.
+    """
+    same = {kind: _COLUMNS[kind] == digest for kind, digest in asdict(evidence).items() if digest}
+    of_disk = [same[kind] for kind in ("machine_id", "engine_id") if kind in same]
+    disk = [or_(*of_disk)] if of_disk else []
+    board, kernel = ([same[kind]] if kind in same else [] for kind in ("hardware_id", "boot_id"))
+    pairs = [
+        and_(*one, *other)
+        for one, other in ((kernel, disk), (kernel, board), (board, disk))
+        if one and other
+    ]
+    return or_(*pairs) if pairs else None
+
+
+def _no_other_board(evidence: Evidence) -> ColumnElement[bool]:
+    if not evidence.hardware_id:
+        return true()
+    return _COLUMNS.hardware_id.in_(("", evidence.hardware_id))
+
+
+def _identity(row: Row[Any]) -> Identity:
+    evidence = Evidence(
+        machine_id=row.machine_id,
+        hardware_id=row.hardware_id,
+        engine_id=row.engine_id,
+        boot_id=row.boot_id,
+        instance_id=row.instance_id,
+    )
+    return Identity(evidence, row.machine, row.address, row.registered_at)

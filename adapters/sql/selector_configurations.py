@@ -1,0 +1,65 @@
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+
+from sqlalchemy import Connection, delete, select
+
+from adapters.sql.statements import insert_or_replace
+from adapters.sql.tables import selector_configurations
+from domain.configuration import Configuration, ConfigurationSummary
+from domain.labels import Selector, parse_selector
+
+_COLUMNS = selector_configurations.c
+# They are read with every look at what a server gets, and there are few.
+_selector = lru_cache(1024)(parse_selector)
+
+
+class SqlSelectorConfigurations:
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def put(self, configuration: Configuration) -> None:
+        self._connection.execute(
+            insert_or_replace(self._connection.dialect.name, selector_configurations),
+            {
+                "selector": str(configuration.selector),
+                "name": configuration.name,
+                "document": configuration.document,
+                "revision": configuration.revision,
+                "updated_at": configuration.updated_at,
+            },
+        )
+
+    def get(self, selector: Selector, name: str) -> Configuration | None:
+        row = self._connection.execute(
+            select(selector_configurations).where(
+                _COLUMNS.selector == str(selector), _COLUMNS.name == name
+            )
+        ).one_or_none()
+        return (
+            Configuration(row.name, row.document, row.revision, row.updated_at, selector)
+            if row
+            else None
+        )
+
+    def summaries(self) -> Sequence[ConfigurationSummary]:
+        rows = self._connection.execute(
+            select(_COLUMNS.selector, _COLUMNS.name, _COLUMNS.revision, _COLUMNS.updated_at)
+        )
+        # Sorted here: a database's idea of the alphabet depends on its locale.
+        return [
+            ConfigurationSummary(name, revision, updated_at, _selector(text))
+            for text, name, revision, updated_at in sorted(map(tuple, rows))
+        ]
+
+    def matching(self, labels: Mapping[str, str]) -> Sequence[ConfigurationSummary]:
+        return [
+            found for found in self.summaries() if found.selector and found.selector.matches(labels)
+        ]
+
+    def remove(self, selector: Selector, name: str) -> bool:
+        removed = self._connection.execute(
+            delete(selector_configurations).where(
+                _COLUMNS.selector == str(selector), _COLUMNS.name == name
+            )
+        )
+        return bool(removed.rowcount)

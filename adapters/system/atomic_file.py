@@ -1,0 +1,32 @@
+"""Files that are there as a whole or not at all, whenever the machine stops."""
+
+import os
+from pathlib import Path
+
+# The end of the name of a file that is being written.
+UNFINISHED = ".manmanv2-unfinished"
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """For the owner only. It is to be found after a crash once `sync_folder` has returned.
+
+    Raises OSError.
+    """
+    aside = path.with_name(f".{path.name}{UNFINISHED}")
+    aside.unlink(missing_ok=True)
+    # Made anew and for the owner only, so that nobody reads it before it is renamed.
+    descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(text.encode())
+        file.flush()
+        os.fsync(descriptor)
+    aside.replace(path)
+
+
+def sync_folder(path: Path) -> None:
+    """Bring the names in a folder to the disk. Raises OSError."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,68 @@
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from domain.digest import digest, identifier_in
+from domain.identity import Evidence
+
+# The first that holds an identifier counts.
+_MACHINE_ID = ("etc/machine-id", "var/lib/dbus/machine-id")
+# Not the serial numbers beside it: they are as often placeholders, and short enough to be
+# guessed from their digests.
+_HARDWARE_ID = "sys/class/dmi/id/product_uuid"
+_BOOT_ID = "proc/sys/kernel/random/boot_id"
+# The name that a unit's LoadCredential gives it, whose user may not read the file itself.
+_CREDENTIAL = "hardware-id"
+
+_LONGEST_BYTES = 64
+
+
+@dataclass(frozen=True)
+class FileMachineEvidence:
+    """The identifiers in files below the machine's root.
+
+    `credentials` is the folder of what the service manager hands over, None where there is none.
+    """
+
+    root: Path
+    credentials: Path | None
+    # Whether the root is a container's: then its machine-id is the container's, too.
+    in_container: bool
+
+    def look(self) -> Evidence:
+        machine_id = "" if self.in_container else self._first(*_MACHINE_ID)
+        hardware_id = self._first(_HARDWARE_ID) or self._credential()
+        return Evidence(
+            machine_id=digest("machine-id", machine_id),
+            hardware_id=digest("hardware-id", hardware_id),
+            boot_id=digest("boot-id", self._first(_BOOT_ID)),
+        )
+
+    def _first(self, *paths: str) -> str:
+        found = (_identifier(self.root, self.root / path) for path in paths)
+        return next(filter(None, found), "")
+
+    def _credential(self) -> str:
+        if self.credentials is None:
+            return ""
+        return _identifier(self.credentials, self.credentials / _CREDENTIAL)
+
+
+def _identifier(root: Path, path: Path) -> str:
+    """Empty for whatever cannot be read or is no identifier."""
+    try:
+        real = path.resolve()
+        if not real.is_relative_to(root.resolve()):
+            # An absolute link leads out of a root that is mounted elsewhere, to what is not
+            # this machine's.
+            return ""
+        # Whatever lies there, nobody waits for it.
+        descriptor = os.open(real, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
+        with os.fdopen(descriptor, "rb") as file:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                return ""
+            content = file.read(_LONGEST_BYTES + 1)
+        return identifier_in(content.decode("ascii")) if len(content) <= _LONGEST_BYTES else ""
+    except (OSError, RuntimeError, ValueError):
+        return ""

@@ -1,0 +1,44 @@
+"""Rules that can be tried before they are enforced."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Switch(StrEnum):
+    """What can be refused on grounds of identity."""
+
+    # Another machine claims the name of one that is alive.
+    NAME_CONFLICT = "name-conflict"
+    # A heartbeat of a process that was replaced by a later one.
+    EPOCH = "epoch"
+    # A server that no operator has approved yet asks for configuration or gets commands.
+    APPROVAL = "approval"
+    # A rejected server, or a banned machine, registers or heartbeats.
+    BAN = "ban"
+    # A server that is online is deleted without force.
+    DELETE_ONLINE = "delete-online"
+
+
+class Mode(StrEnum):
+    # Not even looked at.
+    OFF = "off"
+    # Let through, and listed as what would be refused.
+    WARN = "warn"
+    ENFORCE = "enforce"
+
+
+@dataclass(frozen=True, slots=True)
+class Enforcement:
+    """The mode of each switch; one that is not named is enforced."""
+
+    modes: Mapping[Switch, Mode] = field(default_factory=dict)
+
+    def of(self, switch: Switch) -> Mode:
+        return self.modes.get(switch, Mode.ENFORCE)
+
+    def __str__(self) -> str:
+        return ",".join(f"{switch}={mode}" for switch, mode in self.modes.items())
+
+
+ENFORCE_ALL = Enforcement()

@@ -1,0 +1,74 @@
+"""Claims to one name and what an operator decides of it, at the same moment."""
+
+from collections.abc import Callable
+from functools import partial
+
+import pytest
+
+from application.ports.store import Store
+from application.register_server import Registration
+from domain.conflict import ConflictState, Resolution
+from domain.errors import NameHeld, NotAdmitted
+from domain.identity import Evidence
+from domain.server import Server
+from tests.builders import at_once, evidence
+from tests.fleet import Fleet
+
+HOLDER = evidence("disk", "board", "boot", "process")
+CHALLENGER = evidence("other disk", "other board", "other boot", "other process")
+
+
+@pytest.fixture
+def fleets(open_store: Callable[[], Store]) -> list[Fleet]:
+    """Two APIs on one store."""
+    return [Fleet(open_store()) for _ in range(2)]
+
+
+def claim(fleet: Fleet, who: Evidence, name: str = "web") -> Server | None:
+    """None when it is refused."""
+    try:
+        return fleet.register(Registration(name, evidence=who)).server
+    except (NameHeld, NotAdmitted):
+        return None
+
+
+def test_claims_at_once_are_one_conflict_and_all_are_counted(fleets: list[Fleet]) -> None:
+    claim(fleets[0], HOLDER)
+    outcomes = at_once([partial(claim, fleets[n % 2], CHALLENGER) for n in range(8)])
+
+    assert outcomes == [None] * 8
+    with fleets[0].store.begin() as transaction:
+        [conflict] = transaction.conflicts.of_name("web")
+    assert conflict.claims == 8
+
+
+@pytest.mark.parametrize("resolution", [Resolution.ADOPT, Resolution.EVICT])
+def test_a_decision_among_claims_is_not_lost(fleets: list[Fleet], resolution: Resolution) -> None:
+    first = claim(fleets[0], HOLDER)
+    claim(fleets[0], CHALLENGER)
+    with fleets[0].store.begin() as transaction:
+        [conflict] = transaction.conflicts.of_name("web")
+    calls: list[Callable[[], object]] = [
+        partial(claim, fleets[n % 2], CHALLENGER) for n in range(6)
+    ]
+    calls.insert(3, partial(fleets[0].resolve, conflict.conflict_id, resolution))
+    at_once(calls)
+    winner = claim(fleets[1], CHALLENGER)
+
+    assert first
+    assert winner
+    assert (winner.server_id == first.server_id) is (resolution is Resolution.ADOPT)
+    assert claim(fleets[0], HOLDER) is None
+    with fleets[0].store.begin() as transaction:
+        settled = transaction.conflicts.get(conflict.conflict_id)
+    assert (settled.state, settled.resolution) == (ConflictState.RESOLVED, resolution)
+
+
+def test_servers_of_one_machine_are_banned_at_once_without_a_deadlock(fleets: list[Fleet]) -> None:
+    names = [f"web-{n}" for n in range(6)]
+    ids = [server.server_id for name in names if (server := claim(fleets[0], HOLDER, name))]
+    at_once([partial(fleets[n % 2].ban, server_id) for n, server_id in enumerate(ids)])
+
+    assert len(ids) == len(names)
+    assert [claim(fleets[0], HOLDER, name) for name in names] == [None] * len(names)
+    assert claim(fleets[0], HOLDER, "new") is None

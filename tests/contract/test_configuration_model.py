@@ -1,0 +1,263 @@
+"""What hosts have in their folders, whatever changes, against what the rules say in a few lines."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
+
+from application.delete_configuration import DeleteConfiguration
+from application.delete_selector_configuration import DeleteSelectorConfiguration
+from application.fetch_configuration import FetchConfiguration
+from application.follow_configuration import FollowConfiguration
+from application.get_effective_configuration import GetEffectiveConfiguration
+from application.label_server import LabelServer
+from application.ports.store import Store
+from application.put_configuration import PutConfiguration
+from application.put_selector_configuration import PutSelectorConfiguration
+from application.record_heartbeat import Acknowledged, Heartbeat
+from application.register_server import Registration
+from application.spread_configuration import SpreadConfiguration
+from domain.configuration import ConfigurationChanges
+from domain.errors import ConfigurationNotFound, SelectorConfigurationNotFound
+from domain.labels import Selector, parse_selector
+from tests.fakes import FakeConfigurationFolder, FakeControlPlane, FakePause
+from tests.fleet import Fleet
+
+HOSTS = st.sampled_from(["web", "db"])
+LABELS = st.dictionaries(st.sampled_from(["a", "b"]), st.sampled_from(["x", "y"]))
+KEYS = st.sets(st.sampled_from(["a", "b"]))
+NAMES = st.sampled_from(["limits", "motd"])
+SELECTORS = st.sampled_from(
+    [parse_selector(text) for text in ("a", "!a", "a=x", "b!=y", "a,b", "a=x,!b")]
+)
+
+
+@dataclass
+class Put:
+    """A document that was put, and which one it was of all."""
+
+    document: str
+    number: int
+
+
+@dataclass
+class Host:
+    """A server with its host, and what the model expects of them."""
+
+    server_id: int
+    folder: FakeConfigurationFolder = field(default_factory=FakeConfigurationFolder)
+    own: dict[str, Put] = field(default_factory=dict)
+    of_host: dict[str, str] = field(default_factory=dict)
+    of_operators: dict[str, str] = field(default_factory=dict)
+    is_deleted: bool = False
+
+
+class BusyControlPlane(FakeControlPlane):
+    """One in which something happens between one answer and the next."""
+
+    def __init__(self, fetch: FetchConfiguration) -> None:
+        super().__init__()
+        self.fetch = fetch
+        self.meanwhile: list[Callable[[], None]] = []
+
+    def fetch_configuration(
+        self, server_id: int, known_revision: int, after_revision: int = 0
+    ) -> ConfigurationChanges:
+        changes = self.fetch(server_id, "", known_revision, after_revision)
+        if self.meanwhile:
+            self.meanwhile.pop(0)()
+        return changes
+
+
+class ConfigurationMachine(RuleBasedStateMachine):
+    store: Store
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fleet = Fleet(self.store)
+        self.put_own = PutConfiguration(self.store, self.fleet.clock)
+        self.delete_own = DeleteConfiguration(self.store, self.fleet.clock)
+        # Told to one server after the other, and not before somebody asks for it.
+        self.spread = SpreadConfiguration(self.store, self.fleet.clock, at_once=1)
+        self.put_on = PutSelectorConfiguration(self.store, self.fleet.clock, lambda: False)
+        self.delete_from = DeleteSelectorConfiguration(self.store, lambda: False)
+        self.label_server = LabelServer(self.store, self.fleet.clock)
+        self.effective = GetEffectiveConfiguration(self.store)
+        # Small answers, so that there are several to most questions.
+        self.control_plane = BusyControlPlane(
+            FetchConfiguration(self.store, self.fleet.clock, None, enough_bytes=1)
+        )
+        self.hosts: dict[str, Host] = {}
+        self.on_selectors: dict[tuple[Selector, str], Put] = {}
+        self.puts = 0
+        # A store that served an example before has documents of it.
+        with self.store.begin() as transaction:
+            for found in transaction.selector_configurations.summaries():
+                assert found.selector
+                transaction.selector_configurations.remove(found.selector, found.name)
+        self.spread_to_all()
+
+    def next_put(self) -> Put:
+        self.puts += 1
+        return Put(json.dumps(self.puts), self.puts)
+
+    @property
+    def living(self) -> list[Host]:
+        return [host for host in self.hosts.values() if not host.is_deleted]
+
+    def some(self, number: int) -> Host:
+        return self.living[number % len(self.living)]
+
+    @rule(name=HOSTS, labels=st.none() | LABELS)
+    def register(self, name: str, labels: dict[str, str] | None) -> None:
+        host = self.hosts.get(name)
+        if host and host.is_deleted:
+            return
+        registered = self.fleet.register(Registration(f"{id(self)}-{name}", labels=labels))
+        host = self.hosts.setdefault(name, Host(registered.server.server_id))
+        host.of_host = host.of_host if labels is None else labels
+        self.follow(host, registered.config_revision)
+
+    @precondition(lambda self: self.living)
+    @rule(number=st.integers(0, 2), labels=LABELS, unset=KEYS)
+    def label(self, number: int, labels: dict[str, str], unset: set[str]) -> None:
+        host, unset = self.some(number), unset - labels.keys()
+        if labels or unset:
+            self.label_server(host.server_id, labels, unset)
+        host.of_operators = {
+            key: value for key, value in {**host.of_operators, **labels}.items() if key not in unset
+        }
+
+    @precondition(lambda self: self.living)
+    @rule(number=st.integers(0, 2), name=NAMES)
+    def put(self, number: int, name: str) -> None:
+        host, put = self.some(number), self.next_put()
+        self.put_own(host.server_id, name, put.document)
+        host.own[name] = put
+
+    @precondition(lambda self: self.living)
+    @rule(number=st.integers(0, 2), name=NAMES)
+    def delete(self, number: int, name: str) -> None:
+        host = self.some(number)
+        if host.own.pop(name, None):
+            self.delete_own(host.server_id, name)
+        else:
+            with pytest.raises(ConfigurationNotFound):
+                self.delete_own(host.server_id, name)
+
+    @rule(selector=SELECTORS, name=NAMES)
+    def put_on_a_selector(self, selector: Selector, name: str) -> None:
+        put = self.next_put()
+        self.put_on(selector, name, put.document)
+        self.on_selectors[selector, name] = put
+
+    @rule(selector=SELECTORS, name=NAMES)
+    def delete_from_a_selector(self, selector: Selector, name: str) -> None:
+        if self.on_selectors.pop((selector, name), None):
+            self.delete_from(selector, name)
+        else:
+            with pytest.raises(SelectorConfigurationNotFound):
+                self.delete_from(selector, name)
+
+    @precondition(lambda self: self.living)
+    @rule(number=st.integers(0, 2))
+    def delete_a_server(self, number: int) -> None:
+        host = self.some(number)
+        self.fleet.delete(host.server_id, force=True)
+        host.is_deleted = True
+
+    @precondition(lambda self: len(self.living) < len(self.hosts))
+    @rule()
+    def restore_a_server(self) -> None:
+        host = next(host for host in self.hosts.values() if host.is_deleted)
+        self.fleet.restore(host.server_id)
+        host.is_deleted = False
+        self.beat(host)
+
+    @rule(times=st.integers(1, 5))
+    def spread_to_some(self, times: int) -> None:
+        for _ in range(times):
+            self.spread()
+
+    @precondition(lambda self: self.living)
+    @rule(number=st.integers(0, 2))
+    def heartbeat(self, number: int) -> None:
+        self.beat(self.some(number))
+
+    @precondition(lambda self: self.living)
+    @rule(number=st.integers(0, 2))
+    def heartbeat_before_all_is_told(self, number: int) -> None:
+        self.fetch_what_is_told(self.some(number))
+
+    @precondition(lambda self: self.living)
+    @rule(number=st.integers(0, 2), labels=LABELS, selector=SELECTORS, name=NAMES)
+    def heartbeat_while_things_change(
+        self, number: int, labels: dict[str, str], selector: Selector, name: str
+    ) -> None:
+        host = self.some(number)
+        self.control_plane.meanwhile.extend(
+            [
+                lambda: self.label(number, labels, set()),
+                lambda: self.put_on_a_selector(selector, name),
+            ]
+        )
+        self.fetch_what_is_told(host)
+        self.control_plane.meanwhile.clear()
+        self.beat(host)
+
+    @precondition(lambda self: self.living)
+    @rule(number=st.integers(0, 2))
+    def a_host_loses_its_folder(self, number: int) -> None:
+        self.some(number).folder = FakeConfigurationFolder()
+
+    def spread_to_all(self) -> None:
+        while self.spread():
+            pass
+
+    def beat(self, host: Host) -> None:
+        self.spread_to_all()
+        self.fetch_what_is_told(host)
+
+        assert host.folder.documents == self.expected(host)
+        assert [found.name for found in self.effective(host.server_id)] == sorted(
+            host.folder.documents
+        )
+
+    def fetch_what_is_told(self, host: Host) -> None:
+        [answer] = self.fleet.heartbeat([Heartbeat(host.server_id)])
+        assert isinstance(answer, Acknowledged)
+        self.follow(host, answer.config_revision)
+
+    def follow(self, host: Host, told_revision: int) -> None:
+        follow = FollowConfiguration(self.control_plane, host.folder, FakePause(rests=1))
+        follow(host.server_id, told_revision, alive=lambda: None)
+
+    def expected(self, host: Host) -> dict[str, str]:
+        labels = {**host.of_host, **host.of_operators}
+        weakest_first = sorted(
+            (
+                (len(selector.requirements), put.number, name, put.document)
+                for (selector, name), put in self.on_selectors.items()
+                if selector.matches(labels)
+            ),
+        )
+        of_selectors = {name: document for _, _, name, document in weakest_first}
+        return {**of_selectors, **{name: put.document for name, put in host.own.items()}}
+
+
+@pytest.mark.parametrize(
+    ("open_store", "lives"), [("memory", 300), ("postgresql", 40)], indirect=["open_store"]
+)
+def test_a_host_has_what_its_server_is_configured_with(
+    open_store: Callable[[], Store], lives: int
+) -> None:
+    class OnThisStore(ConfigurationMachine):
+        store = open_store()
+
+    run_state_machine_as_test(
+        OnThisStore, settings=settings(max_examples=lives, stateful_step_count=40, deadline=None)
+    )

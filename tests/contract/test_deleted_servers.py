@@ -1,0 +1,429 @@
+"""A deleted server, and what comes back of it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from functools import partial
+
+import pytest
+
+from application.ports.deleted_servers import DeletedServer
+from application.ports.servers import ServerFilter
+from application.ports.store import Store
+from domain.approval import Approval
+from domain.capabilities import Capabilities
+from domain.configuration import Configuration
+from domain.errors import DeletedServerNotFound, ServerNameTaken, ServerNotFound
+from domain.events import Event, EventKind
+from domain.identity import NOBODY, Identity
+from domain.labels import Labels
+from domain.liveness import Presence, Status, heard
+from domain.server import Server
+from tests.builders import CAPABILITIES, INTERVAL, NOW, SECOND, at_once, evidence
+
+DAY = timedelta(days=1)
+CAUSE = "an operator deleted it"
+# To the byte: blanks, escapes that mean another character, signs beyond 16 bits.
+DOCUMENTS = {
+    "a": '{"b": 1.50,\n\t"a": "\\u0000\\ud83d \\" \'; -- %s ü ✓ 🎲"}\n',
+    "b": "[" + "1, " * 80_000 + "1]",
+    "c": "0",
+}
+
+
+@dataclass(frozen=True)
+class Whole:
+    """A server and everything that hangs on it."""
+
+    server: Server
+    equipment: Sequence[tuple[datetime, Capabilities]]
+    documents: Sequence[Configuration | None]
+    identity: Identity
+
+
+def whole(store: Store, server_id: int) -> Whole:
+    with store.begin() as transaction:
+        configurations = transaction.configurations
+        return Whole(
+            transaction.servers.get(server_id),
+            transaction.capability_reports.history(server_id),
+            [
+                configurations.get(server_id, summary.name)
+                for summary in configurations.summaries(server_id)
+            ],
+            transaction.identities.get(server_id),
+        )
+
+
+def add(store: Store, *names: str) -> list[int]:
+    with store.begin() as transaction:
+        return [transaction.servers.add(name, "").server_id for name in names]
+
+
+def add_with_everything(store: Store, name: str = "web") -> int:
+    identity = Identity(
+        evidence("disk", "board", "boot", "instance"), 7, "10.0.0.7", NOW - 3 * SECOND
+    )
+    with store.begin() as transaction:
+        server = transaction.servers.add(name, "production")
+        server_id = server.server_id
+        transaction.servers.save(
+            replace(
+                server,
+                presence=heard(NOW - SECOND, INTERVAL, "grpc"),
+                is_default=True,
+                config_revision=2**40,
+                epoch=2**33,
+                approval=Approval.REJECTED,
+                approval_reason="not ours ✓",
+                ephemeral=True,
+            )
+        )
+        # Of several fittings, so that their order counts.
+        for cores in (16, 2, 16, 8):
+            report = replace(CAPABILITIES, cpu_cores=cores)
+            transaction.capability_reports.record({server_id: report}, NOW - cores * SECOND)
+        for revision, (document, text) in enumerate(DOCUMENTS.items()):
+            configuration = Configuration(document, text, revision + 1, NOW - revision * SECOND)
+            transaction.configurations.put(server_id, configuration)
+        transaction.identities.save(server_id, identity)
+        transaction.labels.set_of_host(server_id, {"region": "nyc", "tier": "gold", "old": ""})
+        transaction.labels.set_of_operators(server_id, {"tier": "silver", "rack": "r2"})
+    return server_id
+
+
+def bury(
+    store: Store, *server_ids: int, now: datetime = NOW, purged_at: datetime = NOW + 30 * DAY
+) -> None:
+    with store.begin() as transaction:
+        for server_id in sorted(server_ids):
+            transaction.servers.get(server_id, lock=True)
+        transaction.deleted_servers.bury(server_ids, now, purged_at, CAUSE)
+
+
+def restore(store: Store, server_id: int, name: str = "") -> Server:
+    with store.begin() as transaction:
+        return transaction.deleted_servers.restore(server_id, name)
+
+
+def buried(store: Store, after: int = 0, size: int = 1000) -> list[DeletedServer]:
+    with store.begin() as transaction:
+        return list(transaction.deleted_servers.page(after, size))
+
+
+def buried_ids(store: Store) -> list[int]:
+    return [deleted.server.server_id for deleted in buried(store)]
+
+
+def purge(store: Store, now: datetime, at_most: int = 100) -> list[int]:
+    with store.begin() as transaction:
+        return list(transaction.deleted_servers.purge(now, at_most))
+
+
+def names(store: Store) -> list[str]:
+    with store.begin() as transaction:
+        return [server.name for server in transaction.servers.page(ServerFilter(), 0, 1000)]
+
+
+def as_restored(before: Whole, name: str) -> Whole:
+    """The same, offline, not the default, and under the name."""
+    presence = Presence(Status.OFFLINE, before.server.presence.last_seen, None, "grpc")
+    return replace(
+        before, server=replace(before.server, name=name, presence=presence, is_default=False)
+    )
+
+
+def test_a_deleted_server_is_gone_with_all_that_hung_on_it(store: Store) -> None:
+    web = add_with_everything(store)
+    [db] = add(store, "db")
+    bury(store, web)
+
+    assert names(store) == ["db"]
+    with pytest.raises(ServerNotFound):
+        whole(store, web)
+    with store.begin() as transaction:
+        assert transaction.presences.lock([web, db]).keys() == {db}
+        assert transaction.capability_reports.history(web) == []
+        assert transaction.configurations.summaries(web) == []
+        assert transaction.identities.get(web) == NOBODY
+        assert transaction.servers.find("web") is None
+
+
+def test_a_deleted_server_is_listed_as_it_was(store: Store) -> None:
+    web = add_with_everything(store)
+    before = whole(store, web).server
+    bury(store, web, purged_at=NOW + 7 * DAY)
+
+    assert before.labels == Labels(
+        {"region": "nyc", "tier": "gold", "old": ""}, {"tier": "silver", "rack": "r2"}
+    )
+    assert (before.machine, before.address) == (7, "10.0.0.7")
+    assert buried(store) == [DeletedServer(before, NOW, NOW + 7 * DAY, CAUSE)]
+
+
+def test_a_server_of_which_nothing_is_known_is_listed_as_it_was(store: Store) -> None:
+    [bare] = add(store, "bare")
+    before = whole(store, bare).server
+    bury(store, bare)
+
+    assert [deleted.server for deleted in buried(store)] == [before]
+    assert restore(store, bare) == before
+
+
+@pytest.mark.parametrize("name", ["", "db"])
+def test_a_restored_server_is_what_it_was_to_the_byte(store: Store, name: str) -> None:
+    web = add_with_everything(store)
+    before = whole(store, web)
+    bury(store, web)
+    restored = restore(store, web, name)
+
+    assert {found.name: found.document for found in before.documents if found} == DOCUMENTS
+    assert [report.cpu_cores for _, report in before.equipment] == [16, 2, 16, 8]
+    assert whole(store, web) == as_restored(before, name or "web")
+    assert restored == whole(store, web).server
+    assert buried(store) == []
+    with store.begin() as transaction:
+        assert transaction.servers.find(name or "web") == restored
+
+
+def test_a_restored_server_lives_as_any_other(store: Store) -> None:
+    web = add_with_everything(store)
+    bury(store, web)
+    restore(store, web)
+    with store.begin() as transaction:
+        server = transaction.servers.get(web, lock=True)
+        admitted = replace(server, approval=Approval.APPROVED, is_default=True)
+        transaction.servers.save(admitted)
+        assert transaction.presences.set({web: 0}, heard(NOW, INTERVAL)).keys() == {web}
+        transaction.capability_reports.record({web: CAPABILITIES}, NOW)
+        transaction.outbox.add([Event(EventKind.ONLINE, web, NOW)])
+    [db] = add(store, "db")
+
+    assert whole(store, web).server.presence == heard(NOW, INTERVAL)
+    assert [report.cpu_cores for _, report in whole(store, web).equipment] == [16, 2, 16, 8, 16]
+    assert db > web
+
+
+def test_the_mark_of_the_default_stays_where_it_went_meanwhile(store: Store) -> None:
+    web = add_with_everything(store)
+    bury(store, web)
+    db = add_with_everything(store, "db")
+    restore(store, web)
+
+    assert whole(store, db).server.is_default
+    assert not whole(store, web).server.is_default
+
+
+def test_the_name_of_a_deleted_server_is_free_and_its_id_is_not(store: Store) -> None:
+    [web] = add(store, "web")
+    bury(store, web)
+    [again] = add(store, "web")
+
+    assert again > web
+    assert buried_ids(store) == [web]
+
+
+def test_a_server_whose_name_was_taken_is_restored_under_another(store: Store) -> None:
+    web = add_with_everything(store)
+    before = whole(store, web)
+    bury(store, web)
+    add(store, "web", "db")
+
+    for name in ("", "web", "db"):
+        with pytest.raises(ServerNameTaken) as refused:
+            restore(store, web, name)
+        assert refused.value.name == (name or "web")
+    assert buried_ids(store) == [web]
+    restore(store, web, "old-web")
+    assert whole(store, web) == as_restored(before, "old-web")
+
+
+@pytest.mark.parametrize("server_id", [0, -1, 4711, 2**63 - 1, -(2**63)])
+def test_what_was_not_deleted_cannot_be_restored(store: Store, server_id: int) -> None:
+    with pytest.raises(DeletedServerNotFound) as missing:
+        restore(store, server_id)
+
+    assert missing.value.server_id == server_id
+
+
+def test_a_server_that_lives_cannot_be_restored(store: Store) -> None:
+    web = add_with_everything(store)
+    before = whole(store, web)
+
+    with pytest.raises(DeletedServerNotFound):
+        restore(store, web, "other")
+    assert whole(store, web) == before
+
+
+def test_a_server_can_be_deleted_and_restored_again_and_again(store: Store) -> None:
+    web = add_with_everything(store)
+    before = whole(store, web)
+    for day in range(3):
+        bury(store, web, now=NOW + day * DAY, purged_at=NOW + (day + 1) * DAY)
+        [deleted] = buried(store)
+
+        assert (deleted.deleted_at, deleted.purged_at) == (NOW + day * DAY, NOW + (day + 1) * DAY)
+        restore(store, web)
+        assert whole(store, web) == as_restored(before, "web")
+
+
+def test_many_are_deleted_together_and_none_of_the_others(store: Store) -> None:
+    full = [add_with_everything(store, f"full-{n}") for n in range(3)]
+    bare = add(store, *(f"bare-{n}" for n in range(40)))
+    before = {server_id: whole(store, server_id) for server_id in full}
+    bury(store, *full[:2], *bare[::2])
+
+    assert buried_ids(store) == sorted([*full[:2], *bare[::2]])
+    assert names(store) == ["full-2", *(f"bare-{n}" for n in range(1, 40, 2))]
+    assert whole(store, full[2]) == before[full[2]]
+    restore(store, full[1])
+    assert whole(store, full[1]) == as_restored(before[full[1]], "full-1")
+
+
+def test_to_delete_nobody_deletes_nobody(store: Store) -> None:
+    add(store, "web")
+    bury(store)
+
+    assert names(store) == ["web"]
+    assert buried(store) == []
+
+
+def test_pages_of_any_size_give_each_deleted_server_once_and_in_order(store: Store) -> None:
+    ids = add(store, *(f"web-{n}" for n in range(7)))
+    for server_id in reversed(ids):
+        bury(store, server_id)
+    restore(store, ids.pop(3))
+
+    for size in (1, 2, 3, 6, 100):
+        walked: list[int] = []
+        while found := buried(store, walked[-1] if walked else 0, size):
+            assert len(found) <= size
+            walked += [deleted.server.server_id for deleted in found]
+        assert walked == ids
+    assert buried(store, after=2**63 - 1) == []
+
+
+def test_only_those_are_purged_whose_time_is_over(store: Store) -> None:
+    ids = add(store, "a", "b", "c")
+    for number, server_id in enumerate(ids):
+        bury(store, server_id, purged_at=NOW + number * SECOND)
+
+    assert purge(store, NOW - SECOND) == []
+    assert purge(store, NOW + SECOND) == ids[:2]
+    assert buried_ids(store) == ids[2:]
+    assert purge(store, NOW + SECOND) == []
+    with pytest.raises(DeletedServerNotFound):
+        restore(store, ids[0])
+
+
+def test_no_more_are_purged_at_once_than_asked_for_and_the_oldest_first(store: Store) -> None:
+    ids = add(store, "a", "b", "c", "d", "e")
+    for number, server_id in enumerate(reversed(ids)):
+        bury(store, server_id, purged_at=NOW + number * SECOND)
+
+    assert sorted(purge(store, NOW + DAY, at_most=2)) == ids[3:]
+    assert sorted(purge(store, NOW + DAY, at_most=2)) == ids[1:3]
+    assert purge(store, NOW + DAY, at_most=2) == ids[:1]
+
+
+def test_many_who_purge_at_once_share_what_there_is(open_store: Callable[[], Store]) -> None:
+    stores = [open_store(), open_store()]
+    ids = add(stores[0], *(f"web-{n}" for n in range(60)))
+    bury(stores[0], *ids)
+
+    def purge_all(store: Store) -> list[int]:
+        gone: list[int] = []
+        while found := purge(store, NOW + 31 * DAY, at_most=7):
+            gone += found
+        return gone
+
+    gone = at_once([partial(purge_all, stores[n % 2]) for n in range(6)])
+
+    assert sorted(server_id for some in gone for server_id in some) == ids
+    assert buried(stores[0]) == []
+
+
+def test_one_of_many_who_restore_at_once_succeeds(open_store: Callable[[], Store]) -> None:
+    stores = [open_store(), open_store()]
+    web = add_with_everything(stores[0])
+    before = whole(stores[0], web)
+    bury(stores[0], web)
+
+    def is_first(store: Store) -> bool:
+        try:
+            restore(store, web)
+        except DeletedServerNotFound:
+            return False
+        return True
+
+    assert sum(at_once([partial(is_first, stores[n % 2]) for n in range(8)])) == 1
+    assert whole(stores[1], web) == as_restored(before, "web")
+
+
+def try_to_restore(store: Store, server_id: int) -> int:
+    try:
+        return restore(store, server_id).server_id
+    except ServerNameTaken:
+        return 0
+
+
+def find_or_add(store: Store, name: str) -> int:
+    with store.begin() as transaction:
+        return transaction.servers.find_or_add(name).server_id
+
+
+def test_a_name_goes_to_who_is_restored_or_to_who_joins(open_store: Callable[[], Store]) -> None:
+    stores = [open_store(), open_store()]
+    for turn in range(10):
+        [web] = add(stores[0], f"web-{turn}")
+        bury(stores[0], web)
+
+        restored, joined = at_once(
+            [
+                partial(try_to_restore, stores[0], web),
+                partial(find_or_add, stores[1], f"web-{turn}"),
+            ]
+        )
+
+        assert restored in (0, web)
+        assert joined == web if restored else joined > web
+        assert buried_ids(stores[0]).count(web) == (restored == 0)
+
+
+class SomethingFailed(Exception):
+    pass
+
+
+@pytest.mark.parametrize("what", ["bury", "restore", "purge"])
+def test_what_fails_leaves_everything_as_it_was(store: Store, what: str) -> None:
+    web, db = add_with_everything(store), add_with_everything(store, "db")
+    bury(store, db)
+    before, deleted = whole(store, web), buried(store)
+
+    def fail() -> None:
+        with store.begin() as transaction:
+            match what:
+                case "bury":
+                    transaction.deleted_servers.bury([web], NOW, NOW + DAY, CAUSE)
+                case "restore":
+                    transaction.deleted_servers.restore(db)
+                case "purge":
+                    assert transaction.deleted_servers.purge(NOW + 31 * DAY, 10)
+            raise SomethingFailed
+
+    with pytest.raises(SomethingFailed):
+        fail()
+    assert whole(store, web) == before
+    assert buried(store) == deleted
+    assert names(store) == ["web"]
+
+
+def test_what_happened_to_a_server_outlives_it(store: Store) -> None:
+    [web] = add(store, "web")
+    with store.begin() as transaction:
+        transaction.outbox.add([Event(EventKind.DELETED, web, NOW, CAUSE)])
+        transaction.deleted_servers.bury([web], NOW, NOW, CAUSE)
+    purge(store, NOW)
+
+    with store.begin() as transaction:
+        assert [entry.kind for entry in transaction.history.of(web)] == [EventKind.DELETED]

@@ -1,0 +1,160 @@
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import timedelta
+from functools import partial
+
+from application.ports.store import Store
+from domain.events import Event, EventKind
+from domain.history import ENTRIES_KEPT, HistoryEntry
+from tests.builders import NOW, SECOND, at_once
+
+
+def add_server(store: Store, name: str) -> int:
+    with store.begin() as transaction:
+        return transaction.servers.add(name, "").server_id
+
+
+def record(store: Store, *events: Event) -> None:
+    with store.begin() as transaction:
+        transaction.presences.lock({event.server_id for event in events})
+        transaction.outbox.add(events)
+
+
+def history(store: Store, server_id: int) -> list[HistoryEntry]:
+    with store.begin() as transaction:
+        return list(transaction.history.of(server_id))
+
+
+def causes(store: Store, server_id: int) -> list[str]:
+    return [entry.cause for entry in history(store, server_id)]
+
+
+def numbered(server_id: int, *numbers: int) -> list[Event]:
+    """One a second, each other than the one before."""
+    return [
+        Event(EventKind.ONLINE, server_id, NOW + number * SECOND, str(number)) for number in numbers
+    ]
+
+
+def test_a_server_to_which_nothing_happened_has_no_history(store: Store) -> None:
+    assert history(store, add_server(store, "web")) == []
+    assert history(store, 4711) == []
+
+
+def test_every_event_is_part_of_the_history_of_its_server(store: Store) -> None:
+    web, db = add_server(store, "web"), add_server(store, "db")
+    record(
+        store,
+        Event(EventKind.REGISTERED, web, NOW, "its host registered from 10.0.0.7"),
+        Event(EventKind.REGISTERED, db, NOW, "its host registered from 10.0.0.8"),
+        Event(EventKind.TAKEN_OVER, web, NOW, "gone", ("boot_id",), ("machine_id", "engine_id")),
+    )
+    record(store, Event(EventKind.STALE, web, NOW + SECOND))
+
+    assert history(store, web) == [
+        HistoryEntry(NOW, EventKind.REGISTERED, "its host registered from 10.0.0.7"),
+        HistoryEntry(NOW, EventKind.TAKEN_OVER, "gone", ("boot_id",), ("machine_id", "engine_id")),
+        HistoryEntry(NOW + SECOND, EventKind.STALE, ""),
+    ]
+    assert causes(store, db) == ["its host registered from 10.0.0.8"]
+
+
+def test_what_a_transaction_undoes_did_not_happen(store: Store) -> None:
+    web, db = add_server(store, "web"), add_server(store, "db")
+    record(store, *numbered(web, 1))
+    with suppress(ZeroDivisionError), store.begin() as transaction:
+        transaction.outbox.add(numbered(web, 2))
+        transaction.history.move(web, db)
+        transaction.history.purge([db])
+        raise ZeroDivisionError
+
+    assert (causes(store, web), causes(store, db)) == (["1"], [])
+
+
+def test_the_last_entries_are_kept(store: Store) -> None:
+    web, db = add_server(store, "web"), add_server(store, "db")
+    for number in range(ENTRIES_KEPT + 5):
+        record(store, *numbered(web, number))
+        record(store, *numbered(db, number))
+    last = [str(number) for number in range(5, ENTRIES_KEPT + 5)]
+
+    assert causes(store, web) == causes(store, db) == last
+
+
+def test_the_last_entries_are_kept_of_many_events_at_once(store: Store) -> None:
+    web = add_server(store, "web")
+    record(store, *numbered(web, *range(3 * ENTRIES_KEPT)))
+
+    assert causes(store, web) == [str(n) for n in range(2 * ENTRIES_KEPT, 3 * ENTRIES_KEPT)]
+
+
+def test_what_happens_to_many_at_once_is_part_of_the_history_of_each(store: Store) -> None:
+    ids = [add_server(store, f"web-{number}") for number in range(5)]
+    for number in range(ENTRIES_KEPT + 1):
+        at = NOW + number * SECOND
+        record(store, *(Event(EventKind.STALE, each, at, str(number)) for each in ids))
+
+    assert {tuple(causes(store, each)) for each in ids} == {
+        tuple(str(number) for number in range(1, ENTRIES_KEPT + 1))
+    }
+
+
+def test_a_history_outlives_its_server_until_it_is_purged(store: Store) -> None:
+    web, db = add_server(store, "web"), add_server(store, "db")
+    record(store, *numbered(web, 1), *numbered(db, 1))
+    with store.begin() as transaction:
+        transaction.servers.remove(web)
+
+    assert causes(store, web) == ["1"]
+    with store.begin() as transaction:
+        transaction.history.purge([web, 4711])
+    assert (causes(store, web), causes(store, db)) == ([], ["1"])
+
+
+def test_a_history_that_moves_is_merged_by_time(store: Store) -> None:
+    old, new, other = (add_server(store, name) for name in ("old", "new", "other"))
+    record(store, *numbered(new, 2, 4))
+    record(store, *numbered(old, 1, 3, 5))
+    record(store, *numbered(other, 0))
+    with store.begin() as transaction:
+        transaction.history.move(old, new)
+
+    assert causes(store, new) == ["1", "2", "3", "4", "5"]
+    assert (causes(store, old), causes(store, other)) == ([], ["0"])
+    record(store, *numbered(new, 6))
+    assert causes(store, new)[-1] == "6"
+
+
+def test_a_history_that_moves_keeps_its_bound(store: Store) -> None:
+    old, new = add_server(store, "old"), add_server(store, "new")
+    record(store, *numbered(old, *range(0, 2 * ENTRIES_KEPT, 2)))
+    record(store, *numbered(new, *range(1, 2 * ENTRIES_KEPT, 2)))
+    with store.begin() as transaction:
+        transaction.history.move(old, new)
+    record(store, *numbered(new, 2 * ENTRIES_KEPT))
+
+    assert causes(store, new) == [str(n) for n in range(ENTRIES_KEPT + 1, 2 * ENTRIES_KEPT + 1)]
+
+
+def test_nothing_moves_from_a_server_without_history(store: Store) -> None:
+    old, new = add_server(store, "old"), add_server(store, "new")
+    with store.begin() as transaction:
+        transaction.history.move(old, new)
+    record(store, *numbered(new, 1))
+    with store.begin() as transaction:
+        transaction.history.move(old, new)
+
+    assert (causes(store, old), causes(store, new)) == ([], ["1"])
+
+
+def test_what_is_recorded_by_many_at_once_is_all_there(open_store: Callable[[], Store]) -> None:
+    stores = [open_store() for _ in range(8)]
+    web = add_server(stores[0], "web")
+    at_once(
+        [
+            partial(record, store, Event(EventKind.ONLINE, web, NOW + timedelta(hours=n), str(n)))
+            for n, store in enumerate(stores)
+        ]
+    )
+
+    assert sorted(causes(stores[0], web)) == [str(number) for number in range(8)]

@@ -1,0 +1,75 @@
+from collections.abc import Callable
+from dataclasses import replace
+from threading import Thread
+
+from application.ports.selector_changes import SelectorChange
+from application.ports.store import Store
+from domain.labels import parse_selector
+
+PATIENCE_SECONDS = 10.0
+CHANGE = SelectorChange(
+    7, parse_selector("region=nyc,!old"), resync=True, cause="an operator put the document motd"
+)
+
+
+def add(store: Store, *changes: SelectorChange) -> None:
+    with store.begin() as transaction:
+        for change in changes:
+            transaction.selector_changes.add(change)
+
+
+def oldest(store: Store) -> SelectorChange | None:
+    with store.begin() as transaction:
+        return transaction.selector_changes.oldest()
+
+
+def test_a_change_waits_as_it_was_added(store: Store) -> None:
+    with store.begin() as transaction:
+        assert not transaction.selector_changes.any()
+    add(store, CHANGE)
+
+    assert oldest(store) == CHANGE
+    with store.begin() as transaction:
+        assert transaction.selector_changes.any()
+
+
+def test_how_far_a_change_has_come_is_kept(store: Store) -> None:
+    add(store, CHANGE)
+    with store.begin() as transaction:
+        transaction.selector_changes.reach(CHANGE.revision, 2**40)
+
+    assert oldest(store) == replace(CHANGE, reached=2**40)
+
+
+def test_changes_are_done_in_the_order_of_their_revisions(store: Store) -> None:
+    later = replace(CHANGE, revision=9, resync=False)
+    add(store, later, CHANGE)
+
+    assert oldest(store) == CHANGE
+
+    with store.begin() as transaction:
+        transaction.selector_changes.finish(CHANGE.revision)
+
+    assert oldest(store) == later
+
+    with store.begin() as transaction:
+        transaction.selector_changes.finish(later.revision)
+
+    assert oldest(store) is None
+
+
+def test_one_at_a_time_goes_on_with_a_change(open_store: Callable[[], Store]) -> None:
+    store, other = open_store(), open_store()
+    add(store, CHANGE)
+    found: list[SelectorChange | None] = []
+    waiting = Thread(target=lambda: found.append(oldest(other)))
+    with store.begin() as transaction:
+        assert transaction.selector_changes.oldest() == CHANGE
+        waiting.start()
+        waiting.join(0.3)
+
+        assert found == []
+        transaction.selector_changes.reach(CHANGE.revision, 41)
+    waiting.join(PATIENCE_SECONDS)
+
+    assert found == [replace(CHANGE, reached=41)]

@@ -1,0 +1,59 @@
+"""Stores select by labels as the domain does."""
+
+from itertools import product
+
+import pytest
+from hypothesis import given, settings
+
+from application.ports.servers import ServerFilter
+from application.ports.store import Store
+from domain.labels import parse_selector
+from tests.selectors import selector_texts
+
+# Every way to have or not to have three labels, one of which begins with a sign of LIKE.
+FLEET = [
+    {key: value for key, value in zip(("a", "b", "in"), values, strict=True) if value is not None}
+    for values in product((None, "", "x", "y"), (None, "x"), (None, "in"))
+]
+
+
+@pytest.fixture
+def fleet(store: Store) -> dict[int, dict[str, str]]:
+    """The effective labels by the ids; what the host says of a label does not count."""
+    by_id = {}
+    with store.begin() as transaction:
+        for number, labels in enumerate(FLEET):
+            server_id = transaction.servers.add(f"box-{number}", "").server_id
+            transaction.labels.set_of_host(server_id, dict.fromkeys(labels, "said-by-the-host"))
+            transaction.labels.set_of_operators(server_id, labels)
+            by_id[server_id] = labels
+    return by_id
+
+
+def test_a_store_selects_whom_the_domain_selects(
+    store: Store, fleet: dict[int, dict[str, str]]
+) -> None:
+    @settings(max_examples=150)
+    @given(selector_texts())
+    def check(text: str) -> None:
+        selector = parse_selector(text)
+        with store.begin() as transaction:
+            found = transaction.servers.page(ServerFilter(selector=selector), 0, 100)
+            selected = transaction.servers.lock_selected(selector, 0, 100)
+        expected = [server_id for server_id, labels in fleet.items() if selector.matches(labels)]
+
+        assert [server.server_id for server in found] == expected
+        assert list(selected) == expected
+
+    check()
+
+
+def test_keys_and_values_are_told_apart_by_case(store: Store) -> None:
+    with store.begin() as transaction:
+        server_id = transaction.servers.add("web", "").server_id
+        transaction.labels.set_of_host(server_id, {"Tier": "Gold"})
+
+    with store.begin() as transaction:
+        for text, is_selected in (("Tier=Gold", 1), ("tier", 0), ("Tier=gold", 0)):
+            selected = transaction.servers.lock_selected(parse_selector(text), 0, 100)
+            assert len(selected) == is_selected, text

@@ -1,0 +1,101 @@
+from collections.abc import Mapping
+
+import pytest
+
+from application.ports.servers import ServerFilter
+from application.ports.store import Store
+from domain.labels import NO_LABELS, Labels
+from domain.server import Server
+
+
+@pytest.fixture
+def web(store: Store) -> int:
+    with store.begin() as transaction:
+        return transaction.servers.find_or_add("web").server_id
+
+
+def get(store: Store, server_id: int) -> Server:
+    with store.begin() as transaction:
+        return transaction.servers.get(server_id)
+
+
+def set_of_host(store: Store, server_id: int, labels: Mapping[str, str]) -> bool:
+    with store.begin() as transaction:
+        transaction.servers.get(server_id, lock=True)
+        return transaction.labels.set_of_host(server_id, labels)
+
+
+def set_of_operators(store: Store, server_id: int, labels: Mapping[str, str]) -> bool:
+    with store.begin() as transaction:
+        transaction.servers.get(server_id, lock=True)
+        return transaction.labels.set_of_operators(server_id, labels)
+
+
+def test_a_new_server_has_no_labels(store: Store, web: int) -> None:
+    assert get(store, web).labels == NO_LABELS
+
+
+def test_what_the_host_and_what_operators_say_is_kept_apart(store: Store, web: int) -> None:
+    set_of_host(store, web, {"region": "nyc", "tier": "gold", "empty": ""})
+    set_of_operators(store, web, {"tier": "silver", "example.com/rack": "7"})
+
+    assert get(store, web).labels == Labels(
+        {"region": "nyc", "tier": "gold", "empty": ""}, {"tier": "silver", "example.com/rack": "7"}
+    )
+
+
+def test_labels_are_replaced_as_a_whole(store: Store, web: int) -> None:
+    set_of_operators(store, web, {"tier": "silver"})
+    set_of_host(store, web, {"region": "nyc", "tier": "gold"})
+    set_of_host(store, web, {"zone": "a"})
+
+    assert get(store, web).labels == Labels({"zone": "a"}, {"tier": "silver"})
+
+    set_of_operators(store, web, {})
+
+    assert get(store, web).labels == Labels({"zone": "a"}, {})
+
+
+def test_whether_an_effective_label_changed_is_told(store: Store, web: int) -> None:
+    assert not set_of_host(store, web, {})
+    assert set_of_host(store, web, {"tier": "gold"})
+    assert not set_of_host(store, web, {"tier": "gold"})
+    # An operator says the same, and then the host something else, which does not count.
+    assert not set_of_operators(store, web, {"tier": "gold"})
+    assert not set_of_host(store, web, {"tier": "silver"})
+    assert not set_of_host(store, web, {})
+    assert set_of_operators(store, web, {})
+
+
+def test_servers_are_found_with_their_labels_however_they_are_found(store: Store, web: int) -> None:
+    set_of_host(store, web, {"tier": "gold"})
+    with store.begin() as transaction:
+        db = transaction.servers.add("db", "")
+    set_of_operators(store, db.server_id, {"tier": "silver"})
+    gold, silver = Labels({"tier": "gold"}), Labels({}, {"tier": "silver"})
+
+    with store.begin() as transaction:
+        servers = transaction.servers
+        assert [server.labels for server in servers.page(ServerFilter(), 0, 10)] == [gold, silver]
+        assert servers.find_or_add("web").labels == gold
+        assert servers.get(web, lock=True).labels == gold
+        assert servers.lock_with_default(web).labels == gold
+
+
+def test_saving_a_server_leaves_its_labels_as_they_are(store: Store, web: int) -> None:
+    before = get(store, web)
+    set_of_host(store, web, {"tier": "gold"})
+    with store.begin() as transaction:
+        transaction.servers.get(web, lock=True)
+        transaction.servers.save(before)
+
+    assert get(store, web).labels == Labels({"tier": "gold"})
+
+
+def test_labels_go_with_their_server(store: Store, web: int) -> None:
+    set_of_host(store, web, {"tier": "gold"})
+    with store.begin() as transaction:
+        transaction.servers.remove(web)
+        again = transaction.servers.find_or_add("web")
+
+    assert again.labels == NO_LABELS

@@ -1,0 +1,151 @@
+"""Which decision of an operator counts when a machine claims a name again."""
+
+from dataclasses import replace
+from itertools import permutations
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from domain.conflict import Conflict, ConflictState, Resolution, decision_on, likely_cause
+from domain.identity import Evidence, Identity, weigh
+from tests.builders import NOW, SECOND, evidence
+
+MACHINES = [evidence(f"disk {n}", f"board {n}", f"boot {n}") for n in range(4)]
+HOLDER, CHALLENGER, THIRD, _ = MACHINES
+SERVER = 7
+ADOPT, RENAME, EVICT = Resolution
+
+
+def decided(
+    resolution: Resolution,
+    holder: Evidence = HOLDER,
+    challenger: Evidence = CHALLENGER,
+    seconds: int = 0,
+    conflict_id: int = 1,
+) -> Conflict:
+    return Conflict(
+        conflict_id=conflict_id,
+        server_id=SERVER,
+        name="web",
+        state=ConflictState.RESOLVED,
+        holder=Identity(holder),
+        holder_last_seen=NOW,
+        challenger=Identity(challenger),
+        opened_at=NOW,
+        last_claimed_at=NOW,
+        resolution=resolution,
+        new_name="web-2" if resolution is RENAME else "",
+        resolved_at=NOW + seconds * SECOND,
+    )
+
+
+def unsettled(state: ConflictState) -> Conflict:
+    return replace(decided(ADOPT), state=state, resolution=None, resolved_at=None)
+
+
+conflicts = st.builds(
+    decided,
+    st.sampled_from(Resolution),
+    st.sampled_from(MACHINES),
+    st.sampled_from(MACHINES),
+    st.integers(0, 5),
+    st.integers(1, 9),
+)
+
+
+@pytest.mark.parametrize(("resolution", "server_id"), [(ADOPT, SERVER), (EVICT, None), (EVICT, 8)])
+def test_what_takes_a_name_from_one_machine_gives_it_to_the_other(
+    resolution: Resolution, server_id: int | None
+) -> None:
+    decision = decided(resolution)
+
+    assert decision_on([decision], HOLDER, server_id) == decision
+    assert decision_on([decision], CHALLENGER, server_id) == decision
+    assert (decision.takes_from(HOLDER), decision.gives_to(HOLDER)) == (True, False)
+    assert (decision.takes_from(CHALLENGER), decision.gives_to(CHALLENGER)) == (False, True)
+
+
+def test_a_new_name_for_the_challenger_takes_nothing_from_the_holder() -> None:
+    decision = decided(RENAME)
+
+    assert decision_on([decision], CHALLENGER, SERVER) == decision
+    assert decision_on([decision], HOLDER, SERVER) is None
+
+
+def test_a_decision_says_nothing_of_a_third_machine() -> None:
+    assert decision_on([decided(ADOPT), decided(EVICT), decided(RENAME)], THIRD, SERVER) is None
+
+
+@pytest.mark.parametrize("state", [state for state in ConflictState if state != "resolved"])
+def test_what_is_not_decided_counts_for_nobody(state: ConflictState) -> None:
+    assert decision_on([unsettled(state)], CHALLENGER, SERVER) is None
+    assert decision_on([unsettled(state)], HOLDER, SERVER) is None
+
+
+@pytest.mark.parametrize(
+    ("resolution", "server_id"),
+    [
+        # The record that was to be adopted is gone.
+        (ADOPT, None),
+        (ADOPT, 8),
+        # The record of who was evicted was restored.
+        (EVICT, SERVER),
+    ],
+)
+def test_a_decision_is_over_once_an_operator_changed_what_it_was_about(
+    resolution: Resolution, server_id: int | None
+) -> None:
+    assert decision_on([decided(resolution)], CHALLENGER, server_id) is None
+    assert decision_on([decided(resolution)], HOLDER, server_id) is None
+
+
+def test_of_two_decisions_the_later_counts_for_both_machines() -> None:
+    first = decided(ADOPT, HOLDER, CHALLENGER, seconds=0, conflict_id=1)
+    later = decided(ADOPT, CHALLENGER, HOLDER, seconds=1, conflict_id=2)
+
+    for known in permutations([first, later]):
+        assert decision_on(known, HOLDER, SERVER) == later
+        assert decision_on(known, CHALLENGER, SERVER) == later
+
+
+def test_a_conflict_that_was_opened_first_and_decided_last_counts() -> None:
+    opened_first = decided(ADOPT, CHALLENGER, THIRD, seconds=9, conflict_id=1)
+    opened_later = decided(ADOPT, HOLDER, CHALLENGER, seconds=1, conflict_id=2)
+
+    for known in permutations([opened_first, opened_later]):
+        assert decision_on(known, CHALLENGER, SERVER) == opened_first
+        assert decision_on(known, THIRD, SERVER) == opened_first
+        assert decision_on(known, HOLDER, SERVER) == opened_later
+
+
+@given(st.lists(conflicts, max_size=6), st.sampled_from(MACHINES), st.randoms())
+def test_the_order_in_which_decisions_are_read_does_not_matter(
+    known: list[Conflict], machine: Evidence, random: Random
+) -> None:
+    numbered = [replace(one, conflict_id=n) for n, one in enumerate(known)]
+    shuffled = list(numbered)
+    random.shuffle(shuffled)
+
+    assert decision_on(numbered, machine, SERVER) == decision_on(shuffled, machine, SERVER)
+
+
+@given(conflicts, st.sampled_from(MACHINES))
+def test_no_decision_both_gives_and_takes(decision: Conflict, machine: Evidence) -> None:
+    assert not (decision.gives_to(machine) and decision.takes_from(machine))
+
+
+@pytest.mark.parametrize(
+    ("other", "words"),
+    [
+        (evidence("disk 0", "board 1", "boot 1"), "a disk was most likely copied"),
+        (evidence("disk 0", "board 1", "boot 0"), "copied while it ran"),
+        (evidence("disk 0", "", "boot 1"), "or a machine that was started again"),
+        (evidence("disk 1", "board 0", "boot 1"), "installed anew, or two boards"),
+        (evidence("disk 1", "board 1", "boot 1"), "two machines that were given one name"),
+        (evidence("", "", "boot 1"), "Too little is known"),
+    ],
+)
+def test_who_decides_is_told_how_it_may_have_come(other: Evidence, words: str) -> None:
+    assert words in likely_cause(weigh(HOLDER, other))

@@ -1,0 +1,435 @@
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from domain.approval import Approval
+from domain.conflict import Conflict, ConflictState
+from domain.events import EventKind
+from domain.explanation import Facts, explain, explain_deleted
+from domain.history import HistoryEntry
+from domain.identity import KINDS, NOBODY, Evidence, Identity
+from domain.labels import Labels
+from domain.liveness import Presence, Status
+from domain.server import Server
+from tests.builders import NOW, SECOND, evidence
+
+HOUR = timedelta(hours=1)
+DAY = timedelta(days=1)
+OFFLINE = (EventKind.OFFLINE, EventKind.STALE, EventKind.RESTORED)
+BOX = evidence(disk="box", board="box", boot="today", instance="manager")
+SEEN = Presence(Status.ONLINE, NOW - 5 * SECOND, NOW + 40 * SECOND)
+GONE = Presence(Status.OFFLINE, NOW - HOUR, None)
+WEB = Server(42, "web", "production", SEEN, epoch=1, address="10.0.0.7", machine=42)
+KNOWN = Identity(BOX, 42, "10.0.0.7", NOW - HOUR)
+JOINED = HistoryEntry(NOW - HOUR, EventKind.ONLINE, "its host registered from 10.0.0.7")
+
+
+def facts(
+    server: Server = WEB,
+    *history: HistoryEntry,
+    identity: Identity = KNOWN,
+    neighbours: Sequence[Server] = (),
+    conflicts: Sequence[Conflict] = (),
+) -> Facts:
+    return Facts(server, identity, history or (JOINED,), neighbours, conflicts, DAY, NOW)
+
+
+def told(
+    server: Server = WEB,
+    *history: HistoryEntry,
+    identity: Identity = KNOWN,
+    neighbours: Sequence[Server] = (),
+    conflicts: Sequence[Conflict] = (),
+) -> str:
+    return " ".join(
+        explain(
+            facts(server, *history, identity=identity, neighbours=neighbours, conflicts=conflicts)
+        )
+    )
+
+
+def conflict(server_id: int = 42, state: ConflictState = ConflictState.OPEN) -> Conflict:
+    clone = evidence(disk="box", board="copy", boot="later")
+    challenger = Identity(clone, 0, "10.0.0.9", None)
+    return Conflict(3, server_id, "web", state, KNOWN, NOW, challenger, NOW - HOUR, NOW, claims=7)
+
+
+words = st.text("abc -_é", min_size=1, max_size=30)
+moments = st.datetimes(NOW.replace(tzinfo=None) - 999 * DAY, NOW.replace(tzinfo=None) + DAY).map(
+    lambda moment: moment.replace(tzinfo=NOW.tzinfo)
+)
+evidences = st.builds(Evidence, *[st.sampled_from(["", "a" * 32, "b" * 32])] * 5)
+identities = st.just(NOBODY) | st.builds(
+    Identity, evidences, st.integers(0, 9), words, moments | st.none()
+)
+kinds = st.lists(st.sampled_from(sorted(KINDS)), unique=True).map(tuple)
+histories = st.lists(
+    st.builds(HistoryEntry, moments, st.sampled_from(EventKind), st.just("") | words, kinds, kinds),
+    max_size=6,
+)
+labels = st.dictionaries(words, st.just("") | words, max_size=3)
+servers = st.builds(
+    Server,
+    server_id=st.integers(1, 2**63 - 1),
+    name=words,
+    environment=st.just("") | words,
+    presence=st.builds(Presence, st.sampled_from(Status), st.none() | moments, st.none() | moments),
+    is_default=st.booleans(),
+    epoch=st.integers(0, 9),
+    approval=st.sampled_from(Approval),
+    approval_reason=st.just("") | words,
+    ephemeral=st.booleans(),
+    labels=st.builds(Labels, labels, labels),
+    machine=st.integers(0, 9),
+    address=st.just("") | words,
+)
+conflicts_of_any_kind = st.builds(
+    Conflict,
+    st.integers(1, 9),
+    st.integers(1, 9),
+    words,
+    st.sampled_from(ConflictState),
+    identities,
+    st.none() | moments,
+    identities,
+    moments,
+    moments,
+    claims=st.integers(1, 9),
+)
+
+
+@st.composite
+def any_facts(draw: st.DrawFn) -> Facts:
+    server = draw(servers)
+    conflicts = draw(st.lists(conflicts_of_any_kind, max_size=3))
+    return Facts(
+        server=server,
+        identity=draw(identities),
+        history=draw(histories),
+        neighbours=draw(st.lists(servers, max_size=2)),
+        conflicts=[
+            replace(one, server_id=server.server_id) if draw(st.booleans()) else one
+            for one in conflicts
+        ],
+        ephemeral_retention=draw(st.timedeltas(SECOND, 999 * DAY)),
+        now=draw(moments),
+    )
+
+
+@given(facts=any_facts())
+def test_every_state_is_told_in_short_sentences(facts: Facts) -> None:
+    sentences = explain(facts)
+
+    assert all(sentence.endswith(".") and sentence[:1].strip() for sentence in sentences)
+    assert all(len(sentence) < 600 for sentence in sentences)
+
+
+@given(facts=any_facts())
+def test_the_first_sentence_names_the_server_its_approval_and_its_status(facts: Facts) -> None:
+    server = facts.server
+    first = explain(facts)[0]
+
+    assert first.startswith(f"Server {server.server_id} is {server.name}")
+    assert f": {server.approval} and {server.presence.status}" in first
+    assert ("the default server" in first) == server.is_default
+
+
+@given(facts=any_facts())
+def test_since_when_it_has_its_status_is_told_by_the_last_that_led_to_it(facts: Facts) -> None:
+    text = " ".join(explain(facts))
+    status = facts.server.presence.status
+    online = {EventKind.ONLINE}
+    kinds = online if status is Status.ONLINE else set(OFFLINE)
+    changes = [entry for entry in facts.history if entry.kind in kinds]
+
+    assert (f"It is {status} since" in text) == bool(changes)
+    if changes:
+        assert f"It is {status} since {changes[-1].at:%Y-%m-%d %H:%M:%S} UTC" in text
+
+
+def test_what_happened_to_a_server_that_was_merged_into_it_is_not_its_own_story() -> None:
+    silent = HistoryEntry(NOW, EventKind.STALE, "its host was silent for longer than 45 seconds")
+    merged = HistoryEntry(NOW, EventKind.MERGED, "an operator merged server 41 (old) into it")
+    text = told(WEB, JOINED, silent, merged)
+
+    assert "It is online since 2026-02-28 22:59:58 UTC: its host registered" in text
+    assert "another server was merged into it: an operator merged server 41 (old) into it." in text
+
+
+@given(facts=any_facts())
+def test_nobody_is_told_to_wait_for_a_host_that_is_refused(facts: Facts) -> None:
+    text = " ".join(explain(facts))
+
+    if not facts.server.approval.admits:
+        assert f"`manmanv2 servers approve {facts.server.server_id}`" in text
+        assert "It comes online" not in text
+        assert "SERVER_NAME" not in text
+
+
+def test_a_server_that_is_well() -> None:
+    assert explain(facts()) == [
+        "Server 42 is web of the environment production: approved and online.",
+        "It is online since 2026-02-28 22:59:58 UTC: its host registered from 10.0.0.7.",
+        "Its host was heard 5 seconds ago.",
+        "1 registration was counted, the last from 10.0.0.7 at 2026-02-28 22:59:58 UTC.",
+    ]
+
+
+def test_a_server_whose_host_is_silent() -> None:
+    silent = replace(WEB, presence=GONE, epoch=3, environment="", is_default=True)
+    stale = HistoryEntry(
+        NOW - HOUR + 50 * SECOND,
+        EventKind.STALE,
+        "its host was silent for longer than 45 seconds",
+    )
+
+    assert explain(facts(silent, JOINED, stale)) == [
+        "Server 42 is web: approved and offline, and it is the default server.",
+        (
+            "It is offline since 2026-02-28 23:00:48 UTC: its host was silent for longer than"
+            " 45 seconds."
+        ),
+        "Its host was heard last at 2026-02-28 22:59:58 UTC.",
+        (
+            "Whether its host manager is up and reaches the API is told by"
+            " `manmanv2 doctor host` on its machine."
+        ),
+        "3 registrations were counted, the last from 10.0.0.7 at 2026-02-28 22:59:58 UTC.",
+    ]
+
+
+def test_a_server_whose_host_was_stopped() -> None:
+    stopped = HistoryEntry(NOW - HOUR, EventKind.OFFLINE, "its host said that it stops")
+    text = told(replace(WEB, presence=GONE), JOINED, stopped)
+
+    assert "It is offline since 2026-02-28 22:59:58 UTC: its host said that it stops." in text
+    assert "It comes online when its host is heard again." in text
+    assert "doctor" not in text
+
+
+def test_a_server_whose_host_has_never_joined() -> None:
+    made = HistoryEntry(NOW, EventKind.CREATED, "an operator made its record")
+
+    assert explain(facts(Server(7, "web"), made, identity=NOBODY)) == [
+        "Server 7 is web: approved and offline.",
+        "No host of it was ever heard.",
+        "A host manager joins as it with SERVER_NAME=web.",
+    ]
+
+
+def test_a_server_that_is_older_than_its_history() -> None:
+    text = told(replace(WEB, epoch=0), HistoryEntry(NOW, EventKind.CONFIGURED, "put"))
+
+    assert "Since when it is online is not known: its history does not say." in text
+    assert "counted" not in text
+
+
+@pytest.mark.parametrize(
+    ("approval", "sentence"),
+    [
+        (
+            Approval.PENDING,
+            (
+                "It waits for an operator, and gets no configuration and no commands until"
+                " `manmanv2 servers approve 42`."
+            ),
+        ),
+        (
+            Approval.REJECTED,
+            (
+                "An operator rejected it (not ours): its host is refused until"
+                " `manmanv2 servers approve 42`."
+            ),
+        ),
+        (
+            Approval.BANNED,
+            (
+                "An operator banned it (not ours): its machine is refused under any name until"
+                " `manmanv2 servers approve 42`."
+            ),
+        ),
+    ],
+)
+def test_a_server_that_is_not_let_in(approval: Approval, sentence: str) -> None:
+    assert (
+        explain(facts(replace(WEB, approval=approval, approval_reason="not ours")))[1] == sentence
+    )
+
+
+def test_a_ban_over_a_host_that_says_nothing_of_its_machine_is_one_over_its_name() -> None:
+    banned = replace(WEB, approval=Approval.BANNED)
+
+    assert "An operator banned it: its host is refused until" in told(banned, identity=NOBODY)
+
+
+def test_a_server_that_another_machine_took_over() -> None:
+    first = HistoryEntry(
+        NOW - 2 * HOUR, EventKind.TAKEN_OVER, "the first", ("boot_id",), ("machine_id",)
+    )
+    last = HistoryEntry(
+        NOW - HOUR,
+        EventKind.TAKEN_OVER,
+        "an operator gave it to another machine, which claimed its name",
+        ("machine_id", "engine_id"),
+        ("hardware_id", "boot_id"),
+    )
+    text = told(WEB, first, last, JOINED)
+
+    assert (
+        "At 2026-02-28 22:59:58 UTC it was taken over: an operator gave it to another machine,"
+        " which claimed its name (hardware id and boot id differed, machine-id and Docker engine"
+        " ID agreed)." in text
+    )
+    assert "the first" not in text
+
+
+def test_evidence_that_the_cause_names_is_not_told_twice() -> None:
+    entry = HistoryEntry(
+        NOW, EventKind.TAKEN_OVER, "its machine-id is not the same", (), ("machine_id",)
+    )
+
+    assert "taken over: its machine-id is not the same." in told(WEB, entry, JOINED)
+
+
+def test_a_host_manager_that_is_started_twice() -> None:
+    entries = [
+        HistoryEntry(NOW - number * HOUR, EventKind.REPLACED, "another one registered")
+        for number in (30, 3, 2, 1)
+    ]
+    text = told(WEB, *entries, JOINED)
+
+    assert "That happened 3 times within a day" in text
+    assert "within a day" not in told(WEB, *entries[:3], JOINED)
+
+
+def test_a_server_whose_host_says_nothing_of_its_machine() -> None:
+    anonymous = Identity(address="10.0.0.7", registered_at=NOW)
+
+    assert "whoever knows the name gets this server" in told(WEB, identity=anonymous)
+    assert "whoever knows the name" not in told(WEB)
+    assert "whoever knows the name" not in told(WEB, identity=NOBODY)
+
+
+def test_a_machine_with_two_managers() -> None:
+    dev = Server(43, "web-dev", "dev", SEEN, machine=42)
+
+    assert "Server 43 (web-dev) is on the same machine, and online." in told(WEB, neighbours=[dev])
+
+
+@pytest.mark.parametrize("environment", ["production", ""])
+def test_a_machine_whose_host_was_renamed(environment: str) -> None:
+    old = Server(41, "old", environment, GONE, machine=42)
+    text = told(WEB, neighbours=[old])
+    seen_from_the_old_one = told(replace(old, environment="production"), neighbours=[WEB])
+
+    assert "if the host was renamed, `manmanv2 servers merge 41 42` makes one of both" in text
+    assert "`manmanv2 servers merge 41 42`" in seen_from_the_old_one
+
+
+def test_a_manager_of_another_environment_that_is_stopped_is_not_to_be_merged() -> None:
+    dev = Server(43, "web-dev", "dev", GONE, machine=42)
+
+    assert "merge" not in told(WEB, neighbours=[dev])
+
+
+@pytest.mark.parametrize(("count", "rest"), [(5, ""), (6, "So is 1 more."), (12, "So are 7 more.")])
+def test_a_machine_with_many_managers(count: int, rest: str) -> None:
+    text = told(WEB, neighbours=[Server(n, f"box-{n}", "dev", SEEN) for n in range(count)])
+
+    assert text.count("on the same machine") == 5
+    assert ("more." in text) == bool(rest)
+    assert rest in text
+
+
+def test_a_name_that_is_contested() -> None:
+    sentences = explain(facts(conflicts=[conflict()]))
+
+    assert sentences[-3:] == [
+        (
+            "Another machine at 10.0.0.9 claimed its name 7 times, the last time at"
+            " 2026-02-28 23:59:58 UTC (conflict 3)."
+        ),
+        "The disk is the same and the board is not: a disk was most likely copied.",
+        (
+            "Who gets the name is settled by `manmanv2 conflicts resolve 3` with --adopt,"
+            " --rename or --evict."
+        ),
+    ]
+
+
+def test_a_claim_of_one_time_from_nowhere() -> None:
+    claim = replace(conflict(), claims=1, challenger=NOBODY)
+
+    assert "Another machine claimed its name once, at 2026-02-28 23:59:58 UTC" in told(
+        conflicts=[claim]
+    )
+
+
+@pytest.mark.parametrize(
+    "of_no_concern", [conflict(server_id=7), conflict(state=ConflictState.RESOLVED)]
+)
+def test_a_conflict_of_an_earlier_server_or_one_that_is_settled_is_not_told(
+    of_no_concern: Conflict,
+) -> None:
+    assert "claimed" not in told(conflicts=[of_no_concern])
+
+
+def test_a_name_that_many_contest() -> None:
+    assert "1 more machine claims its name" in told(conflicts=[conflict()] * 6)
+    assert "2 more machines claim its name" in told(conflicts=[conflict()] * 7)
+    assert told(conflicts=[conflict()] * 7).count("claimed its name") == 5
+
+
+@pytest.mark.parametrize(
+    ("presence", "sentence"),
+    [
+        (SEEN, "It is ephemeral: once it was not heard for 24 hours, it is deleted."),
+        (
+            GONE,
+            (
+                "It is ephemeral: unless its host is heard, it is deleted after"
+                " 2026-03-01 22:59:58 UTC."
+            ),
+        ),
+        (
+            Presence(Status.OFFLINE, NOW - DAY, None),
+            "It is ephemeral and was not heard for 24 hours: it is deleted soon.",
+        ),
+    ],
+)
+def test_an_ephemeral_server(presence: Presence, sentence: str) -> None:
+    assert explain(facts(replace(WEB, presence=presence, ephemeral=True)))[-1] == sentence
+    assert "ephemeral" not in told(replace(WEB, presence=presence))
+
+
+def test_labels_by_which_operators_overrule_a_host() -> None:
+    labels = Labels(
+        of_host={"region": "nyc", "tier": "gold", "zone": "a", "old": ""},
+        of_operators={"region": "lon", "tier": "gold", "rack": "7", "old": "yes"},
+    )
+
+    assert explain(facts(replace(WEB, labels=labels)))[-1] == (
+        "Operators say old=yes where its host says nothing, region=lon where its host says nyc."
+    )
+
+
+def test_a_deleted_server_can_be_restored() -> None:
+    sentences = explain_deleted(WEB, NOW, NOW + 30 * DAY, "an operator deleted it")
+
+    assert sentences == [
+        "Server 42 (web) is deleted since 2026-02-28 23:59:58 UTC: an operator deleted it.",
+        (
+            "Until 2026-03-30 23:59:58 UTC `manmanv2 servers restore 42` brings it back, with all"
+            " that it had."
+        ),
+    ]
+
+
+def test_times_are_told_in_utc() -> None:
+    elsewhere = JOINED.at.astimezone(datetime.strptime("+0530", "%z").tzinfo)
+
+    assert told(WEB, replace(JOINED, at=elsewhere)) == told()

@@ -1,0 +1,201 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from domain.errors import InvalidField
+from domain.labels import (
+    MAX_LABELS,
+    MAX_REQUIREMENTS,
+    MAX_SELECTOR_LENGTH,
+    SELECTOR_EXAMPLE,
+    Labels,
+    Operator,
+    Requirement,
+    check_labels,
+    parse_selector,
+)
+from tests.selectors import BLANKS, LABELS, REQUIREMENTS, selector_texts
+
+
+def meets(text: str, **labels: str) -> bool:
+    return parse_selector(text).matches(labels)
+
+
+def test_what_operators_say_wins_over_what_the_host_says() -> None:
+    labels = Labels({"region": "nyc", "tier": "gold"}, {"tier": "silver", "rack": "7"})
+
+    assert labels.effective == {"region": "nyc", "tier": "silver", "rack": "7"}
+
+
+@pytest.mark.parametrize("key", ["a", "7", "example.com/tier", "A-b_c.d/e", "x" * 63])
+@pytest.mark.parametrize("value", ["", "a", "1.2-b_C", "x" * 63])
+def test_labels_are_written_as_those_of_kubernetes(key: str, value: str) -> None:
+    check_labels({key: value})
+
+
+@pytest.mark.parametrize("key", ["", "-a", "a-", "/a", "a b", "a=b", "ä", "a\n", "x" * 64])
+def test_a_key_against_the_rules_is_refused(key: str) -> None:
+    with pytest.raises(InvalidField, match=r"^labels has the key"):
+        check_labels({key: "a"})
+
+
+@pytest.mark.parametrize("value", ["-", "a-", "a b", "a/b", "ä", "a\n", "x" * 64])
+def test_a_value_against_the_rules_is_refused(value: str) -> None:
+    with pytest.raises(InvalidField, match=r"^set has the value"):
+        check_labels({"a": value}, "set")
+
+
+def test_a_server_has_a_limited_number_of_labels() -> None:
+    check_labels({str(number): "" for number in range(MAX_LABELS)})
+
+    with pytest.raises(InvalidField, match=f"has {MAX_LABELS + 1} labels"):
+        check_labels({str(number): "" for number in range(MAX_LABELS + 1)})
+
+
+@pytest.mark.parametrize(
+    ("text", "requirement"),
+    [
+        ("region=nyc", Requirement("region", Operator.EQUALS, ("nyc",))),
+        (" region == nyc ", Requirement("region", Operator.EQUALS, ("nyc",))),
+        ("region=", Requirement("region", Operator.EQUALS, ("",))),
+        ("tier!=gold", Requirement("tier", Operator.DIFFERS, ("gold",))),
+        ("zone in (b, a,b)", Requirement("zone", Operator.IN, ("a", "b"))),
+        ("zone in(a)", Requirement("zone", Operator.EQUALS, ("a",))),
+        ("zone in (,a)", Requirement("zone", Operator.IN, ("", "a"))),
+        ("zone in ()", Requirement("zone", Operator.EQUALS, ("",))),
+        ("zone notin (a,b)", Requirement("zone", Operator.NOT_IN, ("a", "b"))),
+        ("zone notin ( a )", Requirement("zone", Operator.DIFFERS, ("a",))),
+        ("gpu", Requirement("gpu", Operator.EXISTS)),
+        ("! old", Requirement("old", Operator.ABSENT)),
+        ("in", Requirement("in", Operator.EXISTS)),
+        ("notin notin (in)", Requirement("notin", Operator.DIFFERS, ("in",))),
+        (
+            "example.com/tier=1.2-b_C",
+            Requirement("example.com/tier", Operator.EQUALS, ("1.2-b_C",)),
+        ),
+    ],
+)
+def test_a_requirement_is_read_from_a_text(text: str, requirement: Requirement) -> None:
+    assert parse_selector(text).requirements == (requirement,)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("", "has no key of a label at its end"),
+        (" ", "has no key of a label at its end"),
+        ("a=b,", "has no key of a label at its end"),
+        ("!", "has no key of a label at its end"),
+        (",a", "has no key of a label at its character 1, ',a'"),
+        ("-a=b", "has no key of a label at its character 1, '-a=b'"),
+        ("a, !=b", "has no key of a label at its character 4, '!=b'"),
+        (f"{'a' * 64}=b", "has no key of a label at its character 1, 'aaaaaaaaaaaaaaaaaaaa'"),
+        ("a b", "has no comma at its character 3, 'b'"),
+        ("a>3", "has no comma at its character 2, '>3'"),
+        ("a=ü", "has no comma at its character 3, 'ü'"),
+        ("a=b==c", "has no comma at its character 4, '==c'"),
+        ("a = b/c", "has no value of a label at its character 5, 'b/c'"),
+        (f"a={'b' * 64}", "has no value of a label at its character 3, 'bbbbbbbbbbbbbbbbbbbb'"),
+        ("a in b", "has no values in parentheses at its character 6, 'b'"),
+        ("a in", "has no values in parentheses at its end"),
+        ("a in (b c)", "has no comma or closing parenthesis at its character 9, 'c)'"),
+        ("a notin (b", "has no comma or closing parenthesis at its end"),
+    ],
+)
+def test_a_text_that_is_no_selector_is_refused_with_the_place_and_an_example(
+    text: str, problem: str
+) -> None:
+    with pytest.raises(InvalidField) as refused:
+        parse_selector(text)
+
+    assert str(refused.value) == f"selector {problem}: write it as {SELECTOR_EXAMPLE}"
+
+
+def test_a_selector_has_a_limited_number_of_requirements() -> None:
+    most = [f"k{number}" for number in range(MAX_REQUIREMENTS)]
+    # The same one twice is one.
+    parse_selector(",".join([*most, *most]))
+
+    with pytest.raises(InvalidField, match=f"^selector has more than {MAX_REQUIREMENTS}"):
+        parse_selector(",".join([*most, "one-more"]))
+
+
+def test_a_selector_has_a_limited_length() -> None:
+    values = [f"{number:060}" for number in range(8)]
+    parse_selector(f"{'k' * 7} in ({', '.join([*values, *values])})")
+
+    with pytest.raises(InvalidField, match=f"at most {MAX_SELECTOR_LENGTH} are allowed"):
+        parse_selector(f"{'k' * 8} in ({','.join(values)})")
+
+
+def test_the_example_that_is_shown_is_right() -> None:
+    assert str(parse_selector(SELECTOR_EXAMPLE)) == ("gpu,!old,region=nyc,tier!=gold,zone in (a,b)")
+
+
+@given(selector_texts())
+def test_a_selector_is_the_same_when_its_text_is_read_again(text: str) -> None:
+    selector = parse_selector(text)
+
+    assert parse_selector(str(selector)) == selector
+
+
+@given(st.lists(REQUIREMENTS, min_size=1, max_size=5), st.data())
+def test_selectors_that_differ_only_in_order_and_blanks_are_equal(
+    requirements: list[str], data: st.DataObject
+) -> None:
+    other_order = data.draw(st.permutations(requirements))
+    blanks = data.draw(BLANKS)
+
+    assert parse_selector(f"{blanks},{blanks}".join(other_order)) == parse_selector(
+        ",".join(requirements)
+    )
+
+
+@given(st.text() | st.text(alphabet="ab=!,() in\tnot", max_size=30))
+def test_any_text_is_a_selector_or_refused(text: str) -> None:
+    try:
+        selector = parse_selector(text)
+    except InvalidField:
+        return
+
+    assert parse_selector(str(selector)) == selector
+
+
+def test_a_server_without_the_label_meets_differs_not_in_and_absent() -> None:
+    assert meets("tier!=gold")
+    assert meets("tier notin (gold, silver)")
+    assert meets("!tier")
+    assert not meets("tier")
+    assert not meets("tier=gold")
+    assert not meets("tier in (gold, silver)")
+    # An empty value is a value.
+    assert not meets("tier=")
+    assert meets("tier=", tier="")
+    assert not meets("!tier", tier="")
+
+
+@given(selector_texts(), LABELS)
+def test_a_server_is_selected_when_it_meets_every_requirement(
+    text: str, labels: dict[str, str]
+) -> None:
+    selector = parse_selector(text)
+
+    assert selector.matches(labels) == all(
+        parse_selector(str(requirement)).matches(labels) for requirement in selector.requirements
+    )
+    assert selector.specificity == len(selector.requirements)
+
+
+@given(st.sampled_from("ab"), st.lists(st.sampled_from(["", "x", "y"]), min_size=1), LABELS)
+def test_each_operator_and_its_negation_part_the_fleet(
+    key: str, values: list[str], labels: dict[str, str]
+) -> None:
+    among = f"({','.join(values)})"
+
+    for one, other in (
+        (f"{key} in {among}", f"{key} notin {among}"),
+        (f"{key}={values[0]}", f"{key}!={values[0]}"),
+        (key, f"!{key}"),
+    ):
+        assert parse_selector(one).matches(labels) != parse_selector(other).matches(labels)
+    assert parse_selector(f"{key} in {among}").matches(labels) == (labels.get(key) in values)

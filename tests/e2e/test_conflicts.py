@@ -1,0 +1,285 @@
+"""Two machines that claim one name, from the refusal to what an operator makes of it."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.machines import FakeMachine
+from tests.e2e.processes import Api, Process, eventually, run_to_end, servers
+from tests.e2e.scraping import SidePort
+
+StartApi = Callable[..., Api]
+StartHost = Callable[..., Process]
+
+KEEPS_TRYING = "Trying again until it is free"
+
+
+@dataclass(frozen=True)
+class Contest:
+    """Server 1 (web), which the holder has, and conflict 1, in which another claims its name."""
+
+    api: Api
+    holder: Process
+    challenger: Process
+
+
+@pytest.fixture
+def machines(tmp_path: Path) -> tuple[FakeMachine, FakeMachine]:
+    """The second has a copy of the first one's disk."""
+    first = FakeMachine.fresh(tmp_path / "machine")
+    return first, first.clone(tmp_path / "clone")
+
+
+@pytest.fixture
+def contest(
+    start_api: StartApi, start_host: StartHost, machines: tuple[FakeMachine, FakeMachine]
+) -> Contest:
+    api = start_api("memory://", METRICS_ADDRESS="127.0.0.1:0")
+    first, clone = machines
+    holder = start_host(api.address, SERVER_NAME="web", **first.settings)
+    holder.wait_until_said("Registered as server 1")
+    challenger = start_host(api.address, SERVER_NAME="web", **clone.settings)
+    challenger.wait_until_said(KEEPS_TRYING)
+    return Contest(api, holder, challenger)
+
+
+def manmanv2(api: Api, *arguments: str, stdin: str = "") -> str:
+    """What a command prints that succeeds."""
+    ended = run_to_end("manmanv2", *arguments, stdin=stdin, API_ADDRESS=api.address)
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout
+
+
+def listed(api: Api, *arguments: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(
+        manmanv2(api, "conflicts", "list", "-o", "json", *arguments)
+    )
+    return found
+
+
+def test_the_second_of_two_machines_is_told_who_holds_the_name_and_what_to_do(
+    contest: Contest,
+) -> None:
+    said = contest.challenger.wait_until_said(KEEPS_TRYING)
+
+    assert "'web' is held by server 1, another machine at 127.0.0.1, heard" in said
+    assert "whose hardware id and boot id are not this one's" in said
+    assert "the machine-id is the same: a clone?" in said
+    assert "set another SERVER_NAME or ENVIRONMENT on this host" in said
+    assert "`manmanv2 conflicts`" in said
+    eventually(lambda: listed(contest.api)[0]["claims"] > 1, "another claim", contest.challenger)
+    assert contest.challenger.count(KEEPS_TRYING) == 1
+    assert contest.holder.running
+    assert servers(contest.api.address)["web"].status == "online"
+
+
+def test_a_conflict_is_listed_and_counted_and_shown_with_both_sides(contest: Contest) -> None:
+    [conflict] = listed(contest.api)
+    table = manmanv2(contest.api, "conflicts", "list")
+    shown = manmanv2(contest.api, "conflicts", "show", "1")
+
+    assert (conflict["name"], conflict["server_id"], conflict["state"]) == ("web", 1, "open")
+    assert conflict["agreeing"] == ["machine_id"]
+    assert conflict["differing"] == ["hardware_id", "boot_id"]
+    assert table.splitlines()[1].split()[:6] == ["1", "web", "1", "open", *["127.0.0.1"] * 2]
+    lines = [line.split() for line in shown.splitlines()]
+    holder, challenger = conflict["holder"]["evidence"], conflict["challenger"]["evidence"]
+    for words, kind, verdict in (
+        (["machine-id"], "machine_id", ["the", "same"]),
+        (["hardware", "id"], "hardware_id", ["another"]),
+        (["boot", "id"], "boot_id", ["another"]),
+    ):
+        assert [*words, holder[kind][:12], challenger[kind][:12], *verdict] in lines
+    assert ["Docker", "engine", "ID", "-", "-", "not", "known", "of", "both"] in lines
+    assert "The disk is the same and the board is not: a disk was most likely copied." in shown
+    for option in ("--adopt", "--rename NAME", "--evict"):
+        assert f"  manmanv2 conflicts resolve 1 {option}\n" in shown
+    assert SidePort(contest.api).value("manmanv2_conflicts_open") == 1
+
+
+def test_ready_commands_name_the_api_that_was_named(contest: Contest) -> None:
+    address = contest.api.address
+    ended = run_to_end("manmanv2", "--api", address, "conflicts", "show", "1")
+
+    assert f"  manmanv2 --api {address} conflicts resolve 1 --adopt\n" in ended.stdout
+
+
+def test_the_challenger_adopts_the_server_and_the_holder_ends(
+    contest: Contest, start_host: StartHost, machines: tuple[FakeMachine, FakeMachine]
+) -> None:
+    manmanv2(contest.api, "configs", "put", "1", "limits", stdin="{}")
+    printed = manmanv2(contest.api, "conflicts", "resolve", "1", "--adopt", stdin="y\n")
+
+    assert "The challenger at 127.0.0.1 gets server 1 (web) with all that hangs on it" in printed
+    assert "the holder at 127.0.0.1 is told to stop and refused under this name" in printed
+    contest.challenger.wait_until_said("Registered as server 1 under the name web")
+    assert contest.challenger.said("The name is this host's now.")
+    assert contest.holder.wait() == 75
+    assert contest.holder.said("Server 1 was registered again by another host manager")
+    assert manmanv2(contest.api, "configs", "list", "1").splitlines()[1].startswith("limits")
+
+    machines[0].reboot()
+    loser = start_host(contest.api.address, SERVER_NAME="web", **machines[0].settings)
+    said = loser.wait_until_said(KEEPS_TRYING)
+
+    assert "an operator gave it to that machine (conflict 1)" in said
+    assert contest.challenger.running
+    assert [conflict["conflict_id"] for conflict in listed(contest.api)] == [2]
+
+
+def test_who_lost_a_name_does_not_get_it_when_the_other_is_silent(
+    contest: Contest, start_host: StartHost, machines: tuple[FakeMachine, FakeMachine]
+) -> None:
+    manmanv2(contest.api, "conflicts", "resolve", "1", "--adopt", "--yes")
+    contest.challenger.wait_until_said("Registered as server 1")
+    contest.holder.wait()
+    contest.challenger.terminate()
+    eventually(
+        lambda: servers(contest.api.address)["web"].status == "offline", "silence", contest.api
+    )
+    loser = start_host(contest.api.address, SERVER_NAME="web", **machines[0].settings)
+    loser.wait_until_said(KEEPS_TRYING)
+    winner = start_host(contest.api.address, SERVER_NAME="web", **machines[1].settings)
+
+    winner.wait_until_said("Registered as server 1")
+
+
+def test_the_challenger_joins_under_another_name_and_both_go_on(
+    contest: Contest, start_host: StartHost, machines: tuple[FakeMachine, FakeMachine]
+) -> None:
+    printed = manmanv2(contest.api, "conflicts", "resolve", "1", "--rename", "web-2")
+
+    assert printed == (
+        "conflict 1 is resolved: the challenger at 127.0.0.1 joins as a server of its own named"
+        " web-2 at its next claim, and the holder at 127.0.0.1 keeps server 1 (web)\n"
+    )
+    contest.challenger.wait_until_said("Registered as server 2 under the name web-2")
+    assert contest.holder.running
+    assert contest.challenger.terminate() == 0
+
+    machines[1].reboot()
+    again = start_host(contest.api.address, SERVER_NAME="web", **machines[1].settings)
+    again.wait_until_said("Registered as server 2 under the name web-2")
+
+    found = servers(contest.api.address)
+    assert {name: found[name].server_id for name in found} == {"web": 1, "web-2": 2}
+
+
+def test_the_holder_is_evicted_and_only_a_restore_lets_it_in_again(contest: Contest) -> None:
+    manmanv2(contest.api, "configs", "put", "1", "limits", stdin="{}")
+    printed = manmanv2(contest.api, "conflicts", "resolve", "1", "--evict", stdin="y\n")
+
+    assert "Server 1 (web) is deleted with all that hangs on it" in printed
+    contest.challenger.wait_until_said("Registered as server 2 under the name web")
+    said = contest.holder.wait_until_said(KEEPS_TRYING)
+    assert "conflict 1" in said
+    assert manmanv2(contest.api, "configs", "list", "2").splitlines()[1:] == []
+    assert contest.holder.count("Registered as") == 1
+
+    contest.challenger.terminate()
+    manmanv2(contest.api, "servers", "delete", "2", "--yes")
+    manmanv2(contest.api, "servers", "restore", "1")
+    eventually(
+        lambda: contest.holder.count("Registered as server 1") == 2, "return", contest.holder
+    )
+
+    assert manmanv2(contest.api, "configs", "list", "1").splitlines()[1].startswith("limits")
+
+
+def test_a_no_leaves_everything_as_it_was(contest: Contest) -> None:
+    ended = run_to_end(
+        "manmanv2",
+        *("conflicts", "resolve", "1", "--evict"),
+        stdin="n\n",
+        API_ADDRESS=contest.api.address,
+    )
+
+    assert ended.returncode == 1
+    assert "Resolve conflict 1 in this way? [y/N]" in ended.stdout
+    assert [conflict["state"] for conflict in listed(contest.api)] == ["open"]
+
+
+def test_programs_are_asked_beside_what_they_read(contest: Contest) -> None:
+    ended = run_to_end(
+        "manmanv2",
+        *("conflicts", "resolve", "1", "--adopt", "-o", "json"),
+        stdin="y\n",
+        API_ADDRESS=contest.api.address,
+    )
+
+    assert "Resolve conflict 1 in this way?" in ended.stderr
+    resolved = json.loads(ended.stdout)
+    assert (resolved["state"], resolved["resolution"]) == ("resolved", "adopt")
+    assert listed(contest.api, "--state", "resolved")[0]["conflict_id"] == 1
+    assert "resolved by adopt" in manmanv2(contest.api, "conflicts", "show", "1")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "exit_code", "sentence"),
+    [
+        (["9", "--adopt", "--yes"], 66, "manmanv2: conflict 9 does not exist\n"),
+        (["1", "--rename", "web"], 65, "new_name is the name that both claim: choose another"),
+        (["1"], 2, "Say one of --adopt, --rename NAME and --evict."),
+        (["1", "--adopt", "--evict"], 2, "Say one of --adopt, --rename NAME and --evict."),
+    ],
+)
+def test_what_cannot_be_resolved_is_told_in_a_sentence(
+    contest: Contest, arguments: list[str], exit_code: int, sentence: str
+) -> None:
+    ended = run_to_end(
+        "manmanv2", "conflicts", "resolve", *arguments, API_ADDRESS=contest.api.address
+    )
+
+    assert (ended.returncode, ended.stdout) == (exit_code, "")
+    assert sentence in ended.stderr
+
+
+def test_what_is_settled_is_not_asked_about_again(contest: Contest) -> None:
+    manmanv2(contest.api, "conflicts", "resolve", "1", "--rename", "web-2")
+    ended = run_to_end(
+        "manmanv2", "conflicts", "resolve", "1", "--adopt", API_ADDRESS=contest.api.address
+    )
+
+    assert ended.returncode == 69
+    assert ended.stderr == "manmanv2: conflict 1 is resolved already\n"
+
+
+def test_a_switch_that_warns_lets_both_in_and_is_audited(
+    start_api: StartApi, start_host: StartHost, machines: tuple[FakeMachine, FakeMachine]
+) -> None:
+    api = start_api("memory://", ENFORCEMENT="name-conflict=warn", METRICS_ADDRESS="127.0.0.1:0")
+    for machine in machines:
+        host = start_host(api.address, SERVER_NAME="web", **machine.settings)
+        host.wait_until_said("Registered as server 1")
+    printed = manmanv2(api, "audit", "would-reject")
+    [entry] = json.loads(manmanv2(api, "audit", "would-reject", "-o", "json"))
+
+    assert printed.splitlines()[1].split()[:4] == ["name-conflict", "1", "web", "1"]
+    assert (entry["switch"], entry["server_id"], entry["count"]) == ("name-conflict", 1, 1)
+    assert "'web' is held by server 1" in entry["reason"]
+    assert listed(api) == []
+    counted = 'manmanv2_would_reject_total{switch="name-conflict"}'
+    assert SidePort(api).value(counted) == 1
+
+
+def test_a_decision_outlives_the_api(
+    postgres_url: str,
+    start_api: StartApi,
+    start_host: StartHost,
+    machines: tuple[FakeMachine, FakeMachine],
+) -> None:
+    first = start_api(postgres_url)
+    holder = start_host(first.address, SERVER_NAME="web", **machines[0].settings)
+    holder.wait_until_said("Registered as server 1")
+    challenger = start_host(first.address, SERVER_NAME="web", **machines[1].settings)
+    challenger.wait_until_said(KEEPS_TRYING)
+    manmanv2(first, "conflicts", "resolve", "1", "--adopt", "--yes")
+    first.kill()
+    start_api(postgres_url, address=first.address)
+
+    challenger.wait_until_said("Registered as server 1")
+    assert holder.wait() == 75

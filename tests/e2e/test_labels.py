@@ -1,0 +1,203 @@
+"""Labels of hosts and operators, and what is selected by them."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from adapters.sql.engine import make_engine
+from adapters.sql.store import SqlStore
+from adapters.system.clock import SystemClock
+from application.put_selector_configuration import PutSelectorConfiguration
+from domain.labels import parse_selector
+from protos.manman.v1 import manman_pb2 as pb
+from tests.e2e.processes import Api, Process, client, eventually, run_to_end, servers
+
+StartApi = Callable[..., Api]
+StartHost = Callable[..., Process]
+
+
+def manmanv2(api: Api, *arguments: str, stdin: str = "") -> str:
+    """What a command prints that succeeds."""
+    ended = run_to_end("manmanv2", *arguments, stdin=stdin, API_ADDRESS=api.address)
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout
+
+
+def failing(api: Api, *arguments: str) -> tuple[int, str]:
+    """The exit code of a command that fails, and what it says of that."""
+    ended = run_to_end("manmanv2", *arguments, stdin="{}", API_ADDRESS=api.address)
+    return ended.returncode, ended.stderr.splitlines()[-1]
+
+
+def listed(api: Api, selector: str) -> list[str]:
+    printed = manmanv2(api, "servers", "list", "-l", selector, "-o", "json")
+    return [server["name"] for server in json.loads(printed)]
+
+
+def shown(api: Api, server_id: int) -> Any:
+    return json.loads(manmanv2(api, "servers", "show", str(server_id), "-o", "json"))
+
+
+def put(api: Api, selector: str, name: str, document: str) -> None:
+    manmanv2(api, "configs", "put", "-l", selector, name, stdin=document)
+
+
+def reads(folder: Path, name: str) -> str | None:
+    try:
+        return (folder / f"{name}.json").read_text()
+    except FileNotFoundError:
+        return None
+
+
+def test_an_operators_label_wins_over_that_of_the_host(api: Api, start_host: StartHost) -> None:
+    host = start_host(api.address, SERVER_NAME="web", LABELS="region=nyc,tier=gold")
+    host.wait_until_said("Registered as server 1")
+    with client(api.address) as stub:
+        stub.CreateServer(pb.CreateServerRequest(name="bare"))
+
+    assert listed(api, "tier=gold") == ["web"]
+    assert listed(api, "!tier") == ["bare"]
+
+    told = manmanv2(api, "servers", "label", "1", "tier=silver", "example.com/rack=7")
+
+    assert told == (
+        "server 1 (web) has the labels example.com/rack=7 (operator), region=nyc,"
+        " tier=silver (operator)\n"
+    )
+    assert listed(api, "tier=gold") == []
+    assert listed(api, "region in (nyc, ams), tier!=gold") == ["web"]
+    assert shown(api, 1)["labels"] == {
+        "example.com/rack": "7",
+        "region": "nyc",
+        "tier": "silver",
+    }
+    assert shown(api, 1)["operator_labels"] == {"example.com/rack": "7", "tier": "silver"}
+
+    manmanv2(api, "servers", "label", "1", "tier-", "example.com/rack-")
+
+    assert listed(api, "tier=gold") == ["web"]
+    assert "Labels:        region=nyc, tier=gold\n" in manmanv2(api, "servers", "show", "1")
+
+
+def test_a_host_brings_its_labels_anew_with_each_start(api: Api, start_host: StartHost) -> None:
+    first = start_host(api.address, SERVER_NAME="web", LABELS="region=nyc,tier=gold")
+    first.wait_until_said("Registered as server 1")
+    manmanv2(api, "servers", "label", "1", "tier=silver")
+    first.terminate()
+    second = start_host(api.address, SERVER_NAME="web", LABELS="zone=a")
+    second.wait_until_said("Registered as server 1")
+
+    assert dict(servers(api.address)["web"].labels) == {"zone": "a", "tier": "silver"}
+
+
+def test_documents_on_selectors_come_and_go_with_the_labels_and_the_most_specific_wins(
+    start_api: StartApi, start_host: StartHost, tmp_path: Path
+) -> None:
+    api = start_api(f"sqlite:///{tmp_path / 'fleet.sqlite3'}")
+    folder = tmp_path / "config"
+    host = start_host(api.address, SERVER_NAME="web", LABELS="region=nyc", CONFIG_DIR=str(folder))
+    host.wait_until_said("Registered as server 1")
+
+    put(api, "region=nyc", "motd", '"of the region"')
+    eventually(lambda: reads(folder, "motd") == '"of the region"', "the document", host, api)
+
+    # Put before the server has the label, so that it is older than what the host knows then.
+    put(api, "region=nyc,tier=gold", "motd", '"of gold in the region"')
+    put(api, "tier=gold", "limits", "1")
+    manmanv2(api, "configs", "put", "1", "ports", stdin="2")
+    eventually(lambda: reads(folder, "ports") == "2", "its own document", host, api)
+    manmanv2(api, "servers", "label", "1", "tier=gold")
+    eventually(lambda: reads(folder, "limits") == "1", "what gold has", host, api)
+
+    assert reads(folder, "motd") == '"of gold in the region"'
+    effective = manmanv2(api, "configs", "effective", "1").splitlines()
+    assert [(line.split()[0], line.split(maxsplit=3)[3]) for line in effective[1:]] == [
+        ("limits", "tier=gold"),
+        ("motd", "region=nyc,tier=gold"),
+        ("ports", "itself"),
+    ]
+
+    manmanv2(api, "configs", "put", "1", "motd", stdin='"its own"')
+    eventually(lambda: reads(folder, "motd") == '"its own"', "its own document", host, api)
+    manmanv2(api, "configs", "delete", "1", "motd")
+    eventually(lambda: reads(folder, "motd") == '"of gold in the region"', "that", host, api)
+    manmanv2(api, "servers", "label", "1", "tier-")
+    eventually(lambda: reads(folder, "motd") == '"of the region"', "the region's", host, api)
+
+    assert reads(folder, "limits") is None
+    assert reads(folder, "ports") == "2"
+
+    manmanv2(api, "configs", "delete", "-l", "region=nyc", "motd")
+    eventually(lambda: reads(folder, "motd") is None, "the document to go", host, api)
+
+
+def test_what_one_api_did_not_finish_the_next_one_does(
+    start_api: StartApi, start_host: StartHost, tmp_path: Path
+) -> None:
+    url = f"sqlite:///{tmp_path / 'fleet.sqlite3'}"
+    api, folder = start_api(url), tmp_path / "config"
+    host = start_host(api.address, SERVER_NAME="web", LABELS="tier=gold", CONFIG_DIR=str(folder))
+    host.wait_until_said("Registered as server 1")
+    api.terminate()
+    engine = make_engine(url)
+    # As an API that is killed before it has told anybody.
+    put_and_die = PutSelectorConfiguration(SqlStore(engine), SystemClock(), lambda: False)
+    put_and_die(parse_selector("tier=gold"), "motd", "1")
+    engine.dispose()
+    start_api(url, address=api.address)
+
+    eventually(lambda: reads(folder, "motd") == "1", "the document", host)
+
+
+def test_documents_on_selectors_are_listed_and_read(api: Api) -> None:
+    put(api, "tier == gold , region in (nyc)", "motd", '{"a":  1}')
+    put(api, "!old", "limits", "2")
+
+    assert manmanv2(api, "configs", "get", "-l", "region=nyc,tier=gold", "motd") == '{"a":  1}'
+    rows = [line.split()[:3] for line in manmanv2(api, "configs", "list").splitlines()]
+    assert rows == [
+        ["SELECTOR", "NAME", "REVISION"],
+        ["!old", "limits", "2"],
+        ["region=nyc,tier=gold", "motd", "1"],
+    ]
+    one = json.loads(manmanv2(api, "configs", "list", "-l", "!old", "-o", "json"))
+    assert [(found["name"], found["selector"]) for found in one] == [("limits", "!old")]
+    told = manmanv2(api, "configs", "delete", "-l", "tier=gold,region=nyc", "motd")
+    assert told == "deleted motd of the selector region=nyc,tier=gold\n"
+    put_as_json = manmanv2(api, "configs", "put", "-l", "gpu", "-o", "json", "motd", stdin="3")
+    assert json.loads(put_as_json)["selector"] == "gpu"
+    deleted = manmanv2(api, "configs", "delete", "-l", "gpu", "motd", "-o", "json")
+    assert json.loads(deleted) == {"selector": "gpu", "name": "motd"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "exit_code", "words"),
+    [
+        (["servers", "list", "-l", "region=nyc,"], 65, "has no key of a label at its end"),
+        (["servers", "list", "-l", "a b"], 65, "has no comma at its character 3, 'b'"),
+        (["servers", "watch", "1", "-l", "a"], 2, "by their ids, or choose them by options"),
+        (["servers", "label", "1"], 2, "Missing argument"),
+        (["servers", "label", "1", "tier"], 2, "'tier' is neither KEY=VALUE nor KEY-."),
+        (["servers", "label", "1", "a=1", "a-"], 2, "'a' is named more than once."),
+        (["servers", "label", "1", "a=b c"], 65, "set has the value 'b c' of a"),
+        (["servers", "label", "42", "a=b"], 66, "server 42 does not exist"),
+        (["configs", "get", "-l", "a", "1", "name"], 2, "unexpected extra argument"),
+        (["configs", "put", "name"], 2, "'name' is not a valid integer"),
+        (["configs", "put", "-l", "a=", "Bad/Name"], 65, "name must be 1 to 100"),
+        (["configs", "get", "-l", "a", "x"], 66, "the selector 'a' has no configuration named"),
+        (["configs", "list", "1", "-l", "a"], 2, "by its id, or a selector with -l"),
+        (["configs", "effective", "42"], 66, "server 42 does not exist"),
+    ],
+)
+def test_what_goes_wrong_is_one_sentence_and_an_exit_code(
+    api: Api, arguments: list[str], exit_code: int, words: str
+) -> None:
+    with client(api.address) as stub:
+        stub.CreateServer(pb.CreateServerRequest(name="web"))
+    ended, sentence = failing(api, *arguments)
+
+    assert words in sentence
+    assert ended == exit_code
