@@ -75,7 +75,8 @@ class ManManService:
             acknowledged=True,
             next_heartbeat_seconds=_seconds(acknowledged.next_heartbeat),
             config_revision=acknowledged.config_revision,
-            approval=acknowledged.approval,
+            # Of nearly all there is nothing to say, and heartbeats are many.
+            approval="" if acknowledged.approval is Approval.APPROVED else acknowledged.approval,
         )
 
     async def ListServers(self, request: pb.ListServersRequest) -> pb.ListServersResponse:

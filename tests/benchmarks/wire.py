@@ -14,5 +14,5 @@ REPLY_BYTES = _PREFIX_BYTES + REPLY.ByteSize()
 
 
 def request_body(server_id: int) -> bytes:
-    message = pb.HeartbeatRequest(server_id=server_id).SerializeToString()
+    message = pb.HeartbeatRequest(server_id=server_id, epoch=1).SerializeToString()
     return b"\0" + len(message).to_bytes(_PREFIX_BYTES - 1, "big") + message

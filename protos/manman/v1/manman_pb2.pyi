@@ -414,7 +414,7 @@ class HeartbeatResponse(_message.Message):
     """beat again this long after the answer"""
     config_revision: _builtins.int
     approval: _builtins.str
-    """as Server.approval"""
+    """as Server.approval; empty: approved"""
     def __init__(
         self,
         *,
