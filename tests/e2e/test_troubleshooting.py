@@ -25,6 +25,7 @@ from tests.e2e.doctor import (
     doctor_without_privileges,
     without_privileges,
 )
+from tests.e2e.machines import FakeMachine
 from tests.e2e.processes import (
     Api,
     Process,
@@ -61,8 +62,10 @@ _EXAMPLES = (
     (r"\buid \d+", "uid 997"),
     (r"taken by .+ \(pid \d+\)", "taken by nginx (pid 4711)"),
     (r"is \d+ s (ahead|behind)", r"is 90 s \1"),
+    (r"heard \d+ s ago", "heard 4 s ago"),
+    (r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC", "2026-02-28 23:59:58 UTC"),
     (r"\bRabbitMQ [\d.]+", "RabbitMQ 4.0.5"),
-    (r"\S+-[0-9a-f]{8}\b", "web1-5f0c2a9e"),
+    (r"[^\s(=]+-[0-9a-f]{8}\b", "web1-5f0c2a9e"),
     (r"\S+-\?{8}", "web1-????????"),
 )
 
@@ -107,6 +110,11 @@ def folder() -> Iterator[Path]:
 def docker_socket(folder: Path) -> Path:
     """Where Docker would have its socket, and has none."""
     return folder / "docker.sock"
+
+
+@pytest.fixture
+def machine(folder: Path) -> FakeMachine:
+    return FakeMachine.fresh(folder / "machine")
 
 
 @pytest.fixture
@@ -268,6 +276,75 @@ def test_a_host_gets_another_id_at_each_start(api: Api, start_host: StartHost) -
     assert as_examples(said, {})[0] == as_examples(said, {})[1]
     assert as_examples([said[0], report.of("Name")], {}) == quoted(
         "A host gets another server_id at each start"
+    )
+
+
+# Who has the name
+
+
+def test_another_machine_has_the_name(
+    api: Api, start_host: StartHost, machine: FakeMachine, folder: Path
+) -> None:
+    other = FakeMachine.fresh(folder / "other")
+    start_host(api.address, SERVER_NAME="web1", **machine.settings).wait_until_said("Registered")
+    refused_host = start_host(api.address, SERVER_NAME="web1", **other.settings)
+    said = refused_host.wait_until_said("is held by")
+
+    assert refused_host.running
+    assert as_examples([said], {"127.0.0.1": "10.0.0.7"}) == quoted("Another machine has the name")
+
+
+def test_another_host_manager_took_its_place(api: Api, start_host: StartHost) -> None:
+    earlier = start_host(api.address, SERVER_NAME="web1")
+    earlier.wait_until_said("Registered")
+    start_host(api.address, SERVER_NAME="web1").wait_until_said("Registered")
+
+    assert earlier.wait() == 75
+    assert as_examples([earlier.events[-1]["event"]], {"127.0.0.1": "10.0.0.7"}) == quoted(
+        "Another host manager took its place"
+    )
+
+
+def test_an_operator_refuses_it(api: Api, start_host: StartHost) -> None:
+    start_host(api.address, SERVER_NAME="web1").wait_until_said("Registered")
+    with client(api.address) as stub:
+        stub.BanServer(pb.BanServerRequest(server_id=1, reason="stolen"))
+    banned = start_host(api.address, SERVER_NAME="web2")
+
+    assert banned.wait() == 77
+    assert [banned.events[-1]["event"]] == quoted("An operator refuses it")
+
+
+def test_it_waits_for_an_operator(start_api: StartApi, start_host: StartHost) -> None:
+    api = start_api("memory://", REGISTRATION_APPROVAL="manual")
+    host = start_host(api.address, SERVER_NAME="web1")
+
+    assert [host.wait_until_said("waits for an operator")] == quoted("It waits for an operator")
+
+
+def test_its_state_is_in_use(api: Api, start_host: StartHost, folder: Path) -> None:
+    state = str(folder / "state")
+    start_host(api.address, SERVER_NAME="web1", STATE_DIR=state).wait_until_said("Registered")
+    second = start_host(api.address, SERVER_NAME="web2", STATE_DIR=state)
+
+    assert second.wait() == 78
+    assert as_examples([second.events[-1]["event"]], {state: "/var/lib/manmanv2"}) == quoted(
+        "STATE_DIR is in use"
+    )
+
+
+def test_its_state_is_of_another_machine(
+    api: Api, start_host: StartHost, machine: FakeMachine, folder: Path
+) -> None:
+    first = start_host(api.address, **machine.settings_with_state)
+    first.wait_until_said("Registered")
+    first.terminate()
+    copy = machine.clone(folder / "clone")
+    second = start_host(api.address, **copy.settings_with_state)
+    said = second.wait_until_said("set aside")
+
+    assert as_examples([said], {str(copy.state_dir): "/var/lib/manmanv2"}) == quoted(
+        "STATE_DIR was copied from another machine"
     )
 
 
