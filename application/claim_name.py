@@ -61,7 +61,7 @@ class ClaimName:
         switched_off = self.rules.enforcement.of(Switch.NAME_CONFLICT) is Mode.OFF
         if server is None:
             refused = None if switched_off else self._refused_before(name, claimant.evidence)
-            return refused or self._first_of_name(name, environment, claimant.evidence)
+            return refused or self._first_of_name(name, environment, claimant)
         if switched_off:
             return Claimed(server)
         holder = self.transaction.identities.get(server.server_id)
@@ -137,17 +137,23 @@ class ClaimName:
             if same_claimant(conflict.challenger.evidence, evidence)
         ]
 
-    def _first_of_name(self, name: str, environment: str, evidence: Evidence) -> Claimed:
-        old = self._last_on_this_machine(evidence)
+    def _first_of_name(
+        self, name: str, environment: str, claimant: Identity
+    ) -> Claimed | ManManError:
+        old = self._last_on_this_machine(claimant.evidence)
         if old and old.ephemeral and old.environment in ("", environment):
             try:
                 old = self.transaction.servers.get(old.server_id, lock=True)
             except ServerNotFound:
                 # Deleted at this moment: the next try does without it.
                 raise StoreUnavailable from None
-            if old.presence.status is Status.OFFLINE:
+            if old.presence.status is Status.OFFLINE and old.approval.admits:
                 return self._readopted(old, name)
+            old = None
         server = self.transaction.servers.find_or_add(name)
+        if server.presence.last_seen:
+            # Another host was first at this moment.
+            return self._claim(name, environment, claimant)
         if old is None:
             return Claimed(server, is_new=True)
         cause = (
@@ -183,6 +189,9 @@ class ClaimName:
 
     def _of_replacement(self, server: Server, weighing: Weighing) -> Sequence[Event]:
         if weighing.verdict is Verdict.SAME_PROCESS or server.presence.status is Status.OFFLINE:
+            return ()
+        if "boot_id" in weighing.differing:
+            # Its machine was started again: who had it ended with the kernel.
             return ()
         cause = "another host manager on its machine registered under its name"
         return [self._event(EventKind.REPLACED, server, cause, weighing)]
@@ -227,9 +236,10 @@ class ClaimName:
         if self.rules.name_policy is NamePolicy.ALLOW and not lost:
             return Claimed(server, keeps_epoch=True)
         now = self.clock.now()
-        why = _why_held(server, holder, weighing, now)
+        given_away = ""
         if decision and lost:
-            why += f"; an operator gave it to that machine (conflict {decision.conflict_id})"
+            given_away = f", and to which an operator gave it (conflict {decision.conflict_id})"
+        why = _why_held(server, holder, weighing, now, given_away)
         error = NameHeld(server.name, server.server_id, why)
         if self.rules.enforcement.of(Switch.NAME_CONFLICT) is Mode.WARN:
             self.transaction.would_rejects.record(
@@ -299,7 +309,9 @@ class ClaimName:
         return Event(kind, server.server_id, self.clock.now(), cause, agreeing, differing)
 
 
-def _why_held(server: Server, holder: Identity, weighing: Weighing, now: datetime) -> str:
+def _why_held(
+    server: Server, holder: Identity, weighing: Weighing, now: datetime, given_away: str
+) -> str:
     """The rest of a sentence: by whom, what differs, and the cure."""
     seen = ""
     if server.presence.last_seen:
@@ -311,8 +323,9 @@ def _why_held(server: Server, holder: Identity, weighing: Weighing, now: datetim
         clone = " (the machine-id is the same: a clone? give it one of its own)"
     return (
         f"another machine{_from(holder.address)}{seen}, whose {differs}"
-        f" {_is_or_are(weighing.differing)} not this one's{clone}: set another SERVER_NAME or"
-        " ENVIRONMENT on this host, or let an operator settle it with `manmanv2 conflicts`"
+        f" {_is_or_are(weighing.differing)} not this one's{clone}{given_away}: set another"
+        " SERVER_NAME or ENVIRONMENT on this host, or let an operator settle it with"
+        " `manmanv2 conflicts`"
     )
 
 

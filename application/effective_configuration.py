@@ -73,6 +73,8 @@ def configure_newcomer(transaction: Transaction, server_id: int, last_revision: 
 
     `last_revision` is what the clock, which is held, said before the server was locked.
     """
+    if not transaction.selector_configurations.summaries():
+        return
     server = transaction.servers.get(server_id, lock=True)
     if effective_configuration(transaction, server):
         revision = _next_revision(server, last_revision)

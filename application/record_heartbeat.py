@@ -143,23 +143,31 @@ class RecordHeartbeat:
         }
         if not odd:
             return {}
-        there = transaction.presences.lock({server_id for server_id, _ in odd})
+        # Not locked: behind those that are, this could meet another batch the other way round.
+        there = transaction.presences.known({server_id for server_id, _ in odd})
         refusals: dict[tuple[int, int], ManManError] = {}
         for server_id, epoch in sorted(odd):
-            if server_id not in there:
-                refusals[server_id, epoch] = ServerNotFound(server_id)
+            try:
+                if server_id not in there:
+                    raise ServerNotFound(server_id)
+                record = transaction.servers.get(server_id)
+            except ServerNotFound as missing:
+                refusals[server_id, epoch] = missing
                 continue
-            record = transaction.servers.get(server_id)
-            switch, error = self._refusal(transaction, record)
+            is_set = server_id in known
+            switch, error = self._refusal(transaction, record, is_set=is_set)
             mode = self.rules.enforcement.of(switch)
-            if mode is Mode.ENFORCE:
+            if mode is Mode.ENFORCE or not is_set:
                 refusals[server_id, epoch] = error
             elif mode is Mode.WARN:
                 transaction.would_rejects.record(switch, server_id, record.name, str(error), now)
         return refusals
 
-    def _refusal(self, transaction: Transaction, server: Server) -> tuple[Switch, ManManError]:
-        if not server.approval.admits:
+    def _refusal(
+        self, transaction: Transaction, server: Server, *, is_set: bool
+    ) -> tuple[Switch, ManManError]:
+        # Where that lets it through, its epoch is what was in the way.
+        if not server.approval.admits and (is_set or self.rules.enforces(Switch.BAN)):
             return Switch.BAN, not_admitted(server)
         return Switch.EPOCH, replaced(server, transaction.identities.get(server.server_id))
 
@@ -180,6 +188,8 @@ def replaced(server: Server, by: Identity) -> Replaced:
 
 
 def _problem(heartbeat: Heartbeat) -> InvalidField | None:
+    if heartbeat.epoch < 0:
+        return InvalidField("epoch", "must not be negative")
     if heartbeat.capabilities:
         try:
             check_capabilities(heartbeat.capabilities)

@@ -207,9 +207,11 @@ class RunHost:
                 server_id,
                 extra={"server_id": server_id},
             )
-        elif self._waits_for_operator and not waits:
+        elif self._waits_for_operator and approval is Approval.APPROVED:
             _log.info("Server %d was let in.", server_id, extra={"server_id": server_id})
-        self._waits_for_operator = waits
+        # Refused by an operator, where the API only warns of it, it is not let in either.
+        if approval.admits:
+            self._waits_for_operator = waits
         # Who waits is told a revision only where the API does not make it wait in earnest.
         if self.follow_configuration and (told_revision or not waits):
             self.follow_configuration(server_id, told_revision, self.notifier.alive)

@@ -164,7 +164,8 @@ def _what_turns_it_took(facts: Facts) -> Iterator[str]:
     if len(replaced) >= _MANY_REPLACEMENTS:
         yield (
             f"That happened {len(replaced)} times within a day: look whether two host managers"
-            " are started under its name, and stop one."
+            " are started under its name, and stop one, or whether one is killed and started"
+            " again."
         )
 
 

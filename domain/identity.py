@@ -171,7 +171,7 @@ def same_claimant(before: Evidence, given: Evidence) -> bool:
 
 def meets_ban(banned: Evidence, given: Evidence) -> bool:
     """Whether the evidence is of a banned machine, or may be: a restart is no way around a ban,
-    and a clone of a banned disk is banned until it gets identifiers of its own."""
+    nor is a copy of the disk, unless the board is known to be another one."""
     weighing = weigh(banned, given)
     return weighing.verdict is not Verdict.OTHER_MACHINE and bool(weighing.agreeing)
 

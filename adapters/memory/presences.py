@@ -12,6 +12,9 @@ class MemoryPresences:
         self._tables = tables
 
     def lock(self, server_ids: Collection[int]) -> Mapping[int, Known]:
+        return self.known(server_ids)
+
+    def known(self, server_ids: Collection[int]) -> Mapping[int, Known]:
         found = (self._tables.servers.get(server_id) for server_id in server_ids)
         return {
             server.server_id: Known(
@@ -26,7 +29,7 @@ class MemoryPresences:
     ) -> Mapping[int, Known]:
         known = {
             server_id: server
-            for server_id, server in self.lock(epochs.keys()).items()
+            for server_id, server in self.known(epochs.keys()).items()
             if server.hears(epochs[server_id], to_all=to_all)
         }
         for server_id in known:

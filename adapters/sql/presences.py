@@ -25,12 +25,8 @@ _KNOWN = (
 
 # Statements are made once: to build one anew costs as much as to run it.
 _IDS = bindparam("ids", type_=Ids())
-_LOCK = (
-    select(*_KNOWN)
-    .where(is_among(_COLUMNS.server_id, _IDS))
-    .order_by(_COLUMNS.server_id)
-    .with_for_update(key_share=True)
-)
+_LOOK = select(*_KNOWN).where(is_among(_COLUMNS.server_id, _IDS))
+_LOCK = _LOOK.order_by(_COLUMNS.server_id).with_for_update(key_share=True)
 # What to write comes with the parameters, named as the columns.
 _SET = update(tables.servers).where(is_among(_COLUMNS.server_id, _IDS))
 _TOLD = (
@@ -75,6 +71,9 @@ class SqlPresences:
 
     def lock(self, server_ids: Collection[int]) -> Mapping[int, Known]:
         return _known(self._connection.execute(_LOCK, {"ids": server_ids}))
+
+    def known(self, server_ids: Collection[int]) -> Mapping[int, Known]:
+        return _known(self._connection.execute(_LOOK, {"ids": server_ids}))
 
     def set(
         self, epochs: Mapping[int, int], presence: Presence, *, to_all: bool = False

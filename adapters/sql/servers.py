@@ -51,9 +51,12 @@ class SqlServers:
             found = self.find(name)
             if found:
                 return found
-            self._connection.execute(
-                insert_or_ignore(self._connection.dialect.name, tables.servers).values(name=name)
-            )
+            insert = insert_or_ignore(self._connection.dialect.name, tables.servers)
+            added: int | None = self._connection.execute(
+                insert.values(name=name).returning(tables.servers.c.server_id)
+            ).scalar_one_or_none()
+            if added:
+                return Server(added, name)
 
     def add(self, name: str, environment: str) -> Server:
         statement = insert(tables.servers).returning(tables.servers.c.server_id)

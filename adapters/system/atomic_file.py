@@ -1,10 +1,21 @@
 """Files that are there as a whole or not at all, whenever the machine stops."""
 
+import errno
 import os
 from pathlib import Path
 
 # The end of the name of a file that is being written.
 UNFINISHED = ".manmanv2-unfinished"
+
+
+def make_folder(path: Path, mode: int = 0o777) -> None:
+    """One that is there is left as it is. Raises OSError; NotADirectoryError for a file there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.mkdir(mode, exist_ok=True)
+    except FileExistsError:
+        # "File exists" would tell nobody what is wrong with it.
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path)) from None
 
 
 def write_atomically(path: Path, text: str) -> None:

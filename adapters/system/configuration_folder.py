@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from adapters.system.atomic_file import UNFINISHED, sync_folder, write_atomically
+from adapters.system.atomic_file import UNFINISHED, make_folder, sync_folder, write_atomically
 from domain.configuration import Configuration, check_configuration_name
 from domain.errors import InvalidField
 
@@ -54,7 +54,7 @@ class DiskConfigurationFolder:
         names: Collection[str],
         revision: int,
     ) -> None:
-        self.path.mkdir(parents=True, exist_ok=True)
+        make_folder(self.path)
         before = self._read_manifest()
         kept = {configuration.name for configuration in changed} | (before.names & set(names))
         after = _Manifest(server_id, revision, frozenset(kept))

@@ -8,7 +8,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from adapters.system.atomic_file import sync_folder, write_atomically
+from adapters.system.atomic_file import make_folder, sync_folder, write_atomically
 from application.ports.state_folder import KeptState, NotForUs, StateFolderTaken
 from domain.errors import InvalidField
 from domain.identity import KINDS, Evidence, check_evidence
@@ -48,8 +48,7 @@ class DiskStateFolder:
     def take(self) -> None:
         if self._lock is not None:
             return
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.path.mkdir(mode=0o700, exist_ok=True)
+        make_folder(self.path, mode=0o700)
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
         descriptor = os.open(self.path / _LOCK, flags, 0o600)
         try:

@@ -31,6 +31,10 @@ class Presences(Protocol):
         """
         ...
 
+    def known(self, server_ids: Collection[int]) -> Mapping[int, Known]:
+        """What `lock` answers, without a lock."""
+        ...
+
     def set(
         self, epochs: Mapping[int, int], presence: Presence, *, to_all: bool = False
     ) -> Mapping[int, Known]:

@@ -10,7 +10,6 @@ import grpc
 from dependency_injector import containers, providers
 from prometheus_client import CollectorRegistry
 from prometheus_client.registry import Collector
-from sqlalchemy import Engine
 
 from adapters.amqp.broker import Broker
 from adapters.amqp.calls import Calls
@@ -40,8 +39,6 @@ from adapters.opentelemetry.no_traces import NoTraces
 from adapters.prometheus.api_metrics import ApiMetrics
 from adapters.prometheus.exposition import BuildInfo, metrics_page, shared_metrics_page
 from adapters.prometheus.stock import StockCollector
-from adapters.sql.engine import make_engine
-from adapters.sql.store import SqlStore
 from adapters.system.bounded_call import BoundedCall
 from adapters.system.clock import SystemClock
 from application.approve_server import ApproveServer
@@ -94,6 +91,8 @@ from entrypoints.settings import COMMIT, VERSION, Secret
 from entrypoints.tracing import make_tracing
 
 if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
     from adapters.opentelemetry.api_traces import ApiTraces
 
 _HOST_THREADS = 4
@@ -127,6 +126,21 @@ def _traces(settings: ApiSettings) -> "ApiTraces | NoTraces":
     from adapters.opentelemetry.api_traces import ApiTraces
 
     return ApiTraces(tracing)
+
+
+# An API in memory is there in half the time without SQLAlchemy.
+
+
+def _engine(url: str) -> "Engine":
+    from adapters.sql.engine import make_engine
+
+    return make_engine(url, _CONNECTIONS)
+
+
+def _sql_store(engine: "Engine") -> Store:
+    from adapters.sql.store import SqlStore
+
+    return SqlStore(engine)
 
 
 def _metrics_page(
@@ -168,8 +182,8 @@ class ApiContainer(containers.DeclarativeContainer):
     traces: providers.Provider["ApiTraces | NoTraces"] = providers.ThreadSafeSingleton(
         _traces, settings
     )
-    engine: providers.Provider[Engine] = providers.ThreadSafeSingleton(
-        traces.provided.engine.call(providers.Factory(make_engine, database_url, _CONNECTIONS))
+    engine: providers.Provider["Engine"] = providers.ThreadSafeSingleton(
+        traces.provided.engine.call(providers.Factory(_engine, database_url))
     )
     registry: providers.Provider[CollectorRegistry] = providers.ThreadSafeSingleton(
         CollectorRegistry
@@ -178,7 +192,7 @@ class ApiContainer(containers.DeclarativeContainer):
     records: providers.Provider[Store] = providers.Selector(
         settings.provided.store_kind,
         memory=providers.ThreadSafeSingleton(MemoryStore),
-        sql=providers.ThreadSafeSingleton(SqlStore, engine),
+        sql=providers.ThreadSafeSingleton(_sql_store, engine),
     )
     store: providers.Provider[Store] = providers.ThreadSafeSingleton(
         ApiMetrics.store, metrics, records

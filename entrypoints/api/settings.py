@@ -4,7 +4,6 @@ from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
 
-from adapters.sql.engine import sql_url
 from domain.approval import ApprovalPolicy
 from domain.enforcement import ENFORCE_ALL, Enforcement, Mode, Switch
 from domain.identity import NamePolicy
@@ -177,6 +176,8 @@ class ApiSettings(ServiceSettings):
 
     def check(self, given: Collection[str]) -> None:
         if self.store_kind is StoreKind.SQL:
+            from adapters.sql.engine import sql_url
+
             try:
                 sql_url(self.database_url.reveal())
             except ValueError as error:

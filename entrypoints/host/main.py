@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
@@ -22,6 +23,8 @@ _log = logging.getLogger(__name__)
 NAME = "manmanv2-host"
 
 _STOP_SIGNALS = {signal.SIGINT, signal.SIGTERM}
+# Signals that come within it are one request to stop.
+_ONE_REQUEST_SECONDS = 0.1
 
 
 def main() -> None:
@@ -138,9 +141,11 @@ def deregister(settings: "HostSettings") -> None:
         except (ControlPlaneRefused, StateFolderTaken) as error:
             raise ConfigurationError(str(error)) from None
         except OSError as error:
+            cure = "mend the folder or its permissions"
+            if isinstance(error, PermissionError):
+                cure = "run this as the user of the host manager"
             raise ConfigurationError(
-                f"STATE_DIR {settings.state_dir} cannot be used ({error.strerror}): run this as"
-                " the user of the host manager."
+                f"STATE_DIR {settings.state_dir} cannot be used ({error.strerror}): {cure}."
             ) from None
         except InvalidRegistrationKey:
             raise CommandFailed(_invalid_key(settings), os.EX_NOPERM) from None
@@ -197,6 +202,10 @@ def _warn_of_blanks(settings: "HostSettings") -> None:
 def _obey_signals(stop: Callable[[], None]) -> None:
     signal.sigwait(_STOP_SIGNALS)
     stop()
+    # Whoever signals a process and then its group, as timeout(1) does, is not in a hurry.
+    time.sleep(_ONE_REQUEST_SECONDS)
+    while signal.sigtimedwait(_STOP_SIGNALS, 0):
+        pass
     second = signal.sigwait(_STOP_SIGNALS)
     # Somebody has no time: leave without a farewell.
     os._exit(128 + second)

@@ -57,9 +57,11 @@ def _labels(text: str) -> tuple[tuple[str, str], ...]:
     for key, equals, _ in pairs:
         if not equals:
             raise ValueError(f"must be KEY=VALUE,KEY=VALUE, as region=nyc, and {key!r} is not")
-    labels = {key: value for key, _, value in pairs}
-    if len(labels) < len(pairs):
-        raise ValueError("has a key more than once: leave one of them out")
+    labels: dict[str, str] = {}
+    for key, _, value in pairs:
+        if key in labels:
+            raise ValueError(f"has the key {key!r} more than once: leave one of them out")
+        labels[key] = value
     try:
         check_labels(labels)
     except InvalidField as error:

@@ -30,6 +30,13 @@ def files(folder: DiskConfigurationFolder) -> set[str]:
     return {path.name for path in folder.path.iterdir()} - {MANIFEST}
 
 
+def test_a_file_in_its_place_is_called_no_folder(tmp_path: Path) -> None:
+    (tmp_path / "config").touch()
+
+    with pytest.raises(NotADirectoryError, match="Not a directory"):
+        DiskConfigurationFolder(tmp_path / "config").apply(42, [document("a")], ["a"], 1)
+
+
 def test_a_folder_that_does_not_exist_is_made(tmp_path: Path) -> None:
     folder = DiskConfigurationFolder(tmp_path / "new" / "config")
 

@@ -73,6 +73,13 @@ def test_a_folder_that_is_there_keeps_its_mode(tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "state").stat().st_mode) == 0o750
 
 
+def test_a_file_in_its_place_is_called_no_folder(tmp_path: Path) -> None:
+    (tmp_path / "state").touch()
+
+    with pytest.raises(NotADirectoryError, match="Not a directory"):
+        DiskStateFolder(tmp_path / "state").take()
+
+
 def test_who_reads_the_file_meanwhile_sees_the_old_state_whole(folder: DiskStateFolder) -> None:
     before = file_of(folder).read_text()
     with file_of(folder).open() as reader:

@@ -11,7 +11,7 @@ from application.register_server import Registration
 from domain.approval import Approval, ApprovalPolicy
 from domain.conflict import Conflict, ConflictState, Resolution
 from domain.enforcement import Enforcement, Mode, Switch
-from domain.errors import NameHeld, NotAdmitted, Replaced
+from domain.errors import InvalidField, NameHeld, NotAdmitted, Replaced
 from domain.events import EventKind
 from domain.identity import Evidence, NamePolicy
 from domain.joining import JoiningRules
@@ -263,6 +263,16 @@ def test_the_later_process_replaces_the_earlier_one(fleet: Fleet) -> None:
     assert happened(fleet, later.server_id).count(EventKind.REPLACED) == 1
 
 
+def test_a_machine_that_was_started_again_replaces_no_process_that_could_go_on(
+    fleet: Fleet,
+) -> None:
+    before = join(fleet, HERE)
+    after = join(fleet, REBOOTED)
+
+    assert after.epoch > before.epoch
+    assert EventKind.REPLACED not in happened(fleet, after.server_id)
+
+
 def test_a_replaced_process_neither_keeps_its_server_alive_nor_takes_it_down(
     fleet: Fleet,
 ) -> None:
@@ -289,6 +299,14 @@ def test_both_processes_in_one_batch_get_answers_of_their_own(fleet: Fleet) -> N
 
     assert [type(answer) for answer in answers] == [Acknowledged, Replaced, Acknowledged]
     assert fleet.get(server_id).presence.status is Status.ONLINE
+
+
+def test_an_epoch_that_nobody_was_given_is_refused_and_stops_no_other(fleet: Fleet) -> None:
+    joined = join(fleet, HERE)
+    good = Heartbeat(joined.server_id, epoch=joined.epoch)
+    answers = fleet.heartbeat([good, Heartbeat(joined.server_id, epoch=-1)])
+
+    assert [type(answer) for answer in answers] == [Acknowledged, InvalidField]
 
 
 def test_a_replaced_process_may_be_warned_of_only() -> None:

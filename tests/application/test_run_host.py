@@ -577,6 +577,22 @@ def test_a_pending_host_says_once_that_it_waits_and_once_that_it_was_let_in(
     ]
 
 
+def test_a_pending_host_that_an_api_that_only_warns_would_refuse_is_not_let_in(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    soon = timedelta(seconds=16)
+    run_host(
+        FakeControlPlane(
+            registering=[Joined(42, soon, 0, approval=PENDING)],
+            beating=[Heard(soon, 0, Approval.BANNED), Heard(soon, 0, PENDING), HEARD],
+        ),
+        rests=4,
+    )
+
+    assert len(lines(caplog, "waits for an operator")) == 1
+    assert lines(caplog, "was let in") == ["Server 42 was let in."]
+
+
 def test_a_pending_host_follows_what_an_api_that_only_warns_tells_it() -> None:
     page = ConfigurationChanges([document("game", 3)], ["game"], revision=3, more=False)
     api = FakeControlPlane(

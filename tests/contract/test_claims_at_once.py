@@ -32,6 +32,22 @@ def claim(fleet: Fleet, who: Evidence, name: str = "web") -> Server | None:
         return None
 
 
+def test_of_machines_that_join_at_once_under_one_name_one_gets_it(fleets: list[Fleet]) -> None:
+    machines = [
+        evidence(*[f"{part} {n}" for part in ("disk", "board", "boot", "process")])
+        for n in range(6)
+    ]
+    outcomes = at_once([partial(claim, fleets[n % 2], who) for n, who in enumerate(machines)])
+    [winner] = filter(None, outcomes)
+
+    assert winner.epoch == 1
+    with fleets[0].store.begin() as transaction:
+        holder = transaction.identities.get(winner.server_id)
+        conflicts = transaction.conflicts.of_name("web")
+    assert holder.evidence == machines[outcomes.index(winner)]
+    assert len(conflicts) == len(machines) - 1
+
+
 def test_claims_at_once_are_one_conflict_and_all_are_counted(fleets: list[Fleet]) -> None:
     claim(fleets[0], HOLDER)
     outcomes = at_once([partial(claim, fleets[n % 2], CHALLENGER) for n in range(8)])

@@ -58,6 +58,7 @@ def test_a_lock_tells_what_a_heartbeat_needs_to_know(store: Store) -> None:
         transaction.servers.save(changed)
     with store.begin() as transaction:
         known = transaction.presences.lock([alive, silent])
+        assert transaction.presences.known([alive, silent]) == known
 
     assert known == {
         alive: Known(Status.ONLINE, 7, 3, Approval.PENDING),

@@ -302,7 +302,10 @@ def test_a_host_manager_that_is_started_twice() -> None:
     ]
     text = told(WEB, *entries, JOINED)
 
-    assert "That happened 3 times within a day" in text
+    assert (
+        "That happened 3 times within a day: look whether two host managers are started under its"
+        " name, and stop one, or whether one is killed and started again."
+    ) in text
     assert "within a day" not in told(WEB, *entries[:3], JOINED)
 
 

@@ -126,7 +126,7 @@ def test_the_challenger_adopts_the_server_and_the_holder_ends(
     loser = start_host(contest.api.address, SERVER_NAME="web", **machines[0].settings)
     said = loser.wait_until_said(KEEPS_TRYING)
 
-    assert "an operator gave it to that machine (conflict 1)" in said
+    assert "to which an operator gave it (conflict 1): set another SERVER_NAME" in said
     assert contest.challenger.running
     assert [conflict["conflict_id"] for conflict in listed(contest.api)] == [2]
 

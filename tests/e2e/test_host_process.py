@@ -1,5 +1,6 @@
 """What the host manager is as a process: its size, its end and what it says."""
 
+import signal
 import socket
 import time
 from collections.abc import Callable
@@ -77,6 +78,18 @@ def test_a_second_signal_ends_a_host_that_waits_for_an_answer(start_host: StartH
             exit_code = host.terminate()
 
     assert exit_code == 143
+
+
+def test_two_signals_at_once_are_no_sign_of_impatience(api: Api, start_host: StartHost) -> None:
+    for number in range(3):
+        host = start_host(api.address, SERVER_NAME=f"box-{number}")
+        host.wait_until_said("Registered as server")
+        # As timeout(1) does, which signals its child and then the whole group.
+        psutil.Process(host.pid).terminate()
+        psutil.Process(host.pid).send_signal(signal.SIGINT)
+
+        assert host.wait() == 0
+        assert host.said("Stopped; the API shows")
 
 
 def test_a_name_that_gets_too_long_is_a_matter_of_configuration(

@@ -264,7 +264,7 @@ def test_a_state_folder_that_cannot_be_made_is_one_warning(
 
     assert registered(host) == (1, "web")
     assert [warning.partition(":")[0] for warning in warnings(host)] == [
-        "The state of this host cannot be kept in STATE_DIR (File exists)"
+        "The state of this host cannot be kept in STATE_DIR (Not a directory)"
     ]
     assert host.terminate() == 0
 
@@ -460,6 +460,11 @@ def test_who_holds_a_copied_state_cannot_deregister_its_owner(
     ("settings", "code", "said"),
     [
         ({"STATE_DIR": ""}, 78, "STATE_DIR: must be set to the folder in which"),
+        (
+            {"STATE_DIR": "/etc/passwd"},
+            78,
+            "STATE_DIR /etc/passwd cannot be used (Not a directory): mend the folder or its",
+        ),
         ({"API_ADDRESS": "127.0.0.1:1"}, 69, "The API at 127.0.0.1:1 (API_ADDRESS) is not there"),
     ],
 )

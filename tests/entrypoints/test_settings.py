@@ -292,7 +292,7 @@ def test_labels_are_pairs() -> None:
     [
         ("region", "must be KEY=VALUE,KEY=VALUE, as region=nyc, and 'region' is not."),
         ("region=nyc,", "must be KEY=VALUE,KEY=VALUE, as region=nyc, and '' is not."),
-        ("a=1,a=2", "has a key more than once: leave one of them out."),
+        ("a=1,b=1,a=2", "has the key 'a' more than once: leave one of them out."),
         ("-a=1", "has the key '-a': it must be 1 to 63 letters"),
         ("a=b=c", "has the value 'b=c' of a: it must be up to 63 letters"),
         ("a=ü", "has the value 'ü' of a: "),
