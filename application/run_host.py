@@ -108,9 +108,10 @@ class RunHost:
         self._failed_heartbeats = 0
         self._interval = joined.next_heartbeat
         self._server_id, self._epoch = joined.server_id, joined.epoch
-        self._tell_that_it_joined(joined)
         if self.given_server_id is None:
             self.identity.joined(joined)
+        # Who reads that may rely on what is kept on disk.
+        self._tell_that_it_joined(joined)
         self.notifier.entered(HostState.RUNNING)
         if self.commands:
             self.commands.listen(joined.server_id)

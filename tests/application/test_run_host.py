@@ -18,7 +18,7 @@ from application.ports.control_plane import (
     Joined,
 )
 from application.ports.machine import EngineUnavailable, MachineReport
-from application.ports.state_folder import StateFolderTaken
+from application.ports.state_folder import KeptState, StateFolderTaken
 from application.run_host import RunHost
 from domain.approval import Approval
 from domain.capabilities import Capabilities
@@ -615,10 +615,25 @@ def test_a_name_that_an_operator_gave_is_told_and_used_from_then_on(
 
     assert api.names == ["mars-production", "frontend"]
     assert lines(caplog, "frontend") == [
-        "Registered as server 42 under the name frontend.",
         "An operator named this host frontend; it had registered as mars-production.",
         "Registered as server 42 under the name frontend.",
+        "Registered as server 42 under the name frontend.",
     ]
+
+
+def test_a_host_says_that_it_is_registered_once_that_is_kept(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Folder(FakeStateFolder):
+        def write(self, state: KeptState) -> None:
+            super().write(state)
+            kept_when.append(len(lines(caplog, "Registered as")))
+
+    kept_when: list[int] = []
+    run_host(rests=1, identity=host_identity(Folder()))
+
+    assert kept_when == [0]
+    assert len(lines(caplog, "Registered as")) == 1
 
 
 def test_a_name_that_is_set_is_claimed_whatever_an_operator_named_the_server() -> None:

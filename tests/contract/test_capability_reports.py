@@ -85,7 +85,9 @@ def test_every_part_of_the_equipment_counts(
 def test_reports_of_many_servers_are_kept_apart(store: Store) -> None:
     with store.begin() as transaction:
         ids = [transaction.servers.find_or_add(f"web-{n}").server_id for n in range(50)]
-        reports = {server_id: replace(CAPABILITIES, cpu_cores=server_id) for server_id in ids}
+        reports = {
+            server_id: replace(CAPABILITIES, cpu_cores=100 + n) for n, server_id in enumerate(ids)
+        }
         transaction.capability_reports.record(dict(reversed(reports.items())), NOW)
     with store.begin() as transaction:
         transaction.capability_reports.record({ids[7]: BUSIER}, NOW)

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import count
 
 import pytest
 from hypothesis import settings
@@ -75,9 +76,12 @@ class BusyControlPlane(FakeControlPlane):
 
 class ConfigurationMachine(RuleBasedStateMachine):
     store: Store
+    # One store serves many lives, and each has servers of its own.
+    lives = count()
 
     def __init__(self) -> None:
         super().__init__()
+        self.life = next(self.lives)
         self.fleet = Fleet(self.store)
         self.put_own = PutConfiguration(self.store, self.fleet.clock)
         self.delete_own = DeleteConfiguration(self.store, self.fleet.clock)
@@ -117,7 +121,7 @@ class ConfigurationMachine(RuleBasedStateMachine):
         host = self.hosts.get(name)
         if host and host.is_deleted:
             return
-        registered = self.fleet.register(Registration(f"{id(self)}-{name}", labels=labels))
+        registered = self.fleet.register(Registration(f"{name}-{self.life}", labels=labels))
         host = self.hosts.setdefault(name, Host(registered.server.server_id))
         host.of_host = host.of_host if labels is None else labels
         self.follow(host, registered.config_revision)

@@ -1,5 +1,5 @@
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -11,9 +11,8 @@ from tests.e2e.processes import Api, Process
 INTERVAL = {"HEARTBEAT_INTERVAL_SECONDS": "1"}
 
 
-@pytest.fixture
-def start_api() -> Iterator[Callable[..., Api]]:
-    """Starts APIs; whatever still runs at the end of the test is killed."""
+@contextmanager
+def _apis() -> Iterator[Callable[..., Api]]:
     with ExitStack() as stack:
 
         def start(database_url: str, **options: str) -> Api:
@@ -24,14 +23,9 @@ def start_api() -> Iterator[Callable[..., Api]]:
         yield start
 
 
-@pytest.fixture
-def start_host(tmp_path: Path) -> Iterator[Callable[..., Process]]:
-    """Starts host managers, by default on one machine without Docker; whatever still runs is
-    killed.
-
-    Without an address they know no API, only a broker.
-    """
-    machine = FakeMachine.fresh(tmp_path / "usual-machine")
+@contextmanager
+def _hosts(folder: Path) -> Iterator[Callable[..., Process]]:
+    machine = FakeMachine.fresh(folder / "usual-machine")
     with ExitStack() as stack:
 
         def start(address: str | None, *arguments: str, **variables: str) -> Process:
@@ -41,7 +35,7 @@ def start_host(tmp_path: Path) -> Iterator[Callable[..., Process]]:
                 *arguments,
                 **{
                     **to_the_api,
-                    "DOCKER_SOCKET": str(tmp_path / "no-docker.sock"),
+                    "DOCKER_SOCKET": str(folder / "no-docker.sock"),
                     "DOCKER_OPTIONAL": "true",
                     **machine.settings,
                     **variables,
@@ -54,6 +48,54 @@ def start_host(tmp_path: Path) -> Iterator[Callable[..., Process]]:
 
 
 @pytest.fixture
+def start_api() -> Iterator[Callable[..., Api]]:
+    """Starts APIs; whatever still runs at the end of the test is killed."""
+    with _apis() as start:
+        yield start
+
+
+@pytest.fixture
+def start_host(tmp_path: Path) -> Iterator[Callable[..., Process]]:
+    """Starts host managers, by default on one machine without Docker; whatever still runs is
+    killed.
+
+    Without an address they know no API, only a broker.
+    """
+    with _hosts(tmp_path) as start:
+        yield start
+
+
+# To start an API costs more than what most tests ask of it: those that leave it as it is share one.
+
+
+@pytest.fixture(scope="module")
+def start_shared_api() -> Iterator[Callable[..., Api]]:
+    """As `start_api`, for all tests of a module."""
+    with _apis() as start:
+        yield start
+
+
+@pytest.fixture(scope="module")
+def start_shared_host(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Callable[..., Process]]:
+    """As `start_host`, for all tests of a module."""
+    with _hosts(tmp_path_factory.mktemp("shared")) as start:
+        yield start
+
+
+@pytest.fixture
 def api(start_api: Callable[..., Api]) -> Api:
     """An API in memory mode."""
     return start_api("memory://")
+
+
+@pytest.fixture(scope="module")
+def shared_api(start_shared_api: Callable[..., Api]) -> Api:
+    """An API in memory mode that no test changes."""
+    return start_shared_api("memory://")
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> FakeMachine:
+    return FakeMachine.fresh(tmp_path / "machine")

@@ -45,6 +45,26 @@ def run_to_end(
     return ended
 
 
+def printed_by(api: Api, *arguments: str, stdin: str = "") -> str:
+    """What the operator's command prints, which succeeds."""
+    ended = run_to_end("manmanv2", *arguments, stdin=stdin, API_ADDRESS=api.address)
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout
+
+
+def outcome_of(api: Api, *arguments: str, stdin: str = "") -> tuple[int, str]:
+    """The exit code of the operator's command, and what it prints wherever."""
+    ended = run_to_end("manmanv2", *arguments, stdin=stdin, API_ADDRESS=api.address)
+    return ended.returncode, ended.stdout + ended.stderr
+
+
+def json_from(api: Api, *arguments: str, stdin: str = "") -> Any:
+    """What the operator's command tells to programs, and nothing else."""
+    ended = run_to_end("manmanv2", *arguments, "-o", "json", stdin=stdin, API_ADDRESS=api.address)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    return json.loads(ended.stdout)
+
+
 class Process:
     """One of our commands while it runs, with the lines of its log."""
 

@@ -9,22 +9,10 @@ import pytest
 
 from protos.manman.v1 import manman_pb2 as pb
 from tests.e2e.machines import FakeMachine
-from tests.e2e.processes import Api, Process, client, eventually, run_to_end, servers
+from tests.e2e.processes import Api, Process, client, eventually, printed_by, run_to_end, servers
 
 StartApi = Callable[..., Api]
 StartHost = Callable[..., Process]
-
-
-@pytest.fixture
-def machine(tmp_path: Path) -> FakeMachine:
-    return FakeMachine.fresh(tmp_path / "machine")
-
-
-def manmanv2(api: Api, *arguments: str, stdin: str = "") -> str:
-    """What a command prints that succeeds."""
-    ended = run_to_end("manmanv2", *arguments, stdin=stdin, API_ADDRESS=api.address)
-    assert ended.returncode == 0, ended.stderr
-    return ended.stdout
 
 
 def test_a_pending_host_gets_its_configuration_once_it_is_approved(
@@ -34,17 +22,17 @@ def test_a_pending_host_gets_its_configuration_once_it_is_approved(
     folder = tmp_path / "config"
     host = start_host(api.address, SERVER_NAME="web", CONFIG_DIR=str(folder), **machine.settings)
     host.wait_until_said("`manmanv2 servers approve 1`")
-    manmanv2(api, "configs", "put", "1", "limits", stdin='{"players": 16}')
+    printed_by(api, "configs", "put", "1", "limits", stdin='{"players": 16}')
     joined = servers(api.address)["web"]
     eventually(
         lambda: servers(api.address)["web"].last_seen > joined.last_seen + 2, "heartbeats", host
     )
 
     assert (joined.approval, joined.status) == ("pending", "online")
-    assert manmanv2(api, "servers", "list").splitlines()[1].split()[3] == "pending"
+    assert printed_by(api, "servers", "list").splitlines()[1].split()[3] == "pending"
     assert not (folder / "limits.json").exists()
 
-    assert manmanv2(api, "servers", "approve", "1") == "approved server 1 (web)\n"
+    assert printed_by(api, "servers", "approve", "1") == "approved server 1 (web)\n"
     eventually((folder / "limits.json").exists, "the document", host, api)
 
     assert servers(api.address)["web"].approval == "approved"
@@ -60,7 +48,7 @@ def test_a_host_that_is_approved_does_not_wait_at_its_next_start(
     api = start_api("memory://", REGISTRATION_APPROVAL="manual")
     first = start_host(api.address, SERVER_NAME="web", **machine.settings)
     first.wait_until_said("waits for an operator")
-    manmanv2(api, "servers", "approve", "1")
+    printed_by(api, "servers", "approve", "1")
     first.terminate()
     machine.reboot()
     second = start_host(api.address, SERVER_NAME="web", **machine.settings)
@@ -77,7 +65,7 @@ def test_a_host_that_is_refused_ends_with_the_reason(
 ) -> None:
     host = start_host(api.address, SERVER_NAME="web", **machine.settings)
     host.wait_until_said("Registered as server 1")
-    manmanv2(api, "servers", decision, "1", "--reason", "it belongs to somebody else")
+    printed_by(api, "servers", decision, "1", "--reason", "it belongs to somebody else")
 
     refused = {"reject": "rejected", "ban": "banned"}[decision]
     assert host.wait() == 77
@@ -91,7 +79,7 @@ def test_a_banned_machine_is_refused_under_another_name_also_after_a_reboot(
     api: Api, start_host: StartHost, machine: FakeMachine, tmp_path: Path
 ) -> None:
     start_host(api.address, SERVER_NAME="web", **machine.settings).wait_until_said("Registered")
-    said = manmanv2(api, "servers", "ban", "1", "--reason", "stolen")
+    said = printed_by(api, "servers", "ban", "1", "--reason", "stolen")
     renamed = start_host(api.address, SERVER_NAME="innocent", **machine.settings)
 
     assert said == "banned server 1 (web) and its machine\n"
@@ -104,7 +92,7 @@ def test_a_banned_machine_is_refused_under_another_name_also_after_a_reboot(
 
     other = FakeMachine.fresh(tmp_path / "other")
     start_host(api.address, SERVER_NAME="other", **other.settings).wait_until_said("Registered")
-    manmanv2(api, "servers", "approve", "1")
+    printed_by(api, "servers", "approve", "1")
     again = start_host(api.address, SERVER_NAME="innocent", **machine.settings)
     again.wait_until_said("Registered")
 
@@ -118,7 +106,7 @@ def test_all_managers_of_a_banned_machine_end(
     dev.wait_until_said("Registered")
     prod = start_host(api.address, SERVER_NAME="web-prod", **machine.settings)
     prod.wait_until_said("Registered")
-    said = manmanv2(api, "servers", "ban", "1")
+    said = printed_by(api, "servers", "ban", "1")
 
     assert said.splitlines() == [
         "banned server 1 (web-dev) and its machine",
@@ -135,15 +123,15 @@ def test_a_ban_survives_the_api_and_a_deletion_of_the_server(
     first = start_api(postgres_url)
     host = start_host(first.address, SERVER_NAME="web", **machine.settings)
     host.wait_until_said("Registered")
-    manmanv2(first, "servers", "ban", "1", "--reason", "stolen")
+    printed_by(first, "servers", "ban", "1", "--reason", "stolen")
     host.wait()
-    manmanv2(first, "servers", "delete", "1", "--yes")
+    printed_by(first, "servers", "delete", "1", "--yes")
     first.kill()
     second = start_api(postgres_url)
     refused = start_host(second.address, SERVER_NAME="other", **machine.settings)
 
     assert refused.wait() == 77
-    said = manmanv2(second, "servers", "approve", "1")
+    said = printed_by(second, "servers", "approve", "1")
     assert said == "lifted the ban over the machine of server 1, which is gone\n"
 
     start_host(second.address, SERVER_NAME="other", **machine.settings).wait_until_said(
@@ -155,7 +143,7 @@ def test_several_servers_are_decided_on_at_once_and_programs_are_told(api: Api) 
     with client(api.address) as stub:
         for name in ("a", "b"):
             stub.RegisterServer(pb.RegisterServerRequest(name=name))
-    rejected: Any = json.loads(manmanv2(api, "servers", "reject", "1", "2", "2", "-o", "json"))
+    rejected: Any = json.loads(printed_by(api, "servers", "reject", "1", "2", "2", "-o", "json"))
     ended = run_to_end("manmanv2", "servers", "approve", "1", "7", "2", API_ADDRESS=api.address)
 
     assert [(one["server_id"], one["approval"]) for one in rejected] == [
@@ -171,7 +159,7 @@ def test_a_ban_without_evidence_says_that_it_is_of_a_name(api: Api) -> None:
     with client(api.address) as stub:
         stub.RegisterServer(pb.RegisterServerRequest(name="bare"))
 
-    assert manmanv2(api, "servers", "ban", "1") == (
+    assert printed_by(api, "servers", "ban", "1") == (
         "banned server 1 (bare) by its name alone: its host sent no evidence of its machine\n"
     )
 

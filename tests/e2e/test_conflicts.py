@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.machines import FakeMachine
-from tests.e2e.processes import Api, Process, eventually, run_to_end, servers
+from tests.e2e.processes import Api, Process, eventually, printed_by, run_to_end, servers
 from tests.e2e.scraping import SidePort
 
 StartApi = Callable[..., Api]
@@ -27,15 +27,12 @@ class Contest:
     challenger: Process
 
 
-@pytest.fixture
-def machines(tmp_path: Path) -> tuple[FakeMachine, FakeMachine]:
-    """The second has a copy of the first one's disk."""
-    first = FakeMachine.fresh(tmp_path / "machine")
-    return first, first.clone(tmp_path / "clone")
+def machine_and_clone(folder: Path) -> tuple[FakeMachine, FakeMachine]:
+    first = FakeMachine.fresh(folder / "machine")
+    return first, first.clone(folder / "clone")
 
 
-@pytest.fixture
-def contest(
+def contested(
     start_api: StartApi, start_host: StartHost, machines: tuple[FakeMachine, FakeMachine]
 ) -> Contest:
     api = start_api("memory://", METRICS_ADDRESS="127.0.0.1:0")
@@ -47,40 +44,59 @@ def contest(
     return Contest(api, holder, challenger)
 
 
-def manmanv2(api: Api, *arguments: str, stdin: str = "") -> str:
-    """What a command prints that succeeds."""
-    ended = run_to_end("manmanv2", *arguments, stdin=stdin, API_ADDRESS=api.address)
-    assert ended.returncode == 0, ended.stderr
-    return ended.stdout
+@pytest.fixture
+def machines(tmp_path: Path) -> tuple[FakeMachine, FakeMachine]:
+    """The second has a copy of the first one's disk."""
+    return machine_and_clone(tmp_path)
+
+
+@pytest.fixture
+def contest(
+    start_api: StartApi, start_host: StartHost, machines: tuple[FakeMachine, FakeMachine]
+) -> Contest:
+    return contested(start_api, start_host, machines)
+
+
+@pytest.fixture(scope="module")
+def open_contest(
+    start_shared_api: StartApi,
+    start_shared_host: StartHost,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Contest:
+    """One that no test decides."""
+    machines = machine_and_clone(tmp_path_factory.mktemp("machines"))
+    return contested(start_shared_api, start_shared_host, machines)
 
 
 def listed(api: Api, *arguments: str) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = json.loads(
-        manmanv2(api, "conflicts", "list", "-o", "json", *arguments)
+        printed_by(api, "conflicts", "list", "-o", "json", *arguments)
     )
     return found
 
 
 def test_the_second_of_two_machines_is_told_who_holds_the_name_and_what_to_do(
-    contest: Contest,
+    open_contest: Contest,
 ) -> None:
-    said = contest.challenger.wait_until_said(KEEPS_TRYING)
+    said = open_contest.challenger.wait_until_said(KEEPS_TRYING)
 
     assert "'web' is held by server 1, another machine at 127.0.0.1, heard" in said
     assert "whose hardware id and boot id are not this one's" in said
     assert "the machine-id is the same: a clone?" in said
     assert "set another SERVER_NAME or ENVIRONMENT on this host" in said
     assert "`manmanv2 conflicts`" in said
-    eventually(lambda: listed(contest.api)[0]["claims"] > 1, "another claim", contest.challenger)
-    assert contest.challenger.count(KEEPS_TRYING) == 1
-    assert contest.holder.running
-    assert servers(contest.api.address)["web"].status == "online"
+    eventually(
+        lambda: listed(open_contest.api)[0]["claims"] > 1, "another claim", open_contest.challenger
+    )
+    assert open_contest.challenger.count(KEEPS_TRYING) == 1
+    assert open_contest.holder.running
+    assert servers(open_contest.api.address)["web"].status == "online"
 
 
-def test_a_conflict_is_listed_and_counted_and_shown_with_both_sides(contest: Contest) -> None:
-    [conflict] = listed(contest.api)
-    table = manmanv2(contest.api, "conflicts", "list")
-    shown = manmanv2(contest.api, "conflicts", "show", "1")
+def test_a_conflict_is_listed_and_counted_and_shown_with_both_sides(open_contest: Contest) -> None:
+    [conflict] = listed(open_contest.api)
+    table = printed_by(open_contest.api, "conflicts", "list")
+    shown = printed_by(open_contest.api, "conflicts", "show", "1")
 
     assert (conflict["name"], conflict["server_id"], conflict["state"]) == ("web", 1, "open")
     assert conflict["agreeing"] == ["machine_id"]
@@ -98,11 +114,11 @@ def test_a_conflict_is_listed_and_counted_and_shown_with_both_sides(contest: Con
     assert "The disk is the same and the board is not: a disk was most likely copied." in shown
     for option in ("--adopt", "--rename NAME", "--evict"):
         assert f"  manmanv2 conflicts resolve 1 {option}\n" in shown
-    assert SidePort(contest.api).value("manmanv2_conflicts_open") == 1
+    assert SidePort(open_contest.api).value("manmanv2_conflicts_open") == 1
 
 
-def test_ready_commands_name_the_api_that_was_named(contest: Contest) -> None:
-    address = contest.api.address
+def test_ready_commands_name_the_api_that_was_named(open_contest: Contest) -> None:
+    address = open_contest.api.address
     ended = run_to_end("manmanv2", "--api", address, "conflicts", "show", "1")
 
     assert f"  manmanv2 --api {address} conflicts resolve 1 --adopt\n" in ended.stdout
@@ -111,8 +127,8 @@ def test_ready_commands_name_the_api_that_was_named(contest: Contest) -> None:
 def test_the_challenger_adopts_the_server_and_the_holder_ends(
     contest: Contest, start_host: StartHost, machines: tuple[FakeMachine, FakeMachine]
 ) -> None:
-    manmanv2(contest.api, "configs", "put", "1", "limits", stdin="{}")
-    printed = manmanv2(contest.api, "conflicts", "resolve", "1", "--adopt", stdin="y\n")
+    printed_by(contest.api, "configs", "put", "1", "limits", stdin="{}")
+    printed = printed_by(contest.api, "conflicts", "resolve", "1", "--adopt", stdin="y\n")
 
     assert "The challenger at 127.0.0.1 gets server 1 (web) with all that hangs on it" in printed
     assert "the holder at 127.0.0.1 is told to stop and refused under this name" in printed
@@ -120,7 +136,7 @@ def test_the_challenger_adopts_the_server_and_the_holder_ends(
     assert contest.challenger.said("The name is this host's now.")
     assert contest.holder.wait() == 75
     assert contest.holder.said("Server 1 was registered again by another host manager")
-    assert manmanv2(contest.api, "configs", "list", "1").splitlines()[1].startswith("limits")
+    assert printed_by(contest.api, "configs", "list", "1").splitlines()[1].startswith("limits")
 
     machines[0].reboot()
     loser = start_host(contest.api.address, SERVER_NAME="web", **machines[0].settings)
@@ -134,7 +150,7 @@ def test_the_challenger_adopts_the_server_and_the_holder_ends(
 def test_who_lost_a_name_does_not_get_it_when_the_other_is_silent(
     contest: Contest, start_host: StartHost, machines: tuple[FakeMachine, FakeMachine]
 ) -> None:
-    manmanv2(contest.api, "conflicts", "resolve", "1", "--adopt", "--yes")
+    printed_by(contest.api, "conflicts", "resolve", "1", "--adopt", "--yes")
     contest.challenger.wait_until_said("Registered as server 1")
     contest.holder.wait()
     contest.challenger.terminate()
@@ -151,7 +167,7 @@ def test_who_lost_a_name_does_not_get_it_when_the_other_is_silent(
 def test_the_challenger_joins_under_another_name_and_both_go_on(
     contest: Contest, start_host: StartHost, machines: tuple[FakeMachine, FakeMachine]
 ) -> None:
-    printed = manmanv2(contest.api, "conflicts", "resolve", "1", "--rename", "web-2")
+    printed = printed_by(contest.api, "conflicts", "resolve", "1", "--rename", "web-2")
 
     assert printed == (
         "conflict 1 is resolved: the challenger at 127.0.0.1 joins as a server of its own named"
@@ -170,37 +186,37 @@ def test_the_challenger_joins_under_another_name_and_both_go_on(
 
 
 def test_the_holder_is_evicted_and_only_a_restore_lets_it_in_again(contest: Contest) -> None:
-    manmanv2(contest.api, "configs", "put", "1", "limits", stdin="{}")
-    printed = manmanv2(contest.api, "conflicts", "resolve", "1", "--evict", stdin="y\n")
+    printed_by(contest.api, "configs", "put", "1", "limits", stdin="{}")
+    printed = printed_by(contest.api, "conflicts", "resolve", "1", "--evict", stdin="y\n")
 
     assert "Server 1 (web) is deleted with all that hangs on it" in printed
     contest.challenger.wait_until_said("Registered as server 2 under the name web")
     said = contest.holder.wait_until_said(KEEPS_TRYING)
     assert "conflict 1" in said
-    assert manmanv2(contest.api, "configs", "list", "2").splitlines()[1:] == []
+    assert printed_by(contest.api, "configs", "list", "2").splitlines()[1:] == []
     assert contest.holder.count("Registered as") == 1
 
     contest.challenger.terminate()
-    manmanv2(contest.api, "servers", "delete", "2", "--yes")
-    manmanv2(contest.api, "servers", "restore", "1")
+    printed_by(contest.api, "servers", "delete", "2", "--yes")
+    printed_by(contest.api, "servers", "restore", "1")
     eventually(
         lambda: contest.holder.count("Registered as server 1") == 2, "return", contest.holder
     )
 
-    assert manmanv2(contest.api, "configs", "list", "1").splitlines()[1].startswith("limits")
+    assert printed_by(contest.api, "configs", "list", "1").splitlines()[1].startswith("limits")
 
 
-def test_a_no_leaves_everything_as_it_was(contest: Contest) -> None:
+def test_a_no_leaves_everything_as_it_was(open_contest: Contest) -> None:
     ended = run_to_end(
         "manmanv2",
         *("conflicts", "resolve", "1", "--evict"),
         stdin="n\n",
-        API_ADDRESS=contest.api.address,
+        API_ADDRESS=open_contest.api.address,
     )
 
     assert ended.returncode == 1
     assert "Resolve conflict 1 in this way? [y/N]" in ended.stdout
-    assert [conflict["state"] for conflict in listed(contest.api)] == ["open"]
+    assert [conflict["state"] for conflict in listed(open_contest.api)] == ["open"]
 
 
 def test_programs_are_asked_beside_what_they_read(contest: Contest) -> None:
@@ -215,7 +231,7 @@ def test_programs_are_asked_beside_what_they_read(contest: Contest) -> None:
     resolved = json.loads(ended.stdout)
     assert (resolved["state"], resolved["resolution"]) == ("resolved", "adopt")
     assert listed(contest.api, "--state", "resolved")[0]["conflict_id"] == 1
-    assert "resolved by adopt" in manmanv2(contest.api, "conflicts", "show", "1")
+    assert "resolved by adopt" in printed_by(contest.api, "conflicts", "show", "1")
 
 
 @pytest.mark.parametrize(
@@ -228,10 +244,10 @@ def test_programs_are_asked_beside_what_they_read(contest: Contest) -> None:
     ],
 )
 def test_what_cannot_be_resolved_is_told_in_a_sentence(
-    contest: Contest, arguments: list[str], exit_code: int, sentence: str
+    open_contest: Contest, arguments: list[str], exit_code: int, sentence: str
 ) -> None:
     ended = run_to_end(
-        "manmanv2", "conflicts", "resolve", *arguments, API_ADDRESS=contest.api.address
+        "manmanv2", "conflicts", "resolve", *arguments, API_ADDRESS=open_contest.api.address
     )
 
     assert (ended.returncode, ended.stdout) == (exit_code, "")
@@ -239,7 +255,7 @@ def test_what_cannot_be_resolved_is_told_in_a_sentence(
 
 
 def test_what_is_settled_is_not_asked_about_again(contest: Contest) -> None:
-    manmanv2(contest.api, "conflicts", "resolve", "1", "--rename", "web-2")
+    printed_by(contest.api, "conflicts", "resolve", "1", "--rename", "web-2")
     ended = run_to_end(
         "manmanv2", "conflicts", "resolve", "1", "--adopt", API_ADDRESS=contest.api.address
     )
@@ -255,8 +271,8 @@ def test_a_switch_that_warns_lets_both_in_and_is_audited(
     for machine in machines:
         host = start_host(api.address, SERVER_NAME="web", **machine.settings)
         host.wait_until_said("Registered as server 1")
-    printed = manmanv2(api, "audit", "would-reject")
-    [entry] = json.loads(manmanv2(api, "audit", "would-reject", "-o", "json"))
+    printed = printed_by(api, "audit", "would-reject")
+    [entry] = json.loads(printed_by(api, "audit", "would-reject", "-o", "json"))
 
     assert printed.splitlines()[1].split()[:4] == ["name-conflict", "1", "web", "1"]
     assert (entry["switch"], entry["server_id"], entry["count"]) == ("name-conflict", 1, 1)
@@ -277,7 +293,7 @@ def test_a_decision_outlives_the_api(
     holder.wait_until_said("Registered as server 1")
     challenger = start_host(first.address, SERVER_NAME="web", **machines[1].settings)
     challenger.wait_until_said(KEEPS_TRYING)
-    manmanv2(first, "conflicts", "resolve", "1", "--adopt", "--yes")
+    printed_by(first, "conflicts", "resolve", "1", "--adopt", "--yes")
     first.kill()
     start_api(postgres_url, address=first.address)
 

@@ -20,9 +20,9 @@ StartHost = Callable[..., Process]
 KEY = planted("key")
 
 
-@pytest.fixture
-def guarded(start_api: StartApi) -> Api:
-    return start_api("memory://", REGISTRATION_KEY=KEY)
+@pytest.fixture(scope="module")
+def guarded(start_shared_api: StartApi) -> Api:
+    return start_shared_api("memory://", REGISTRATION_KEY=KEY)
 
 
 @pytest.fixture

@@ -3,19 +3,12 @@
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
-
 from protos.manman.v1 import manman_pb2 as pb
 from tests.e2e.machines import FakeMachine
 from tests.e2e.processes import Api, Process, client, eventually, servers
 
 StartApi = Callable[..., Api]
 StartHost = Callable[..., Process]
-
-
-@pytest.fixture
-def machine(tmp_path: Path) -> FakeMachine:
-    return FakeMachine.fresh(tmp_path / "machine")
 
 
 def test_an_api_that_is_killed_after_a_registration_takes_nothing_along(

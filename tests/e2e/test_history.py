@@ -5,13 +5,19 @@ import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
-
-import pytest
 
 from protos.manman.v1 import manman_pb2 as pb
 from tests.e2e.machines import FakeMachine
-from tests.e2e.processes import Api, Process, client, eventually, run_to_end, servers
+from tests.e2e.processes import (
+    Api,
+    Process,
+    client,
+    eventually,
+    json_from,
+    outcome_of,
+    run_to_end,
+    servers,
+)
 from tests.e2e.scraping import SidePort
 
 StartApi = Callable[..., Api]
@@ -21,31 +27,13 @@ GIB_OF_BOX = 16
 CORES_OF_BOX = 8
 
 
-@pytest.fixture
-def machine(tmp_path: Path) -> FakeMachine:
-    return FakeMachine.fresh(tmp_path / "machine")
-
-
-def manmanv2(api: Api, *arguments: str, stdin: str = "") -> tuple[int, str]:
-    """The exit code, and what was printed wherever."""
-    ended = run_to_end("manmanv2", *arguments, stdin=stdin, API_ADDRESS=api.address)
-    return ended.returncode, ended.stdout + ended.stderr
-
-
-def as_json(api: Api, *arguments: str, stdin: str = "") -> Any:
-    """What is printed on stdout with -o json."""
-    ended = run_to_end("manmanv2", *arguments, "-o", "json", stdin=stdin, API_ADDRESS=api.address)
-    assert (ended.returncode, ended.stderr) == (0, "")
-    return json.loads(ended.stdout)
-
-
 def status(api: Api, name: str) -> str:
     found = servers(api.address).get(name)
     return found.status if found else ""
 
 
 def happened(api: Api, server_id: int) -> list[tuple[str, str]]:
-    explained = as_json(api, "servers", "explain", str(server_id))
+    explained = json_from(api, "servers", "explain", str(server_id))
     return [(entry["kind"], entry["cause"]) for entry in explained["history"]]
 
 
@@ -60,10 +48,10 @@ def test_a_server_tells_its_story(
     eventually(lambda: status(api, "web") == "offline", "its silence", api, host)
     os.kill(host.pid, signal.SIGCONT)
     eventually(lambda: status(api, "web") == "online", "its return", api, host)
-    manmanv2(api, "configs", "put", "1", "limits", stdin="{}")
+    outcome_of(api, "configs", "put", "1", "limits", stdin="{}")
     host.terminate()
-    _, told = manmanv2(api, "servers", "explain", "1")
-    _, last_two = manmanv2(api, "servers", "explain", "1", "--history", "2")
+    _, told = outcome_of(api, "servers", "explain", "1")
+    _, last_two = outcome_of(api, "servers", "explain", "1", "--history", "2")
     sentences, _, table = told.partition("\n\n")
     rows = [line.split("  ") for line in table.splitlines()]
 
@@ -93,15 +81,15 @@ def test_a_machine_that_was_renamed_gets_what_it_had(
     api = start_api(f"sqlite:///{tmp_path}/fleet.sqlite3")
     before = start_host(api.address, SERVER_NAME="old", **machine.settings)
     eventually(lambda: status(api, "old") == "online", "the server", api, before)
-    manmanv2(api, "configs", "put", "1", "limits", stdin='{"players": 16}')
+    outcome_of(api, "configs", "put", "1", "limits", stdin='{"players": 16}')
     before.terminate()
     folder = tmp_path / "config"
     after = start_host(api.address, SERVER_NAME="new", CONFIG_DIR=str(folder), **machine.settings)
     eventually(lambda: status(api, "new") == "online", "the new server", api, after)
     new = servers(api.address)["new"].server_id
-    _, told = manmanv2(api, "servers", "explain", str(new))
-    refused = manmanv2(api, "servers", "merge", str(new), "1", "--yes")
-    unsure = manmanv2(api, "servers", "merge", "1", str(new), stdin="n\n")
+    _, told = outcome_of(api, "servers", "explain", str(new))
+    refused = outcome_of(api, "servers", "merge", str(new), "1", "--yes")
+    unsure = outcome_of(api, "servers", "merge", "1", str(new), stdin="n\n")
 
     assert f"`manmanv2 servers merge 1 {new}` makes one of both" in told
     assert ("recognised", 1) in [
@@ -116,10 +104,10 @@ def test_a_machine_that_was_renamed_gets_what_it_had(
     assert "not known" not in unsure[1]
     assert set(servers(api.address)) == {"old", "new"}
 
-    merged = manmanv2(api, "servers", "merge", "1", str(new), stdin="y\n")
+    merged = outcome_of(api, "servers", "merge", "1", str(new), stdin="y\n")
     document = folder / "limits.json"
     eventually(document.exists, "the document", api, after)
-    _, told = manmanv2(api, "servers", "explain", "1")
+    _, told = outcome_of(api, "servers", "explain", "1")
 
     assert merged[1].splitlines()[-1].endswith(f"merged server 1 into server {new} (new)")
     assert json.loads(document.read_text()) == {"players": 16}
@@ -152,9 +140,9 @@ def test_two_managers_on_one_box_are_one_machine(
                 **where,
             )
             eventually(lambda: status(api, name) == "online", name, api)  # noqa: B023 - at once
-        listed = as_json(api, "machines", "list")
-        _, printed = manmanv2(api, "machines", "list")
-        _, told = manmanv2(api, "servers", "explain", "1")
+        listed = json_from(api, "machines", "list")
+        _, printed = outcome_of(api, "machines", "list")
+        _, told = outcome_of(api, "servers", "explain", "1")
         scraped = SidePort(api).samples()
     machines = {
         tuple(server["name"] for server in machine["servers"]): machine
@@ -181,7 +169,7 @@ def test_two_managers_on_one_box_are_one_machine(
 
 
 def test_machines_are_listed_with_their_servers_and_what_they_have(api: Api) -> None:
-    empty = manmanv2(api, "machines", "list")
+    empty = outcome_of(api, "machines", "list")
     with client(api.address) as stub:
         capabilities = pb.ServerCapabilities(
             total_memory_mb=2048, cpu_cores=1, docker_version="29.1.2"
@@ -197,9 +185,9 @@ def test_machines_are_listed_with_their_servers_and_what_they_have(api: Api) -> 
                 )
             )
         stub.CreateServer(pb.CreateServerRequest(name="later"))
-    _, printed = manmanv2(api, "machines", "list")
+    _, printed = outcome_of(api, "machines", "list")
     *rows, _, totals = printed.splitlines()
-    listed = as_json(api, "machines", "list")
+    listed = json_from(api, "machines", "list")
 
     assert empty[1].splitlines()[-1] == (
         "0 machines with 0 servers, 0 CPU cores and 0.0 GiB of memory"
@@ -225,7 +213,7 @@ def test_a_fleet_of_several_pages_is_counted_as_a_whole(api: Api) -> None:
         for number in range(130):
             stub.CreateServer(pb.CreateServerRequest(name=f"box-{number}"))
 
-    assert as_json(api, "machines", "list")["totals"]["machines"] == 130
+    assert json_from(api, "machines", "list")["totals"]["machines"] == 130
 
 
 def test_evidence_that_led_to_an_event_is_shown(api: Api) -> None:
@@ -235,8 +223,8 @@ def test_evidence_that_led_to_an_event_is_shown(api: Api) -> None:
         stub.RegisterServer(pb.RegisterServerRequest(name="web", evidence=first))
         stub.Heartbeat(pb.HeartbeatRequest(server_id=1, leaving=True))
         stub.RegisterServer(pb.RegisterServerRequest(name="web", evidence=other))
-    _, printed = manmanv2(api, "servers", "explain", "1")
-    entries = as_json(api, "servers", "explain", "1")["history"]
+    _, printed = outcome_of(api, "servers", "explain", "1")
+    entries = json_from(api, "servers", "explain", "1")["history"]
     [taken_over] = [entry for entry in entries if entry["kind"] == "taken_over"]
 
     assert "the same: machine-id; another: hardware id and boot id" in printed
@@ -265,7 +253,7 @@ def test_what_there_is_not_is_neither_explained_nor_merged(api: Api) -> None:
         stub.CreateServer(pb.CreateServerRequest(name="web"))
     missing = (os.EX_NOINPUT, "manmanv2: server 7 does not exist\n")
 
-    assert manmanv2(api, "servers", "explain", "7") == missing
-    assert manmanv2(api, "servers", "merge", "1", "7", "--yes") == missing
-    assert manmanv2(api, "servers", "merge", "7", "1") == missing
-    assert manmanv2(api, "servers", "merge", "1", "1", "--yes")[0] == os.EX_DATAERR
+    assert outcome_of(api, "servers", "explain", "7") == missing
+    assert outcome_of(api, "servers", "merge", "1", "7", "--yes") == missing
+    assert outcome_of(api, "servers", "merge", "7", "1") == missing
+    assert outcome_of(api, "servers", "merge", "1", "1", "--yes")[0] == os.EX_DATAERR

@@ -22,11 +22,6 @@ StartHost = Callable[..., Process]
 
 
 @pytest.fixture
-def machine(tmp_path: Path) -> FakeMachine:
-    return FakeMachine.fresh(tmp_path / "athens")
-
-
-@pytest.fixture
 def sparta(tmp_path: Path) -> FakeMachine:
     """Another one."""
     return FakeMachine.fresh(tmp_path / "sparta")

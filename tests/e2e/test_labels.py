@@ -13,17 +13,10 @@ from adapters.system.clock import SystemClock
 from application.put_selector_configuration import PutSelectorConfiguration
 from domain.labels import parse_selector
 from protos.manman.v1 import manman_pb2 as pb
-from tests.e2e.processes import Api, Process, client, eventually, run_to_end, servers
+from tests.e2e.processes import Api, Process, client, eventually, printed_by, run_to_end, servers
 
 StartApi = Callable[..., Api]
 StartHost = Callable[..., Process]
-
-
-def manmanv2(api: Api, *arguments: str, stdin: str = "") -> str:
-    """What a command prints that succeeds."""
-    ended = run_to_end("manmanv2", *arguments, stdin=stdin, API_ADDRESS=api.address)
-    assert ended.returncode == 0, ended.stderr
-    return ended.stdout
 
 
 def failing(api: Api, *arguments: str) -> tuple[int, str]:
@@ -33,16 +26,16 @@ def failing(api: Api, *arguments: str) -> tuple[int, str]:
 
 
 def listed(api: Api, selector: str) -> list[str]:
-    printed = manmanv2(api, "servers", "list", "-l", selector, "-o", "json")
+    printed = printed_by(api, "servers", "list", "-l", selector, "-o", "json")
     return [server["name"] for server in json.loads(printed)]
 
 
 def shown(api: Api, server_id: int) -> Any:
-    return json.loads(manmanv2(api, "servers", "show", str(server_id), "-o", "json"))
+    return json.loads(printed_by(api, "servers", "show", str(server_id), "-o", "json"))
 
 
 def put(api: Api, selector: str, name: str, document: str) -> None:
-    manmanv2(api, "configs", "put", "-l", selector, name, stdin=document)
+    printed_by(api, "configs", "put", "-l", selector, name, stdin=document)
 
 
 def reads(folder: Path, name: str) -> str | None:
@@ -61,7 +54,7 @@ def test_an_operators_label_wins_over_that_of_the_host(api: Api, start_host: Sta
     assert listed(api, "tier=gold") == ["web"]
     assert listed(api, "!tier") == ["bare"]
 
-    told = manmanv2(api, "servers", "label", "1", "tier=silver", "example.com/rack=7")
+    told = printed_by(api, "servers", "label", "1", "tier=silver", "example.com/rack=7")
 
     assert told == (
         "server 1 (web) has the labels example.com/rack=7 (operator), region=nyc,"
@@ -76,16 +69,16 @@ def test_an_operators_label_wins_over_that_of_the_host(api: Api, start_host: Sta
     }
     assert shown(api, 1)["operator_labels"] == {"example.com/rack": "7", "tier": "silver"}
 
-    manmanv2(api, "servers", "label", "1", "tier-", "example.com/rack-")
+    printed_by(api, "servers", "label", "1", "tier-", "example.com/rack-")
 
     assert listed(api, "tier=gold") == ["web"]
-    assert "Labels:        region=nyc, tier=gold\n" in manmanv2(api, "servers", "show", "1")
+    assert "Labels:        region=nyc, tier=gold\n" in printed_by(api, "servers", "show", "1")
 
 
 def test_a_host_brings_its_labels_anew_with_each_start(api: Api, start_host: StartHost) -> None:
     first = start_host(api.address, SERVER_NAME="web", LABELS="region=nyc,tier=gold")
     first.wait_until_said("Registered as server 1")
-    manmanv2(api, "servers", "label", "1", "tier=silver")
+    printed_by(api, "servers", "label", "1", "tier=silver")
     first.terminate()
     second = start_host(api.address, SERVER_NAME="web", LABELS="zone=a")
     second.wait_until_said("Registered as server 1")
@@ -107,30 +100,30 @@ def test_documents_on_selectors_come_and_go_with_the_labels_and_the_most_specifi
     # Put before the server has the label, so that it is older than what the host knows then.
     put(api, "region=nyc,tier=gold", "motd", '"of gold in the region"')
     put(api, "tier=gold", "limits", "1")
-    manmanv2(api, "configs", "put", "1", "ports", stdin="2")
+    printed_by(api, "configs", "put", "1", "ports", stdin="2")
     eventually(lambda: reads(folder, "ports") == "2", "its own document", host, api)
-    manmanv2(api, "servers", "label", "1", "tier=gold")
+    printed_by(api, "servers", "label", "1", "tier=gold")
     eventually(lambda: reads(folder, "limits") == "1", "what gold has", host, api)
 
     assert reads(folder, "motd") == '"of gold in the region"'
-    effective = manmanv2(api, "configs", "effective", "1").splitlines()
+    effective = printed_by(api, "configs", "effective", "1").splitlines()
     assert [(line.split()[0], line.split(maxsplit=3)[3]) for line in effective[1:]] == [
         ("limits", "tier=gold"),
         ("motd", "region=nyc,tier=gold"),
         ("ports", "itself"),
     ]
 
-    manmanv2(api, "configs", "put", "1", "motd", stdin='"its own"')
+    printed_by(api, "configs", "put", "1", "motd", stdin='"its own"')
     eventually(lambda: reads(folder, "motd") == '"its own"', "its own document", host, api)
-    manmanv2(api, "configs", "delete", "1", "motd")
+    printed_by(api, "configs", "delete", "1", "motd")
     eventually(lambda: reads(folder, "motd") == '"of gold in the region"', "that", host, api)
-    manmanv2(api, "servers", "label", "1", "tier-")
+    printed_by(api, "servers", "label", "1", "tier-")
     eventually(lambda: reads(folder, "motd") == '"of the region"', "the region's", host, api)
 
     assert reads(folder, "limits") is None
     assert reads(folder, "ports") == "2"
 
-    manmanv2(api, "configs", "delete", "-l", "region=nyc", "motd")
+    printed_by(api, "configs", "delete", "-l", "region=nyc", "motd")
     eventually(lambda: reads(folder, "motd") is None, "the document to go", host, api)
 
 
@@ -156,21 +149,29 @@ def test_documents_on_selectors_are_listed_and_read(api: Api) -> None:
     put(api, "tier == gold , region in (nyc)", "motd", '{"a":  1}')
     put(api, "!old", "limits", "2")
 
-    assert manmanv2(api, "configs", "get", "-l", "region=nyc,tier=gold", "motd") == '{"a":  1}'
-    rows = [line.split()[:3] for line in manmanv2(api, "configs", "list").splitlines()]
+    assert printed_by(api, "configs", "get", "-l", "region=nyc,tier=gold", "motd") == '{"a":  1}'
+    rows = [line.split()[:3] for line in printed_by(api, "configs", "list").splitlines()]
     assert rows == [
         ["SELECTOR", "NAME", "REVISION"],
         ["!old", "limits", "2"],
         ["region=nyc,tier=gold", "motd", "1"],
     ]
-    one = json.loads(manmanv2(api, "configs", "list", "-l", "!old", "-o", "json"))
+    one = json.loads(printed_by(api, "configs", "list", "-l", "!old", "-o", "json"))
     assert [(found["name"], found["selector"]) for found in one] == [("limits", "!old")]
-    told = manmanv2(api, "configs", "delete", "-l", "tier=gold,region=nyc", "motd")
+    told = printed_by(api, "configs", "delete", "-l", "tier=gold,region=nyc", "motd")
     assert told == "deleted motd of the selector region=nyc,tier=gold\n"
-    put_as_json = manmanv2(api, "configs", "put", "-l", "gpu", "-o", "json", "motd", stdin="3")
+    put_as_json = printed_by(api, "configs", "put", "-l", "gpu", "-o", "json", "motd", stdin="3")
     assert json.loads(put_as_json)["selector"] == "gpu"
-    deleted = manmanv2(api, "configs", "delete", "-l", "gpu", "motd", "-o", "json")
+    deleted = printed_by(api, "configs", "delete", "-l", "gpu", "motd", "-o", "json")
     assert json.loads(deleted) == {"selector": "gpu", "name": "motd"}
+
+
+@pytest.fixture(scope="module")
+def api_of_web(shared_api: Api) -> Api:
+    """Server 1 is web."""
+    with client(shared_api.address) as stub:
+        stub.CreateServer(pb.CreateServerRequest(name="web"))
+    return shared_api
 
 
 @pytest.mark.parametrize(
@@ -193,11 +194,9 @@ def test_documents_on_selectors_are_listed_and_read(api: Api) -> None:
     ],
 )
 def test_what_goes_wrong_is_one_sentence_and_an_exit_code(
-    api: Api, arguments: list[str], exit_code: int, words: str
+    api_of_web: Api, arguments: list[str], exit_code: int, words: str
 ) -> None:
-    with client(api.address) as stub:
-        stub.CreateServer(pb.CreateServerRequest(name="web"))
-    ended, sentence = failing(api, *arguments)
+    ended, sentence = failing(api_of_web, *arguments)
 
     assert words in sentence
     assert ended == exit_code

@@ -1,6 +1,5 @@
 """Servers that leave the fleet, and what comes back of them."""
 
-import json
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -14,7 +13,7 @@ import grpc
 from protos.manman.v1 import manman_pb2 as pb
 from protos.manman.v1.manman_pb2_grpc import ManManAPIStub
 from tests.builders import evidence
-from tests.e2e.processes import Api, Process, client, eventually, run_to_end, servers
+from tests.e2e.processes import Api, Process, client, eventually, json_from, run_to_end, servers
 from tests.planted import planted
 
 StartApi = Callable[..., Api]
@@ -29,12 +28,6 @@ def manmanv2(api: Api, *arguments: str, stdin: str = "") -> tuple[int, str, str]
     """The exit code, and what was printed on stdout and on stderr."""
     ended = run_to_end("manmanv2", *arguments, stdin=stdin, API_ADDRESS=api.address)
     return ended.returncode, ended.stdout, ended.stderr
-
-
-def as_json(api: Api, *arguments: str) -> Any:
-    exit_code, printed, told = manmanv2(api, *arguments, "-o", "json")
-    assert (exit_code, told) == (0, "")
-    return json.loads(printed)
 
 
 def join(api: Api, *names: str, ephemeral: bool = False, leaves: bool = False) -> None:
@@ -88,7 +81,7 @@ def test_what_only_warns_is_noted_and_done(start_api: StartApi) -> None:
     api = start_api("memory://", ENFORCEMENT="delete-online=warn")
     join(api, "box")
     exit_code, _, _ = manmanv2(api, "servers", "delete", "1", "--yes")
-    [noted] = as_json(api, "audit", "would-reject")
+    [noted] = json_from(api, "audit", "would-reject")
 
     assert (exit_code, names(api)) == (0, set())
     assert (noted["switch"], noted["name"], noted["count"]) == ("delete-online", "box", 1)
@@ -104,7 +97,7 @@ def test_a_restored_server_gets_its_host_and_its_configuration_back(
     manmanv2(api, "configs", "put", "1", "limits", stdin=document)
     host.terminate()
     manmanv2(api, "servers", "delete", "1", "--yes")
-    [deleted] = as_json(api, "servers", "list", "--deleted")
+    [deleted] = json_from(api, "servers", "list", "--deleted")
     gone = names(api)
     # Kept in the database, whichever API deleted it.
     api.terminate()
@@ -128,7 +121,7 @@ def test_a_restored_server_gets_its_host_and_its_configuration_back(
     assert (restored.server_id, restored.status) == (1, "offline")
     assert restored.environment == "production"
     assert written.read_text() == document
-    assert as_json(api, "servers", "list", "--deleted") == []
+    assert json_from(api, "servers", "list", "--deleted") == []
 
 
 def test_a_server_whose_name_was_taken_is_restored_under_another(api: Api) -> None:
@@ -174,9 +167,9 @@ def test_a_fleet_of_deleted_servers_is_listed_and_purged_at_once_if_that_is_set(
     join(at_once, "box", leaves=True)
     manmanv2(at_once, "servers", "delete", "1", "--yes")
 
-    listed = [one["server"]["server_id"] for one in as_json(api, "servers", "list", "--deleted")]
+    listed = [one["server"]["server_id"] for one in json_from(api, "servers", "list", "--deleted")]
     assert listed == list(range(1, 121))
-    assert as_json(at_once, "servers", "list", "--deleted") == []
+    assert json_from(at_once, "servers", "list", "--deleted") == []
     assert manmanv2(at_once, "servers", "restore", "1")[0] == 66
 
 
@@ -192,7 +185,7 @@ def test_ephemeral_servers_are_deleted_after_their_time_offline(
     join(api, "leaves", ephemeral=True, leaves=True)
     join(api, "dies", ephemeral=True)
     eventually(lambda: names(api) == {"alive", "lasting"}, "the others to be deleted", api)
-    deleted = as_json(api, "servers", "list", "--deleted")
+    deleted = json_from(api, "servers", "list", "--deleted")
 
     assert {one["server"]["name"] for one in deleted} == {"leaves", "dies"}
     assert {one["cause"] for one in deleted} == {"ephemeral, and offline for longer than 1 second"}
@@ -213,11 +206,11 @@ def test_an_operator_looks_first_and_prunes_then(start_api: StartApi, tmp_path: 
     two_days_pass(file)
     api = start_api(f"sqlite:///{file}")
     join(api, "late", ephemeral=True, leaves=True)
-    would = as_json(api, "servers", "prune", "--dry-run")
+    would = json_from(api, "servers", "prune", "--dry-run")
     looked = manmanv2(api, "servers", "prune", "--dry-run")
     refused = manmanv2(api, "servers", "prune", stdin="n\n")
     before = names(api)
-    did = as_json(api, "servers", "prune", "--yes")
+    did = json_from(api, "servers", "prune", "--yes")
 
     assert nobody[:2] == (0, "No ephemeral server was offline for long enough.\n")
     assert [(one["name"], one["deleted"]) for one in would] == [(name, False) for name in gone]
@@ -324,7 +317,7 @@ def test_a_host_leaves_for_good_with_the_key_and_as_the_process_that_it_is(
     assert still_there == {"box"}
     assert (left.name, again.name) == ("OK", "NOT_FOUND")
     assert names(api) == set()
-    [deleted] = as_json(api, "servers", "list", "--deleted")
+    [deleted] = json_from(api, "servers", "list", "--deleted")
     assert deleted["cause"] == "its host left for good"
 
 

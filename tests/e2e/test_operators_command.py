@@ -8,13 +8,20 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from adapters.sql.schema import newest_revision
 from protos.manman.v1 import manman_pb2 as pb
-from tests.e2e.processes import PATIENCE_SECONDS, Api, client, run_to_end, servers
+from tests.e2e.processes import (
+    PATIENCE_SECONDS,
+    Api,
+    client,
+    json_from,
+    outcome_of,
+    run_to_end,
+    servers,
+)
 from tests.planted import planted
 
 CAPABILITIES = pb.ServerCapabilities(
@@ -26,9 +33,10 @@ CAPABILITIES = pb.ServerCapabilities(
 )
 
 
-@pytest.fixture
-def fleet(api: Api) -> Api:
+def populated(start_api: Callable[..., Api]) -> Api:
     """Server 1 is online in dev, 2 offline in production, 3 was never seen."""
+    # However long a test takes, 1 is not silent for too long.
+    api: Api = start_api("memory://", HEARTBEAT_INTERVAL_SECONDS="600")
     with client(api.address) as stub:
         stub.RegisterServer(
             pb.RegisterServerRequest(name="one", environment="dev", capabilities=CAPABILITIES)
@@ -39,27 +47,24 @@ def fleet(api: Api) -> Api:
     return api
 
 
-def manmanv2(api: Api, *arguments: str, stdin: str = "") -> tuple[int, str]:
-    """The exit code, and what was printed wherever."""
-    ended = run_to_end("manmanv2", *arguments, stdin=stdin, API_ADDRESS=api.address)
-    return ended.returncode, ended.stdout + ended.stderr
+@pytest.fixture
+def fleet(start_api: Callable[..., Api]) -> Api:
+    return populated(start_api)
 
 
-def as_json(api: Api, *arguments: str, stdin: str = "") -> Any:
-    """What is printed on stdout with -o json."""
-    command = ("manmanv2", "--api", api.address, *arguments, "-o", "json")
-    ended = run_to_end(*command, stdin=stdin)
-    assert (ended.returncode, ended.stderr) == (0, "")
-    return json.loads(ended.stdout)
+@pytest.fixture(scope="module")
+def shared_fleet(start_shared_api: Callable[..., Api]) -> Api:
+    """A fleet that no test changes."""
+    return populated(start_shared_api)
 
 
 def listed(api: Api, *filters: str) -> list[str]:
-    _, printed = manmanv2(api, "servers", "list", "-o", "json", *filters)
+    _, printed = outcome_of(api, "servers", "list", "-o", "json", *filters)
     return [server["name"] for server in json.loads(printed)]
 
 
-def test_the_list_shows_every_machine_and_what_it_can_do(fleet: Api) -> None:
-    _, printed = manmanv2(fleet, "servers", "list")
+def test_the_list_shows_every_machine_and_what_it_can_do(shared_fleet: Api) -> None:
+    _, printed = outcome_of(shared_fleet, "servers", "list")
     rows = [line.split() for line in printed.splitlines()]
 
     assert rows[0][:5] == ["ID", "NAME", "ENVIRONMENT", "STATUS", "LAST"]
@@ -69,10 +74,10 @@ def test_the_list_shows_every_machine_and_what_it_can_do(fleet: Api) -> None:
     assert rows[3][:5] == ["3", "three", "-", "offline", "never"]
 
 
-def test_the_list_is_filtered_by_environment_status_and_silence(fleet: Api) -> None:
-    assert listed(fleet, "--environment", "dev") == ["one"]
-    assert listed(fleet, "--status", "offline") == ["two", "three"]
-    assert listed(fleet, "--not-seen-for", "1h") == ["three"]
+def test_the_list_is_filtered_by_environment_status_and_silence(shared_fleet: Api) -> None:
+    assert listed(shared_fleet, "--environment", "dev") == ["one"]
+    assert listed(shared_fleet, "--status", "offline") == ["two", "three"]
+    assert listed(shared_fleet, "--not-seen-for", "1h") == ["three"]
 
 
 def test_a_fleet_of_several_pages_is_listed_as_a_whole(api: Api) -> None:
@@ -84,9 +89,9 @@ def test_a_fleet_of_several_pages_is_listed_as_a_whole(api: Api) -> None:
 
 
 def test_one_server_is_shown_with_its_configuration(fleet: Api) -> None:
-    manmanv2(fleet, "configs", "put", "1", "limits", stdin="{}")
-    _, printed = manmanv2(fleet, "servers", "show", "1")
-    _, as_json = manmanv2(fleet, "servers", "show", "1", "-o", "json")
+    outcome_of(fleet, "configs", "put", "1", "limits", stdin="{}")
+    _, printed = outcome_of(fleet, "servers", "show", "1")
+    _, as_json = outcome_of(fleet, "servers", "show", "1", "-o", "json")
 
     assert "limits (revision 1)" in printed
     assert json.loads(as_json)["configurations"] == [
@@ -94,27 +99,27 @@ def test_one_server_is_shown_with_its_configuration(fleet: Api) -> None:
     ]
 
 
-def test_deleting_asks_and_a_no_deletes_nothing(fleet: Api) -> None:
-    exit_code, printed = manmanv2(fleet, "servers", "delete", "2", stdin="n\n")
+def test_deleting_asks_and_a_no_deletes_nothing(shared_fleet: Api) -> None:
+    exit_code, printed = outcome_of(shared_fleet, "servers", "delete", "2", stdin="n\n")
 
     assert exit_code == 1
     assert "Delete 1 server with all configuration? [y/N]" in printed
-    assert set(servers(fleet.address)) == {"one", "two", "three"}
+    assert set(servers(shared_fleet.address)) == {"one", "two", "three"}
 
 
 def test_deleting_by_id_by_age_and_in_a_dry_run(fleet: Api) -> None:
-    exit_code, printed = manmanv2(fleet, "servers", "delete", "--not-seen-for", "1h", "--dry-run")
+    exit_code, printed = outcome_of(fleet, "servers", "delete", "--not-seen-for", "1h", "--dry-run")
     assert (exit_code, set(servers(fleet.address))) == (0, {"one", "two", "three"})
     assert "1 server would be deleted." in printed
 
-    manmanv2(fleet, "servers", "delete", "--not-seen-for", "1h", "--yes")
+    outcome_of(fleet, "servers", "delete", "--not-seen-for", "1h", "--yes")
     assert set(servers(fleet.address)) == {"one", "two"}
 
-    refused, sentence = manmanv2(fleet, "servers", "delete", "1", "--yes")
+    refused, sentence = outcome_of(fleet, "servers", "delete", "1", "--yes")
     assert (refused, set(servers(fleet.address))) == (69, {"one", "two"})
     assert "server 1 is online: stop its host, or use force (--force)" in sentence
 
-    _, printed = manmanv2(fleet, "servers", "delete", "1", "2", "--force", stdin="y\n")
+    _, printed = outcome_of(fleet, "servers", "delete", "1", "2", "--force", stdin="y\n")
     assert set(servers(fleet.address)) == set()
     assert (
         "Delete 2 servers with all configuration, although 1 of them is online (one)? [y/N]"
@@ -122,9 +127,9 @@ def test_deleting_by_id_by_age_and_in_a_dry_run(fleet: Api) -> None:
 
 
 def test_programs_are_told_what_was_deleted(fleet: Api) -> None:
-    would = as_json(fleet, "servers", "delete", "--not-seen-for", "1h", "--dry-run")
-    did = as_json(fleet, "servers", "delete", "1", "3", "--force", "--yes")
-    nothing = as_json(fleet, "servers", "delete", "--not-seen-for", "1h", "--yes")
+    would = json_from(fleet, "servers", "delete", "--not-seen-for", "1h", "--dry-run")
+    did = json_from(fleet, "servers", "delete", "1", "3", "--force", "--yes")
+    nothing = json_from(fleet, "servers", "delete", "--not-seen-for", "1h", "--yes")
 
     assert would == [{"server_id": 3, "name": "three", "deleted": False}]
     assert did == [
@@ -145,7 +150,7 @@ def test_who_is_asked_before_deleting_is_asked_on_stderr(fleet: Api) -> None:
 
 def test_there_is_one_default_server(fleet: Api) -> None:
     for server_id in ("1", "2"):
-        exit_code, _ = manmanv2(fleet, "servers", "set-default", server_id)
+        exit_code, _ = outcome_of(fleet, "servers", "set-default", server_id)
         assert exit_code == 0
 
     assert [name for name, server in servers(fleet.address).items() if server.is_default] == ["two"]
@@ -154,9 +159,9 @@ def test_there_is_one_default_server(fleet: Api) -> None:
 def test_what_was_done_is_told_to_programs_in_the_words_of_the_contract(
     fleet: Api, tmp_path: Path
 ) -> None:
-    put = as_json(fleet, "configs", "put", "1", "limits", stdin="{}")
-    deleted = as_json(fleet, "configs", "delete", "1", "limits")
-    default = as_json(fleet, "servers", "set-default", "2")
+    put = json_from(fleet, "configs", "put", "1", "limits", stdin="{}")
+    deleted = json_from(fleet, "configs", "delete", "1", "limits")
+    default = json_from(fleet, "servers", "set-default", "2")
     database = f"sqlite:///{tmp_path / 'new.sqlite3'}"
     upgraded = run_to_end("manmanv2", "db", "upgrade", "-o", "json", DATABASE_URL=database)
     in_memory = run_to_end("manmanv2", "db", "upgrade", "-o", "json", DATABASE_URL="memory://")
@@ -171,11 +176,11 @@ def test_what_was_done_is_told_to_programs_in_the_words_of_the_contract(
 
 def test_a_document_comes_back_as_it_was_put(fleet: Api) -> None:
     document = '{"b": 1.50,  "a": "ü"}'
-    _, told = manmanv2(fleet, "configs", "put", "1", "limits", stdin=document)
-    _, printed = manmanv2(fleet, "configs", "get", "1", "limits")
-    _, names = manmanv2(fleet, "configs", "list", "1")
-    gone, _ = manmanv2(fleet, "configs", "delete", "1", "limits")
-    missing, sentence = manmanv2(fleet, "configs", "get", "1", "limits")
+    _, told = outcome_of(fleet, "configs", "put", "1", "limits", stdin=document)
+    _, printed = outcome_of(fleet, "configs", "get", "1", "limits")
+    _, names = outcome_of(fleet, "configs", "list", "1")
+    gone, _ = outcome_of(fleet, "configs", "delete", "1", "limits")
+    missing, sentence = outcome_of(fleet, "configs", "get", "1", "limits")
 
     assert told == "limits of server 1 has revision 1\n"
     assert printed == document
@@ -199,17 +204,17 @@ def test_a_document_comes_back_as_it_was_put(fleet: Api) -> None:
     ],
 )
 def test_what_goes_wrong_is_one_sentence_and_an_exit_code(
-    fleet: Api, arguments: list[str], exit_code: int, words: str
+    shared_fleet: Api, arguments: list[str], exit_code: int, words: str
 ) -> None:
-    ended, printed = manmanv2(fleet, *arguments)
+    ended, printed = outcome_of(shared_fleet, *arguments)
 
     assert ended == exit_code
     assert words in printed
     assert "Traceback" not in printed
 
 
-def test_with_json_too_what_goes_wrong_is_one_sentence_on_stderr(fleet: Api) -> None:
-    command = ("manmanv2", "--api", fleet.address, "servers", "show", "42", "-o", "json")
+def test_with_json_too_what_goes_wrong_is_one_sentence_on_stderr(shared_fleet: Api) -> None:
+    command = ("manmanv2", "--api", shared_fleet.address, "servers", "show", "42", "-o", "json")
     ended = run_to_end(*command)
 
     assert (ended.returncode, ended.stdout) == (66, "")
@@ -254,6 +259,6 @@ def test_an_operator_without_the_key_is_told_so(start_api: Callable[..., Api]) -
 
 def test_the_list_says_how_long_ago_a_server_was_seen(fleet: Api) -> None:
     time.sleep(2)
-    _, printed = manmanv2(fleet, "servers", "list")
+    _, printed = outcome_of(fleet, "servers", "list")
 
     assert "s ago" in printed.splitlines()[2]

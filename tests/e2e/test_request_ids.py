@@ -51,14 +51,14 @@ def test_what_a_client_calls_its_request_is_in_the_answer_and_in_the_log(
 
 
 @pytest.mark.parametrize("name", ["", "*/ DROP TABLE servers; /*", "%s", "x" * 65, "two words"])
-def test_a_name_that_could_do_harm_is_replaced(api: Api, name: str) -> None:
-    answered = refusal(api, ("x-request-id", name))
+def test_a_name_that_could_do_harm_is_replaced(shared_api: Api, name: str) -> None:
+    answered = refusal(shared_api, ("x-request-id", name))
 
     assert re.fullmatch("[0-9a-f]{32}", answered["x-request-id"])
 
 
-def test_an_error_tells_the_time_of_the_api(api: Api) -> None:
-    assert re.fullmatch(r"\d{10}\.\d{3}", refusal(api)["manmanv2-unix-time"])
+def test_an_error_tells_the_time_of_the_api(shared_api: Api) -> None:
+    assert re.fullmatch(r"\d{10}\.\d{3}", refusal(shared_api)["manmanv2-unix-time"])
 
 
 def test_the_store_is_asked_in_the_name_of_the_request(

@@ -198,6 +198,7 @@ def test_what_is_counted_outlives_its_process_and_its_folder(
     killed.kill()
     api = start_api(url, address=free_address(), **options)
     [folder] = tmp_path.glob("manmanv2-metrics-*")
+    eventually(lambda: api.count("serving on") == 2, "both workers", api)
     with client(api.address) as stub:
         stub.RegisterServer(pb.RegisterServerRequest(name="one"))
     for worker in workers(api):

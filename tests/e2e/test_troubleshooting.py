@@ -117,9 +117,9 @@ def machine(folder: Path) -> FakeMachine:
     return FakeMachine.fresh(folder / "machine")
 
 
-@pytest.fixture
-def guarded(start_api: StartApi) -> Api:
-    return start_api("memory://", REGISTRATION_KEY=KEY)
+@pytest.fixture(scope="module")
+def guarded(start_shared_api: StartApi) -> Api:
+    return start_shared_api("memory://", REGISTRATION_KEY=KEY)
 
 
 def broker_address(url: str) -> str:

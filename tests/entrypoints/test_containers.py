@@ -1,6 +1,8 @@
 """Everything that an entrypoint may ask for can be built, in every mode."""
 
 import asyncio
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -45,6 +47,22 @@ def test_the_api(url: str) -> None:
     assert container.service().register_server.store is container.store()
     assert isinstance(container.side_port("127.0.0.1:50051"), SidePort)
     assert container.record_heartbeat().pace is container.expire_servers().pace
+
+
+def test_an_api_in_memory_loads_no_library_of_databases() -> None:
+    code = (
+        "import sys\n"
+        "from entrypoints.api.settings import ApiSettings\n"
+        "from entrypoints.api.worker import ApiContainer\n"
+        "container = ApiContainer(settings=ApiSettings.load({'DATABASE_URL': 'memory://'}))\n"
+        "container.rpc_handlers(), container.side_port('127.0.0.1:1')\n"
+        "sys.exit(', '.join({'alembic', 'psycopg2', 'sqlalchemy'} & sys.modules.keys()) or 0)\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
+
+    assert (ended.returncode, ended.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("url", [IN_MEMORY, BROKER])
