@@ -171,7 +171,7 @@ class Claims(RuleBasedStateMachine):
 
 
 @pytest.mark.parametrize(
-    ("open_store", "lives"), [("memory", 100), ("postgresql", 20)], indirect=["open_store"]
+    ("open_store", "lives"), [("memory", 100), ("postgresql", 12)], indirect=["open_store"]
 )
 def test_machines_get_what_is_theirs(open_store: Callable[[], Store], lives: int) -> None:
     class OnThisStore(Claims):
