@@ -82,7 +82,7 @@ bench: setup ## Measure heartbeats per second against an empty handler
 	@$(BIN)/python -m tests.benchmarks
 
 IMAGE_TAG ?= latest
-VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' entrypoints/__init__.py)
 COMMIT = $(shell git rev-parse HEAD)
 CREATED = $(shell date --utc +%Y-%m-%dT%H:%M:%SZ)
 images: ## Build the images of the API and of the host manager (IMAGE_TAG, BUILD_FLAGS for docker build)

@@ -4,14 +4,14 @@ import os
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import Field, dataclass, field, fields
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
 
+from entrypoints import __version__
 from entrypoints.failures import ConfigurationError
 
-VERSION = version("manmanv2")
+VERSION = __version__
 # What the version was built from; images carry it.
 COMMIT = os.environ.get("MANMANV2_COMMIT", "")
 BUILD = f"{VERSION} ({COMMIT})" if COMMIT else VERSION

@@ -7,10 +7,7 @@ from operator import index
 from pathlib import Path
 from typing import Any
 
-import requests
-from docker import APIClient
-from docker.errors import APIError, DockerException
-
+from adapters.docker.sdk import APIClient, APIError, DockerException, requests
 from application.ports.machine import EngineUnavailable, Machine, MachineReport
 from domain.capabilities import Capabilities, check_capabilities
 from domain.errors import InvalidField

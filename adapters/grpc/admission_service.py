@@ -1,8 +1,8 @@
 from dataclasses import dataclass
 
 from adapters.grpc.conflict_messages import conflict_to_message, would_reject_to_message
-from adapters.grpc.messages import server_to_message
 from adapters.grpc.page_tokens import decode_page_token, encode_page_token, page_size
+from adapters.grpc.server_messages import server_to_message
 from adapters.grpc.worker_pool import WorkerPool
 from application.approve_server import ApproveServer
 from application.ban_server import BanServer

@@ -1,7 +1,7 @@
 from dataclasses import dataclass
 
 from adapters.grpc.history_messages import entry_to_message
-from adapters.grpc.messages import server_to_message
+from adapters.grpc.server_messages import server_to_message
 from adapters.grpc.worker_pool import WorkerPool
 from application.explain_server import ExplainServer
 from application.merge_servers import MergeServers

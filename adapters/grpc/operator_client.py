@@ -7,13 +7,9 @@ import grpc
 from adapters.grpc.channel import DIRECT
 from adapters.grpc.conflict_messages import conflict_from_message, would_reject_from_message
 from adapters.grpc.history_messages import entry_from_message
-from adapters.grpc.messages import (
-    configuration_from_message,
-    deleted_server_from_message,
-    server_from_message,
-    summary_from_message,
-)
+from adapters.grpc.messages import configuration_from_message, summary_from_message
 from adapters.grpc.metadata import REQUEST_ID, STATUS_DETAILS
+from adapters.grpc.server_messages import deleted_server_from_message, server_from_message
 from application.explain_server import Explained
 from application.ports.deleted_servers import DeletedServer
 from application.ports.would_rejects import WouldReject

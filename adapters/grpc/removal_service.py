@@ -1,7 +1,7 @@
 from dataclasses import dataclass
 
-from adapters.grpc.messages import deleted_server_to_message, server_to_message
 from adapters.grpc.page_tokens import decode_page_token, encode_page_token, page_size
+from adapters.grpc.server_messages import deleted_server_to_message, server_to_message
 from adapters.grpc.worker_pool import WorkerPool
 from application.delete_server import DeleteServer
 from application.deregister_server import DeregisterServer

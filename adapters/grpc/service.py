@@ -5,12 +5,9 @@ from typing import Any, TypeVar
 
 from adapters.grpc.caller import caller_address
 from adapters.grpc.group_commit import GroupCommit
-from adapters.grpc.messages import (
-    capabilities_from_message,
-    evidence_from_message,
-    server_to_message,
-)
+from adapters.grpc.messages import capabilities_from_message, evidence_from_message
 from adapters.grpc.page_tokens import decode_page_token, encode_page_token, page_size
+from adapters.grpc.server_messages import server_to_message
 from adapters.grpc.worker_pool import WorkerPool
 from application.create_server import CreateServer
 from application.get_server import GetServer

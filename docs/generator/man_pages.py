@@ -4,7 +4,6 @@ import os
 import signal
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
 from inspect import cleandoc
 from textwrap import dedent
 from typing import Any
@@ -21,7 +20,7 @@ from entrypoints.cli.settings import CliSettings
 from entrypoints.command import Command
 from entrypoints.host.main import command as host_command
 from entrypoints.host.settings import HostSettings
-from entrypoints.settings import Settings
+from entrypoints.settings import VERSION, Settings
 
 _INTERRUPTED = 128 + signal.SIGINT
 
@@ -184,7 +183,7 @@ def man_pages() -> Mapping[str, str]:
 def _page(name: str, beginning: list[str], settings: type[Settings], by_hand: _ByHand) -> str:
     lines = [
         r".\" Written by `make docs` from docs/generator/man_pages.py and the command itself.",
-        *roff.title(name, f"manmanv2 {version('manmanv2')}", "ManManV2"),
+        *roff.title(name, f"manmanv2 {VERSION}", "ManManV2"),
         *beginning,
         *roff.section("Environment"),
         *roff.paragraph("An empty variable counts as not set."),

@@ -5,10 +5,20 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.machines import FakeMachine
-from tests.e2e.processes import Api, Process
+from tests.e2e.processes import Api, Process, starts_cold
 
 # Offline after three of them: the tests that wait for silence need not wait long.
 INTERVAL = {"HEARTBEAT_INTERVAL_SECONDS": "1"}
+
+
+@pytest.fixture(autouse=True)
+def _cold_start(request: pytest.FixtureRequest) -> Iterator[None]:
+    if not request.node.get_closest_marker("cold_start"):
+        yield
+        return
+    before = starts_cold.set(True)
+    yield
+    starts_cold.reset(before)
 
 
 @contextmanager

@@ -12,7 +12,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from functools import partial
+from contextvars import ContextVar
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,6 +21,7 @@ import grpc
 
 from protos.manman.v1 import manman_pb2 as pb
 from protos.manman.v1.manman_pb2_grpc import ManManAPIStub
+from tests.e2e.fork_server import COMMANDS, Forked, ForkServer
 from tests.planted import DOCUMENT, leaks
 
 T = TypeVar("T")
@@ -31,15 +33,21 @@ def run_to_end(
     command: str, *arguments: str, stdin: str = "", **variables: str
 ) -> subprocess.CompletedProcess[str]:
     """Run one of our commands until it ends by itself."""
-    ended = subprocess.run(
-        [_path(command), *arguments],
-        env=_environment(variables),
-        input=stdin,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=PATIENCE_SECONDS,
-    )
+    environment = _environment(variables)
+    if _may_be_forked(command, environment):
+        forked = _fork_server().start(command, *arguments, environment=environment, with_stdin=True)
+        said = forked.communicate(stdin, PATIENCE_SECONDS)
+        ended = subprocess.CompletedProcess(command, forked.wait(0), *said)
+    else:
+        ended = subprocess.run(
+            [_path(command), *arguments],
+            env=environment,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=PATIENCE_SECONDS,
+        )
     leaks.look_at(f"on stdout of {command}", ended.stdout)
     leaks.look_at(f"on stderr of {command}", ended.stderr)
     return ended
@@ -71,15 +79,7 @@ class Process:
     def __init__(self, command: str, *arguments: str, **variables: str) -> None:
         self.command = command
         self.events: list[dict[str, Any]] = []
-        self._popen = subprocess.Popen(
-            [_path(command), *arguments],
-            env=_environment(variables),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            # What ends a process must end what it started too.
-            start_new_session=True,
-        )
+        self._popen = _started(command, *arguments, environment=_environment(variables))
         self._readers = [
             threading.Thread(target=read) for read in (self._read_log, self._read_what_is_printed)
         ]
@@ -210,6 +210,39 @@ def eventually(
         time.sleep(0.05)
     logs = "\n".join(str(event) for process in processes for event in process.events)
     raise AssertionError(f"waited {seconds:.0f} s for {what}\n{logs}")
+
+
+def _started(
+    command: str, *arguments: str, environment: dict[str, str]
+) -> Forked | subprocess.Popen[str]:
+    if _may_be_forked(command, environment):
+        return _fork_server().start(command, *arguments, environment=environment)
+    return subprocess.Popen(
+        [_path(command), *arguments],
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # What ends a process must end what it started too.
+        start_new_session=True,
+    )
+
+
+# What is read only while Python and the libraries are loaded.
+_READ_BY_LOADING = ("PYTHON", "LD_", "GRPC_", "OTEL_", "MANMANV2_")
+# Set by a test that is about the start itself.
+starts_cold = ContextVar("starts_cold", default=False)
+
+
+def _may_be_forked(command: str, environment: dict[str, str]) -> bool:
+    read_by_loading = any(name.startswith(_READ_BY_LOADING) for name in environment)
+    return command in COMMANDS and not read_by_loading and not starts_cold.get()
+
+
+@cache
+def _fork_server() -> ForkServer:
+    return ForkServer()
 
 
 def _path(command: str) -> str:

@@ -234,6 +234,7 @@ def test_an_empty_postgresql_asks_for_its_migration(
     assert postgres_url
 
 
+@pytest.mark.cold_start
 @pytest.mark.parametrize("workers", ["1", "2"])
 @pytest.mark.parametrize("seconds", [0.0, 0.5])
 def test_a_stop_at_any_moment_of_the_start_is_a_clean_one(

@@ -56,6 +56,7 @@ def test_a_host_can_be_ended_while_it_waits_for_docker(start_host: StartHost, ap
     assert not host.said("Registered")
 
 
+@pytest.mark.cold_start
 def test_a_host_that_is_stopped_as_it_starts_ends_without_a_word_of_failure(
     start_host: StartHost,
 ) -> None:
