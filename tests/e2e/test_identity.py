@@ -14,7 +14,16 @@ import pytest
 
 from protos.manman.v1 import manman_pb2 as pb
 from tests.e2e.machines import FakeMachine
-from tests.e2e.processes import Api, Process, client, eventually, run_to_end, servers
+from tests.e2e.processes import (
+    Api,
+    Process,
+    client,
+    eventually,
+    json_from,
+    printed_by,
+    run_to_end,
+    servers,
+)
 from tests.planted import planted
 
 StartApi = Callable[..., Api]
@@ -212,6 +221,27 @@ def _claims(api: Api) -> int:
     with client(api.address) as stub:
         conflicts = stub.ListConflicts(pb.ListConflictsRequest()).conflicts
     return sum(conflict.claims for conflict in conflicts)
+
+
+def test_a_machine_that_was_installed_anew_gets_its_server_with_all_that_hangs_on_it(
+    api: Api, start_host: StartHost, machine: FakeMachine, tmp_path: Path
+) -> None:
+    first = start_host(api.address, SERVER_NAME="web", **machine.settings_with_state)
+    seen = registered(first)
+    printed_by(api, "configs", "put", str(seen[0]), "limits", stdin="{}")
+    first.terminate()
+    machine.reimage()
+    folder = tmp_path / "config"
+    again = start_host(
+        api.address, SERVER_NAME="web", CONFIG_DIR=str(folder), **machine.settings_with_state
+    )
+
+    assert registered(again) == seen
+    eventually((folder / "limits.json").exists, "the document", again)
+    history = json_from(api, "servers", "explain", str(seen[0]))["history"]
+    [taken_over] = [entry for entry in history if entry["kind"] == "taken_over"]
+    assert "hardware_id" in taken_over["agreeing"]
+    assert "machine_id" in taken_over["differing"]
 
 
 def test_a_machine_that_was_installed_anew_is_not_another_one_to_its_restored_state(
