@@ -18,12 +18,12 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from threading import Lock, Thread
 from types import FrameType, ModuleType
-from typing import IO
+from typing import IO, NoReturn
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = {
@@ -161,7 +161,7 @@ def _serve(requests: socket.socket) -> Callable[[], None]:
                 continue
             body, descriptors, _, _ = socket.recv_fds(requests, _LARGEST_REQUEST_BYTES, 4)
             if not body:
-                sys.exit()
+                _end(to_tell)
             *streams, status = descriptors
             pid = os.fork()
             if not pid:
@@ -173,6 +173,14 @@ def _serve(requests: socket.socket) -> Callable[[], None]:
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     command, arguments, environment, folder = json.loads(body)
     return _become(command, arguments, environment, folder, streams, status)
+
+
+def _end(living: Iterable[int]) -> NoReturn:
+    """Who asked is gone, perhaps without a word to those it had started."""
+    for pid in living:
+        with suppress(ProcessLookupError):
+            os.killpg(pid, signal.SIGKILL)
+    sys.exit()
 
 
 def _tell_of_the_dead(to_tell: dict[int, int]) -> None:
