@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import tomllib
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -15,6 +14,7 @@ from domain.naming import choose_name
 from entrypoints.api import worker
 from entrypoints.api.settings import ApiSettings
 from entrypoints.host.settings import HostSettings
+from entrypoints.settings import VERSION
 from tests.deploy.manifests import (
     DEPLOY,
     OVERLAYS,
@@ -222,12 +222,9 @@ def test_production_stays_up_while_nodes_are_drained_and_versions_change() -> No
 
 
 def test_production_deploys_this_version() -> None:
-    project = tomllib.loads((DEPLOY.parent / "pyproject.toml").read_text())["project"]
     images = {only_container(pod)["image"] for pod in rendered("prod").pods()}
 
-    assert images == {
-        f"ghcr.io/whale-net/manmanv2-{name}:{project['version']}" for name in ("api", "host")
-    }
+    assert images == {f"ghcr.io/whale-net/manmanv2-{name}:{VERSION}" for name in ("api", "host")}
 
 
 def test_another_secret_restarts_whoever_reads_it(manifests: Manifests) -> None:

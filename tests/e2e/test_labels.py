@@ -120,7 +120,7 @@ def test_documents_on_selectors_come_and_go_with_the_labels_and_the_most_specifi
     printed_by(api, "servers", "label", "1", "tier-")
     eventually(lambda: reads(folder, "motd") == '"of the region"', "the region's", host, api)
 
-    assert reads(folder, "limits") is None
+    eventually(lambda: reads(folder, "limits") is None, "what gold had to go", host, api)
     assert reads(folder, "ports") == "2"
 
     printed_by(api, "configs", "delete", "-l", "region=nyc", "motd")
