@@ -38,6 +38,7 @@ check: setup ## Run linters, type checker, import contracts; generated files mus
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive domain application adapters entrypoints
 	$(BIN)/buf lint
 	$(BIN)/buf breaking --against $(RELEASED)
 	deploy/check

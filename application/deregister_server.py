@@ -1,12 +1,12 @@
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
+from application.admit_host import AdmitHost, check_speaks_for
 from application.bury_servers import bury
 from application.enforce import enforce
 from application.ports.clock import Clock
 from application.ports.store import Store
 from application.record_heartbeat import replaced
 from application.register_server import not_admitted
-from domain.admission import admit
 from domain.enforcement import ENFORCE_ALL, Enforcement, Switch
 from domain.retention import USUAL_RETENTION, Retention
 
@@ -15,19 +15,21 @@ from domain.retention import USUAL_RETENTION, Retention
 class DeregisterServer:
     """A host leaves the fleet for good: its server is deleted, as by DeleteServer.
 
-    Only the process that registered last may say so. Raises InvalidRegistrationKey before
-    anything else, then ServerNotFound, NotAdmitted and Replaced.
+    Only the process that registered last may say so. Raises InvalidRegistrationKey and
+    JoinKeyRefused before anything else, then ServerNotFound, NotAdmitted and Replaced.
     """
 
     store: Store
     clock: Clock
-    registration_key: str | None = field(repr=False)
+    admit_host: AdmitHost
     enforcement: Enforcement = ENFORCE_ALL
     retention: Retention = USUAL_RETENTION
 
     def __call__(self, server_id: int, registration_key: str, instance_id: str) -> None:
-        admit(self.registration_key, registration_key)
+        join_key = self.admit_host(registration_key)
         with self.store.begin() as transaction:
+            if join_key:
+                check_speaks_for(transaction, join_key, server_id)
             server = transaction.servers.get(server_id, lock=True)
             now = self.clock.now()
             if not server.approval.admits:

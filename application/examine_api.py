@@ -25,6 +25,8 @@ class ExamineApi:
     listen_address: str
     metrics_address: str
     registration_key: str = field(repr=False)
+    # Also where there is none.
+    key_required: bool
     # One that nobody has been given.
     strange_key: str = field(repr=False)
     has_operator_key: bool
@@ -36,6 +38,8 @@ class ExamineApi:
     # Whoever answers at the listen address.
     running: ApiProbe
     side_port_answers: Callable[[str], bool]
+    # None for one that speaks without TLS.
+    certificate: Callable[[], Finding] | None = None
 
     # What the API that runs says to our key.
     _trial: KeyTrial | None = field(init=False, default=None)
@@ -49,6 +53,8 @@ class ExamineApi:
         if self.broker:
             needs = ("RABBITMQ_URL", "RABBITMQ_CA_CERT_PATH")
             checks.append(Check("Broker", self._check_broker, needs))
+        if self.certificate:
+            checks.append(Check("TLS", self.certificate, ("TLS_CERT_PATH", "TLS_KEY_PATH")))
         checks += [
             Check("Port", self._check_port, ("LISTEN_ADDRESS",)),
             Check("Key", self._check_key, ("REGISTRATION_KEY",)),
@@ -93,6 +99,8 @@ class ExamineApi:
                 "the API that runs has another REGISTRATION_KEY than these settings",
                 "start it again if they are its own, else name them by --env-file",
             )
+        if not key and self.key_required:
+            return Finding.ok("REGISTRATION_KEY is not set, so hosts need a join key")
         if not key:
             return Finding.warning(
                 "REGISTRATION_KEY is not set, so every host that reaches this API may join",
@@ -107,13 +115,18 @@ class ExamineApi:
 
     def _runs_with(self, key: str) -> bool:
         assert self._trial
+        if not key and self.key_required:
+            return not self._trial.admitted
         takes_any = self._trial.admitted and self.running.try_key(self.strange_key).admitted
         return self._trial.admitted and takes_any is not bool(key)
 
     def _check_operators(self) -> Finding:
         if self.has_operator_key:
-            return Finding.ok("OPERATOR_KEY is set, and wanted of every operator")
-        return Finding.ok("OPERATOR_KEY is not set, so operators are served on this machine only")
+            return Finding.ok("OPERATOR_KEY is set, and every operator needs a key")
+        return Finding.ok(
+            "OPERATOR_KEY is not set: without a key of an admin, operators are served on this"
+            " machine only"
+        )
 
     def _check_side_port(self) -> Finding:
         return check_side_port(

@@ -12,12 +12,18 @@ from application.ports.port_probe import PortProbe
 from application.ports.state_folder import KeptState
 from application.run_checks import Check
 from domain.admission import unwrapped
-from domain.errors import InvalidField
+from domain.errors import InvalidField, InvalidRegistrationKey
 from domain.naming import choose_name
 
 _MEBIBYTES_PER_GIBIBYTE = 1024
 # What stands in a name where a start puts random characters.
 _RANDOM_PART = "????????"
+_HOW_THE_API_IS_REACHED = (
+    "API_ADDRESS",
+    "API_USE_TLS",
+    "API_CA_CERT_PATH",
+    "API_TLS_SERVER_NAME",
+)
 
 
 @dataclass
@@ -28,6 +34,8 @@ class ExamineHost:
     environment: str
     server_id: int | None
     registration_key: str = field(repr=False)
+    # Further ones, where a file holds several.
+    other_keys: Sequence[str] = field(repr=False)
     # One that nobody has been given.
     strange_key: str = field(repr=False)
     api_address: str
@@ -55,6 +63,8 @@ class ExamineHost:
     side_port_answers: Callable[[str], bool]
 
     _hostname: str = field(init=False, default="")
+    # The last one that was tried.
+    _key: str = field(init=False, repr=False)
     _trial: KeyTrial = field(init=False, repr=False)
 
     def checks(self) -> Sequence[Check]:
@@ -69,7 +79,7 @@ class ExamineHost:
             Check(
                 "API",
                 self._check_api,
-                ("Broker",) if self.over_amqp else ("API_ADDRESS",),
+                ("Broker",) if self.over_amqp else _HOW_THE_API_IS_REACHED,
                 "the API cannot be reached",
             ),
         ]
@@ -158,7 +168,10 @@ class ExamineHost:
             return Finding(
                 Outcome.SKIP, "not asked, because with a SERVER_ID a host speaks to the broker only"
             )
-        self._trial = self.api.try_key(self.registration_key)
+        for key in (self.registration_key, *self.other_keys):
+            self._key, self._trial = key, self.api.try_key(key)
+            if self._trial.admitted:
+                break
         return Finding.ok(
             "an API answers over the broker"
             if self.over_amqp
@@ -174,6 +187,8 @@ class ExamineHost:
                 "the API takes any key, so everybody may join",
                 "set REGISTRATION_KEY on the API and start it again",
             )
+        if self._key != self.registration_key:
+            return Finding.ok("the API takes another key of REGISTRATION_KEY_FILE than the first")
         return Finding.ok("the API takes REGISTRATION_KEY")
 
     def _refused_key(self, api: ApiProbe) -> Finding:
@@ -199,13 +214,17 @@ class ExamineHost:
     def _check_store(self) -> Finding:
         assert self.api
         try:
-            self.api.ask_store(self.registration_key)
+            self.api.ask_store(self._key)
         except ControlPlaneUnavailable:
             return Finding.failure(
                 "the API does not reach its database, or is too busy",
                 "its log says why, and so does `manmanv2 doctor api` on its machine",
                 Fault.SURROUNDINGS,
             )
+        except InvalidRegistrationKey:
+            # A join key, which is looked up there: it speaks for no server but those that joined
+            # with it.
+            pass
         return Finding.ok("the API reaches its database")
 
     def _check_clock(self) -> Finding:

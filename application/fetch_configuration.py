@@ -1,11 +1,11 @@
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
+from application.admit_host import AdmitHost, check_speaks_for
 from application.effective_configuration import document_of, effective_configuration
 from application.enforce import enforce
 from application.ports.clock import Clock
 from application.ports.store import Store, Transaction
 from application.register_server import not_admitted
-from domain.admission import admit
 from domain.approval import Approval
 from domain.configuration import Configuration, ConfigurationChanges
 from domain.enforcement import Switch
@@ -22,12 +22,13 @@ class FetchConfiguration:
     """A host reads what changed since the revision it knows, oldest first. A server that waits
     for an operator has nothing to read.
 
-    Raises InvalidRegistrationKey before anything else, then ServerNotFound and NotAdmitted.
+    Raises InvalidRegistrationKey and JoinKeyRefused before anything else, then ServerNotFound and
+    NotAdmitted.
     """
 
     store: Store
     clock: Clock
-    registration_key: str | None = field(repr=False)
+    admit_host: AdmitHost
     rules: JoiningRules = USUAL_RULES
     # An answer ends with the document with which it has so many.
     enough_bytes: int = _ENOUGH_BYTES
@@ -36,8 +37,10 @@ class FetchConfiguration:
         self, server_id: int, registration_key: str, known_revision: int, after_revision: int = 0
     ) -> ConfigurationChanges:
         """`after_revision` is where the last answer ended, if it had more."""
-        admit(self.registration_key, registration_key)
+        join_key = self.admit_host(registration_key)
         with self.store.begin() as transaction:
+            if join_key:
+                check_speaks_for(transaction, join_key, server_id)
             # Locked, so that the revision, the names and the documents belong together.
             server = transaction.servers.get(server_id, lock=True)
             if not self._may_read(transaction, server):

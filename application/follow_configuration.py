@@ -11,7 +11,7 @@ from application.ports.control_plane import (
 )
 from application.ports.pause import Pause
 from domain.configuration import ConfigurationChanges, check_configuration_name
-from domain.errors import InvalidField, ServerNotFound
+from domain.errors import InvalidField, InvalidRegistrationKey, ServerNotFound
 
 _log = logging.getLogger(__name__)
 
@@ -21,12 +21,15 @@ class FollowConfiguration:
     """A host brings its folder to the revision that the control plane told it.
 
     Whatever goes wrong is said once and left to the next call, so that heartbeats never wait
-    for a full disk. Only InvalidRegistrationKey and NotAdmitted are raised.
+    for a full disk. Only NotAdmitted is raised, and InvalidRegistrationKey where no other key
+    can come.
     """
 
     control_plane: ControlPlane
     folder: ConfigurationFolder
     pause: Pause
+    # Whether the host may be given another registration key while it runs.
+    keys_may_change: bool = False
     _trouble: PassingTrouble = field(
         init=False,
         default_factory=lambda: PassingTrouble(_log, "The configuration can be followed again."),
@@ -41,6 +44,13 @@ class FollowConfiguration:
             self._trouble.strikes(
                 f"The configuration cannot be kept in CONFIG_DIR ({reason}): mend the folder or"
                 " its permissions. Trying again with each heartbeat."
+            )
+        except InvalidRegistrationKey:
+            if not self.keys_may_change:
+                raise
+            self._trouble.strikes(
+                "The configuration cannot be fetched: the API takes none of the keys in"
+                " REGISTRATION_KEY_FILE; write the API's into it. Trying again with each heartbeat."
             )
         except (
             ControlPlaneRefused,

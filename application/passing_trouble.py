@@ -2,8 +2,8 @@ import logging
 import re
 from dataclasses import dataclass, field
 
-# One that stands alone: not part of an address, a version or a time of day.
-_NUMBER = re.compile(r"(?<![\w.:-])\d+(?![\w.:-])")
+# One that stands alone: not part of an address, a version or a time of day; or a moment.
+_NUMBER = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d UTC|(?<![\w.:-])\d+(?![\w.:-])")
 
 
 @dataclass
@@ -11,7 +11,7 @@ class PassingTrouble:
     """A failure that passes by itself, told to the log once per change and not once per try.
 
     Each sentence is said once until the trouble is over; then `over` is said, once. Sentences
-    that differ in numbers only, as in how long ago something was, are the same one.
+    that differ in numbers and moments only, as in how long ago something was, are the same one.
     """
 
     log: logging.Logger

@@ -1,13 +1,13 @@
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-from application.claim_name import ClaimName
+from application.admit_host import NOTHING, AdmitHost, Granted, JoinByKey, known_join_key
+from application.claim_name import Claimed, ClaimName
 from application.effective_configuration import configure_newcomer, configure_relabelled
 from application.heartbeat_pace import HeartbeatPace
 from application.ports.clock import Clock
 from application.ports.store import Store, Transaction
-from domain.admission import admit
 from domain.approval import Approval, ApprovalPolicy
 from domain.capabilities import Capabilities, check_capabilities
 from domain.enforcement import Mode, Switch
@@ -49,28 +49,35 @@ class RegisterServer:
     """A host joins the fleet: the same name always gets the same server, unless the evidence says
     that another machine claims it.
 
-    Raises InvalidRegistrationKey before anything else, then InvalidField, then NotAdmitted and
-    NameHeld.
+    Raises InvalidRegistrationKey before anything else, as it does JoinKeyRefused of a revoked key,
+    then InvalidField, then JoinKeyRefused, NotAdmitted and NameHeld.
     """
 
     store: Store
     clock: Clock
     pace: HeartbeatPace
-    registration_key: str | None = field(repr=False)
+    admit_host: AdmitHost
     via: str = ""
     rules: JoiningRules = USUAL_RULES
 
     def __call__(self, registration: Registration) -> Registered:
-        admit(self.registration_key, registration.registration_key)
-        check_name(registration.name)
-        check_environment(registration.environment)
-        check_evidence(registration.evidence)
-        check_labels(registration.labels or {})
-        if registration.capabilities:
-            check_capabilities(registration.capabilities)
+        shown = self.admit_host(registration.registration_key)
+        if not shown:
+            _check(registration)
         interval = self.pace.interval
         with self.store.begin() as transaction:
-            outcome = self._join(transaction, registration, interval)
+            by_key = None
+            if shown:
+                key = known_join_key(transaction, shown)
+                _check(registration)
+                registration = replace(
+                    registration,
+                    environment=registration.environment or key.environment,
+                    ephemeral=registration.ephemeral or key.ephemeral,
+                )
+                by_key = JoinByKey(transaction, key, registration.name, registration.environment)
+                by_key.check_scope(self.clock.now())
+            outcome = self._join(transaction, registration, interval, by_key)
         # Raised only now: what was noted of a refusal is to stay.
         if isinstance(outcome, ManManError):
             raise outcome
@@ -78,23 +85,22 @@ class RegisterServer:
         return Registered(outcome, interval, told)
 
     def _join(
-        self, transaction: Transaction, registration: Registration, interval: timedelta
+        self,
+        transaction: Transaction,
+        registration: Registration,
+        interval: timedelta,
+        by_key: JoinByKey | None,
     ) -> Server | ManManError:
         # Held before the server is locked, as everywhere.
         last_revision = transaction.configuration_clock.hold()
-        banned = self._banned(transaction, registration)
-        if banned:
-            return banned
-        claim_name = ClaimName(transaction, self.clock, self.rules)
-        claimant = Identity(registration.evidence, 0, registration.address, self.clock.now())
-        claimed = claim_name(registration.name, registration.environment, claimant)
+        claimed = self._claim(transaction, registration, by_key)
         if isinstance(claimed, ManManError):
             return claimed
         server = claimed.server
-        refused = self._refused(transaction, server)
-        if refused:
-            return refused
-        # The time is read behind the lock: who waited for it long must not be offline at once.
+        granted = NOTHING
+        if by_key:
+            granted = by_key.record(claimed, registration.address, self.clock.now())
+        # The time is read behind the locks: who waited for them long must not be offline at once.
         now = self.clock.now()
         joined = server.registered(
             registration.environment,
@@ -105,7 +111,7 @@ class RegisterServer:
         joined = replace(
             joined,
             ephemeral=registration.ephemeral,
-            approval=self._approval(joined, needs_it=claimed.is_new or claimed.is_taken_over),
+            approval=self._approval(joined, claimed, granted),
         )
         transaction.servers.save(joined)
         self._keep_identity(transaction, joined.server_id, registration)
@@ -116,16 +122,34 @@ class RegisterServer:
             transaction.capability_reports.record(
                 {joined.server_id: registration.capabilities}, now
             )
-        events = events_of_registration(server, now, registration.address)
-        if joined.approval is Approval.PENDING and server.approval is not Approval.PENDING:
-            cause = "it waits for an operator, because REGISTRATION_APPROVAL is manual"
-            events.append(Event(EventKind.PENDING, joined.server_id, now, cause))
-        transaction.outbox.add([*claimed.events, *events])
+        if granted.labels:
+            relabelled |= _label(transaction, server, granted.labels)
+        events = [
+            *claimed.events,
+            *events_of_registration(server, now, registration.address, granted.key_id),
+            *_events_of_grant(server, joined.approval, granted, now),
+        ]
+        transaction.outbox.add(events)
         if claimed.is_new:
             configure_newcomer(transaction, joined.server_id, last_revision)
         elif relabelled:
             configure_relabelled(transaction, joined, last_revision, now)
         return transaction.servers.get(joined.server_id)
+
+    def _claim(
+        self, transaction: Transaction, registration: Registration, by_key: JoinByKey | None
+    ) -> Claimed | ManManError:
+        banned = self._banned(transaction, registration)
+        if banned:
+            return banned
+        claim_name = ClaimName(transaction, self.clock, self.rules)
+        claimant = Identity(registration.evidence, 0, registration.address, self.clock.now())
+        claimed = claim_name(registration.name, registration.environment, claimant)
+        if isinstance(claimed, ManManError):
+            if by_key:
+                by_key.check_refused(claimed, self.clock.now())
+            return claimed
+        return self._refused(transaction, claimed.server) or claimed
 
     def _banned(self, transaction: Transaction, registration: Registration) -> ManManError | None:
         if not registration.evidence:
@@ -153,10 +177,15 @@ class RegisterServer:
             transaction.would_rejects.record(switch, server_id, name, str(error), self.clock.now())
         return mode is Mode.ENFORCE
 
-    def _approval(self, server: Server, *, needs_it: bool) -> Approval:
+    def _approval(self, server: Server, claimed: Claimed, granted: Granted) -> Approval:
         """A machine is approved, not a name: who takes a server over waits again."""
+        if granted.approves:
+            # Whom an operator refused, an operator alone lets in.
+            waits = server.approval is Approval.PENDING
+            return Approval.APPROVED if waits else server.approval
         manual = self.rules.approval_policy is ApprovalPolicy.MANUAL
-        return Approval.PENDING if needs_it and manual else server.approval
+        is_new_machine = claimed.is_new or claimed.is_taken_over
+        return Approval.PENDING if is_new_machine and manual else server.approval
 
     def _keep_identity(
         self, transaction: Transaction, server_id: int, registration: Registration
@@ -173,6 +202,15 @@ class RegisterServer:
         )
 
 
+def _check(registration: Registration) -> None:
+    check_name(registration.name)
+    check_environment(registration.environment)
+    check_evidence(registration.evidence)
+    check_labels(registration.labels or {})
+    if registration.capabilities:
+        check_capabilities(registration.capabilities)
+
+
 def not_admitted(server: Server) -> NotAdmitted:
     """What the host of a rejected or banned server is told."""
     why = f"was {server.approval} by an operator"
@@ -180,6 +218,29 @@ def not_admitted(server: Server) -> NotAdmitted:
     return NotAdmitted(
         f"server {server.server_id} ({server.name})", f"{why}: {reason}" if reason else why
     )
+
+
+def _label(transaction: Transaction, server: Server, of_key: Mapping[str, str]) -> bool:
+    """Whether any effective label changed."""
+    labels = {**server.labels.of_operators, **of_key}
+    check_labels(labels)
+    return transaction.labels.set_of_operators(server.server_id, labels)
+
+
+def _events_of_grant(
+    before: Server, approval: Approval, granted: Granted, now: datetime
+) -> Iterator[Event]:
+    """What it tells that a server that registers is approved or not now, and labelled."""
+    if approval is Approval.PENDING and before.approval is not Approval.PENDING:
+        cause = "it waits for an operator, because REGISTRATION_APPROVAL is manual"
+        yield Event(EventKind.PENDING, before.server_id, now, cause)
+    if approval is Approval.APPROVED and before.approval is Approval.PENDING:
+        cause = f"the join key {granted.key_id} is pre-approved"
+        yield Event(EventKind.APPROVED, before.server_id, now, cause)
+    if granted.labels:
+        said = " and ".join(f"{key}={value}" for key, value in sorted(granted.labels.items()))
+        cause = f"the join key {granted.key_id} set {said}"
+        yield Event(EventKind.LABELLED, before.server_id, now, cause)
 
 
 def _machine(server_id: int, transaction: Transaction, evidence: Evidence) -> int:

@@ -28,6 +28,8 @@ class TidyFleet:
     prune_servers: PruneServers
     # Whether this process can tell who is silent: who was deaf itself deletes nobody for it.
     may_judge: Callable[[], bool]
+    # None: for ever.
+    audit_is_kept_for: timedelta | None = None
 
     def __call__(self) -> bool:
         """Whether there may be more to do at once."""
@@ -63,6 +65,8 @@ class TidyFleet:
             lapsed = transaction.conflicts.lapse(now - _CONFLICTS_LAPSE_AFTER)
             transaction.conflicts.purge(now - _NOTES_ARE_KEPT_FOR)
             transaction.would_rejects.purge(now - _NOTES_ARE_KEPT_FOR)
+            if self.audit_is_kept_for:
+                transaction.audit.purge(now - self.audit_is_kept_for)
         if lapsed:
             _log.info(
                 "conflicts that lapsed, because nobody claimed the name for %s: %d",

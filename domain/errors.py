@@ -2,6 +2,8 @@
 
 from typing import Self
 
+from domain.role import Role
+
 
 class ManManError(Exception):
     """Base of every error that a caller may be told about."""
@@ -140,3 +142,65 @@ class ConfigurationNotFound(ManManError):
         super().__init__(f"server {server_id} has no configuration named {name!r}")
         self.server_id = server_id
         self.name = name
+
+
+class JoinKeyNotFound(ManManError):
+    """No join key has this id."""
+
+    def __init__(self, key_id: str) -> None:
+        super().__init__(f"there is no join key {key_id}")
+
+
+class OperatorKeyNotFound(ManManError):
+    """No operator's key has this id."""
+
+    def __init__(self, key_id: str) -> None:
+        super().__init__(f"there is no operator's key {key_id}")
+
+
+class JoinKeyRefused(NotAdmitted):
+    """A join key that is known, and shown with its secret, does not admit this host. `why` is the
+    rest of a sentence.
+    """
+
+    def __init__(self, key_id: str, why: str) -> None:
+        super().__init__(f"the join key {key_id}", why)
+
+
+class OperatorsOnThisMachineOnly(ManManError):
+    """An operators' call from another machine, and no key by which to let it in."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "operators' calls are answered on this machine only, until the API has an OPERATOR_KEY"
+            " or a key of an admin"
+        )
+
+
+class OperatorKeyRequired(ManManError):
+    """An operators' call without a key, where one is needed."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "operators' calls need an operator's key as a bearer token: set OPERATOR_KEY for the"
+            " command"
+        )
+
+
+class OperatorKeyRefused(ManManError):
+    """An operator's key that is unknown, expired or revoked, or has another secret."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the operator's key that was sent is not valid: it is mistyped, expired, revoked or of"
+            " another API"
+        )
+
+
+class RoleTooLow(ManManError):
+    """An operators' call that needs a higher role than the caller has."""
+
+    def __init__(self, needed: Role, has: Role) -> None:
+        super().__init__(
+            f"this call needs the role {needed}, and this operator's key has the role {has}"
+        )

@@ -55,7 +55,9 @@ class Event:
     differing: tuple[str, ...] = ()
 
 
-def events_of_registration(before: Server, now: datetime, address: str = "") -> list[Event]:
+def events_of_registration(
+    before: Server, now: datetime, address: str = "", join_key_id: str = ""
+) -> list[Event]:
     """What it tells that this server, as it was, registers now, from an address."""
     kinds = []
     if before.presence.last_seen is None:
@@ -63,6 +65,8 @@ def events_of_registration(before: Server, now: datetime, address: str = "") -> 
     if before.presence.status is Status.OFFLINE:
         kinds.append(EventKind.ONLINE)
     cause = f"its host registered from {address}" if address else "its host registered"
+    if join_key_id:
+        cause += f" with the join key {join_key_id}"
     return [Event(kind, before.server_id, now, cause) for kind in kinds]
 
 

@@ -57,15 +57,17 @@ def check_name(name: str) -> None:
     """Raise InvalidField unless it is 1 to 255 printable characters, no blanks at the ends."""
     if not name:
         raise InvalidField("name", "is required")
-    _check_text("name", name, MAX_NAME_LENGTH)
+    check_text("name", name, MAX_NAME_LENGTH)
 
 
 def check_environment(environment: str) -> None:
     """Raise InvalidField unless it is up to 100 printable characters, no blanks at the ends."""
-    _check_text("environment", environment, MAX_ENVIRONMENT_LENGTH)
+    check_text("environment", environment, MAX_ENVIRONMENT_LENGTH)
 
 
-def _check_text(field: str, text: str, longest: int) -> None:
+def check_text(field: str, text: str, longest: int) -> None:
+    """Raise InvalidField unless it is so many printable characters at most, no blanks at the
+    ends."""
     if len(text) > longest:
         raise InvalidField(field, f"has {len(text)} characters, at most {longest} are allowed")
     if not text.isprintable():

@@ -14,6 +14,8 @@ class Retention:
     ephemeral: timedelta = timedelta(hours=24)
     # For so long a deleted server can be restored; zero: it is gone at once.
     deleted: timedelta = timedelta(days=30)
+    # For so long it is known what operators did; None: for ever.
+    audit: timedelta | None = None
 
 
 USUAL_RETENTION = Retention()

@@ -2,12 +2,13 @@
 
 import os
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
 
+from adapters.system.key_file import read_keys
 from entrypoints import __version__
 from entrypoints.failures import ConfigurationError
 
@@ -15,6 +16,8 @@ VERSION = __version__
 # What the version was built from; images carry it.
 COMMIT = os.environ.get("MANMANV2_COMMIT", "")
 BUILD = f"{VERSION} ({COMMIT})" if COMMIT else VERSION
+
+REGISTRATION_KEY_FILE = "REGISTRATION_KEY_FILE"
 
 
 @dataclass(frozen=True)
@@ -27,10 +30,32 @@ class Secret:
         return self._text
 
 
+@dataclass(frozen=True)
+class SecretsInFile(Secret):
+    """What a file held at the start, which is read again while it is in use: the first of it,
+    and the others."""
+
+    path: Path
+    _others: Sequence[str] = field(repr=False)
+
+    def reveal_all(self) -> Sequence[str]:
+        return (self.reveal(), *self._others)
+
+
 def secret(text: str) -> Secret:
     if not text.isprintable():
         raise ValueError("holds a character that cannot be printed, or bytes that are no UTF-8")
     return Secret(text)
+
+
+def registration_keys_in(path: Path) -> SecretsInFile:
+    try:
+        first, *others = read_keys(path)
+    except UnicodeDecodeError:
+        raise
+    except ValueError as error:
+        raise ValueError(f"{REGISTRATION_KEY_FILE} names {path}, which {error}") from None
+    return SecretsInFile(first, path, tuple(others))
 
 
 def bearer_token(text: str) -> Secret:
@@ -55,19 +80,21 @@ def setting(
     *,
     also_from: tuple[str, ...] = (),
     in_file: bool = False,
+    parse_file: Callable[[Path], object] | None = None,
     show: Callable[[Any], str] | None = None,
 ) -> Any:
     """A field that is read from the variable of its name in capitals, or from one of the others.
 
     `parse` makes the value of a text; its ValueError completes the sentence "NAME: …". `show`
     makes a text of the value that holds no secret. What is a secret, or has one `in_file`, may
-    come from a file, too.
+    come from a file, too: its text as from the variable, unless `parse_file` makes more of it.
     """
     metadata = {
         "description": description,
         "parse": parse,
         "also_from": also_from,
         "in_file": in_file or parse in (secret, bearer_token),
+        "parse_file": parse_file,
         "show": show or _shown,
     }
     return field(default=default, metadata=metadata)
@@ -166,7 +193,7 @@ def reached_at(listen_address: str) -> str:
     return f"{_LOOPBACK_OF.get(every, every)}:{port}"
 
 
-_LOOPBACK_OF = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # noqa: S104 - looked for, not bound
+_LOOPBACK_OF = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # nosec  # noqa: S104 - looked for, not bound
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,8 +211,10 @@ class Settings:
         problems = []
         for found in fields(cls):
             try:
-                text = _text(found, environment)
-                if text:
+                text, path = _text(found, environment), _path(found, environment)
+                if path:
+                    values[found.name] = _from_file(found, path)
+                elif text:
                     values[found.name] = found.metadata["parse"](text)
             except ValueError as error:
                 problems.append(f"{_variable(found)}: {error}.")
@@ -281,25 +310,34 @@ def _variable(found: Field[Any]) -> str:
     return found.name.upper()
 
 
+def _file_variable(found: Field[Any]) -> str:
+    return f"{_variable(found)}_FILE"
+
+
 def _text(found: Field[Any], environment: Mapping[str, str]) -> str:
     names = (_variable(found), *found.metadata["also_from"])
-    text = next((environment[name] for name in names if environment.get(name)), "")
-    if not found.metadata["in_file"]:
-        return text
-    file_variable = f"{_variable(found)}_FILE"
-    path = environment.get(file_variable)
-    if not path:
-        return text
-    if text:
-        raise ValueError(f"{file_variable} is set too: remove one of them")
+    return next((environment[name] for name in names if environment.get(name)), "")
+
+
+def _path(found: Field[Any], environment: Mapping[str, str]) -> str:
+    path = environment.get(_file_variable(found), "") if found.metadata["in_file"] else ""
+    if path and _text(found, environment):
+        raise ValueError(f"{_file_variable(found)} is set too: remove one of them")
+    return path
+
+
+def _from_file(found: Field[Any], path: str) -> object:
+    variable, parse_file = _file_variable(found), found.metadata["parse_file"]
     try:
-        secret_text = Path(path).read_text().rstrip("\r\n")
+        if parse_file:
+            return parse_file(Path(path))
+        text = Path(path).read_text().rstrip("\r\n")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no text"
         raise ValueError(
-            f"cannot be read from {path} ({reason}): mend {file_variable} or the file's permissions"
+            f"cannot be read from {path} ({reason}): mend {variable} or the file's permissions"
         ) from None
-    if not secret_text:
+    if not text:
         # As not set it would open what it was meant to close.
-        raise ValueError(f"{file_variable} names {path}, which is empty: fill it, or unset it")
-    return secret_text
+        raise ValueError(f"{variable} names {path}, which is empty: fill it, or unset it")
+    return found.metadata["parse"](text)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from adapters.memory.clock import MemoryClock
+from application.admit_host import AdmitHost
 from application.approve_server import ApproveServer
 from application.ban_server import BanServer
 from application.create_server import CreateServer
@@ -31,6 +32,13 @@ from application.update_server import UpdateServer
 from domain.joining import USUAL_RULES, JoiningRules
 from domain.liveness import Cadence
 from tests.builders import INTERVAL, NOW
+
+# Who may join: whoever likes to.
+EVERYBODY = AdmitHost(lambda: ())
+
+
+def who_shows(*keys: str) -> AdmitHost:
+    return AdmitHost(lambda: keys)
 
 
 @dataclass
@@ -73,7 +81,7 @@ class Fleet:
         self.restore = RestoreServer(self.store, self.clock)
         self.list_deleted = ListDeletedServers(self.store)
         self.prune = PruneServers(self.store, self.clock)
-        self.deregister = DeregisterServer(self.store, self.clock, registration_key=None)
+        self.deregister = DeregisterServer(self.store, self.clock, admit_host=EVERYBODY)
         self.merge = MergeServers(self.store, self.clock)
         self.explain = ExplainServer(self.store, self.clock)
         self.restart()
@@ -87,7 +95,7 @@ class Fleet:
             self.store, self.clock, self.pace, self.hearing, rules=self.rules
         )
         self.register = RegisterServer(
-            self.store, self.clock, self.pace, registration_key=None, rules=self.rules
+            self.store, self.clock, self.pace, admit_host=EVERYBODY, rules=self.rules
         )
         self.update = UpdateServer(self.store, self.clock, self.pace)
 

@@ -3,9 +3,10 @@ from dataclasses import dataclass
 
 from adapters.amqp.broker import Broker
 from adapters.amqp.control_plane import AmqpControlPlane
+from application.held_keys import HeldKeys
 from application.ports.api_probe import NOBODY, KeyTrial
 from application.ports.control_plane import ControlPlaneRefused, Introduction
-from domain.errors import InvalidRegistrationKey, ServerNotFound
+from domain.errors import InvalidRegistrationKey, NotAdmitted, ServerNotFound
 
 
 @dataclass(frozen=True)
@@ -16,11 +17,16 @@ class AmqpApiProbe:
     broker: Broker
 
     def try_key(self, key: str) -> KeyTrial:
-        with closing(AmqpControlPlane(self.broker, key)) as control_plane:
+        with closing(AmqpControlPlane(self.broker, HeldKeys.only(key))) as control_plane:
             try:
                 control_plane.register(Introduction(name=""))
             except InvalidRegistrationKey:
                 return KeyTrial(admitted=False, clock=None)
+            except NotAdmitted as error:
+                raise ControlPlaneRefused(
+                    f"The API behind RABBITMQ_URL refuses this host, {error}: set another"
+                    " REGISTRATION_KEY."
+                ) from error
             except ControlPlaneRefused:
                 return KeyTrial(admitted=True, clock=None)
         raise ControlPlaneRefused(
@@ -29,7 +35,7 @@ class AmqpApiProbe:
 
     def ask_store(self, key: str) -> None:
         with (
-            closing(AmqpControlPlane(self.broker, key)) as control_plane,
+            closing(AmqpControlPlane(self.broker, HeldKeys.only(key))) as control_plane,
             suppress(ServerNotFound),
         ):
             control_plane.fetch_configuration(NOBODY, 0)

@@ -28,6 +28,7 @@ from adapters.amqp.topology import (
     REGISTER,
     STATUS,
 )
+from application.held_keys import HeldKeys
 from application.ports.broker import BrokerUnavailable
 from application.ports.control_plane import (
     ControlPlaneRefused,
@@ -59,7 +60,7 @@ class AmqpControlPlane:
     """
 
     broker: Broker
-    registration_key: str = field(repr=False)
+    keys: HeldKeys
     call_seconds: float = 5.0
     farewell_seconds: float = 2.0
     _conversation: "KeptChannel[_Conversation]" = field(init=False)
@@ -71,7 +72,6 @@ class AmqpControlPlane:
         fields: dict[str, object] = {
             "name": introduction.name,
             "environment": introduction.environment,
-            "registration_key": self.registration_key,
             # There even when there are none: those of an earlier start are gone.
             "labels": dict(introduction.labels),
             "ephemeral": introduction.ephemeral,
@@ -79,7 +79,7 @@ class AmqpControlPlane:
         }
         if introduction.capabilities:
             fields["capabilities"] = capabilities_to_fields(introduction.capabilities)
-        return self._ask(REGISTER, fields, _joined)
+        return self._ask_with_key(REGISTER, fields, _joined)
 
     def heartbeat(
         self,
@@ -110,23 +110,31 @@ class AmqpControlPlane:
     ) -> ConfigurationChanges:
         fields = {
             "server_id": server_id,
-            "registration_key": self.registration_key,
             "known_revision": known_revision,
             "after_revision": after_revision,
         }
-        return self._ask(f"{CONFIGURATION}.{server_id}", fields, changes_of, server_id)
+        return self._ask_with_key(f"{CONFIGURATION}.{server_id}", fields, changes_of, server_id)
 
     def deregister(self, server_id: int, instance_id: str) -> None:
-        fields = {
-            "server_id": server_id,
-            "registration_key": self.registration_key,
-            "instance_id": instance_id,
-        }
-        self._ask(f"{DEREGISTER}.{server_id}", fields, lambda _: None, server_id)
+        fields = {"server_id": server_id, "instance_id": instance_id}
+        self._ask_with_key(f"{DEREGISTER}.{server_id}", fields, lambda _: None, server_id)
 
     def close(self) -> None:
         """Let go of the connection; the next call makes another."""
         self._conversation.close()
+
+    def _ask_with_key(
+        self,
+        routing_key: str,
+        fields: Mapping[str, object],
+        understand: Callable[[Mapping[str, Any]], Answer],
+        server_id: int | None = None,
+    ) -> Answer:
+        return self.keys.show(
+            lambda key: self._ask(
+                routing_key, {**fields, "registration_key": key}, understand, server_id
+            )
+        )
 
     def _ask(
         self,

@@ -8,6 +8,7 @@ from application.ports.control_plane import ControlPlaneRefused, ControlPlaneUna
 from domain.errors import (
     InvalidField,
     InvalidRegistrationKey,
+    JoinKeyRefused,
     ManManError,
     NameHeld,
     NotAdmitted,
@@ -23,6 +24,8 @@ _KINDS: dict[type[Exception], str] = {
     NameHeld: "name_held",
     Replaced: "replaced",
     NotAdmitted: "not_admitted",
+    # To a host it is the same, an older one included.
+    JoinKeyRefused: "not_admitted",
 }
 
 

@@ -140,7 +140,7 @@ class Inbox:
                 if not self._stopping.is_set():
                     self._failures += 1
                     self._stopping.wait(
-                        wait_before_retry(self._failures, random.random())  # noqa: S311
+                        wait_before_retry(self._failures, random.random())  # nosec B311  # noqa: S311 - no secret
                     )
             self.listens(False)
 

@@ -1,5 +1,4 @@
 import socket
-import ssl
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -10,6 +9,9 @@ import grpc
 from adapters.grpc.control_plane import GrpcControlPlane
 from adapters.grpc.health import NotServing, check_serving
 from adapters.grpc.metadata import UNIX_TIME
+from adapters.grpc.tls import Tls
+from adapters.grpc.tls_troubles import tls_trouble
+from application.held_keys import HeldKeys
 from application.ports.api_probe import NOBODY, KeyTrial
 from application.ports.control_plane import (
     ControlPlaneRefused,
@@ -30,18 +32,23 @@ class GrpcApiProbe:
     """
 
     address: str
+    tls: Tls | None = None
     call_seconds: float = 4.0
     step_seconds: float = 2.0
 
     def try_key(self, key: str) -> KeyTrial:
         before = datetime.now(UTC)
-        with closing(GrpcControlPlane(self.address, key, self.call_seconds)) as control_plane:
+        with closing(
+            GrpcControlPlane(self.address, HeldKeys.only(key), self.call_seconds, tls=self.tls)
+        ) as control_plane:
             try:
                 control_plane.register(Introduction(name=""))
             except InvalidRegistrationKey as error:
                 return KeyTrial(admitted=False, clock=_reading(before, error.__cause__))
             except NotAdmitted as error:
-                raise self._refused(f"refuses this host, {error}", "see what is between") from error
+                raise self._refused(
+                    f"refuses this host, {error}", "set another key, or see what is between"
+                ) from error
             except ControlPlaneRefused as error:
                 call: Any = error.__cause__
                 if call.code() is not grpc.StatusCode.INVALID_ARGUMENT:
@@ -53,16 +60,23 @@ class GrpcApiProbe:
 
     def ask_store(self, key: str) -> None:
         with (
-            closing(GrpcControlPlane(self.address, key, self.call_seconds)) as control_plane,
+            closing(
+                GrpcControlPlane(self.address, HeldKeys.only(key), self.call_seconds, tls=self.tls)
+            ) as control_plane,
             suppress(ServerNotFound),
         ):
             control_plane.fetch_configuration(NOBODY, 0)
 
     def _seen_closer(self, trouble: ControlPlaneUnavailable) -> ControlPlaneUnavailable:
-        call: Any = trouble.__cause__
+        call = trouble.__cause__
+        if not isinstance(call, grpc.RpcError):
+            return trouble
         if call.trailing_metadata():
             # Only a server sends these, so it did get through.
             return self._why_it_takes_no_calls() or trouble
+        if tls_trouble(self.address, self.tls, self.step_seconds):
+            # So it has been told already.
+            return trouble
         host, _, port = self.address.rpartition(":")
         try:
             connection = socket.create_connection((host.strip("[]"), int(port)), self.step_seconds)
@@ -74,41 +88,24 @@ class GrpcApiProbe:
         except OSError:
             # gRPC has told it as well as can be.
             return trouble
-        with connection:
-            if self._speaks_tls(connection, host):
-                return self._unavailable(
-                    "wants TLS, which this version does not speak: set API_ADDRESS to the API's own"
-                    " port, not to one of a proxy before it"
-                )
+        connection.close()
         if call.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
             return self._unavailable(
                 "takes connections and says nothing: it hangs, or API_ADDRESS names the port of"
                 " another program; see on its machine who listens there"
             )
+        if self.tls:
+            return trouble
         return self._unavailable(
             "takes connections, but speaks neither gRPC nor TLS: set API_ADDRESS to the API's port"
         )
 
     def _why_it_takes_no_calls(self) -> ControlPlaneUnavailable | None:
         try:
-            check_serving(self.address)
+            check_serving(self.address, self.tls)
         except NotServing as error:
             return self._unavailable(str(error))
         return None
-
-    def _speaks_tls(self, connection: socket.socket, host: str) -> bool:
-        anybody = ssl.create_default_context()
-        anybody.check_hostname = False
-        anybody.verify_mode = ssl.CERT_NONE
-        anybody.set_alpn_protocols(["h2"])
-        try:
-            with anybody.wrap_socket(connection, server_hostname=host):
-                return True
-        except ssl.SSLError as error:
-            # An alert comes from one who speaks it too.
-            return "ALERT" in (error.reason or "")
-        except OSError:
-            return False
 
     def _unavailable(self, why: str) -> ControlPlaneUnavailable:
         return ControlPlaneUnavailable(f"The API at {self.address} (API_ADDRESS) {why}.")

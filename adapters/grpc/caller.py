@@ -3,8 +3,12 @@
 from contextvars import ContextVar
 from urllib.parse import unquote
 
+from domain.operator_key import Operator
+
 # The IP address, or empty where there is none.
 caller_address: ContextVar[str] = ContextVar("caller_address", default="")
+# Who makes an operators' call; calls of hosts have none.
+current_operator: ContextVar[Operator] = ContextVar("current_operator")
 
 
 def address_of(peer: str) -> str:

@@ -1,5 +1,20 @@
-"""Options of the channels that we open."""
+"""How a channel to the API is opened."""
+
+from typing import Any
+
+import grpc
+
+from adapters.grpc.tls import Tls
 
 # A control plane is reached directly: else calls, to this machine too, would go to the proxy that
 # http_proxy names, which is there for other things.
-DIRECT = (("grpc.enable_http_proxy", 0),)
+_DIRECT = ("grpc.enable_http_proxy", 0)
+
+
+def open_channel(address: str, tls: Tls | None, *options: tuple[str, Any]) -> grpc.Channel:
+    """To host:port. Raises CaFileUnusable."""
+    if tls is None:
+        return grpc.insecure_channel(address, (_DIRECT, *options))
+    name = (("grpc.ssl_target_name_override", tls.server_name),) if tls.server_name else ()
+    credentials = grpc.ssl_channel_credentials(tls.trusted() or None)
+    return grpc.secure_channel(address, credentials, (_DIRECT, *name, *options))

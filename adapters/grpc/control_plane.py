@@ -4,13 +4,16 @@ from dataclasses import dataclass, field
 
 import grpc
 
-from adapters.grpc.channel import DIRECT
+from adapters.grpc.channel import open_channel
 from adapters.grpc.messages import (
     capabilities_to_message,
     configuration_from_message,
     evidence_to_message,
 )
 from adapters.grpc.metadata import REQUEST_ID
+from adapters.grpc.tls import CaFileUnusable, Tls
+from adapters.grpc.tls_troubles import tls_trouble
+from application.held_keys import HeldKeys
 from application.ports.control_plane import (
     ControlPlaneRefused,
     ControlPlaneUnavailable,
@@ -35,11 +38,8 @@ from domain.liveness import told_interval
 from protos.manman.v1 import manman_pb2 as pb
 from protos.manman.v1.manman_pb2_grpc import ManManAPIStub
 
-_OPTIONS = (
-    *DIRECT,
-    # Else a new channel would share the connection, and the back-off, of the one that failed.
-    ("grpc.use_local_subchannel_pool", 1),
-)
+# Else a new channel would share the connection, and the back-off, of the one that failed.
+_CONNECTION_OF_ITS_OWN = ("grpc.use_local_subchannel_pool", 1)
 
 # What passes besides UNAVAILABLE, and what to say of it.
 _PASSING = {
@@ -54,12 +54,11 @@ _PASSING = {
     grpc.StatusCode.CANCELLED: "broke off the call",
 }
 
-_HANGS_UP = (
-    "closes the connection: check that API_ADDRESS names the API's port, and whether it wants TLS"
-)
+_HANGS_UP = "closes the connection: check that API_ADDRESS names the API's port"
 # gRPC has one code for every way of not getting through; only its words tell them apart.
+_NO_ADDRESS = "resol"
 _NOT_THROUGH = {
-    "resol": "is not found: its name does not resolve; check API_ADDRESS and the name service",
+    _NO_ADDRESS: "is not found: its name does not resolve; check API_ADDRESS and the name service",
     "Connection refused": (
         "is not there: nothing listens on that port; check that it runs and that API_ADDRESS is"
         " right"
@@ -76,21 +75,27 @@ class GrpcControlPlane:
 
     A connection over which a call failed is thrown away. So each try is one attempt to connect,
     to an address that is looked up anew: gRPC's own back-off never delays the caller's, none
-    are made in between, and a connection that died in silence does not stay.
+    are made in between, and a connection that died in silence does not stay. So is one over TLS
+    once the file of CAs holds others.
     """
 
     address: str
-    registration_key: str = field(repr=False)
+    keys: HeldKeys
     call_seconds: float = 5.0
     farewell_seconds: float = 2.0
+    tls: Tls | None = None
+    _trusted: bytes = field(init=False, repr=False, default=b"")
     _channel: grpc.Channel | None = field(init=False, default=None)
 
     def register(self, introduction: Introduction) -> Joined:
+        return self.keys.show(lambda key: self._register(introduction, key))
+
+    def _register(self, introduction: Introduction, key: str) -> Joined:
         capabilities, evidence = introduction.capabilities, introduction.evidence
         request = pb.RegisterServerRequest(
             name=introduction.name,
             capabilities=capabilities_to_message(capabilities) if capabilities else None,
-            registration_key=self.registration_key,
+            registration_key=key,
             environment=introduction.environment,
             evidence=evidence_to_message(evidence) if evidence != NO_EVIDENCE else None,
             # There even when there are none: those of an earlier start are gone.
@@ -125,7 +130,7 @@ class GrpcControlPlane:
             epoch=epoch,
         )
         seconds = self.farewell_seconds if leaving else self.call_seconds
-        with self._stub(server_id, minds_process=True) as stub:
+        with self._stub(server_id, minds_process=True, looks_closer=not leaving) as stub:
             answer: pb.HeartbeatResponse = stub.Heartbeat(
                 request, timeout=seconds, metadata=_named()
             )
@@ -138,9 +143,16 @@ class GrpcControlPlane:
     def fetch_configuration(
         self, server_id: int, known_revision: int, after_revision: int = 0
     ) -> ConfigurationChanges:
+        return self.keys.show(
+            lambda key: self._fetch_configuration(server_id, key, known_revision, after_revision)
+        )
+
+    def _fetch_configuration(
+        self, server_id: int, key: str, known_revision: int, after_revision: int
+    ) -> ConfigurationChanges:
         request = pb.FetchConfigurationRequest(
             server_id=server_id,
-            registration_key=self.registration_key,
+            registration_key=key,
             known_revision=known_revision,
             after_revision=after_revision,
         )
@@ -156,8 +168,11 @@ class GrpcControlPlane:
         )
 
     def deregister(self, server_id: int, instance_id: str) -> None:
+        self.keys.show(lambda key: self._deregister(server_id, key, instance_id))
+
+    def _deregister(self, server_id: int, key: str, instance_id: str) -> None:
         request = pb.DeregisterRequest(
-            server_id=server_id, registration_key=self.registration_key, instance_id=instance_id
+            server_id=server_id, registration_key=key, instance_id=instance_id
         )
         with self._stub(server_id, minds_process=True) as stub:
             stub.Deregister(request, timeout=self.call_seconds, metadata=_named())
@@ -170,32 +185,58 @@ class GrpcControlPlane:
 
     @contextmanager
     def _stub(
-        self, server_id: int | None = None, *, minds_process: bool = False
+        self,
+        server_id: int | None = None,
+        *,
+        minds_process: bool = False,
+        looks_closer: bool = True,
     ) -> Iterator[ManManAPIStub]:
-        if self._channel is None:
-            self._channel = grpc.insecure_channel(self.address, _OPTIONS)
         try:
-            yield ManManAPIStub(self._channel)
+            yield ManManAPIStub(self._connection())
             # What is logged after a failure still belongs to the request.
             current_request_id.set("")
         except grpc.RpcError as error:
-            own_error = self._own_error(error, server_id, minds_process=minds_process)
+            own_error = self._own_error(
+                error, server_id, minds_process=minds_process, looks_closer=looks_closer
+            )
             if isinstance(own_error, ControlPlaneUnavailable):
                 self.close()
             raise own_error from error
 
+    def _connection(self) -> grpc.Channel:
+        try:
+            trusted = self.tls.trusted() if self.tls else b""
+            if self._channel is None or trusted != self._trusted:
+                opened = open_channel(self.address, self.tls, _CONNECTION_OF_ITS_OWN)
+                self.close()
+                self._channel, self._trusted = opened, trusted
+        except CaFileUnusable as error:
+            # A file that is being replaced is no reason to give up what works.
+            if self._channel is None:
+                raise ControlPlaneUnavailable(f"API_CA_CERT_PATH {error}.") from error
+        return self._channel
+
     def _own_error(
-        self, error: grpc.RpcError, server_id: int | None, *, minds_process: bool
+        self,
+        error: grpc.RpcError,
+        server_id: int | None,
+        *,
+        minds_process: bool,
+        looks_closer: bool,
     ) -> Exception:
         """The one table from what gRPC says to what the application understands.
 
-        `minds_process` is for a call that only the process which registered last may make.
+        `minds_process` is for a call that only the process which registered last may make;
+        without `looks_closer` no time is spent on why a connection failed.
         """
         said = error.details() or ""
         api = f"The API at {self.address} (API_ADDRESS)"
         match error.code():
             case grpc.StatusCode.UNAVAILABLE:
-                return ControlPlaneUnavailable(f"{api} {_why_unavailable(error)}.")
+                trouble = None
+                if looks_closer and not (error.trailing_metadata() or _NO_ADDRESS in said):
+                    trouble = tls_trouble(self.address, self.tls)
+                return ControlPlaneUnavailable(f"{api} {trouble or _why_unavailable(error)}.")
             case code if code in _PASSING:
                 return ControlPlaneUnavailable(f"{api} {_PASSING[code]}.")
             case grpc.StatusCode.PERMISSION_DENIED if said == str(InvalidRegistrationKey()):

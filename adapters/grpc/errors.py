@@ -19,9 +19,16 @@ from domain.errors import (
     DeletedServerNotFound,
     InvalidField,
     InvalidRegistrationKey,
+    JoinKeyNotFound,
+    JoinKeyRefused,
     NameHeld,
     NotAdmitted,
+    OperatorKeyNotFound,
+    OperatorKeyRefused,
+    OperatorKeyRequired,
+    OperatorsOnThisMachineOnly,
     Replaced,
+    RoleTooLow,
     SelectorConfigurationNotFound,
     ServerIsOnline,
     ServerNameTaken,
@@ -38,22 +45,6 @@ class TooBusy(Exception):
     def __init__(self, retry_after_seconds: int) -> None:
         super().__init__(f"too many calls are waiting, try again in {retry_after_seconds} s")
         self.retry_after_seconds = retry_after_seconds
-
-
-class OperatorsOnThisMachineOnly(Exception):
-    """An operators' call from another machine, and no key by which to let it in."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            "operators' calls are answered on this machine only, until the API has an OPERATOR_KEY"
-        )
-
-
-class OperatorKeyRequired(Exception):
-    """An operators' call without the key, or with another one."""
-
-    def __init__(self) -> None:
-        super().__init__("operators' calls need the API's OPERATOR_KEY as a bearer token")
 
 
 class NotTheMessage(Exception):
@@ -84,10 +75,15 @@ CODES: dict[type[Exception], grpc.StatusCode] = {
     NameHeld: grpc.StatusCode.ALREADY_EXISTS,
     Replaced: grpc.StatusCode.FAILED_PRECONDITION,
     NotAdmitted: grpc.StatusCode.PERMISSION_DENIED,
+    JoinKeyRefused: grpc.StatusCode.PERMISSION_DENIED,
+    JoinKeyNotFound: grpc.StatusCode.NOT_FOUND,
     ServerIsOnline: grpc.StatusCode.FAILED_PRECONDITION,
     ServerNotApproved: grpc.StatusCode.FAILED_PRECONDITION,
     OperatorsOnThisMachineOnly: grpc.StatusCode.PERMISSION_DENIED,
     OperatorKeyRequired: grpc.StatusCode.UNAUTHENTICATED,
+    OperatorKeyRefused: grpc.StatusCode.UNAUTHENTICATED,
+    RoleTooLow: grpc.StatusCode.PERMISSION_DENIED,
+    OperatorKeyNotFound: grpc.StatusCode.NOT_FOUND,
     TooBusy: grpc.StatusCode.RESOURCE_EXHAUSTED,
     TooLarge: grpc.StatusCode.RESOURCE_EXHAUSTED,
     HostNotListening: grpc.StatusCode.FAILED_PRECONDITION,
@@ -107,9 +103,14 @@ def status_of(error: Exception, method: str) -> tuple[grpc.StatusCode, status_pb
     if not known:
         _log.error("%s failed", method, exc_info=error)
     code = CODES.get(type(error), grpc.StatusCode.INTERNAL)
-    message = str(error) if known else "internal error"
     number: int = code.value[0]
-    return code, status_pb2.Status(code=number, message=message, details=map(_any, _details(error)))
+    details = map(_any, _details(error))
+    return code, status_pb2.Status(code=number, message=message_of(error), details=details)
+
+
+def message_of(error: Exception) -> str:
+    """What to say: nothing of what the table does not know."""
+    return str(error) if type(error) in CODES else "internal error"
 
 
 def _details(error: Exception) -> list[Message]:

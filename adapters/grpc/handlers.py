@@ -2,34 +2,60 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import grpc
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 
-from adapters.grpc.caller import address_of, caller_address
-from adapters.grpc.errors import NotTheMessage, TooLarge, status_of
+from adapters.grpc.call_rules import CALL_RULES, SERVICE, CallRule
+from adapters.grpc.caller import address_of, caller_address, current_operator
+from adapters.grpc.errors import NotTheMessage, TooLarge, message_of, status_of
 from adapters.grpc.gate import Gate
 from adapters.grpc.metadata import REQUEST_ID, STATUS_DETAILS, UNIX_TIME
 from adapters.grpc.operators import OperatorAccess
 from application.request_id import current_request_id, request_id_or_new
-from protos.manman.v1 import manman_pb2 as pb
+from domain.errors import RoleTooLow
+from domain.operator_key import Operator
 
 _log = logging.getLogger(__name__)
-
-SERVICE = pb.DESCRIPTOR.services_by_name["ManManAPI"]
-
-# Every other call, and so every call that is added, is an operator's.
-HOST_CALLS = frozenset({"RegisterServer", "Heartbeat", "FetchConfiguration", "Deregister"})
 
 # A configuration document has at most 256 KiB, everything else much less.
 _LARGEST_REQUEST_BYTES = 1024 * 1024
 
+_Metadata = Iterable[tuple[str, str | bytes]]
+_Parse = Callable[[bytes], Message]
 _Call = Callable[[Any], Awaitable[Message]]
+# With the body, the peer and the metadata.
+_OperatorsCall = Callable[[bytes, str, _Metadata], Awaitable[Message]]
 # The service, the method, the code by name, and the seconds from the call to its answer.
 Handled = Callable[[str, str, str, float], None]
+
+
+class CallAudit(Protocol):
+    """Hears what operators do."""
+
+    async def attempted(self, operator: Operator, method_name: str, request: Message) -> None:
+        """Before a call is made that changes something. When this raises, it is not made."""
+        ...
+
+    async def refused(
+        self, operator: Operator, method_name: str, request: Message | None, error_text: str
+    ) -> None:
+        """After such a call failed, and after any call for which the operator's role is too low;
+        None for a request that is not the message that it should be."""
+        ...
+
+
+class NoAudit:
+    async def attempted(self, operator: Operator, method_name: str, request: Message) -> None:
+        pass
+
+    async def refused(
+        self, operator: Operator, method_name: str, request: Message | None, error_text: str
+    ) -> None:
+        pass
 
 
 def handlers(
@@ -37,26 +63,28 @@ def handlers(
     operators: OperatorAccess,
     gate: Gate,
     handled: Handled = lambda *_: None,
+    audit: CallAudit | None = None,
 ) -> grpc.GenericRpcHandler:
-    """The contract as gRPC takes it: each call is a method of one of the services, guarded;
-    `handled` hears of each.
+    """The contract as gRPC takes it: each call is a method of one of the services, guarded by its
+    rule; `handled` hears of each.
 
     Requests arrive as bytes and are parsed here, because a body that gRPC cannot parse would
     be answered by it as the server's own failure.
     """
-    methods: dict[str, grpc.RpcMethodHandler[Any, Any]] = {
-        method.name: grpc.unary_unary_rpc_method_handler(
-            _guarded(
-                method,
-                _call_of(services, method.name),
-                gate,
-                None if method.name in HOST_CALLS else operators,
-                handled,
-            ),
+    methods: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
+    for method in SERVICE.methods:
+        parse = _parse_of(method)
+        call = _call_of(services, method.name)
+        rule = CALL_RULES[method.name]
+        operators_call = None
+        if not rule.is_of_hosts:
+            operators_call = _identified(
+                method.name, rule, parse, call, operators, audit or NoAudit()
+            )
+        methods[method.name] = grpc.unary_unary_rpc_method_handler(
+            _guarded(method.name, parse, call, operators_call, gate, handled),
             response_serializer=GetMessageClass(method.output_type).SerializeToString,
         )
-        for method in SERVICE.methods
-    }
     return grpc.method_handlers_generic_handler(SERVICE.full_name, methods)
 
 
@@ -65,16 +93,69 @@ def _call_of(services: Sequence[object], name: str) -> _Call:
     return call  # type: ignore[no-any-return]  # a method of each call is what services have
 
 
-def _guarded(
-    method: MethodDescriptor,
+def _parse_of(method: MethodDescriptor) -> _Parse:
+    from_string = GetMessageClass(method.input_type).FromString
+    message_name = method.input_type.full_name
+
+    def parse(body: bytes) -> Message:
+        """Raises TooLarge, NotTheMessage."""
+        if len(body) > _LARGEST_REQUEST_BYTES:
+            raise TooLarge(len(body), _LARGEST_REQUEST_BYTES)
+        try:
+            return from_string(body)
+        except DecodeError:
+            raise NotTheMessage(message_name) from None
+
+    return parse
+
+
+def _identified(
+    name: str,
+    rule: CallRule,
+    parse: _Parse,
     call: _Call,
+    operators: OperatorAccess,
+    audit: CallAudit,
+) -> _OperatorsCall:
+    """The call for an operator whose role is high enough. Of anybody else's no byte of the body is
+    parsed, but what a known operator may not do is noted with what it is about."""
+
+    async def identified(body: bytes, peer: str, metadata: _Metadata) -> Message:
+        operator = await operators.identify(peer, metadata)
+        try:
+            rule.check(operator.role)
+        except RoleTooLow as error:
+            await audit.refused(operator, name, _if_parsed(parse, body), message_of(error))
+            raise
+        current_operator.set(operator)
+        request = parse(body)
+        if not rule.changes:
+            return await call(request)
+        await audit.attempted(operator, name, request)
+        try:
+            return await call(request)
+        except Exception as error:
+            await audit.refused(operator, name, request, message_of(error))
+            raise
+
+    return identified
+
+
+def _if_parsed(parse: _Parse, body: bytes) -> Message | None:
+    try:
+        return parse(body)
+    except (TooLarge, NotTheMessage):
+        return None
+
+
+def _guarded(
+    name: str,
+    parse: _Parse,
+    call: _Call,
+    operators_call: _OperatorsCall | None,
     gate: Gate,
-    operators: OperatorAccess | None,
     handled: Handled,
 ) -> Callable[[bytes, Any], Awaitable[Message]]:
-    parse = GetMessageClass(method.input_type).FromString
-    message_name = method.input_type.full_name
-    name = method.name
     # Of others nobody asks, and heartbeats are many.
     is_registration = name == "RegisterServer"
 
@@ -87,15 +168,11 @@ def _guarded(
             caller_address.set(address_of(context.peer()))
         try:
             with gate:
-                if operators:
-                    operators.check(context.peer(), metadata)
-                if len(body) > _LARGEST_REQUEST_BYTES:
-                    raise TooLarge(len(body), _LARGEST_REQUEST_BYTES)
-                try:
-                    request = parse(body)
-                except DecodeError:
-                    raise NotTheMessage(message_name) from None
-                answer = await call(request)
+                answer = await (
+                    operators_call(body, context.peer(), metadata)
+                    if operators_call
+                    else call(parse(body))
+                )
             _tell(handled, name, grpc.StatusCode.OK, time.perf_counter() - start)
             return answer
         except asyncio.CancelledError:
@@ -124,5 +201,5 @@ def _tell(handled: Handled, name: str, code: grpc.StatusCode, seconds: float) ->
         _log.debug("%s: %s after %.1f ms", name, code.name, 1000 * seconds)
 
 
-def _sent(metadata: Iterable[tuple[str, str | bytes]], wanted: str) -> str:
+def _sent(metadata: _Metadata, wanted: str) -> str:
     return next((str(value) for name, value in metadata if name == wanted), "")

@@ -4,19 +4,30 @@ from typing import Any, TypeVar
 
 import grpc
 
-from adapters.grpc.channel import DIRECT
+from adapters.grpc.access_messages import operator_key_from_message
+from adapters.grpc.audit_messages import audit_entry_from_message
+from adapters.grpc.channel import open_channel
 from adapters.grpc.conflict_messages import conflict_from_message, would_reject_from_message
 from adapters.grpc.history_messages import entry_from_message
+from adapters.grpc.join_key_messages import join_key_from_message, use_from_message
 from adapters.grpc.messages import configuration_from_message, summary_from_message
 from adapters.grpc.metadata import REQUEST_ID, STATUS_DETAILS
 from adapters.grpc.server_messages import deleted_server_from_message, server_from_message
+from adapters.grpc.tls import Tls
+from adapters.grpc.tls_troubles import tls_trouble
 from application.explain_server import Explained
+from application.list_join_keys import UsedJoinKey
+from application.ports.audit import AuditEntry
 from application.ports.deleted_servers import DeletedServer
+from application.ports.join_keys import JoinKeyUse
 from application.ports.would_rejects import WouldReject
 from application.request_id import new_request_id
 from domain.approval import Approval
 from domain.configuration import Configuration, ConfigurationSummary
 from domain.conflict import Conflict, Resolution
+from domain.join_key import NewJoinKey
+from domain.operator_key import OperatorKey
+from domain.role import Role
 from domain.server import Server
 from protos.manman.v1 import manman_pb2 as pb
 from protos.manman.v1 import manman_pb2_grpc
@@ -37,9 +48,11 @@ class OperatorCallFailed(Exception):
 class OperatorClient:
     """The API as an operator sees it. Every call raises OperatorCallFailed, within ten seconds."""
 
-    def __init__(self, address: str, operator_key: str | None) -> None:
+    def __init__(self, address: str, operator_key: str | None, tls: Tls | None = None) -> None:
+        """Raises CaFileUnusable."""
         self._address = address
-        self._channel = grpc.insecure_channel(address, DIRECT)
+        self._tls = tls
+        self._channel = open_channel(address, tls)
         self._api = manman_pb2_grpc.ManManAPIStub(self._channel)
         self._metadata = (("authorization", f"Bearer {operator_key}"),) if operator_key else ()
 
@@ -188,6 +201,94 @@ class OperatorClient:
             if not token:
                 return
 
+    def audit(self, server_id: int = 0, actor: str = "", limit: int = 100) -> Iterator[AuditEntry]:
+        """The last that operators did, newest first, of one server (0: all) and one actor (empty:
+        all)."""
+        token = ""
+        while limit > 0:
+            page = self._call(
+                self._api.ListAudit,
+                pb.ListAuditRequest(
+                    page_size=min(limit, 100), page_token=token, server_id=server_id, actor=actor
+                ),
+            )
+            yield from map(audit_entry_from_message, page.entries)
+            limit -= len(page.entries)
+            token = page.next_page_token
+            if not token:
+                return
+
+    def create_join_key(self, new: NewJoinKey) -> tuple[UsedJoinKey, str, bool]:
+        """With the key as it is shown this once, and whether everybody may join without it."""
+        request = pb.CreateJoinKeyRequest(
+            environment=new.environment,
+            name_pattern=new.name_pattern,
+            labels=new.labels,
+            uses=new.uses or 0,
+            expires_in_seconds=new.expires_in_seconds or 0,
+            ephemeral=new.ephemeral,
+            pre_approved=new.pre_approved,
+        )
+        answer = self._call(self._api.CreateJoinKey, request)
+        return join_key_from_message(answer.join_key), answer.key, answer.everybody_may_join
+
+    def join_keys(self) -> Iterator[UsedJoinKey]:
+        """All, by key_id, also those of no use any more."""
+        token = ""
+        while True:
+            page = self._call(
+                self._api.ListJoinKeys, pb.ListJoinKeysRequest(page_size=100, page_token=token)
+            )
+            yield from map(join_key_from_message, page.join_keys)
+            token = page.next_page_token
+            if not token:
+                return
+
+    def join_key_uses(self, key_id: str) -> Iterator[JoinKeyUse]:
+        """The servers that joined with a key, by id."""
+        token = ""
+        while True:
+            page = self._call(
+                self._api.ListJoinKeyUses,
+                pb.ListJoinKeyUsesRequest(key_id=key_id, page_size=100, page_token=token),
+            )
+            yield from (use_from_message(use, key_id) for use in page.uses)
+            token = page.next_page_token
+            if not token:
+                return
+
+    def revoke_join_key(self, key_id: str) -> UsedJoinKey:
+        request = pb.RevokeJoinKeyRequest(key_id=key_id)
+        return join_key_from_message(self._call(self._api.RevokeJoinKey, request).join_key)
+
+    def create_operator_key(
+        self, name: str, role: Role, expires_in: timedelta = timedelta(0)
+    ) -> tuple[OperatorKey, str]:
+        """With the key as it is shown this once; zero is for ever."""
+        request = pb.CreateOperatorKeyRequest(
+            name=name, role=role, expires_in_seconds=int(expires_in.total_seconds())
+        )
+        answer = self._call(self._api.CreateOperatorKey, request)
+        return operator_key_from_message(answer.operator_key), answer.key
+
+    def operator_keys(self) -> Iterator[OperatorKey]:
+        """All, by key_id, also those of no use any more."""
+        token = ""
+        while True:
+            page = self._call(
+                self._api.ListOperatorKeys,
+                pb.ListOperatorKeysRequest(page_size=100, page_token=token),
+            )
+            yield from map(operator_key_from_message, page.operator_keys)
+            token = page.next_page_token
+            if not token:
+                return
+
+    def revoke_operator_key(self, key_id: str) -> OperatorKey:
+        request = pb.RevokeOperatorKeyRequest(key_id=key_id)
+        answer = self._call(self._api.RevokeOperatorKey, request)
+        return operator_key_from_message(answer.operator_key)
+
     def put_configuration(
         self, server_id: int, name: str, document: str, selector: str = ""
     ) -> Configuration:
@@ -240,8 +341,11 @@ class OperatorClient:
         code: grpc.StatusCode = error.code()
         match code:
             case grpc.StatusCode.UNAVAILABLE if _is_local(error):
+                trouble = tls_trouble(self._address, self._tls)
                 sentence = (
-                    f"no API answers at {self._address}: check API_ADDRESS or --api,"
+                    f"the API at {self._address} {trouble}"
+                    if trouble
+                    else f"no API answers at {self._address}: check API_ADDRESS or --api,"
                     " and that it runs"
                 )
             case grpc.StatusCode.DEADLINE_EXCEEDED:

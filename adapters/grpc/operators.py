@@ -1,35 +1,42 @@
-import hmac
 import ipaddress
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from adapters.grpc.caller import address_of
-from adapters.grpc.errors import OperatorKeyRequired, OperatorsOnThisMachineOnly
+from adapters.grpc.worker_pool import WorkerPool
+from application.identify_operator import IdentifyOperator
+from domain.operator_key import Operator
 
 
+@dataclass(frozen=True)
 class OperatorAccess:
-    """Who may make operators' calls.
+    """Who makes an operators' call, by what gRPC tells of it."""
 
-    Without a key: callers on this machine. With one: whoever sends it, from anywhere, and
-    nobody else, since behind a proxy every caller seems to be on this machine.
-    """
+    operator_calls: WorkerPool
+    identify_operator: IdentifyOperator
 
-    def __init__(self, key: str | None) -> None:
-        self._expected = key.encode() if key else None
-
-    def check(self, peer: str, metadata: Iterable[tuple[str, str | bytes]]) -> None:
-        """Raises OperatorsOnThisMachineOnly or OperatorKeyRequired.
+    async def identify(self, peer: str, metadata: Iterable[tuple[str, str | bytes]]) -> Operator:
+        """Raises OperatorsOnThisMachineOnly, OperatorKeyRequired or OperatorKeyRefused.
 
         `peer` is as gRPC writes it: `ipv4:127.0.0.1:53412`.
         """
-        if self._expected is None:
-            if not is_loopback(peer):
-                raise OperatorsOnThisMachineOnly
-            return
-        sent = next((value for name, value in metadata if name == "authorization"), "")
-        scheme, _, given = (sent.decode() if isinstance(sent, bytes) else sent).partition(" ")
-        # The scheme's case does not matter (RFC 9110, 11.1).
-        if scheme.lower() != "bearer" or not hmac.compare_digest(given.encode(), self._expected):
-            raise OperatorKeyRequired
+        return await self.operator_calls.run(
+            self.identify_operator,
+            bearer_token(metadata),
+            address_of(peer),
+            on_this_machine=is_loopback(peer),
+        )
+
+
+def bearer_token(metadata: Iterable[tuple[str, str | bytes]]) -> str | None:
+    """None where nothing was sent; of anything else than a bearer token an empty one."""
+    sent = next((value for name, value in metadata if name == "authorization"), None)
+    if sent is None:
+        return None
+    text = sent.decode("latin-1") if isinstance(sent, bytes) else sent
+    scheme, _, token = text.partition(" ")
+    # The scheme's case does not matter (RFC 9110, 11.1).
+    return token if scheme.lower() == "bearer" else ""
 
 
 def is_loopback(peer: str) -> bool:

@@ -5,6 +5,7 @@ import base64
 import binascii
 
 from domain.errors import InvalidField
+from domain.keys import check_key_id
 
 DEFAULT_PAGE_SIZE = 50
 LARGEST_PAGE_SIZE = 100
@@ -20,20 +21,48 @@ def page_size(asked_for: int) -> int:
 
 def encode_page_token(next_after: int | None) -> str:
     """Empty after the last page."""
-    if next_after is None:
-        return ""
-    return base64.urlsafe_b64encode(_PREFIX + str(next_after).encode()).decode()
+    return _encoded(None if next_after is None else str(next_after))
 
 
 def decode_page_token(token: str) -> int:
     """Zero, before the first, for an empty token. Raises InvalidField."""
     if not token:
         return 0
+    digits = _decoded(token)
+    if not digits.isdigit() or len(digits) > 18:
+        raise _no_token()
+    return int(digits)
+
+
+def encode_key_page_token(next_after: str | None) -> str:
+    """The same for pages by key_id."""
+    return _encoded(next_after)
+
+
+def decode_key_page_token(token: str, kind: str) -> str:
+    """The id of a key of this kind, empty for an empty token. Raises InvalidField."""
+    if not token:
+        return ""
+    key_id = _decoded(token).decode(errors="replace")
+    try:
+        check_key_id(key_id, kind)
+    except InvalidField:
+        raise _no_token() from None
+    return key_id
+
+
+def _encoded(after: str | None) -> str:
+    return "" if after is None else base64.urlsafe_b64encode(_PREFIX + after.encode()).decode()
+
+
+def _decoded(token: str) -> bytes:
+    """What stands behind the prefix, else nothing."""
     try:
         decoded = base64.b64decode(token.encode("ascii"), altchars=b"-_", validate=True)
     except (binascii.Error, UnicodeEncodeError):
-        decoded = b""
-    digits = decoded.removeprefix(_PREFIX)
-    if decoded == digits or not digits.isdigit() or len(digits) > 18:
-        raise InvalidField("page_token", "is none that an earlier page gave")
-    return int(digits)
+        return b""
+    return decoded.removeprefix(_PREFIX) if decoded.startswith(_PREFIX) else b""
+
+
+def _no_token() -> InvalidField:
+    return InvalidField("page_token", "is none that an earlier page gave")

@@ -7,8 +7,9 @@ from grpc_health.v1.health import OVERALL_HEALTH
 from grpc_health.v1.health import aio as aio_health
 from grpc_reflection.v1alpha import reflection
 
+from adapters.grpc.call_rules import SERVICE
 from adapters.grpc.gate import Gate
-from adapters.grpc.handlers import SERVICE
+from adapters.grpc.server_certificate import CertifiedKey, ServerCertificate
 
 # Above what the handlers allow, so that a client mostly reads their words and not gRPC's.
 _LARGEST_RECEIVED_BYTES = 8 * 1024 * 1024
@@ -29,7 +30,8 @@ class GrpcServer:
     """The API on its address, with gRPC's health service, and reflection when asked for.
 
     With `shared_port`, several processes may serve the same port and the kernel spreads
-    connections over them.
+    connections over them. With a certificate it speaks TLS alone, 1.2 and up, and a new
+    connection is shown the certificate that is the current one then.
     """
 
     def __init__(
@@ -40,8 +42,10 @@ class GrpcServer:
         shared_port: bool = False,
         with_reflection: bool = False,
         interceptors: Sequence[grpc.aio.ServerInterceptor] = (),
+        certificate: ServerCertificate | None = None,
     ) -> None:
         self._gate = gate
+        self._certificate = certificate
         self._server = grpc.aio.server(
             interceptors=interceptors,
             options=[
@@ -65,7 +69,11 @@ class GrpcServer:
     async def start(self, address: str) -> int:
         """Serve; returns the port. Raises CannotListen."""
         try:
-            port = self._server.add_insecure_port(address)
+            if self._certificate:
+                credentials = _credentials(self._certificate)
+                port = self._server.add_secure_port(address, credentials)
+            else:
+                port = self._server.add_insecure_port(address)
         except RuntimeError:
             raise CannotListen from None
         await self._server.start()
@@ -82,3 +90,22 @@ class GrpcServer:
     async def _say(self, status: int) -> None:
         for service in _SERVED:
             await self._health.set(service, status)
+
+
+def _credentials(certificate: ServerCertificate) -> grpc.ServerCredentials:
+    shown = certificate.current
+
+    def changed() -> grpc.ServerCertificateConfiguration | None:
+        # gRPC asks at each new connection, of one after the other.
+        nonlocal shown
+        if certificate.current is shown:
+            return None
+        shown = certificate.current
+        return _configuration(shown)
+
+    # The types that are published for gRPC forget that None is an answer.
+    return grpc.dynamic_ssl_server_credentials(_configuration(shown), changed)  # type: ignore[arg-type]
+
+
+def _configuration(shown: CertifiedKey) -> grpc.ServerCertificateConfiguration:
+    return grpc.ssl_server_certificate_configuration([(shown.key, shown.chain)])

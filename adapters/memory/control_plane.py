@@ -1,7 +1,8 @@
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from application.deregister_server import DeregisterServer
 from application.fetch_configuration import FetchConfiguration
+from application.held_keys import HeldKeys
 from application.ports.control_plane import (
     ControlPlaneRefused,
     ControlPlaneUnavailable,
@@ -25,14 +26,17 @@ class MemoryControlPlane:
     record_heartbeat: RecordHeartbeat
     fetch: FetchConfiguration
     deregister_server: DeregisterServer
-    registration_key: str = field(default="", repr=False)
+    keys: HeldKeys
 
     def register(self, introduction: Introduction) -> Joined:
+        return self.keys.show(lambda key: self._register(introduction, key))
+
+    def _register(self, introduction: Introduction, key: str) -> Joined:
         registration = Registration(
             name=introduction.name,
             environment=introduction.environment,
             capabilities=introduction.capabilities,
-            registration_key=self.registration_key,
+            registration_key=key,
             evidence=introduction.evidence,
             labels=introduction.labels,
             ephemeral=introduction.ephemeral,
@@ -77,13 +81,15 @@ class MemoryControlPlane:
         self, server_id: int, known_revision: int, after_revision: int = 0
     ) -> ConfigurationChanges:
         try:
-            return self.fetch(server_id, self.registration_key, known_revision, after_revision)
+            return self.keys.show(
+                lambda key: self.fetch(server_id, key, known_revision, after_revision)
+            )
         except (StoreUnavailable, StoreFailed) as error:
             raise ControlPlaneUnavailable(f"The control plane cannot answer: {error}.") from error
 
     def deregister(self, server_id: int, instance_id: str) -> None:
         try:
-            self.deregister_server(server_id, self.registration_key, instance_id)
+            self.keys.show(lambda key: self.deregister_server(server_id, key, instance_id))
         except (StoreUnavailable, StoreFailed) as error:
             raise ControlPlaneUnavailable(f"The control plane cannot answer: {error}.") from error
 

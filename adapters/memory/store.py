@@ -2,6 +2,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from adapters.memory.audit import MemoryAudit
 from adapters.memory.bans import MemoryBans
 from adapters.memory.capability_reports import MemoryCapabilityReports
 from adapters.memory.configuration_clock import MemoryConfigurationClock
@@ -10,6 +11,8 @@ from adapters.memory.conflicts import MemoryConflicts
 from adapters.memory.deleted_servers import MemoryDeletedServers
 from adapters.memory.history import MemoryHistory
 from adapters.memory.identities import MemoryIdentities
+from adapters.memory.join_keys import MemoryJoinKeys
+from adapters.memory.operator_keys import MemoryOperatorKeys
 from adapters.memory.outbox import MemoryOutbox
 from adapters.memory.presences import MemoryPresences
 from adapters.memory.selector_changes import MemorySelectorChanges
@@ -37,6 +40,9 @@ class MemoryTransaction:
         self.deleted_servers = MemoryDeletedServers(tables)
         self.history = MemoryHistory(tables)
         self.would_rejects = MemoryWouldRejects(tables)
+        self.operator_keys = MemoryOperatorKeys(tables)
+        self.join_keys = MemoryJoinKeys(tables)
+        self.audit = MemoryAudit(tables)
 
 
 class MemoryStore:

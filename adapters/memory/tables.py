@@ -3,8 +3,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Generic, TypeVar
 
+from application.ports.audit import AuditEntry
 from application.ports.bans import Ban
 from application.ports.deleted_servers import DeletedServer
+from application.ports.join_keys import JoinKeyUse
 from application.ports.outbox import RecordedEvent
 from application.ports.selector_changes import SelectorChange
 from application.ports.would_rejects import WouldReject
@@ -14,6 +16,8 @@ from domain.conflict import Conflict
 from domain.enforcement import Switch
 from domain.history import HistoryEntry
 from domain.identity import Identity
+from domain.join_key import JoinKey
+from domain.operator_key import OperatorKey
 from domain.server import Server
 
 K = TypeVar("K")
@@ -81,11 +85,16 @@ class Tables:
         self.bans: Table[int, Ban] = Table(self.undo)
         self.graves: Table[int, Grave] = Table(self.undo)
         self.would_rejects: Table[tuple[Switch, int, str], WouldReject] = Table(self.undo)
+        self.audit: Table[int, AuditEntry] = Table(self.undo)
+        self.join_keys: Table[str, JoinKey] = Table(self.undo)
+        self.join_key_uses: Table[tuple[str, int], JoinKeyUse] = Table(self.undo)
+        self.operator_keys: Table[str, OperatorKey] = Table(self.undo)
         self.outbox: Table[int, RecordedEvent] = Table(self.undo)
         self.lease: Table[str, datetime] = Table(self.undo)
         self.last_entry_id = 0
         self.last_conflict_id = 0
         self.last_would_reject_id = 0
+        self.last_audit_id = 0
         self.last_revision = 0
         # As with a sequence of a database: an id that was once given is never given again.
         self.last_id = 0

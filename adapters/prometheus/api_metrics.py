@@ -174,6 +174,16 @@ class ApiMetrics:
 
         return measured
 
+    def certificate_expires(self) -> Callable[[datetime], None]:
+        """To be told of each certificate that is in use from then on."""
+        expires = Gauge(
+            "manmanv2_tls_certificate_expires_timestamp_seconds",
+            "When the certificate expires that is shown to who connects.",
+            multiprocess_mode="livemin",
+            registry=self._registry,
+        )
+        return lambda moment: expires.set(moment.timestamp())
+
 
 @dataclass(frozen=True)
 class _MeasuredEvents:

@@ -3,6 +3,7 @@ from contextlib import contextmanager
 
 from sqlalchemy import Connection, Engine
 
+from adapters.sql.audit import SqlAudit
 from adapters.sql.bans import SqlBans
 from adapters.sql.capability_reports import SqlCapabilityReports
 from adapters.sql.configuration_clock import SqlConfigurationClock
@@ -12,6 +13,8 @@ from adapters.sql.deleted_servers import SqlDeletedServers
 from adapters.sql.errors import own_errors
 from adapters.sql.history import SqlHistory
 from adapters.sql.identities import SqlIdentities
+from adapters.sql.join_keys import SqlJoinKeys
+from adapters.sql.operator_keys import SqlOperatorKeys
 from adapters.sql.outbox import SqlOutbox
 from adapters.sql.presences import SqlPresences
 from adapters.sql.selector_changes import SqlSelectorChanges
@@ -38,6 +41,9 @@ class SqlTransaction:
         self.deleted_servers = SqlDeletedServers(connection)
         self.history = SqlHistory(connection)
         self.would_rejects = SqlWouldRejects(connection)
+        self.operator_keys = SqlOperatorKeys(connection)
+        self.join_keys = SqlJoinKeys(connection)
+        self.audit = SqlAudit(connection)
 
 
 class SqlStore:

@@ -283,3 +283,65 @@ outbox_lease = Table(
     Column("holder", String(100), nullable=False),
     Column("held_until", UtcDateTime, nullable=False),
 )
+
+join_keys = Table(
+    "join_keys",
+    metadata,
+    Column("key_id", String(32), primary_key=True),
+    Column("digest", String(64), nullable=False),
+    Column("environment", String(100), nullable=False),
+    Column("name_pattern", String(255), nullable=False),
+    Column("labels", JSON, nullable=False),
+    Column("uses", BigInteger),
+    Column("ephemeral", Boolean, nullable=False),
+    Column("pre_approved", Boolean, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("created_by", String(255), nullable=False),
+    Column("expires_at", UtcDateTime),
+    Column("revoked_at", UtcDateTime),
+)
+
+# Without a foreign key to servers: who joined with a key is of use also when it is gone.
+join_key_uses = Table(
+    "join_key_uses",
+    metadata,
+    Column("key_id", ForeignKey("join_keys.key_id", ondelete="CASCADE"), primary_key=True),
+    Column("server_id", ROW_ID, primary_key=True, autoincrement=False),
+    Column("name", String(255), nullable=False),
+    Column("address", String(100), nullable=False),
+    Column("first_at", UtcDateTime, nullable=False),
+    Column("last_at", UtcDateTime, nullable=False),
+    Column("times", BigInteger, nullable=False),
+)
+
+operator_keys = Table(
+    "operator_keys",
+    metadata,
+    Column("key_id", String(32), primary_key=True),
+    Column("digest", String(64), nullable=False),
+    Column("name", String(100), nullable=False),
+    Column("role", String(16), nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("created_by", String(255), nullable=False),
+    Column("expires_at", UtcDateTime),
+    Column("revoked_at", UtcDateTime),
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("entry_id", ROW_ID, primary_key=True),
+    Column("at", UtcDateTime, nullable=False),
+    Column("actor", String(255), nullable=False),
+    Column("credential_id", String(64), nullable=False),
+    Column("address", String(100), nullable=False),
+    Column("action", String(64), nullable=False),
+    Column("server_id", ROW_ID, nullable=False),
+    Column("target", Text, nullable=False),
+    Column("outcome", Text, nullable=False),
+    Index("ix_audit_server_id", "server_id", "entry_id"),
+    # What is old is looked for every minute.
+    Index("ix_audit_at", "at"),
+    # As with the outbox: all of it may be purged, and no id is given twice.
+    sqlite_autoincrement=True,
+)

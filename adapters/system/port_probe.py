@@ -11,7 +11,7 @@ _STATES = {
     errno.EACCES: PortState.FORBIDDEN,
 }
 
-_WILDCARDS = {"0.0.0.0", "::"}  # noqa: S104 - looked for, not bound
+_WILDCARDS = {"0.0.0.0", "::"}  # nosec  # noqa: S104 - looked for, not bound
 
 
 class SystemPortProbe:

@@ -1,6 +1,7 @@
 from contextlib import AbstractContextManager
 from typing import Protocol
 
+from application.ports.audit import Audit
 from application.ports.bans import Bans
 from application.ports.capability_reports import CapabilityReports
 from application.ports.configuration_clock import ConfigurationClock
@@ -9,6 +10,8 @@ from application.ports.conflicts import Conflicts
 from application.ports.deleted_servers import DeletedServers
 from application.ports.history import History
 from application.ports.identities import Identities
+from application.ports.join_keys import JoinKeys
+from application.ports.operator_keys import OperatorKeys
 from application.ports.outbox import Outbox
 from application.ports.presences import Presences
 from application.ports.selector_changes import SelectorChanges
@@ -65,6 +68,12 @@ class Transaction(Protocol):
     def history(self) -> History: ...
     @property
     def would_rejects(self) -> WouldRejects: ...
+    @property
+    def join_keys(self) -> JoinKeys: ...
+    @property
+    def operator_keys(self) -> OperatorKeys: ...
+    @property
+    def audit(self) -> Audit: ...
 
 
 class Store(Protocol):

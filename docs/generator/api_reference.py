@@ -2,8 +2,8 @@ from collections.abc import Iterator
 from inspect import getdoc
 from pathlib import Path
 
+from adapters.grpc.call_rules import CALL_RULES
 from adapters.grpc.errors import CODES
-from adapters.grpc.handlers import HOST_CALLS
 from docs.generator.contract import Contract, Field, Message, Method, read_contract
 from docs.generator.markdown import page, table
 
@@ -12,8 +12,8 @@ _FIELD_COLUMNS = ("number", "field", "type", "")
 
 def api_reference_page() -> str:
     contract = read_contract()
-    of_hosts = [method for method in contract.methods if method.name in HOST_CALLS]
-    of_operators = [method for method in contract.methods if method.name not in HOST_CALLS]
+    of_hosts = [method for method in contract.methods if CALL_RULES[method.name].is_of_hosts]
+    of_operators = [method for method in contract.methods if method not in of_hosts]
     own = {name for method in contract.methods for name in (method.request, method.response)}
     shared = {name: message for name, message in contract.messages.items() if name not in own}
     return page(
@@ -37,6 +37,7 @@ def _method(contract: Contract, method: Method) -> str:
     return page(
         f"### {method.name}",
         method.comment,
+        f"Needs the role `{role}`." if (role := CALL_RULES[method.name].role) else "",
         _with_heading(f"Takes `{request.name}`", request),
         _with_heading(f"Answers `{response.name}`", response),
     )

@@ -59,7 +59,7 @@ _OPERATOR = _ByHand(
     "the operator's command of ManManV2",
     """
     It talks to the API that --api or API_ADDRESS names. On the API's own machine it needs no key,
-    until the API has an OPERATOR_KEY.
+    until the API has an OPERATOR_KEY or a key of an admin.
 
     Commands that print a result take -o json: names are those of the API's wire contract, times
     are ISO 8601 in UTC. What goes wrong is one sentence on standard error, and an exit code.

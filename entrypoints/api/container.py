@@ -19,16 +19,21 @@ from adapters.amqp.inbox import Inbox
 from adapters.amqp.publisher import Publisher
 from adapters.amqp.reports import Reports
 from adapters.amqp.topology import CALLS, REPORTS
+from adapters.grpc.access_service import AccessService
 from adapters.grpc.admission_service import AdmissionService
+from adapters.grpc.audit_service import AuditService
+from adapters.grpc.call_audit import CallAudit
 from adapters.grpc.configuration_service import ConfigurationService
 from adapters.grpc.gate import Gate
 from adapters.grpc.group_commit import GroupCommit
 from adapters.grpc.handlers import handlers
-from adapters.grpc.health import NotServing, check_serving
+from adapters.grpc.health import NotServing, check_own_serving
 from adapters.grpc.history_service import HistoryService
+from adapters.grpc.join_key_service import JoinKeyService
 from adapters.grpc.operators import OperatorAccess
 from adapters.grpc.removal_service import RemovalService
 from adapters.grpc.server import GrpcServer
+from adapters.grpc.server_certificate import ServerCertificate
 from adapters.grpc.service import ManManService
 from adapters.grpc.worker_pool import WorkerPool
 from adapters.http.side_port import SidePort
@@ -41,9 +46,13 @@ from adapters.prometheus.exposition import BuildInfo, metrics_page, shared_metri
 from adapters.prometheus.stock import StockCollector
 from adapters.system.bounded_call import BoundedCall
 from adapters.system.clock import SystemClock
+from adapters.system.new_key import new_key
+from application.admit_host import AdmitHost
 from application.approve_server import ApproveServer
 from application.ban_server import BanServer
 from application.check_readiness import AskStore, CheckReadiness
+from application.create_join_key import CreateJoinKey
+from application.create_operator_key import CreateOperatorKey
 from application.create_server import CreateServer
 from application.delete_configuration import DeleteConfiguration
 from application.delete_selector_configuration import DeleteSelectorConfiguration
@@ -59,17 +68,25 @@ from application.get_selector_configuration import GetSelectorConfiguration
 from application.get_server import GetServer
 from application.hearing import Hearing
 from application.heartbeat_pace import HeartbeatPace
+from application.identify_operator import IdentifyOperator
 from application.label_server import LabelServer
+from application.list_audit import ListAudit
 from application.list_configurations import ListConfigurations
 from application.list_conflicts import ListConflicts
 from application.list_deleted_servers import ListDeletedServers
+from application.list_join_key_uses import ListJoinKeyUses
+from application.list_join_keys import ListJoinKeys
+from application.list_operator_keys import ListOperatorKeys
 from application.list_selector_configurations import ListSelectorConfigurations
 from application.list_servers import ListServers
 from application.list_would_reject import ListWouldReject
 from application.merge_servers import MergeServers
+from application.note_action import NoteAction
 from application.ports.clock import Clock
 from application.ports.events import Events
 from application.ports.host_commands import HostCommands
+from application.ports.new_key import NewKey
+from application.ports.registration_keys import RegistrationKeys
 from application.ports.store import Store, StoreUnavailable
 from application.prune_servers import PruneServers
 from application.put_configuration import PutConfiguration
@@ -81,12 +98,16 @@ from application.reject_server import RejectServer
 from application.relay_events import RelayEvents
 from application.resolve_conflict import ResolveConflict
 from application.restore_server import RestoreServer
+from application.revoke_join_key import RevokeJoinKey
+from application.revoke_operator_key import RevokeOperatorKey
 from application.spread_configuration import SpreadConfiguration
 from application.take_stock import TakeStock
 from application.tidy_fleet import TidyFleet
 from application.update_server import UpdateServer
 from domain.liveness import Cadence
 from entrypoints.api.settings import ApiSettings
+from entrypoints.api.tls import read_certificate
+from entrypoints.registration_keys import make_registration_keys
 from entrypoints.settings import COMMIT, VERSION, Secret
 from entrypoints.tracing import make_tracing
 
@@ -151,16 +172,19 @@ def _metrics_page(
     return metrics_page(registry, *collectors)
 
 
-def _serves(address: str) -> bool:
+def _serves(address: str, over_tls: bool) -> bool:
     try:
-        check_serving(address)
+        check_own_serving(address, over_tls=over_tls)
     except NotServing:
         return False
     return True
 
 
-def _side_port(page: WSGIApplication, ask_store: Callable[[], None], address: str) -> SidePort:
-    return SidePort("manmanv2-api", page, CheckReadiness(partial(_serves, address), ask_store))
+def _side_port(
+    page: WSGIApplication, ask_store: Callable[[], None], over_tls: bool, address: str
+) -> SidePort:
+    serves = partial(_serves, address, over_tls)
+    return SidePort("manmanv2-api", page, CheckReadiness(serves, ask_store))
 
 
 class ApiContainer(containers.DeclarativeContainer):
@@ -168,8 +192,11 @@ class ApiContainer(containers.DeclarativeContainer):
 
     settings: providers.Dependency[ApiSettings] = providers.Dependency(instance_of=ApiSettings)
 
-    registration_key: providers.Provider[str | None] = providers.Callable(
-        _reveal, settings.provided.registration_key
+    registration_keys: providers.Provider[RegistrationKeys] = providers.ThreadSafeSingleton(
+        make_registration_keys, settings.provided.registration_key
+    )
+    admit_host: providers.Provider[AdmitHost] = providers.ThreadSafeSingleton(
+        AdmitHost, registration_keys, settings.provided.registration_key_required
     )
     operator_key: providers.Provider[str | None] = providers.Callable(
         _reveal, settings.provided.operator_key
@@ -230,6 +257,7 @@ class ApiContainer(containers.DeclarativeContainer):
             _WATCHERS_PATIENCE_SECONDS,
             providers.Object(StoreUnavailable),
         ),
+        settings.provided.speaks_tls,
     )
 
     broker: providers.Provider[Broker] = providers.ThreadSafeSingleton(
@@ -296,7 +324,7 @@ class ApiContainer(containers.DeclarativeContainer):
         WorkerPool, "operators", _OPERATOR_THREADS
     )
     fetch_configuration: providers.Provider[FetchConfiguration] = providers.ThreadSafeSingleton(
-        FetchConfiguration, store, clock, registration_key, settings.provided.joining_rules
+        FetchConfiguration, store, clock, admit_host, settings.provided.joining_rules
     )
     service: providers.Provider[ManManService] = providers.ThreadSafeSingleton(
         ManManService,
@@ -308,7 +336,7 @@ class ApiContainer(containers.DeclarativeContainer):
             store,
             clock,
             pace,
-            registration_key,
+            admit_host,
             _GRPC,
             settings.provided.joining_rules,
         ),
@@ -347,7 +375,7 @@ class ApiContainer(containers.DeclarativeContainer):
         DeregisterServer,
         store,
         clock,
-        registration_key,
+        admit_host,
         settings.provided.enforcement,
         settings.provided.retention,
     )
@@ -355,7 +383,12 @@ class ApiContainer(containers.DeclarativeContainer):
         PruneServers, store, clock, settings.provided.retention
     )
     tidy_fleet: providers.Provider[TidyFleet] = providers.ThreadSafeSingleton(
-        TidyFleet, store, clock, prune_servers, expire_servers.provided.may_judge
+        TidyFleet,
+        store,
+        clock,
+        prune_servers,
+        expire_servers.provided.may_judge,
+        settings.provided.retention.audit,
     )
     removal_service: providers.Provider[RemovalService] = providers.ThreadSafeSingleton(
         RemovalService,
@@ -387,6 +420,33 @@ class ApiContainer(containers.DeclarativeContainer):
             ResolveConflict, store, clock, settings.provided.retention
         ),
         list_would_reject=providers.Factory(ListWouldReject, store),
+    )
+    make_key: providers.Provider[NewKey] = providers.Object(new_key)
+    identify_operator: providers.Provider[IdentifyOperator] = providers.ThreadSafeSingleton(
+        IdentifyOperator, store, clock, operator_key
+    )
+    join_key_service: providers.Provider[JoinKeyService] = providers.ThreadSafeSingleton(
+        JoinKeyService,
+        operator_calls=operator_calls,
+        create_join_key=providers.Factory(CreateJoinKey, store, clock, make_key, admit_host),
+        list_join_keys=providers.Factory(ListJoinKeys, store),
+        list_join_key_uses=providers.Factory(ListJoinKeyUses, store),
+        revoke_join_key=providers.Factory(RevokeJoinKey, store, clock),
+    )
+    access_service: providers.Provider[AccessService] = providers.ThreadSafeSingleton(
+        AccessService,
+        operator_calls=operator_calls,
+        create_operator_key=providers.Factory(CreateOperatorKey, store, clock, make_key),
+        list_operator_keys=providers.Factory(ListOperatorKeys, store),
+        revoke_operator_key=providers.Factory(RevokeOperatorKey, store, clock),
+    )
+    audit_service: providers.Provider[AuditService] = providers.ThreadSafeSingleton(
+        AuditService,
+        operator_calls=operator_calls,
+        list_audit=providers.Factory(ListAudit, store),
+    )
+    call_audit: providers.Provider[CallAudit] = providers.ThreadSafeSingleton(
+        CallAudit, operator_calls, providers.Factory(NoteAction, store, clock)
     )
     # What arrives over the broker.
     inboxes: providers.Provider[Sequence[Inbox]] = providers.Selector(
@@ -436,7 +496,7 @@ class ApiContainer(containers.DeclarativeContainer):
                             store,
                             clock,
                             pace,
-                            registration_key,
+                            admit_host,
                             _AMQP,
                             settings.provided.joining_rules,
                         ),
@@ -455,14 +515,25 @@ class ApiContainer(containers.DeclarativeContainer):
     rpc_handlers: providers.Provider[grpc.GenericRpcHandler] = providers.Callable(
         handlers,
         providers.List(
-            service, configuration_service, admission_service, removal_service, history_service
+            service,
+            configuration_service,
+            admission_service,
+            removal_service,
+            history_service,
+            join_key_service,
+            access_service,
+            audit_service,
         ),
-        providers.ThreadSafeSingleton(OperatorAccess, operator_key),
+        providers.ThreadSafeSingleton(OperatorAccess, operator_calls, identify_operator),
         gate,
         metrics.provided.call_handled,
+        call_audit,
     )
     shares_port: providers.Provider[bool] = providers.Callable(
         (1).__lt__, settings.provided.api_workers
+    )
+    certificate: providers.Provider[ServerCertificate | None] = providers.ThreadSafeSingleton(
+        read_certificate, settings, metrics
     )
     # Made inside the running event loop, which gRPC binds it to.
     server: providers.Provider[GrpcServer] = providers.Factory(
@@ -472,4 +543,5 @@ class ApiContainer(containers.DeclarativeContainer):
         shared_port=shares_port,
         with_reflection=settings.provided.grpc_reflection,
         interceptors=traces.provided.interceptors.call(),
+        certificate=certificate,
     )

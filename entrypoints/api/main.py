@@ -32,18 +32,31 @@ def command() -> "Command[ApiSettings]":
 
 
 def run(settings: "ApiSettings") -> int:
+    from domain.keys import OPERATOR_KEY, ShownKey
     from entrypoints.api.settings import StoreKind
     from entrypoints.api.supervisor import Supervisor
+    from entrypoints.api.tls import read_certificate
     from entrypoints.api.worker import serve
 
+    read_certificate(settings)
     if settings.store_kind is StoreKind.SQL:
         from entrypoints.api.database import prepare_database
 
         prepare_database(settings.database_url.reveal())
-    if settings.registration_key is None:
+    if settings.registration_key is None and settings.registration_key_required:
+        _log.info("REGISTRATION_KEY is not set: hosts join with join keys alone")
+    elif settings.registration_key is None:
         _log.warning("REGISTRATION_KEY is not set: every host that reaches this API may join")
     if settings.operator_key is None:
-        _log.info("OPERATOR_KEY is not set: operators are served on this machine only")
+        _log.info(
+            "OPERATOR_KEY is not set: unless there is a key of an admin, operators are served on"
+            " this machine only"
+        )
+    elif ShownKey.parse(settings.operator_key.reveal(), OPERATOR_KEY):
+        _log.warning(
+            "OPERATOR_KEY is the key of one operator, and is good for what that one may do: set"
+            " another for one that is good for everything"
+        )
     if settings.api_workers > 1:
         Supervisor(settings).run()
     else:
@@ -52,13 +65,13 @@ def run(settings: "ApiSettings") -> int:
 
 
 def check_health(settings: "ApiSettings") -> None:
-    from adapters.grpc.health import NotServing, check_serving
+    from adapters.grpc.health import NotServing, check_own_serving
     from entrypoints.failures import CommandFailed
     from entrypoints.settings import reached_at
 
     address = reached_at(settings.listen_address)
     try:
-        check_serving(address)
+        check_own_serving(address, over_tls=settings.speaks_tls)
     except NotServing as error:
         raise CommandFailed(
             f"the API at {address} (LISTEN_ADDRESS) {error}.", os.EX_UNAVAILABLE

@@ -32,5 +32,5 @@ async def relay_forever(relay_events: RelayEvents) -> None:
         except Exception:  # noqa: BLE001 - whatever it is, the next try may succeed
             _log.exception("events could not be published")
             failures += 1
-        in_trouble = wait_before_retry(failures, random.random()) if failures else 0  # noqa: S311
+        in_trouble = wait_before_retry(failures, random.random()) if failures else 0  # nosec B311  # noqa: S311 - no secret
         await asyncio.sleep(max(_PERIOD_SECONDS, in_trouble))

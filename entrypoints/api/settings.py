@@ -18,6 +18,7 @@ from entrypoints.settings import (
     host_and_port,
     host_and_port_or_off,
     one_of,
+    registration_keys_in,
     secret,
     setting,
     switch,
@@ -86,6 +87,15 @@ class ApiSettings(ServiceSettings):
     rabbitmq_ca_cert_path: Path | None = setting(
         None, "the CA of the broker's certificate, when it is none that the machine trusts", Path
     )
+    tls_cert_path: Path | None = setting(
+        None,
+        "the API's certificate in PEM, followed by those of the CAs between: with it TLS alone is"
+        " spoken, 1.2 and up; read again when it changes",
+        Path,
+    )
+    tls_key_path: Path | None = setting(
+        None, "the key of that certificate, in PEM and without a password", Path
+    )
     metrics_address: str = setting(
         METRICS_ADDRESS,
         "HOST:PORT to serve /metrics, /healthz and /readyz on over HTTP; off does without",
@@ -94,12 +104,22 @@ class ApiSettings(ServiceSettings):
     )
     api_workers: int = setting(1, "processes that share the port", whole_number(1, 64))
     registration_key: Secret | None = setting(
-        None, "what a host must show to join; without it everybody may join", secret
+        None,
+        "what a host must show to join; without it everybody may join; the file may hold several,"
+        " one a line, and is read again when it changes",
+        secret,
+        parse_file=registration_keys_in,
+    )
+    registration_key_required: bool = setting(
+        False,
+        "true lets nobody join without a key: where no REGISTRATION_KEY is set, hosts need a join"
+        " key, which `manmanv2 keys create` makes",
+        switch,
     )
     operator_key: Secret | None = setting(
         None,
-        "what an operator must send as a bearer token; without it operators' calls are answered"
-        " on this machine only",
+        "the key of whoever may do everything, sent as a bearer token; without it, and without a"
+        " key of an admin, operators' calls are answered on this machine only",
         bearer_token,
     )
     heartbeat_interval_seconds: int = setting(
@@ -138,6 +158,11 @@ class ApiSettings(ServiceSettings):
         "how long a deleted server can be restored; 0 deletes for good",
         whole_number(0, 3650),
     )
+    audit_retention_days: int = setting(
+        0,
+        "how long `manmanv2 audit list` knows what operators did; 0 keeps it for ever",
+        whole_number(0, 3650),
+    )
     grpc_reflection: bool = setting(False, "true lets clients list the API's methods", switch)
 
     @property
@@ -153,6 +178,7 @@ class ApiSettings(ServiceSettings):
         return Retention(
             ephemeral=timedelta(seconds=self.ephemeral_retention_seconds),
             deleted=timedelta(days=self.deleted_retention_days),
+            audit=timedelta(days=self.audit_retention_days) or None,
         )
 
     @property
@@ -174,7 +200,18 @@ class ApiSettings(ServiceSettings):
         alone = self.store_kind is StoreKind.MEMORY or self.messages_kind is MessagesKind.AMQP
         return timedelta(0) if alone else timedelta(hours=1)
 
+    @property
+    def speaks_tls(self) -> bool:
+        return self.tls_cert_path is not None
+
     def check(self, given: Collection[str]) -> None:
+        if (self.tls_cert_path is None) is not (self.tls_key_path is None):
+            there, missing = "TLS_CERT_PATH", "TLS_KEY_PATH"
+            if self.tls_cert_path is None:
+                there, missing = missing, there
+            raise ConfigurationError(
+                f"{missing}: must be set, because {there} is; unset both to speak without TLS."
+            )
         if self.store_kind is StoreKind.SQL:
             from adapters.sql.engine import sql_url
 

@@ -19,7 +19,7 @@ async def tidy_forever(tidy: Callable[[], bool], ephemeral_retention: timedelta)
     period = min(_PERIOD, ephemeral_retention).total_seconds()
     while True:
         # APIs that were started together do not all look at once.
-        await asyncio.sleep(period * random.uniform(0.5, 1.5))  # noqa: S311 - no secret
+        await asyncio.sleep(period * random.uniform(0.5, 1.5))  # nosec B311  # noqa: S311 - no secret
         try:
             while await asyncio.to_thread(tidy):
                 pass

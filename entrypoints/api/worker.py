@@ -3,19 +3,24 @@ import logging
 import multiprocessing
 import os
 import signal
+import sys
 import threading
+from collections.abc import Coroutine, Iterator
 from contextlib import ExitStack
+from typing import Any
 
 import uvloop
 
 from adapters.grpc.server import CannotListen
 from adapters.prometheus.shared_folder import COUNT_IN, reserve_room
 from entrypoints.api.container import ApiContainer
+from entrypoints.api.keys import look_at_keys_forever
 from entrypoints.api.relay import relay_forever
 from entrypoints.api.settings import ApiSettings, MessagesKind, StoreKind
 from entrypoints.api.spread import spread_forever
 from entrypoints.api.sweep import sweep_forever
 from entrypoints.api.tidy import tidy_forever
+from entrypoints.api.tls import look_at_certificate_forever
 from entrypoints.failures import CommandFailed
 from entrypoints.logs import configure_logs
 from entrypoints.settings import reached_at
@@ -33,7 +38,12 @@ _LAST_THREADS_SECONDS = 1.0
 def serve_as_child(settings: ApiSettings) -> None:
     """One of several processes on the port."""
     configure_logs(settings.log_level, settings.log_format)
-    serve(settings)
+    try:
+        serve(settings)
+    except CommandFailed as error:
+        # As when files were spoiled since the supervisor read them.
+        _log.error("%s", error)
+        sys.exit(error.exit_code)
 
 
 def serve(settings: ApiSettings) -> None:
@@ -81,12 +91,7 @@ async def _serve(
     if settings.metrics_address and not parent:
         side_port = container.side_port(reached_at(f"{host}:{port}"))
         open_side_port(side_port, settings.metrics_address)
-    background = [
-        loop.create_task(sweep_forever(container.sweep(), container.cadence().interval)),
-        loop.create_task(relay_forever(container.relay_events())),
-        loop.create_task(spread_forever(container.spread_configuration())),
-        loop.create_task(tidy_forever(container.tidy_fleet(), settings.retention.ephemeral)),
-    ]
+    background = [loop.create_task(work) for work in _background(container, settings)]
 
     inboxes = container.inboxes()
     listeners = [
@@ -106,6 +111,19 @@ async def _serve(
     for listener in listeners:
         await asyncio.to_thread(listener.join)
     _log.info("stopped")
+
+
+def _background(
+    container: ApiContainer, settings: ApiSettings
+) -> Iterator[Coroutine[Any, Any, None]]:
+    yield sweep_forever(container.sweep(), container.cadence().interval)
+    yield relay_forever(container.relay_events())
+    yield spread_forever(container.spread_configuration())
+    yield tidy_forever(container.tidy_fleet(), settings.retention.ephemeral)
+    yield look_at_keys_forever(container.registration_keys())
+    certificate = container.certificate()
+    if certificate:
+        yield look_at_certificate_forever(certificate)
 
 
 def _reserve_room_for_counting() -> None:

@@ -1,13 +1,18 @@
 from collections.abc import Sequence
+from functools import partial
 
 from adapters.amqp.broker import Broker
 from adapters.amqp.broker_probe import AmqpBrokerProbe
 from adapters.grpc.api_probe import GrpcApiProbe
+from adapters.grpc.tls_troubles import tls_to_itself
 from adapters.sql.database_probe import SqlDatabaseProbe
 from adapters.system.port_probe import SystemPortProbe
 from application.examine_api import ExamineApi
+from application.finding import Fault, Finding
 from application.run_checks import Check
 from entrypoints.api.settings import ApiSettings, MessagesKind, StoreKind
+from entrypoints.api.tls import read_certificate
+from entrypoints.failures import ConfigurationError
 from entrypoints.settings import reached_at
 from entrypoints.side_port import why_not_well
 
@@ -19,11 +24,30 @@ def api_checks(settings: ApiSettings, strange_key: str) -> Sequence[Check]:
         listen_address=settings.listen_address,
         metrics_address=settings.metrics_address,
         registration_key=settings.registration_key.reveal() if settings.registration_key else "",
+        key_required=settings.registration_key_required,
         strange_key=strange_key,
         has_operator_key=settings.operator_key is not None,
         database=None if in_memory else SqlDatabaseProbe(settings.database_url.reveal()),
         broker=AmqpBrokerProbe(broker) if settings.messages_kind is MessagesKind.AMQP else None,
         ports=SystemPortProbe(),
-        running=GrpcApiProbe(reached_at(settings.listen_address)),
+        running=_running(settings),
         side_port_answers=lambda address: not why_not_well(address, "manmanv2-api"),
+        certificate=partial(_look_at_certificate, settings) if settings.speaks_tls else None,
     ).checks()
+
+
+def _running(settings: ApiSettings) -> GrpcApiProbe:
+    address = reached_at(settings.listen_address)
+    return GrpcApiProbe(address, tls_to_itself(address) if settings.speaks_tls else None)
+
+
+def _look_at_certificate(settings: ApiSettings) -> Finding:
+    try:
+        certificate = read_certificate(settings)
+    except ConfigurationError as error:
+        return Finding.of_sentence(str(error), Fault.SETTING)
+    assert certificate
+    why_not = certificate.why_not_for_long()
+    if why_not:
+        return Finding.warning(f"the certificate {why_not}", "put another one at TLS_CERT_PATH")
+    return Finding.ok(f"the certificate is {certificate.told()}")

@@ -1,16 +1,76 @@
+from collections.abc import Iterable
 from typing import Any
 
 import click
 
+from application.ports.audit import AuditEntry
 from application.ports.would_rejects import WouldReject
-from entrypoints.cli.options import output_option
+from entrypoints.cli.options import ServerId, output_option
 from entrypoints.cli.output import as_json, iso, table
 from entrypoints.cli.session import api
 
 
 @click.group()
 def audit() -> None:
-    """What the API notes of its rules."""
+    """What operators did, and what the API notes of its rules."""
+
+
+@audit.command("list")
+@click.option("--server", "server_id", type=ServerId(), help="Only about this server.")
+@click.option("--actor", default="", metavar="NAME", help="Only by this operator.")
+@click.option(
+    "--limit",
+    type=click.IntRange(min=1),
+    default=50,
+    show_default=True,
+    help="At most so many, the last ones.",
+)
+@output_option
+def list_audit(server_id: int | None, actor: str, limit: int, output: str) -> None:
+    """List what operators changed or tried to, newest first.
+
+    Each call is noted before it is made, and once more with the reason when it was refused or
+    failed. What looking does is not noted, and what hosts do is in `manmanv2 servers explain`.
+    """
+    with api() as client:
+        found = list(client.audit(server_id or 0, actor, limit))
+    if output == "json":
+        click.echo(as_json([_entry_as_object(entry) for entry in found]))
+    else:
+        click.echo(_entry_table(found))
+
+
+def _entry_table(entries: Iterable[AuditEntry]) -> str:
+    columns = ("TIME", "WHO", "CREDENTIAL", "FROM", "WHAT", "SERVER", "TARGET", "OUTCOME")
+    rows = [
+        (
+            iso(entry.at),
+            entry.actor,
+            entry.credential_id or "-",
+            entry.address or "-",
+            entry.action,
+            str(entry.server_id or "-"),
+            entry.target or "-",
+            entry.outcome or "attempted",
+        )
+        for entry in entries
+    ]
+    return table(columns, rows)
+
+
+def _entry_as_object(entry: AuditEntry) -> dict[str, Any]:
+    """Named as in the wire contract; times are ISO 8601 in UTC."""
+    return {
+        "entry_id": entry.entry_id,
+        "at": iso(entry.at),
+        "actor": entry.actor,
+        "credential_id": entry.credential_id or None,
+        "address": entry.address or None,
+        "action": entry.action,
+        "server_id": entry.server_id or None,
+        "target": entry.target or None,
+        "outcome": entry.outcome or None,
+    }
 
 
 @audit.command("would-reject")

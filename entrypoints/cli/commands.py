@@ -12,7 +12,9 @@ from entrypoints.cli.conflicts import conflicts
 from entrypoints.cli.db import db
 from entrypoints.cli.demo import demo
 from entrypoints.cli.doctor import doctor
+from entrypoints.cli.keys import keys
 from entrypoints.cli.machines import machines
+from entrypoints.cli.operators import operators
 from entrypoints.cli.servers import servers
 from entrypoints.cli.session import Failure, answered_with
 from entrypoints.cli.settings import CliSettings
@@ -53,11 +55,27 @@ class _Commands(click.Group):
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="\b\n" + "\n".join(["Environment variables:", *CliSettings.help_lines()]),
 )
-@click.option("--api", metavar="HOST:PORT", help="The API's address, else API_ADDRESS.")
+@click.option(
+    "--api",
+    metavar="HOST:PORT",
+    help="The API's address, or https://HOST[:PORT] for TLS, else API_ADDRESS.",
+)
 @click.version_option(BUILD, prog_name="manmanv2", message="%(prog)s %(version)s")
 def manmanv2(api: str | None) -> None:
     """The operator's command for a fleet of Docker machines."""
 
 
-for command in (servers, machines, configs, conflicts, audit, db, demo, doctor, completion):
+for command in (
+    servers,
+    machines,
+    configs,
+    conflicts,
+    keys,
+    operators,
+    audit,
+    db,
+    demo,
+    doctor,
+    completion,
+):
     manmanv2.add_command(command)

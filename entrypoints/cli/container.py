@@ -8,12 +8,12 @@ class CliContainer(containers.DeclarativeContainer):
     """Everything that `manmanv2` talks through."""
 
     settings: providers.Dependency[CliSettings] = providers.Dependency(instance_of=CliSettings)
-    address: providers.Dependency[str] = providers.Dependency(instance_of=str)
 
     operator_client: providers.Provider[OperatorClient] = providers.ThreadSafeSingleton(
         OperatorClient,
-        address,
+        settings.provided.api.address,
         providers.Callable(
             lambda key: key.reveal() if key else None, settings.provided.operator_key
         ),
+        settings.provided.api.tls,
     )

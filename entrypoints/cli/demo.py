@@ -32,6 +32,15 @@ _DEFAULTS = {
     "ENVIRONMENT": "demo",
     "DOCKER_OPTIONAL": "true",
 }
+# Both are on this machine, on which no certificate is for the loopback.
+_WITHOUT_TLS = {
+    "TLS_CERT_PATH": "",
+    "TLS_KEY_PATH": "",
+    "API_ADDRESS": "",
+    "API_USE_TLS": "",
+    "API_CA_CERT_PATH": "",
+    "API_TLS_SERVER_NAME": "",
+}
 
 
 @click.command()
@@ -39,7 +48,7 @@ def demo() -> None:
     """Run an API on an SQLite file and one host manager, and watch them. Stop with Ctrl-C."""
     from adapters.grpc.operator_client import OperatorClient
 
-    environment = {**_DEFAULTS, **os.environ, "LOG_FORMAT": "json"}
+    environment = {**_DEFAULTS, **os.environ, **_WITHOUT_TLS, "LOG_FORMAT": "json"}
     key = CliSettings.load(environment).operator_key
     display = _Display(live=sys.stdout.isatty())
     asked_to_stop = threading.Event()
@@ -55,7 +64,7 @@ def demo() -> None:
         while not asked_to_stop.wait(_REFRESH_SECONDS):
             _see_that_all_run(programs, display)
             if client:
-                display.draw(_servers(client))
+                display.draw(_servers(client, display))
             elif api.address:
                 # Only from its own word: another API may have the port, with hosts of its own.
                 client = OperatorClient(api.address, key.reveal() if key else None)
@@ -66,7 +75,7 @@ def demo() -> None:
         exit_codes = []
         for program in programs:
             exit_codes.append(program.stop())
-            display.draw(_servers(client) if client else None)
+            display.draw(_servers(client, display) if client else None)
             display.close()
     finally:
         for program in programs:
@@ -88,13 +97,16 @@ def _see_that_all_run(programs: "Sequence[_Program]", display: "_Display") -> No
             )
 
 
-def _servers(client: "OperatorClient") -> Sequence[Server] | None:
-    """None while the API does not answer."""
+def _servers(client: "OperatorClient", display: "_Display") -> Sequence[Server] | None:
+    """None while the API does not answer, and none at all once it wants a key."""
     from adapters.grpc.operator_client import OperatorCallFailed
 
     try:
         return list(client.servers())
-    except OperatorCallFailed:
+    except OperatorCallFailed as error:
+        if error.code.name == "UNAUTHENTICATED":
+            display.say_once(f"demo: {error}")
+            return []
         return None
 
 
@@ -155,6 +167,7 @@ class _Display:
         self._lines: deque[str] = deque(maxlen=_LINES_SHOWN)
         self._drawn: object = None
         self._not_drawn: list[str] = []
+        self._said_once: set[str] = set()
 
     def say(self, line: str) -> None:
         with self._lock:
@@ -162,6 +175,11 @@ class _Display:
             self._not_drawn.append(line)
             if not self._screen:
                 click.echo(line)
+
+    def say_once(self, line: str) -> None:
+        if line not in self._said_once:
+            self._said_once.add(line)
+            self.say(line)
 
     def draw(self, servers: Sequence[Server] | None) -> None:
         if servers is None:

@@ -17,6 +17,7 @@ from application.examine_host import ExamineHost
 from application.ports.api_probe import ApiProbe
 from application.run_checks import Check
 from entrypoints.host.settings import HostSettings, Transport
+from entrypoints.registration_keys import make_registration_keys
 from entrypoints.side_port import why_not_well
 
 
@@ -24,12 +25,14 @@ def host_checks(settings: HostSettings, strange_key: str) -> Sequence[Check]:
     itself = PsutilMachine()
     engine = DockerMachine(settings.docker_socket, itself, in_container=runs_in_container())
     url = settings.rabbitmq_url
+    key, *other_keys = make_registration_keys(settings.registration_key)() or ("",)
     broker = Broker(url.reveal(), settings.rabbitmq_ca_cert_path) if url else None
     return ExamineHost(
         server_name=settings.server_name,
         environment=settings.environment,
         server_id=settings.server_id,
-        registration_key=settings.registration_key.reveal() if settings.registration_key else "",
+        registration_key=key,
+        other_keys=other_keys,
         strange_key=strange_key,
         api_address=settings.api_address,
         docker_socket=settings.docker_socket,
@@ -54,7 +57,7 @@ def host_checks(settings: HostSettings, strange_key: str) -> Sequence[Check]:
 def _api_probe(settings: HostSettings, broker: Broker | None) -> ApiProbe | None:
     match settings.way:
         case Transport.GRPC:
-            return GrpcApiProbe(settings.api_address)
+            return GrpcApiProbe(settings.api.address, settings.api.tls)
         case Transport.AMQP:
             assert broker
             return AmqpApiProbe(broker)

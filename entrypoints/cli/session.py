@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from entrypoints.cli.settings import CliSettings
+from entrypoints.failures import ConfigurationError
 
 if TYPE_CHECKING:
     # gRPC takes longer to load than all the rest; help and completion do without.
@@ -46,11 +47,23 @@ def api(context: click.Context | None = None) -> AbstractContextManager["Operato
 
 def operator_client(context: click.Context) -> "OperatorClient":
     """For whoever closes it."""
+    from adapters.grpc.tls import CaFileUnusable
     from entrypoints.cli.container import CliContainer
 
-    settings = CliSettings.load()
-    address = context.find_root().params["api"] or settings.api_address
-    return CliContainer(settings=settings, address=address).operator_client()
+    settings = _settings(context.find_root().params["api"])
+    try:
+        return CliContainer(settings=settings).operator_client()
+    except CaFileUnusable as error:
+        raise ConfigurationError(f"API_CA_CERT_PATH: {error}.") from None
+
+
+def _settings(api: str | None) -> CliSettings:
+    if not api:
+        return CliSettings.load()
+    try:
+        return CliSettings.load({**os.environ, "API_ADDRESS": api})
+    except ConfigurationError as error:
+        raise ConfigurationError(str(error).replace("API_ADDRESS", "--api")) from None
 
 
 def answered_with(error: Exception) -> Failure | None:

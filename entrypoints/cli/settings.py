@@ -1,11 +1,14 @@
 from dataclasses import dataclass
 
-from entrypoints.settings import Secret, Settings, bearer_token, host_and_port, setting
+from entrypoints.api_address import ApiClientSettings
+from entrypoints.settings import Secret, bearer_token, setting
 
 
 @dataclass(frozen=True, kw_only=True)
-class CliSettings(Settings):
-    api_address: str = setting("localhost:50051", "HOST:PORT of the API", host_and_port())
+class CliSettings(ApiClientSettings):
     operator_key: Secret | None = setting(
-        None, "the API's OPERATOR_KEY, needed from other machines", bearer_token
+        None,
+        "the operator's key, or the API's OPERATOR_KEY; needed from other machines, and on the"
+        " API's own once there is one of an admin",
+        bearer_token,
     )

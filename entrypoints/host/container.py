@@ -19,6 +19,7 @@ from adapters.system.psutil_machine import PsutilMachine
 from adapters.system.state_folder import DiskStateFolder
 from application.deregister_host import DeregisterHost
 from application.follow_configuration import FollowConfiguration
+from application.held_keys import HeldKeys
 from application.host_identity import HostIdentity
 from application.leave_fleet import LeaveFleet
 from application.ports.commands import Commands
@@ -30,7 +31,8 @@ from application.ports.notifier import Notifier
 from application.ports.state_folder import StateFolder
 from application.run_host import RunHost
 from entrypoints.host.settings import HostSettings
-from entrypoints.settings import COMMIT, VERSION, Secret
+from entrypoints.registration_keys import make_registration_keys
+from entrypoints.settings import COMMIT, VERSION, Secret, SecretsInFile
 from entrypoints.tracing import make_tracing
 
 if TYPE_CHECKING:
@@ -68,21 +70,30 @@ def _machine_evidence(machine_root: Path) -> MachineEvidence:
     )
 
 
+def _held_keys(registration_key: Secret | None) -> HeldKeys:
+    # Shown with few calls, each of which is worth a look.
+    return HeldKeys(make_registration_keys(registration_key, look_every_seconds=0))
+
+
+def _may_change(registration_key: Secret | None) -> bool:
+    return isinstance(registration_key, SecretsInFile)
+
+
 # What speaks AMQP, what is scraped and what traces is imported only where it is used: a host that
 # does without saves 3 MB for each of the first two, and more for the third.
 
 
-def _amqp_control_plane(settings: HostSettings, registration_key: str) -> "AmqpControlPlane":
+def _amqp_control_plane(settings: HostSettings, keys: HeldKeys) -> "AmqpControlPlane":
     from adapters.amqp.control_plane import AmqpControlPlane
 
-    return AmqpControlPlane(_broker(settings), registration_key)
+    return AmqpControlPlane(_broker(settings), keys)
 
 
-def _legacy_control_plane(settings: HostSettings, registration_key: str) -> "LegacyControlPlane":
+def _legacy_control_plane(settings: HostSettings, keys: HeldKeys) -> "LegacyControlPlane":
     from adapters.amqp.control_plane import LegacyControlPlane
 
     assert settings.server_id is not None
-    return LegacyControlPlane(_amqp_control_plane(settings, registration_key), settings.server_id)
+    return LegacyControlPlane(_amqp_control_plane(settings, keys), settings.server_id)
 
 
 def _amqp_commands(settings: HostSettings, wake: Callable[[], None]) -> Commands:
@@ -148,8 +159,8 @@ class HostContainer(containers.DeclarativeContainer):
 
     settings: providers.Dependency[HostSettings] = providers.Dependency(instance_of=HostSettings)
 
-    registration_key: providers.Provider[str] = providers.Callable(
-        _reveal, settings.provided.registration_key
+    held_keys: providers.Provider[HeldKeys] = providers.ThreadSafeSingleton(
+        _held_keys, settings.provided.registration_key
     )
     registry: providers.Provider["CollectorRegistry"] = providers.ThreadSafeSingleton(_registry)
     metrics: providers.Provider["HostMetrics"] = providers.ThreadSafeSingleton(
@@ -166,10 +177,13 @@ class HostContainer(containers.DeclarativeContainer):
     transport: providers.Provider[ConnectedControlPlane] = providers.Selector(
         settings.provided.way,
         grpc=providers.ThreadSafeSingleton(
-            GrpcControlPlane, settings.provided.api_address, registration_key
+            GrpcControlPlane,
+            settings.provided.api.address,
+            held_keys,
+            tls=settings.provided.api.tls,
         ),
-        amqp=providers.ThreadSafeSingleton(_amqp_control_plane, settings, registration_key),
-        legacy=providers.ThreadSafeSingleton(_legacy_control_plane, settings, registration_key),
+        amqp=providers.ThreadSafeSingleton(_amqp_control_plane, settings, held_keys),
+        legacy=providers.ThreadSafeSingleton(_legacy_control_plane, settings, held_keys),
     )
     tracing: providers.Provider["Tracing | None"] = providers.ThreadSafeSingleton(
         make_tracing, settings, "manmanv2-host"
@@ -221,7 +235,11 @@ class HostContainer(containers.DeclarativeContainer):
     follow_configuration: providers.Provider[FollowConfiguration | None] = providers.Selector(
         providers.Callable(_switch, settings.provided.config_dir),
         on=providers.ThreadSafeSingleton(
-            FollowConfiguration, control_plane, configuration_folder, pause
+            FollowConfiguration,
+            control_plane,
+            configuration_folder,
+            pause,
+            keys_may_change=providers.Callable(_may_change, settings.provided.registration_key),
         ),
         off=providers.Object(None),
     )

@@ -6,14 +6,15 @@ from pathlib import Path
 from domain.errors import InvalidField
 from domain.labels import check_labels
 from domain.naming import check_environment, check_name
+from entrypoints.api_address import ApiClientSettings
 from entrypoints.failures import ConfigurationError
 from entrypoints.settings import (
     Secret,
     ServiceSettings,
     broker_url,
-    host_and_port,
     host_and_port_or_off,
     one_of,
+    registration_keys_in,
     secret,
     setting,
     switch,
@@ -32,6 +33,9 @@ class Transport(StrEnum):
 # What a host with a SERVER_ID has no use for.
 _REGISTRATION = (
     "api_address",
+    "api_use_tls",
+    "api_ca_cert_path",
+    "api_tls_server_name",
     "registration_key",
     "server_name",
     "config_dir",
@@ -87,10 +91,13 @@ def _socket_path(text: str) -> Path:
 
 
 @dataclass(frozen=True, kw_only=True)
-class HostSettings(ServiceSettings):
-    api_address: str = setting("localhost:50051", "HOST:PORT of the API", host_and_port())
+class HostSettings(ApiClientSettings, ServiceSettings):
     registration_key: Secret | None = setting(
-        None, "what the API wants of a host that joins; the same as the API's", secret
+        None,
+        "what the API wants of a host that joins; the same as the API's; the file may hold several,"
+        " one a line, of which the API takes one, and is read again when it changes",
+        secret,
+        parse_file=registration_keys_in,
     )
     environment: str = setting(
         "",
@@ -184,3 +191,5 @@ class HostSettings(ServiceSettings):
         if self.way is not Transport.GRPC and self.rabbitmq_url is None:
             why = "SERVER_ID" if self.way is Transport.LEGACY else "TRANSPORT=amqp"
             raise ConfigurationError(f"RABBITMQ_URL: must be set, because {why} is.")
+        if self.way is Transport.GRPC:
+            super().check(given)

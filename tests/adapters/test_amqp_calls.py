@@ -1,6 +1,11 @@
 """What hosts of another make may send over AMQP to leave for good."""
 
+import json
+from dataclasses import replace
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from adapters.amqp.calls import Calls
 from adapters.amqp.inbox import Answered, Delivery, Rejected
@@ -9,7 +14,8 @@ from adapters.memory.store import MemoryStore
 from application.fetch_configuration import FetchConfiguration
 from application.register_server import Registration
 from tests.builders import evidence
-from tests.fleet import Fleet
+from tests.fleet import EVERYBODY, Fleet, who_shows
+from tests.planted import planted
 
 EVIDENCE = evidence("disk", "board", "boot", "instance")
 
@@ -21,7 +27,7 @@ def fleet() -> Fleet:
 
 @pytest.fixture
 def calls(fleet: Fleet) -> Calls:
-    fetch = FetchConfiguration(fleet.store, fleet.clock, registration_key=None)
+    fetch = FetchConfiguration(fleet.store, fleet.clock, admit_host=EVERYBODY)
     return Calls(fleet.register, fetch, fleet.deregister)
 
 
@@ -91,3 +97,31 @@ def test_what_is_no_such_message_is_refused(
     assert isinstance(outcome, Answered)
     assert "'kind': 'invalid_argument'" in str(outcome.fields)
     assert listed(fleet) == ["web"]
+
+
+@given(
+    key=st.none()
+    | st.integers()
+    | st.text(st.characters(codec=None, exclude_categories=()), max_size=30)
+    | st.lists(st.text()),
+    prefix=st.sampled_from(["", "jk-", "jk-aaaaaaaaaa.", "ok-aaaaaaaaaa."]),
+)
+def test_whatever_a_host_shows_as_its_key_it_is_answered(key: object, prefix: str) -> None:
+    fleet = Fleet(MemoryStore())
+    admit_host = who_shows(planted("registration key"))
+    calls = Calls(
+        replace(fleet.register, admit_host=admit_host),
+        FetchConfiguration(fleet.store, fleet.clock, admit_host),
+        replace(fleet.deregister, admit_host=admit_host),
+    )
+    shown = f"{prefix}{key}" if isinstance(key, str) else key
+    # With its escapes JSON holds surrogates, which UTF-8 does not.
+    body = json.dumps({"server_id": 1, "name": "web", "registration_key": shown}).encode()
+    for routing_key in ("register.host", "configuration.host.1", "deregister.host.1"):
+        [outcome] = calls([Delivery(routing_key, body, "answers", "request-1")])
+
+        assert isinstance(outcome, Answered)
+        error = outcome.fields["error"]
+        assert isinstance(error, dict)
+        assert error["kind"] in ("invalid_registration_key", "invalid_argument")
+    assert listed(fleet) == []

@@ -28,6 +28,7 @@ from domain.liveness import Cadence, Status
 from tests.builders import INTERVAL, NOW
 from tests.conftest import AUDIENCE
 from tests.e2e.audience import Audience, channel
+from tests.fleet import EVERYBODY
 
 ROOT = Path(__file__).parents[2]
 EVENT = RecordedEvent(
@@ -134,7 +135,7 @@ def test_events_of_a_relay_that_was_killed_after_it_published_them_are_published
     engine = make_engine(postgres_url, 2)
     store, clock = SqlStore(engine), MemoryClock(NOW)
     register = RegisterServer(
-        store, clock, HeartbeatPace(Cadence(INTERVAL, 2000)), registration_key=None
+        store, clock, HeartbeatPace(Cadence(INTERVAL, 2000)), admit_host=EVERYBODY
     )
     ids = [register(Registration(name)).server.server_id for name in ("box", "other-box")]
     killed = subprocess.run(

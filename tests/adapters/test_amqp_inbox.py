@@ -15,6 +15,7 @@ from adapters.amqp.broker import Broker
 from adapters.amqp.control_plane import AmqpControlPlane
 from adapters.amqp.inbox import Answered, Delivery, Inbox, Outcome
 from adapters.amqp.topology import CALLS, REPORTS
+from application.held_keys import HeldKeys
 from application.ports.control_plane import (
     ControlPlaneRefused,
     ControlPlaneUnavailable,
@@ -137,7 +138,7 @@ def test_what_only_one_message_is_to_blame_for_is_a_dead_letter_without_a_key(
     eventually(lambda: ear.listens, "the inbox")
     key = planted("registration key")
     send(rabbitmq_url, "register.host", b'{"registration_key": "%s"}' % key.encode())
-    host = AmqpControlPlane(Broker(rabbitmq_url), key)
+    host = AmqpControlPlane(Broker(rabbitmq_url), HeldKeys.only(key))
     try:
         with pytest.raises(ControlPlaneUnavailable, match="failed to answer"):
             host.register(Introduction(name="box"))
@@ -214,7 +215,7 @@ def test_an_answer_that_makes_no_sense_is_refused_in_words(
 ) -> None:
     ear = start(rabbitmq_url, Handler(answer=answer), CALLS)
     eventually(lambda: ear.listens, "the inbox")
-    host = AmqpControlPlane(Broker(rabbitmq_url), "")
+    host = AmqpControlPlane(Broker(rabbitmq_url), HeldKeys.only(""))
     try:
         with pytest.raises(ControlPlaneRefused, match="an answer that makes no sense"):
             host.register(Introduction(name="box"))

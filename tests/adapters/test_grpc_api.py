@@ -11,11 +11,17 @@ from grpc_status import rpc_status
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adapters.grpc.errors import OperatorKeyRequired, OperatorsOnThisMachineOnly
-from adapters.grpc.handlers import HOST_CALLS, SERVICE
-from adapters.grpc.operators import OperatorAccess, is_loopback
-from adapters.grpc.page_tokens import decode_page_token, encode_page_token
+from adapters.grpc.call_rules import CALL_RULES, SERVICE
+from adapters.grpc.operators import is_loopback
+from adapters.grpc.page_tokens import (
+    decode_key_page_token,
+    decode_page_token,
+    encode_key_page_token,
+    encode_page_token,
+)
 from domain.errors import InvalidField
+from domain.keys import JOIN_KEY
+from domain.keys import OPERATOR_KEY as OPERATORS
 from entrypoints.testing import RunningApi, running_api
 from protos.manman.v1 import manman_pb2 as pb
 from tests.planted import almost, leaks, planted
@@ -211,8 +217,27 @@ def test_a_page_token_leads_back_to_where_it_came_from(after: int) -> None:
     assert decode_page_token(encode_page_token(after)) == after
 
 
-@given(st.text(max_size=40))
+@given(st.from_regex(r"ok-[a-z2-7]{10}", fullmatch=True))
+def test_a_page_token_of_keys_leads_back_to_its_kind_of_keys_only(key_id: str) -> None:
+    token = encode_key_page_token(key_id)
+
+    assert decode_key_page_token(token, OPERATORS) == key_id
+    for decode in (decode_page_token, partial(decode_key_page_token, kind=JOIN_KEY)):
+        with pytest.raises(InvalidField):
+            decode(token)
+
+
+@given(st.text(max_size=40) | st.integers(0, 99).map(encode_page_token))
 def test_any_other_page_token_is_refused_as_a_field(token: str) -> None:
+    if token:
+        with pytest.raises(InvalidField) as refused:
+            decode_key_page_token(token, OPERATORS)
+
+        assert refused.value.field == "page_token"
+
+
+@given(st.text(max_size=40))
+def test_any_other_page_token_of_numbers_is_refused_as_a_field(token: str) -> None:
     if token:
         with pytest.raises(InvalidField) as refused:
             decode_page_token(token)
@@ -307,7 +332,7 @@ def test_a_failure_nobody_thought_of_tells_a_client_nothing(
             # Not planted: the log tells what nobody thought of, the client must not.
             raise RuntimeError("postgresql://manman:unseen@db/manman")
 
-        monkeypatch.setattr("application.register_server.admit", fail)
+        monkeypatch.setattr("application.register_server.check_name", fail)
         request = pb.RegisterServerRequest(name="a", registration_key=KEY)
         error = refusal(lambda: api.client.RegisterServer(request))
 
@@ -320,7 +345,7 @@ def operator_calls(api: RunningApi, **options: Any) -> Iterator[grpc.StatusCode]
     """What each of the operators' calls is answered, with the body of an empty message."""
     with grpc.insecure_channel(api.address) as channel:
         for method in SERVICE.methods:
-            if method.name not in HOST_CALLS:
+            if not CALL_RULES[method.name].is_of_hosts:
                 call: Any = channel.unary_unary(f"/{SERVICE.full_name}/{method.name}")
                 yield code_of(partial(call, b"", **options))
 
@@ -334,18 +359,6 @@ def test_with_an_operator_key_only_who_sends_it_makes_operators_calls() -> None:
         assert set(operator_calls(api, **wrong)) == {grpc.StatusCode.UNAUTHENTICATED}
         assert grpc.StatusCode.UNAUTHENTICATED not in set(operator_calls(api, **right))
         assert serves(api)
-
-
-def test_without_an_operator_key_other_machines_make_no_operators_calls() -> None:
-    access = OperatorAccess(None)
-    access.check("ipv4:127.0.0.1:4711", ())
-    with pytest.raises(OperatorsOnThisMachineOnly):
-        access.check("ipv4:10.0.0.7:4711", (("authorization", "Bearer guess"),))
-
-
-def test_with_an_operator_key_being_on_this_machine_does_not_help() -> None:
-    with pytest.raises(OperatorKeyRequired):
-        OperatorAccess(OPERATOR_KEY).check("ipv4:127.0.0.1:4711", ())
 
 
 @pytest.mark.parametrize(

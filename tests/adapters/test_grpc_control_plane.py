@@ -13,6 +13,7 @@ import grpc
 import pytest
 
 from adapters.grpc.control_plane import GrpcControlPlane
+from application.held_keys import HeldKeys
 from application.ports.control_plane import (
     ControlPlaneRefused,
     ControlPlaneUnavailable,
@@ -91,7 +92,7 @@ def api() -> ScriptedApi:
 def control_plane(api: ScriptedApi) -> Iterator[GrpcControlPlane]:
     with (
         serving(api) as port,
-        closing(GrpcControlPlane(f"127.0.0.1:{port}", KEY)) as control_plane,
+        closing(GrpcControlPlane(f"127.0.0.1:{port}", HeldKeys.only(KEY))) as control_plane,
     ):
         yield control_plane
 
@@ -99,7 +100,7 @@ def control_plane(api: ScriptedApi) -> Iterator[GrpcControlPlane]:
 def unavailable(address: str) -> str:
     """What is said of an API that cannot be reached there."""
     with (
-        closing(GrpcControlPlane(address, KEY, call_seconds=1)) as control_plane,
+        closing(GrpcControlPlane(address, HeldKeys.only(KEY), call_seconds=1)) as control_plane,
         pytest.raises(ControlPlaneUnavailable) as caught,
     ):
         control_plane.heartbeat(42, None)
@@ -280,7 +281,7 @@ def test_an_interval_that_makes_no_sense_is_replaced(
 
 
 def test_the_key_is_not_shown() -> None:
-    assert KEY not in repr(GrpcControlPlane("localhost:50051", KEY))
+    assert KEY not in repr(GrpcControlPlane("localhost:50051", HeldKeys.only(KEY)))
 
 
 # What a server answers
@@ -468,7 +469,7 @@ def test_an_api_that_comes_back_is_reached_by_the_very_next_call(
     api.answer = pb.HeartbeatResponse(acknowledged=True)
     with serving(api) as port:
         pass
-    with closing(GrpcControlPlane(f"127.0.0.1:{port}", "")) as control_plane:
+    with closing(GrpcControlPlane(f"127.0.0.1:{port}", HeldKeys.only(""))) as control_plane:
         for _ in range(5):
             with pytest.raises(ControlPlaneUnavailable):
                 control_plane.heartbeat(42, None)
@@ -482,7 +483,7 @@ def test_an_api_that_comes_back_is_reached_by_the_very_next_call(
 def test_an_api_that_was_restarted_between_two_heartbeats_is_reached(api: ScriptedApi) -> None:
     api.answer = pb.HeartbeatResponse(acknowledged=True)
     with serving(api) as port:
-        control_plane = GrpcControlPlane(f"127.0.0.1:{port}", "")
+        control_plane = GrpcControlPlane(f"127.0.0.1:{port}", HeldKeys.only(""))
         control_plane.heartbeat(42, None)
     with closing(control_plane), serving(api, port):
         control_plane.heartbeat(42, None)
@@ -498,7 +499,9 @@ def test_a_connection_that_died_in_silence_is_replaced(api: ScriptedApi) -> None
         silent = threading.Thread(target=lambda: connections.append(listener.accept()[0]))
         silent.start()
         address = f"127.0.0.1:{listener.getsockname()[1]}"
-        with closing(GrpcControlPlane(address, "", call_seconds=0.5)) as control_plane:
+        with closing(
+            GrpcControlPlane(address, HeldKeys.only(""), call_seconds=0.5)
+        ) as control_plane:
             with pytest.raises(ControlPlaneUnavailable):
                 control_plane.heartbeat(42, None)
             silent.join()

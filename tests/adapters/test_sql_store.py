@@ -29,6 +29,7 @@ from application.register_server import RegisterServer, Registration
 from application.update_server import ServerChanges, UpdateServer
 from domain.liveness import Cadence
 from tests.builders import CAPABILITIES, INTERVAL, NOW, SECOND, at_once
+from tests.fleet import EVERYBODY
 from tests.real_parts.postgres import PASSWORD, PostgresCluster, PostgresServer
 
 OpenEngine = Callable[..., Engine]
@@ -67,7 +68,7 @@ def sqlite_url(tmp_path: Path) -> str:
 def register(store: SqlStore, names: list[str], now: datetime = NOW) -> list[int]:
     """The ids of servers that reported their capabilities at the time."""
     pace = HeartbeatPace(Cadence(INTERVAL, 2000))
-    use_case = RegisterServer(store, MemoryClock(now), pace, registration_key=None)
+    use_case = RegisterServer(store, MemoryClock(now), pace, admit_host=EVERYBODY)
     registrations = [Registration(name, capabilities=CAPABILITIES) for name in names]
     return [use_case(registration).server.server_id for registration in registrations]
 

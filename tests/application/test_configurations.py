@@ -27,7 +27,7 @@ from domain.errors import (
 )
 from domain.joining import JoiningRules
 from tests.builders import INTERVAL, NOW, SECOND
-from tests.fleet import Fleet
+from tests.fleet import EVERYBODY, Fleet, who_shows
 from tests.planted import planted
 
 
@@ -53,7 +53,7 @@ def delete(fleet: Fleet) -> DeleteConfiguration:
 
 @pytest.fixture
 def fetch(fleet: Fleet) -> FetchConfiguration:
-    return FetchConfiguration(fleet.store, fleet.clock, registration_key=None)
+    return FetchConfiguration(fleet.store, fleet.clock, admit_host=EVERYBODY)
 
 
 @pytest.fixture
@@ -227,7 +227,7 @@ def test_a_host_needs_the_registration_key_before_anything_else(
     fleet: Fleet, put: PutConfiguration, web: int
 ) -> None:
     key = planted("registration key")
-    fetch = FetchConfiguration(fleet.store, fleet.clock, key)
+    fetch = FetchConfiguration(fleet.store, fleet.clock, who_shows(key))
     put(web, "a", "1")
 
     for server_id in (web, 4711):
@@ -244,7 +244,7 @@ def decide(fleet: Fleet, server_id: int, approval: Approval) -> None:
 
 def fetch_with(fleet: Fleet, switch: Switch, mode: Mode) -> FetchConfiguration:
     rules = JoiningRules(enforcement=Enforcement({switch: mode}))
-    return FetchConfiguration(fleet.store, fleet.clock, registration_key=None, rules=rules)
+    return FetchConfiguration(fleet.store, fleet.clock, admit_host=EVERYBODY, rules=rules)
 
 
 def would_rejects(fleet: Fleet) -> list[tuple[Switch, int, str]]:

@@ -11,7 +11,7 @@ from domain.events import EventKind
 from domain.identity import Evidence
 from domain.liveness import Status
 from tests.builders import SECOND, evidence
-from tests.fleet import Fleet
+from tests.fleet import Fleet, who_shows
 from tests.planted import almost, planted
 
 KEY = planted("registration key")
@@ -20,7 +20,7 @@ FIRST, SECOND_PROCESS = (evidence("disk", "board", "boot", name) for name in ("f
 
 @pytest.fixture
 def deregister(fleet: Fleet) -> DeregisterServer:
-    return replace(fleet.deregister, registration_key=KEY)
+    return replace(fleet.deregister, admit_host=who_shows(KEY))
 
 
 def join(fleet: Fleet, evidence: Evidence = FIRST) -> int:

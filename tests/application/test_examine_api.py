@@ -64,6 +64,7 @@ API = ExamineApi(
     listen_address="127.0.0.1:50051",
     metrics_address="",
     registration_key=KEY,
+    key_required=False,
     strange_key=STRANGE_KEY,
     has_operator_key=True,
     database=None,
@@ -92,7 +93,7 @@ def test_an_api_that_may_start_is_told_what_it_has() -> None:
         "Broker": "RabbitMQ 4.0 answers, and lets this user in",
         "Port": "127.0.0.1:50051 is free, manmanv2-api does not run there",
         "Key": "REGISTRATION_KEY is set",
-        "Operators": "OPERATOR_KEY is set, and wanted of every operator",
+        "Operators": "OPERATOR_KEY is set, and every operator needs a key",
     }
 
 
@@ -144,6 +145,21 @@ def test_an_api_without_a_key_is_warned_about() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("running", "said"),
+    [
+        (RunningApi(KEY), "ok REGISTRATION_KEY is not set, so hosts need a join key"),
+        (RunningApi(""), "warn the API that runs has another REGISTRATION_KEY"),
+    ],
+)
+def test_an_api_that_wants_a_join_key_is_well_without_a_key_of_its_own(
+    running: RunningApi, said: str
+) -> None:
+    found = told("Key", registration_key="", key_required=True, ports=TAKEN, running=running)
+
+    assert found.startswith(said)
+
+
 def test_blanks_and_quotes_that_are_part_of_the_key_are_warned_about() -> None:
     assert told("Key", registration_key=f'"{KEY}"').startswith(
         "warn REGISTRATION_KEY has blanks or quotes around it, which are part of the key: "
@@ -170,7 +186,8 @@ def test_an_api_that_runs_with_another_key_than_its_settings_is_warned_about(
 
 def test_operators_without_a_key_are_no_failure() -> None:
     assert told("Operators", has_operator_key=False) == (
-        "ok OPERATOR_KEY is not set, so operators are served on this machine only"
+        "ok OPERATOR_KEY is not set: without a key of an admin, operators are served on this"
+        " machine only"
     )
 
 

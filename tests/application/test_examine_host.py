@@ -15,6 +15,7 @@ from application.ports.port_probe import PortFound, PortState
 from application.ports.state_folder import KeptState
 from application.run_checks import RunChecks
 from domain.clock_reading import ClockReading
+from domain.errors import InvalidRegistrationKey
 from domain.identity import NO_EVIDENCE
 from tests.fakes import CAPABILITIES, FakeMachine
 from tests.planted import planted
@@ -31,6 +32,8 @@ class FakeApi:
     key: str = field(default=KEY, repr=False)
     clock: ClockReading | None = None
     store_is_away: bool = False
+    # A join key is: it opens, and speaks for no server yet.
+    speaks_for_nobody: bool = False
     tried: list[str] = field(default_factory=list, repr=False)
 
     def try_key(self, key: str) -> KeyTrial:
@@ -40,6 +43,8 @@ class FakeApi:
     def ask_store(self, key: str) -> None:
         if self.store_is_away:
             raise ControlPlaneUnavailable("It cannot answer now.")
+        if self.speaks_for_nobody:
+            raise InvalidRegistrationKey
 
 
 @dataclass
@@ -63,6 +68,7 @@ HOST = ExamineHost(
     environment="production",
     server_id=None,
     registration_key=KEY,
+    other_keys=(),
     strange_key=STRANGE_KEY,
     api_address="api:50051",
     docker_socket=Path("/x"),
@@ -251,6 +257,15 @@ def test_a_key_that_is_refused_is_the_only_one_tried() -> None:
     assert api.tried == [OTHER_KEY]
 
 
+def test_of_several_keys_it_is_enough_that_the_api_takes_one() -> None:
+    api = FakeApi()
+    found = examine(api=api, registration_key=OTHER_KEY, other_keys=[KEY, f"{OTHER_KEY} 2"])
+
+    assert str(found["Key"]) == "the API takes another key of REGISTRATION_KEY_FILE than the first"
+    assert str(found["Database"]) == "the API reaches its database"
+    assert api.tried == [OTHER_KEY, KEY, STRANGE_KEY]
+
+
 def test_an_api_that_refuses_the_key_is_not_asked_further() -> None:
     assert told("Database", registration_key=OTHER_KEY) == (
         "skip not looked at, because the API refuses the key"
@@ -263,6 +278,12 @@ def test_an_api_that_refuses_the_key_is_not_asked_further() -> None:
 def test_an_api_whose_database_is_away_is_told() -> None:
     assert told("Database", api=FakeApi(store_is_away=True)).startswith(
         "FAIL the API does not reach its database, or is too busy: "
+    )
+
+
+def test_an_api_that_looks_a_join_key_up_reaches_its_database() -> None:
+    assert told("Database", api=FakeApi(speaks_for_nobody=True)) == (
+        "ok the API reaches its database"
     )
 
 

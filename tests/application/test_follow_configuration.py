@@ -3,8 +3,11 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+import pytest
+
 from application.follow_configuration import FollowConfiguration
 from domain.configuration import Configuration, ConfigurationChanges
+from domain.errors import InvalidRegistrationKey
 from tests.fakes import FakeConfigurationFolder, FakeControlPlane, FakePause
 
 NAMES = ["a", "b", "c"]
@@ -48,3 +51,31 @@ def test_what_comes_as_a_whole_is_known_whatever_was_told_before() -> None:
     _, folder = follow([part("a", 10, last_of=10)], told_revision=9)
 
     assert folder.revision == 10
+
+
+def test_a_host_whose_keys_may_change_waits_for_one_that_is_taken(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO")
+    refusal = InvalidRegistrationKey()
+    control_plane = FakeControlPlane(fetching=[refusal, refusal, part("a", 1, last_of=1)])
+    folder = FakeConfigurationFolder(42)
+    follow = FollowConfiguration(control_plane, folder, FakePause(rests=1), keys_may_change=True)
+    for _ in range(3):
+        follow(42, 1, lambda: None)
+
+    assert folder.documents.keys() == {"a"}
+    refused = "the API takes none of the keys in REGISTRATION_KEY_FILE; write the API's into it"
+    assert caplog.messages == [
+        f"The configuration cannot be fetched: {refused}. Trying again with each heartbeat.",
+        "The configuration is at revision 1, of 3 documents 1 changed.",
+        "The configuration can be followed again.",
+    ]
+
+
+def test_a_host_whose_key_stays_ends_when_it_is_refused() -> None:
+    control_plane = FakeControlPlane(fetching=[InvalidRegistrationKey()])
+    follow = FollowConfiguration(control_plane, FakeConfigurationFolder(42), FakePause(rests=1))
+
+    with pytest.raises(InvalidRegistrationKey):
+        follow(42, 1, lambda: None)

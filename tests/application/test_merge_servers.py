@@ -19,7 +19,7 @@ from domain.labels import MAX_LABELS, Labels, parse_selector
 from domain.liveness import Status
 from domain.retention import Retention
 from tests.builders import NOW, SECOND
-from tests.fleet import Fleet
+from tests.fleet import EVERYBODY, Fleet
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def label(fleet: Fleet, server_id: int, **labels: str) -> None:
 
 def fetched(fleet: Fleet, server_id: int, known_revision: int = 0) -> dict[str, str]:
     """What a host that knows this revision is sent."""
-    fetch = FetchConfiguration(fleet.store, fleet.clock, registration_key=None)
+    fetch = FetchConfiguration(fleet.store, fleet.clock, admit_host=EVERYBODY)
     changes = fetch(server_id, "", known_revision)
     return {changed.name: changed.document for changed in changes.changed}
 

@@ -9,7 +9,7 @@ from domain.errors import InvalidField, InvalidRegistrationKey
 from domain.liveness import Status, heard
 from domain.server import Server
 from tests.builders import CAPABILITIES, INTERVAL, NOW, SECOND, at_once
-from tests.fleet import Fleet
+from tests.fleet import Fleet, who_shows
 from tests.planted import almost, planted
 
 KEY = planted("registration key")
@@ -17,7 +17,7 @@ KEY = planted("registration key")
 
 @pytest.fixture
 def guarded(fleet: Fleet) -> RegisterServer:
-    return replace(fleet.register, registration_key=KEY)
+    return replace(fleet.register, admit_host=who_shows(KEY))
 
 
 def test_a_host_gets_a_server_of_its_own(fleet: Fleet) -> None:

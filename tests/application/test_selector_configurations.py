@@ -17,7 +17,7 @@ from domain.errors import InvalidField, SelectorConfigurationNotFound, ServerNot
 from domain.events import EventKind
 from domain.labels import Selector, parse_selector
 from tests.builders import NOW
-from tests.fleet import Fleet
+from tests.fleet import EVERYBODY, Fleet
 
 NYC = parse_selector("region=nyc")
 GOLD_IN_NYC = parse_selector("region=nyc,tier=gold")
@@ -53,7 +53,7 @@ def label(fleet: Fleet) -> LabelServer:
 
 @pytest.fixture
 def fetch(fleet: Fleet) -> FetchConfiguration:
-    return FetchConfiguration(fleet.store, fleet.clock, registration_key=None)
+    return FetchConfiguration(fleet.store, fleet.clock, admit_host=EVERYBODY)
 
 
 def register(fleet: Fleet, name: str, **labels: str) -> int:
@@ -321,7 +321,7 @@ def test_everything_is_sent_in_parts_to_a_host_that_knows_too_little(
     label: LabelServer,
     web: int,
 ) -> None:
-    fetch = FetchConfiguration(fleet.store, fleet.clock, None, enough_bytes=1)
+    fetch = FetchConfiguration(fleet.store, fleet.clock, EVERYBODY, enough_bytes=1)
     of_gold = put(GOLD_IN_NYC, "motd", "1")
     own = [put_own(web, f"x{number}", "{}") for number in range(3)]
     label(web, {"tier": "gold"})
@@ -340,7 +340,7 @@ def test_documents_of_one_revision_are_in_one_answer(fleet: Fleet, web: int) -> 
             transaction.configurations.put(web, Configuration(name, "{}", 7, NOW))
         transaction.configurations.put(web, Configuration("c", "{}", 8, NOW))
         transaction.servers.configure([web], 8, resync=False)
-    fetch = FetchConfiguration(fleet.store, fleet.clock, None, enough_bytes=1)
+    fetch = FetchConfiguration(fleet.store, fleet.clock, EVERYBODY, enough_bytes=1)
     first = fetch(web, "", 0)
 
     assert [found.name for found in first.changed] == ["a", "b"]

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from application.ports.audit import AuditEntry
 from application.ports.store import StoreUnavailable
 from application.record_heartbeat import Heartbeat
 from application.register_server import Registration
@@ -306,6 +307,37 @@ def test_what_would_have_been_refused_is_forgotten_after_thirty_days(watched: Fl
     watched.tidy()
     with watched.store.begin() as transaction:
         assert [entry.name for entry in transaction.would_rejects.page(0, 9)] == ["new"]
+
+
+def note(fleet: Fleet, action: str, at: datetime) -> None:
+    with fleet.store.begin() as transaction:
+        transaction.audit.append(AuditEntry(at, "ann", "ok-abc", "", action))
+
+
+def noted(fleet: Fleet) -> list[str]:
+    with fleet.store.begin() as transaction:
+        return [entry.action for entry in transaction.audit.page(0, 9, 0, "")]
+
+
+def test_what_operators_did_is_known_for_as_long_as_was_set(watched: Fleet) -> None:
+    tidy = replace(watched.tidy, audit_is_kept_for=DAY)
+    for days, action in enumerate(("Old", "New")):
+        note(watched, action, watched.clock.now() + days * DAY)
+    watched.clock.advance(DAY)
+    tidy()
+    assert noted(watched) == ["New", "Old"]
+
+    watched.clock.advance(SECOND)
+    tidy()
+    assert noted(watched) == ["New"]
+
+
+def test_what_operators_did_is_known_for_ever_unless_a_time_is_set(watched: Fleet) -> None:
+    note(watched, "Old", watched.clock.now())
+    watched.clock.advance(3650 * DAY)
+    watched.tidy()
+
+    assert noted(watched) == ["Old"]
 
 
 def test_who_finds_nothing_does_nothing(watched: Fleet, told: pytest.LogCaptureFixture) -> None:

@@ -26,7 +26,7 @@ from domain.configuration import ConfigurationChanges
 from domain.errors import ConfigurationNotFound, SelectorConfigurationNotFound
 from domain.labels import Selector, parse_selector
 from tests.fakes import FakeConfigurationFolder, FakeControlPlane, FakePause
-from tests.fleet import Fleet
+from tests.fleet import EVERYBODY, Fleet
 
 HOSTS = st.sampled_from(["web", "db"])
 LABELS = st.dictionaries(st.sampled_from(["a", "b"]), st.sampled_from(["x", "y"]))
@@ -93,7 +93,7 @@ class ConfigurationMachine(RuleBasedStateMachine):
         self.effective = GetEffectiveConfiguration(self.store)
         # Small answers, so that there are several to most questions.
         self.control_plane = BusyControlPlane(
-            FetchConfiguration(self.store, self.fleet.clock, None, enough_bytes=1)
+            FetchConfiguration(self.store, self.fleet.clock, EVERYBODY, enough_bytes=1)
         )
         self.hosts: dict[str, Host] = {}
         self.on_selectors: dict[tuple[Selector, str], Put] = {}

@@ -26,7 +26,7 @@ from domain.labels import parse_selector
 from domain.server import Server
 from tests.builders import NOW, at_once
 from tests.fakes import FakeConfigurationFolder, FakeControlPlane, FakePause
-from tests.fleet import Fleet
+from tests.fleet import EVERYBODY, Fleet
 
 SELECTORS = [parse_selector(text) for text in ("a", "!a", "a=x", "a,b", "b!=y")]
 NAMES = ["limits", "motd", "ports"]
@@ -39,7 +39,7 @@ class Followed(FakeControlPlane):
 
     def __init__(self, fleet: Fleet) -> None:
         super().__init__()
-        self.fetch = FetchConfiguration(fleet.store, fleet.clock, None, enough_bytes=1)
+        self.fetch = FetchConfiguration(fleet.store, fleet.clock, EVERYBODY, enough_bytes=1)
 
     def fetch_configuration(
         self, server_id: int, known_revision: int, after_revision: int = 0
@@ -110,7 +110,7 @@ def test_whatever_happens_at_the_same_moment_hosts_end_with_what_is_for_them(
 
     for host in hosts:
         host.beat()
-        everything = FetchConfiguration(host.fleet.store, host.fleet.clock, None)(
+        everything = FetchConfiguration(host.fleet.store, host.fleet.clock, EVERYBODY)(
             host.server_id, "", 0
         )
         assert host.folder.documents == {found.name: found.document for found in everything.changed}

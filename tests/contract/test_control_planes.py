@@ -19,7 +19,10 @@ from adapters.amqp.topology import CALLS, REPORTS
 from adapters.grpc.control_plane import GrpcControlPlane
 from adapters.memory.control_plane import MemoryControlPlane
 from adapters.memory.store import MemoryStore
+from adapters.system.new_key import new_key
+from application.create_join_key import CreateJoinKey
 from application.fetch_configuration import FetchConfiguration
+from application.held_keys import HeldKeys
 from application.ports.control_plane import (
     ControlPlane,
     ControlPlaneRefused,
@@ -29,6 +32,7 @@ from application.ports.control_plane import (
     Joined,
 )
 from application.put_configuration import PutConfiguration
+from application.revoke_join_key import RevokeJoinKey
 from domain.approval import Approval
 from domain.capabilities import Capabilities
 from domain.conflict import Conflict, Resolution
@@ -40,13 +44,14 @@ from domain.errors import (
     ServerNotFound,
 )
 from domain.identity import Evidence
+from domain.join_key import NewJoinKey
 from domain.liveness import Status
 from entrypoints.api.container import ApiContainer
 from entrypoints.api.settings import IN_MEMORY, ApiSettings
 from entrypoints.settings import Secret
 from entrypoints.testing import serving
 from tests.builders import CAPABILITIES
-from tests.fleet import Fleet
+from tests.fleet import Fleet, who_shows
 from tests.planted import almost, planted
 
 KEY = f"{planted('registration key')} ✓"
@@ -61,24 +66,24 @@ class Transport:
     """A fleet and a way for hosts to talk to it."""
 
     fleet: Fleet
-    connect: Callable[[str], ControlPlane]
+    connect: Callable[[HeldKeys], ControlPlane]
 
-    def host(self, key: str = KEY) -> ControlPlane:
-        return self.connect(key)
+    def host(self, *keys: str) -> ControlPlane:
+        return self.connect(HeldKeys(lambda: keys or (KEY,)))
 
 
 @pytest.fixture(params=["grpc", "amqp", "memory"])
 def transport(request: pytest.FixtureRequest) -> Iterator[Transport]:
     fleet = Fleet(MemoryStore())
-    fleet.register = replace(fleet.register, registration_key=KEY)
-    fleet.deregister = replace(fleet.deregister, registration_key=KEY)
-    fetch = FetchConfiguration(fleet.store, fleet.clock, registration_key=KEY)
+    fleet.register = replace(fleet.register, admit_host=who_shows(KEY))
+    fleet.deregister = replace(fleet.deregister, admit_host=who_shows(KEY))
+    fetch = FetchConfiguration(fleet.store, fleet.clock, admit_host=who_shows(KEY))
     with ExitStack() as stack:
         if request.param == "grpc":
             port = stack.enter_context(serving(container_of(fleet)))
 
-            def connect(key: str) -> ControlPlane:
-                return closed_at_the_end(GrpcControlPlane(f"127.0.0.1:{port}", key))
+            def connect(keys: HeldKeys) -> ControlPlane:
+                return closed_at_the_end(GrpcControlPlane(f"127.0.0.1:{port}", keys))
 
         elif request.param == "amqp":
             broker = Broker(request.getfixturevalue("rabbitmq_url"))
@@ -88,14 +93,14 @@ def transport(request: pytest.FixtureRequest) -> Iterator[Transport]:
             ):
                 stack.enter_context(running(inbox))
 
-            def connect(key: str) -> ControlPlane:
-                return closed_at_the_end(AmqpControlPlane(broker, key))
+            def connect(keys: HeldKeys) -> ControlPlane:
+                return closed_at_the_end(AmqpControlPlane(broker, keys))
 
         else:
 
-            def connect(key: str) -> ControlPlane:
+            def connect(keys: HeldKeys) -> ControlPlane:
                 return MemoryControlPlane(
-                    fleet.register, fleet.heartbeat, fetch, fleet.deregister, key
+                    fleet.register, fleet.heartbeat, fetch, fleet.deregister, keys
                 )
 
         def closed_at_the_end(host: Any) -> ControlPlane:
@@ -320,6 +325,44 @@ def test_another_key_opens_nothing(transport: Transport, key: str) -> None:
     with pytest.raises(InvalidRegistrationKey):
         stranger.fetch_configuration(joined.server_id, 0)
     assert [server.name for server in transport.fleet.list(size=100).servers] == ["web"]
+
+
+def test_a_host_that_holds_several_keys_shows_the_one_that_is_taken(transport: Transport) -> None:
+    host = transport.host(planted("new key"), KEY, planted("newer key"))
+    joined = host.register(introduction("web", evidence=HERE))
+    PutConfiguration(transport.fleet.store, transport.fleet.clock)(joined.server_id, "a", "{}")
+    changes = host.fetch_configuration(joined.server_id, 0)
+    host.deregister(joined.server_id, HERE.instance_id)
+
+    assert changes.names == ["a"]
+    with pytest.raises(ServerNotFound):
+        transport.fleet.get(joined.server_id)
+
+
+def test_a_host_that_joins_by_a_join_key_is_told_when_that_admits_it_no_more(
+    transport: Transport,
+) -> None:
+    fleet = transport.fleet
+    create = CreateJoinKey(fleet.store, fleet.clock, new_key, fleet.register.admit_host)
+    made = create(NewJoinKey(environment="prod", uses=1), "anna")
+    host = transport.host(str(made.shown))
+    joined = host.register(introduction("web", evidence=HERE))
+    words = f"^the join key {made.key.key_id} has admitted 1 server, as many as it may$"
+
+    assert fleet.get(joined.server_id).environment == "prod"
+    assert host.fetch_configuration(joined.server_id, 0).names == []
+    with pytest.raises(NotAdmitted, match=words):
+        host.register(introduction("db"))
+    with pytest.raises(InvalidRegistrationKey):
+        transport.host(f"{made.key.key_id}.{planted('join key')}").register(introduction("db"))
+    RevokeJoinKey(fleet.store, fleet.clock)(made.key.key_id)
+    words = f"^the join key {made.key.key_id} was revoked$"
+    with pytest.raises(NotAdmitted, match=words):
+        host.register(introduction("web", evidence=HERE))
+    with pytest.raises(NotAdmitted, match=words):
+        host.fetch_configuration(joined.server_id, 0)
+    with pytest.raises(NotAdmitted, match=words):
+        host.deregister(joined.server_id, HERE.instance_id)
 
 
 @pytest.mark.parametrize("server_id", [4711, 0, -1, 2**63 - 1, -(2**63) + 1])

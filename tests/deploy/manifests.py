@@ -41,7 +41,7 @@ class Manifests:
 
 
 @cache
-def rendered(overlay: str) -> Manifests:
+def rendered(overlay: str, *components: str) -> Manifests:
     if shutil.which("kubectl") is None:
         pytest.skip("kubectl is not installed: apt-get install kubectl, from Debian 13 on")
     with TemporaryDirectory() as folder:
@@ -54,6 +54,10 @@ def rendered(overlay: str) -> Manifests:
         (path / "secrets").mkdir()
         for file in secret_files(overlay):
             (path / file).write_text("nothing\n")
+        kustomization = path / "kustomization.yaml"
+        taken = "".join(f"  - ../../components/{component}\n" for component in components)
+        if taken:
+            kustomization.write_text(f"{kustomization.read_text()}components:\n{taken}")
         done = subprocess.run(
             ["kubectl", "kustomize", path], capture_output=True, text=True, check=True
         )

@@ -10,11 +10,15 @@ from typing import Any
 import pytest
 import yaml
 
+from adapters.grpc.server_certificate import read_certified_key
+from adapters.grpc.tls import Tls
 from domain.naming import choose_name
 from entrypoints.api import worker
 from entrypoints.api.settings import ApiSettings
+from entrypoints.api_address import ApiAddress
 from entrypoints.host.settings import HostSettings
 from entrypoints.settings import VERSION
+from tests.certificates import CertificateFiles
 from tests.deploy.manifests import (
     DEPLOY,
     OVERLAYS,
@@ -27,6 +31,7 @@ from tests.deploy.manifests import (
 
 GRPC, METRICS = 50051, 9090
 MOUNTED_AT = "/run/secrets/manmanv2"
+REGISTRATION = "manmanv2-registration"
 SECRETS = {
     "database-url": "postgresql://manmanv2:secret@postgres.example.com/manmanv2",
     "rabbitmq-url": "amqp://manmanv2:secret@rabbitmq.example.com/manmanv2",
@@ -229,9 +234,26 @@ def test_production_deploys_this_version() -> None:
 
 def test_another_secret_restarts_whoever_reads_it(manifests: Manifests) -> None:
     names = {each["metadata"]["name"] for each in manifests.all if each["kind"] == "Secret"}
-    stems = {name.rpartition("-")[0] for name in names}
+    stems = {name.rpartition("-")[0] for name in names - {REGISTRATION}}
 
-    assert stems == {"manmanv2-api", "manmanv2-host", "manmanv2-registration"}
+    assert stems == {"manmanv2-api", "manmanv2-host"}
+
+
+def test_another_registration_key_restarts_nobody_and_arrives_as_a_file(
+    manifests: Manifests,
+) -> None:
+    secret = manifests.one("Secret", REGISTRATION)
+    for pod in (manifests.pod("manmanv2-api"), manifests.pod("manmanv2-host")):
+        [mount] = [
+            mount
+            for mount in only_container(pod)["volumeMounts"]
+            if mount["mountPath"] == MOUNTED_AT
+        ]
+
+        assert REGISTRATION in str(pod["spec"]["volumes"])
+        # A single file of a volume is never swapped.
+        assert "subPath" not in mount
+    assert "immutable" not in secret
 
 
 def test_git_takes_no_secret(overlay: str) -> None:
@@ -255,3 +277,34 @@ def test_no_manifest_holds_a_secret() -> None:
         for manifest in yaml.safe_load_all(path.read_text()):
             assert manifest["kind"] != "Secret", path
             assert "literals" not in str(manifest.get("secretGenerator")), path
+
+
+def test_with_tls_the_api_alone_has_the_key_and_hosts_check_its_certificate(
+    overlay: str, tmp_path: Path
+) -> None:
+    manifests = rendered(overlay, "tls")
+    files = CertificateFiles(tmp_path)
+    files.issue(f"manmanv2-api.{namespace_of(manifests)}.svc.cluster.local")
+    given = {}
+    for app in ("manmanv2-api", "manmanv2-host"):
+        pod = manifests.pod(app)
+        [volume] = (each for each in pod["spec"]["volumes"] if each["name"] == "tls")
+        [mount] = (each for each in only_container(pod)["volumeMounts"] if each["name"] == "tls")
+        variables = variables_of(manifests, app)
+        given[app] = {
+            name: value.replace(mount["mountPath"], str(tmp_path))
+            for name, value in variables.items()
+            if "TLS" in name or name in ("API_ADDRESS", "API_CA_CERT_PATH")
+        }
+        mounted = {f"{mount['mountPath']}/{item['path']}" for item in volume["secret"]["items"]}
+        assert mounted == {each for each in variables.values() if "/manmanv2-tls/" in each}
+    found = HostSettings.load(given["manmanv2-host"]).api
+    [name] = read_certified_key(files.certificate, files.key).facts.names
+
+    assert ApiSettings.load(given["manmanv2-api"]).speaks_tls
+    assert found == ApiAddress(f"{name}:{GRPC}", Tls(files.ca_file))
+    # The kubelet asks over gRPC without TLS only.
+    for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
+        asked = only_container(manifests.pod("manmanv2-api"))[probe]
+        assert asked["exec"]["command"] == ["manmanv2-api", "health"]
+        assert "grpc" not in asked

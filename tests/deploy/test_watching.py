@@ -34,6 +34,7 @@ def told() -> Mapping[str, set[str]]:
     metrics.call_handled("manman.v1.ManManAPI", "Heartbeat", "OK", 0.1)
     metrics.heartbeats("grpc", lambda _: [])
     metrics.listens(lambda _: None)
+    metrics.certificate_expires()
     metrics.store(MemoryStore())
     servers = {(Status.ONLINE, "production"): 1}
     stock = Stock(servers, Hardware(1, 16, 65536), 0, 0, timedelta(seconds=15), 0, timedelta(0))

@@ -8,9 +8,16 @@ import sys
 import time
 from pathlib import Path
 
+from adapters.sql.engine import make_engine
+from adapters.sql.migrations import upgrade
+from adapters.sql.store import SqlStore
+from adapters.system.clock import SystemClock
+from application.create_operator_key import CreateOperatorKey
+from domain.role import Role
 from tests.e2e.processes import eventually, free_address
 from tests.e2e.terminal import Terminal
 from tests.planted import leaks, planted
+from tests.planted_keys import PlantedKeys
 from tests.real_parts.docker_engine import find_engine
 
 PATIENCE_SECONDS = 40
@@ -64,6 +71,32 @@ def test_it_shows_a_server_that_goes_offline_when_stopped_and_keeps_its_id(
         assert f"{server}  demo         offline" in shown
         assert shown.count("Docker does not answer") + shown.count("own figures") >= 1
         assert "Traceback" not in shown
+
+
+def test_once_an_admin_has_a_key_it_says_that_it_needs_one(tmp_path: Path) -> None:
+    file = f"sqlite:///{tmp_path / 'demo.sqlite3'}"
+    upgrade(file)
+    engine = make_engine(file)
+    CreateOperatorKey(SqlStore(engine), SystemClock(), PlantedKeys())(
+        "ann", Role.ADMIN, None, "local"
+    )
+    engine.dispose()
+    terminal = Terminal(
+        "manmanv2",
+        "demo",
+        width=200,
+        height=24,
+        LISTEN_ADDRESS=free_address(),
+        DATABASE_URL=file,
+        DOCKER_SOCKET=str(tmp_path / "no-docker.sock"),
+    )
+    try:
+        terminal.wait_for("demo: operators' calls need an operator's key")
+        exit_code = terminal.stop(signal.SIGTERM)
+    finally:
+        terminal.close()
+
+    assert exit_code == 0, terminal.text
 
 
 def test_on_a_terminal_the_table_is_drawn_again_and_again_and_fits(tmp_path: Path) -> None:

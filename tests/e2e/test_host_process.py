@@ -150,4 +150,7 @@ def test_a_wrong_setting_ends_with_one_sentence_that_names_it() -> None:
     ended = run_to_end("manmanv2-host", API_ADDRESS="http://localhost")
 
     assert ended.returncode == 78
-    assert ended.stderr == ("manmanv2-host: API_ADDRESS: must be HOST:PORT, as localhost:50051.\n")
+    assert ended.stderr == (
+        "manmanv2-host: API_ADDRESS: must be HOST:PORT, as localhost:50051, or https://HOST or"
+        " https://HOST:PORT for TLS.\n"
+    )

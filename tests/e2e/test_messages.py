@@ -10,6 +10,7 @@ from typing import Any
 import pika
 
 from adapters.sql.migrations import upgrade
+from application.held_keys import HeldKeys
 from protos.manman.v1 import manman_pb2 as pb
 from tests.e2e.audience import Audience, channel
 from tests.e2e.processes import (
@@ -452,7 +453,7 @@ def test_no_acknowledged_heartbeat_is_missing_after_broker_and_api_were_killed(
     from domain.capabilities import Capabilities
 
     apis = [start_api(postgres_url, RABBITMQ_URL=rabbitmq.url(), **PATIENT) for _ in range(2)]
-    host = AmqpControlPlane(Broker(rabbitmq.url()), "")
+    host = AmqpControlPlane(Broker(rabbitmq.url()), HeldKeys.only(""))
     eventually(lambda: _exists(rabbitmq.url(), "manman.calls"), "the queue", *apis)
     joined = host.register(Introduction(name="box"))
     acknowledged = 0

@@ -252,7 +252,8 @@ def test_an_operator_without_the_key_is_told_so(start_api: Callable[..., Api]) -
 
     assert without.returncode == 77
     assert without.stderr == (
-        "manmanv2: operators' calls need the API's OPERATOR_KEY as a bearer token\n"
+        "manmanv2: operators' calls need an operator's key as a bearer token: set OPERATOR_KEY for"
+        " the command\n"
     )
     assert with_key.returncode == 0
 

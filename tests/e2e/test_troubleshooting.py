@@ -8,17 +8,25 @@ import re
 import socket
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
+from datetime import timedelta
 from pathlib import Path
 
 import psutil
 import pytest
 from sqlalchemy import text
 
+from adapters.grpc.api_probe import GrpcApiProbe
+from adapters.grpc.control_plane import GrpcControlPlane
+from adapters.grpc.tls import Tls
 from adapters.sql.engine import make_engine
 from adapters.sql.migrations import upgrade
 from adapters.sql.schema import newest_revision
+from application.finding import Fault, Finding
+from application.held_keys import HeldKeys
+from application.ports.control_plane import ControlPlaneUnavailable
 from protos.manman.v1 import manman_pb2 as pb
+from tests.certificates import CertificateFiles, showing, without_tls
 from tests.e2e.doctor import (
     Report,
     doctor,
@@ -64,6 +72,8 @@ _EXAMPLES = (
     (r"is \d+ s (ahead|behind)", r"is 90 s \1"),
     (r"heard \d+ s ago", "heard 4 s ago"),
     (r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC", "2026-02-28 23:59:58 UTC"),
+    (r"\d{4}-\d\d-\d\d \d\d:\d\d UTC", "2026-02-28 23:59 UTC"),
+    (r"\bTesting CA #\S+(?=\))", "Our CA"),
     (r"\bRabbitMQ [\d.]+", "RabbitMQ 4.0.5"),
     (r"[^\s(=]+-[0-9a-f]{8}\b", "web1-5f0c2a9e"),
     (r"\S+-\?{8}", "web1-????????"),
@@ -374,11 +384,77 @@ def test_another_program_listens(start_host: StartHost) -> None:
     assert as_examples(said, {address: API}) == quoted("Another program listens there")
 
 
-def test_the_port_wants_tls(start_host: StartHost) -> None:
+def test_the_port_speaks_tls(start_host: StartHost) -> None:
     with tls_port() as address:
         said = unreachable(start_host, address)
 
-    assert as_examples(said, {address: API}) == quoted("The port wants TLS")
+    assert as_examples(said, {address: API}) == quoted("The port speaks TLS")
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> CertificateFiles:
+    files = CertificateFiles(tmp_path)
+    files.issue()
+    return files
+
+
+def told_over_tls(address: str, ca_file: Path | None) -> str:
+    """What a host says of an API with which it cannot speak TLS."""
+    keys = HeldKeys.only(KEY)
+    with (
+        closing(GrpcControlPlane(address, keys, tls=Tls(ca_file))) as control_plane,
+        pytest.raises(ControlPlaneUnavailable) as caught,
+    ):
+        control_plane.heartbeat(1, None)
+    return f"{caught.value} Trying again until it answers."
+
+
+def test_the_port_does_not_speak_tls(files: CertificateFiles) -> None:
+    with without_tls() as address:
+        said = told_over_tls(address, files.ca_file)
+        with pytest.raises(ControlPlaneUnavailable) as caught:
+            GrpcApiProbe(address, Tls(files.ca_file)).try_key(KEY)
+    by_the_doctor = Finding.of_sentence(str(caught.value), Fault.SURROUNDINGS)
+
+    assert as_examples([said, f"FAIL  API        {by_the_doctor}"], {address: API}) == quoted(
+        "The port does not speak TLS"
+    )
+
+
+def test_the_ca_is_not_trusted(files: CertificateFiles, tmp_path: Path) -> None:
+    with showing(files) as address:
+        said = [told_over_tls(address, None)]
+        type(files.ca)().cert_pem.write_to_path(str(tmp_path / "other.pem"))
+        said.append(told_over_tls(address, tmp_path / "other.pem"))
+    files.certificate.write_bytes(files.ca.cert_pem.bytes())
+    files.key.write_bytes(files.ca.private_key_pem.bytes())
+    with showing(files) as another_address:
+        said.append(told_over_tls(another_address, None))
+
+    assert as_examples(said, {address: API, another_address: API}) == quoted(
+        "The certificate's CA is not trusted"
+    )
+
+
+def test_the_certificate_is_for_another_name(files: CertificateFiles) -> None:
+    files.issue("api.example.org")
+    with showing(files) as address:
+        said = [told_over_tls(address, files.ca_file)]
+
+    assert as_examples(said, {address: API, "127.0.0.1": "api.example.com"}) == quoted(
+        "The certificate is for another name"
+    )
+
+
+def test_the_certificate_is_not_valid_now(files: CertificateFiles) -> None:
+    said, instead = [], {}
+    for begins, ends in ((-2, -1), (1, 2)):
+        files.issue(begins=timedelta(days=begins), ends=timedelta(days=ends))
+        with showing(files) as address:
+            said.append(told_over_tls(address, files.ca_file))
+            instead[address] = API
+
+    assert as_examples(said, instead) == quoted("The certificate is not valid now")
 
 
 def test_a_firewall_drops_what_is_sent(start_host: StartHost) -> None:

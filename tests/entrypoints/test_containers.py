@@ -4,6 +4,7 @@ import asyncio
 import subprocess
 import sys
 import threading
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,51 @@ def test_the_api(url: str) -> None:
     assert container.record_heartbeat().pace is container.expire_servers().pace
 
 
+@pytest.fixture
+def key_file(tmp_path: Path) -> Path:
+    file = tmp_path / "key"
+    file.write_text(planted("registration key"))
+    return file
+
+
+def test_all_that_an_api_guards_takes_the_keys_that_the_file_holds_now(key_file: Path) -> None:
+    variables = {"DATABASE_URL": IN_MEMORY, "REGISTRATION_KEY_FILE": str(key_file)}
+    container = ApiContainer(settings=ApiSettings.load(variables))
+    key_file.write_text(planted("new registration key"))
+    guarded = (
+        container.service().register_server,
+        container.fetch_configuration(),
+        container.deregister_server(),
+    )
+
+    for use_case in guarded:
+        assert use_case.admit_host.registration_keys is container.registration_keys()
+    assert list(container.registration_keys()()) == [planted("new registration key")]
+
+
+def test_a_host_looks_at_its_key_file_each_time_and_does_not_end_for_want_of_a_key(
+    key_file: Path, tmp_path: Path
+) -> None:
+    variables = {"REGISTRATION_KEY_FILE": str(key_file), "CONFIG_DIR": str(tmp_path)}
+    container = HostContainer(settings=HostSettings.load(variables))
+    held = container.held_keys()
+    shown = [held.show(lambda key: key)]
+    key_file.write_text(planted("new registration key"))
+    shown.append(held.show(lambda key: key))
+    follow_configuration = container.follow_configuration()
+
+    assert shown == [planted("registration key"), planted("new registration key")]
+    assert follow_configuration
+    assert follow_configuration.keys_may_change
+
+
+def test_a_host_whose_key_is_set_shows_it_and_no_other() -> None:
+    key = planted("registration key")
+    container = HostContainer(settings=HostSettings.load({"REGISTRATION_KEY": f"'{key}' "}))
+
+    assert container.held_keys().show(lambda key: key) == f"'{key}' "
+
+
 def test_an_api_in_memory_loads_no_library_of_databases() -> None:
     code = (
         "import sys\n"
@@ -63,6 +109,15 @@ def test_an_api_in_memory_loads_no_library_of_databases() -> None:
     )
 
     assert (ended.returncode, ended.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(("days", "kept"), [(0, None), (90, timedelta(days=90))])
+def test_the_api_forgets_what_operators_did_after_the_days_that_are_set(
+    days: int, kept: timedelta | None
+) -> None:
+    settings = ApiSettings(database_url=Secret(IN_MEMORY), audit_retention_days=days)
+
+    assert ApiContainer(settings=settings).tidy_fleet().audit_is_kept_for == kept
 
 
 @pytest.mark.parametrize("url", [IN_MEMORY, BROKER])
@@ -112,7 +167,7 @@ def test_the_host(docker_optional: bool, config_dir: Path | None, metrics_addres
 
 
 def test_the_operators_command() -> None:
-    build_all(CliContainer(settings=CliSettings(), address="localhost:1"))
+    build_all(CliContainer(settings=CliSettings(api_address="localhost:1")))
 
 
 def test_there_is_one_store_however_many_threads_ask_at_once() -> None:

@@ -1,3 +1,4 @@
+import pickle
 from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -12,7 +13,7 @@ from entrypoints.api.settings import ApiSettings
 from entrypoints.cli.settings import CliSettings
 from entrypoints.failures import ConfigurationError
 from entrypoints.host.settings import HostSettings, Transport
-from entrypoints.settings import Settings
+from entrypoints.settings import SecretsInFile, Settings
 from tests.planted import MARK, planted
 
 KEY = planted("registration key")
@@ -52,7 +53,13 @@ def test_an_address_is_host_and_port(address: str) -> None:
         "localhost:0",
         "localhost:65536",
         "localhost:http",
-        "http://localhost:50051",
+        "http://localhost",
+        "ftp://localhost:50051",
+        "://localhost:50051",
+        "https://",
+        "https://user@localhost",
+        "https://localhost/path",
+        "https://::1",
         "localhost:50051/",
         "::1:50051",
         "two words:50051",
@@ -62,7 +69,8 @@ def test_an_address_is_host_and_port(address: str) -> None:
 )
 def test_what_is_no_address_names_the_variable_and_shows_one(address: str) -> None:
     assert problem(HostSettings, API_ADDRESS=address) == (
-        "API_ADDRESS: must be HOST:PORT, as localhost:50051."
+        "API_ADDRESS: must be HOST:PORT, as localhost:50051, or https://HOST or https://HOST:PORT"
+        " for TLS."
     )
 
 
@@ -138,6 +146,57 @@ def test_a_secret_may_come_from_a_file_without_its_line_ends(key_file: Path) -> 
     assert settings.registration_key.reveal() == KEY
 
 
+@pytest.mark.parametrize("settings", [ApiSettings, HostSettings])
+def test_the_file_of_the_registration_key_may_hold_several(
+    key_file: Path, settings: type[ApiSettings | HostSettings]
+) -> None:
+    new = planted("new registration key")
+    key_file.write_text(f"# The new one comes first.\n{new}\n'{KEY}'\n")
+    loaded = settings.load({"REGISTRATION_KEY_FILE": str(key_file)})
+    found = loaded.registration_key
+
+    assert isinstance(found, SecretsInFile)
+    assert found.reveal_all() == (new, KEY)
+    assert found.reveal() == new
+    assert "REGISTRATION_KEY=(set, not shown)" in loaded.redacted_lines()
+    assert MARK not in repr(loaded)
+    assert pickle.loads(pickle.dumps(loaded)) == loaded
+
+
+def test_a_file_of_another_secret_holds_one(key_file: Path) -> None:
+    key_file.write_text(f"{KEY}\n{KEY}\n")
+
+    assert problem(ApiSettings, OPERATOR_KEY_FILE=str(key_file)) == (
+        "OPERATOR_KEY: holds a character that cannot be printed, or bytes that are no UTF-8."
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        ("# none yet\n", "holds no key: write one into it"),
+        (f"{KEY}\n{KEY}\0", "holds a character that cannot be printed in line 2: mend it"),
+    ],
+)
+def test_a_file_without_usable_registration_keys_is_told(
+    key_file: Path, content: str, why: str
+) -> None:
+    key_file.write_text(content)
+
+    assert problem(HostSettings, REGISTRATION_KEY_FILE=str(key_file)) == (
+        f"REGISTRATION_KEY: REGISTRATION_KEY_FILE names {key_file}, which {why}."
+    )
+
+
+def test_a_file_of_registration_keys_that_is_no_text_is_told(key_file: Path) -> None:
+    key_file.write_bytes(b"\xff")
+
+    assert problem(ApiSettings, REGISTRATION_KEY_FILE=str(key_file)) == (
+        f"REGISTRATION_KEY: cannot be read from {key_file} (it is no text): mend"
+        " REGISTRATION_KEY_FILE or the file's permissions."
+    )
+
+
 def test_the_databases_url_may_come_from_a_file_because_it_holds_a_password(
     key_file: Path,
 ) -> None:
@@ -151,9 +210,12 @@ def test_an_empty_file_does_not_open_what_it_was_meant_to_close(tmp_path: Path) 
     empty = tmp_path / "empty"
     empty.write_text("\n")
 
+    assert problem(ApiSettings, OPERATOR_KEY_FILE=str(empty)) == (
+        f"OPERATOR_KEY: OPERATOR_KEY_FILE names {empty}, which is empty: fill it, or unset it."
+    )
     assert problem(ApiSettings, REGISTRATION_KEY_FILE=str(empty)) == (
-        f"REGISTRATION_KEY: REGISTRATION_KEY_FILE names {empty}, which is empty: fill it, or"
-        " unset it."
+        f"REGISTRATION_KEY: REGISTRATION_KEY_FILE names {empty}, which holds no key: write one"
+        " into it."
     )
 
 
@@ -277,6 +339,14 @@ def test_a_given_id_and_a_registration_are_refused_together(variable: str) -> No
 
     assert told.startswith(f"SERVER_ID is set together with {name}: ")
     assert f"unset SERVER_ID to register, or unset {name} to keep the id." in told
+
+
+def test_what_operators_did_is_kept_for_ever_unless_days_are_set() -> None:
+    kept = ApiSettings.load({"AUDIT_RETENTION_DAYS": "90"})
+
+    assert ApiSettings().retention.audit is None
+    assert kept.retention.audit == timedelta(days=90)
+    assert problem(ApiSettings, AUDIT_RETENTION_DAYS="-1").startswith("AUDIT_RETENTION_DAYS: ")
 
 
 def test_labels_are_pairs() -> None:

@@ -175,6 +175,46 @@ class ManManAPIStub:
                 request_serializer=protos_dot_manman_dot_v1_dot_manman__pb2.GetEffectiveConfigurationRequest.SerializeToString,
                 response_deserializer=protos_dot_manman_dot_v1_dot_manman__pb2.GetEffectiveConfigurationResponse.FromString,
                 _registered_method=True)
+        self.CreateJoinKey = channel.unary_unary(
+                '/manman.v1.ManManAPI/CreateJoinKey',
+                request_serializer=protos_dot_manman_dot_v1_dot_manman__pb2.CreateJoinKeyRequest.SerializeToString,
+                response_deserializer=protos_dot_manman_dot_v1_dot_manman__pb2.CreateJoinKeyResponse.FromString,
+                _registered_method=True)
+        self.ListJoinKeys = channel.unary_unary(
+                '/manman.v1.ManManAPI/ListJoinKeys',
+                request_serializer=protos_dot_manman_dot_v1_dot_manman__pb2.ListJoinKeysRequest.SerializeToString,
+                response_deserializer=protos_dot_manman_dot_v1_dot_manman__pb2.ListJoinKeysResponse.FromString,
+                _registered_method=True)
+        self.ListJoinKeyUses = channel.unary_unary(
+                '/manman.v1.ManManAPI/ListJoinKeyUses',
+                request_serializer=protos_dot_manman_dot_v1_dot_manman__pb2.ListJoinKeyUsesRequest.SerializeToString,
+                response_deserializer=protos_dot_manman_dot_v1_dot_manman__pb2.ListJoinKeyUsesResponse.FromString,
+                _registered_method=True)
+        self.RevokeJoinKey = channel.unary_unary(
+                '/manman.v1.ManManAPI/RevokeJoinKey',
+                request_serializer=protos_dot_manman_dot_v1_dot_manman__pb2.RevokeJoinKeyRequest.SerializeToString,
+                response_deserializer=protos_dot_manman_dot_v1_dot_manman__pb2.RevokeJoinKeyResponse.FromString,
+                _registered_method=True)
+        self.CreateOperatorKey = channel.unary_unary(
+                '/manman.v1.ManManAPI/CreateOperatorKey',
+                request_serializer=protos_dot_manman_dot_v1_dot_manman__pb2.CreateOperatorKeyRequest.SerializeToString,
+                response_deserializer=protos_dot_manman_dot_v1_dot_manman__pb2.CreateOperatorKeyResponse.FromString,
+                _registered_method=True)
+        self.ListOperatorKeys = channel.unary_unary(
+                '/manman.v1.ManManAPI/ListOperatorKeys',
+                request_serializer=protos_dot_manman_dot_v1_dot_manman__pb2.ListOperatorKeysRequest.SerializeToString,
+                response_deserializer=protos_dot_manman_dot_v1_dot_manman__pb2.ListOperatorKeysResponse.FromString,
+                _registered_method=True)
+        self.RevokeOperatorKey = channel.unary_unary(
+                '/manman.v1.ManManAPI/RevokeOperatorKey',
+                request_serializer=protos_dot_manman_dot_v1_dot_manman__pb2.RevokeOperatorKeyRequest.SerializeToString,
+                response_deserializer=protos_dot_manman_dot_v1_dot_manman__pb2.RevokeOperatorKeyResponse.FromString,
+                _registered_method=True)
+        self.ListAudit = channel.unary_unary(
+                '/manman.v1.ManManAPI/ListAudit',
+                request_serializer=protos_dot_manman_dot_v1_dot_manman__pb2.ListAuditRequest.SerializeToString,
+                response_deserializer=protos_dot_manman_dot_v1_dot_manman__pb2.ListAuditResponse.FromString,
+                _registered_method=True)
 
 
 class ManManAPIServicer:
@@ -371,6 +411,58 @@ class ManManAPIServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CreateJoinKey(self, request, context):
+        """Keys by which hosts join. The answer is the only one that holds the secret.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListJoinKeys(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListJoinKeyUses(self, request, context):
+        """Which servers joined with a key, and when.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RevokeJoinKey(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateOperatorKey(self, request, context):
+        """Keys by which operators are known. The answer is the only one that holds the secret.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListOperatorKeys(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RevokeOperatorKey(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListAudit(self, request, context):
+        """What operators did.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ManManAPIServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -513,6 +605,46 @@ def add_ManManAPIServicer_to_server(servicer, server):
                     servicer.GetEffectiveConfiguration,
                     request_deserializer=protos_dot_manman_dot_v1_dot_manman__pb2.GetEffectiveConfigurationRequest.FromString,
                     response_serializer=protos_dot_manman_dot_v1_dot_manman__pb2.GetEffectiveConfigurationResponse.SerializeToString,
+            ),
+            'CreateJoinKey': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateJoinKey,
+                    request_deserializer=protos_dot_manman_dot_v1_dot_manman__pb2.CreateJoinKeyRequest.FromString,
+                    response_serializer=protos_dot_manman_dot_v1_dot_manman__pb2.CreateJoinKeyResponse.SerializeToString,
+            ),
+            'ListJoinKeys': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListJoinKeys,
+                    request_deserializer=protos_dot_manman_dot_v1_dot_manman__pb2.ListJoinKeysRequest.FromString,
+                    response_serializer=protos_dot_manman_dot_v1_dot_manman__pb2.ListJoinKeysResponse.SerializeToString,
+            ),
+            'ListJoinKeyUses': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListJoinKeyUses,
+                    request_deserializer=protos_dot_manman_dot_v1_dot_manman__pb2.ListJoinKeyUsesRequest.FromString,
+                    response_serializer=protos_dot_manman_dot_v1_dot_manman__pb2.ListJoinKeyUsesResponse.SerializeToString,
+            ),
+            'RevokeJoinKey': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevokeJoinKey,
+                    request_deserializer=protos_dot_manman_dot_v1_dot_manman__pb2.RevokeJoinKeyRequest.FromString,
+                    response_serializer=protos_dot_manman_dot_v1_dot_manman__pb2.RevokeJoinKeyResponse.SerializeToString,
+            ),
+            'CreateOperatorKey': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateOperatorKey,
+                    request_deserializer=protos_dot_manman_dot_v1_dot_manman__pb2.CreateOperatorKeyRequest.FromString,
+                    response_serializer=protos_dot_manman_dot_v1_dot_manman__pb2.CreateOperatorKeyResponse.SerializeToString,
+            ),
+            'ListOperatorKeys': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListOperatorKeys,
+                    request_deserializer=protos_dot_manman_dot_v1_dot_manman__pb2.ListOperatorKeysRequest.FromString,
+                    response_serializer=protos_dot_manman_dot_v1_dot_manman__pb2.ListOperatorKeysResponse.SerializeToString,
+            ),
+            'RevokeOperatorKey': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevokeOperatorKey,
+                    request_deserializer=protos_dot_manman_dot_v1_dot_manman__pb2.RevokeOperatorKeyRequest.FromString,
+                    response_serializer=protos_dot_manman_dot_v1_dot_manman__pb2.RevokeOperatorKeyResponse.SerializeToString,
+            ),
+            'ListAudit': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAudit,
+                    request_deserializer=protos_dot_manman_dot_v1_dot_manman__pb2.ListAuditRequest.FromString,
+                    response_serializer=protos_dot_manman_dot_v1_dot_manman__pb2.ListAuditResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -1272,6 +1404,222 @@ class ManManAPI:
             '/manman.v1.ManManAPI/GetEffectiveConfiguration',
             protos_dot_manman_dot_v1_dot_manman__pb2.GetEffectiveConfigurationRequest.SerializeToString,
             protos_dot_manman_dot_v1_dot_manman__pb2.GetEffectiveConfigurationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateJoinKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/manman.v1.ManManAPI/CreateJoinKey',
+            protos_dot_manman_dot_v1_dot_manman__pb2.CreateJoinKeyRequest.SerializeToString,
+            protos_dot_manman_dot_v1_dot_manman__pb2.CreateJoinKeyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListJoinKeys(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/manman.v1.ManManAPI/ListJoinKeys',
+            protos_dot_manman_dot_v1_dot_manman__pb2.ListJoinKeysRequest.SerializeToString,
+            protos_dot_manman_dot_v1_dot_manman__pb2.ListJoinKeysResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListJoinKeyUses(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/manman.v1.ManManAPI/ListJoinKeyUses',
+            protos_dot_manman_dot_v1_dot_manman__pb2.ListJoinKeyUsesRequest.SerializeToString,
+            protos_dot_manman_dot_v1_dot_manman__pb2.ListJoinKeyUsesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RevokeJoinKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/manman.v1.ManManAPI/RevokeJoinKey',
+            protos_dot_manman_dot_v1_dot_manman__pb2.RevokeJoinKeyRequest.SerializeToString,
+            protos_dot_manman_dot_v1_dot_manman__pb2.RevokeJoinKeyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateOperatorKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/manman.v1.ManManAPI/CreateOperatorKey',
+            protos_dot_manman_dot_v1_dot_manman__pb2.CreateOperatorKeyRequest.SerializeToString,
+            protos_dot_manman_dot_v1_dot_manman__pb2.CreateOperatorKeyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListOperatorKeys(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/manman.v1.ManManAPI/ListOperatorKeys',
+            protos_dot_manman_dot_v1_dot_manman__pb2.ListOperatorKeysRequest.SerializeToString,
+            protos_dot_manman_dot_v1_dot_manman__pb2.ListOperatorKeysResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RevokeOperatorKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/manman.v1.ManManAPI/RevokeOperatorKey',
+            protos_dot_manman_dot_v1_dot_manman__pb2.RevokeOperatorKeyRequest.SerializeToString,
+            protos_dot_manman_dot_v1_dot_manman__pb2.RevokeOperatorKeyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAudit(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/manman.v1.ManManAPI/ListAudit',
+            protos_dot_manman_dot_v1_dot_manman__pb2.ListAuditRequest.SerializeToString,
+            protos_dot_manman_dot_v1_dot_manman__pb2.ListAuditResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -87,6 +87,18 @@ class ManManAPIStub:
     DeleteConfiguration: _grpc.UnaryUnaryMultiCallable[_manman_pb2.DeleteConfigurationRequest, _manman_pb2.DeleteConfigurationResponse]
     GetEffectiveConfiguration: _grpc.UnaryUnaryMultiCallable[_manman_pb2.GetEffectiveConfigurationRequest, _manman_pb2.GetEffectiveConfigurationResponse]
     """Every document that a server gets, of its own or of a selector, the most specific of a name."""
+    CreateJoinKey: _grpc.UnaryUnaryMultiCallable[_manman_pb2.CreateJoinKeyRequest, _manman_pb2.CreateJoinKeyResponse]
+    """Keys by which hosts join. The answer is the only one that holds the secret."""
+    ListJoinKeys: _grpc.UnaryUnaryMultiCallable[_manman_pb2.ListJoinKeysRequest, _manman_pb2.ListJoinKeysResponse]
+    ListJoinKeyUses: _grpc.UnaryUnaryMultiCallable[_manman_pb2.ListJoinKeyUsesRequest, _manman_pb2.ListJoinKeyUsesResponse]
+    """Which servers joined with a key, and when."""
+    RevokeJoinKey: _grpc.UnaryUnaryMultiCallable[_manman_pb2.RevokeJoinKeyRequest, _manman_pb2.RevokeJoinKeyResponse]
+    CreateOperatorKey: _grpc.UnaryUnaryMultiCallable[_manman_pb2.CreateOperatorKeyRequest, _manman_pb2.CreateOperatorKeyResponse]
+    """Keys by which operators are known. The answer is the only one that holds the secret."""
+    ListOperatorKeys: _grpc.UnaryUnaryMultiCallable[_manman_pb2.ListOperatorKeysRequest, _manman_pb2.ListOperatorKeysResponse]
+    RevokeOperatorKey: _grpc.UnaryUnaryMultiCallable[_manman_pb2.RevokeOperatorKeyRequest, _manman_pb2.RevokeOperatorKeyResponse]
+    ListAudit: _grpc.UnaryUnaryMultiCallable[_manman_pb2.ListAuditRequest, _manman_pb2.ListAuditResponse]
+    """What operators did."""
 
 @_typing.type_check_only
 class ManManAPIAsyncStub(ManManAPIStub):
@@ -144,6 +156,18 @@ class ManManAPIAsyncStub(ManManAPIStub):
     DeleteConfiguration: _aio.UnaryUnaryMultiCallable[_manman_pb2.DeleteConfigurationRequest, _manman_pb2.DeleteConfigurationResponse]  # type: ignore[assignment]
     GetEffectiveConfiguration: _aio.UnaryUnaryMultiCallable[_manman_pb2.GetEffectiveConfigurationRequest, _manman_pb2.GetEffectiveConfigurationResponse]  # type: ignore[assignment]
     """Every document that a server gets, of its own or of a selector, the most specific of a name."""
+    CreateJoinKey: _aio.UnaryUnaryMultiCallable[_manman_pb2.CreateJoinKeyRequest, _manman_pb2.CreateJoinKeyResponse]  # type: ignore[assignment]
+    """Keys by which hosts join. The answer is the only one that holds the secret."""
+    ListJoinKeys: _aio.UnaryUnaryMultiCallable[_manman_pb2.ListJoinKeysRequest, _manman_pb2.ListJoinKeysResponse]  # type: ignore[assignment]
+    ListJoinKeyUses: _aio.UnaryUnaryMultiCallable[_manman_pb2.ListJoinKeyUsesRequest, _manman_pb2.ListJoinKeyUsesResponse]  # type: ignore[assignment]
+    """Which servers joined with a key, and when."""
+    RevokeJoinKey: _aio.UnaryUnaryMultiCallable[_manman_pb2.RevokeJoinKeyRequest, _manman_pb2.RevokeJoinKeyResponse]  # type: ignore[assignment]
+    CreateOperatorKey: _aio.UnaryUnaryMultiCallable[_manman_pb2.CreateOperatorKeyRequest, _manman_pb2.CreateOperatorKeyResponse]  # type: ignore[assignment]
+    """Keys by which operators are known. The answer is the only one that holds the secret."""
+    ListOperatorKeys: _aio.UnaryUnaryMultiCallable[_manman_pb2.ListOperatorKeysRequest, _manman_pb2.ListOperatorKeysResponse]  # type: ignore[assignment]
+    RevokeOperatorKey: _aio.UnaryUnaryMultiCallable[_manman_pb2.RevokeOperatorKeyRequest, _manman_pb2.RevokeOperatorKeyResponse]  # type: ignore[assignment]
+    ListAudit: _aio.UnaryUnaryMultiCallable[_manman_pb2.ListAuditRequest, _manman_pb2.ListAuditResponse]  # type: ignore[assignment]
+    """What operators did."""
 
 class ManManAPIServicer(metaclass=_abc_1.ABCMeta):
     """Hosts."""
@@ -366,5 +390,65 @@ class ManManAPIServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_manman_pb2.GetEffectiveConfigurationResponse, _abc.Awaitable[_manman_pb2.GetEffectiveConfigurationResponse]]:
         """Every document that a server gets, of its own or of a selector, the most specific of a name."""
+
+    @_abc_1.abstractmethod
+    def CreateJoinKey(
+        self,
+        request: _manman_pb2.CreateJoinKeyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_manman_pb2.CreateJoinKeyResponse, _abc.Awaitable[_manman_pb2.CreateJoinKeyResponse]]:
+        """Keys by which hosts join. The answer is the only one that holds the secret."""
+
+    @_abc_1.abstractmethod
+    def ListJoinKeys(
+        self,
+        request: _manman_pb2.ListJoinKeysRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_manman_pb2.ListJoinKeysResponse, _abc.Awaitable[_manman_pb2.ListJoinKeysResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def ListJoinKeyUses(
+        self,
+        request: _manman_pb2.ListJoinKeyUsesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_manman_pb2.ListJoinKeyUsesResponse, _abc.Awaitable[_manman_pb2.ListJoinKeyUsesResponse]]:
+        """Which servers joined with a key, and when."""
+
+    @_abc_1.abstractmethod
+    def RevokeJoinKey(
+        self,
+        request: _manman_pb2.RevokeJoinKeyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_manman_pb2.RevokeJoinKeyResponse, _abc.Awaitable[_manman_pb2.RevokeJoinKeyResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def CreateOperatorKey(
+        self,
+        request: _manman_pb2.CreateOperatorKeyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_manman_pb2.CreateOperatorKeyResponse, _abc.Awaitable[_manman_pb2.CreateOperatorKeyResponse]]:
+        """Keys by which operators are known. The answer is the only one that holds the secret."""
+
+    @_abc_1.abstractmethod
+    def ListOperatorKeys(
+        self,
+        request: _manman_pb2.ListOperatorKeysRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_manman_pb2.ListOperatorKeysResponse, _abc.Awaitable[_manman_pb2.ListOperatorKeysResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def RevokeOperatorKey(
+        self,
+        request: _manman_pb2.RevokeOperatorKeyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_manman_pb2.RevokeOperatorKeyResponse, _abc.Awaitable[_manman_pb2.RevokeOperatorKeyResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def ListAudit(
+        self,
+        request: _manman_pb2.ListAuditRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_manman_pb2.ListAuditResponse, _abc.Awaitable[_manman_pb2.ListAuditResponse]]:
+        """What operators did."""
 
 def add_ManManAPIServicer_to_server(servicer: ManManAPIServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

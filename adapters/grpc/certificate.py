@@ -1,0 +1,94 @@
+"""What a certificate says, read by the standard library alone."""
+
+import ssl
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from ipaddress import ip_address
+from typing import Any, Self
+
+# OpenSSL's flag, for which Python has no name: no time is compared.
+_NO_CHECK_TIME = 0x200000
+_MOST_NAMES = 5
+_LONGEST_TEXT = 100
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateFacts:
+    """Whom it is for and by whom, and from when until when."""
+
+    names: Sequence[str]
+    issuer: str
+    valid_from: datetime
+    expires: datetime
+
+    @classmethod
+    def of(cls, told: Mapping[str, Any]) -> Self:
+        """From what `SSLSocket.getpeercert` tells. Raises ValueError for a time that is none."""
+        subject, issuer = _flat(told["subject"]), _flat(told["issuer"])
+        names = [
+            _named(kind, name)
+            for kind, name in told.get("subjectAltName", ())
+            if kind in ("DNS", "IP Address")
+        ]
+        common_name = subject.get("commonName")
+        return cls(
+            names=names or ([_printable(common_name)] if common_name else []),
+            issuer=_printable(
+                issuer.get("commonName")
+                or issuer.get("organizationalUnitName")
+                or issuer.get("organizationName", "")
+            ),
+            valid_from=_moment(told["notBefore"]),
+            expires=_moment(told["notAfter"]),
+        )
+
+    @property
+    def told_names(self) -> str:
+        """Some of the names, for a sentence."""
+        if not self.names:
+            return "nobody"
+        more = ", …" if len(self.names) > _MOST_NAMES else ""
+        return f"{', '.join(self.names[:_MOST_NAMES])}{more}"
+
+
+def reading_context(certificate: str | None = None) -> ssl.SSLContext:
+    """For a client that wants to see a certificate and not to trust it.
+
+    Only of one that it trusts does Python tell anything: so first it takes any, and then, given
+    that `certificate` in PEM, it trusts this one, whatever its name, its time and its CA.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.set_alpn_protocols(["h2"])
+    if certificate is None:
+        context.verify_mode = ssl.CERT_NONE
+    else:
+        context.load_verify_locations(cadata=certificate)
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN | _NO_CHECK_TIME
+    return context
+
+
+def day_of(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M} UTC"
+
+
+def _named(kind: str, name: str) -> str:
+    if kind == "IP Address":
+        with suppress(ValueError):
+            return str(ip_address(name.strip()))
+    return _printable(name)
+
+
+def _flat(name: Sequence[Sequence[tuple[str, str]]]) -> Mapping[str, str]:
+    return {key: value for part in name for key, value in part}
+
+
+def _moment(text: str) -> datetime:
+    return datetime.fromtimestamp(ssl.cert_time_to_seconds(text), UTC)
+
+
+def _printable(text: str) -> str:
+    # Whoever answers may have written anything into it.
+    return "".join(each if each.isprintable() else "?" for each in text[:_LONGEST_TEXT]).strip()

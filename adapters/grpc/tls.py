@@ -1,0 +1,75 @@
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+# Python's ssl is imported where it is used: help and completion do without.
+
+# Where distributions keep the CAs of the machine, besides where OpenSSL was told to look.
+_BUNDLES = (
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/cert.pem",
+)
+
+
+class CaFileUnusable(Exception):
+    """The message completes the sentence "API_CA_CERT_PATH …"."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """How a client makes sure with whom it speaks.
+
+    By the CAs in the file, else by `certificates` in PEM, else by the machine's; the certificate
+    must be for `server_name`, where that is set, else for the host of the address.
+    """
+
+    ca_file: Path | None = None
+    server_name: str = ""
+    certificates: bytes = field(default=b"", repr=False)
+
+    def trusted(self) -> bytes:
+        """Certificates in PEM, read anew. Raises CaFileUnusable."""
+        if self.ca_file:
+            return read_ca_file(self.ca_file)
+        return self.certificates or _of_the_machine()
+
+
+def read_ca_file(path: Path) -> bytes:
+    """What is in it, which is PEM with at least one certificate. Raises CaFileUnusable."""
+    import ssl
+
+    try:
+        content = path.read_bytes()
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=as_text(content))
+    except OSError as error:
+        is_read = isinstance(error, ssl.SSLError)
+        trouble = "holds no PEM certificate" if is_read else "cannot be read"
+        raise CaFileUnusable(
+            f"{path} {trouble}: set it to the file of the CA that issues the API's certificate"
+        ) from error
+    return content
+
+
+def as_text(pem: bytes) -> str:
+    """As Python's ssl takes it. What is not ASCII stands between the certificates, as a comment."""
+    return pem.decode("ascii", "ignore")
+
+
+def _of_the_machine() -> bytes:
+    import ssl
+
+    for path in (ssl.get_default_verify_paths().cafile, *_BUNDLES, *_of_grpc()):
+        with suppress(OSError):
+            content = Path(path).read_bytes() if path else b""
+            if content:
+                return content
+    return b""
+
+
+def _of_grpc() -> Sequence[str]:
+    """Where gRPC keeps the CAs that it brings along, Mozilla's, for a machine that has none."""
+    import grpc
+
+    return [str(Path(grpc.__file__).parent / "_cython/_credentials/roots.pem")]

@@ -1,0 +1,79 @@
+import hmac
+from dataclasses import dataclass, field
+
+from application.ports.clock import Clock
+from application.ports.store import Store
+from domain.errors import (
+    OperatorKeyNotFound,
+    OperatorKeyRefused,
+    OperatorKeyRequired,
+    OperatorsOnThisMachineOnly,
+)
+from domain.keys import OPERATOR_KEY, ShownKey
+from domain.operator_key import BY_SETTING, LOCAL, Operator, OperatorKey
+from domain.role import Role
+
+# No secret has it.
+_NO_DIGEST = "0" * 64
+
+
+@dataclass(frozen=True)
+class IdentifyOperator:
+    """Who makes an operators' call, by the key that was sent.
+
+    Without one: callers on this machine, as admins, until the API has an OPERATOR_KEY or had a
+    key of an admin, since behind a proxy every caller seems to be on this machine. Raises
+    OperatorKeyRequired, OperatorsOnThisMachineOnly, and OperatorKeyRefused for every key that is
+    not valid, whatever is wrong with it.
+    """
+
+    store: Store
+    clock: Clock
+    # The setting's.
+    operator_key: str | None = field(repr=False)
+
+    def __call__(self, given: str | None, address: str, *, on_this_machine: bool) -> Operator:
+        """`given` is None where no key was sent; one that is wrong does not count as none."""
+        if given is None:
+            return self._without_key(address, on_this_machine)
+        shown = ShownKey.parse(given, OPERATOR_KEY)
+        # First: an API that was started with somebody's own key as its setting, from the shell
+        # that has it for the command say, makes nobody an admin.
+        if shown:
+            return self._owner(shown, address)
+        if self.operator_key is not None and _are_same(given, self.operator_key):
+            return Operator(BY_SETTING, Role.ADMIN, BY_SETTING, address)
+        raise OperatorKeyRefused
+
+    def _owner(self, shown: ShownKey, address: str) -> Operator:
+        key = self._known(shown.key_id)
+        # An id that is unknown takes no less time than a wrong secret.
+        is_its_secret = shown.has(key.digest if key else _NO_DIGEST)
+        if key is None or not is_its_secret or not key.is_valid(self.clock.now()):
+            raise OperatorKeyRefused
+        return Operator(key.name, key.role, key.key_id, address)
+
+    def _without_key(self, address: str, on_this_machine: bool) -> Operator:
+        if self.operator_key is not None:
+            raise OperatorKeyRequired
+        with self.store.begin() as transaction:
+            has_admin = transaction.operator_keys.any_admin()
+        if has_admin:
+            raise OperatorKeyRequired
+        if not on_this_machine:
+            raise OperatorsOnThisMachineOnly
+        return Operator(LOCAL, Role.ADMIN, "", address)
+
+    def _known(self, key_id: str) -> OperatorKey | None:
+        with self.store.begin() as transaction:
+            try:
+                return transaction.operator_keys.get(key_id)
+            except OperatorKeyNotFound:
+                return None
+
+
+def _are_same(given: str, expected: str) -> bool:
+    """Compared in constant time, on bytes."""
+    return hmac.compare_digest(
+        given.encode(errors="surrogatepass"), expected.encode(errors="surrogatepass")
+    )

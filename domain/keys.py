@@ -1,0 +1,74 @@
+"""Keys that are shown once and kept as a digest: `id.secret`, with an id that anybody may read."""
+
+import hashlib
+import hmac
+import re
+from dataclasses import dataclass, field
+from typing import Self
+
+from domain.errors import InvalidField
+
+# Lower case and digits that are not mistaken for letters (RFC 4648, base32).
+_ID = re.compile(r"(?P<kind>jk|ok)-[a-z2-7]{10}")
+_SHOWN = re.compile(r"((?:jk|ok)-[a-z2-7]{10})\.[^\s'\"]+", re.IGNORECASE)
+ID_ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
+ID_LENGTH = 10
+SECRET_BYTES = 32
+
+JOIN_KEY = "jk"
+OPERATOR_KEY = "ok"
+
+
+@dataclass(frozen=True, slots=True)
+class ShownKey:
+    """A key as whoever holds it shows it."""
+
+    key_id: str
+    secret: str = field(repr=False)
+
+    @classmethod
+    def parse(cls, text: str, kind: str) -> Self | None:
+        """None when the text is no key of this kind."""
+        key_id, dot, secret = text.partition(".")
+        matched = _ID.fullmatch(key_id)
+        if not matched or matched["kind"] != kind or not dot or not secret:
+            return None
+        # What JSON may hold, and no digest can be made of.
+        if not secret.isascii():
+            return None
+        return cls(key_id, secret)
+
+    def __str__(self) -> str:
+        return f"{self.key_id}.{self.secret}"
+
+    @property
+    def digest(self) -> str:
+        """The secret's SHA-256 in hexadecimal digits, which is all that is kept of it.
+
+        The secret has 256 random bits, so there is nothing that a slower hash would protect.
+        """
+        return hashlib.sha256(self.secret.encode(errors="surrogateescape")).hexdigest()
+
+    def has(self, digest: str) -> bool:
+        """Whether this is the digest of the secret, compared in constant time."""
+        return hmac.compare_digest(self.digest.encode(), digest.encode())
+
+
+def check_key_id(key_id: str, kind: str) -> None:
+    """Raise InvalidField unless it is the public id of a key of this kind, without its secret."""
+    matched = _ID.fullmatch(key_id)
+    if not matched or matched["kind"] != kind:
+        raise InvalidField(
+            "key_id", f"must be as {kind}- and {ID_LENGTH} letters and digits, without the secret"
+        )
+
+
+def without_secrets(text: str) -> str:
+    """The text with the ids of the keys that are in it, and not with what follows them."""
+    return _SHOWN.sub(r"\1", text)
+
+
+def public_id(text: str) -> str:
+    """The id of a key that is shown with its secret or without, empty when the text is none."""
+    key_id = text.partition(".")[0]
+    return key_id if _ID.fullmatch(key_id) else ""

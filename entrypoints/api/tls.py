@@ -1,0 +1,35 @@
+import asyncio
+import logging
+
+from adapters.grpc.server_certificate import CertificateUnusable, ServerCertificate
+from adapters.prometheus.api_metrics import ApiMetrics
+from entrypoints.api.settings import ApiSettings
+from entrypoints.failures import ConfigurationError
+
+_log = logging.getLogger(__name__)
+
+_PERIOD_SECONDS = 2.0
+
+
+def read_certificate(
+    settings: ApiSettings, metrics: ApiMetrics | None = None
+) -> ServerCertificate | None:
+    """Raises ConfigurationError; None where no TLS is spoken."""
+    if settings.tls_cert_path is None or settings.tls_key_path is None:
+        return None
+    try:
+        certificate = ServerCertificate(settings.tls_cert_path, settings.tls_key_path)
+    except CertificateUnusable as error:
+        raise ConfigurationError(str(error)) from None
+    if metrics:
+        certificate.tell_end = metrics.certificate_expires()
+        certificate.tell_end(certificate.current.facts.expires)
+    return certificate
+
+
+async def look_at_certificate_forever(certificate: ServerCertificate) -> None:
+    """On a thread: a disk that hangs must not keep anybody from connecting."""
+    _log.info("speaking TLS with the certificate %s", certificate.told())
+    while True:
+        await asyncio.to_thread(certificate.look)
+        await asyncio.sleep(_PERIOD_SECONDS)

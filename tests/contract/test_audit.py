@@ -1,0 +1,163 @@
+"""What operators did, as it is kept."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+
+import pytest
+
+from application.ports.audit import AuditEntry
+from application.ports.store import Store
+from tests.builders import NOW, SECOND, at_once
+
+LONGEST = AuditEntry(
+    at=NOW,
+    actor="Zoë ✓" * 51,
+    credential_id="c" * 64,
+    address="f" * 100,
+    action="A" * 64,
+    server_id=-(2**63),
+    target="name=limits ✓ " * 100,
+    outcome="it does not exist " * 100,
+)
+
+
+def entry(
+    action: str = "DeleteServer",
+    *,
+    actor: str = "ann",
+    server_id: int = 0,
+    outcome: str = "",
+    seconds: int = 0,
+) -> AuditEntry:
+    at = NOW + seconds * SECOND
+    return AuditEntry(at, actor, "ok-abc", "10.0.0.1", action, server_id, "name=web", outcome)
+
+
+def append(store: Store, *entries: AuditEntry) -> None:
+    for one in entries:
+        with store.begin() as transaction:
+            transaction.audit.append(one)
+
+
+def page(
+    store: Store, before: int = 0, size: int = 100, *, server_id: int = 0, actor: str = ""
+) -> list[AuditEntry]:
+    with store.begin() as transaction:
+        return list(transaction.audit.page(before, size, server_id, actor))
+
+
+def actions(entries: list[AuditEntry]) -> list[str]:
+    return [found.action for found in entries]
+
+
+@pytest.mark.parametrize("appended", [entry(), entry(outcome="no"), LONGEST])
+def test_an_entry_comes_back_as_it_was_appended(store: Store, appended: AuditEntry) -> None:
+    append(store, appended)
+    [found] = page(store)
+
+    assert found == replace(appended, entry_id=found.entry_id)
+    assert found.entry_id > 0
+
+
+def test_the_same_again_is_another_entry_and_changes_none(store: Store) -> None:
+    append(store, entry(), entry())
+    [second, first] = page(store)
+    append(store, replace(first, outcome="changed"))
+
+    assert page(store)[1:] == [second, first]
+    assert second == replace(first, entry_id=second.entry_id)
+
+
+def test_the_newest_comes_first_in_the_order_in_which_they_were_appended(store: Store) -> None:
+    # Clocks of two APIs may differ.
+    append(store, entry("A", seconds=2), entry("B", seconds=1), entry("C", seconds=3))
+
+    assert actions(page(store)) == ["C", "B", "A"]
+
+
+@pytest.mark.parametrize("size", [1, 3, 7, 100])
+def test_pages_of_any_size_give_each_entry_once(store: Store, size: int) -> None:
+    append(store, *(entry(f"Call{n}") for n in range(7)))
+    walked: list[AuditEntry] = []
+    while found := page(store, walked[-1].entry_id if walked else 0, size):
+        assert len(found) <= size
+        walked += found
+
+    assert actions(walked) == [f"Call{n}" for n in reversed(range(7))]
+
+
+def test_what_is_appended_while_somebody_reads_moves_no_page(store: Store) -> None:
+    append(store, *(entry(f"Call{n}") for n in range(4)))
+    first = page(store, size=2)
+    append(store, entry("Later"))
+
+    assert actions(page(store, first[-1].entry_id, 2)) == ["Call1", "Call0"]
+
+
+def test_entries_are_found_by_server_and_by_actor_and_by_both(store: Store) -> None:
+    append(
+        store,
+        entry("A", actor="ann", server_id=1),
+        entry("B", actor="bob", server_id=1),
+        entry("C", actor="ann", server_id=2),
+        entry("D", actor="ann"),
+        entry("E", actor="ann", server_id=1),
+    )
+
+    assert actions(page(store, server_id=1)) == ["E", "B", "A"]
+    assert actions(page(store, actor="ann")) == ["E", "D", "C", "A"]
+    assert actions(page(store, server_id=1, actor="ann")) == ["E", "A"]
+    newest = page(store, size=1, server_id=1, actor="ann")[0].entry_id
+    assert actions(page(store, newest, 1, server_id=1, actor="ann")) == ["A"]
+    assert page(store, actor="an") == page(store, actor="Ann") == page(store, server_id=3) == []
+
+
+def test_none_is_lost_however_many_act_at_once(open_store: Callable[[], Store]) -> None:
+    stores = [open_store(), open_store()]
+
+    at_once([partial(append, stores[n % 2], entry(f"Call{n}")) for n in range(16)])
+
+    found = page(stores[0])
+    assert sorted(actions(found)) == sorted(f"Call{n}" for n in range(16))
+    ids = [one.entry_id for one in found]
+    assert ids == sorted(set(ids), reverse=True)
+
+
+def test_what_was_noted_stays_when_what_it_announced_is_undone(store: Store) -> None:
+    append(store, entry("CreateServer"))
+    try:
+        with store.begin() as transaction:
+            transaction.servers.add("web", "")
+            transaction.audit.append(entry("Undone"))
+            transaction.audit.purge(NOW + SECOND)
+            raise ZeroDivisionError
+    except ZeroDivisionError:
+        pass
+    append(store, entry("Next"))
+
+    assert actions(page(store)) == ["Next", "CreateServer"]
+
+
+def test_an_entry_needs_no_server_and_outlives_it(store: Store) -> None:
+    with store.begin() as transaction:
+        web = transaction.servers.add("web", "").server_id
+    append(store, entry(server_id=web), entry(server_id=4711))
+    with store.begin() as transaction:
+        transaction.servers.remove(web)
+
+    assert [found.server_id for found in page(store)] == [4711, web]
+
+
+def test_those_that_are_older_are_forgotten_and_their_ids_not_given_again(store: Store) -> None:
+    append(store, *(entry(f"Call{n}", seconds=n) for n in (0, 2, 1)))
+    last = page(store)[0].entry_id
+
+    with store.begin() as transaction:
+        assert transaction.audit.purge(NOW) == 0
+        assert transaction.audit.purge(NOW + 2 * SECOND) == 2
+    assert actions(page(store)) == ["Call2"]
+    with store.begin() as transaction:
+        assert transaction.audit.purge(NOW + 3 * SECOND) == 1
+    append(store, entry("Later"))
+    assert page(store)[0].entry_id > last

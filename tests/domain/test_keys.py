@@ -1,0 +1,42 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from domain.keys import JOIN_KEY, OPERATOR_KEY, ShownKey, public_id, without_secrets
+
+KEY_ID = st.from_regex(r"(jk|ok)-[a-z2-7]{10}", fullmatch=True)
+SECRET = st.from_regex(r"[A-Za-z0-9_-]{43}", fullmatch=True)
+
+
+@given(KEY_ID, SECRET)
+def test_what_is_public_of_a_key_is_its_id(key_id: str, secret: str) -> None:
+    assert public_id(str(ShownKey(key_id, secret))) == public_id(key_id) == key_id
+
+
+@pytest.mark.parametrize(
+    "text", ["", "ok-", "ok-abcdefgh2", "ok-abcdefgh234", "xx-abcdefgh23.s", "s", " ok-abcdefgh23"]
+)
+def test_a_text_that_is_no_key_has_nothing_public(text: str) -> None:
+    assert public_id(text) == ""
+
+
+@given(KEY_ID, SECRET, st.sampled_from(["{}", "'{}'", "name={} x", '"{}"', "({})"]))
+def test_a_key_is_told_in_a_text_without_its_secret(key_id: str, secret: str, around: str) -> None:
+    told = without_secrets(around.format(f"{key_id}.{secret}"))
+
+    assert secret not in told
+    assert key_id in told
+
+
+@pytest.mark.parametrize("text", ["", "ok-abcdefgh23", "look. here", "jk-short.secret", "1.5 GB"])
+def test_a_text_without_keys_stays_as_it_is(text: str) -> None:
+    assert without_secrets(text) == text
+
+
+@given(KEY_ID, SECRET)
+def test_a_key_is_of_one_kind(key_id: str, secret: str) -> None:
+    kinds = [
+        kind for kind in (JOIN_KEY, OPERATOR_KEY) if ShownKey.parse(f"{key_id}.{secret}", kind)
+    ]
+
+    assert kinds == [key_id[:2]]
