@@ -5,13 +5,22 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from application.claim_name import Claimed
+from application.host_credentials import HostCredentials
 from application.ports.join_keys import JoinKeyUse
 from application.ports.registration_keys import RegistrationKeys
 from application.ports.store import Transaction
 from domain.admission import admit, everybody_may_join
-from domain.errors import InvalidRegistrationKey, JoinKeyNotFound, ManManError, NameHeld
+from domain.errors import (
+    InvalidRegistrationKey,
+    JoinKeyNotFound,
+    JoinKeyRefused,
+    ManManError,
+    NameHeld,
+)
 from domain.join_key import JoinKey, check_admits, check_not_revoked
 from domain.keys import ShownKey
+
+KeyRefusal = InvalidRegistrationKey | JoinKeyRefused
 
 # The digest of no secret.
 _NO_DIGEST = "0" * 64
@@ -19,15 +28,34 @@ _NO_DIGEST = "0" * 64
 
 @dataclass(frozen=True)
 class AdmitHost:
-    """What is configured of it: the shared keys, and whether it takes one where there is none."""
+    """What is configured of it: the shared keys, and whether it takes one where there is none.
+
+    Without `credentials` none are issued and none are taken.
+    """
 
     registration_keys: RegistrationKeys
     key_required: bool = False
+    credentials: HostCredentials | None = None
 
     def __call__(self, given_key: str) -> ShownKey | None:
         """None for who is let in by what is configured; else the join key that is shown, for
         `known_join_key` to look up. Raises InvalidRegistrationKey."""
         return admit(self.registration_keys(), given_key, key_required=self.key_required)
+
+    def speaks_for(self, server_id: int, given_key: str, credential: str) -> ShownKey | None:
+        """As the call, and lets in who shows the credential of that very server."""
+        if credential and self.server_of(credential) == server_id:
+            return None
+        return self(given_key)
+
+    def server_of(self, credential: str) -> int | None:
+        """Whose credential it is; None for one that is missing, forged or expired."""
+        good = self.credentials.good(credential) if self.credentials else None
+        return good.server_id if good else None
+
+    def issue_credential(self, server_id: int) -> str:
+        """Empty where none are issued."""
+        return self.credentials.issue(server_id) if self.credentials else ""
 
     @property
     def everybody_may_join(self) -> bool:
@@ -63,6 +91,8 @@ class Granted:
     key_id: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
     approves: bool = False
+    # The key is not asked any more, and may have made the server ephemeral.
+    keeps_ephemeral: bool = False
 
 
 NOTHING = Granted()
@@ -115,3 +145,32 @@ class JoinByKey:
             key = self.transaction.join_keys.get(key.key_id, lock=lock)
             used = self.transaction.join_keys.used([key.key_id]).get(key.key_id, 0)
         check_admits(key, self.name, self.environment, now, has_joined=has_joined, used=used)
+
+
+@dataclass(frozen=True)
+class JoinAgain:
+    """A registration that shows the credential of a server: it gets that one whatever became of the
+    key, and another only where the key admits it. `key` may be what is wrong with it."""
+
+    server_id: int
+    key: JoinByKey | KeyRefusal
+
+    def check_refused(self, refused: ManManError, now: datetime) -> None:
+        """Whom neither admits is not told who holds a name."""
+        if isinstance(refused, NameHeld) and refused.server_id == self.server_id:
+            return
+        self._by_key().check_refused(refused, now)
+
+    def record(self, claimed: Claimed, address: str, now: datetime) -> Granted:
+        """A machine is admitted, not a name: who takes a server over needs a key."""
+        try:
+            return self._by_key().record(claimed, address, now)
+        except (InvalidRegistrationKey, JoinKeyRefused):
+            if claimed.server.server_id != self.server_id or claimed.is_taken_over:
+                raise
+            return Granted(keeps_ephemeral=True)
+
+    def _by_key(self) -> JoinByKey:
+        if isinstance(self.key, JoinByKey):
+            return self.key
+        raise self.key

@@ -1,5 +1,6 @@
 from dataclasses import dataclass
 
+from application.held_keys import HeldKeys
 from application.ports.control_plane import ControlPlane
 from application.ports.evidence import MachineEvidence
 from application.ports.state_folder import KeptState, StateFolder
@@ -29,6 +30,7 @@ class DeregisterHost:
     control_plane: ControlPlane
     state_folder: StateFolder
     evidence: MachineEvidence
+    keys: HeldKeys
 
     def __call__(self) -> Deregistered:
         self.state_folder.take()
@@ -41,6 +43,7 @@ class DeregisterHost:
                 f" ({state.name})"
             )
         was_gone = False
+        self.keys.credential = state.credential
         try:
             self.control_plane.deregister(state.server_id, state.evidence.instance_id)
         except ServerNotFound:

@@ -25,8 +25,10 @@ class DeregisterServer:
     enforcement: Enforcement = ENFORCE_ALL
     retention: Retention = USUAL_RETENTION
 
-    def __call__(self, server_id: int, registration_key: str, instance_id: str) -> None:
-        join_key = self.admit_host(registration_key)
+    def __call__(
+        self, server_id: int, registration_key: str, instance_id: str, credential: str = ""
+    ) -> None:
+        join_key = self.admit_host.speaks_for(server_id, registration_key, credential)
         with self.store.begin() as transaction:
             if join_key:
                 check_speaks_for(transaction, join_key, server_id)

@@ -1,12 +1,12 @@
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from application.check_surroundings import check_broker, check_clock, check_side_port
 from application.finding import Fault, Finding, Outcome
 from application.ports.api_probe import ApiProbe, KeyTrial
 from application.ports.broker_probe import BrokerProbe
-from application.ports.control_plane import ControlPlaneUnavailable
+from application.ports.control_plane import ControlPlaneRefused, ControlPlaneUnavailable
 from application.ports.machine import EngineUnavailable, Machine
 from application.ports.port_probe import PortProbe
 from application.ports.state_folder import KeptState
@@ -66,6 +66,8 @@ class ExamineHost:
     # The last one that was tried.
     _key: str = field(init=False, repr=False)
     _trial: KeyTrial = field(init=False, repr=False)
+    # Of its server; empty where none is kept.
+    _credential: str = field(init=False, repr=False)
 
     def checks(self) -> Sequence[Check]:
         checks = [
@@ -168,8 +170,10 @@ class ExamineHost:
             return Finding(
                 Outcome.SKIP, "not asked, because with a SERVER_ID a host speaks to the broker only"
             )
+        state = self.kept()
+        self._credential = state.credential if state else ""
         for key in (self.registration_key, *self.other_keys):
-            self._key, self._trial = key, self.api.try_key(key)
+            self._key, self._trial = key, self._tried(self.api, key)
             if self._trial.admitted:
                 break
         return Finding.ok(
@@ -178,10 +182,19 @@ class ExamineHost:
             else f"a ManMan API answers at {self.api_address}"
         )
 
+    def _tried(self, api: ApiProbe, key: str) -> KeyTrial:
+        try:
+            return api.try_key(key)
+        except ControlPlaneRefused:
+            if not self._credential:
+                raise
+            # A join key that was revoked is no matter to a host that has joined.
+            return replace(api.try_key(key, self._credential), admitted=False)
+
     def _check_key(self) -> Finding:
         assert self.api
         if not self._trial.admitted:
-            return self._refused_key(self.api)
+            return self._credential_instead(self.api) or self._refused_key(self.api)
         if self.api.try_key(self.strange_key).admitted:
             return Finding.warning(
                 "the API takes any key, so everybody may join",
@@ -190,6 +203,17 @@ class ExamineHost:
         if self._key != self.registration_key:
             return Finding.ok("the API takes another key of REGISTRATION_KEY_FILE than the first")
         return Finding.ok("the API takes REGISTRATION_KEY")
+
+    def _credential_instead(self, api: ApiProbe) -> Finding | None:
+        if not self._credential or not api.try_key(self._key, self._credential).admitted:
+            return None
+        told = "the API takes the credential of this host, which STATE_DIR keeps"
+        if not self.registration_key:
+            return Finding.ok(told)
+        return Finding.warning(
+            f"{told}, and not REGISTRATION_KEY",
+            "leave the key out, or set it to one that the API takes",
+        )
 
     def _refused_key(self, api: ApiProbe) -> Finding:
         key = self.registration_key

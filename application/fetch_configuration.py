@@ -34,10 +34,15 @@ class FetchConfiguration:
     enough_bytes: int = _ENOUGH_BYTES
 
     def __call__(
-        self, server_id: int, registration_key: str, known_revision: int, after_revision: int = 0
+        self,
+        server_id: int,
+        registration_key: str,
+        known_revision: int,
+        after_revision: int = 0,
+        credential: str = "",
     ) -> ConfigurationChanges:
         """`after_revision` is where the last answer ended, if it had more."""
-        join_key = self.admit_host(registration_key)
+        join_key = self.admit_host.speaks_for(server_id, registration_key, credential)
         with self.store.begin() as transaction:
             if join_key:
                 check_speaks_for(transaction, join_key, server_id)

@@ -11,15 +11,17 @@ Answer = TypeVar("Answer")
 @dataclass
 class HeldKeys:
     """The keys that a host may show: while one replaces another, the control plane takes one of
-    them, and which one it is may change."""
+    them, and which one it is may change. With each it shows the credential of its server."""
 
     keys: RegistrationKeys
+    # Empty until the control plane has answered with one.
+    credential: str = field(default="", repr=False)
     # Those of which one was taken, and that one: there is no need to be refused with each call.
     _taken: tuple[tuple[str, ...], str] | None = field(init=False, default=None, repr=False)
 
     @classmethod
-    def only(cls, key: str) -> Self:
-        return cls(lambda: (key,))
+    def only(cls, key: str, credential: str = "") -> Self:
+        return cls(lambda: (key,), credential)
 
     def show(self, call: Callable[[str], Answer]) -> Answer:
         """The answer to the first key that is not refused.

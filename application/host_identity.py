@@ -2,6 +2,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from application.held_keys import HeldKeys
 from application.passing_trouble import PassingTrouble
 from application.ports.control_plane import Introduction, Joined
 from application.ports.evidence import MachineEvidence
@@ -19,7 +20,8 @@ class HostIdentity:
     """Who a host says that it is, and what of it is kept over its restarts.
 
     A state that cannot be kept is warned about once and ends nothing: the next registration
-    tries again. `instance_id` is random, and another one for each process.
+    tries again. `instance_id` is random, and another one for each process. `keys` show the
+    credential that is kept.
     """
 
     evidence: MachineEvidence
@@ -29,6 +31,7 @@ class HostIdentity:
     environment: str
     random_suffix: str
     instance_id: str
+    keys: HeldKeys
     labels: Mapping[str, str] = field(default_factory=dict)
     ephemeral: bool = False
 
@@ -37,6 +40,8 @@ class HostIdentity:
     # Of the name that was kept, where ENVIRONMENT is not set any more.
     _kept_environment: str = field(init=False, default="")
     _introduced: Introduction = field(init=False)
+    # As it is kept, or would be.
+    _state: KeptState | None = field(init=False, default=None)
     _trouble: PassingTrouble = field(
         init=False,
         default_factory=lambda: PassingTrouble(_log, "STATE_DIR can be written to again."),
@@ -54,7 +59,8 @@ class HostIdentity:
 
     def choose_name(self, report: MachineReport) -> None:
         """Raises InvalidField for a name against the rules."""
-        state = self._kept_state(self._evidence(report))
+        state = self._state = self._kept_state(self._evidence(report))
+        self.keys.credential = state.credential if state else ""
         kept = state.kept_name if state else None
         chosen = choose_name(
             self.server_name, report.hostname, self.environment, self.random_suffix, kept
@@ -108,31 +114,50 @@ class HostIdentity:
             )
         if not self.server_name:
             self.name = name
-        if self.state_folder is None:
-            return
-        state = KeptState(
-            server_id=joined.server_id,
-            name=name,
-            environment=self.environment or self._kept_environment,
-            ephemeral=self._name_is_made_up,
-            epoch=joined.epoch,
-            evidence=self._introduced.evidence,
+        self._keep(
+            KeptState(
+                server_id=joined.server_id,
+                name=name,
+                environment=self.environment or self._kept_environment,
+                ephemeral=self._name_is_made_up,
+                epoch=joined.epoch,
+                evidence=self._introduced.evidence,
+                credential=joined.credential or self._credential_of(joined.server_id),
+            )
         )
-        try:
-            self.state_folder.write(state)
-        except OSError as error:
-            self._tell(error)
-        else:
-            self._trouble.ends()
+
+    def renewed(self, credential: str) -> None:
+        """Show another credential from now on."""
+        if self._state:
+            self._keep(replace(self._state, credential=credential))
 
     def forget(self) -> None:
         """The server is gone: the next start is another one's."""
+        self._state = None
+        self.keys.credential = ""
         if self.state_folder is None:
             return
         try:
             self.state_folder.forget()
         except OSError as error:
             self._tell(error)
+
+    def _credential_of(self, server_id: int) -> str:
+        """The one that is there: of several APIs one may be older, and issue none."""
+        state = self._state
+        return state.credential if state and state.server_id == server_id else ""
+
+    def _keep(self, state: KeptState) -> None:
+        if self.state_folder:
+            try:
+                self.state_folder.write(state)
+            except OSError as error:
+                self._tell(error)
+            else:
+                self._trouble.ends()
+        self._state = state
+        # Shown only once it is kept: who stops in between goes on with the last one.
+        self.keys.credential = state.credential
 
     def _evidence(self, report: MachineReport) -> Evidence:
         return replace(

@@ -9,6 +9,7 @@ from application.ports.control_plane import (
     ControlPlaneUnavailable,
 )
 from domain.errors import (
+    CredentialRequired,
     ManManError,
     NotAdmitted,
     Replaced,
@@ -45,7 +46,13 @@ class LeaveFleet:
             self.control_plane.heartbeat(server_id, None, epoch=epoch, leaving=True)
         except Replaced as error:
             _log.warning("Stopped without telling the API: %s", as_sentence(error), extra=said)
-        except (ControlPlaneRefused, ControlPlaneUnavailable, NotAdmitted, ServerNotFound) as error:
+        except (
+            ControlPlaneRefused,
+            ControlPlaneUnavailable,
+            CredentialRequired,
+            NotAdmitted,
+            ServerNotFound,
+        ) as error:
             _log.warning(
                 "Stopped without telling the API, which will notice by this host's silence: %s",
                 as_sentence(error),

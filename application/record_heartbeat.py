@@ -1,9 +1,11 @@
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from itertools import islice
 
 from application.hearing import Hearing
 from application.heartbeat_pace import HeartbeatPace
+from application.host_credentials import HostCredentials
 from application.ports.clock import Clock
 from application.ports.presences import Known
 from application.ports.store import Store, Transaction
@@ -11,12 +13,22 @@ from application.register_server import not_admitted
 from domain.approval import Approval
 from domain.capabilities import Capabilities, check_capabilities
 from domain.enforcement import Mode, Switch
-from domain.errors import InvalidField, ManManError, Replaced, ServerNotFound
+from domain.errors import (
+    CredentialRequired,
+    InvalidField,
+    ManManError,
+    Replaced,
+    ServerNotFound,
+)
 from domain.events import events_of_change
+from domain.host_credential import HostCredential
 from domain.identity import Identity
 from domain.joining import USUAL_RULES, JoiningRules
 from domain.liveness import Status, heard, left
 from domain.server import Server
+
+# Of each batch: where a whole fleet has no credentials, later ones bring the others.
+_MOST_NOTED = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,15 +40,17 @@ class Heartbeat:
     leaving: bool = False
     # Of the registration that it speaks by; 0 where the host knows of none.
     epoch: int = 0
+    credential: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Acknowledged:
-    """The heartbeat is durable."""
+    """The heartbeat is durable. `credential` is one to be sent from now on, mostly none."""
 
     config_revision: int
     next_heartbeat: timedelta
     approval: Approval = Approval.APPROVED
+    credential: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True)
@@ -44,9 +58,9 @@ class RecordHeartbeat:
     """Write a batch of heartbeats in one transaction; one heartbeat is a batch of one.
 
     The answers stand in the order of the batch. What is wrong with one heartbeat, InvalidField,
-    ServerNotFound, Replaced or NotAdmitted, is its answer and keeps no other from being written.
-    Of several heartbeats of one server the last one counts, with the last capabilities that any
-    of them reported.
+    CredentialRequired, ServerNotFound, Replaced or NotAdmitted, is its answer and keeps no other
+    from being written. Of several heartbeats of one server the last one counts, with the last
+    capabilities that any of them reported.
     """
 
     store: Store
@@ -55,6 +69,8 @@ class RecordHeartbeat:
     hearing: Hearing
     via: str = ""
     rules: JoiningRules = USUAL_RULES
+    # None takes no credential for good.
+    credentials: HostCredentials | None = None
 
     def __call__(self, batch: Sequence[Heartbeat]) -> list[Acknowledged | ManManError]:
         try:
@@ -64,7 +80,12 @@ class RecordHeartbeat:
             raise
 
     def _record(self, batch: Sequence[Heartbeat]) -> list[Acknowledged | ManManError]:
-        problems = [_problem(heartbeat) for heartbeat in batch]
+        # Before the transaction: to sign and to compare takes a moment of each.
+        shown = self._credentials(batch)
+        problems = [
+            _problem(heartbeat) or self._unproven(heartbeat, credential)
+            for heartbeat, credential in zip(batch, shown, strict=True)
+        ]
         good = [
             heartbeat for heartbeat, problem in zip(batch, problems, strict=True) if not problem
         ]
@@ -96,12 +117,51 @@ class RecordHeartbeat:
                 ]
             )
             refusals = self._refusals(transaction, good, known, now)
+            self._note_unproven(transaction, batch, shown, known, now)
         return [
             problem
             or refusals.get((heartbeat.server_id, heartbeat.epoch))
-            or self._acknowledged(known[heartbeat.server_id], interval)
-            for heartbeat, problem in zip(batch, problems, strict=True)
+            or self._acknowledged(known[heartbeat.server_id], interval, credential)
+            for heartbeat, problem, credential in zip(batch, problems, shown, strict=True)
         ]
+
+    def _credentials(self, batch: Sequence[Heartbeat]) -> Sequence[HostCredential | None]:
+        """That of each heartbeat, if it is a good one of the server that it speaks for."""
+        if not self.credentials:
+            return [None] * len(batch)
+        good = self.credentials.good
+        shown = [good(one.credential) if one.credential else None for one in batch]
+        return [
+            credential if credential and credential.server_id == heartbeat.server_id else None
+            for heartbeat, credential in zip(batch, shown, strict=True)
+        ]
+
+    def _unproven(
+        self, heartbeat: Heartbeat, credential: HostCredential | None
+    ) -> CredentialRequired | None:
+        if credential or not self.rules.enforces(Switch.CREDENTIAL):
+            return None
+        return CredentialRequired(heartbeat.server_id)
+
+    def _note_unproven(
+        self,
+        transaction: Transaction,
+        batch: Sequence[Heartbeat],
+        shown: Sequence[HostCredential | None],
+        known: Mapping[int, Known],
+        now: datetime,
+    ) -> None:
+        if self.rules.enforcement.of(Switch.CREDENTIAL) is not Mode.WARN:
+            return
+        unproven = dict.fromkeys(
+            heartbeat.server_id
+            for heartbeat, credential in zip(batch, shown, strict=True)
+            if not credential and heartbeat.server_id in known
+        )
+        for server_id in sorted(islice(unproven, _MOST_NOTED)):
+            name = transaction.servers.get(server_id).name
+            error = CredentialRequired(server_id)
+            transaction.would_rejects.record(Switch.CREDENTIAL, server_id, name, str(error), now)
 
     def _newest(self, heartbeats: Sequence[Heartbeat]) -> Mapping[int, Heartbeat]:
         """Of each server the last heartbeat of its newest epoch."""
@@ -171,9 +231,14 @@ class RecordHeartbeat:
             return Switch.BAN, not_admitted(server)
         return Switch.EPOCH, replaced(server, transaction.identities.get(server.server_id))
 
-    def _acknowledged(self, server: Known, interval: timedelta) -> Acknowledged:
+    def _acknowledged(
+        self, server: Known, interval: timedelta, credential: HostCredential | None
+    ) -> Acknowledged:
         told = self.rules.told_revision(server.config_revision, server.approval)
-        return Acknowledged(told, interval, server.approval)
+        renewed = ""
+        if self.credentials and credential:
+            renewed = self.credentials.renewed(credential)
+        return Acknowledged(told, interval, server.approval, renewed)
 
 
 def replaced(server: Server, by: Identity) -> Replaced:

@@ -2,7 +2,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from application.admit_host import NOTHING, AdmitHost, Granted, JoinByKey, known_join_key
+from application.admit_host import (
+    NOTHING,
+    AdmitHost,
+    Granted,
+    JoinAgain,
+    JoinByKey,
+    KeyRefusal,
+    known_join_key,
+)
 from application.claim_name import Claimed, ClaimName
 from application.effective_configuration import configure_newcomer, configure_relabelled
 from application.heartbeat_pace import HeartbeatPace
@@ -11,10 +19,11 @@ from application.ports.store import Store, Transaction
 from domain.approval import Approval, ApprovalPolicy
 from domain.capabilities import Capabilities, check_capabilities
 from domain.enforcement import Mode, Switch
-from domain.errors import ManManError, NotAdmitted
+from domain.errors import InvalidRegistrationKey, JoinKeyRefused, ManManError, NotAdmitted
 from domain.events import Event, EventKind, events_of_registration
 from domain.identity import NO_EVIDENCE, Evidence, Identity, check_evidence, meets_ban
 from domain.joining import USUAL_RULES, JoiningRules
+from domain.keys import ShownKey
 from domain.labels import check_labels
 from domain.liveness import heard
 from domain.naming import check_environment, check_name
@@ -33,6 +42,7 @@ class Registration:
     labels: Mapping[str, str] | None = None
     ephemeral: bool = False
     address: str = ""
+    credential: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +52,14 @@ class Registered:
     server: Server
     next_heartbeat: timedelta
     config_revision: int
+    credential: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True)
 class RegisterServer:
     """A host joins the fleet: the same name always gets the same server, unless the evidence says
-    that another machine claims it.
+    that another machine claims it. With the credential of a server it gets that one again, whatever
+    became of its key.
 
     Raises InvalidRegistrationKey before anything else, as it does JoinKeyRefused of a revoked key,
     then InvalidField, then JoinKeyRefused, NotAdmitted and NameHeld.
@@ -61,45 +73,72 @@ class RegisterServer:
     rules: JoiningRules = USUAL_RULES
 
     def __call__(self, registration: Registration) -> Registered:
-        shown = self.admit_host(registration.registration_key)
+        own = self.admit_host.server_of(registration.credential)
+        shown: ShownKey | KeyRefusal | None
+        try:
+            shown = self.admit_host(registration.registration_key)
+        except InvalidRegistrationKey as error:
+            if own is None:
+                raise
+            shown = error
         if not shown:
             _check(registration)
         interval = self.pace.interval
         with self.store.begin() as transaction:
-            by_key = None
+            joining: _Joining = None
             if shown:
-                key = known_join_key(transaction, shown)
-                _check(registration)
-                registration = replace(
-                    registration,
-                    environment=registration.environment or key.environment,
-                    ephemeral=registration.ephemeral or key.ephemeral,
-                )
-                by_key = JoinByKey(transaction, key, registration.name, registration.environment)
-                by_key.check_scope(self.clock.now())
-            outcome = self._join(transaction, registration, interval, by_key)
+                registration, joining = self._joining(transaction, registration, shown, own)
+            outcome = self._join(transaction, registration, interval, joining)
         # Raised only now: what was noted of a refusal is to stay.
         if isinstance(outcome, ManManError):
             raise outcome
         told = self.rules.told_revision(outcome.config_revision, outcome.approval)
-        return Registered(outcome, interval, told)
+        credential = self.admit_host.issue_credential(outcome.server_id)
+        return Registered(outcome, interval, told, credential)
+
+    def _joining(
+        self,
+        transaction: Transaction,
+        registration: Registration,
+        shown: ShownKey | KeyRefusal,
+        own: int | None,
+    ) -> tuple[Registration, "_Joining"]:
+        """How the host joins, by a key or by a credential, and with what the key says of it."""
+        try:
+            if not isinstance(shown, ShownKey):
+                raise shown
+            key = known_join_key(transaction, shown)
+            _check(registration)
+            with_key = replace(
+                registration,
+                environment=registration.environment or key.environment,
+                ephemeral=registration.ephemeral or key.ephemeral,
+            )
+            by_key = JoinByKey(transaction, key, with_key.name, with_key.environment)
+            by_key.check_scope(self.clock.now())
+        except (InvalidRegistrationKey, JoinKeyRefused) as refusal:
+            if own is None:
+                raise
+            _check(registration)
+            return registration, JoinAgain(own, refusal)
+        return with_key, by_key if own is None else JoinAgain(own, by_key)
 
     def _join(
         self,
         transaction: Transaction,
         registration: Registration,
         interval: timedelta,
-        by_key: JoinByKey | None,
+        joining: "_Joining",
     ) -> Server | ManManError:
         # Held before the server is locked, as everywhere.
         last_revision = transaction.configuration_clock.hold()
-        claimed = self._claim(transaction, registration, by_key)
+        claimed = self._claim(transaction, registration, joining)
         if isinstance(claimed, ManManError):
             return claimed
         server = claimed.server
         granted = NOTHING
-        if by_key:
-            granted = by_key.record(claimed, registration.address, self.clock.now())
+        if joining:
+            granted = joining.record(claimed, registration.address, self.clock.now())
         # The time is read behind the locks: who waited for them long must not be offline at once.
         now = self.clock.now()
         joined = server.registered(
@@ -110,7 +149,7 @@ class RegisterServer:
         )
         joined = replace(
             joined,
-            ephemeral=registration.ephemeral,
+            ephemeral=registration.ephemeral or (granted.keeps_ephemeral and server.ephemeral),
             approval=self._approval(joined, claimed, granted),
         )
         transaction.servers.save(joined)
@@ -137,7 +176,7 @@ class RegisterServer:
         return transaction.servers.get(joined.server_id)
 
     def _claim(
-        self, transaction: Transaction, registration: Registration, by_key: JoinByKey | None
+        self, transaction: Transaction, registration: Registration, joining: "_Joining"
     ) -> Claimed | ManManError:
         banned = self._banned(transaction, registration)
         if banned:
@@ -146,8 +185,8 @@ class RegisterServer:
         claimant = Identity(registration.evidence, 0, registration.address, self.clock.now())
         claimed = claim_name(registration.name, registration.environment, claimant)
         if isinstance(claimed, ManManError):
-            if by_key:
-                by_key.check_refused(claimed, self.clock.now())
+            if joining:
+                joining.check_refused(claimed, self.clock.now())
             return claimed
         return self._refused(transaction, claimed.server) or claimed
 
@@ -200,6 +239,10 @@ class RegisterServer:
         transaction.identities.save(
             server_id, Identity(evidence, machine, registration.address, self.clock.now())
         )
+
+
+# None where what is configured lets everybody in, or the key that was shown.
+_Joining = JoinByKey | JoinAgain | None
 
 
 def _check(registration: Registration) -> None:

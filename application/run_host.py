@@ -22,7 +22,7 @@ from application.request_id import current_request_id
 from domain.approval import Approval
 from domain.backoff import wait_before_retry
 from domain.capabilities import Capabilities
-from domain.errors import NameHeld, ServerNotFound, as_sentence
+from domain.errors import CredentialRequired, NameHeld, ServerNotFound, as_sentence
 from domain.host_state import HostState
 
 _log = logging.getLogger(__name__)
@@ -167,6 +167,14 @@ class RunHost:
                 extra={"server_id": server_id},
             )
             return self._register()
+        except CredentialRequired:
+            self._api_trouble.ends()
+            _log.warning(
+                "The API wants a credential of server %d: registering again for one.",
+                server_id,
+                extra={"server_id": server_id},
+            )
+            return self._register()
         except ControlPlaneUnavailable as error:
             self._api_trouble.strikes(f"{error} Trying again until it answers.")
             self._failed_heartbeats += 1
@@ -177,6 +185,8 @@ class RunHost:
         self._api_trouble.ends()
         self._failed_heartbeats = 0
         self._interval = heard.next_heartbeat
+        if heard.credential:
+            self.identity.renewed(heard.credential)
         self._follow(server_id, heard.approval, heard.config_revision)
         return server_id, heard.next_heartbeat.total_seconds()
 

@@ -18,6 +18,8 @@ class Switch(StrEnum):
     BAN = "ban"
     # A server that is online is deleted without force.
     DELETE_ONLINE = "delete-online"
+    # A heartbeat that does not show the credential of its server.
+    CREDENTIAL = "credential"
 
 
 class Mode(StrEnum):
@@ -28,14 +30,18 @@ class Mode(StrEnum):
     ENFORCE = "enforce"
 
 
+# A client that knows only the fields of the specification has no credential.
+_USUAL = {Switch.CREDENTIAL: Mode.OFF}
+
+
 @dataclass(frozen=True, slots=True)
 class Enforcement:
-    """The mode of each switch; one that is not named is enforced."""
+    """The mode of each switch; one that is not named is in its usual mode."""
 
     modes: Mapping[Switch, Mode] = field(default_factory=dict)
 
     def of(self, switch: Switch) -> Mode:
-        return self.modes.get(switch, Mode.ENFORCE)
+        return self.modes.get(switch, _USUAL.get(switch, Mode.ENFORCE))
 
     def __str__(self) -> str:
         return ",".join(f"{switch}={mode}" for switch, mode in self.modes.items())

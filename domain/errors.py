@@ -41,6 +41,17 @@ class InvalidRegistrationKey(ManManError):
         super().__init__("invalid registration key")
 
 
+class CredentialRequired(ManManError):
+    """A heartbeat does not show a good credential of the server that it speaks for."""
+
+    def __init__(self, server_id: int) -> None:
+        super().__init__(
+            f"a heartbeat of server {server_id} must show the server's own credential: register"
+            " again to get one"
+        )
+        self.server_id = server_id
+
+
 class ServerNotFound(ManManError):
     """No server has this id."""
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TypeVar
 
+from application.held_keys import HeldKeys
 from application.host_identity import HostIdentity
 from application.ports.control_plane import Heard, Introduction, Joined
 from application.ports.machine import MachineReport
@@ -163,6 +164,7 @@ def host_identity(
     random_suffix: str = "0a1b2c3d",
     instance_id: str = "1" * 32,
     ephemeral: bool = False,
+    keys: HeldKeys | None = None,
 ) -> HostIdentity:
     return HostIdentity(
         evidence=evidence or FakeMachineEvidence(),
@@ -171,6 +173,7 @@ def host_identity(
         environment=environment,
         random_suffix=random_suffix,
         instance_id=instance_id,
+        keys=keys or HeldKeys.only(""),
         labels={"tier": "gold"},
         ephemeral=ephemeral,
     )

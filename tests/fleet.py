@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from adapters.memory.clock import MemoryClock
+from adapters.system.new_key import new_serial
 from application.admit_host import AdmitHost
 from application.approve_server import ApproveServer
 from application.ban_server import BanServer
@@ -17,6 +18,7 @@ from application.explain_server import ExplainServer
 from application.get_server import GetServer
 from application.hearing import Hearing
 from application.heartbeat_pace import HeartbeatPace
+from application.host_credentials import HostCredentials
 from application.list_deleted_servers import ListDeletedServers
 from application.list_servers import ListServers
 from application.merge_servers import MergeServers
@@ -91,8 +93,14 @@ class Fleet:
         self.hearing = Hearing()
         self.expire = ExpireServers(self.store, self.clock, self.pace, self.hearing)
         self.tidy = TidyFleet(self.store, self.clock, self.prune, self.expire.may_judge)
+        self.credentials = HostCredentials(self.store, self.clock, new_serial)
         self.heartbeat = RecordHeartbeat(
-            self.store, self.clock, self.pace, self.hearing, rules=self.rules
+            self.store,
+            self.clock,
+            self.pace,
+            self.hearing,
+            rules=self.rules,
+            credentials=self.credentials,
         )
         self.register = RegisterServer(
             self.store, self.clock, self.pace, admit_host=EVERYBODY, rules=self.rules

@@ -19,8 +19,11 @@ from pythonjsonlogger.json import JsonFormatter
 MARK = "planted-5e12b0a7"
 # A store and its clients hold documents, whatever is in them: that is what they are for.
 DOCUMENT = "document"
+# Of a host, which no test plants: an API signs it. It belongs to the host alone.
+CREDENTIAL = "credential of a host"
 
 _SECRET = re.compile(rf"{MARK}-([a-z0-9-]*)", re.IGNORECASE)
+_CREDENTIAL = re.compile(r"\bhc\.[\w-]{20,}\.[\w-]{20,}")
 _SHOWN_BEFORE, _SHOWN_BEHIND = 120, 40
 _SHOWN_SENTENCES = 20
 
@@ -54,9 +57,14 @@ class Leaks:
         self._found: list[str] = []
         self._followed: dict[Path, tuple[str, str | None, int]] = {}
 
-    def look_at(self, stream: str, said: object, *, but_for: str | None = None) -> None:
+    def look_at(
+        self, stream: str, said: object, *, but_for: str | tuple[str, ...] | None = None
+    ) -> None:
         """Told of everything that comes out. `but_for` names the secrets whose place it is."""
-        for found in _SECRET.finditer(text := str(said)):
+        text = str(said)
+        if _CREDENTIAL.search(text) and not (but_for and CREDENTIAL.startswith(but_for)):
+            self._found.append(f"{CREDENTIAL!r} came out, {stream}")
+        for found in _SECRET.finditer(text):
             if but_for and found[1].lower().startswith(but_for):
                 continue
             begin = text.rfind("\n", 0, found.start()) + 1

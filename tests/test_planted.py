@@ -20,6 +20,10 @@ LEAKING = """
 
     import pytest
 
+    from adapters.memory.clock import MemoryClock
+    from adapters.memory.store import MemoryStore
+    from adapters.system.new_key import new_serial
+    from application.host_credentials import HostCredentials
     from tests.e2e.processes import Process, run_to_end
     from tests.planted import DOCUMENT, leaks, planted
 
@@ -97,6 +101,9 @@ LEAKING = """
             store.execute("CREATE TABLE servers (name TEXT)")
             store.execute("INSERT INTO servers VALUES (?)", [KEY])
             store.commit()
+
+    def test_leaks_what_an_api_signed():
+        print(HostCredentials(MemoryStore(), MemoryClock(), new_serial).issue(42))
 
     def test_leaks_and_fails():
         print(KEY)

@@ -16,8 +16,9 @@ class AmqpApiProbe:
 
     broker: Broker
 
-    def try_key(self, key: str) -> KeyTrial:
-        with closing(AmqpControlPlane(self.broker, HeldKeys.only(key))) as control_plane:
+    def try_key(self, key: str, credential: str = "") -> KeyTrial:
+        keys = HeldKeys.only(key, credential)
+        with closing(AmqpControlPlane(self.broker, keys)) as control_plane:
             try:
                 control_plane.register(Introduction(name=""))
             except InvalidRegistrationKey:

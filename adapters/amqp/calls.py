@@ -30,8 +30,8 @@ class Calls:
     """`register.host`, `configuration.host.ID` and `deregister.host.ID`, each with an answer."""
 
     register_server: Callable[[Registration], Registered]
-    fetch_configuration: Callable[[int, str, int, int], ConfigurationChanges]
-    deregister_server: Callable[[int, str, str], None]
+    fetch_configuration: Callable[[int, str, int, int, str], ConfigurationChanges]
+    deregister_server: Callable[[int, str, str, str], None]
 
     def __call__(self, deliveries: Sequence[Delivery]) -> Sequence[Outcome]:
         return [self._answer(delivery) for delivery in deliveries]
@@ -62,6 +62,7 @@ class Calls:
                 evidence=evidence_of(fields),
                 labels=labels_of(fields),
                 ephemeral=truth_of(fields, "ephemeral"),
+                credential=text_of(fields, "credential"),
             )
         )
         server = registered.server
@@ -72,6 +73,7 @@ class Calls:
             "config_revision": registered.config_revision,
             "epoch": server.epoch,
             "approval": server.approval,
+            "credential": registered.credential,
         }
 
     def _deregister(self, fields: Mapping[str, Any], owner: str) -> Mapping[str, object]:
@@ -80,7 +82,10 @@ class Calls:
         if str(server_id) != owner:
             raise Malformed(f"server_id is {server_id}, the routing key says {owner}")
         self.deregister_server(
-            server_id, text_of(fields, "registration_key"), text_of(fields, "instance_id")
+            server_id,
+            text_of(fields, "registration_key"),
+            text_of(fields, "instance_id"),
+            text_of(fields, "credential"),
         )
         return {}
 
@@ -91,5 +96,6 @@ class Calls:
                 text_of(fields, "registration_key"),
                 whole_number_of(fields, "known_revision"),
                 whole_number_of(fields, "after_revision"),
+                text_of(fields, "credential"),
             )
         )

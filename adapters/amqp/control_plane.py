@@ -41,7 +41,7 @@ from application.request_id import current_request_id, new_request_id
 from domain.approval import told_approval
 from domain.capabilities import Capabilities
 from domain.configuration import ConfigurationChanges
-from domain.errors import ServerNotFound
+from domain.errors import CredentialRequired, ServerNotFound
 from domain.liveness import Status, told_interval
 
 Answer = TypeVar("Answer")
@@ -93,7 +93,11 @@ class AmqpControlPlane:
             return self.status(
                 server_id, Status.OFFLINE, epoch=epoch, seconds=self.farewell_seconds
             )
-        fields: dict[str, object] = {"server_id": server_id, "epoch": epoch}
+        fields: dict[str, object] = {
+            "server_id": server_id,
+            "epoch": epoch,
+            "credential": self.keys.credential,
+        }
         if capabilities:
             fields["capabilities"] = capabilities_to_fields(capabilities)
         return self._ask(f"{HEALTH}.{server_id}", fields, _heard, server_id)
@@ -101,8 +105,13 @@ class AmqpControlPlane:
     def status(
         self, server_id: int, status: Status, *, epoch: int = 0, seconds: float | None = None
     ) -> Heard:
-        """Raises ServerNotFound, NotAdmitted and Replaced."""
-        fields = {"server_id": server_id, "status": status, "epoch": epoch}
+        """Raises CredentialRequired, ServerNotFound, NotAdmitted and Replaced."""
+        fields = {
+            "server_id": server_id,
+            "status": status,
+            "epoch": epoch,
+            "credential": self.keys.credential,
+        }
         return self._ask(f"{STATUS}.{server_id}", fields, _heard, server_id, seconds)
 
     def fetch_configuration(
@@ -130,9 +139,10 @@ class AmqpControlPlane:
         understand: Callable[[Mapping[str, Any]], Answer],
         server_id: int | None = None,
     ) -> Answer:
+        with_credential = {**fields, "credential": self.keys.credential}
         return self.keys.show(
             lambda key: self._ask(
-                routing_key, {**fields, "registration_key": key}, understand, server_id
+                routing_key, {**with_credential, "registration_key": key}, understand, server_id
             )
         )
 
@@ -224,7 +234,8 @@ class LegacyControlPlane:
     server_id: int
 
     def register(self, introduction: Introduction) -> Joined:
-        """Only says that it is online. Raises ControlPlaneRefused when nobody has this id."""
+        """Only says that it is online. Raises ControlPlaneRefused when nobody has this id, and
+        where a credential is needed."""
         try:
             self.over_amqp.status(self.server_id, Status.ONLINE)
             heard = self.over_amqp.heartbeat(self.server_id, introduction.capabilities)
@@ -232,6 +243,11 @@ class LegacyControlPlane:
             raise ControlPlaneRefused(
                 f"No server has the id {self.server_id} (SERVER_ID): set it to one of"
                 " `manmanv2 servers list`, or unset it to register."
+            ) from None
+        except CredentialRequired:
+            raise ControlPlaneRefused(
+                "The API wants each host's own credential (ENFORCEMENT), which one with a SERVER_ID"
+                " has not: unset SERVER_ID to register."
             ) from None
         return Joined(
             self.server_id, heard.next_heartbeat, config_revision=0, approval=heard.approval
@@ -268,6 +284,7 @@ def _joined(answer: Mapping[str, Any]) -> Joined:
         name=text_of(answer, "name"),
         epoch=whole_number_of(answer, "epoch"),
         approval=told_approval(text_of(answer, "approval")),
+        credential=text_of(answer, "credential"),
     )
 
 
@@ -276,4 +293,5 @@ def _heard(answer: Mapping[str, Any]) -> Heard:
         told_interval(whole_number_of(answer, "next_heartbeat_seconds")),
         whole_number_of(answer, "config_revision"),
         told_approval(text_of(answer, "approval")),
+        text_of(answer, "credential"),
     )

@@ -6,6 +6,7 @@ from typing import Any
 from adapters.amqp.messages import Malformed, text_of
 from application.ports.control_plane import ControlPlaneRefused, ControlPlaneUnavailable
 from domain.errors import (
+    CredentialRequired,
     InvalidField,
     InvalidRegistrationKey,
     JoinKeyRefused,
@@ -19,6 +20,7 @@ from domain.errors import (
 _KINDS: dict[type[Exception], str] = {
     InvalidRegistrationKey: "invalid_registration_key",
     ServerNotFound: "server_not_found",
+    CredentialRequired: "credential_required",
     InvalidField: "invalid_argument",
     Malformed: "invalid_argument",
     NameHeld: "name_held",
@@ -49,6 +51,8 @@ def raise_error_of(fields: Mapping[str, Any], server_id: int | None) -> None:
             raise ControlPlaneUnavailable("The control plane failed to answer: its log says why.")
         case "server_not_found" if server_id is not None:
             raise ServerNotFound(server_id)
+        case "credential_required" if server_id is not None:
+            raise CredentialRequired(server_id)
         case "name_held":
             raise NameHeld.told(said)
         case "replaced":

@@ -31,6 +31,7 @@ from application.trace_context import (
     usable_trace_parent,
 )
 from domain.backoff import wait_before_retry
+from domain.host_credential import without_signatures
 
 _log = logging.getLogger(__name__)
 
@@ -258,7 +259,7 @@ class Inbox:
         return Message(
             DEAD_LETTERS,
             info["routing_key"],
-            body_of(message)[:_KEPT_BODY_BYTES] if self.keeps_bodies else b"",
+            without_signatures(body_of(message)[:_KEPT_BODY_BYTES]) if self.keeps_bodies else b"",
             content_type="application/octet-stream",
             headers={"reason": outcome.reason, "exchange": info["exchange"]},
             trace_parent=_trace_parent(message),

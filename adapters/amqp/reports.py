@@ -48,6 +48,7 @@ def _outcome(delivery: Delivery, answer: Acknowledged | ManManError | Malformed)
                 "next_heartbeat_seconds": int(answer.next_heartbeat.total_seconds()),
                 "config_revision": answer.config_revision,
                 "approval": answer.approval,
+                "credential": answer.credential,
             }
         )
     if delivery.reply_to:
@@ -69,10 +70,12 @@ def _heartbeat(delivery: Delivery) -> Heartbeat:
     if str(server_id) != owner:
         raise Malformed(f"server_id is {server_id}, the routing key says {owner}")
     epoch = whole_number_of(fields, "epoch")
+    credential = text_of(fields, "credential")
     if kind == HEALTH:
-        return Heartbeat(server_id, capabilities_of(fields), epoch=epoch)
+        return Heartbeat(server_id, capabilities_of(fields), epoch=epoch, credential=credential)
     assert kind == STATUS
     status = text_of(fields, "status")
     if status not in tuple(Status):
         raise Malformed(f"status must be one of {', '.join(Status)}")
-    return Heartbeat(server_id, leaving=status == Status.OFFLINE, epoch=epoch)
+    leaving = status == Status.OFFLINE
+    return Heartbeat(server_id, leaving=leaving, epoch=epoch, credential=credential)

@@ -36,10 +36,12 @@ class GrpcApiProbe:
     call_seconds: float = 4.0
     step_seconds: float = 2.0
 
-    def try_key(self, key: str) -> KeyTrial:
+    def try_key(self, key: str, credential: str = "") -> KeyTrial:
         before = datetime.now(UTC)
         with closing(
-            GrpcControlPlane(self.address, HeldKeys.only(key), self.call_seconds, tls=self.tls)
+            GrpcControlPlane(
+                self.address, HeldKeys.only(key, credential), self.call_seconds, tls=self.tls
+            )
         ) as control_plane:
             try:
                 control_plane.register(Introduction(name=""))

@@ -43,6 +43,7 @@ class ConfigurationService:
             request.registration_key,
             request.known_revision,
             request.after_revision,
+            request.credential,
         )
         return pb.FetchConfigurationResponse(
             changed=map(configuration_to_message, changes.changed),

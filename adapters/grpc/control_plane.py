@@ -27,6 +27,7 @@ from domain.approval import told_approval
 from domain.capabilities import Capabilities
 from domain.configuration import ConfigurationChanges
 from domain.errors import (
+    CredentialRequired,
     InvalidRegistrationKey,
     NameHeld,
     NotAdmitted,
@@ -101,6 +102,7 @@ class GrpcControlPlane:
             # There even when there are none: those of an earlier start are gone.
             labels=pb.Labels(labels=introduction.labels),
             ephemeral=introduction.ephemeral,
+            credential=self.keys.credential,
         )
         with self._stub() as stub:
             answer: pb.RegisterServerResponse = stub.RegisterServer(
@@ -113,6 +115,7 @@ class GrpcControlPlane:
             name=answer.server.name,
             epoch=answer.epoch,
             approval=told_approval(answer.server.approval),
+            credential=answer.credential,
         )
 
     def heartbeat(
@@ -128,9 +131,12 @@ class GrpcControlPlane:
             capabilities=capabilities_to_message(capabilities) if capabilities else None,
             leaving=leaving,
             epoch=epoch,
+            credential=self.keys.credential,
         )
         seconds = self.farewell_seconds if leaving else self.call_seconds
-        with self._stub(server_id, minds_process=True, looks_closer=not leaving) as stub:
+        with self._stub(
+            server_id, minds_process=True, minds_credential=True, looks_closer=not leaving
+        ) as stub:
             answer: pb.HeartbeatResponse = stub.Heartbeat(
                 request, timeout=seconds, metadata=_named()
             )
@@ -138,6 +144,7 @@ class GrpcControlPlane:
             next_heartbeat=told_interval(answer.next_heartbeat_seconds),
             config_revision=answer.config_revision,
             approval=told_approval(answer.approval),
+            credential=answer.credential,
         )
 
     def fetch_configuration(
@@ -155,6 +162,7 @@ class GrpcControlPlane:
             registration_key=key,
             known_revision=known_revision,
             after_revision=after_revision,
+            credential=self.keys.credential,
         )
         with self._stub(server_id) as stub:
             answer: pb.FetchConfigurationResponse = stub.FetchConfiguration(
@@ -172,7 +180,10 @@ class GrpcControlPlane:
 
     def _deregister(self, server_id: int, key: str, instance_id: str) -> None:
         request = pb.DeregisterRequest(
-            server_id=server_id, registration_key=key, instance_id=instance_id
+            server_id=server_id,
+            registration_key=key,
+            instance_id=instance_id,
+            credential=self.keys.credential,
         )
         with self._stub(server_id, minds_process=True) as stub:
             stub.Deregister(request, timeout=self.call_seconds, metadata=_named())
@@ -190,6 +201,7 @@ class GrpcControlPlane:
         *,
         minds_process: bool = False,
         looks_closer: bool = True,
+        minds_credential: bool = False,
     ) -> Iterator[ManManAPIStub]:
         try:
             yield ManManAPIStub(self._connection())
@@ -197,7 +209,11 @@ class GrpcControlPlane:
             current_request_id.set("")
         except grpc.RpcError as error:
             own_error = self._own_error(
-                error, server_id, minds_process=minds_process, looks_closer=looks_closer
+                error,
+                server_id,
+                minds_process=minds_process,
+                minds_credential=minds_credential,
+                looks_closer=looks_closer,
             )
             if isinstance(own_error, ControlPlaneUnavailable):
                 self.close()
@@ -222,21 +238,21 @@ class GrpcControlPlane:
         server_id: int | None,
         *,
         minds_process: bool,
+        minds_credential: bool,
         looks_closer: bool,
     ) -> Exception:
         """The one table from what gRPC says to what the application understands.
 
-        `minds_process` is for a call that only the process which registered last may make;
-        without `looks_closer` no time is spent on why a connection failed.
+        `minds_process` is for a call that only the process which registered last may make, and
+        `minds_credential` for one that may need the server's credential; without `looks_closer`
+        no time is spent on why a connection failed.
         """
         said = error.details() or ""
         api = f"The API at {self.address} (API_ADDRESS)"
         match error.code():
             case grpc.StatusCode.UNAVAILABLE:
-                trouble = None
-                if looks_closer and not (error.trailing_metadata() or _NO_ADDRESS in said):
-                    trouble = tls_trouble(self.address, self.tls)
-                return ControlPlaneUnavailable(f"{api} {trouble or _why_unavailable(error)}.")
+                why = self._why_unavailable(error, looks_closer=looks_closer)
+                return ControlPlaneUnavailable(f"{api} {why}.")
             case code if code in _PASSING:
                 return ControlPlaneUnavailable(f"{api} {_PASSING[code]}.")
             case grpc.StatusCode.PERMISSION_DENIED if said == str(InvalidRegistrationKey()):
@@ -249,6 +265,8 @@ class GrpcControlPlane:
                 return Replaced.told(said)
             case grpc.StatusCode.NOT_FOUND if server_id is not None:
                 return ServerNotFound(server_id)
+            case grpc.StatusCode.UNAUTHENTICATED if server_id is not None and minds_credential:
+                return CredentialRequired(server_id)
             case grpc.StatusCode.UNIMPLEMENTED:
                 return ControlPlaneRefused(
                     f"{api} does not know this call: check that API_ADDRESS names the API's port,"
@@ -256,6 +274,14 @@ class GrpcControlPlane:
                 )
             case _:
                 return ControlPlaneRefused(f"{api} refuses this host: {said}.")
+
+    def _why_unavailable(self, error: grpc.RpcError, *, looks_closer: bool) -> str:
+        has_no_address = _NO_ADDRESS in (error.details() or "")
+        if looks_closer and not has_no_address and not error.trailing_metadata():
+            trouble = tls_trouble(self.address, self.tls)
+            if trouble:
+                return str(trouble)
+        return _why_unavailable(error)
 
 
 def _named() -> tuple[tuple[str, str | bytes], ...]:

@@ -16,6 +16,7 @@ from domain.errors import (
     ConfigurationNotFound,
     ConflictNotFound,
     ConflictSettled,
+    CredentialRequired,
     DeletedServerNotFound,
     InvalidField,
     InvalidRegistrationKey,
@@ -63,6 +64,7 @@ class TooLarge(Exception):
 
 CODES: dict[type[Exception], grpc.StatusCode] = {
     InvalidRegistrationKey: grpc.StatusCode.PERMISSION_DENIED,
+    CredentialRequired: grpc.StatusCode.UNAUTHENTICATED,
     InvalidField: grpc.StatusCode.INVALID_ARGUMENT,
     NotTheMessage: grpc.StatusCode.INVALID_ARGUMENT,
     ServerNotFound: grpc.StatusCode.NOT_FOUND,

@@ -29,6 +29,7 @@ class RemovalService:
             request.server_id,
             request.registration_key,
             request.instance_id,
+            request.credential,
         )
         return pb.DeregisterResponse()
 

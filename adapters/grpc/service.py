@@ -54,6 +54,7 @@ class ManManService:
             labels=dict(request.labels.labels) if request.HasField("labels") else None,
             ephemeral=request.ephemeral,
             address=caller_address.get(),
+            credential=request.credential,
         )
         registered = await self.host_calls.run(self.register_server, registration)
         return pb.RegisterServerResponse(
@@ -62,11 +63,18 @@ class ManManService:
             next_heartbeat_seconds=_seconds(registered.next_heartbeat),
             config_revision=registered.config_revision,
             epoch=registered.server.epoch,
+            credential=registered.credential,
         )
 
     async def Heartbeat(self, request: pb.HeartbeatRequest) -> pb.HeartbeatResponse:
         acknowledged = await self.heartbeats.submit(
-            Heartbeat(request.server_id, _reported(request), request.leaving, request.epoch)
+            Heartbeat(
+                request.server_id,
+                _reported(request),
+                request.leaving,
+                request.epoch,
+                request.credential,
+            )
         )
         return pb.HeartbeatResponse(
             acknowledged=True,
@@ -74,6 +82,7 @@ class ManManService:
             config_revision=acknowledged.config_revision,
             # Of nearly all there is nothing to say, and heartbeats are many.
             approval="" if acknowledged.approval is Approval.APPROVED else acknowledged.approval,
+            credential=acknowledged.credential,
         )
 
     async def ListServers(self, request: pb.ListServersRequest) -> pb.ListServersResponse:

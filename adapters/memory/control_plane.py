@@ -40,6 +40,7 @@ class MemoryControlPlane:
             evidence=introduction.evidence,
             labels=introduction.labels,
             ephemeral=introduction.ephemeral,
+            credential=self.keys.credential,
         )
         try:
             registered = self.register_server(registration)
@@ -55,6 +56,7 @@ class MemoryControlPlane:
             server.name,
             server.epoch,
             server.approval,
+            registered.credential,
         )
 
     def heartbeat(
@@ -65,13 +67,19 @@ class MemoryControlPlane:
         epoch: int = 0,
         leaving: bool = False,
     ) -> Heard:
+        heartbeat = Heartbeat(server_id, capabilities, leaving, epoch, self.keys.credential)
         try:
-            [answer] = self.record_heartbeat([Heartbeat(server_id, capabilities, leaving, epoch)])
+            [answer] = self.record_heartbeat([heartbeat])
         except (StoreUnavailable, StoreFailed) as error:
             raise ControlPlaneUnavailable(f"The control plane cannot answer: {error}.") from error
         match answer:
             case Acknowledged():
-                return Heard(answer.next_heartbeat, answer.config_revision, answer.approval)
+                return Heard(
+                    answer.next_heartbeat,
+                    answer.config_revision,
+                    answer.approval,
+                    answer.credential,
+                )
             case InvalidField():
                 raise ControlPlaneRefused(f"The control plane refuses this host: {answer}.")
             case _:
@@ -82,14 +90,20 @@ class MemoryControlPlane:
     ) -> ConfigurationChanges:
         try:
             return self.keys.show(
-                lambda key: self.fetch(server_id, key, known_revision, after_revision)
+                lambda key: self.fetch(
+                    server_id, key, known_revision, after_revision, self.keys.credential
+                )
             )
         except (StoreUnavailable, StoreFailed) as error:
             raise ControlPlaneUnavailable(f"The control plane cannot answer: {error}.") from error
 
     def deregister(self, server_id: int, instance_id: str) -> None:
         try:
-            self.keys.show(lambda key: self.deregister_server(server_id, key, instance_id))
+            self.keys.show(
+                lambda key: self.deregister_server(
+                    server_id, key, instance_id, self.keys.credential
+                )
+            )
         except (StoreUnavailable, StoreFailed) as error:
             raise ControlPlaneUnavailable(f"The control plane cannot answer: {error}.") from error
 

@@ -19,6 +19,7 @@ from adapters.memory.selector_changes import MemorySelectorChanges
 from adapters.memory.selector_configurations import MemorySelectorConfigurations
 from adapters.memory.server_labels import MemoryServerLabels
 from adapters.memory.servers import MemoryServers
+from adapters.memory.signing_keys import MemorySigningKeys
 from adapters.memory.tables import Tables
 from adapters.memory.would_rejects import MemoryWouldRejects
 
@@ -42,6 +43,7 @@ class MemoryTransaction:
         self.would_rejects = MemoryWouldRejects(tables)
         self.operator_keys = MemoryOperatorKeys(tables)
         self.join_keys = MemoryJoinKeys(tables)
+        self.signing_keys = MemorySigningKeys(tables)
         self.audit = MemoryAudit(tables)
 
 

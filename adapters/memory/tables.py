@@ -89,6 +89,7 @@ class Tables:
         self.join_keys: Table[str, JoinKey] = Table(self.undo)
         self.join_key_uses: Table[tuple[str, int], JoinKeyUse] = Table(self.undo)
         self.operator_keys: Table[str, OperatorKey] = Table(self.undo)
+        self.signing_keys: Table[int, bytes] = Table(self.undo)
         self.outbox: Table[int, RecordedEvent] = Table(self.undo)
         self.lease: Table[str, datetime] = Table(self.undo)
         self.last_entry_id = 0

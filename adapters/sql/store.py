@@ -21,6 +21,7 @@ from adapters.sql.selector_changes import SqlSelectorChanges
 from adapters.sql.selector_configurations import SqlSelectorConfigurations
 from adapters.sql.server_labels import SqlServerLabels
 from adapters.sql.servers import SqlServers
+from adapters.sql.signing_keys import SqlSigningKeys
 from adapters.sql.would_rejects import SqlWouldRejects
 
 
@@ -43,6 +44,7 @@ class SqlTransaction:
         self.would_rejects = SqlWouldRejects(connection)
         self.operator_keys = SqlOperatorKeys(connection)
         self.join_keys = SqlJoinKeys(connection)
+        self.signing_keys = SqlSigningKeys(connection)
         self.audit = SqlAudit(connection)
 
 

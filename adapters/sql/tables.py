@@ -12,6 +12,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Table,
@@ -344,4 +345,12 @@ audit = Table(
     Index("ix_audit_at", "at"),
     # As with the outbox: all of it may be purged, and no id is given twice.
     sqlite_autoincrement=True,
+)
+
+# One row at most. Who reads it can forge the credential of any host.
+signing_keys = Table(
+    "signing_keys",
+    metadata,
+    Column("key_id", Integer, primary_key=True, autoincrement=False),
+    Column("secret", LargeBinary, nullable=False),
 )

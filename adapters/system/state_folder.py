@@ -108,6 +108,7 @@ class DiskStateFolder:
             "epoch": state.epoch,
             "instance_id": state.evidence.instance_id,
             "evidence": evidence,
+            "credential": state.credential,
             **self._of_others,
         }
         text = json.dumps({**fields, _CHECKSUM: _checksum(fields)}, indent=2)
@@ -144,7 +145,7 @@ class DiskStateFolder:
         )
 
 
-_ALL_OURS = {*_OURS, "evidence", _CHECKSUM}
+_ALL_OURS = {*_OURS, "evidence", "credential", _CHECKSUM}
 
 
 def _checked(content: bytes) -> dict[str, Any]:
@@ -178,6 +179,8 @@ def _understood(fields: Mapping[str, Any]) -> KeptState:
         ephemeral=_switch(fields, "ephemeral"),
         epoch=_whole_number(fields, "epoch", least=0),
         evidence=Evidence(**digests, instance_id=_text(fields, "instance_id")),
+        # What an earlier version wrote has none.
+        credential=_text({"credential": "", **fields}, "credential"),
     )
     check_name(state.name)
     check_environment(state.environment)

@@ -21,7 +21,9 @@ class ApiProbe(Protocol):
     Raises ControlPlaneUnavailable and ControlPlaneRefused, within a few seconds.
     """
 
-    def try_key(self, key: str) -> KeyTrial: ...
+    def try_key(self, key: str, credential: str = "") -> KeyTrial:
+        """With the credential of a server, if the host has one."""
+        ...
 
     def ask_store(self, key: str) -> None:
         """Returns when the API could look something up for a host that shows this key.

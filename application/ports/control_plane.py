@@ -36,7 +36,8 @@ class Introduction:
 class Joined:
     """`name` is the server's, which is another than the host's where an operator decided so.
 
-    `epoch` goes with each heartbeat, 0 where the control plane counts none.
+    `epoch` goes with each heartbeat, 0 where the control plane counts none. `credential` is to be
+    shown from now on, empty where it issues none.
     """
 
     server_id: int
@@ -45,20 +46,25 @@ class Joined:
     name: str = ""
     epoch: int = 0
     approval: Approval = Approval.APPROVED
+    credential: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Heard:
+    """`credential` is to be shown in place of the last one, mostly empty: then that stays."""
+
     next_heartbeat: timedelta
     config_revision: int
     approval: Approval = Approval.APPROVED
+    credential: str = field(default="", repr=False)
 
 
 class ControlPlane(Protocol):
     """The API as a host sees it, over whatever transport.
 
-    Every call raises ControlPlaneUnavailable, and within a bounded time. The registration key
-    is the adapter's business. All but `register` raise ServerNotFound, and all NotAdmitted.
+    Every call raises ControlPlaneUnavailable, and within a bounded time. What of keys and
+    credentials is shown is the adapter's business. All but `register` raise ServerNotFound, and
+    all NotAdmitted.
     """
 
     def register(self, introduction: Introduction) -> Joined:
@@ -73,7 +79,7 @@ class ControlPlane(Protocol):
         epoch: int = 0,
         leaving: bool = False,
     ) -> Heard:
-        """Raises Replaced."""
+        """Raises Replaced, and CredentialRequired, after which a registration helps."""
         ...
 
     def fetch_configuration(

@@ -1,4 +1,4 @@
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
@@ -32,6 +32,8 @@ class KeptState:
     ephemeral: bool
     epoch: int
     evidence: Evidence
+    # Of the server; empty where the control plane issued none.
+    credential: str = field(default="", repr=False)
 
     @property
     def kept_name(self) -> KeptName:

@@ -18,6 +18,7 @@ from application.ports.selector_changes import SelectorChanges
 from application.ports.selector_configurations import SelectorConfigurations
 from application.ports.server_labels import ServerLabels
 from application.ports.servers import Servers
+from application.ports.signing_keys import SigningKeys
 from application.ports.would_rejects import WouldRejects
 
 
@@ -70,6 +71,8 @@ class Transaction(Protocol):
     def would_rejects(self) -> WouldRejects: ...
     @property
     def join_keys(self) -> JoinKeys: ...
+    @property
+    def signing_keys(self) -> SigningKeys: ...
     @property
     def operator_keys(self) -> OperatorKeys: ...
     @property

@@ -46,7 +46,7 @@ from adapters.prometheus.exposition import BuildInfo, metrics_page, shared_metri
 from adapters.prometheus.stock import StockCollector
 from adapters.system.bounded_call import BoundedCall
 from adapters.system.clock import SystemClock
-from adapters.system.new_key import new_key
+from adapters.system.new_key import new_key, new_serial
 from application.admit_host import AdmitHost
 from application.approve_server import ApproveServer
 from application.ban_server import BanServer
@@ -68,6 +68,7 @@ from application.get_selector_configuration import GetSelectorConfiguration
 from application.get_server import GetServer
 from application.hearing import Hearing
 from application.heartbeat_pace import HeartbeatPace
+from application.host_credentials import HostCredentials
 from application.identify_operator import IdentifyOperator
 from application.label_server import LabelServer
 from application.list_audit import ListAudit
@@ -195,9 +196,6 @@ class ApiContainer(containers.DeclarativeContainer):
     registration_keys: providers.Provider[RegistrationKeys] = providers.ThreadSafeSingleton(
         make_registration_keys, settings.provided.registration_key
     )
-    admit_host: providers.Provider[AdmitHost] = providers.ThreadSafeSingleton(
-        AdmitHost, registration_keys, settings.provided.registration_key_required
-    )
     operator_key: providers.Provider[str | None] = providers.Callable(
         _reveal, settings.provided.operator_key
     )
@@ -223,6 +221,19 @@ class ApiContainer(containers.DeclarativeContainer):
     )
     store: providers.Provider[Store] = providers.ThreadSafeSingleton(
         ApiMetrics.store, metrics, records
+    )
+    host_credentials: providers.Provider[HostCredentials] = providers.ThreadSafeSingleton(
+        HostCredentials,
+        store,
+        clock,
+        providers.Object(new_serial),
+        settings.provided.host_credential_lifetime,
+    )
+    admit_host: providers.Provider[AdmitHost] = providers.ThreadSafeSingleton(
+        AdmitHost,
+        registration_keys,
+        settings.provided.registration_key_required,
+        host_credentials,
     )
     cadence: providers.Provider[Cadence] = providers.ThreadSafeSingleton(
         Cadence,
@@ -302,7 +313,14 @@ class ApiContainer(containers.DeclarativeContainer):
         ApiMetrics.sweep, metrics, traces.provided.sweep.call(expire_servers)
     )
     record_heartbeat: providers.Provider[RecordHeartbeat] = providers.ThreadSafeSingleton(
-        RecordHeartbeat, store, clock, pace, hearing, _GRPC, settings.provided.joining_rules
+        RecordHeartbeat,
+        store,
+        clock,
+        pace,
+        hearing,
+        _GRPC,
+        settings.provided.joining_rules,
+        host_credentials,
     )
 
     heartbeat_writer: providers.Provider[ThreadPoolExecutor] = providers.ThreadSafeSingleton(
@@ -473,6 +491,7 @@ class ApiContainer(containers.DeclarativeContainer):
                                 hearing,
                                 _AMQP,
                                 settings.provided.joining_rules,
+                                host_credentials,
                             ),
                         ),
                     ),

@@ -144,9 +144,15 @@ class ApiSettings(ServiceSettings):
     enforcement: Enforcement = setting(
         ENFORCE_ALL,
         "SWITCH=MODE,…: off or warn instead of enforce, for name-conflict, epoch, approval, ban and"
-        " delete-online; what warn lets through is listed by `manmanv2 audit would-reject`",
+        " delete-online, or warn or enforce instead of off, for credential; what warn lets through"
+        " is listed by `manmanv2 audit would-reject`",
         _enforcement,
         show=str,
+    )
+    host_credential_lifetime_seconds: int = setting(
+        30 * 86400,
+        "how long a host's own credential is good; it gets another after half of that",
+        whole_number(60, 10 * 365 * 86400),
     )
     ephemeral_retention_seconds: int = setting(
         86400,
@@ -180,6 +186,10 @@ class ApiSettings(ServiceSettings):
             deleted=timedelta(days=self.deleted_retention_days),
             audit=timedelta(days=self.audit_retention_days) or None,
         )
+
+    @property
+    def host_credential_lifetime(self) -> timedelta:
+        return timedelta(seconds=self.host_credential_lifetime_seconds)
 
     @property
     def store_kind(self) -> StoreKind:
@@ -219,6 +229,12 @@ class ApiSettings(ServiceSettings):
                 sql_url(self.database_url.reveal())
             except ValueError as error:
                 raise ConfigurationError(f"DATABASE_URL: {error}.") from None
+        if self.host_credential_lifetime_seconds < 4 * self.heartbeat_interval_seconds:
+            raise ConfigurationError(
+                f"HOST_CREDENTIAL_LIFETIME_SECONDS is {self.host_credential_lifetime_seconds}, but"
+                " a credential is renewed by a heartbeat: set it to four times"
+                " HEARTBEAT_INTERVAL_SECONDS or more."
+            )
         if self.api_workers > 1 and self.store_kind is StoreKind.MEMORY:
             raise ConfigurationError(
                 f"API_WORKERS is {self.api_workers}, but processes cannot share"

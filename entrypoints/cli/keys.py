@@ -128,8 +128,8 @@ def usage(key_id: str, output: str) -> None:
 def revoke(key_ids: tuple[str, ...], yes: bool, output: str) -> None:
     """Revoke keys, by their ids: no host registers with them any more.
 
-    Servers that joined with them stay in the fleet, and online; when their hosts start again, or
-    fetch configuration, they need another key.
+    Servers that joined with them stay in the fleet, and online: their hosts go on by credentials
+    of their own. `manmanv2 servers ban` shuts a machine out.
     """
     for key_id in key_ids:
         check_key_id(key_id, JOIN_KEY)
@@ -156,7 +156,10 @@ def _ask(key_ids: Sequence[str], uses: Sequence[JoinKeyUse], *, for_programs: bo
     these = "this key" if len(key_ids) == 1 else f"these {len(key_ids)} keys"
     if uses:
         click.echo(_use_table(uses, datetime.now(UTC)), err=for_programs)
-        click.echo("Their hosts need another key when they start again.", err=for_programs)
+        click.echo(
+            "Their hosts go on by credentials of their own; `manmanv2 servers ban` shuts one out.",
+            err=for_programs,
+        )
     else:
         click.echo(f"No server has joined with {these}.", err=for_programs)
     click.confirm(f"Revoke {these}?", abort=True, err=for_programs)

@@ -261,6 +261,7 @@ class HostContainer(containers.DeclarativeContainer):
         environment=settings.provided.environment,
         random_suffix=providers.Callable(_random_suffix),
         instance_id=providers.Callable(_instance_id),
+        keys=held_keys,
         labels=providers.Callable(dict, settings.provided.labels),
         ephemeral=settings.provided.ephemeral,
     )
@@ -268,7 +269,7 @@ class HostContainer(containers.DeclarativeContainer):
         LeaveFleet, control_plane, identity, deregisters=settings.provided.deregister_on_exit
     )
     deregister_host: providers.Provider[DeregisterHost] = providers.ThreadSafeSingleton(
-        DeregisterHost, control_plane, disk_state, machine_evidence
+        DeregisterHost, control_plane, disk_state, machine_evidence, held_keys
     )
     run_host: providers.Provider[RunHost] = providers.ThreadSafeSingleton(
         RunHost,

@@ -25,6 +25,7 @@ from domain.approval import Approval
 from domain.capabilities import Capabilities, PortRange
 from domain.configuration import Configuration, ConfigurationChanges
 from domain.errors import (
+    CredentialRequired,
     InvalidRegistrationKey,
     NameHeld,
     NotAdmitted,
@@ -382,6 +383,15 @@ def test_a_server_that_is_not_known_is_told_apart(
     assert caught.value.server_id == 42
 
 
+def test_that_a_credential_is_needed_is_told_apart(
+    api: ScriptedApi, control_plane: GrpcControlPlane
+) -> None:
+    api.answer = grpc.StatusCode.UNAUTHENTICATED
+
+    with pytest.raises(CredentialRequired):
+        heartbeat(control_plane)
+
+
 @pytest.mark.parametrize(
     ("call", "code"),
     [
@@ -389,11 +399,11 @@ def test_a_server_that_is_not_known_is_told_apart(
             (register, heartbeat, fetch, deregister),
             (
                 grpc.StatusCode.INVALID_ARGUMENT,
-                grpc.StatusCode.UNAUTHENTICATED,
                 grpc.StatusCode.OUT_OF_RANGE,
                 grpc.StatusCode.DATA_LOSS,
             ),
         ),
+        *((call, grpc.StatusCode.UNAUTHENTICATED) for call in (register, fetch, deregister)),
         (register, grpc.StatusCode.FAILED_PRECONDITION),
         # The server waits to be approved.
         (fetch, grpc.StatusCode.FAILED_PRECONDITION),

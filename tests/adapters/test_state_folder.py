@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from adapters.system.state_folder import DiskStateFolder
 from application.ports.state_folder import KeptState, NotForUs, StateFolderTaken
 from domain.identity import Evidence
+from tests.planted import planted
 
 STATE = KeptState(
     server_id=42,
@@ -24,6 +25,7 @@ STATE = KeptState(
     ephemeral=True,
     epoch=7,
     evidence=Evidence("a" * 32, "b" * 32, "", "d" * 32, "1" * 32),
+    credential=planted("credential"),
 )
 
 
@@ -106,28 +108,34 @@ def test_a_state_that_is_forgotten_is_gone(folder: DiskStateFolder) -> None:
     assert folder.read() is None
 
 
+def test_what_an_earlier_version_wrote_has_no_credential(folder: DiskStateFolder) -> None:
+    rewrite(folder, lambda fields: fields.pop("credential"))
+
+    assert DiskStateFolder(folder.path).read() == replace(STATE, credential="")
+
+
 def test_what_a_later_version_added_stays(folder: DiskStateFolder) -> None:
-    credential = {"kind": "token", "text": "µ", "uses": [1, 2.5, None]}
-    rewrite(folder, lambda fields: fields.update(credential=credential))
+    badge = {"kind": "token", "text": "µ", "uses": [1, 2.5, None]}
+    rewrite(folder, lambda fields: fields.update(badge=badge))
     again = DiskStateFolder(folder.path)
     state = again.read()
     again.write(replace(STATE, epoch=8))
 
     assert state == STATE
-    assert json.loads(file_of(folder).read_bytes())["credential"] == credential
+    assert json.loads(file_of(folder).read_bytes())["badge"] == badge
     assert DiskStateFolder(folder.path).read() == replace(STATE, epoch=8)
 
 
 def test_what_a_later_version_added_does_not_outlive_the_state_that_it_belonged_to(
     folder: DiskStateFolder,
 ) -> None:
-    rewrite(folder, lambda fields: fields.update(credential="of the other machine"))
+    rewrite(folder, lambda fields: fields.update(badge="of the other machine"))
     folder.read()
     aside = folder.set_aside(NotForUs.OF_ANOTHER_MACHINE)
     folder.write(STATE)
 
-    assert "credential" not in json.loads(file_of(folder).read_bytes())
-    assert "credential" in json.loads(Path(aside).read_bytes())
+    assert "badge" not in json.loads(file_of(folder).read_bytes())
+    assert "badge" in json.loads(Path(aside).read_bytes())
 
 
 def test_what_is_set_aside_takes_the_place_of_an_older_one(folder: DiskStateFolder) -> None:

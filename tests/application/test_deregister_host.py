@@ -3,12 +3,15 @@ from dataclasses import replace
 import pytest
 
 from application.deregister_host import DeregisterHost, NothingToDeregister
+from application.held_keys import HeldKeys
 from application.ports.control_plane import ControlPlaneUnavailable
 from application.ports.state_folder import KeptState
 from domain.errors import Replaced, ServerNotFound
 from tests.fakes import EVIDENCE, FakeControlPlane, FakeMachineEvidence, FakeStateFolder
+from tests.planted import planted
 
 INSTANCE = "1" * 32
+CREDENTIAL = planted("credential")
 STATE = KeptState(
     server_id=42,
     name="mars",
@@ -17,6 +20,7 @@ STATE = KeptState(
     epoch=3,
     # The engine's ID is kept too, and Docker is not asked for it.
     evidence=replace(EVIDENCE, engine_id="d" * 32, instance_id=INSTANCE),
+    credential=CREDENTIAL,
 )
 
 
@@ -24,9 +28,11 @@ def deregister(
     api: FakeControlPlane, folder: FakeStateFolder, evidence: FakeMachineEvidence | None = None
 ) -> bool:
     """Whether the server was gone already."""
-    done = DeregisterHost(api, folder, evidence or FakeMachineEvidence())()
+    keys = HeldKeys.only("")
+    done = DeregisterHost(api, folder, evidence or FakeMachineEvidence(), keys)()
 
     assert done.state == STATE
+    assert keys.credential == CREDENTIAL
     return done.was_gone
 
 

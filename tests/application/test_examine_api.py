@@ -24,7 +24,7 @@ class RunningApi:
 
     key: str | None = field(repr=False)
 
-    def try_key(self, key: str) -> KeyTrial:
+    def try_key(self, key: str, credential: str = "") -> KeyTrial:
         if self.key is None:
             raise ControlPlaneUnavailable("It is no API.")
         return KeyTrial(admitted=key == self.key or not self.key, clock=None)

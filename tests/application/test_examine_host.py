@@ -9,7 +9,7 @@ from application.examine_host import ExamineHost
 from application.finding import Finding
 from application.ports.api_probe import KeyTrial
 from application.ports.broker_probe import BrokerFound
-from application.ports.control_plane import ControlPlaneUnavailable
+from application.ports.control_plane import ControlPlaneRefused, ControlPlaneUnavailable
 from application.ports.machine import EngineUnavailable, MachineReport
 from application.ports.port_probe import PortFound, PortState
 from application.ports.state_folder import KeptState
@@ -21,6 +21,7 @@ from tests.fakes import CAPABILITIES, FakeMachine
 from tests.planted import planted
 
 KEY, OTHER_KEY, STRANGE_KEY = planted("key"), planted("other key"), planted("strange key")
+CREDENTIAL = planted("credential")
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 AWAY = EngineUnavailable("DOCKER_SOCKET /x does not exist: start Docker.")
 
@@ -34,11 +35,14 @@ class FakeApi:
     store_is_away: bool = False
     # A join key is: it opens, and speaks for no server yet.
     speaks_for_nobody: bool = False
+    # Of a server.
+    credential: str = field(default=CREDENTIAL, repr=False)
     tried: list[str] = field(default_factory=list, repr=False)
 
-    def try_key(self, key: str) -> KeyTrial:
+    def try_key(self, key: str, credential: str = "") -> KeyTrial:
         self.tried.append(key)
-        return KeyTrial(admitted=key == self.key or not self.key, clock=self.clock)
+        admitted = key == self.key or not self.key or credential == self.credential
+        return KeyTrial(admitted, clock=self.clock)
 
     def ask_store(self, key: str) -> None:
         if self.store_is_away:
@@ -241,6 +245,41 @@ def test_blanks_around_another_key_are_not_what_is_wrong() -> None:
     assert told("Key", registration_key=f"{OTHER_KEY} ").startswith(
         "FAIL REGISTRATION_KEY is not the API's: "
     )
+
+
+WITH_CREDENTIAL = replace(KEPT, credential=CREDENTIAL)
+IS_TAKEN = "the API takes the credential of this host, which STATE_DIR keeps"
+IS_NO_KEY = (
+    f"warn {IS_TAKEN}, and not REGISTRATION_KEY: leave the key out, or set it to one that the API"
+    " takes"
+)
+
+
+@pytest.mark.parametrize(
+    ("key", "said"), [(KEY, "ok the API takes REGISTRATION_KEY"), ("", f"ok {IS_TAKEN}")]
+)
+def test_a_host_with_a_credential_needs_no_key(key: str, said: str) -> None:
+    assert told("Key", registration_key=key, kept=lambda: WITH_CREDENTIAL) == said
+
+
+def test_a_key_that_a_credential_makes_up_for_is_warned_about() -> None:
+    class Revoked(FakeApi):
+        def try_key(self, key: str, credential: str = "") -> KeyTrial:
+            if credential != self.credential:
+                raise ControlPlaneRefused("The join key was revoked.")
+            return KeyTrial(admitted=True, clock=self.clock)
+
+    asked = {"registration_key": OTHER_KEY, "kept": lambda: WITH_CREDENTIAL}
+
+    assert told("Key", **asked) == IS_NO_KEY
+    assert told("Key", api=Revoked(), **asked) == IS_NO_KEY
+
+
+@pytest.mark.parametrize("key", ["", OTHER_KEY])
+def test_a_credential_that_is_void_makes_up_for_nothing(key: str) -> None:
+    void = replace(KEPT, credential=planted("expired credential"))
+
+    assert told("Key", registration_key=key, kept=lambda: void).startswith("FAIL REGISTRATION_KEY")
 
 
 @pytest.mark.parametrize("key", ["", KEY])

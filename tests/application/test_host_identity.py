@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 
+from application.held_keys import HeldKeys
 from application.host_identity import HostIdentity
 from application.ports.control_plane import Joined
 from application.ports.machine import MachineReport
@@ -19,6 +20,7 @@ from tests.fakes import (
     FakeStateFolder,
     host_identity,
 )
+from tests.planted import planted
 
 ENGINE_ID = "f4b5e7de-9b4f-4f6e-8f0c-8a4b5f1d2c3e"
 REPORT = MachineReport("mars", CAPABILITIES, ENGINE_ID)
@@ -265,3 +267,93 @@ def test_a_host_that_was_deregistered_is_forgotten(starts: Starts) -> None:
 
     assert starts.folder.state is None
     assert starts.start(environment="").name == "mars-00000002"
+
+
+# The credential
+
+
+CREDENTIAL, RENEWED = planted("credential"), planted("renewed credential")
+WITH_CREDENTIAL = replace(JOINED, credential=CREDENTIAL)
+
+
+def start_with(keys: HeldKeys, folder: FakeStateFolder | None, joined: Joined) -> HostIdentity:
+    identity = host_identity(folder, keys=keys)
+    identity.choose_name(REPORT)
+    identity.introduction(REPORT)
+    identity.joined(joined)
+    return identity
+
+
+@pytest.mark.parametrize("folder", [FakeStateFolder(), FakeStateFolder(trouble=FULL), None])
+def test_a_credential_is_shown_once_it_was_issued_and_until_there_is_another(
+    folder: FakeStateFolder | None,
+) -> None:
+    keys = HeldKeys.only("")
+    identity = start_with(keys, folder, WITH_CREDENTIAL)
+    first = keys.credential
+    identity.renewed(RENEWED)
+    renewed = keys.credential
+    identity.joined(replace(JOINED, credential=CREDENTIAL))
+
+    assert (first, renewed, keys.credential) == (CREDENTIAL, RENEWED, CREDENTIAL)
+
+
+def test_a_credential_is_kept_over_a_restart_with_all_else(starts: Starts) -> None:
+    before = starts.start(joined=WITH_CREDENTIAL)
+    first = starts.folder.state
+    before.renewed(RENEWED)
+    assert first
+    assert starts.folder.state == replace(first, credential=RENEWED)
+    keys = HeldKeys.only("")
+    host_identity(starts.folder, keys=keys).choose_name(REPORT)
+
+    assert keys.credential == RENEWED
+
+
+def test_a_renewed_credential_is_kept_before_it_is_shown() -> None:
+    keys = HeldKeys.only("")
+    shown: list[str] = []
+
+    class Watched(FakeStateFolder):
+        def write(self, state: KeptState) -> None:
+            shown.append(keys.credential)
+            super().write(state)
+
+    identity = start_with(keys, Watched(), WITH_CREDENTIAL)
+    identity.renewed(RENEWED)
+
+    assert shown == ["", CREDENTIAL]
+
+
+def test_a_state_of_another_machine_brings_no_credential_along(starts: Starts) -> None:
+    starts.start(joined=WITH_CREDENTIAL)
+    keys = HeldKeys.only("")
+    elsewhere = FakeMachineEvidence(replace(EVIDENCE, hardware_id="e" * 32, boot_id="f" * 32))
+    host_identity(starts.folder, elsewhere, keys=keys).choose_name(REPORT)
+
+    assert keys.credential == ""
+    assert starts.folder.set_aside_as == [NotForUs.OF_ANOTHER_MACHINE]
+
+
+def test_an_older_api_takes_no_credential_away_but_that_of_another_server() -> None:
+    keys, folder = HeldKeys.only(""), FakeStateFolder()
+    identity = start_with(keys, folder, WITH_CREDENTIAL)
+    identity.joined(JOINED)
+    same_server = keys.credential
+    identity.joined(replace(JOINED, server_id=43))
+
+    assert (same_server, keys.credential) == (CREDENTIAL, "")
+
+
+def test_with_its_server_its_credential_is_forgotten(starts: Starts) -> None:
+    keys = HeldKeys.only("")
+    start_with(keys, starts.folder, WITH_CREDENTIAL).forget()
+
+    assert (keys.credential, starts.folder.state) == ("", None)
+
+
+def test_no_credential_is_shown_by_what_holds_it(starts: Starts) -> None:
+    keys = HeldKeys.only("")
+    identity = start_with(keys, starts.folder, WITH_CREDENTIAL)
+
+    assert CREDENTIAL not in repr((identity, keys, starts.folder.state, WITH_CREDENTIAL))

@@ -4,10 +4,12 @@ import os
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
 from application.follow_configuration import FollowConfiguration
+from application.held_keys import HeldKeys
 from application.host_identity import HostIdentity
 from application.leave_fleet import LeaveFleet
 from application.ports.control_plane import (
@@ -24,6 +26,7 @@ from domain.approval import Approval
 from domain.capabilities import Capabilities
 from domain.configuration import Configuration, ConfigurationChanges
 from domain.errors import (
+    CredentialRequired,
     InvalidField,
     InvalidRegistrationKey,
     NameHeld,
@@ -47,6 +50,7 @@ from tests.fakes import (
     FakeStateFolder,
     host_identity,
 )
+from tests.planted import planted
 
 HEALTHY = MachineReport("mars", CAPABILITIES)
 AWAY = ControlPlaneUnavailable("The API is away.")
@@ -325,6 +329,54 @@ def test_a_host_that_the_api_has_forgotten_registers_again_at_once(
     assert lines(caplog, "does not know") == [
         "The API does not know server 42 any more: registering again."
     ]
+
+
+def test_a_host_that_needs_a_credential_registers_for_one_at_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    api = FakeControlPlane(beating=[CredentialRequired(42)])
+    pause = FakePause(rests=3)
+
+    run_host(api, pause=pause)
+
+    assert pause.waits == [16, 16, 20]
+    assert len(api.registered) == 2
+    assert lines(caplog, "credential") == [
+        "The API wants a credential of server 42: registering again for one."
+    ]
+
+
+def test_a_host_shows_the_credential_that_it_was_given_last() -> None:
+    keys = HeldKeys.only("")
+    shown: list[str] = []
+
+    class Witness(FakeControlPlane):
+        def register(self, introduction: Introduction) -> Joined:
+            shown.append(keys.credential)
+            return super().register(introduction)
+
+        def heartbeat(self, *given: Any, **further: Any) -> Heard:
+            shown.append(keys.credential)
+            return super().heartbeat(*given, **further)
+
+    first, second = planted("credential"), planted("renewed credential")
+    api = Witness(
+        registering=[replace(JOINED, credential=first)],
+        beating=[HEARD, replace(HEARD, credential=second), HEARD],
+    )
+
+    run_host(api, rests=4, identity=host_identity(keys=keys))
+
+    # The last is its farewell.
+    assert shown == ["", first, first, second, second]
+
+
+def test_a_host_whose_farewell_needs_a_credential_stops_all_the_same(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    run_host(FakeControlPlane(leaving=[CredentialRequired(42)]))
+
+    assert lines(caplog, "Stopped without telling the API, which will notice")
 
 
 # The API away

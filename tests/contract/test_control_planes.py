@@ -23,6 +23,7 @@ from adapters.system.new_key import new_key
 from application.create_join_key import CreateJoinKey
 from application.fetch_configuration import FetchConfiguration
 from application.held_keys import HeldKeys
+from application.host_credentials import USUAL_LIFETIME
 from application.ports.control_plane import (
     ControlPlane,
     ControlPlaneRefused,
@@ -36,7 +37,9 @@ from application.revoke_join_key import RevokeJoinKey
 from domain.approval import Approval
 from domain.capabilities import Capabilities
 from domain.conflict import Conflict, Resolution
+from domain.enforcement import ENFORCE_ALL, Enforcement, Mode, Switch
 from domain.errors import (
+    CredentialRequired,
     InvalidRegistrationKey,
     NameHeld,
     NotAdmitted,
@@ -45,12 +48,13 @@ from domain.errors import (
 )
 from domain.identity import Evidence
 from domain.join_key import NewJoinKey
+from domain.joining import JoiningRules
 from domain.liveness import Status
 from entrypoints.api.container import ApiContainer
 from entrypoints.api.settings import IN_MEMORY, ApiSettings
 from entrypoints.settings import Secret
 from entrypoints.testing import serving
-from tests.builders import CAPABILITIES
+from tests.builders import CAPABILITIES, SECOND
 from tests.fleet import Fleet, who_shows
 from tests.planted import almost, planted
 
@@ -59,6 +63,14 @@ INTERVAL = timedelta(seconds=15)
 HERE = Evidence("a" * 32, "b" * 32, "c" * 32, "d" * 32, "1" * 32)
 # A clone of the disk.
 ELSEWHERE = replace(HERE, hardware_id="e" * 32, boot_id="f" * 32, instance_id="3" * 32)
+
+
+CREDENTIALS = Enforcement({Switch.CREDENTIAL: Mode.ENFORCE})
+
+
+def over_each(enforcement: Enforcement) -> list[Any]:
+    """Parameters of the fixture `transport`."""
+    return [pytest.param((way, enforcement), id=way) for way in ("grpc", "amqp", "memory")]
 
 
 @dataclass(frozen=True)
@@ -71,21 +83,28 @@ class Transport:
     def host(self, *keys: str) -> ControlPlane:
         return self.connect(HeldKeys(lambda: keys or (KEY,)))
 
+    def host_with(self, credential: str) -> ControlPlane:
+        """One that holds no key."""
+        return self.connect(HeldKeys(lambda: (), credential))
 
-@pytest.fixture(params=["grpc", "amqp", "memory"])
+
+@pytest.fixture(params=over_each(ENFORCE_ALL))
 def transport(request: pytest.FixtureRequest) -> Iterator[Transport]:
-    fleet = Fleet(MemoryStore())
-    fleet.register = replace(fleet.register, admit_host=who_shows(KEY))
-    fleet.deregister = replace(fleet.deregister, admit_host=who_shows(KEY))
-    fetch = FetchConfiguration(fleet.store, fleet.clock, admit_host=who_shows(KEY))
+    """By the name of the transport, and with what is enforced where that is not as usual."""
+    way, enforcement = request.param
+    fleet = Fleet(MemoryStore(), rules=JoiningRules(enforcement=enforcement))
+    admit_host = replace(who_shows(KEY), credentials=fleet.credentials)
+    fleet.register = replace(fleet.register, admit_host=admit_host)
+    fleet.deregister = replace(fleet.deregister, admit_host=admit_host)
+    fetch = FetchConfiguration(fleet.store, fleet.clock, admit_host)
     with ExitStack() as stack:
-        if request.param == "grpc":
-            port = stack.enter_context(serving(container_of(fleet)))
+        if way == "grpc":
+            port = stack.enter_context(serving(container_of(fleet, enforcement)))
 
             def connect(keys: HeldKeys) -> ControlPlane:
                 return closed_at_the_end(GrpcControlPlane(f"127.0.0.1:{port}", keys))
 
-        elif request.param == "amqp":
+        elif way == "amqp":
             broker = Broker(request.getfixturevalue("rabbitmq_url"))
             for inbox in (
                 Inbox(broker, REPORTS, Reports(fleet.heartbeat)),
@@ -110,11 +129,12 @@ def transport(request: pytest.FixtureRequest) -> Iterator[Transport]:
         yield Transport(fleet, connect)
 
 
-def container_of(fleet: Fleet) -> ApiContainer:
+def container_of(fleet: Fleet, enforcement: Enforcement) -> ApiContainer:
     settings = ApiSettings(
         database_url=Secret(IN_MEMORY),
         listen_address="127.0.0.1:0",
         registration_key=Secret(KEY),
+        enforcement=enforcement,
     )
     container = ApiContainer(settings=settings)
     container.store.override(providers.Object(fleet.store))
@@ -140,10 +160,16 @@ def introduction(name: str, **others: Any) -> Introduction:
     return Introduction(name, **{"capabilities": CAPABILITIES, **others})
 
 
+def without_credential(joined: Joined) -> Joined:
+    """Each registration is answered with another one."""
+    assert joined.credential
+    return replace(joined, credential="")
+
+
 def test_a_host_joins_and_joins_again_under_the_same_id(transport: Transport) -> None:
     host = transport.host()
-    first = host.register(introduction("web", environment="production"))
-    again = transport.host().register(introduction("web"))
+    first = without_credential(host.register(introduction("web", environment="production")))
+    again = without_credential(transport.host().register(introduction("web")))
     server = transport.fleet.get(first.server_id)
 
     assert first == Joined(first.server_id, INTERVAL, 0, name="web", epoch=1)
@@ -180,10 +206,11 @@ def test_another_machine_gets_no_name_that_is_held_and_is_told_by_whom(
 
 def test_a_machine_joins_again_after_a_reboot(transport: Transport) -> None:
     host = transport.host()
-    first = host.register(introduction("web", evidence=HERE))
+    first = without_credential(host.register(introduction("web", evidence=HERE)))
     rebooted = replace(HERE, boot_id="f" * 32, instance_id="2" * 32)
+    again = without_credential(host.register(introduction("web", evidence=rebooted)))
 
-    assert host.register(introduction("web", evidence=rebooted)) == replace(first, epoch=2)
+    assert again == replace(first, epoch=2)
 
 
 def test_a_process_that_was_replaced_is_told_so_and_takes_nobody_offline(
@@ -363,6 +390,78 @@ def test_a_host_that_joins_by_a_join_key_is_told_when_that_admits_it_no_more(
         host.fetch_configuration(joined.server_id, 0)
     with pytest.raises(NotAdmitted, match=words):
         host.deregister(joined.server_id, HERE.instance_id)
+
+
+def test_with_its_credential_a_host_needs_no_key(transport: Transport) -> None:
+    joined = transport.host().register(introduction("web", evidence=HERE))
+    PutConfiguration(transport.fleet.store, transport.fleet.clock)(joined.server_id, "a", "{}")
+    again = replace(HERE, instance_id="2" * 32)
+    host = transport.host_with(joined.credential)
+
+    assert host.register(introduction("web", evidence=again)).server_id == joined.server_id
+    assert host.fetch_configuration(joined.server_id, 0).names == ["a"]
+    with pytest.raises(InvalidRegistrationKey):
+        host.register(introduction("db"))
+    host.deregister(joined.server_id, again.instance_id)
+    with pytest.raises(ServerNotFound):
+        transport.fleet.get(joined.server_id)
+
+
+def test_a_credential_of_another_server_opens_nothing(transport: Transport) -> None:
+    db = transport.host().register(introduction("db"))
+    web = transport.host().register(introduction("web", evidence=HERE))
+    host = transport.host_with(db.credential)
+
+    with pytest.raises(InvalidRegistrationKey):
+        host.register(introduction("web", evidence=HERE))
+    with pytest.raises(InvalidRegistrationKey):
+        host.fetch_configuration(web.server_id, 0)
+    with pytest.raises(InvalidRegistrationKey):
+        host.deregister(web.server_id, HERE.instance_id)
+    assert transport.fleet.get(web.server_id).epoch == 1
+
+
+def test_a_credential_is_renewed_by_a_heartbeat_after_half_of_its_life(
+    transport: Transport,
+) -> None:
+    joined = transport.host().register(introduction("web"))
+    host = transport.host_with(joined.credential)
+    early = host.heartbeat(joined.server_id, None)
+    transport.fleet.clock.advance(USUAL_LIFETIME / 2 + SECOND)
+    due = host.heartbeat(joined.server_id, None)
+    # Its answer was lost.
+    lost = host.heartbeat(joined.server_id, None)
+    renewed = transport.host_with(due.credential)
+    transport.fleet.clock.advance(USUAL_LIFETIME / 2 - SECOND)
+
+    assert early.credential == ""
+    assert len({joined.credential, due.credential, lost.credential}) == 3
+    assert renewed.heartbeat(joined.server_id, None).credential == ""
+    assert renewed.register(introduction("web")).server_id == joined.server_id
+    with pytest.raises(InvalidRegistrationKey):
+        host.register(introduction("web"))
+
+
+@pytest.mark.parametrize("transport", over_each(CREDENTIALS), indirect=True)
+def test_where_credentials_are_enforced_a_heartbeat_needs_that_of_its_server(
+    transport: Transport,
+) -> None:
+    db = transport.host().register(introduction("db"))
+    web = transport.host().register(introduction("web"))
+    last_seen = transport.fleet.get(web.server_id).presence
+    transport.fleet.clock.advance(SECOND)
+
+    for credential in ("", db.credential, f"{web.credential}x"):
+        host = transport.host_with(credential)
+        with pytest.raises(CredentialRequired):
+            host.heartbeat(web.server_id, CAPABILITIES)
+        with pytest.raises(CredentialRequired):
+            host.heartbeat(web.server_id, None, leaving=True)
+    assert transport.fleet.get(web.server_id).presence == last_seen
+    host = transport.host_with(web.credential)
+    assert host.heartbeat(web.server_id, None) == Heard(INTERVAL, 0)
+    host.heartbeat(web.server_id, None, leaving=True)
+    assert transport.fleet.get(web.server_id).presence.status is Status.OFFLINE
 
 
 @pytest.mark.parametrize("server_id", [4711, 0, -1, 2**63 - 1, -(2**63) + 1])

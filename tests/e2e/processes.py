@@ -22,7 +22,7 @@ import grpc
 from protos.manman.v1 import manman_pb2 as pb
 from protos.manman.v1.manman_pb2_grpc import ManManAPIStub
 from tests.e2e.fork_server import COMMANDS, Forked, ForkServer
-from tests.planted import DOCUMENT, leaks
+from tests.planted import CREDENTIAL, DOCUMENT, leaks
 
 T = TypeVar("T")
 
@@ -168,7 +168,8 @@ class _Witness(grpc.UnaryUnaryClientInterceptor):
         said = (call.details(), call.initial_metadata(), call.trailing_metadata())
         leaks.look_at(f"in the answer to {method}", said)
         if call.code() is grpc.StatusCode.OK:
-            leaks.look_at(f"in the answer to {method}", call.result(), but_for=DOCUMENT)
+            answer = call.result()
+            leaks.look_at(f"in the answer to {method}", answer, but_for=(DOCUMENT, CREDENTIAL))
 
 
 @contextmanager

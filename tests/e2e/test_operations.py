@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
+import psycopg2
 import pytest
 from sqlalchemy import text
 
@@ -121,7 +122,7 @@ def test_the_registration_key_is_changed_without_losing_a_host(
     assert late.wait() == 77
 
 
-def test_a_host_with_an_old_key_and_something_to_fetch_ends(
+def test_a_host_with_an_old_key_a_void_credential_and_something_to_fetch_ends(
     start_api: StartApi, start_host: StartHost, postgres_url: str, tmp_path: Path
 ) -> None:
     old, new = planted("old registration key"), planted("new registration key")
@@ -132,6 +133,9 @@ def test_a_host_with_an_old_key_and_something_to_fetch_ends(
     host.wait_until_said("Registered as server 1")
     api.terminate()
     host.wait_until_said("Trying again")
+    with closing(psycopg2.connect(postgres_url)) as somebody, somebody.cursor() as cursor:
+        cursor.execute("DELETE FROM signing_keys")
+        somebody.commit()
     api = start_api(postgres_url, address=api.address, REGISTRATION_KEY=new)
     host.wait_until_said("The API answers again")
     put(api, 1, "{}")

@@ -150,6 +150,10 @@ def heartbeat_of_who_was_replaced(fleet: Fleet, host: Host) -> Told:
     return host.heartbeat(join(fleet, RESTARTED), 1)
 
 
+def heartbeat_without_a_credential(fleet: Fleet, host: Host) -> Told:
+    return host.heartbeat(join(fleet), 1)
+
+
 def registration_of_who_was_rejected(fleet: Fleet, host: Host) -> Told:
     fleet.reject(join(fleet))
     return host.register("web", HERE)
@@ -211,6 +215,7 @@ def fetch_of_who_waits(fleet: Fleet, host: Host) -> Told:
         (Switch.NAME_CONFLICT, claim_of_another, "name_held", 0),
         (Switch.NAME_CONFLICT, claim_of_who_was_evicted, "name_held", 0),
         (Switch.EPOCH, heartbeat_of_who_was_replaced, "replaced", 0),
+        (Switch.CREDENTIAL, heartbeat_without_a_credential, "credential_required", 0),
         (Switch.BAN, registration_of_who_was_rejected, "not_admitted", 0),
         (Switch.BAN, registration_by_name_of_who_was_rejected, "not_admitted", 0),
         (Switch.BAN, registration_of_a_banned_machine, "not_admitted", 0),

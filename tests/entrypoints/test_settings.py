@@ -418,6 +418,8 @@ def test_switches_are_enforced_unless_they_are_set_otherwise() -> None:
     modes = {switch: loaded.enforcement.of(switch) for switch in Switch}
     assert modes == {
         **dict.fromkeys(Switch, Mode.ENFORCE),
+        # Clients of the specification have none.
+        Switch.CREDENTIAL: Mode.OFF,
         Switch.NAME_CONFLICT: Mode.WARN,
         Switch.EPOCH: Mode.OFF,
     }
@@ -432,9 +434,22 @@ def test_a_switch_or_mode_that_is_none_is_told_with_all_that_are(text: str) -> N
     assert told.startswith("ENFORCEMENT: has ")
     assert told.endswith(
         "must be SWITCH=MODE,… with the switches name-conflict, epoch, approval, ban,"
-        " delete-online and the modes off, warn, enforce."
+        " delete-online, credential and the modes off, warn, enforce."
     )
     assert "\n" not in told
+
+
+def test_a_credential_lives_long_enough_to_be_renewed() -> None:
+    told = problem(
+        ApiSettings, HOST_CREDENTIAL_LIFETIME_SECONDS="100", HEARTBEAT_INTERVAL_SECONDS="30"
+    )
+    loaded = ApiSettings.load({"HOST_CREDENTIAL_LIFETIME_SECONDS": "60"})
+
+    assert told == (
+        "HOST_CREDENTIAL_LIFETIME_SECONDS is 100, but a credential is renewed by a heartbeat: set"
+        " it to four times HEARTBEAT_INTERVAL_SECONDS or more."
+    )
+    assert loaded.host_credential_lifetime == timedelta(minutes=1)
 
 
 def test_a_switch_that_is_set_twice_is_told() -> None:

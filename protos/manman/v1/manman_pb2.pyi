@@ -296,6 +296,7 @@ class RegisterServerRequest(_message.Message):
     EVIDENCE_FIELD_NUMBER: _builtins.int
     LABELS_FIELD_NUMBER: _builtins.int
     EPHEMERAL_FIELD_NUMBER: _builtins.int
+    CREDENTIAL_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """1 to 255 printable characters, no blanks at the ends"""
     registration_key: _builtins.str
@@ -303,6 +304,8 @@ class RegisterServerRequest(_message.Message):
     """up to 100 characters; empty keeps the stored one"""
     ephemeral: _builtins.bool
     """the server may be deleted after a set time offline"""
+    credential: _builtins.str
+    """of an earlier answer: gets its server again without a key"""
     @_builtins.property
     def capabilities(self) -> Global___ServerCapabilities: ...
     @_builtins.property
@@ -323,10 +326,11 @@ class RegisterServerRequest(_message.Message):
         evidence: Global___Evidence | None = ...,
         labels: Global___Labels | None = ...,
         ephemeral: _builtins.bool = ...,
+        credential: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["capabilities", b"capabilities", "evidence", b"evidence", "labels", b"labels"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["capabilities", b"capabilities", "environment", b"environment", "ephemeral", b"ephemeral", "evidence", b"evidence", "labels", b"labels", "name", b"name", "registration_key", b"registration_key"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["capabilities", b"capabilities", "credential", b"credential", "environment", b"environment", "ephemeral", b"ephemeral", "evidence", b"evidence", "labels", b"labels", "name", b"name", "registration_key", b"registration_key"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -341,6 +345,7 @@ class RegisterServerResponse(_message.Message):
     NEXT_HEARTBEAT_SECONDS_FIELD_NUMBER: _builtins.int
     CONFIG_REVISION_FIELD_NUMBER: _builtins.int
     EPOCH_FIELD_NUMBER: _builtins.int
+    CREDENTIAL_FIELD_NUMBER: _builtins.int
     server_id: _builtins.int
     next_heartbeat_seconds: _builtins.int
     """beat this long after the answer"""
@@ -348,6 +353,8 @@ class RegisterServerResponse(_message.Message):
     """0: no configuration was ever attached"""
     epoch: _builtins.int
     """counts the registrations of this server; to be sent with heartbeats"""
+    credential: _builtins.str
+    """proves who speaks for this server; secret, to be sent with each call"""
     @_builtins.property
     def server(self) -> Global___Server: ...
     def __init__(
@@ -358,10 +365,11 @@ class RegisterServerResponse(_message.Message):
         next_heartbeat_seconds: _builtins.int = ...,
         config_revision: _builtins.int = ...,
         epoch: _builtins.int = ...,
+        credential: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["server", b"server"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["config_revision", b"config_revision", "epoch", b"epoch", "next_heartbeat_seconds", b"next_heartbeat_seconds", "server", b"server", "server_id", b"server_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["config_revision", b"config_revision", "credential", b"credential", "epoch", b"epoch", "next_heartbeat_seconds", b"next_heartbeat_seconds", "server", b"server", "server_id", b"server_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -375,11 +383,14 @@ class HeartbeatRequest(_message.Message):
     CAPABILITIES_FIELD_NUMBER: _builtins.int
     LEAVING_FIELD_NUMBER: _builtins.int
     EPOCH_FIELD_NUMBER: _builtins.int
+    CREDENTIAL_FIELD_NUMBER: _builtins.int
     server_id: _builtins.int
     leaving: _builtins.bool
     """the host stops on purpose: offline at once"""
     epoch: _builtins.int
     """as the registration answered; 0: not known, never refused"""
+    credential: _builtins.str
+    """the last one that was answered; empty: the host has none"""
     @_builtins.property
     def capabilities(self) -> Global___ServerCapabilities:
         """absent keeps the stored ones"""
@@ -391,10 +402,11 @@ class HeartbeatRequest(_message.Message):
         capabilities: Global___ServerCapabilities | None = ...,
         leaving: _builtins.bool = ...,
         epoch: _builtins.int = ...,
+        credential: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["capabilities", b"capabilities"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["capabilities", b"capabilities", "epoch", b"epoch", "leaving", b"leaving", "server_id", b"server_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["capabilities", b"capabilities", "credential", b"credential", "epoch", b"epoch", "leaving", b"leaving", "server_id", b"server_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -408,6 +420,7 @@ class HeartbeatResponse(_message.Message):
     NEXT_HEARTBEAT_SECONDS_FIELD_NUMBER: _builtins.int
     CONFIG_REVISION_FIELD_NUMBER: _builtins.int
     APPROVAL_FIELD_NUMBER: _builtins.int
+    CREDENTIAL_FIELD_NUMBER: _builtins.int
     acknowledged: _builtins.bool
     """true: the heartbeat is durable"""
     next_heartbeat_seconds: _builtins.int
@@ -415,6 +428,8 @@ class HeartbeatResponse(_message.Message):
     config_revision: _builtins.int
     approval: _builtins.str
     """as Server.approval; empty: approved"""
+    credential: _builtins.str
+    """to be sent from now on; empty: keep yours"""
     def __init__(
         self,
         *,
@@ -422,10 +437,11 @@ class HeartbeatResponse(_message.Message):
         next_heartbeat_seconds: _builtins.int = ...,
         config_revision: _builtins.int = ...,
         approval: _builtins.str = ...,
+        credential: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledged", b"acknowledged", "approval", b"approval", "config_revision", b"config_revision", "next_heartbeat_seconds", b"next_heartbeat_seconds"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledged", b"acknowledged", "approval", b"approval", "config_revision", b"config_revision", "credential", b"credential", "next_heartbeat_seconds", b"next_heartbeat_seconds"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -438,20 +454,24 @@ class DeregisterRequest(_message.Message):
     SERVER_ID_FIELD_NUMBER: _builtins.int
     REGISTRATION_KEY_FIELD_NUMBER: _builtins.int
     INSTANCE_ID_FIELD_NUMBER: _builtins.int
+    CREDENTIAL_FIELD_NUMBER: _builtins.int
     server_id: _builtins.int
     registration_key: _builtins.str
     instance_id: _builtins.str
     """as in the evidence of the last registration; empty if it had none"""
+    credential: _builtins.str
+    """of this server: enough without a key"""
     def __init__(
         self,
         *,
         server_id: _builtins.int = ...,
         registration_key: _builtins.str = ...,
         instance_id: _builtins.str = ...,
+        credential: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["instance_id", b"instance_id", "registration_key", b"registration_key", "server_id", b"server_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["credential", b"credential", "instance_id", b"instance_id", "registration_key", b"registration_key", "server_id", b"server_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -518,12 +538,15 @@ class FetchConfigurationRequest(_message.Message):
     REGISTRATION_KEY_FIELD_NUMBER: _builtins.int
     KNOWN_REVISION_FIELD_NUMBER: _builtins.int
     AFTER_REVISION_FIELD_NUMBER: _builtins.int
+    CREDENTIAL_FIELD_NUMBER: _builtins.int
     server_id: _builtins.int
     registration_key: _builtins.str
     known_revision: _builtins.int
     """what the host has already; 0: nothing"""
     after_revision: _builtins.int
     """where the last answer, which had more, ended; 0: the first question"""
+    credential: _builtins.str
+    """of this server: enough without a key"""
     def __init__(
         self,
         *,
@@ -531,10 +554,11 @@ class FetchConfigurationRequest(_message.Message):
         registration_key: _builtins.str = ...,
         known_revision: _builtins.int = ...,
         after_revision: _builtins.int = ...,
+        credential: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_revision", b"after_revision", "known_revision", b"known_revision", "registration_key", b"registration_key", "server_id", b"server_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_revision", b"after_revision", "credential", b"credential", "known_revision", b"known_revision", "registration_key", b"registration_key", "server_id", b"server_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

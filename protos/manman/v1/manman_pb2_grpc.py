@@ -236,7 +236,8 @@ class ManManAPIServicer:
         raise NotImplementedError('Method not implemented!')
 
     def FetchConfiguration(self, request, context):
-        """Reads what changed in the host's own configuration. Guarded by the registration key.
+        """Reads what changed in the host's own configuration. Guarded by the registration key
+        or the server's credential.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -244,7 +245,8 @@ class ManManAPIServicer:
 
     def Deregister(self, request, context):
         """Leaves the fleet for good: the server is deleted as by DeleteServer. Guarded by the
-        registration key, and answered only to the process that holds the record now.
+        registration key or the server's credential, and answered only to the process that holds the
+        record now.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

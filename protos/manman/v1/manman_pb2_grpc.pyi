@@ -41,10 +41,13 @@ class ManManAPIStub:
     Heartbeat: _grpc.UnaryUnaryMultiCallable[_manman_pb2.HeartbeatRequest, _manman_pb2.HeartbeatResponse]
     """Says that the host is alive. The answer comes after the write is durable."""
     FetchConfiguration: _grpc.UnaryUnaryMultiCallable[_manman_pb2.FetchConfigurationRequest, _manman_pb2.FetchConfigurationResponse]
-    """Reads what changed in the host's own configuration. Guarded by the registration key."""
+    """Reads what changed in the host's own configuration. Guarded by the registration key
+    or the server's credential.
+    """
     Deregister: _grpc.UnaryUnaryMultiCallable[_manman_pb2.DeregisterRequest, _manman_pb2.DeregisterResponse]
     """Leaves the fleet for good: the server is deleted as by DeleteServer. Guarded by the
-    registration key, and answered only to the process that holds the record now.
+    registration key or the server's credential, and answered only to the process that holds the
+    record now.
     """
     ListServers: _grpc.UnaryUnaryMultiCallable[_manman_pb2.ListServersRequest, _manman_pb2.ListServersResponse]
     """Operators."""
@@ -110,10 +113,13 @@ class ManManAPIAsyncStub(ManManAPIStub):
     Heartbeat: _aio.UnaryUnaryMultiCallable[_manman_pb2.HeartbeatRequest, _manman_pb2.HeartbeatResponse]  # type: ignore[assignment]
     """Says that the host is alive. The answer comes after the write is durable."""
     FetchConfiguration: _aio.UnaryUnaryMultiCallable[_manman_pb2.FetchConfigurationRequest, _manman_pb2.FetchConfigurationResponse]  # type: ignore[assignment]
-    """Reads what changed in the host's own configuration. Guarded by the registration key."""
+    """Reads what changed in the host's own configuration. Guarded by the registration key
+    or the server's credential.
+    """
     Deregister: _aio.UnaryUnaryMultiCallable[_manman_pb2.DeregisterRequest, _manman_pb2.DeregisterResponse]  # type: ignore[assignment]
     """Leaves the fleet for good: the server is deleted as by DeleteServer. Guarded by the
-    registration key, and answered only to the process that holds the record now.
+    registration key or the server's credential, and answered only to the process that holds the
+    record now.
     """
     ListServers: _aio.UnaryUnaryMultiCallable[_manman_pb2.ListServersRequest, _manman_pb2.ListServersResponse]  # type: ignore[assignment]
     """Operators."""
@@ -194,7 +200,9 @@ class ManManAPIServicer(metaclass=_abc_1.ABCMeta):
         request: _manman_pb2.FetchConfigurationRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_manman_pb2.FetchConfigurationResponse, _abc.Awaitable[_manman_pb2.FetchConfigurationResponse]]:
-        """Reads what changed in the host's own configuration. Guarded by the registration key."""
+        """Reads what changed in the host's own configuration. Guarded by the registration key
+        or the server's credential.
+        """
 
     @_abc_1.abstractmethod
     def Deregister(
@@ -203,7 +211,8 @@ class ManManAPIServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_manman_pb2.DeregisterResponse, _abc.Awaitable[_manman_pb2.DeregisterResponse]]:
         """Leaves the fleet for good: the server is deleted as by DeleteServer. Guarded by the
-        registration key, and answered only to the process that holds the record now.
+        registration key or the server's credential, and answered only to the process that holds the
+        record now.
         """
 
     @_abc_1.abstractmethod

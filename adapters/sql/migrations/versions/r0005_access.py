@@ -70,5 +70,11 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("entry_id", name="pk_audit"),
         sqlite_autoincrement=True,
     )
+    op.create_table(
+        "signing_keys",
+        sa.Column("key_id", sa.Integer, autoincrement=False, nullable=False),
+        sa.Column("secret", sa.LargeBinary, nullable=False),
+        sa.PrimaryKeyConstraint("key_id", name="pk_signing_keys"),
+    )
     op.create_index("ix_audit_at", "audit", ["at"])
     op.create_index("ix_audit_server_id", "audit", ["server_id", "entry_id"])

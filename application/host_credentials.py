@@ -1,0 +1,46 @@
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from application.ports.clock import Clock
+from application.ports.new_serial import NewSerial
+from application.ports.store import Store
+from domain.host_credential import HostCredential, issue, read
+
+USUAL_LIFETIME = timedelta(days=30)
+
+
+@dataclass
+class HostCredentials:
+    """Issues the credentials of hosts, and tells those that are good from all others.
+
+    Nothing is called within a transaction: the first call asks the store, in one of its own.
+    """
+
+    store: Store
+    clock: Clock
+    new_serial: NewSerial
+    lifetime: timedelta = USUAL_LIFETIME
+    _signing_key: bytes = field(init=False, default=b"", repr=False)
+
+    def issue(self, server_id: int) -> str:
+        now = self.clock.now()
+        credential = HostCredential(self.new_serial(), server_id, now, now + self.lifetime)
+        return issue(credential, self._key())
+
+    def good(self, text: str) -> HostCredential | None:
+        """None for one that is missing, forged or expired."""
+        credential = read(text, self._key()) if text else None
+        return credential if credential and credential.is_good_at(self.clock.now()) else None
+
+    def renewed(self, credential: HostCredential) -> str:
+        """The one that is to take its place, empty while it has half of its life left."""
+        is_due = credential.is_due_at(self.clock.now())
+        return self.issue(credential.server_id) if is_due else ""
+
+    def _key(self) -> bytes:
+        # Two that ask at once get the same.
+        if not self._signing_key:
+            with self.store.begin() as transaction:
+                signing_key = transaction.signing_keys.current()
+            self._signing_key = signing_key
+        return self._signing_key

@@ -1,0 +1,7 @@
+from typing import Protocol
+
+
+class NewSerial(Protocol):
+    def __call__(self) -> str:
+        """Ten random letters and digits, which anybody may read."""
+        ...

@@ -1,0 +1,102 @@
+"""The credential by which a host proves who it is."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from domain.host_credential import HostCredential, issue, read, without_signatures
+from domain.keys import ID_ALPHABET
+from tests.builders import NOW, SECOND
+
+KEY = b"k" * 32
+OTHER_KEY = b"o" * 32
+BEGIN = NOW.replace(microsecond=0)
+CREDENTIAL = HostCredential("abcdefghij", 42, BEGIN, BEGIN + timedelta(days=30))
+ISSUED = issue(CREDENTIAL, KEY)
+
+CREDENTIALS = st.builds(
+    HostCredential,
+    st.text(ID_ALPHABET, min_size=10, max_size=10),
+    st.integers(1, 2**63 - 1),
+    st.integers(0, 10**9).map(lambda seconds: BEGIN + seconds * SECOND),
+    st.integers(0, 10**9).map(lambda seconds: BEGIN + seconds * SECOND),
+)
+
+
+@given(CREDENTIALS)
+def test_what_was_issued_is_read_as_it_was(credential: HostCredential) -> None:
+    assert read(issue(credential, KEY), KEY) == credential
+    assert read(issue(credential, KEY), OTHER_KEY) is None
+
+
+def test_times_are_whole_seconds() -> None:
+    issued = issue(replace(CREDENTIAL, issued_at=NOW, expires_at=NOW + SECOND), KEY)
+
+    assert read(issued, KEY) == replace(CREDENTIAL, issued_at=BEGIN, expires_at=BEGIN + SECOND)
+
+
+@given(
+    st.text()
+    | st.text("hc.aA0-_= ")
+    | st.builds("hc.{}.{}".format, st.text(), st.text())
+    | st.binary().map(lambda content: content.decode(errors="surrogateescape"))
+)
+@example("")
+@example("hc..")
+@example(f"{ISSUED}é")
+@example("\ud800")
+@example("hc." + "a" * 100_000)
+def test_nothing_else_is_a_credential_whatever_it_is(text: str) -> None:
+    assert read(text, KEY) is None
+
+
+@given(st.data())
+def test_one_character_that_is_another_makes_it_none(data: st.DataObject) -> None:
+    place = data.draw(st.integers(0, len(ISSUED) - 1))
+    other = data.draw(st.characters().filter(lambda character: character != ISSUED[place]))
+
+    assert read(f"{ISSUED[:place]}{other}{ISSUED[place + 1 :]}", KEY) is None
+    assert read(f"{ISSUED[:place]}{ISSUED[place + 1 :]}", KEY) is None
+    assert read(f"{ISSUED[:place]}{other}{ISSUED[place:]}", KEY) is None
+
+
+@given(CREDENTIALS, CREDENTIALS)
+def test_no_part_of_one_goes_with_the_rest_of_another(
+    one: HostCredential, other: HostCredential
+) -> None:
+    said, _, _ = issue(one, KEY).rpartition(".")
+    _, _, signature = issue(other, KEY).rpartition(".")
+
+    assert read(f"{said}.{signature}", KEY) in (None, one)
+    assert (read(f"{said}.{signature}", KEY) == one) == (one == other)
+
+
+def test_what_it_says_can_be_told_without_the_signature() -> None:
+    told = without_signatures(f'{{"a":"{ISSUED}","b":"{ISSUED}"}}'.encode()).decode()
+    said, _, signature = ISSUED.rpartition(".")
+
+    assert told == f'{{"a":"{said}","b":"{said}"}}'
+    assert signature not in told
+
+
+@pytest.mark.parametrize(
+    ("after", "is_good", "is_due"),
+    [
+        (timedelta(0), True, False),
+        (timedelta(days=15), True, False),
+        (timedelta(days=15, seconds=1), True, True),
+        (timedelta(days=30, seconds=-1), True, True),
+        (timedelta(days=30), False, True),
+        # Of another API, whose clock is ahead.
+        (timedelta(seconds=-5), True, False),
+    ],
+)
+def test_it_is_due_after_half_of_its_life_and_good_until_the_end(
+    after: timedelta, is_good: bool, is_due: bool
+) -> None:
+    now = BEGIN + after
+
+    assert (CREDENTIAL.is_good_at(now), CREDENTIAL.is_due_at(now)) == (is_good, is_due)

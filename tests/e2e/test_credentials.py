@@ -1,0 +1,57 @@
+"""A host whose join key served its first join only, and that goes on by a credential of its own."""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.e2e.machines import FakeMachine
+from tests.e2e.processes import Api, Process, eventually, outcome_of, printed_by, servers
+
+StartApi = Callable[..., Api]
+StartHost = Callable[..., Process]
+
+ENFORCED = {"REGISTRATION_KEY_REQUIRED": "true", "ENFORCEMENT": "credential=enforce"}
+
+
+def kept(machine: FakeMachine) -> str:
+    return str(json.loads((machine.state_dir / "state.json").read_bytes())["credential"])
+
+
+def test_a_host_goes_on_by_its_credential_whatever_becomes_of_its_key_and_of_the_api(
+    start_api: StartApi, start_host: StartHost, tmp_path: Path
+) -> None:
+    url = f"sqlite:///{tmp_path / 'manman.sqlite3'}"
+    api = start_api(url, **ENFORCED)
+    key = printed_by(api, "keys", "create", "--uses", "1").strip()
+    machine = FakeMachine.fresh(tmp_path / "machine")
+    settings = {"SERVER_NAME": "box", "LOG_LEVEL": "debug", **machine.settings_with_state}
+    host = start_host(api.address, REGISTRATION_KEY=key, **settings)
+    host.wait_until_said("Registered as server 1 ")
+    issued = kept(machine)
+    revoked = outcome_of(api, "keys", "revoke", key.partition(".")[0], "--yes")
+    host.kill()
+    api.kill()
+    api = start_api(url, address=api.address, **ENFORCED)
+    again = start_host(api.address, **settings)
+    again.wait_until_said("Registered as server 1 ")
+    seen = servers(api.address)["box"].last_seen
+    eventually(lambda: servers(api.address)["box"].last_seen > seen + 1, "heartbeats", again)
+    stranger = start_host(
+        api.address, SERVER_NAME="other", **FakeMachine.fresh(tmp_path / "other").settings
+    )
+    refused = stranger.wait()
+    shown = outcome_of(api, "servers", "show", "1", "-o", "json")
+    code = again.terminate()
+    mode = (machine.state_dir / "state.json").stat().st_mode & 0o777
+
+    assert revoked[0] == 0
+    assert kept(machine) not in ("", issued)
+    assert mode == 0o600
+    assert (refused, code) == (os.EX_NOPERM, 0)
+    assert again.said("Stopped; the API shows server 1 as offline.")
+    assert again.count("wants a credential") == 0
+    for said in (api, host, again):
+        assert not said.said(issued)
+        assert not said.said(kept(machine))
+    assert kept(machine) not in shown[1]
