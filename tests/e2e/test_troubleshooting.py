@@ -325,6 +325,18 @@ def test_an_operator_refuses_it(api: Api, start_host: StartHost) -> None:
     assert [banned.events[-1]["event"]] == quoted("An operator refuses it")
 
 
+def test_its_join_key_does_not_admit_it(api: Api, start_host: StartHost) -> None:
+    with client(api.address) as stub:
+        made = stub.CreateJoinKey(pb.CreateJoinKeyRequest())
+        stub.RevokeJoinKey(pb.RevokeJoinKeyRequest(key_id=made.join_key.key_id))
+    host = start_host(api.address, SERVER_NAME="web1", REGISTRATION_KEY=made.key)
+
+    assert host.wait() == 77
+    assert as_examples(
+        [host.events[-1]["event"]], {made.join_key.key_id: "jk-examplekey"}
+    ) == quoted("Its join key does not admit it")
+
+
 def test_it_waits_for_an_operator(start_api: StartApi, start_host: StartHost) -> None:
     api = start_api("memory://", REGISTRATION_APPROVAL="manual")
     host = start_host(api.address, SERVER_NAME="web1")

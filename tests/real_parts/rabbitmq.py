@@ -22,7 +22,7 @@ from urllib.parse import quote
 import amqp
 
 from tests.planted import leaks, planted
-from tests.real_parts.families import kill_family
+from tests.real_parts.families import kill_family, suspend
 from tests.real_parts.ports import free_port
 
 START_TIMEOUT_SECONDS = 60
@@ -128,13 +128,7 @@ class RabbitBroker:
     def freeze(self) -> None:
         """Leaves its connections open and answers nothing, until thawed, stopped or killed."""
         assert self._process, "a broker that does not run cannot be frozen"
-        self._process.send_signal(signal.SIGSTOP)
-        # On a busy machine its threads stop one after the other.
-        while {stat.read_text().rpartition(")")[2].split()[0] for stat in self._threads()} != {"T"}:
-            time.sleep(0.001)
-
-    def _threads(self) -> Iterable[Path]:
-        return Path(f"/proc/{self.pid}/task").glob("*/stat")
+        suspend(self.pid)
 
     def thaw(self) -> None:
         """Does nothing when the broker is not frozen."""
