@@ -161,10 +161,11 @@ def test_an_api_whose_database_hangs_still_ends_when_it_is_stopped(
     url = own_postgres.create_database()
     upgrade(url)
     api = start_api(url, address=free_address(), API_WORKERS=workers)
+    eventually(lambda: api.count("serving on") == int(workers), "every worker", api)
     with client(api.address) as stub, own_postgres.frozen():
         heartbeat = stub.Heartbeat.future(pb.HeartbeatRequest(server_id=1), timeout=30)
-        # Long enough for it to be on its way to the database.
-        time.sleep(0.5)
+        # Long enough for it, and for whoever relays events, to be on the way to the database.
+        time.sleep(1)
         exit_code = api.terminate()
 
     assert exit_code == 0
