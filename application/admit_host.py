@@ -22,9 +22,6 @@ from domain.keys import ShownKey
 
 KeyRefusal = InvalidRegistrationKey | JoinKeyRefused
 
-# The digest of no secret.
-_NO_DIGEST = "0" * 64
-
 
 @dataclass(frozen=True)
 class AdmitHost:
@@ -70,7 +67,7 @@ def known_join_key(transaction: Transaction, shown: ShownKey) -> JoinKey:
     except JoinKeyNotFound:
         found = None
     # Compared in either case, so that the time taken does not tell which ids there are.
-    if not shown.has(found.digest if found else _NO_DIGEST) or not found:
+    if not shown.has(found.digest if found else None) or not found:
         raise InvalidRegistrationKey
     check_not_revoked(found)
     return found

@@ -47,5 +47,5 @@ def _is_among(keys: Iterable[str], given_key: str) -> bool:
 
 
 def _bytes(key: str) -> bytes:
-    # An environment variable may hold bytes that are no UTF-8; Python keeps them as surrogates.
-    return key.encode(errors="surrogateescape")
+    # JSON may hold halves of a character, which no encoding has.
+    return key.encode(errors="surrogatepass")

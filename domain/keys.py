@@ -14,6 +14,8 @@ _SHOWN = re.compile(r"((?:jk|ok)-[a-z2-7]{10})\.[^\s'\"]+", re.IGNORECASE)
 ID_ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
 ID_LENGTH = 10
 SECRET_BYTES = 32
+# No secret has it.
+_NO_DIGEST = "0" * 64
 
 JOIN_KEY = "jk"
 OPERATOR_KEY = "ok"
@@ -47,11 +49,14 @@ class ShownKey:
 
         The secret has 256 random bits, so there is nothing that a slower hash would protect.
         """
-        return hashlib.sha256(self.secret.encode(errors="surrogateescape")).hexdigest()
+        return hashlib.sha256(self.secret.encode()).hexdigest()
 
-    def has(self, digest: str) -> bool:
-        """Whether this is the digest of the secret, compared in constant time."""
-        return hmac.compare_digest(self.digest.encode(), digest.encode())
+    def has(self, digest: str | None) -> bool:
+        """Whether this is the digest of the secret, compared in constant time.
+
+        None is that of a key that there is not: it takes as long to find out.
+        """
+        return hmac.compare_digest(self.digest, digest or _NO_DIGEST)
 
 
 def check_key_id(key_id: str, kind: str) -> None:

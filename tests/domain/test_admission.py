@@ -38,7 +38,7 @@ def test_every_other_key_is_refused(configured: list[str], given_key: str) -> No
         admit(configured, given_key)
 
 
-@pytest.mark.parametrize("given_key", almost(KEY))
+@pytest.mark.parametrize("given_key", [*almost(KEY), f"{KEY}\ud800", "\udcff"])
 def test_a_key_that_is_almost_right_is_refused(given_key: str) -> None:
     with pytest.raises(InvalidRegistrationKey) as refused:
         admit([planted("new registration key"), KEY], given_key)
