@@ -11,6 +11,7 @@ from application.ports.registration_keys import RegistrationKeys
 from application.ports.store import Transaction
 from domain.admission import admit, everybody_may_join
 from domain.errors import (
+    CertificateOfAnother,
     InvalidRegistrationKey,
     JoinKeyNotFound,
     JoinKeyRefused,
@@ -39,14 +40,25 @@ class AdmitHost:
         `known_join_key` to look up. Raises InvalidRegistrationKey."""
         return admit(self.registration_keys(), given_key, key_required=self.key_required)
 
-    def speaks_for(self, server_id: int, given_key: str, credential: str) -> ShownKey | None:
-        """As the call, and lets in who shows the credential of that very server."""
-        if credential and self.server_of(credential) == server_id:
+    def speaks_for(
+        self, server_id: int, given_key: str, credential: str, certified_as: int = 0
+    ) -> ShownKey | None:
+        """As the call, and lets in who shows the credential or the certificate of that very server.
+
+        Raises CertificateOfAnother, too, whatever else is shown.
+        """
+        check_certified_as(certified_as, server_id)
+        if self.server_of(credential, certified_as) == server_id:
             return None
         return self(given_key)
 
-    def server_of(self, credential: str) -> int | None:
-        """Whose credential it is; None for one that is missing, forged or expired."""
+    def server_of(self, credential: str, certified_as: int = 0) -> int | None:
+        """Whose certificate it is, else whose credential; None for one that is missing, forged or
+        expired."""
+        if certified_as:
+            return certified_as
+        if not credential:
+            return None
         good = self.credentials.good(credential) if self.credentials else None
         return good.server_id if good else None
 
@@ -57,6 +69,12 @@ class AdmitHost:
     @property
     def everybody_may_join(self) -> bool:
         return everybody_may_join(self.registration_keys(), key_required=self.key_required)
+
+
+def check_certified_as(certified_as: int, server_id: int) -> None:
+    """Raise CertificateOfAnother; a caller that is certified as none (0) may be any."""
+    if certified_as not in (0, server_id):
+        raise CertificateOfAnother(certified_as, server_id)
 
 
 def known_join_key(transaction: Transaction, shown: ShownKey) -> JoinKey:

@@ -8,6 +8,7 @@ from application.ports.store import Store
 from application.record_heartbeat import replaced
 from application.register_server import not_admitted
 from domain.enforcement import ENFORCE_ALL, Enforcement, Switch
+from domain.errors import CertificateRequired
 from domain.retention import USUAL_RETENTION, Retention
 
 
@@ -15,8 +16,9 @@ from domain.retention import USUAL_RETENTION, Retention
 class DeregisterServer:
     """A host leaves the fleet for good: its server is deleted, as by DeleteServer.
 
-    Only the process that registered last may say so. Raises InvalidRegistrationKey and
-    JoinKeyRefused before anything else, then ServerNotFound, NotAdmitted and Replaced.
+    Only the process that registered last may say so. Raises InvalidRegistrationKey, JoinKeyRefused
+    and CertificateOfAnother before anything else, then ServerNotFound, CertificateRequired,
+    NotAdmitted and Replaced.
     """
 
     store: Store
@@ -26,14 +28,22 @@ class DeregisterServer:
     retention: Retention = USUAL_RETENTION
 
     def __call__(
-        self, server_id: int, registration_key: str, instance_id: str, credential: str = ""
+        self,
+        server_id: int,
+        registration_key: str,
+        instance_id: str,
+        credential: str = "",
+        certified_as: int = 0,
     ) -> None:
-        join_key = self.admit_host.speaks_for(server_id, registration_key, credential)
+        join_key = self.admit_host.speaks_for(server_id, registration_key, credential, certified_as)
         with self.store.begin() as transaction:
             if join_key:
                 check_speaks_for(transaction, join_key, server_id)
             server = transaction.servers.get(server_id, lock=True)
             now = self.clock.now()
+            if not certified_as:
+                required = CertificateRequired(server_id)
+                enforce(transaction, self.enforcement, Switch.CERTIFICATE, server, required, now)
             if not server.approval.admits:
                 # Deleted and registered anew it would be refused no more.
                 error = not_admitted(server)

@@ -9,7 +9,7 @@ from application.register_server import not_admitted
 from domain.approval import Approval
 from domain.configuration import Configuration, ConfigurationChanges
 from domain.enforcement import Switch
-from domain.errors import ServerNotApproved
+from domain.errors import CertificateRequired, ServerNotApproved
 from domain.joining import USUAL_RULES, JoiningRules
 from domain.server import Server
 
@@ -22,8 +22,8 @@ class FetchConfiguration:
     """A host reads what changed since the revision it knows, oldest first. A server that waits
     for an operator has nothing to read.
 
-    Raises InvalidRegistrationKey and JoinKeyRefused before anything else, then ServerNotFound and
-    NotAdmitted.
+    Raises InvalidRegistrationKey, JoinKeyRefused and CertificateOfAnother before anything else,
+    then ServerNotFound, CertificateRequired and NotAdmitted.
     """
 
     store: Store
@@ -40,14 +40,19 @@ class FetchConfiguration:
         known_revision: int,
         after_revision: int = 0,
         credential: str = "",
+        certified_as: int = 0,
     ) -> ConfigurationChanges:
         """`after_revision` is where the last answer ended, if it had more."""
-        join_key = self.admit_host.speaks_for(server_id, registration_key, credential)
+        join_key = self.admit_host.speaks_for(server_id, registration_key, credential, certified_as)
         with self.store.begin() as transaction:
             if join_key:
                 check_speaks_for(transaction, join_key, server_id)
             # Locked, so that the revision, the names and the documents belong together.
             server = transaction.servers.get(server_id, lock=True)
+            if not certified_as:
+                required = CertificateRequired(server_id)
+                now, enforcement = self.clock.now(), self.rules.enforcement
+                enforce(transaction, enforcement, Switch.CERTIFICATE, server, required, now)
             if not self._may_read(transaction, server):
                 return ConfigurationChanges([], [], 0, more=False)
             start = after_revision or _start(server, known_revision)

@@ -16,9 +16,9 @@ from domain.role import Role
 
 @dataclass(frozen=True)
 class IdentifyOperator:
-    """Who makes an operators' call, by the key that was sent.
+    """Who makes an operators' call, by the key that was sent, else by the certificate.
 
-    Without one: callers on this machine, as admins, until the API has an OPERATOR_KEY or had a
+    Without either: callers on this machine, as admins, until the API has an OPERATOR_KEY or had a
     key of an admin, since behind a proxy every caller seems to be on this machine. Raises
     OperatorKeyRequired, OperatorsOnThisMachineOnly, and OperatorKeyRefused for every key that is
     not valid, whatever is wrong with it.
@@ -29,8 +29,15 @@ class IdentifyOperator:
     # The setting's.
     operator_key: str | None = field(repr=False)
 
-    def __call__(self, given: str | None, address: str, *, on_this_machine: bool) -> Operator:
-        """`given` is None where no key was sent; one that is wrong does not count as none."""
+    def __call__(
+        self, given: str | None, address: str, *, on_this_machine: bool, certified_as: str = ""
+    ) -> Operator:
+        """`given` is None where no key was sent; one that is wrong does not count as none.
+
+        `certified_as` is the key_id in the operator's certificate that the caller has shown.
+        """
+        if given is None and certified_as:
+            return self._certified(certified_as, address)
         if given is None:
             return self._without_key(address, on_this_machine)
         shown = ShownKey.parse(given, OPERATOR_KEY)
@@ -47,6 +54,12 @@ class IdentifyOperator:
         # An id that is unknown takes no less time than a wrong secret.
         is_its_secret = shown.has(key.digest if key else None)
         if key is None or not is_its_secret or not key.is_valid(self.clock.now()):
+            raise OperatorKeyRefused
+        return Operator(key.name, key.role, key.key_id, address)
+
+    def _certified(self, key_id: str, address: str) -> Operator:
+        key = self._known(key_id)
+        if key is None or not key.is_valid(self.clock.now()):
             raise OperatorKeyRefused
         return Operator(key.name, key.role, key.key_id, address)
 

@@ -1,4 +1,4 @@
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import islice
@@ -14,6 +14,8 @@ from domain.approval import Approval
 from domain.capabilities import Capabilities, check_capabilities
 from domain.enforcement import Mode, Switch
 from domain.errors import (
+    CertificateOfAnother,
+    CertificateRequired,
     CredentialRequired,
     InvalidField,
     ManManError,
@@ -30,6 +32,12 @@ from domain.server import Server
 # Of each batch: where a whole fleet has no credentials, later ones bring the others.
 _MOST_NOTED = 10
 
+# What a heartbeat may have to show.
+_PROOFS: Mapping[Switch, Callable[[int], ManManError]] = {
+    Switch.CERTIFICATE: CertificateRequired,
+    Switch.CREDENTIAL: CredentialRequired,
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
@@ -41,6 +49,8 @@ class Heartbeat:
     # Of the registration that it speaks by; 0 where the host knows of none.
     epoch: int = 0
     credential: str = field(default="", repr=False)
+    # As which server the caller is known by its certificate, 0 where it shows none.
+    certified_as: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +68,9 @@ class RecordHeartbeat:
     """Write a batch of heartbeats in one transaction; one heartbeat is a batch of one.
 
     The answers stand in the order of the batch. What is wrong with one heartbeat, InvalidField,
-    CredentialRequired, ServerNotFound, Replaced or NotAdmitted, is its answer and keeps no other
-    from being written. Of several heartbeats of one server the last one counts, with the last
-    capabilities that any of them reported.
+    CertificateOfAnother, CertificateRequired, CredentialRequired, ServerNotFound, Replaced or
+    NotAdmitted, is its answer and keeps no other from being written. Of several heartbeats of one
+    server the last one counts, with the last capabilities that any of them reported.
     """
 
     store: Store
@@ -138,10 +148,16 @@ class RecordHeartbeat:
 
     def _unproven(
         self, heartbeat: Heartbeat, credential: HostCredential | None
-    ) -> CredentialRequired | None:
+    ) -> ManManError | None:
+        server_id, certified_as = heartbeat.server_id, heartbeat.certified_as
+        if certified_as:
+            is_own = certified_as == server_id
+            return None if is_own else CertificateOfAnother(certified_as, server_id)
+        if self.rules.enforces(Switch.CERTIFICATE):
+            return CertificateRequired(server_id)
         if credential or not self.rules.enforces(Switch.CREDENTIAL):
             return None
-        return CredentialRequired(heartbeat.server_id)
+        return CredentialRequired(server_id)
 
     def _note_unproven(
         self,
@@ -151,17 +167,19 @@ class RecordHeartbeat:
         known: Mapping[int, Known],
         now: datetime,
     ) -> None:
-        if self.rules.enforcement.of(Switch.CREDENTIAL) is not Mode.WARN:
-            return
-        unproven = dict.fromkeys(
-            heartbeat.server_id
-            for heartbeat, credential in zip(batch, shown, strict=True)
-            if not credential and heartbeat.server_id in known
-        )
-        for server_id in sorted(islice(unproven, _MOST_NOTED)):
-            name = transaction.servers.get(server_id).name
-            error = CredentialRequired(server_id)
-            transaction.would_rejects.record(Switch.CREDENTIAL, server_id, name, str(error), now)
+        for switch, required in _PROOFS.items():
+            if self.rules.enforcement.of(switch) is not Mode.WARN:
+                continue
+            unproven = dict.fromkeys(
+                heartbeat.server_id
+                for heartbeat, credential in zip(batch, shown, strict=True)
+                if not (heartbeat.certified_as or (credential and switch is Switch.CREDENTIAL))
+                and heartbeat.server_id in known
+            )
+            for server_id in sorted(islice(unproven, _MOST_NOTED)):
+                name = transaction.servers.get(server_id).name
+                error = required(server_id)
+                transaction.would_rejects.record(switch, server_id, name, str(error), now)
 
     def _newest(self, heartbeats: Sequence[Heartbeat]) -> Mapping[int, Heartbeat]:
         """Of each server the last heartbeat of its newest epoch."""

@@ -11,6 +11,7 @@ from application.admit_host import (
     KeyRefusal,
     known_join_key,
 )
+from application.certificates import Certificates
 from application.claim_name import Claimed, ClaimName
 from application.effective_configuration import configure_newcomer, configure_relabelled
 from application.heartbeat_pace import HeartbeatPace
@@ -43,23 +44,28 @@ class Registration:
     ephemeral: bool = False
     address: str = ""
     credential: str = field(default="", repr=False)
+    # As which server the caller is known by its certificate, 0 where it shows none.
+    certified_as: int = 0
+    signing_request: bytes = field(default=b"", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Registered:
-    """`config_revision` is what the host may fetch: 0 while it waits to be approved."""
+    """`config_revision` is what the host may fetch: 0 while it waits to be approved. `certificate`
+    is in PEM, empty where none was asked for or none are issued."""
 
     server: Server
     next_heartbeat: timedelta
     config_revision: int
     credential: str = field(default="", repr=False)
+    certificate: str = ""
 
 
 @dataclass(frozen=True)
 class RegisterServer:
     """A host joins the fleet: the same name always gets the same server, unless the evidence says
-    that another machine claims it. With the credential of a server it gets that one again, whatever
-    became of its key.
+    that another machine claims it. With the credential or the certificate of a server it gets that
+    one again, whatever became of its key.
 
     Raises InvalidRegistrationKey before anything else, as it does JoinKeyRefused of a revoked key,
     then InvalidField, then JoinKeyRefused, NotAdmitted and NameHeld.
@@ -71,9 +77,11 @@ class RegisterServer:
     admit_host: AdmitHost
     via: str = ""
     rules: JoiningRules = USUAL_RULES
+    # None issues none.
+    certificates: Certificates | None = None
 
     def __call__(self, registration: Registration) -> Registered:
-        own = self.admit_host.server_of(registration.credential)
+        own = self.admit_host.server_of(registration.credential, registration.certified_as)
         shown: ShownKey | KeyRefusal | None
         try:
             shown = self.admit_host(registration.registration_key)
@@ -82,7 +90,7 @@ class RegisterServer:
                 raise
             shown = error
         if not shown:
-            _check(registration)
+            self._check(registration)
         interval = self.pace.interval
         with self.store.begin() as transaction:
             joining: _Joining = None
@@ -94,7 +102,12 @@ class RegisterServer:
             raise outcome
         told = self.rules.told_revision(outcome.config_revision, outcome.approval)
         credential = self.admit_host.issue_credential(outcome.server_id)
-        return Registered(outcome, interval, told, credential)
+        certificate = ""
+        if self.certificates and registration.signing_request:
+            certificate = self.certificates.of_server(
+                outcome.server_id, registration.signing_request
+            )
+        return Registered(outcome, interval, told, credential, certificate)
 
     def _joining(
         self,
@@ -108,7 +121,7 @@ class RegisterServer:
             if not isinstance(shown, ShownKey):
                 raise shown
             key = known_join_key(transaction, shown)
-            _check(registration)
+            self._check(registration)
             with_key = replace(
                 registration,
                 environment=registration.environment or key.environment,
@@ -119,9 +132,19 @@ class RegisterServer:
         except (InvalidRegistrationKey, JoinKeyRefused) as refusal:
             if own is None:
                 raise
-            _check(registration)
+            self._check(registration)
             return registration, JoinAgain(own, refusal)
         return with_key, by_key if own is None else JoinAgain(own, by_key)
+
+    def _check(self, registration: Registration) -> None:
+        check_name(registration.name)
+        check_environment(registration.environment)
+        check_evidence(registration.evidence)
+        check_labels(registration.labels or {})
+        if registration.capabilities:
+            check_capabilities(registration.capabilities)
+        if self.certificates and registration.signing_request:
+            self.certificates.check(registration.signing_request)
 
     def _join(
         self,
@@ -243,15 +266,6 @@ class RegisterServer:
 
 # None where what is configured lets everybody in, or the key that was shown.
 _Joining = JoinByKey | JoinAgain | None
-
-
-def _check(registration: Registration) -> None:
-    check_name(registration.name)
-    check_environment(registration.environment)
-    check_evidence(registration.evidence)
-    check_labels(registration.labels or {})
-    if registration.capabilities:
-        check_capabilities(registration.capabilities)
 
 
 def not_admitted(server: Server) -> NotAdmitted:

@@ -20,6 +20,8 @@ class Switch(StrEnum):
     DELETE_ONLINE = "delete-online"
     # A heartbeat that does not show the credential of its server.
     CREDENTIAL = "credential"
+    # A server speaks without its certificate.
+    CERTIFICATE = "certificate"
 
 
 class Mode(StrEnum):
@@ -30,8 +32,8 @@ class Mode(StrEnum):
     ENFORCE = "enforce"
 
 
-# A client that knows only the fields of the specification has no credential.
-_USUAL = {Switch.CREDENTIAL: Mode.OFF}
+# A client that knows only the fields of the specification has neither.
+_USUAL = {Switch.CREDENTIAL: Mode.OFF, Switch.CERTIFICATE: Mode.OFF}
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,14 +42,46 @@ class InvalidRegistrationKey(ManManError):
 
 
 class CredentialRequired(ManManError):
-    """A heartbeat does not show a good credential of the server that it speaks for."""
+    """A call does not show a good credential of the server that it speaks for."""
 
     def __init__(self, server_id: int) -> None:
         super().__init__(
-            f"a heartbeat of server {server_id} must show the server's own credential: register"
+            f"calls of server {server_id} must show the server's own credential: register"
             " again to get one"
         )
         self.server_id = server_id
+
+
+class CertificateRequired(ManManError):
+    """A call for a server does not show that server's certificate."""
+
+    def __init__(self, server_id: int) -> None:
+        super().__init__(
+            f"calls of server {server_id} must show the server's own certificate: register again"
+            " with a signing request to get one, and call the port for certificates"
+        )
+        self.server_id = server_id
+
+
+class CertificateOfAnother(ManManError):
+    """A call for one server shows the certificate of another."""
+
+    def __init__(self, certified_server_id: int, server_id: int) -> None:
+        super().__init__(
+            f"this is the certificate of server {certified_server_id}, which does not speak for"
+            f" server {server_id}"
+        )
+        self.server_id = server_id
+
+
+class NoCertificatesIssued(ManManError):
+    """What is asked for needs an authority, and the API has none."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "this API issues no certificates: set CA_CERT_PATH and CA_KEY_PATH on it, as made by"
+            " `manmanv2 ca init`"
+        )
 
 
 class ServerNotFound(ManManError):

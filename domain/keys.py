@@ -9,7 +9,7 @@ from typing import Self
 from domain.errors import InvalidField
 
 # Lower case and digits that are not mistaken for letters (RFC 4648, base32).
-_ID = re.compile(r"(?P<kind>jk|ok)-[a-z2-7]{10}")
+_ID = re.compile(r"(?P<kind>jk|ok|oc)-[a-z2-7]{10}")
 _SHOWN = re.compile(r"((?:jk|ok)-[a-z2-7]{10})\.[^\s'\"]+", re.IGNORECASE)
 ID_ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
 ID_LENGTH = 10
@@ -19,6 +19,8 @@ _NO_DIGEST = "0" * 64
 
 JOIN_KEY = "jk"
 OPERATOR_KEY = "ok"
+# Known by a certificate, and not by a secret.
+OPERATOR_CERTIFICATE = "oc"
 
 
 @dataclass(frozen=True, slots=True)

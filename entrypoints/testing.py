@@ -91,7 +91,8 @@ def serving(container: ApiContainer) -> Iterator[int]:
 
     async def start() -> tuple[GrpcServer, int]:
         server = container.server()
-        return server, await server.start(container.settings().listen_address)
+        settings = container.settings()
+        return server, await server.start(settings.listen_address, settings.mutual_tls_address)
 
     server, port = asyncio.run_coroutine_threadsafe(start(), loop).result()
     try:

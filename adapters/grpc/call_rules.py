@@ -40,6 +40,8 @@ CALL_RULES: Mapping[str, CallRule] = {
     "Heartbeat": HOST,
     "FetchConfiguration": HOST,
     "Deregister": HOST,
+    "RenewCertificate": HOST,
+    "GetTrustBundle": HOST,
     "ListServers": VIEWER_READS,
     "GetServer": VIEWER_READS,
     "ExplainServer": VIEWER_READS,

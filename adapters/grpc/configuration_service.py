@@ -1,5 +1,6 @@
 from dataclasses import dataclass
 
+from adapters.grpc.caller import certified_caller
 from adapters.grpc.messages import configuration_to_message, summary_to_message
 from adapters.grpc.worker_pool import WorkerPool
 from application.delete_configuration import DeleteConfiguration
@@ -44,6 +45,7 @@ class ConfigurationService:
             request.known_revision,
             request.after_revision,
             request.credential,
+            certified_caller.get().server_id,
         )
         return pb.FetchConfigurationResponse(
             changed=map(configuration_to_message, changes.changed),

@@ -10,9 +10,12 @@ from google.rpc import error_details_pb2, status_pb2
 
 from adapters.grpc.gate import Draining
 from application.ports.broker import BrokerUnavailable
+from application.ports.certificate_authority import AuthorityExpired
 from application.ports.host_commands import HostNotListening
 from application.ports.store import StoreFailed, StoreUnavailable
 from domain.errors import (
+    CertificateOfAnother,
+    CertificateRequired,
     ConfigurationNotFound,
     ConflictNotFound,
     ConflictSettled,
@@ -23,6 +26,7 @@ from domain.errors import (
     JoinKeyNotFound,
     JoinKeyRefused,
     NameHeld,
+    NoCertificatesIssued,
     NotAdmitted,
     OperatorKeyNotFound,
     OperatorKeyRefused,
@@ -65,6 +69,10 @@ class TooLarge(Exception):
 CODES: dict[type[Exception], grpc.StatusCode] = {
     InvalidRegistrationKey: grpc.StatusCode.PERMISSION_DENIED,
     CredentialRequired: grpc.StatusCode.UNAUTHENTICATED,
+    CertificateRequired: grpc.StatusCode.UNAUTHENTICATED,
+    CertificateOfAnother: grpc.StatusCode.PERMISSION_DENIED,
+    NoCertificatesIssued: grpc.StatusCode.FAILED_PRECONDITION,
+    AuthorityExpired: grpc.StatusCode.FAILED_PRECONDITION,
     InvalidField: grpc.StatusCode.INVALID_ARGUMENT,
     NotTheMessage: grpc.StatusCode.INVALID_ARGUMENT,
     ServerNotFound: grpc.StatusCode.NOT_FOUND,

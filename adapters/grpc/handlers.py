@@ -10,7 +10,13 @@ from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 
 from adapters.grpc.call_rules import CALL_RULES, SERVICE, CallRule
-from adapters.grpc.caller import address_of, caller_address, current_operator
+from adapters.grpc.caller import (
+    address_of,
+    caller_address,
+    certified_caller,
+    certified_of,
+    current_operator,
+)
 from adapters.grpc.errors import NotTheMessage, TooLarge, message_of, status_of
 from adapters.grpc.gate import Gate
 from adapters.grpc.metadata import REQUEST_ID, STATUS_DETAILS, UNIX_TIME
@@ -64,9 +70,10 @@ def handlers(
     gate: Gate,
     handled: Handled = lambda *_: None,
     audit: CallAudit | None = None,
+    trust_domain: str = "",
 ) -> grpc.GenericRpcHandler:
     """The contract as gRPC takes it: each call is a method of one of the services, guarded by its
-    rule; `handled` hears of each.
+    rule; `handled` hears of each. With a trust domain callers are known by their certificates.
 
     Requests arrive as bytes and are parsed here, because a body that gRPC cannot parse would
     be answered by it as the server's own failure.
@@ -82,7 +89,7 @@ def handlers(
                 method.name, rule, parse, call, operators, audit or NoAudit()
             )
         methods[method.name] = grpc.unary_unary_rpc_method_handler(
-            _guarded(method.name, parse, call, operators_call, gate, handled),
+            _guarded(method.name, parse, call, operators_call, gate, handled, trust_domain),
             response_serializer=GetMessageClass(method.output_type).SerializeToString,
         )
     return grpc.method_handlers_generic_handler(SERVICE.full_name, methods)
@@ -155,6 +162,7 @@ def _guarded(
     operators_call: _OperatorsCall | None,
     gate: Gate,
     handled: Handled,
+    trust_domain: str,
 ) -> Callable[[bytes, Any], Awaitable[Message]]:
     # Of others nobody asks, and heartbeats are many.
     is_registration = name == "RegisterServer"
@@ -166,6 +174,8 @@ def _guarded(
         current_request_id.set(request_id)
         if is_registration:
             caller_address.set(address_of(context.peer()))
+        if trust_domain:
+            certified_caller.set(certified_of(context.auth_context(), trust_domain))
         try:
             with gate:
                 answer = await (

@@ -2,7 +2,7 @@ import ipaddress
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from adapters.grpc.caller import address_of
+from adapters.grpc.caller import address_of, certified_caller
 from adapters.grpc.worker_pool import WorkerPool
 from application.identify_operator import IdentifyOperator
 from domain.operator_key import Operator
@@ -25,6 +25,7 @@ class OperatorAccess:
             bearer_token(metadata),
             address_of(peer),
             on_this_machine=is_loopback(peer),
+            certified_as=certified_caller.get().key_id,
         )
 
 

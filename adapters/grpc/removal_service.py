@@ -1,5 +1,6 @@
 from dataclasses import dataclass
 
+from adapters.grpc.caller import certified_caller
 from adapters.grpc.page_tokens import decode_page_token, encode_page_token, page_size
 from adapters.grpc.server_messages import deleted_server_to_message, server_to_message
 from adapters.grpc.worker_pool import WorkerPool
@@ -30,6 +31,7 @@ class RemovalService:
             request.registration_key,
             request.instance_id,
             request.credential,
+            certified_caller.get().server_id,
         )
         return pb.DeregisterResponse()
 

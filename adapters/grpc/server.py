@@ -25,13 +25,19 @@ _SERVED = (OVERALL_HEALTH, SERVICE.full_name)
 class CannotListen(Exception):
     """Somebody else has the port, or the address is not of this machine."""
 
+    def __init__(self, address: str) -> None:
+        super().__init__(address)
+        self.address = address
+
 
 class GrpcServer:
     """The API on its address, with gRPC's health service, and reflection when asked for.
 
     With `shared_port`, several processes may serve the same port and the kernel spreads
     connections over them. With a certificate it speaks TLS alone, 1.2 and up, and a new
-    connection is shown the certificate that is the current one then.
+    connection is shown the certificate that is the current one then. With a trust bundle it also
+    serves, at an address of their own, those who show a certificate that these CAs issued: gRPC
+    for Python asks for one of everybody at an address, or of nobody.
     """
 
     def __init__(
@@ -43,8 +49,10 @@ class GrpcServer:
         with_reflection: bool = False,
         interceptors: Sequence[grpc.aio.ServerInterceptor] = (),
         certificate: ServerCertificate | None = None,
+        trust_bundle: str = "",
     ) -> None:
         self._gate = gate
+        self._trust_bundle = trust_bundle
         self._certificate = certificate
         self._server = grpc.aio.server(
             interceptors=interceptors,
@@ -66,19 +74,26 @@ class GrpcServer:
             names = (*_SERVED[1:], "grpc.health.v1.Health", reflection.SERVICE_NAME)
             reflection.enable_server_reflection(names, self._server)
 
-    async def start(self, address: str) -> int:
-        """Serve; returns the port. Raises CannotListen."""
-        try:
-            if self._certificate:
-                credentials = _credentials(self._certificate)
-                port = self._server.add_secure_port(address, credentials)
-            else:
-                port = self._server.add_insecure_port(address)
-        except RuntimeError:
-            raise CannotListen from None
+    async def start(self, address: str, mutual_tls_address: str = "") -> int:
+        """Serve; returns the port of the first address. Raises CannotListen."""
+        if not self._certificate:
+            port = self._listen(address, None)
+        else:
+            port = self._listen(address, _credentials(self._certificate))
+            if self._trust_bundle:
+                demanding = _credentials(self._certificate, self._trust_bundle)
+                self._listen(mutual_tls_address, demanding)
         await self._server.start()
         await self._say(health_pb2.HealthCheckResponse.SERVING)
         return port
+
+    def _listen(self, address: str, credentials: grpc.ServerCredentials | None) -> int:
+        try:
+            if credentials:
+                return self._server.add_secure_port(address, credentials)
+            return self._server.add_insecure_port(address)
+        except RuntimeError:
+            raise CannotListen(address) from None
 
     async def drain(self, grace_seconds: float) -> None:
         """Say NOT_SERVING, take no more calls, and let those in flight finish."""
@@ -92,7 +107,8 @@ class GrpcServer:
             await self._health.set(service, status)
 
 
-def _credentials(certificate: ServerCertificate) -> grpc.ServerCredentials:
+def _credentials(certificate: ServerCertificate, trust_bundle: str = "") -> grpc.ServerCredentials:
+    """With a trust bundle clients must show a certificate, too."""
     shown = certificate.current
 
     def changed() -> grpc.ServerCertificateConfiguration | None:
@@ -101,11 +117,17 @@ def _credentials(certificate: ServerCertificate) -> grpc.ServerCredentials:
         if certificate.current is shown:
             return None
         shown = certificate.current
-        return _configuration(shown)
+        return _configuration(shown, trust_bundle)
 
     # The types that are published for gRPC forget that None is an answer.
-    return grpc.dynamic_ssl_server_credentials(_configuration(shown), changed)  # type: ignore[arg-type]
+    return grpc.dynamic_ssl_server_credentials(
+        _configuration(shown, trust_bundle),
+        changed,  # type: ignore[arg-type]
+        require_client_authentication=bool(trust_bundle),
+    )
 
 
-def _configuration(shown: CertifiedKey) -> grpc.ServerCertificateConfiguration:
-    return grpc.ssl_server_certificate_configuration([(shown.key, shown.chain)])
+def _configuration(shown: CertifiedKey, trust_bundle: str) -> grpc.ServerCertificateConfiguration:
+    return grpc.ssl_server_certificate_configuration(
+        [(shown.key, shown.chain)], trust_bundle.encode() or None
+    )

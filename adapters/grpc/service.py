@@ -3,7 +3,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeVar
 
-from adapters.grpc.caller import caller_address
+from adapters.grpc.caller import caller_address, certified_caller
 from adapters.grpc.group_commit import GroupCommit
 from adapters.grpc.messages import capabilities_from_message, evidence_from_message
 from adapters.grpc.page_tokens import decode_page_token, encode_page_token, page_size
@@ -43,6 +43,8 @@ class ManManService:
     update_server: UpdateServer
     label_server: LabelServer
     refresh_server: RefreshServer
+    # Where hosts show their certificates, 0 where they do not.
+    mutual_tls_port: int = 0
 
     async def RegisterServer(self, request: pb.RegisterServerRequest) -> pb.RegisterServerResponse:
         registration = Registration(
@@ -55,6 +57,8 @@ class ManManService:
             ephemeral=request.ephemeral,
             address=caller_address.get(),
             credential=request.credential,
+            certified_as=certified_caller.get().server_id,
+            signing_request=request.signing_request,
         )
         registered = await self.host_calls.run(self.register_server, registration)
         return pb.RegisterServerResponse(
@@ -64,6 +68,8 @@ class ManManService:
             config_revision=registered.config_revision,
             epoch=registered.server.epoch,
             credential=registered.credential,
+            certificate=registered.certificate,
+            mutual_tls_port=self.mutual_tls_port,
         )
 
     async def Heartbeat(self, request: pb.HeartbeatRequest) -> pb.HeartbeatResponse:
@@ -74,6 +80,7 @@ class ManManService:
                 request.leaving,
                 request.epoch,
                 request.credential,
+                certified_caller.get().server_id,
             )
         )
         return pb.HeartbeatResponse(

@@ -23,6 +23,7 @@ from adapters.grpc.access_service import AccessService
 from adapters.grpc.admission_service import AdmissionService
 from adapters.grpc.audit_service import AuditService
 from adapters.grpc.call_audit import CallAudit
+from adapters.grpc.certificate_service import CertificateService
 from adapters.grpc.configuration_service import ConfigurationService
 from adapters.grpc.gate import Gate
 from adapters.grpc.group_commit import GroupCommit
@@ -50,6 +51,7 @@ from adapters.system.new_key import new_key, new_serial
 from application.admit_host import AdmitHost
 from application.approve_server import ApproveServer
 from application.ban_server import BanServer
+from application.certificates import Certificates
 from application.check_readiness import AskStore, CheckReadiness
 from application.create_join_key import CreateJoinKey
 from application.create_operator_key import CreateOperatorKey
@@ -97,6 +99,7 @@ from application.refresh_server import RefreshServer
 from application.register_server import RegisterServer
 from application.reject_server import RejectServer
 from application.relay_events import RelayEvents
+from application.renew_certificate import RenewCertificate
 from application.resolve_conflict import ResolveConflict
 from application.restore_server import RestoreServer
 from application.revoke_join_key import RevokeJoinKey
@@ -107,7 +110,7 @@ from application.tidy_fleet import TidyFleet
 from application.update_server import UpdateServer
 from domain.liveness import Cadence
 from entrypoints.api.settings import ApiSettings
-from entrypoints.api.tls import read_certificate
+from entrypoints.api.tls import read_certificate, read_certificates
 from entrypoints.registration_keys import make_registration_keys
 from entrypoints.settings import COMMIT, VERSION, Secret
 from entrypoints.tracing import make_tracing
@@ -138,6 +141,14 @@ def _process_name() -> str:
 
 def _reveal(secret: Secret | None) -> str | None:
     return secret.reveal() if secret else None
+
+
+def _trust_bundle(certificates: Certificates | None) -> str:
+    return certificates.authority.bundle if certificates else ""
+
+
+def _trust_domain(certificates: Certificates | None) -> str:
+    return certificates.trust_domain if certificates else ""
 
 
 def _traces(settings: ApiSettings) -> "ApiTraces | NoTraces":
@@ -235,6 +246,10 @@ class ApiContainer(containers.DeclarativeContainer):
         settings.provided.registration_key_required,
         host_credentials,
     )
+    certificates: providers.Provider[Certificates | None] = providers.ThreadSafeSingleton(
+        read_certificates, settings
+    )
+    trust_bundle: providers.Provider[str] = providers.Callable(_trust_bundle, certificates)
     cadence: providers.Provider[Cadence] = providers.ThreadSafeSingleton(
         Cadence,
         interval=providers.Factory(timedelta, seconds=settings.provided.heartbeat_interval_seconds),
@@ -357,6 +372,7 @@ class ApiContainer(containers.DeclarativeContainer):
             admit_host,
             _GRPC,
             settings.provided.joining_rules,
+            certificates,
         ),
         list_servers=providers.Factory(ListServers, store, clock),
         get_server=providers.Factory(GetServer, store),
@@ -366,6 +382,20 @@ class ApiContainer(containers.DeclarativeContainer):
         refresh_server=providers.Factory(
             RefreshServer, store, clock, host_commands, settings.provided.enforcement
         ),
+        mutual_tls_port=settings.provided.mutual_tls_port,
+    )
+    certificate_service: providers.Provider[CertificateService] = providers.ThreadSafeSingleton(
+        CertificateService,
+        host_calls=host_calls,
+        renew_certificate=providers.Factory(
+            RenewCertificate,
+            store,
+            clock,
+            admit_host,
+            certificates,
+            settings.provided.enforcement,
+        ),
+        trust_bundle=trust_bundle,
     )
     spread_configuration: providers.Provider[SpreadConfiguration] = providers.ThreadSafeSingleton(
         SpreadConfiguration, store, clock
@@ -540,6 +570,7 @@ class ApiContainer(containers.DeclarativeContainer):
             removal_service,
             history_service,
             join_key_service,
+            certificate_service,
             access_service,
             audit_service,
         ),
@@ -547,6 +578,7 @@ class ApiContainer(containers.DeclarativeContainer):
         gate,
         metrics.provided.call_handled,
         call_audit,
+        providers.Callable(_trust_domain, certificates),
     )
     shares_port: providers.Provider[bool] = providers.Callable(
         (1).__lt__, settings.provided.api_workers
@@ -563,4 +595,5 @@ class ApiContainer(containers.DeclarativeContainer):
         with_reflection=settings.provided.grpc_reflection,
         interceptors=traces.provided.interceptors.call(),
         certificate=certificate,
+        trust_bundle=trust_bundle,
     )

@@ -35,10 +35,11 @@ def run(settings: "ApiSettings") -> int:
     from domain.keys import OPERATOR_KEY, ShownKey
     from entrypoints.api.settings import StoreKind
     from entrypoints.api.supervisor import Supervisor
-    from entrypoints.api.tls import read_certificate
+    from entrypoints.api.tls import read_certificate, read_certificates
     from entrypoints.api.worker import serve
 
     read_certificate(settings)
+    read_certificates(settings)
     if settings.store_kind is StoreKind.SQL:
         from entrypoints.api.database import prepare_database
 

@@ -9,6 +9,7 @@ from domain.enforcement import ENFORCE_ALL, Enforcement, Mode, Switch
 from domain.identity import NamePolicy
 from domain.joining import JoiningRules
 from domain.retention import Retention
+from domain.spiffe import USUAL_TRUST_DOMAIN, is_trust_domain
 from entrypoints.failures import ConfigurationError
 from entrypoints.settings import (
     Secret,
@@ -60,6 +61,12 @@ def _enforcement(text: str) -> Enforcement:
     return Enforcement(modes)
 
 
+def _trust_domain(text: str) -> str:
+    if not is_trust_domain(text):
+        raise ValueError("must be lower-case letters, digits, dots, dashes and underscores")
+    return text
+
+
 @dataclass(frozen=True, kw_only=True)
 class ApiSettings(ServiceSettings):
     # A secret, because the URL mostly holds a password.
@@ -95,6 +102,31 @@ class ApiSettings(ServiceSettings):
     )
     tls_key_path: Path | None = setting(
         None, "the key of that certificate, in PEM and without a password", Path
+    )
+    ca_cert_path: Path | None = setting(
+        None,
+        "the certificate of the authority that issues certificates of hosts and operators, in PEM,"
+        " as `manmanv2 ca init` makes it; others behind it are trusted, too",
+        Path,
+    )
+    ca_key_path: Path | None = setting(
+        None, "the key of that authority, in PEM and without a password", Path
+    )
+    mtls_listen_address: str = setting(
+        "",
+        "HOST:PORT to serve those on who show such a certificate; when not set, the port after that"
+        " of LISTEN_ADDRESS",
+        host_and_port(),
+    )
+    trust_domain: str = setting(
+        USUAL_TRUST_DOMAIN,
+        "what certificates are for begins with it: spiffe://TRUST_DOMAIN/server/ID",
+        _trust_domain,
+    )
+    host_certificate_lifetime_seconds: int = setting(
+        86400,
+        "how long a host's certificate is good; it gets another after half of that",
+        whole_number(60, 10 * 365 * 86400),
     )
     metrics_address: str = setting(
         METRICS_ADDRESS,
@@ -144,8 +176,8 @@ class ApiSettings(ServiceSettings):
     enforcement: Enforcement = setting(
         ENFORCE_ALL,
         "SWITCH=MODE,…: off or warn instead of enforce, for name-conflict, epoch, approval, ban and"
-        " delete-online, or warn or enforce instead of off, for credential; what warn lets through"
-        " is listed by `manmanv2 audit would-reject`",
+        " delete-online, or warn or enforce instead of off, for credential and certificate; what"
+        " warn lets through is listed by `manmanv2 audit would-reject`",
         _enforcement,
         show=str,
     )
@@ -214,14 +246,26 @@ class ApiSettings(ServiceSettings):
     def speaks_tls(self) -> bool:
         return self.tls_cert_path is not None
 
+    @property
+    def mutual_tls_address(self) -> str:
+        """Where callers show a certificate, empty where none are issued."""
+        if self.ca_cert_path is None:
+            return ""
+        host, _, port = self.listen_address.rpartition(":")
+        return self.mtls_listen_address or f"{host}:{int(port) + 1}"
+
+    @property
+    def mutual_tls_port(self) -> int:
+        return int(self.mutual_tls_address.rpartition(":")[2] or 0)
+
+    @property
+    def host_certificate_lifetime(self) -> timedelta:
+        return timedelta(seconds=self.host_certificate_lifetime_seconds)
+
     def check(self, given: Collection[str]) -> None:
-        if (self.tls_cert_path is None) is not (self.tls_key_path is None):
-            there, missing = "TLS_CERT_PATH", "TLS_KEY_PATH"
-            if self.tls_cert_path is None:
-                there, missing = missing, there
-            raise ConfigurationError(
-                f"{missing}: must be set, because {there} is; unset both to speak without TLS."
-            )
+        _check_both("TLS_CERT_PATH", self.tls_cert_path, "TLS_KEY_PATH", self.tls_key_path)
+        _check_both("CA_CERT_PATH", self.ca_cert_path, "CA_KEY_PATH", self.ca_key_path)
+        self._check_certificates(given)
         if self.store_kind is StoreKind.SQL:
             from adapters.sql.engine import sql_url
 
@@ -245,3 +289,46 @@ class ApiSettings(ServiceSettings):
                 f"API_WORKERS is {self.api_workers}, but processes cannot share port 0: name"
                 " another in LISTEN_ADDRESS."
             )
+
+    def _check_certificates(self, given: Collection[str]) -> None:
+        if self.ca_cert_path is None:
+            for name in ("mtls_listen_address", "trust_domain"):
+                if name in given:
+                    raise ConfigurationError(
+                        f"{name.upper()}: of no use without CA_CERT_PATH; set that, or unset this."
+                    )
+            if self.enforcement.of(Switch.CERTIFICATE) is not Mode.OFF:
+                raise ConfigurationError(
+                    "ENFORCEMENT asks for certificates of hosts, but none are issued: set"
+                    " CA_CERT_PATH and CA_KEY_PATH, or leave certificate out."
+                )
+            return
+        if self.tls_cert_path is None:
+            raise ConfigurationError(
+                "TLS_CERT_PATH: must be set, because CA_CERT_PATH is, and certificates are shown in"
+                " TLS."
+            )
+        if not 1 <= self.mutual_tls_port <= 65535:
+            raise ConfigurationError(
+                "MTLS_LISTEN_ADDRESS: must be set, because there is no port after that of"
+                f" LISTEN_ADDRESS, {self.listen_address}."
+            )
+        if self.mutual_tls_address == self.listen_address:
+            raise ConfigurationError(
+                f"MTLS_LISTEN_ADDRESS is LISTEN_ADDRESS, {self.listen_address}: set it to another."
+            )
+        if self.host_certificate_lifetime_seconds < 4 * self.heartbeat_interval_seconds:
+            raise ConfigurationError(
+                f"HOST_CERTIFICATE_LIFETIME_SECONDS is {self.host_certificate_lifetime_seconds},"
+                " but a certificate is renewed between heartbeats: set it to four times"
+                " HEARTBEAT_INTERVAL_SECONDS or more."
+            )
+
+
+def _check_both(name: str, value: object, other_name: str, other: object) -> None:
+    if (value is None) is (other is None):
+        return
+    there, missing = (other_name, name) if value is None else (name, other_name)
+    raise ConfigurationError(
+        f"{missing}: must be set, because {there} is; unset both to do without."
+    )

@@ -34,7 +34,10 @@ class Supervisor:
         for signal_number in STOP_SIGNALS:
             signal.signal(signal_number, self._stop)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
-        with _reserved(self._settings.listen_address), ExitStack() as stack:
+        with ExitStack() as stack:
+            for address in (self._settings.listen_address, self._settings.mutual_tls_address):
+                if address:
+                    stack.enter_context(_reserved(address, self._settings))
             if self._settings.metrics_address:
                 self._metrics_folder = _made_folder()
             if self._metrics_folder:
@@ -120,7 +123,7 @@ def _made_folder() -> SharedFolder | None:
         return None
 
 
-def _reserved(address: str) -> socket.socket:
+def _reserved(address: str, settings: ApiSettings) -> socket.socket:
     """A socket that holds the port for the workers without taking connections.
 
     Bound alone first: else another program that shares its port would take part of our calls.
@@ -136,5 +139,5 @@ def _reserved(address: str) -> socket.socket:
         holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         holder.bind((host, port))
     except OSError:
-        raise cannot_listen(address) from None
+        raise cannot_listen(address, settings) from None
     return holder

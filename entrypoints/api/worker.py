@@ -11,7 +11,7 @@ from typing import Any
 
 import uvloop
 
-from adapters.grpc.server import CannotListen
+from adapters.grpc.server import CannotListen, GrpcServer
 from adapters.prometheus.shared_folder import COUNT_IN, reserve_room
 from entrypoints.api.container import ApiContainer
 from entrypoints.api.keys import look_at_keys_forever
@@ -82,14 +82,9 @@ async def _serve(
     server = container.server()
     if parent:
         _reserve_room_for_counting()
-    try:
-        port = await server.start(settings.listen_address)
-    except CannotListen:
-        raise cannot_listen(settings.listen_address) from None
-    host = settings.listen_address.rpartition(":")[0]
-    _log.info("serving on %s:%d", host, port)
+    address = await _start_serving(server, settings)
     if settings.metrics_address and not parent:
-        side_port = container.side_port(reached_at(f"{host}:{port}"))
+        side_port = container.side_port(reached_at(address))
         open_side_port(side_port, settings.metrics_address)
     background = [loop.create_task(work) for work in _background(container, settings)]
 
@@ -111,6 +106,19 @@ async def _serve(
     for listener in listeners:
         await asyncio.to_thread(listener.join)
     _log.info("stopped")
+
+
+async def _start_serving(server: GrpcServer, settings: ApiSettings) -> str:
+    """The address with the port that it got."""
+    try:
+        port = await server.start(settings.listen_address, settings.mutual_tls_address)
+    except CannotListen as error:
+        raise cannot_listen(error.address, settings) from None
+    address = f"{settings.listen_address.rpartition(':')[0]}:{port}"
+    _log.info("serving on %s", address)
+    if settings.mutual_tls_address:
+        _log.info("serving those who show a certificate on %s", settings.mutual_tls_address)
+    return address
 
 
 def _background(
@@ -154,9 +162,10 @@ def _give_up() -> None:
     os._exit(os.EX_OK)
 
 
-def cannot_listen(address: str) -> CommandFailed:
+def cannot_listen(address: str, settings: ApiSettings) -> CommandFailed:
+    setting = "LISTEN_ADDRESS" if address == settings.listen_address else "MTLS_LISTEN_ADDRESS"
     return CommandFailed(
-        f"LISTEN_ADDRESS: {address} cannot be listened on: another process has the port, or the"
+        f"{setting}: {address} cannot be listened on: another process has the port, or the"
         " address is not of this machine.",
         os.EX_UNAVAILABLE,
     )

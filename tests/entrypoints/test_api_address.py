@@ -134,7 +134,7 @@ def test_an_api_has_a_certificate_with_its_key_or_neither(there: str, missing: s
         ApiSettings.load({there: "/nowhere"})
 
     assert str(caught.value) == (
-        f"{missing}: must be set, because {there} is; unset both to speak without TLS."
+        f"{missing}: must be set, because {there} is; unset both to do without."
     )
     assert not ApiSettings.load({}).speaks_tls
     assert ApiSettings.load({there: "/nowhere", missing: "/nowhere"}).speaks_tls

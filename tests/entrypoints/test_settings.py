@@ -418,8 +418,9 @@ def test_switches_are_enforced_unless_they_are_set_otherwise() -> None:
     modes = {switch: loaded.enforcement.of(switch) for switch in Switch}
     assert modes == {
         **dict.fromkeys(Switch, Mode.ENFORCE),
-        # Clients of the specification have none.
+        # Clients of the specification have neither.
         Switch.CREDENTIAL: Mode.OFF,
+        Switch.CERTIFICATE: Mode.OFF,
         Switch.NAME_CONFLICT: Mode.WARN,
         Switch.EPOCH: Mode.OFF,
     }
@@ -434,7 +435,7 @@ def test_a_switch_or_mode_that_is_none_is_told_with_all_that_are(text: str) -> N
     assert told.startswith("ENFORCEMENT: has ")
     assert told.endswith(
         "must be SWITCH=MODE,… with the switches name-conflict, epoch, approval, ban,"
-        " delete-online, credential and the modes off, warn, enforce."
+        " delete-online, credential, certificate and the modes off, warn, enforce."
     )
     assert "\n" not in told
 

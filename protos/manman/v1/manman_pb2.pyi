@@ -297,6 +297,7 @@ class RegisterServerRequest(_message.Message):
     LABELS_FIELD_NUMBER: _builtins.int
     EPHEMERAL_FIELD_NUMBER: _builtins.int
     CREDENTIAL_FIELD_NUMBER: _builtins.int
+    SIGNING_REQUEST_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """1 to 255 printable characters, no blanks at the ends"""
     registration_key: _builtins.str
@@ -306,6 +307,8 @@ class RegisterServerRequest(_message.Message):
     """the server may be deleted after a set time offline"""
     credential: _builtins.str
     """of an earlier answer: gets its server again without a key"""
+    signing_request: _builtins.bytes
+    """PKCS #10 in DER: asks for a certificate. Of what it asks for only the public key counts."""
     @_builtins.property
     def capabilities(self) -> Global___ServerCapabilities: ...
     @_builtins.property
@@ -327,10 +330,11 @@ class RegisterServerRequest(_message.Message):
         labels: Global___Labels | None = ...,
         ephemeral: _builtins.bool = ...,
         credential: _builtins.str = ...,
+        signing_request: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["capabilities", b"capabilities", "evidence", b"evidence", "labels", b"labels"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["capabilities", b"capabilities", "credential", b"credential", "environment", b"environment", "ephemeral", b"ephemeral", "evidence", b"evidence", "labels", b"labels", "name", b"name", "registration_key", b"registration_key"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["capabilities", b"capabilities", "credential", b"credential", "environment", b"environment", "ephemeral", b"ephemeral", "evidence", b"evidence", "labels", b"labels", "name", b"name", "registration_key", b"registration_key", "signing_request", b"signing_request"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -346,6 +350,8 @@ class RegisterServerResponse(_message.Message):
     CONFIG_REVISION_FIELD_NUMBER: _builtins.int
     EPOCH_FIELD_NUMBER: _builtins.int
     CREDENTIAL_FIELD_NUMBER: _builtins.int
+    CERTIFICATE_FIELD_NUMBER: _builtins.int
+    MUTUAL_TLS_PORT_FIELD_NUMBER: _builtins.int
     server_id: _builtins.int
     next_heartbeat_seconds: _builtins.int
     """beat this long after the answer"""
@@ -355,6 +361,10 @@ class RegisterServerResponse(_message.Message):
     """counts the registrations of this server; to be sent with heartbeats"""
     credential: _builtins.str
     """proves who speaks for this server; secret, to be sent with each call"""
+    certificate: _builtins.str
+    """PEM, then those of CAs between; empty: none was issued"""
+    mutual_tls_port: _builtins.int
+    """where those who show their certificate are served; 0: nowhere"""
     @_builtins.property
     def server(self) -> Global___Server: ...
     def __init__(
@@ -366,10 +376,12 @@ class RegisterServerResponse(_message.Message):
         config_revision: _builtins.int = ...,
         epoch: _builtins.int = ...,
         credential: _builtins.str = ...,
+        certificate: _builtins.str = ...,
+        mutual_tls_port: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["server", b"server"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["config_revision", b"config_revision", "credential", b"credential", "epoch", b"epoch", "next_heartbeat_seconds", b"next_heartbeat_seconds", "server", b"server", "server_id", b"server_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificate", b"certificate", "config_revision", b"config_revision", "credential", b"credential", "epoch", b"epoch", "mutual_tls_port", b"mutual_tls_port", "next_heartbeat_seconds", b"next_heartbeat_seconds", "server", b"server", "server_id", b"server_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -491,6 +503,88 @@ class DeregisterResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DeregisterResponse: _TypeAlias = DeregisterResponse  # noqa: Y015
+
+@_typing.final
+class RenewCertificateRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SERVER_ID_FIELD_NUMBER: _builtins.int
+    SIGNING_REQUEST_FIELD_NUMBER: _builtins.int
+    CREDENTIAL_FIELD_NUMBER: _builtins.int
+    server_id: _builtins.int
+    signing_request: _builtins.bytes
+    """PKCS #10 in DER; only the public key counts"""
+    credential: _builtins.str
+    """of this server: enough without its certificate"""
+    def __init__(
+        self,
+        *,
+        server_id: _builtins.int = ...,
+        signing_request: _builtins.bytes = ...,
+        credential: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["credential", b"credential", "server_id", b"server_id", "signing_request", b"signing_request"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RenewCertificateRequest: _TypeAlias = RenewCertificateRequest  # noqa: Y015
+
+@_typing.final
+class RenewCertificateResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CERTIFICATE_FIELD_NUMBER: _builtins.int
+    certificate: _builtins.str
+    """PEM, then those of CAs between"""
+    def __init__(
+        self,
+        *,
+        certificate: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificate", b"certificate"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RenewCertificateResponse: _TypeAlias = RenewCertificateResponse  # noqa: Y015
+
+@_typing.final
+class GetTrustBundleRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetTrustBundleRequest: _TypeAlias = GetTrustBundleRequest  # noqa: Y015
+
+@_typing.final
+class GetTrustBundleResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CERTIFICATES_FIELD_NUMBER: _builtins.int
+    certificates: _builtins.str
+    """PEM"""
+    def __init__(
+        self,
+        *,
+        certificates: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificates", b"certificates"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetTrustBundleResponse: _TypeAlias = GetTrustBundleResponse  # noqa: Y015
 
 @_typing.final
 class Configuration(_message.Message):
@@ -2040,6 +2134,7 @@ class CreateJoinKeyRequest(_message.Message):
     EXPIRES_IN_SECONDS_FIELD_NUMBER: _builtins.int
     EPHEMERAL_FIELD_NUMBER: _builtins.int
     PRE_APPROVED_FIELD_NUMBER: _builtins.int
+    PIN_AUTHORITY_FIELD_NUMBER: _builtins.int
     environment: _builtins.str
     name_pattern: _builtins.str
     uses: _builtins.int
@@ -2047,6 +2142,8 @@ class CreateJoinKeyRequest(_message.Message):
     """0: never"""
     ephemeral: _builtins.bool
     pre_approved: _builtins.bool
+    pin_authority: _builtins.bool
+    """the key tells hosts by which authority they know this API"""
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
     def __init__(
@@ -2059,10 +2156,11 @@ class CreateJoinKeyRequest(_message.Message):
         expires_in_seconds: _builtins.int = ...,
         ephemeral: _builtins.bool = ...,
         pre_approved: _builtins.bool = ...,
+        pin_authority: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["environment", b"environment", "ephemeral", b"ephemeral", "expires_in_seconds", b"expires_in_seconds", "labels", b"labels", "name_pattern", b"name_pattern", "pre_approved", b"pre_approved", "uses", b"uses"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["environment", b"environment", "ephemeral", b"ephemeral", "expires_in_seconds", b"expires_in_seconds", "labels", b"labels", "name_pattern", b"name_pattern", "pin_authority", b"pin_authority", "pre_approved", b"pre_approved", "uses", b"uses"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2076,7 +2174,10 @@ class CreateJoinKeyResponse(_message.Message):
     KEY_FIELD_NUMBER: _builtins.int
     EVERYBODY_MAY_JOIN_FIELD_NUMBER: _builtins.int
     key: _builtins.str
-    """id.secret, to be set as a host's REGISTRATION_KEY; told this once"""
+    """id.secret, with pin_authority id.secret.digest, to be set as a host's REGISTRATION_KEY; told
+    this once. The digest is the SHA-256 of the authority's certificate in DER, in hexadecimal
+    digits.
+    """
     everybody_may_join: _builtins.bool
     """also without any key, as the API is configured"""
     @_builtins.property
@@ -2323,21 +2424,25 @@ class CreateOperatorKeyRequest(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     ROLE_FIELD_NUMBER: _builtins.int
     EXPIRES_IN_SECONDS_FIELD_NUMBER: _builtins.int
+    SIGNING_REQUEST_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """1 to 100 printable characters"""
     role: _builtins.str
     expires_in_seconds: _builtins.int
     """0: never"""
+    signing_request: _builtins.bytes
+    """PKCS #10 in DER: asks for a certificate instead of a key. Only its public key counts."""
     def __init__(
         self,
         *,
         name: _builtins.str = ...,
         role: _builtins.str = ...,
         expires_in_seconds: _builtins.int = ...,
+        signing_request: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["expires_in_seconds", b"expires_in_seconds", "name", b"name", "role", b"role"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expires_in_seconds", b"expires_in_seconds", "name", b"name", "role", b"role", "signing_request", b"signing_request"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2349,8 +2454,11 @@ class CreateOperatorKeyResponse(_message.Message):
 
     OPERATOR_KEY_FIELD_NUMBER: _builtins.int
     KEY_FIELD_NUMBER: _builtins.int
+    CERTIFICATE_FIELD_NUMBER: _builtins.int
     key: _builtins.str
-    """id.secret, to be sent as a bearer token; told this once"""
+    """id.secret, to be sent as a bearer token; told this once. Empty with a certificate."""
+    certificate: _builtins.str
+    """PEM, then those of CAs between"""
     @_builtins.property
     def operator_key(self) -> Global___OperatorKey: ...
     def __init__(
@@ -2358,10 +2466,11 @@ class CreateOperatorKeyResponse(_message.Message):
         *,
         operator_key: Global___OperatorKey | None = ...,
         key: _builtins.str = ...,
+        certificate: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["operator_key", b"operator_key"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "operator_key", b"operator_key"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificate", b"certificate", "key", b"key", "operator_key", b"operator_key"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -55,6 +55,16 @@ class ManManAPIStub:
                 request_serializer=protos_dot_manman_dot_v1_dot_manman__pb2.DeregisterRequest.SerializeToString,
                 response_deserializer=protos_dot_manman_dot_v1_dot_manman__pb2.DeregisterResponse.FromString,
                 _registered_method=True)
+        self.RenewCertificate = channel.unary_unary(
+                '/manman.v1.ManManAPI/RenewCertificate',
+                request_serializer=protos_dot_manman_dot_v1_dot_manman__pb2.RenewCertificateRequest.SerializeToString,
+                response_deserializer=protos_dot_manman_dot_v1_dot_manman__pb2.RenewCertificateResponse.FromString,
+                _registered_method=True)
+        self.GetTrustBundle = channel.unary_unary(
+                '/manman.v1.ManManAPI/GetTrustBundle',
+                request_serializer=protos_dot_manman_dot_v1_dot_manman__pb2.GetTrustBundleRequest.SerializeToString,
+                response_deserializer=protos_dot_manman_dot_v1_dot_manman__pb2.GetTrustBundleResponse.FromString,
+                _registered_method=True)
         self.ListServers = channel.unary_unary(
                 '/manman.v1.ManManAPI/ListServers',
                 request_serializer=protos_dot_manman_dot_v1_dot_manman__pb2.ListServersRequest.SerializeToString,
@@ -247,6 +257,20 @@ class ManManAPIServicer:
         """Leaves the fleet for good: the server is deleted as by DeleteServer. Guarded by the
         registration key or the server's credential, and answered only to the process that holds the
         record now.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RenewCertificate(self, request, context):
+        """Answers with another certificate for a server that has one, or the credential.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetTrustBundle(self, request, context):
+        """The certificates of the authority by which hosts and this API are known. Anybody may ask.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -487,6 +511,16 @@ def add_ManManAPIServicer_to_server(servicer, server):
                     servicer.Deregister,
                     request_deserializer=protos_dot_manman_dot_v1_dot_manman__pb2.DeregisterRequest.FromString,
                     response_serializer=protos_dot_manman_dot_v1_dot_manman__pb2.DeregisterResponse.SerializeToString,
+            ),
+            'RenewCertificate': grpc.unary_unary_rpc_method_handler(
+                    servicer.RenewCertificate,
+                    request_deserializer=protos_dot_manman_dot_v1_dot_manman__pb2.RenewCertificateRequest.FromString,
+                    response_serializer=protos_dot_manman_dot_v1_dot_manman__pb2.RenewCertificateResponse.SerializeToString,
+            ),
+            'GetTrustBundle': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetTrustBundle,
+                    request_deserializer=protos_dot_manman_dot_v1_dot_manman__pb2.GetTrustBundleRequest.FromString,
+                    response_serializer=protos_dot_manman_dot_v1_dot_manman__pb2.GetTrustBundleResponse.SerializeToString,
             ),
             'ListServers': grpc.unary_unary_rpc_method_handler(
                     servicer.ListServers,
@@ -758,6 +792,60 @@ class ManManAPI:
             '/manman.v1.ManManAPI/Deregister',
             protos_dot_manman_dot_v1_dot_manman__pb2.DeregisterRequest.SerializeToString,
             protos_dot_manman_dot_v1_dot_manman__pb2.DeregisterResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RenewCertificate(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/manman.v1.ManManAPI/RenewCertificate',
+            protos_dot_manman_dot_v1_dot_manman__pb2.RenewCertificateRequest.SerializeToString,
+            protos_dot_manman_dot_v1_dot_manman__pb2.RenewCertificateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetTrustBundle(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/manman.v1.ManManAPI/GetTrustBundle',
+            protos_dot_manman_dot_v1_dot_manman__pb2.GetTrustBundleRequest.SerializeToString,
+            protos_dot_manman_dot_v1_dot_manman__pb2.GetTrustBundleResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -49,6 +49,10 @@ class ManManAPIStub:
     registration key or the server's credential, and answered only to the process that holds the
     record now.
     """
+    RenewCertificate: _grpc.UnaryUnaryMultiCallable[_manman_pb2.RenewCertificateRequest, _manman_pb2.RenewCertificateResponse]
+    """Answers with another certificate for a server that has one, or the credential."""
+    GetTrustBundle: _grpc.UnaryUnaryMultiCallable[_manman_pb2.GetTrustBundleRequest, _manman_pb2.GetTrustBundleResponse]
+    """The certificates of the authority by which hosts and this API are known. Anybody may ask."""
     ListServers: _grpc.UnaryUnaryMultiCallable[_manman_pb2.ListServersRequest, _manman_pb2.ListServersResponse]
     """Operators."""
     GetServer: _grpc.UnaryUnaryMultiCallable[_manman_pb2.GetServerRequest, _manman_pb2.GetServerResponse]
@@ -121,6 +125,10 @@ class ManManAPIAsyncStub(ManManAPIStub):
     registration key or the server's credential, and answered only to the process that holds the
     record now.
     """
+    RenewCertificate: _aio.UnaryUnaryMultiCallable[_manman_pb2.RenewCertificateRequest, _manman_pb2.RenewCertificateResponse]  # type: ignore[assignment]
+    """Answers with another certificate for a server that has one, or the credential."""
+    GetTrustBundle: _aio.UnaryUnaryMultiCallable[_manman_pb2.GetTrustBundleRequest, _manman_pb2.GetTrustBundleResponse]  # type: ignore[assignment]
+    """The certificates of the authority by which hosts and this API are known. Anybody may ask."""
     ListServers: _aio.UnaryUnaryMultiCallable[_manman_pb2.ListServersRequest, _manman_pb2.ListServersResponse]  # type: ignore[assignment]
     """Operators."""
     GetServer: _aio.UnaryUnaryMultiCallable[_manman_pb2.GetServerRequest, _manman_pb2.GetServerResponse]  # type: ignore[assignment]
@@ -214,6 +222,22 @@ class ManManAPIServicer(metaclass=_abc_1.ABCMeta):
         registration key or the server's credential, and answered only to the process that holds the
         record now.
         """
+
+    @_abc_1.abstractmethod
+    def RenewCertificate(
+        self,
+        request: _manman_pb2.RenewCertificateRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_manman_pb2.RenewCertificateResponse, _abc.Awaitable[_manman_pb2.RenewCertificateResponse]]:
+        """Answers with another certificate for a server that has one, or the credential."""
+
+    @_abc_1.abstractmethod
+    def GetTrustBundle(
+        self,
+        request: _manman_pb2.GetTrustBundleRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_manman_pb2.GetTrustBundleResponse, _abc.Awaitable[_manman_pb2.GetTrustBundleResponse]]:
+        """The certificates of the authority by which hosts and this API are known. Anybody may ask."""
 
     @_abc_1.abstractmethod
     def ListServers(

@@ -1,0 +1,33 @@
+from dataclasses import dataclass
+
+from adapters.grpc.caller import certified_caller
+from adapters.grpc.worker_pool import WorkerPool
+from application.renew_certificate import RenewCertificate
+from domain.errors import NoCertificatesIssued
+from protos.manman.v1 import manman_pb2 as pb
+
+
+@dataclass(frozen=True)
+class CertificateService:
+    """The calls by which hosts get certificates; `trust_bundle` is empty where none are issued."""
+
+    host_calls: WorkerPool
+    renew_certificate: RenewCertificate
+    trust_bundle: str = ""
+
+    async def RenewCertificate(
+        self, request: pb.RenewCertificateRequest
+    ) -> pb.RenewCertificateResponse:
+        certificate = await self.host_calls.run(
+            self.renew_certificate,
+            request.server_id,
+            request.signing_request,
+            request.credential,
+            certified_caller.get().server_id,
+        )
+        return pb.RenewCertificateResponse(certificate=certificate)
+
+    async def GetTrustBundle(self, request: pb.GetTrustBundleRequest) -> pb.GetTrustBundleResponse:
+        if not self.trust_bundle:
+            raise NoCertificatesIssued
+        return pb.GetTrustBundleResponse(certificates=self.trust_bundle)

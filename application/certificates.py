@@ -1,0 +1,29 @@
+from dataclasses import dataclass
+from datetime import timedelta
+
+from application.ports.certificate_authority import CertificateAuthority
+from domain.spiffe import USUAL_TRUST_DOMAIN, operator_spiffe_id, server_spiffe_id
+
+USUAL_LIFETIME = timedelta(hours=24)
+
+
+@dataclass(frozen=True)
+class Certificates:
+    """Issues the certificates of hosts and of operators. Raises InvalidField for a signing request
+    that is none, and AuthorityExpired."""
+
+    authority: CertificateAuthority
+    trust_domain: str = USUAL_TRUST_DOMAIN
+    host_lifetime: timedelta = USUAL_LIFETIME
+
+    def check(self, signing_request: bytes) -> None:
+        """Before anything is done for which there would be no certificate then."""
+        self.authority.check(signing_request)
+
+    def of_server(self, server_id: int, signing_request: bytes) -> str:
+        spiffe_id = server_spiffe_id(self.trust_domain, server_id)
+        return self.authority.issue(signing_request, spiffe_id, self.host_lifetime)
+
+    def of_operator(self, key_id: str, signing_request: bytes, lifetime: timedelta) -> str:
+        spiffe_id = operator_spiffe_id(self.trust_domain, key_id)
+        return self.authority.issue(signing_request, spiffe_id, lifetime)

@@ -1,0 +1,42 @@
+from dataclasses import dataclass
+
+from application.admit_host import AdmitHost, check_certified_as
+from application.certificates import Certificates
+from application.enforce import enforce
+from application.ports.clock import Clock
+from application.ports.store import Store
+from application.register_server import not_admitted
+from domain.enforcement import ENFORCE_ALL, Enforcement, Switch
+from domain.errors import CredentialRequired, NoCertificatesIssued
+
+
+@dataclass(frozen=True)
+class RenewCertificate:
+    """A host gets another certificate of its server, by the one that it has or its credential.
+
+    Raises CertificateOfAnother and CredentialRequired before anything else, then
+    NoCertificatesIssued, InvalidField, ServerNotFound, NotAdmitted and AuthorityExpired.
+    """
+
+    store: Store
+    clock: Clock
+    admit_host: AdmitHost
+    # None issues none.
+    certificates: Certificates | None
+    enforcement: Enforcement = ENFORCE_ALL
+
+    def __call__(
+        self, server_id: int, signing_request: bytes, credential: str = "", certified_as: int = 0
+    ) -> str:
+        check_certified_as(certified_as, server_id)
+        if self.admit_host.server_of(credential, certified_as) != server_id:
+            raise CredentialRequired(server_id)
+        if not self.certificates:
+            raise NoCertificatesIssued
+        self.certificates.check(signing_request)
+        with self.store.begin() as transaction:
+            server = transaction.servers.get(server_id)
+            if not server.approval.admits:
+                error, now = not_admitted(server), self.clock.now()
+                enforce(transaction, self.enforcement, Switch.BAN, server, error, now)
+        return self.certificates.of_server(server_id, signing_request)

@@ -1,0 +1,48 @@
+"""Who a certificate is for, as its one URI says it: a SPIFFE ID, https://spiffe.io."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+USUAL_TRUST_DOMAIN = "manmanv2"
+MAX_TRUST_DOMAIN_LENGTH = 255
+
+_TRUST_DOMAIN = re.compile(r"[a-z0-9._-]+")
+_SERVER_ID = re.compile(r"[1-9][0-9]{0,18}")
+_SERVER, _OPERATOR = "server", "operator"
+
+
+@dataclass(frozen=True, slots=True)
+class Certified:
+    """Whose certificate a caller has shown: a server's, or an operator's; neither is nobody's."""
+
+    server_id: int = 0
+    key_id: str = ""
+
+
+NOBODY = Certified()
+
+
+def server_spiffe_id(trust_domain: str, server_id: int) -> str:
+    return f"spiffe://{trust_domain}/{_SERVER}/{server_id}"
+
+
+def operator_spiffe_id(trust_domain: str, key_id: str) -> str:
+    return f"spiffe://{trust_domain}/{_OPERATOR}/{key_id}"
+
+
+def certified_by(spiffe_ids: Sequence[str], trust_domain: str) -> Certified:
+    """Nobody, unless it is exactly one ID of this trust domain, as the standard has it."""
+    if len(spiffe_ids) != 1:
+        return NOBODY
+    start = f"spiffe://{trust_domain}/"
+    if not spiffe_ids[0].startswith(start):
+        return NOBODY
+    kind, _, name = spiffe_ids[0].removeprefix(start).partition("/")
+    if kind == _SERVER and _SERVER_ID.fullmatch(name):
+        return Certified(server_id=int(name))
+    return Certified(key_id=name) if kind == _OPERATOR else NOBODY
+
+
+def is_trust_domain(text: str) -> bool:
+    return len(text) <= MAX_TRUST_DOMAIN_LENGTH and bool(_TRUST_DOMAIN.fullmatch(text))
