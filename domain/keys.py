@@ -1,4 +1,5 @@
-"""Keys that are shown once and kept as a digest: `id.secret`, with an id that anybody may read."""
+"""Keys that are shown once and kept as a digest: `id.secret`, with an id that anybody may read,
+and `id.secret.digest` where the key says by which authority the API is known."""
 
 import hashlib
 import hmac
@@ -11,6 +12,7 @@ from domain.errors import InvalidField
 # Lower case and digits that are not mistaken for letters (RFC 4648, base32).
 _ID = re.compile(r"(?P<kind>jk|ok|oc)-[a-z2-7]{10}")
 _SHOWN = re.compile(r"((?:jk|ok)-[a-z2-7]{10})\.[^\s'\"]+", re.IGNORECASE)
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 ID_ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
 ID_LENGTH = 10
 SECRET_BYTES = 32
@@ -25,25 +27,34 @@ OPERATOR_CERTIFICATE = "oc"
 
 @dataclass(frozen=True, slots=True)
 class ShownKey:
-    """A key as whoever holds it shows it."""
+    """A key as whoever holds it shows it.
+
+    `authority_digest` is by which authority its holder knows the API, as the SHA-256 of that one's
+    certificate in hexadecimal digits; empty where the key does not say.
+    """
 
     key_id: str
     secret: str = field(repr=False)
+    authority_digest: str = ""
 
     @classmethod
     def parse(cls, text: str, kind: str) -> Self | None:
         """None when the text is no key of this kind."""
-        key_id, dot, secret = text.partition(".")
+        key_id, _, rest = text.partition(".")
+        secret, pins, authority_digest = rest.partition(".")
         matched = _ID.fullmatch(key_id)
-        if not matched or matched["kind"] != kind or not dot or not secret:
+        if not matched or matched["kind"] != kind or not secret:
+            return None
+        if pins and not _DIGEST.fullmatch(authority_digest):
             return None
         # What JSON may hold, and no digest can be made of.
         if not secret.isascii():
             return None
-        return cls(key_id, secret)
+        return cls(key_id, secret, authority_digest)
 
     def __str__(self) -> str:
-        return f"{self.key_id}.{self.secret}"
+        parts = (self.key_id, self.secret, self.authority_digest)
+        return ".".join(part for part in parts if part)
 
     @property
     def digest(self) -> str:

@@ -40,3 +40,22 @@ def test_a_key_is_of_one_kind(key_id: str, secret: str) -> None:
     ]
 
     assert kinds == [key_id[:2]]
+
+
+DIGEST = "0123456789abcdef" * 4
+
+
+@given(KEY_ID, SECRET)
+def test_a_key_may_say_by_which_authority_the_api_is_known(key_id: str, secret: str) -> None:
+    shown = ShownKey.parse(f"{key_id}.{secret}.{DIGEST}", key_id[:2])
+
+    assert shown == ShownKey(key_id, secret, DIGEST)
+    assert shown.digest == ShownKey(key_id, secret).digest
+    assert str(shown) == f"{key_id}.{secret}.{DIGEST}"
+
+
+@pytest.mark.parametrize(
+    "digest", ["", "abc", DIGEST.upper(), f"{DIGEST}0", f"{DIGEST}.", "-" * 64]
+)
+def test_a_key_with_another_end_is_none(digest: str) -> None:
+    assert ShownKey.parse(f"jk-abcdefgh23.secret.{digest}", JOIN_KEY) is None
