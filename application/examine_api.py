@@ -40,6 +40,8 @@ class ExamineApi:
     side_port_answers: Callable[[str], bool]
     # None for one that speaks without TLS.
     certificate: Callable[[], Finding] | None = None
+    # None without an OIDC provider.
+    oidc_provider: Callable[[], Finding] | None = None
 
     # What the API that runs says to our key.
     _trial: KeyTrial | None = field(init=False, default=None)
@@ -55,6 +57,9 @@ class ExamineApi:
             checks.append(Check("Broker", self._check_broker, needs))
         if self.certificate:
             checks.append(Check("TLS", self.certificate, ("TLS_CERT_PATH", "TLS_KEY_PATH")))
+        if self.oidc_provider:
+            settings = ("OIDC_ISSUER", "OIDC_JWKS_URL", "OIDC_CA_CERT_PATH")
+            checks.append(Check("OIDC", self.oidc_provider, settings))
         checks += [
             Check("Port", self._check_port, ("LISTEN_ADDRESS",)),
             Check("Key", self._check_key, ("REGISTRATION_KEY",)),
@@ -121,6 +126,8 @@ class ExamineApi:
         return self._trial.admitted and takes_any is not bool(key)
 
     def _check_operators(self) -> Finding:
+        if self.oidc_provider:
+            return Finding.ok("every operator needs a key, or a token of the OIDC provider")
         if self.has_operator_key:
             return Finding.ok("OPERATOR_KEY is set, and every operator needs a key")
         return Finding.ok(

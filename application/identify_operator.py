@@ -1,6 +1,7 @@
 import hmac
 from dataclasses import dataclass, field
 
+from application.identify_by_token import IdentifyByToken
 from application.ports.clock import Clock
 from application.ports.store import Store
 from domain.errors import (
@@ -16,18 +17,20 @@ from domain.role import Role
 
 @dataclass(frozen=True)
 class IdentifyOperator:
-    """Who makes an operators' call, by the key that was sent, else by the certificate.
+    """Who makes an operators' call, by the key or the token that was sent, else by the certificate.
 
-    Without either: callers on this machine, as admins, until the API has an OPERATOR_KEY or had a
-    key of an admin, since behind a proxy every caller seems to be on this machine. Raises
-    OperatorKeyRequired, OperatorsOnThisMachineOnly, and OperatorKeyRefused for every key that is
-    not valid, whatever is wrong with it.
+    Without any: callers on this machine, as admins, until the API has an OPERATOR_KEY or an OIDC
+    provider, or had a key of an admin, since behind a proxy every caller seems to be on this
+    machine. Raises OperatorKeyRequired, OperatorsOnThisMachineOnly, OperatorKeyRefused for every
+    key that is not valid, whatever is wrong with it, and what IdentifyByToken raises.
     """
 
     store: Store
     clock: Clock
     # The setting's.
     operator_key: str | None = field(repr=False)
+    # None without an OIDC provider.
+    identify_by_token: IdentifyByToken | None = None
 
     def __call__(
         self, given: str | None, address: str, *, on_this_machine: bool, certified_as: str = ""
@@ -47,6 +50,8 @@ class IdentifyOperator:
             return self._owner(shown, address)
         if self.operator_key is not None and _are_same(given, self.operator_key):
             return Operator(BY_SETTING, Role.ADMIN, BY_SETTING, address)
+        if self.identify_by_token:
+            return self.identify_by_token(given, address)
         raise OperatorKeyRefused
 
     def _owner(self, shown: ShownKey, address: str) -> Operator:
@@ -64,7 +69,7 @@ class IdentifyOperator:
         return Operator(key.name, key.role, key.key_id, address)
 
     def _without_key(self, address: str, on_this_machine: bool) -> Operator:
-        if self.operator_key is not None:
+        if self.operator_key is not None or self.identify_by_token:
             raise OperatorKeyRequired
         with self.store.begin() as transaction:
             has_admin = transaction.operator_keys.any_admin()

@@ -231,19 +231,30 @@ class OperatorKeyRequired(ManManError):
 
 
 class OperatorKeyRefused(ManManError):
-    """An operator's key that is unknown, expired or revoked, or has another secret."""
+    """An operator's key that is unknown, expired or revoked, or has another secret; an OIDC
+    provider's token that is not good."""
 
     def __init__(self) -> None:
         super().__init__(
-            "the operator's key that was sent is not valid: it is mistyped, expired, revoked or of"
-            " another API"
+            "the operator's key or token that was sent is not valid: it is mistyped, expired,"
+            " revoked or of another API"
         )
+
+
+class NotAnOperator(ManManError):
+    """An OIDC provider's token is good, and its claims make nobody an operator. `problem`
+    completes a sentence about the claim."""
+
+    def __init__(self, claim: str, problem: str) -> None:
+        super().__init__(
+            f"the token that was sent makes nobody an operator: its claim {claim} {problem}"
+        )
+        self.claim = claim
+        self.problem = problem
 
 
 class RoleTooLow(ManManError):
     """An operators' call that needs a higher role than the caller has."""
 
     def __init__(self, needed: Role, has: Role) -> None:
-        super().__init__(
-            f"this call needs the role {needed}, and this operator's key has the role {has}"
-        )
+        super().__init__(f"this call needs the role {needed}, and this operator has the role {has}")

@@ -24,6 +24,8 @@ CREDENTIAL = "credential of a host"
 
 _SECRET = re.compile(rf"{MARK}-([a-z0-9-]*)", re.IGNORECASE)
 _CREDENTIAL = re.compile(r"\bhc\.[\w-]{20,}\.[\w-]{20,}")
+# Of an OIDC provider, as tests/oidc_provider.py signs them: a header and what it claims.
+_TOKEN = re.compile(r"\beyJ[\w-]{10,}\.[\w-]{10,}")
 _SHOWN_BEFORE, _SHOWN_BEHIND = 120, 40
 _SHOWN_SENTENCES = 20
 
@@ -64,6 +66,8 @@ class Leaks:
         text = str(said)
         if _CREDENTIAL.search(text) and not (but_for and CREDENTIAL.startswith(but_for)):
             self._found.append(f"{CREDENTIAL!r} came out, {stream}")
+        if _TOKEN.search(text):
+            self._found.append(f"a token came out, {stream}")
         for found in _SECRET.finditer(text):
             if but_for and found[1].lower().startswith(but_for):
                 continue

@@ -105,6 +105,9 @@ LEAKING = """
     def test_leaks_what_an_api_signed():
         print(HostCredentials(MemoryStore(), MemoryClock(), new_serial).issue(42))
 
+    def test_leaks_what_an_oidc_provider_signed():
+        print(".".join(("eyJhbGciOiJSUzI1NiJ9", "eyJzdWIiOiJhbm4ifQ", "c2lnbmF0dXJl")))
+
     def test_leaks_and_fails():
         print(KEY)
         pytest.fail("for another reason")

@@ -12,6 +12,7 @@ from adapters.grpc.gate import Draining
 from application.ports.broker import BrokerUnavailable
 from application.ports.certificate_authority import AuthorityExpired
 from application.ports.host_commands import HostNotListening
+from application.ports.operator_tokens import ProviderUnavailable
 from application.ports.store import StoreFailed, StoreUnavailable
 from domain.errors import (
     CertificateOfAnother,
@@ -28,6 +29,7 @@ from domain.errors import (
     NameHeld,
     NoCertificatesIssued,
     NotAdmitted,
+    NotAnOperator,
     OperatorKeyNotFound,
     OperatorKeyRefused,
     OperatorKeyRequired,
@@ -92,12 +94,14 @@ CODES: dict[type[Exception], grpc.StatusCode] = {
     OperatorsOnThisMachineOnly: grpc.StatusCode.PERMISSION_DENIED,
     OperatorKeyRequired: grpc.StatusCode.UNAUTHENTICATED,
     OperatorKeyRefused: grpc.StatusCode.UNAUTHENTICATED,
+    NotAnOperator: grpc.StatusCode.PERMISSION_DENIED,
     RoleTooLow: grpc.StatusCode.PERMISSION_DENIED,
     OperatorKeyNotFound: grpc.StatusCode.NOT_FOUND,
     TooBusy: grpc.StatusCode.RESOURCE_EXHAUSTED,
     TooLarge: grpc.StatusCode.RESOURCE_EXHAUSTED,
     HostNotListening: grpc.StatusCode.FAILED_PRECONDITION,
     BrokerUnavailable: grpc.StatusCode.UNAVAILABLE,
+    ProviderUnavailable: grpc.StatusCode.UNAVAILABLE,
     Draining: grpc.StatusCode.UNAVAILABLE,
     StoreUnavailable: grpc.StatusCode.UNAVAILABLE,
     StoreFailed: grpc.StatusCode.INTERNAL,

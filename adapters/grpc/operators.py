@@ -16,7 +16,7 @@ class OperatorAccess:
     identify_operator: IdentifyOperator
 
     async def identify(self, peer: str, metadata: Iterable[tuple[str, str | bytes]]) -> Operator:
-        """Raises OperatorsOnThisMachineOnly, OperatorKeyRequired or OperatorKeyRefused.
+        """Raises what IdentifyOperator raises.
 
         `peer` is as gRPC writes it: `ipv4:127.0.0.1:53412`.
         """

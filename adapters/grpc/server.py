@@ -13,6 +13,8 @@ from adapters.grpc.server_certificate import CertifiedKey, ServerCertificate
 
 # Above what the handlers allow, so that a client mostly reads their words and not gRPC's.
 _LARGEST_RECEIVED_BYTES = 8 * 1024 * 1024
+# At the default of half as much gRPC refuses some calls with a long token, and not others.
+_LARGEST_METADATA_BYTES = 16 * 1024
 
 # Calls that are on their way are still refused in words, before gRPC cancels them without any.
 _REFUSE_IN_WORDS_SECONDS = 0.3
@@ -59,6 +61,7 @@ class GrpcServer:
             options=[
                 ("grpc.so_reuseport", int(shared_port)),
                 ("grpc.max_receive_message_length", _LARGEST_RECEIVED_BYTES),
+                ("grpc.max_metadata_size", _LARGEST_METADATA_BYTES),
                 # At the default limits a fleet that connects at once is refused in part.
                 ("grpc.server.max_pending_requests", 20_000),
                 ("grpc.server.max_pending_requests_hard_limit", 30_000),

@@ -57,19 +57,25 @@ def as_text(pem: bytes) -> str:
     return pem.decode("ascii", "ignore")
 
 
-def _of_the_machine() -> bytes:
+def bundles_of_the_machine() -> Sequence[Path]:
+    """Where its CAs may be, in PEM: the first file that there is counts."""
     import ssl
 
-    for path in (ssl.get_default_verify_paths().cafile, *_BUNDLES, *_of_grpc()):
+    of_openssl = ssl.get_default_verify_paths().cafile
+    return [Path(path) for path in (of_openssl, *_BUNDLES) if path]
+
+
+def _of_the_machine() -> bytes:
+    for path in (*bundles_of_the_machine(), *_of_grpc()):
         with suppress(OSError):
-            content = Path(path).read_bytes() if path else b""
+            content = path.read_bytes()
             if content:
                 return content
     return b""
 
 
-def _of_grpc() -> Sequence[str]:
+def _of_grpc() -> Sequence[Path]:
     """Where gRPC keeps the CAs that it brings along, Mozilla's, for a machine that has none."""
     import grpc
 
-    return [str(Path(grpc.__file__).parent / "_cython/_credentials/roots.pem")]
+    return [Path(grpc.__file__).parent / "_cython/_credentials/roots.pem"]

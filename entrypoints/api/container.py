@@ -71,6 +71,7 @@ from application.get_server import GetServer
 from application.hearing import Hearing
 from application.heartbeat_pace import HeartbeatPace
 from application.host_credentials import HostCredentials
+from application.identify_by_token import IdentifyByToken
 from application.identify_operator import IdentifyOperator
 from application.label_server import LabelServer
 from application.list_audit import ListAudit
@@ -109,6 +110,7 @@ from application.take_stock import TakeStock
 from application.tidy_fleet import TidyFleet
 from application.update_server import UpdateServer
 from domain.liveness import Cadence
+from entrypoints.api.oidc import make_identify_by_token, make_provider_keys
 from entrypoints.api.settings import ApiSettings
 from entrypoints.api.tls import read_certificate, read_certificates
 from entrypoints.registration_keys import make_registration_keys
@@ -118,6 +120,7 @@ from entrypoints.tracing import make_tracing
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
+    from adapters.oidc.provider_keys import ProviderKeys
     from adapters.opentelemetry.api_traces import ApiTraces
 
 _HOST_THREADS = 4
@@ -470,8 +473,14 @@ class ApiContainer(containers.DeclarativeContainer):
         list_would_reject=providers.Factory(ListWouldReject, store),
     )
     make_key: providers.Provider[NewKey] = providers.Object(new_key)
+    provider_keys: providers.Provider["ProviderKeys | None"] = providers.ThreadSafeSingleton(
+        make_provider_keys, settings
+    )
+    identify_by_token: providers.Provider[IdentifyByToken | None] = providers.ThreadSafeSingleton(
+        make_identify_by_token, settings, provider_keys
+    )
     identify_operator: providers.Provider[IdentifyOperator] = providers.ThreadSafeSingleton(
-        IdentifyOperator, store, clock, operator_key
+        IdentifyOperator, store, clock, operator_key, identify_by_token
     )
     join_key_service: providers.Provider[JoinKeyService] = providers.ThreadSafeSingleton(
         JoinKeyService,

@@ -33,6 +33,7 @@ def command() -> "Command[ApiSettings]":
 
 def run(settings: "ApiSettings") -> int:
     from domain.keys import OPERATOR_KEY, ShownKey
+    from entrypoints.api.oidc import check_provider_ca
     from entrypoints.api.settings import StoreKind
     from entrypoints.api.supervisor import Supervisor
     from entrypoints.api.tls import read_certificate, read_certificates
@@ -40,6 +41,7 @@ def run(settings: "ApiSettings") -> int:
 
     read_certificate(settings)
     read_certificates(settings)
+    check_provider_ca(settings)
     if settings.store_kind is StoreKind.SQL:
         from entrypoints.api.database import prepare_database
 
@@ -48,12 +50,18 @@ def run(settings: "ApiSettings") -> int:
         _log.info("REGISTRATION_KEY is not set: hosts join with join keys alone")
     elif settings.registration_key is None:
         _log.warning("REGISTRATION_KEY is not set: every host that reaches this API may join")
-    if settings.operator_key is None:
+    if settings.oidc_issuer:
+        _log.info(
+            "operators need a key, or a token of the OIDC provider %s for %s",
+            settings.oidc_issuer,
+            settings.oidc_audience,
+        )
+    elif settings.operator_key is None:
         _log.info(
             "OPERATOR_KEY is not set: unless there is a key of an admin, operators are served on"
             " this machine only"
         )
-    elif ShownKey.parse(settings.operator_key.reveal(), OPERATOR_KEY):
+    if settings.operator_key and ShownKey.parse(settings.operator_key.reveal(), OPERATOR_KEY):
         _log.warning(
             "OPERATOR_KEY is the key of one operator, and is good for what that one may do: set"
             " another for one that is good for everything"

@@ -1,14 +1,17 @@
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
 
+from adapters.oidc.url import checked_url
 from domain.approval import ApprovalPolicy
 from domain.enforcement import ENFORCE_ALL, Enforcement, Mode, Switch
 from domain.identity import NamePolicy
 from domain.joining import JoiningRules
+from domain.operator_token import ROLES_BY_THEIR_NAMES, ClaimRules
 from domain.retention import Retention
+from domain.role import Role
 from domain.spiffe import USUAL_TRUST_DOMAIN, is_trust_domain
 from entrypoints.failures import ConfigurationError
 from entrypoints.settings import (
@@ -65,6 +68,31 @@ def _trust_domain(text: str) -> str:
     if not is_trust_domain(text):
         raise ValueError("must be lower-case letters, digits, dots, dashes and underscores")
     return text
+
+
+def _issuer(text: str) -> str:
+    if "?" in text:
+        raise ValueError("must be without a ?, as iss in tokens is")
+    return checked_url(text)
+
+
+def _roles(text: str) -> Mapping[str, Role]:
+    roles: dict[str, Role] = {}
+    for part in text.split(","):
+        # Of a name in a directory, as CN=admins, the last one counts.
+        value, _, role = (each.strip() for each in part.rpartition("="))
+        if value in roles:
+            raise ValueError(f"names {value} more than once: leave one of them out")
+        if not value or role not in list(Role):
+            raise ValueError(
+                f"has {part.strip()!r}, must be VALUE=ROLE,… with the roles {', '.join(Role)}"
+            )
+        roles[value] = Role(role)
+    return roles
+
+
+def _shown_roles(roles: Mapping[str, Role] | None) -> str:
+    return ",".join(f"{value}={role}" for value, role in (roles or {}).items())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,9 +178,39 @@ class ApiSettings(ServiceSettings):
     )
     operator_key: Secret | None = setting(
         None,
-        "the key of whoever may do everything, sent as a bearer token; without it, and without a"
-        " key of an admin, operators' calls are answered on this machine only",
+        "the key of whoever may do everything, sent as a bearer token; without it, without a key"
+        " of an admin and without OIDC_ISSUER, operators' calls are answered on this machine only",
         bearer_token,
+    )
+    oidc_issuer: str = setting(
+        "",
+        "https://… of an OIDC provider, as its tokens have it in iss: operators may send these as"
+        " bearer tokens, and nobody gets in without a key or a token",
+        _issuer,
+    )
+    oidc_audience: str = setting("", "whom tokens must be for, as they have it in aud")
+    oidc_jwks_url: str = setting(
+        "",
+        "https://… of the provider's keys; without it the provider is asked where they are",
+        checked_url,
+    )
+    oidc_ca_cert_path: Path | None = setting(
+        None, "the CA of the provider's certificate, when it is none that the machine trusts", Path
+    )
+    oidc_role_claim: str = setting(
+        "role",
+        "the claim that says what an operator may do, a text or a list; with dots one that lies"
+        " within others, as realm_access.roles",
+    )
+    oidc_roles: Mapping[str, Role] | None = setting(
+        None,
+        "VALUE=ROLE,…: which values of that claim stand for viewer, operator and admin, without it"
+        " these words themselves; of several the highest counts",
+        _roles,
+        show=_shown_roles,
+    )
+    oidc_name_claim: str = setting(
+        "sub", "the claim that says who it is, for the audit; one that users cannot set themselves"
     )
     heartbeat_interval_seconds: int = setting(
         15, "how often hosts beat; offline after three of them", whole_number(1, 3600)
@@ -243,6 +301,11 @@ class ApiSettings(ServiceSettings):
         return timedelta(0) if alone else timedelta(hours=1)
 
     @property
+    def claim_rules(self) -> ClaimRules:
+        roles = self.oidc_roles or ROLES_BY_THEIR_NAMES
+        return ClaimRules(self.oidc_name_claim, self.oidc_role_claim, roles)
+
+    @property
     def speaks_tls(self) -> bool:
         return self.tls_cert_path is not None
 
@@ -266,6 +329,7 @@ class ApiSettings(ServiceSettings):
         _check_both("TLS_CERT_PATH", self.tls_cert_path, "TLS_KEY_PATH", self.tls_key_path)
         _check_both("CA_CERT_PATH", self.ca_cert_path, "CA_KEY_PATH", self.ca_key_path)
         self._check_certificates(given)
+        self._check_oidc(given)
         if self.store_kind is StoreKind.SQL:
             from adapters.sql.engine import sql_url
 
@@ -288,6 +352,24 @@ class ApiSettings(ServiceSettings):
             raise ConfigurationError(
                 f"API_WORKERS is {self.api_workers}, but processes cannot share port 0: name"
                 " another in LISTEN_ADDRESS."
+            )
+
+    def _check_oidc(self, given: Collection[str]) -> None:
+        others = sorted(name.upper() for name in given if name.startswith("oidc_"))
+        if others and not self.oidc_issuer:
+            raise ConfigurationError(
+                f"OIDC_ISSUER: must be set, because {others[0]} is; unset {', '.join(others)} to"
+                " take no tokens."
+            )
+        if self.oidc_issuer and not self.oidc_audience:
+            raise ConfigurationError(
+                "OIDC_AUDIENCE: must be set, because OIDC_ISSUER is: a token that is for another"
+                " program must open nothing here."
+            )
+        if self.oidc_ca_cert_path and not f"{self.oidc_issuer} {self.oidc_jwks_url}".count("https"):
+            raise ConfigurationError(
+                "OIDC_CA_CERT_PATH: must not be set, because the provider has no certificate: its"
+                " URL is http://."
             )
 
     def _check_certificates(self, given: Collection[str]) -> None:

@@ -15,6 +15,7 @@ from adapters.grpc.server import CannotListen, GrpcServer
 from adapters.prometheus.shared_folder import COUNT_IN, reserve_room
 from entrypoints.api.container import ApiContainer
 from entrypoints.api.keys import look_at_keys_forever
+from entrypoints.api.oidc import keep_provider_keys_fresh
 from entrypoints.api.relay import relay_forever
 from entrypoints.api.settings import ApiSettings, MessagesKind, StoreKind
 from entrypoints.api.spread import spread_forever
@@ -132,6 +133,9 @@ def _background(
     certificate = container.certificate()
     if certificate:
         yield look_at_certificate_forever(certificate)
+    provider_keys = container.provider_keys()
+    if provider_keys:
+        yield keep_provider_keys_fresh(provider_keys)
 
 
 def _reserve_room_for_counting() -> None:
@@ -156,8 +160,8 @@ def _give_up() -> None:
     by now that the API is stopping, and nothing was acknowledged.
     """
     _log.warning(
-        "the database or the broker does not answer: what waits for it is given up, and was"
-        " not acknowledged"
+        "the database, the broker or the OIDC provider does not answer: what waits for it is given"
+        " up, and was not acknowledged"
     )
     os._exit(os.EX_OK)
 

@@ -10,6 +10,7 @@ from adapters.system.port_probe import SystemPortProbe
 from application.examine_api import ExamineApi
 from application.finding import Fault, Finding
 from application.run_checks import Check
+from entrypoints.api.oidc import make_provider
 from entrypoints.api.settings import ApiSettings, MessagesKind, StoreKind
 from entrypoints.api.tls import read_certificate
 from entrypoints.failures import ConfigurationError
@@ -33,6 +34,7 @@ def api_checks(settings: ApiSettings, strange_key: str) -> Sequence[Check]:
         running=_running(settings),
         side_port_answers=lambda address: not why_not_well(address, "manmanv2-api"),
         certificate=partial(_look_at_certificate, settings) if settings.speaks_tls else None,
+        oidc_provider=partial(_look_at_provider, settings) if settings.oidc_issuer else None,
     ).checks()
 
 
@@ -51,3 +53,19 @@ def _look_at_certificate(settings: ApiSettings) -> Finding:
     if why_not:
         return Finding.warning(f"the certificate {why_not}", "put another one at TLS_CERT_PATH")
     return Finding.ok(f"the certificate is {certificate.told()}")
+
+
+def _look_at_provider(settings: ApiSettings) -> Finding:
+    from adapters.oidc.provider import ProviderUnusable
+
+    try:
+        keys = make_provider(settings).keys()
+    except ConfigurationError as error:
+        return Finding.of_sentence(str(error), Fault.SETTING)
+    except ProviderUnusable as error:
+        return Finding.failure(
+            f"the OIDC provider {settings.oidc_issuer} tells no keys, because {error}",
+            "mend OIDC_ISSUER, or have the provider answer this machine",
+            Fault.SURROUNDINGS,
+        )
+    return Finding.ok(f"the OIDC provider {settings.oidc_issuer} answers, keys: {len(keys)}")

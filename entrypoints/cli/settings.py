@@ -8,7 +8,7 @@ from entrypoints.settings import Secret, bearer_token, setting
 class CliSettings(ApiClientSettings):
     operator_key: Secret | None = setting(
         None,
-        "the operator's key, or the API's OPERATOR_KEY; needed from other machines, and on the"
-        " API's own once there is one of an admin",
+        "the operator's key, the API's OPERATOR_KEY, or a token of its OIDC provider; needed from"
+        " other machines, and on the API's own once there is one of an admin or a provider",
         bearer_token,
     )

@@ -29,6 +29,7 @@ from entrypoints.testing import serving
 from protos.manman.v1 import manman_pb2 as pb
 from tests.builders import evidence
 from tests.fleet import TroubledStore
+from tests.oidc_provider import provider
 from tests.planted import DOCUMENT, leaks, planted
 
 CHANGES = sorted(name for name, rule in CALL_RULES.items() if rule.changes)
@@ -92,10 +93,15 @@ class AuditedApi:
 
 
 @contextmanager
-def running(**overrides: Any) -> Iterator[AuditedApi]:
+def running(
+    api_settings: Mapping[str, Any] | None = None, **overrides: Any
+) -> Iterator[AuditedApi]:
     key = planted("operator key")
     settings = ApiSettings(
-        database_url=Secret(IN_MEMORY), listen_address="127.0.0.1:0", operator_key=Secret(key)
+        database_url=Secret(IN_MEMORY),
+        listen_address="127.0.0.1:0",
+        operator_key=Secret(key),
+        **api_settings or {},
     )
     container = ApiContainer(settings=settings)
     container.host_commands.override(providers.Object(ListeningHosts()))
@@ -244,6 +250,32 @@ def test_an_unreadable_request_of_whoever_may_not_is_noted_without_what_it_was_a
     assert (refusal.action, refusal.actor, refusal.target) == ("PutConfiguration", "vic", "")
 
 
+def test_who_came_with_a_token_is_noted_by_name_and_by_the_providers_id() -> None:
+    with provider() as idp, running({**idp.settings, "oidc_name_claim": "email"}) as api:
+        ann = idp.token(email="ann@example.com", sub="5f2a", role="operator")
+        # Whoever calls themselves as she does.
+        other = idp.token(email="ann@example.com", sub="x" * 300, role="viewer")
+        local = idp.token(email="local", sub="77", role="admin")
+        api.call("CreateServer", {"name": "web"}, ann)
+        api.refused("CreateServer", {"name": "db"}, other)
+        code, told = api.refused("CreateServer", {"name": "db"}, local)
+        key_id = api.call("CreateJoinKey", {"uses": 1}, ann).join_key.key_id
+        [join_key] = api.call("ListJoinKeys", key=ann).join_keys
+        done, denied, made = api.entries()
+
+    assert (done.actor, done.credential_id) == ("ann@example.com", "oidc:5f2a")
+    assert (done.action, done.outcome) == ("CreateServer", "")
+    assert denied.actor == "ann@example.com"
+    assert denied.credential_id.startswith("oidc:sha256:")
+    assert (
+        denied.outcome == "this call needs the role operator, and this operator has the role viewer"
+    )
+    assert code is grpc.StatusCode.PERMISSION_DENIED
+    assert told.endswith("its claim email is the name of callers without a key of their own")
+    assert (made.action, made.actor) == ("CreateJoinKey", "ann@example.com")
+    assert (join_key.key_id, join_key.created_by) == (key_id, "ann@example.com")
+
+
 @pytest.mark.parametrize("method", READS)
 def test_what_only_looks_leaves_nothing(api: AuditedApi, method: str) -> None:
     join(api)
@@ -286,6 +318,8 @@ def full_of_secrets(method: str) -> bytes:
             getattr(request, field.name).append("zone")
         elif field.type == field.TYPE_STRING:
             setattr(request, field.name, f"x jk-abcdefgh23.{SECRET}")
+        elif field.type == field.TYPE_BYTES:
+            setattr(request, field.name, SECRET.encode())
         else:
             setattr(request, field.name, 1)
     unknown = SECRET.encode()

@@ -3,7 +3,9 @@
 import asyncio
 import socket
 import struct
+import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -19,9 +21,12 @@ from hypothesis import strategies as st
 from adapters.grpc.call_rules import CALL_RULES, SERVICE, CallsWithoutRule, check_rules
 from adapters.grpc.operators import OperatorAccess
 from adapters.memory.clock import MemoryClock
+from adapters.oidc.operator_tokens import LONGEST_TOKEN
+from application.ports.operator_tokens import ProviderUnavailable
 from application.ports.store import StoreUnavailable
 from domain.errors import (
     CredentialRequired,
+    NotAnOperator,
     OperatorKeyRefused,
     OperatorKeyRequired,
     OperatorsOnThisMachineOnly,
@@ -34,6 +39,7 @@ from entrypoints.api.settings import IN_MEMORY, ApiSettings
 from entrypoints.settings import Secret
 from entrypoints.testing import serving
 from protos.manman.v1 import manman_pb2 as pb
+from tests.oidc_provider import DISCOVERY, Provider, provider
 from tests.planted import leaks, planted
 from tests.planted_keys import PlantedKeys
 
@@ -48,6 +54,7 @@ OWNERS = {
     "expired": Role.ADMIN,
 }
 HOUR = timedelta(hours=1)
+NO_ROLE = NotAnOperator("role", "has none of viewer, operator, admin")
 
 Metadata = Sequence[tuple[str, str]]
 
@@ -122,7 +129,8 @@ def access_of(answer: Any) -> str:
     if error.code() is grpc.StatusCode.UNAUTHENTICATED:
         assert said in (str(OperatorKeyRequired()), str(OperatorKeyRefused()))
         return "UNAUTHENTICATED"
-    if said == str(OperatorsOnThisMachineOnly()) or said.startswith("this call needs the role"):
+    denied = (str(OperatorsOnThisMachineOnly()), str(NO_ROLE))
+    if said in denied or said.startswith("this call needs the role"):
         assert error.code() is grpc.StatusCode.PERMISSION_DENIED
         return "PERMISSION_DENIED"
     assert error.code() not in (grpc.StatusCode.INTERNAL, grpc.StatusCode.UNIMPLEMENTED)
@@ -139,14 +147,29 @@ def expected_of(name: str, role: Role | None) -> str:
 
 
 @pytest.fixture(scope="module")
-def apis() -> Iterator[dict[str, Api]]:
-    """Without any key of operators, with those of OWNERS, and with OPERATOR_KEY beside them."""
+def idp() -> Iterator[Provider]:
+    with provider() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def apis(idp: Provider) -> Iterator[dict[str, Api]]:
+    """Without any key of operators, with those of OWNERS, with OPERATOR_KEY beside them, with an
+    OIDC provider alone, and with all."""
     with (
         running() as without,
         running(*OWNERS) as with_keys,
         running(*OWNERS, operator_key=Secret(SETTING)) as with_setting,
+        running(**idp.settings) as with_provider,
+        running(*OWNERS, operator_key=Secret(SETTING), **idp.settings) as with_all,
     ):
-        yield {"none": without, "keys": with_keys, "setting": with_setting}
+        yield {
+            "none": without,
+            "keys": with_keys,
+            "setting": with_setting,
+            "provider": with_provider,
+            "all": with_all,
+        }
 
 
 # What the API has, what the caller sends, and the role that it is to have.
@@ -155,9 +178,23 @@ CALLERS = [
     ("none", "a wrong key", None),
     ("none", "the registration key", None),
     ("none", "OPERATOR_KEY", None),
+    *((has, "a token of an admin", None) for has in ("none", "keys", "setting")),
+    *(("provider", sent, None) for sent in ("nothing", "a wrong key", "the registration key")),
     *(
         (has, sent, role)
-        for has in ("keys", "setting")
+        for has in ("provider", "all")
+        for sent, role in [
+            ("a token of a viewer", Role.VIEWER),
+            ("a token of an operator", Role.OPERATOR),
+            ("a token of an admin", Role.ADMIN),
+            ("an expired token", None),
+            ("a token by another key", None),
+            ("a token of an admin elsewhere", None),
+        ]
+    ),
+    *(
+        (has, sent, role)
+        for has in ("keys", "setting", "all")
         for sent, role in [
             ("nothing", None),
             ("a wrong key", None),
@@ -169,14 +206,26 @@ CALLERS = [
             ("admin", Role.ADMIN),
             ("revoked", None),
             ("expired", None),
-            ("OPERATOR_KEY", Role.ADMIN if has == "setting" else None),
+            ("OPERATOR_KEY", None if has == "keys" else Role.ADMIN),
         ]
     ),
 ]
 
 
-def metadata_of(api: Api, sent: str) -> Metadata:
+TOKENS: dict[str, dict[str, Any]] = {
+    "a token of a viewer": {"role": "viewer"},
+    "a token of an operator": {"role": ["viewer", "operator"]},
+    "a token of an admin": {"role": "admin"},
+    "an expired token": {"role": "admin", "exp": 1},
+    "a token by another key": {"role": "admin", "number": 1},
+    "a token of an admin elsewhere": {"role": "admin", "aud": "another program"},
+}
+
+
+def metadata_of(api: Api, sent: str, idp: Provider) -> Metadata:
     match sent:
+        case _ if sent in TOKENS:
+            return bearer(idp.token(**TOKENS[sent]))
         case "nothing":
             return ()
         case "a wrong key":
@@ -195,10 +244,10 @@ def metadata_of(api: Api, sent: str) -> Metadata:
 
 @pytest.mark.parametrize(("has", "sent", "role"), CALLERS)
 def test_each_caller_makes_the_calls_of_its_role_and_no_others(
-    apis: dict[str, Api], has: str, sent: str, role: Role | None
+    apis: dict[str, Api], idp: Provider, has: str, sent: str, role: Role | None
 ) -> None:
     api = apis[has]
-    metadata = metadata_of(api, sent)
+    metadata = metadata_of(api, sent, idp)
 
     assert {name: access_of(api.ask(name, sent=metadata)) for name in NAMES} == {
         name: expected_of(name, role) for name in NAMES
@@ -254,10 +303,10 @@ def test_a_role_that_is_too_low_is_told_with_the_one_that_is_needed(apis: dict[s
 
     assert viewer.code() is operator.code() is grpc.StatusCode.PERMISSION_DENIED
     assert viewer.details() == (
-        "this call needs the role operator, and this operator's key has the role viewer"
+        "this call needs the role operator, and this operator has the role viewer"
     )
     assert operator.details() == (
-        "this call needs the role admin, and this operator's key has the role operator"
+        "this call needs the role admin, and this operator has the role operator"
     )
 
 
@@ -274,15 +323,77 @@ def test_who_may_not_make_a_call_learns_nothing_of_its_body(
     assert access_of(viewer) == "PERMISSION_DENIED"
 
 
-def test_all_that_can_be_wrong_with_a_key_is_answered_alike(apis: dict[str, Api]) -> None:
-    api = apis["keys"]
+def test_all_that_can_be_wrong_with_a_key_is_answered_alike(
+    apis: dict[str, Api], idp: Provider
+) -> None:
+    api = apis["all"]
     wrong = ("a wrong key", "an unknown key", "a wrong secret", "revoked", "expired")
-    refused = [api.ask("ListServers", sent=metadata_of(api, sent)) for sent in wrong]
+    tokens = ("an expired token", "a token by another key", "a token of an admin elsewhere")
+    refused = [
+        api.ask("ListServers", sent=metadata_of(api, sent, idp)) for sent in (*wrong, *tokens)
+    ]
 
     assert {(error.code(), error.details()) for error in refused} == {
         (grpc.StatusCode.UNAUTHENTICATED, str(OperatorKeyRefused()))
     }
     assert api.ask("ListServers").details() == str(OperatorKeyRequired())
+
+
+def test_who_is_known_and_has_no_role_is_told_which_there_are(
+    apis: dict[str, Api], idp: Provider
+) -> None:
+    cook = bearer(idp.token(role=["cook"]))
+    told = apis["provider"].ask("ListServers", sent=cook)
+
+    assert told.code() is grpc.StatusCode.PERMISSION_DENIED
+    assert told.details() == (
+        "the token that was sent makes nobody an operator: its claim role has none of viewer,"
+        " operator, admin"
+    )
+    assert {access_of(apis["provider"].ask(name, sent=cook)) for name in NAMES} == {
+        "let in",
+        "PERMISSION_DENIED",
+    }
+
+
+def test_a_long_token_arrives_always(apis: dict[str, Api], idp: Provider) -> None:
+    sent = bearer(idp.token(role="viewer", groups=["x" * 30] * 250))
+
+    assert LONGEST_TOKEN - 500 < len(sent[0][1]) < LONGEST_TOKEN
+    for _ in range(20):
+        assert isinstance(apis["provider"].ask("ListServers", sent=sent), bytes)
+
+
+def test_what_cannot_be_checked_is_worth_another_try() -> None:
+    with provider() as idp, running(**idp.settings) as api:
+        sent = bearer(idp.token())
+        idp.stop()
+        told = api.ask("ListServers", sent=sent)
+        idp.start_again()
+
+    assert told.code() is grpc.StatusCode.UNAVAILABLE
+    assert told.details() == str(ProviderUnavailable())
+
+
+def test_a_provider_that_hangs_keeps_no_keys_from_being_used() -> None:
+    with (
+        provider() as idp,
+        running("viewer", **idp.settings) as api,
+        ThreadPoolExecutor(1) as others,
+    ):
+        idp.answers[DISCOVERY] = idp.hang
+        waiting = others.submit(api.ask, "ListServers", sent=bearer(idp.token()))
+        while not idp.asked:
+            time.sleep(0.001)
+        key, token = bearer(api.keys["viewer"]), bearer(idp.token())
+        answers = [access_of(api.ask("ListServers", sent=key)) for _ in range(20)]
+        tokens = [api.ask("ListServers", sent=token).code() for _ in range(20)]
+
+        assert set(answers) == {"let in"}
+        assert set(tokens) == {grpc.StatusCode.UNAVAILABLE}
+        assert not waiting.done()
+        idp.let_go.set()
+    assert len(idp.asked) == 1
 
 
 def test_other_machines_make_no_operators_calls_without_a_key(apis: dict[str, Api]) -> None:
@@ -294,7 +405,7 @@ def test_other_machines_make_no_operators_calls_without_a_key(apis: dict[str, Ap
     assert ask("none", "ipv4:127.0.0.1:4711") == Operator("local", Role.ADMIN, "", "127.0.0.1")
     with pytest.raises(OperatorsOnThisMachineOnly):
         ask("none", "ipv4:10.0.0.7:4711")
-    for has in ("keys", "setting"):
+    for has in ("keys", "setting", "provider", "all"):
         with pytest.raises(OperatorKeyRequired):
             ask(has, "ipv4:10.0.0.7:4711")
 

@@ -191,6 +191,17 @@ def test_operators_without_a_key_are_no_failure() -> None:
     )
 
 
+def test_an_oidc_provider_is_looked_at_where_there_is_one() -> None:
+    def look() -> Finding:
+        return Finding.ok("it answers")
+
+    assert told("OIDC", oidc_provider=look) == "ok it answers"
+    assert told("Operators", oidc_provider=look) == (
+        "ok every operator needs a key, or a token of the OIDC provider"
+    )
+    assert "OIDC" not in examine()
+
+
 def test_a_side_port_is_looked_at_where_there_is_one() -> None:
     assert told("Metrics", metrics_address=":9", ports=TAKEN) == "ok manmanv2-api answers at :9"
     assert "Metrics" not in examine()

@@ -18,11 +18,11 @@ CLOSES = (
     " admins be lost, set OPERATOR_KEY on the API."
 )
 ROLE_TOO_LOW = (
-    "manmanv2: this call needs the role operator, and this operator's key has the role viewer\n"
+    "manmanv2: this call needs the role operator, and this operator has the role viewer\n"
 )
 REFUSED = (
-    "manmanv2: the operator's key that was sent is not valid: it is mistyped, expired, revoked or"
-    " of another API\n"
+    "manmanv2: the operator's key or token that was sent is not valid: it is mistyped, expired,"
+    " revoked or of another API\n"
 )
 
 

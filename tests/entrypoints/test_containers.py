@@ -12,6 +12,8 @@ import pytest
 from sqlalchemy import QueuePool
 
 from adapters.http.side_port import SidePort
+from adapters.oidc.operator_tokens import OidcOperatorTokens
+from adapters.system.bounded_call import BoundedCall
 from entrypoints.api.container import ApiContainer
 from entrypoints.api.settings import IN_MEMORY, ApiSettings
 from entrypoints.cli.container import CliContainer
@@ -96,13 +98,15 @@ def test_a_host_whose_key_is_set_shows_it_and_no_other() -> None:
 
 
 def test_an_api_in_memory_loads_no_library_of_databases() -> None:
+    # Nor does one without an OIDC provider load what would ask it.
+    unwanted = {"alembic", "psycopg2", "sqlalchemy", "cryptography", "jwt", "requests"}
     code = (
         "import sys\n"
         "from entrypoints.api.settings import ApiSettings\n"
         "from entrypoints.api.worker import ApiContainer\n"
         "container = ApiContainer(settings=ApiSettings.load({'DATABASE_URL': 'memory://'}))\n"
         "container.rpc_handlers(), container.side_port('127.0.0.1:1')\n"
-        "sys.exit(', '.join({'alembic', 'psycopg2', 'sqlalchemy'} & sys.modules.keys()) or 0)\n"
+        f"sys.exit(', '.join({unwanted!r} & sys.modules.keys()) or 0)\n"
     )
     ended = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=False
@@ -118,6 +122,28 @@ def test_the_api_forgets_what_operators_did_after_the_days_that_are_set(
     settings = ApiSettings(database_url=Secret(IN_MEMORY), audit_retention_days=days)
 
     assert ApiContainer(settings=settings).tidy_fleet().audit_is_kept_for == kept
+
+
+def test_the_api_with_an_oidc_provider() -> None:
+    settings = ApiSettings(
+        database_url=Secret(IN_MEMORY),
+        oidc_issuer="https://id.example.com",
+        oidc_audience="manmanv2",
+        oidc_name_claim="email",
+    )
+    container = ApiContainer(settings=settings)
+    by_token = container.identify_operator().identify_by_token
+
+    assert by_token
+    assert by_token.rules == settings.claim_rules
+    assert isinstance(by_token.tokens, OidcOperatorTokens)
+    assert by_token.tokens.keys is container.provider_keys()
+    assert isinstance(by_token.tokens.keys.fetch, BoundedCall)
+    assert (by_token.tokens.issuer, by_token.tokens.audience) == (
+        "https://id.example.com",
+        "manmanv2",
+    )
+    assert ApiContainer(settings=ApiSettings()).identify_operator().identify_by_token is None
 
 
 @pytest.mark.parametrize("url", [IN_MEMORY, BROKER])

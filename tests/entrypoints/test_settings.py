@@ -9,6 +9,9 @@ from domain.approval import ApprovalPolicy
 from domain.enforcement import Mode, Switch
 from domain.identity import NamePolicy
 from domain.joining import USUAL_RULES, JoiningRules
+from domain.operator_token import ClaimRules
+from domain.role import Role
+from entrypoints.api.oidc import check_provider_ca
 from entrypoints.api.settings import ApiSettings
 from entrypoints.cli.settings import CliSettings
 from entrypoints.failures import ConfigurationError
@@ -347,6 +350,103 @@ def test_what_operators_did_is_kept_for_ever_unless_days_are_set() -> None:
     assert ApiSettings().retention.audit is None
     assert kept.retention.audit == timedelta(days=90)
     assert problem(ApiSettings, AUDIT_RETENTION_DAYS="-1").startswith("AUDIT_RETENTION_DAYS: ")
+
+
+OIDC = {"OIDC_ISSUER": "https://id.example.com/", "OIDC_AUDIENCE": "manmanv2"}
+
+
+def test_an_oidc_provider_is_an_issuer_and_an_audience() -> None:
+    usual = ApiSettings.load(OIDC)
+    mapped = ApiSettings.load(
+        {
+            **OIDC,
+            "OIDC_ROLES": "fleet-admins=admin, CN=sre=operator",
+            "OIDC_ROLE_CLAIM": "realm_access.roles",
+            "OIDC_NAME_CLAIM": "email",
+        }
+    )
+
+    assert usual.oidc_issuer == "https://id.example.com/"
+    assert usual.claim_rules == ClaimRules("sub", "role", {role.value: role for role in Role})
+    assert mapped.claim_rules == ClaimRules(
+        "email", "realm_access.roles", {"fleet-admins": Role.ADMIN, "CN=sre": Role.OPERATOR}
+    )
+    assert "OIDC_ROLES=fleet-admins=admin,CN=sre=operator" in mapped.redacted_lines()
+    assert pickle.loads(pickle.dumps(mapped)) == mapped
+
+
+NO_URL = "must be https://HOST/…, or http:// on this machine, without a user in it."
+WRONG_ROLES = ("", "admin", "=admin", "a=root", "a=Admin")
+
+
+@pytest.mark.parametrize(
+    ("variables", "setting", "told"),
+    [
+        (
+            {"OIDC_AUDIENCE": ""},
+            "OIDC_AUDIENCE",
+            (
+                "must be set, because OIDC_ISSUER is: a token that is for another program must open"
+                " nothing here."
+            ),
+        ),
+        (
+            {"OIDC_ISSUER": "", "OIDC_ROLES": "a=admin"},
+            "OIDC_ISSUER",
+            (
+                "must be set, because OIDC_AUDIENCE is; unset OIDC_AUDIENCE, OIDC_ROLES to take no"
+                " tokens."
+            ),
+        ),
+        (
+            {"OIDC_ISSUER": "http://localhost:1", "OIDC_CA_CERT_PATH": "ca.crt"},
+            "OIDC_CA_CERT_PATH",
+            "must not be set, because the provider has no certificate: its URL is http://.",
+        ),
+        ({"OIDC_ISSUER": "http://id.example.com"}, "OIDC_ISSUER", NO_URL),
+        ({"OIDC_JWKS_URL": "http://id.example.com/keys"}, "OIDC_JWKS_URL", NO_URL),
+        (
+            {"OIDC_ISSUER": "https://id.example.com?a"},
+            "OIDC_ISSUER",
+            "must be without a ?, as iss in tokens is.",
+        ),
+        *(
+            (
+                {"OIDC_ROLES": f"sre=operator,{wrong}"},
+                "OIDC_ROLES",
+                f"has {wrong!r}, must be VALUE=ROLE,… with the roles viewer, operator, admin.",
+            )
+            for wrong in WRONG_ROLES
+        ),
+        (
+            {"OIDC_ROLES": "a=admin,a=viewer"},
+            "OIDC_ROLES",
+            "names a more than once: leave one of them out.",
+        ),
+    ],
+)
+def test_what_is_wrong_with_an_oidc_provider_is_said(
+    variables: dict[str, str], setting: str, told: str
+) -> None:
+    assert problem(ApiSettings, **{**OIDC, **variables}) == f"{setting}: {told}"
+
+
+def test_the_ca_of_an_oidc_provider_is_looked_at_before_the_start(tmp_path: Path) -> None:
+    file = tmp_path / "ca.crt"
+    file.write_text("no certificate")
+    for path in (file, tmp_path / "gone"):
+        settings = ApiSettings.load({**OIDC, "OIDC_CA_CERT_PATH": str(path)})
+        with pytest.raises(ConfigurationError, match=f"^OIDC_CA_CERT_PATH: {path} cannot be read"):
+            check_provider_ca(settings)
+
+
+def test_the_operators_key_may_be_a_long_token() -> None:
+    token = f"eyJ{'x' * 10_000}.{'y' * 1000}.z"
+    loaded = CliSettings.load({"OPERATOR_KEY": token})
+
+    assert loaded.operator_key
+    assert loaded.operator_key.reveal() == token
+    assert "OPERATOR_KEY=(set, not shown)" in loaded.redacted_lines()
 
 
 def test_labels_are_pairs() -> None:

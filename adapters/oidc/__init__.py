@@ -1,0 +1,1 @@
+"""OpenID Connect: operators who come with a provider's tokens."""

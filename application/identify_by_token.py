@@ -1,0 +1,31 @@
+import logging
+from dataclasses import dataclass
+
+from application.ports.operator_tokens import OperatorTokens
+from domain.errors import NotAnOperator, OperatorKeyRefused
+from domain.operator_key import Operator
+from domain.operator_token import ClaimRules
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class IdentifyByToken:
+    """Who makes an operators' call, by the token of an OIDC provider that was sent.
+
+    Raises OperatorKeyRefused for every token that is not good, whatever is wrong with it,
+    NotAnOperator for a good one whose claims make nobody an operator, and ProviderUnavailable.
+    """
+
+    tokens: OperatorTokens
+    rules: ClaimRules
+
+    def __call__(self, token: str, address: str) -> Operator:
+        claims = self.tokens.claims(token)
+        if claims is None:
+            raise OperatorKeyRefused
+        try:
+            return self.rules.operator(claims, address)
+        except NotAnOperator as error:
+            _log.info("%.70r at %s is refused: %s", claims.get("sub"), address, error)
+            raise

@@ -1,0 +1,71 @@
+"""The OIDC provider whose tokens operators may show."""
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from adapters.grpc.tls import CaFileUnusable, bundles_of_the_machine, read_ca_file
+from adapters.system.bounded_call import BoundedCall
+from application.identify_by_token import IdentifyByToken
+from entrypoints.api.settings import ApiSettings
+from entrypoints.failures import ConfigurationError
+
+if TYPE_CHECKING:
+    from adapters.oidc.provider import OidcProvider
+    from adapters.oidc.provider_keys import ProviderKeys
+
+_PERIOD_SECONDS = 5.0
+
+# An API without a provider saves 12 MB.
+
+
+def make_provider(settings: ApiSettings) -> "OidcProvider":
+    """Raises ConfigurationError."""
+    from adapters.oidc.provider import OidcProvider
+
+    check_provider_ca(settings)
+    of_the_machine = (path for path in bundles_of_the_machine() if path.is_file())
+    ca_file = settings.oidc_ca_cert_path or next(of_the_machine, None)
+    return OidcProvider(settings.oidc_issuer, settings.oidc_jwks_url, ca_file)
+
+
+def make_provider_keys(settings: ApiSettings) -> "ProviderKeys | None":
+    """None without a provider."""
+    if not settings.oidc_issuer:
+        return None
+    from adapters.oidc.provider import PATIENCE_SECONDS, ProviderTooSlow
+    from adapters.oidc.provider_keys import ProviderKeys
+
+    # By itself a provider that sends byte by byte would hold a thread of the operators for ever.
+    fetch = BoundedCall(make_provider(settings).keys, PATIENCE_SECONDS, ProviderTooSlow)
+    return ProviderKeys(settings.oidc_issuer, fetch)
+
+
+def make_identify_by_token(
+    settings: ApiSettings, keys: "ProviderKeys | None"
+) -> IdentifyByToken | None:
+    if keys is None:
+        return None
+    from adapters.oidc.operator_tokens import OidcOperatorTokens
+
+    tokens = OidcOperatorTokens(keys, settings.oidc_issuer, settings.oidc_audience)
+    return IdentifyByToken(tokens, settings.claim_rules)
+
+
+def check_provider_ca(settings: ApiSettings) -> None:
+    """Raises ConfigurationError."""
+    if settings.oidc_ca_cert_path:
+        try:
+            read_ca_file(settings.oidc_ca_cert_path)
+        except CaFileUnusable:
+            raise ConfigurationError(
+                f"OIDC_CA_CERT_PATH: {settings.oidc_ca_cert_path} cannot be read or holds no PEM"
+                " certificate: set it to the file of the CA that issues the OIDC provider's"
+                " certificate."
+            ) from None
+
+
+async def keep_provider_keys_fresh(keys: "ProviderKeys") -> None:
+    """So that no operator waits for them, and the log tells of a provider that is away."""
+    while True:
+        await asyncio.to_thread(keys.keep_fresh)
+        await asyncio.sleep(_PERIOD_SECONDS)
