@@ -5,21 +5,27 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from application.claim_name import Claimed
-from application.host_credentials import HostCredentials
+from application.host_credentials import HostCredentials, proof
 from application.ports.join_keys import JoinKeyUse
 from application.ports.registration_keys import RegistrationKeys
 from application.ports.store import Transaction
 from domain.admission import admit, everybody_may_join
+from domain.enforcement import Enforcement, Mode, Switch
 from domain.errors import (
     CertificateOfAnother,
     InvalidRegistrationKey,
     JoinKeyNotFound,
     JoinKeyRefused,
-    ManManError,
     NameHeld,
+    NotAdmitted,
+    ServerNotFound,
 )
+from domain.host_credential import HostCredential
+from domain.identity import Evidence, weigh
 from domain.join_key import JoinKey, check_admits, check_not_revoked
 from domain.keys import ShownKey
+from domain.server import Server
+from domain.spiffe import NOT_CERTIFIED, Certified
 
 KeyRefusal = InvalidRegistrationKey | JoinKeyRefused
 
@@ -40,41 +46,40 @@ class AdmitHost:
         `known_join_key` to look up. Raises InvalidRegistrationKey."""
         return admit(self.registration_keys(), given_key, key_required=self.key_required)
 
-    def speaks_for(
-        self, server_id: int, given_key: str, credential: str, certified_as: int = 0
-    ) -> ShownKey | None:
-        """As the call, and lets in who shows the credential or the certificate of that very server.
-
-        Raises CertificateOfAnother, too, whatever else is shown.
-        """
+    def speaker(
+        self,
+        server_id: int,
+        given_key: str,
+        credential: str,
+        certified_as: Certified = NOT_CERTIFIED,
+    ) -> "Speaker":
+        """Raises CertificateOfAnother whatever else is shown, and InvalidRegistrationKey unless it
+        shows the certificate or the credential of that very server or what may be a key."""
         check_certified_as(certified_as, server_id)
-        if self.server_of(credential, certified_as) == server_id:
-            return None
-        return self(given_key)
+        own = self.proof(credential, certified_as)
+        if own and own.server_id == server_id:
+            return Speaker(self, server_id, given_key, own, None)
+        return Speaker(self, server_id, given_key, None, self(given_key))
 
-    def server_of(self, credential: str, certified_as: int = 0) -> int | None:
-        """Whose certificate it is, else whose credential; None for one that is missing, forged or
-        expired."""
-        if certified_as:
-            return certified_as
-        if not credential:
-            return None
-        good = self.credentials.good(credential) if self.credentials else None
-        return good.server_id if good else None
+    def proof(
+        self, credential: str, certified_as: Certified = NOT_CERTIFIED
+    ) -> HostCredential | None:
+        """By what a host proves who it is; None where it does not."""
+        return proof(self.credentials, credential, certified_as)
 
-    def issue_credential(self, server_id: int) -> str:
+    def issue_credential(self, server: Server) -> str:
         """Empty where none are issued."""
-        return self.credentials.issue(server_id) if self.credentials else ""
+        return self.credentials.issue(server.server_id, server.epoch) if self.credentials else ""
 
     @property
     def everybody_may_join(self) -> bool:
         return everybody_may_join(self.registration_keys(), key_required=self.key_required)
 
 
-def check_certified_as(certified_as: int, server_id: int) -> None:
-    """Raise CertificateOfAnother; a caller that is certified as none (0) may be any."""
-    if certified_as not in (0, server_id):
-        raise CertificateOfAnother(certified_as, server_id)
+def check_certified_as(certified_as: Certified, server_id: int) -> None:
+    """Raise CertificateOfAnother; who shows the certificate of no server may be any."""
+    if certified_as.server_id not in (0, server_id):
+        raise CertificateOfAnother(certified_as.server_id, server_id)
 
 
 def known_join_key(transaction: Transaction, shown: ShownKey) -> JoinKey:
@@ -98,6 +103,31 @@ def check_speaks_for(transaction: Transaction, shown: ShownKey, server_id: int) 
         raise InvalidRegistrationKey
 
 
+@dataclass(frozen=True)
+class Speaker:
+    """Who speaks for a server that has joined, by its credential or by a key."""
+
+    admit_host: AdmitHost
+    server_id: int
+    given_key: str = field(repr=False)
+    own: HostCredential | None
+    join_key: ShownKey | None
+
+    def server(self, transaction: Transaction, enforcement: Enforcement) -> Server:
+        """It, locked. Raises InvalidRegistrationKey and JoinKeyRefused, and ServerNotFound to
+        nobody but whom a key or the credential admits."""
+        if self.join_key:
+            check_speaks_for(transaction, self.join_key, self.server_id)
+        server = transaction.servers.get(self.server_id, lock=True)
+        minds_epoch = enforcement.of(Switch.EPOCH) is Mode.ENFORCE
+        if self.own and minds_epoch and self.own.epoch < server.epoch:
+            # Another host manager registered since, maybe on another machine.
+            join_key = self.admit_host(self.given_key)
+            if join_key:
+                check_speaks_for(transaction, join_key, self.server_id)
+        return server
+
+
 @dataclass(frozen=True, slots=True)
 class Granted:
     """What a registration gets from the key that it shows: labels, which an operator gave to the
@@ -106,8 +136,8 @@ class Granted:
     key_id: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
     approves: bool = False
-    # The key is not asked any more, and may have made the server ephemeral.
-    keeps_ephemeral: bool = False
+    # The key says nothing any more, and may have made the server ephemeral.
+    is_by_credential: bool = False
 
 
 NOTHING = Granted()
@@ -126,11 +156,13 @@ class JoinByKey:
         """Before it is known which server the host gets, and so whether it has joined before."""
         check_admits(self.key, self.name, self.environment, now, has_joined=True)
 
-    def check_refused(self, refused: ManManError, now: datetime) -> None:
-        """Whom the key does not admit is not told who holds a name."""
-        held = refused.server_id if isinstance(refused, NameHeld) else None
-        use = self.transaction.join_keys.use(self.key.key_id, held) if held else None
-        self._check_admits(use, now, has_joined=False, lock=False)
+    def check_refused(self, refused: NameHeld | NotAdmitted, now: datetime) -> None:
+        """Whom the key does not admit is not told who holds a name, or why an operator refuses a
+        server."""
+        server_id = refused.server_id
+        use = self.transaction.join_keys.use(self.key.key_id, server_id) if server_id else None
+        has_joined = use is not None and isinstance(refused, NotAdmitted)
+        self._check_admits(use, now, has_joined=has_joined, lock=False)
 
     def record(self, claimed: Claimed, address: str, now: datetime) -> Granted:
         """Note that the server registers with the key.
@@ -167,23 +199,39 @@ class JoinAgain:
     """A registration that shows the credential of a server: it gets that one whatever became of the
     key, and another only where the key admits it. `key` may be what is wrong with it."""
 
-    server_id: int
+    transaction: Transaction
+    own: HostCredential
+    evidence: Evidence
     key: JoinByKey | KeyRefusal
 
-    def check_refused(self, refused: ManManError, now: datetime) -> None:
-        """Whom neither admits is not told who holds a name."""
-        if isinstance(refused, NameHeld) and refused.server_id == self.server_id:
-            return
-        self._by_key().check_refused(refused, now)
+    def check_refused(self, refused: NameHeld | NotAdmitted, now: datetime) -> None:
+        """Whom neither admits is not told who holds a name, or why an operator refuses a server."""
+        if not self._is_of(refused.server_id):
+            self._by_key().check_refused(refused, now)
 
     def record(self, claimed: Claimed, address: str, now: datetime) -> Granted:
         """A machine is admitted, not a name: who takes a server over needs a key."""
         try:
             return self._by_key().record(claimed, address, now)
         except (InvalidRegistrationKey, JoinKeyRefused):
-            if claimed.server.server_id != self.server_id or claimed.is_taken_over:
+            if claimed.is_taken_over or not self._is_of(claimed.server.server_id):
                 raise
-            return Granted(keeps_ephemeral=True)
+            return Granted(is_by_credential=True)
+
+    def _is_of(self, server_id: int | None) -> bool:
+        """Whether the credential is the server's. Where somebody registered since, it takes
+        evidence that this was the same machine, whose answer was lost."""
+        if server_id != self.own.server_id:
+            return False
+        try:
+            server = self.transaction.servers.get(server_id)
+        except ServerNotFound:
+            # Its ban outlives it.
+            return False
+        if self.own.epoch >= server.epoch:
+            return True
+        last = self.transaction.identities.get(server_id).evidence
+        return not last or bool(weigh(last, self.evidence).agreeing)
 
     def _by_key(self) -> JoinByKey:
         if isinstance(self.key, JoinByKey):

@@ -2,7 +2,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from application.ports.certificate_authority import CertificateAuthority
-from domain.spiffe import USUAL_TRUST_DOMAIN, operator_spiffe_id, server_spiffe_id
+from domain.spiffe import (
+    USUAL_TRUST_DOMAIN,
+    operator_spiffe_id,
+    server_common_name,
+    server_spiffe_id,
+)
 
 USUAL_LIFETIME = timedelta(hours=24)
 
@@ -20,10 +25,11 @@ class Certificates:
         """Before anything is done for which there would be no certificate then."""
         self.authority.check(signing_request)
 
-    def of_server(self, server_id: int, signing_request: bytes) -> str:
+    def of_server(self, server_id: int, epoch: int, signing_request: bytes) -> str:
         spiffe_id = server_spiffe_id(self.trust_domain, server_id)
-        return self.authority.issue(signing_request, spiffe_id, self.host_lifetime)
+        common_name = server_common_name(server_id, epoch)
+        return self.authority.issue(signing_request, spiffe_id, common_name, self.host_lifetime)
 
     def of_operator(self, key_id: str, signing_request: bytes, lifetime: timedelta) -> str:
         spiffe_id = operator_spiffe_id(self.trust_domain, key_id)
-        return self.authority.issue(signing_request, spiffe_id, lifetime)
+        return self.authority.issue(signing_request, spiffe_id, key_id, lifetime)

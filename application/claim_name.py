@@ -6,7 +6,7 @@ from application.ports.clock import Clock
 from application.ports.store import StoreUnavailable, Transaction
 from domain.conflict import Conflict, ConflictState, Resolution, decision_on
 from domain.enforcement import Mode, Switch
-from domain.errors import ManManError, NameHeld, ServerNameTaken, ServerNotFound
+from domain.errors import NameHeld, ServerNameTaken, ServerNotFound
 from domain.events import Event, EventKind
 from domain.identity import (
     Claim,
@@ -47,7 +47,7 @@ class ClaimName:
     clock: Clock
     rules: JoiningRules
 
-    def __call__(self, name: str, environment: str, claimant: Identity) -> Claimed | ManManError:
+    def __call__(self, name: str, environment: str, claimant: Identity) -> Claimed | NameHeld:
         # Looked at before anything is locked: one server behind another, and not by the order of
         # their ids, could meet a batch of heartbeats.
         decision = self._decision_on(name, claimant.evidence, None)
@@ -56,7 +56,7 @@ class ClaimName:
             name = decision.new_name
         return self._claim(name, environment, claimant)
 
-    def _claim(self, name: str, environment: str, claimant: Identity) -> Claimed | ManManError:
+    def _claim(self, name: str, environment: str, claimant: Identity) -> Claimed | NameHeld:
         server = self.transaction.servers.find(name)
         switched_off = self.rules.enforcement.of(Switch.NAME_CONFLICT) is Mode.OFF
         if server is None:
@@ -137,9 +137,7 @@ class ClaimName:
             if same_claimant(conflict.challenger.evidence, evidence)
         ]
 
-    def _first_of_name(
-        self, name: str, environment: str, claimant: Identity
-    ) -> Claimed | ManManError:
+    def _first_of_name(self, name: str, environment: str, claimant: Identity) -> Claimed | NameHeld:
         old = self._last_on_this_machine(claimant.evidence)
         if old and old.ephemeral and old.environment in ("", environment):
             try:
@@ -220,7 +218,7 @@ class ClaimName:
         claimant: Identity,
         weighing: Weighing,
         decision: Conflict | None,
-    ) -> Claimed | ManManError:
+    ) -> Claimed | NameHeld:
         lost = decision and decision.takes_from(claimant.evidence)
         if decision and decision.resolution is Resolution.ADOPT and not lost:
             cause = (

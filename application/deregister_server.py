@@ -1,6 +1,6 @@
 from dataclasses import dataclass
 
-from application.admit_host import AdmitHost, check_speaks_for
+from application.admit_host import AdmitHost
 from application.bury_servers import bury
 from application.enforce import enforce
 from application.ports.clock import Clock
@@ -10,6 +10,7 @@ from application.register_server import not_admitted
 from domain.enforcement import ENFORCE_ALL, Enforcement, Switch
 from domain.errors import CertificateRequired
 from domain.retention import USUAL_RETENTION, Retention
+from domain.spiffe import NOT_CERTIFIED, Certified
 
 
 @dataclass(frozen=True)
@@ -33,15 +34,13 @@ class DeregisterServer:
         registration_key: str,
         instance_id: str,
         credential: str = "",
-        certified_as: int = 0,
+        certified_as: Certified = NOT_CERTIFIED,
     ) -> None:
-        join_key = self.admit_host.speaks_for(server_id, registration_key, credential, certified_as)
+        speaker = self.admit_host.speaker(server_id, registration_key, credential, certified_as)
         with self.store.begin() as transaction:
-            if join_key:
-                check_speaks_for(transaction, join_key, server_id)
-            server = transaction.servers.get(server_id, lock=True)
+            server = speaker.server(transaction, self.enforcement)
             now = self.clock.now()
-            if not certified_as:
+            if not certified_as.server_id:
                 required = CertificateRequired(server_id)
                 enforce(transaction, self.enforcement, Switch.CERTIFICATE, server, required, now)
             if not server.approval.admits:

@@ -172,15 +172,26 @@ class ExamineHost:
             )
         state = self.kept()
         self._credential = state.credential if state else ""
-        for key in (self.registration_key, *self.other_keys):
-            self._key, self._trial = key, self._tried(self.api, key)
-            if self._trial.admitted:
-                break
+        self._try_keys(self.api)
         return Finding.ok(
             "an API answers over the broker"
             if self.over_amqp
             else f"a ManMan API answers at {self.api_address}"
         )
+
+    def _try_keys(self, api: ApiProbe) -> None:
+        """Raises what a join key is refused with unless another key is taken."""
+        refusal: ControlPlaneRefused | None = None
+        for key in (self.registration_key, *self.other_keys):
+            try:
+                self._key, self._trial = key, self._tried(api, key)
+            except ControlPlaneRefused as error:
+                refusal = refusal or error
+                continue
+            if self._trial.admitted:
+                return
+        if refusal:
+            raise refusal
 
     def _tried(self, api: ApiProbe, key: str) -> KeyTrial:
         try:

@@ -1,6 +1,6 @@
 from dataclasses import dataclass
 
-from application.admit_host import AdmitHost, check_speaks_for
+from application.admit_host import AdmitHost
 from application.effective_configuration import document_of, effective_configuration
 from application.enforce import enforce
 from application.ports.clock import Clock
@@ -12,6 +12,7 @@ from domain.enforcement import Switch
 from domain.errors import CertificateRequired, ServerNotApproved
 from domain.joining import USUAL_RULES, JoiningRules
 from domain.server import Server
+from domain.spiffe import NOT_CERTIFIED, Certified
 
 # Keeps an answer far below gRPC's default limit of 4 MiB for a message.
 _ENOUGH_BYTES = 1024 * 1024
@@ -40,16 +41,14 @@ class FetchConfiguration:
         known_revision: int,
         after_revision: int = 0,
         credential: str = "",
-        certified_as: int = 0,
+        certified_as: Certified = NOT_CERTIFIED,
     ) -> ConfigurationChanges:
         """`after_revision` is where the last answer ended, if it had more."""
-        join_key = self.admit_host.speaks_for(server_id, registration_key, credential, certified_as)
+        speaker = self.admit_host.speaker(server_id, registration_key, credential, certified_as)
         with self.store.begin() as transaction:
-            if join_key:
-                check_speaks_for(transaction, join_key, server_id)
             # Locked, so that the revision, the names and the documents belong together.
-            server = transaction.servers.get(server_id, lock=True)
-            if not certified_as:
+            server = speaker.server(transaction, self.rules.enforcement)
+            if not certified_as.server_id:
                 required = CertificateRequired(server_id)
                 now, enforcement = self.clock.now(), self.rules.enforcement
                 enforce(transaction, enforcement, Switch.CERTIFICATE, server, required, now)

@@ -3,7 +3,7 @@ from dataclasses import dataclass, field
 from typing import Self, TypeVar
 
 from application.ports.registration_keys import RegistrationKeys
-from domain.errors import InvalidRegistrationKey
+from domain.errors import InvalidRegistrationKey, JoinKeyRefused
 
 Answer = TypeVar("Answer")
 
@@ -26,14 +26,16 @@ class HeldKeys:
     def show(self, call: Callable[[str], Answer]) -> Answer:
         """The answer to the first key that is not refused.
 
-        Raises InvalidRegistrationKey once all were, those included that came in meanwhile.
+        Raises InvalidRegistrationKey once all were, those included that came in meanwhile, or
+        JoinKeyRefused of the first of which more is known than that.
         """
-        refusal = InvalidRegistrationKey()
+        refusal: InvalidRegistrationKey | JoinKeyRefused = InvalidRegistrationKey()
         for key, keys in self._one_after_the_other():
             try:
                 answer = call(key)
-            except InvalidRegistrationKey as error:
-                refusal = error
+            except (InvalidRegistrationKey, JoinKeyRefused) as error:
+                if not isinstance(refusal, JoinKeyRefused):
+                    refusal = error
             else:
                 self._taken = (keys, key)
                 return answer

@@ -1,11 +1,11 @@
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import islice
 
 from application.hearing import Hearing
 from application.heartbeat_pace import HeartbeatPace
-from application.host_credentials import HostCredentials
+from application.host_credentials import HostCredentials, proof
 from application.ports.clock import Clock
 from application.ports.presences import Known
 from application.ports.store import Store, Transaction
@@ -19,15 +19,17 @@ from domain.errors import (
     CredentialRequired,
     InvalidField,
     ManManError,
+    NotAdmitted,
     Replaced,
     ServerNotFound,
 )
-from domain.events import events_of_change
+from domain.events import EventKind, events_of_change
 from domain.host_credential import HostCredential
-from domain.identity import Identity
+from domain.identity import NOBODY, Identity
 from domain.joining import USUAL_RULES, JoiningRules
 from domain.liveness import Status, heard, left
 from domain.server import Server
+from domain.spiffe import NOT_CERTIFIED, Certified
 
 # Of each batch: where a whole fleet has no credentials, later ones bring the others.
 _MOST_NOTED = 10
@@ -49,8 +51,7 @@ class Heartbeat:
     # Of the registration that it speaks by; 0 where the host knows of none.
     epoch: int = 0
     credential: str = field(default="", repr=False)
-    # As which server the caller is known by its certificate, 0 where it shows none.
-    certified_as: int = 0
+    certified_as: Certified = NOT_CERTIFIED
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +68,12 @@ class Acknowledged:
 class RecordHeartbeat:
     """Write a batch of heartbeats in one transaction; one heartbeat is a batch of one.
 
-    The answers stand in the order of the batch. What is wrong with one heartbeat, InvalidField,
-    CertificateOfAnother, CertificateRequired, CredentialRequired, ServerNotFound, Replaced or
-    NotAdmitted, is its answer and keeps no other from being written. Of several heartbeats of one
-    server the last one counts, with the last capabilities that any of them reported.
+    The answers stand in the order of the batch. What is wrong with one heartbeat,
+    CertificateOfAnother, CertificateRequired and CredentialRequired before anything else,
+    InvalidField, ServerNotFound, Replaced or NotAdmitted, is its answer and keeps no other from
+    being written. Who took a server over and why an operator refuses it is told to who shows its
+    credential or its certificate alone. Of several heartbeats of one server the last one counts,
+    with the last capabilities that any of them reported.
     """
 
     store: Store
@@ -92,8 +95,9 @@ class RecordHeartbeat:
     def _record(self, batch: Sequence[Heartbeat]) -> list[Acknowledged | ManManError]:
         # Before the transaction: to sign and to compare takes a moment of each.
         shown = self._credentials(batch)
+        batch = list(map(_by_its_credential, batch, shown))
         problems = [
-            _problem(heartbeat) or self._unproven(heartbeat, credential)
+            self._unproven(heartbeat, credential) or _problem(heartbeat)
             for heartbeat, credential in zip(batch, shown, strict=True)
         ]
         good = [
@@ -126,21 +130,22 @@ class RecordHeartbeat:
                     for event in events_of_change(server_id, server.status, status, now, cause)
                 ]
             )
-            refusals = self._refusals(transaction, good, known, now)
+            proven = {credential.server_id for credential in shown if credential}
+            refusals = self._refusals(transaction, good, known, proven, now)
             self._note_unproven(transaction, batch, shown, known, now)
         return [
             problem
-            or refusals.get((heartbeat.server_id, heartbeat.epoch))
-            or self._acknowledged(known[heartbeat.server_id], interval, credential)
+            or (
+                refusal.told_to(credential)
+                if (refusal := refusals.get((heartbeat.server_id, heartbeat.epoch)))
+                else self._acknowledged(known[heartbeat.server_id], interval, credential)
+            )
             for heartbeat, problem, credential in zip(batch, problems, shown, strict=True)
         ]
 
     def _credentials(self, batch: Sequence[Heartbeat]) -> Sequence[HostCredential | None]:
         """That of each heartbeat, if it is a good one of the server that it speaks for."""
-        if not self.credentials:
-            return [None] * len(batch)
-        good = self.credentials.good
-        shown = [good(one.credential) if one.credential else None for one in batch]
+        shown = [proof(self.credentials, one.credential, one.certified_as) for one in batch]
         return [
             credential if credential and credential.server_id == heartbeat.server_id else None
             for heartbeat, credential in zip(batch, shown, strict=True)
@@ -150,9 +155,9 @@ class RecordHeartbeat:
         self, heartbeat: Heartbeat, credential: HostCredential | None
     ) -> ManManError | None:
         server_id, certified_as = heartbeat.server_id, heartbeat.certified_as
-        if certified_as:
-            is_own = certified_as == server_id
-            return None if is_own else CertificateOfAnother(certified_as, server_id)
+        if certified_as.server_id:
+            is_own = certified_as.server_id == server_id
+            return None if is_own else CertificateOfAnother(certified_as.server_id, server_id)
         if self.rules.enforces(Switch.CERTIFICATE):
             return CertificateRequired(server_id)
         if credential or not self.rules.enforces(Switch.CREDENTIAL):
@@ -173,7 +178,9 @@ class RecordHeartbeat:
             unproven = dict.fromkeys(
                 heartbeat.server_id
                 for heartbeat, credential in zip(batch, shown, strict=True)
-                if not (heartbeat.certified_as or (credential and switch is Switch.CREDENTIAL))
+                if not (
+                    heartbeat.certified_as.server_id or (credential and switch is Switch.CREDENTIAL)
+                )
                 and heartbeat.server_id in known
             )
             for server_id in sorted(islice(unproven, _MOST_NOTED)):
@@ -211,8 +218,9 @@ class RecordHeartbeat:
         transaction: Transaction,
         heartbeats: Sequence[Heartbeat],
         known: Mapping[int, Known],
+        proven: Collection[int],
         now: datetime,
-    ) -> Mapping[tuple[int, int], ManManError]:
+    ) -> Mapping[tuple[int, int], "_Refusal"]:
         """By server and epoch; nearly always none, at no cost."""
         odd = {
             (heartbeat.server_id, heartbeat.epoch)
@@ -223,31 +231,36 @@ class RecordHeartbeat:
             return {}
         # Not locked: behind those that are, this could meet another batch the other way round.
         there = transaction.presences.known({server_id for server_id, _ in odd})
-        refusals: dict[tuple[int, int], ManManError] = {}
+        refusals: dict[tuple[int, int], _Refusal] = {}
         for server_id, epoch in sorted(odd):
             try:
                 if server_id not in there:
                     raise ServerNotFound(server_id)
                 record = transaction.servers.get(server_id)
             except ServerNotFound as missing:
-                refusals[server_id, epoch] = missing
+                refusals[server_id, epoch] = _Refusal(0, missing, missing)
                 continue
             is_set = server_id in known
-            switch, error = self._refusal(transaction, record, is_set=is_set)
+            switch, refusal = self._refusal(transaction, record, is_set=is_set)
+            if server_id in proven:
+                refusal = replace(refusal, taken_over_at=_taken_over_at(transaction, server_id))
             mode = self.rules.enforcement.of(switch)
             if mode is Mode.ENFORCE or not is_set:
-                refusals[server_id, epoch] = error
+                refusals[server_id, epoch] = refusal
             elif mode is Mode.WARN:
-                transaction.would_rejects.record(switch, server_id, record.name, str(error), now)
+                said = str(refusal.to_its_host)
+                transaction.would_rejects.record(switch, server_id, record.name, said, now)
         return refusals
 
     def _refusal(
         self, transaction: Transaction, server: Server, *, is_set: bool
-    ) -> tuple[Switch, ManManError]:
+    ) -> tuple[Switch, "_Refusal"]:
         # Where that lets it through, its epoch is what was in the way.
         if not server.approval.admits and (is_set or self.rules.enforces(Switch.BAN)):
-            return Switch.BAN, not_admitted(server)
-        return Switch.EPOCH, replaced(server, transaction.identities.get(server.server_id))
+            without_reason = _not_admitted_without_reason(server)
+            return Switch.BAN, _Refusal(server.epoch, not_admitted(server), without_reason)
+        by = transaction.identities.get(server.server_id)
+        return Switch.EPOCH, _Refusal(server.epoch, replaced(server, by), replaced(server, NOBODY))
 
     def _acknowledged(
         self, server: Known, interval: timedelta, credential: HostCredential | None
@@ -257,6 +270,49 @@ class RecordHeartbeat:
         if self.credentials and credential:
             renewed = self.credentials.renewed(credential)
         return Acknowledged(told, interval, server.approval, renewed)
+
+
+@dataclass(frozen=True, slots=True)
+class _Refusal:
+    """What who shows the credential of the server is told, and who does not: an id is easily
+    guessed. One from before another machine took it over does not count."""
+
+    # Of the server.
+    epoch: int
+    to_its_host: ManManError
+    to_others: ManManError
+    taken_over_at: datetime | None = None
+
+    def told_to(self, credential: HostCredential | None) -> ManManError:
+        if not credential or self._is_from_before(credential):
+            return self.to_others
+        return self.to_its_host
+
+    def _is_from_before(self, credential: HostCredential) -> bool:
+        # Times alone do not tell: those in a credential are whole seconds.
+        return (
+            credential.epoch < self.epoch
+            and self.taken_over_at is not None
+            and credential.issued_at <= self.taken_over_at
+        )
+
+
+def _taken_over_at(transaction: Transaction, server_id: int) -> datetime | None:
+    history = transaction.history.of(server_id)
+    return max((one.at for one in history if one.kind is EventKind.TAKEN_OVER), default=None)
+
+
+def _by_its_credential(heartbeat: Heartbeat, credential: HostCredential | None) -> Heartbeat:
+    """Spoken by the registration that the credential is of, where it says a later one or none: a
+    credential does not get better by that."""
+    if not credential or not credential.epoch or 0 != heartbeat.epoch <= credential.epoch:
+        return heartbeat
+    return replace(heartbeat, epoch=credential.epoch)
+
+
+def _not_admitted_without_reason(server: Server) -> NotAdmitted:
+    why = f"was {server.approval} by an operator, and why is told to who registers again"
+    return NotAdmitted(f"server {server.server_id}", why, server.server_id)
 
 
 def replaced(server: Server, by: Identity) -> Replaced:

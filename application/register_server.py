@@ -20,8 +20,9 @@ from application.ports.store import Store, Transaction
 from domain.approval import Approval, ApprovalPolicy
 from domain.capabilities import Capabilities, check_capabilities
 from domain.enforcement import Mode, Switch
-from domain.errors import InvalidRegistrationKey, JoinKeyRefused, ManManError, NotAdmitted
+from domain.errors import InvalidRegistrationKey, JoinKeyRefused, NameHeld, NotAdmitted
 from domain.events import Event, EventKind, events_of_registration
+from domain.host_credential import HostCredential
 from domain.identity import NO_EVIDENCE, Evidence, Identity, check_evidence, meets_ban
 from domain.joining import USUAL_RULES, JoiningRules
 from domain.keys import ShownKey
@@ -29,6 +30,7 @@ from domain.labels import check_labels
 from domain.liveness import heard
 from domain.naming import check_environment, check_name
 from domain.server import Server
+from domain.spiffe import NOT_CERTIFIED, Certified
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +46,7 @@ class Registration:
     ephemeral: bool = False
     address: str = ""
     credential: str = field(default="", repr=False)
-    # As which server the caller is known by its certificate, 0 where it shows none.
-    certified_as: int = 0
+    certified_as: Certified = NOT_CERTIFIED
     signing_request: bytes = field(default=b"", repr=False)
 
 
@@ -81,7 +82,7 @@ class RegisterServer:
     certificates: Certificates | None = None
 
     def __call__(self, registration: Registration) -> Registered:
-        own = self.admit_host.server_of(registration.credential, registration.certified_as)
+        own = self.admit_host.proof(registration.credential, registration.certified_as)
         shown: ShownKey | KeyRefusal | None
         try:
             shown = self.admit_host(registration.registration_key)
@@ -93,19 +94,19 @@ class RegisterServer:
             self._check(registration)
         interval = self.pace.interval
         with self.store.begin() as transaction:
-            joining: _Joining = None
+            with_key, joining = registration, None
             if shown:
-                registration, joining = self._joining(transaction, registration, shown, own)
-            outcome = self._join(transaction, registration, interval, joining)
+                with_key, joining = self._joining(transaction, registration, shown, own)
+            outcome = self._join(transaction, registration, with_key, interval, joining)
         # Raised only now: what was noted of a refusal is to stay.
-        if isinstance(outcome, ManManError):
+        if isinstance(outcome, NameHeld | NotAdmitted):
             raise outcome
         told = self.rules.told_revision(outcome.config_revision, outcome.approval)
-        credential = self.admit_host.issue_credential(outcome.server_id)
+        credential = self.admit_host.issue_credential(outcome)
         certificate = ""
         if self.certificates and registration.signing_request:
             certificate = self.certificates.of_server(
-                outcome.server_id, registration.signing_request
+                outcome.server_id, outcome.epoch, registration.signing_request
             )
         return Registered(outcome, interval, told, credential, certificate)
 
@@ -114,7 +115,7 @@ class RegisterServer:
         transaction: Transaction,
         registration: Registration,
         shown: ShownKey | KeyRefusal,
-        own: int | None,
+        own: HostCredential | None,
     ) -> tuple[Registration, "_Joining"]:
         """How the host joins, by a key or by a credential, and with what the key says of it."""
         try:
@@ -133,8 +134,11 @@ class RegisterServer:
             if own is None:
                 raise
             self._check(registration)
-            return registration, JoinAgain(own, refusal)
-        return with_key, by_key if own is None else JoinAgain(own, by_key)
+            again = JoinAgain(transaction, own, registration.evidence, refusal)
+            return registration, again
+        if own is None:
+            return with_key, by_key
+        return with_key, JoinAgain(transaction, own, registration.evidence, by_key)
 
     def _check(self, registration: Registration) -> None:
         check_name(registration.name)
@@ -150,18 +154,23 @@ class RegisterServer:
         self,
         transaction: Transaction,
         registration: Registration,
+        with_key: Registration,
         interval: timedelta,
         joining: "_Joining",
-    ) -> Server | ManManError:
+    ) -> Server | NameHeld | NotAdmitted:
         # Held before the server is locked, as everywhere.
         last_revision = transaction.configuration_clock.hold()
-        claimed = self._claim(transaction, registration, joining)
-        if isinstance(claimed, ManManError):
+        claimed = self._claim(transaction, with_key)
+        if isinstance(claimed, NameHeld | NotAdmitted):
+            if joining:
+                joining.check_refused(claimed, self.clock.now())
             return claimed
         server = claimed.server
         granted = NOTHING
         if joining:
             granted = joining.record(claimed, registration.address, self.clock.now())
+        if not granted.is_by_credential:
+            registration = with_key
         # The time is read behind the locks: who waited for them long must not be offline at once.
         now = self.clock.now()
         joined = server.registered(
@@ -172,7 +181,7 @@ class RegisterServer:
         )
         joined = replace(
             joined,
-            ephemeral=registration.ephemeral or (granted.keeps_ephemeral and server.ephemeral),
+            ephemeral=registration.ephemeral or (granted.is_by_credential and server.ephemeral),
             approval=self._approval(joined, claimed, granted),
         )
         transaction.servers.save(joined)
@@ -199,32 +208,31 @@ class RegisterServer:
         return transaction.servers.get(joined.server_id)
 
     def _claim(
-        self, transaction: Transaction, registration: Registration, joining: "_Joining"
-    ) -> Claimed | ManManError:
+        self, transaction: Transaction, registration: Registration
+    ) -> Claimed | NameHeld | NotAdmitted:
         banned = self._banned(transaction, registration)
         if banned:
             return banned
         claim_name = ClaimName(transaction, self.clock, self.rules)
         claimant = Identity(registration.evidence, 0, registration.address, self.clock.now())
         claimed = claim_name(registration.name, registration.environment, claimant)
-        if isinstance(claimed, ManManError):
-            if joining:
-                joining.check_refused(claimed, self.clock.now())
+        if isinstance(claimed, NameHeld):
             return claimed
         return self._refused(transaction, claimed.server) or claimed
 
-    def _banned(self, transaction: Transaction, registration: Registration) -> ManManError | None:
+    def _banned(self, transaction: Transaction, registration: Registration) -> NotAdmitted | None:
         if not registration.evidence:
             return None
         for ban in transaction.bans.resembling(registration.evidence):
             if meets_ban(ban.evidence, registration.evidence):
                 why = f"was banned by an operator, as server {ban.server_id} ({ban.name})"
-                error = NotAdmitted("this machine", f"{why}: {ban.reason}" if ban.reason else why)
+                why = f"{why}: {ban.reason}" if ban.reason else why
+                error = NotAdmitted("this machine", why, ban.server_id)
                 if self._holds(transaction, Switch.BAN, ban.server_id, registration.name, error):
                     return error
         return None
 
-    def _refused(self, transaction: Transaction, server: Server) -> ManManError | None:
+    def _refused(self, transaction: Transaction, server: Server) -> NotAdmitted | None:
         if server.approval.admits:
             return None
         error = not_admitted(server)
@@ -273,7 +281,9 @@ def not_admitted(server: Server) -> NotAdmitted:
     why = f"was {server.approval} by an operator"
     reason = server.approval_reason
     return NotAdmitted(
-        f"server {server.server_id} ({server.name})", f"{why}: {reason}" if reason else why
+        f"server {server.server_id} ({server.name})",
+        f"{why}: {reason}" if reason else why,
+        server.server_id,
     )
 
 

@@ -6,8 +6,9 @@ from application.enforce import enforce
 from application.ports.clock import Clock
 from application.ports.store import Store
 from application.register_server import not_admitted
-from domain.enforcement import ENFORCE_ALL, Enforcement, Switch
+from domain.enforcement import ENFORCE_ALL, Enforcement, Mode, Switch
 from domain.errors import CredentialRequired, NoCertificatesIssued
+from domain.spiffe import NOT_CERTIFIED, Certified
 
 
 @dataclass(frozen=True)
@@ -26,17 +27,25 @@ class RenewCertificate:
     enforcement: Enforcement = ENFORCE_ALL
 
     def __call__(
-        self, server_id: int, signing_request: bytes, credential: str = "", certified_as: int = 0
+        self,
+        server_id: int,
+        signing_request: bytes,
+        credential: str = "",
+        certified_as: Certified = NOT_CERTIFIED,
     ) -> str:
         check_certified_as(certified_as, server_id)
-        if self.admit_host.server_of(credential, certified_as) != server_id:
+        own = self.admit_host.proof(credential, certified_as)
+        if own is None or own.server_id != server_id:
             raise CredentialRequired(server_id)
         if not self.certificates:
             raise NoCertificatesIssued
         self.certificates.check(signing_request)
         with self.store.begin() as transaction:
             server = transaction.servers.get(server_id)
+            if self.enforcement.of(Switch.EPOCH) is Mode.ENFORCE and own.epoch < server.epoch:
+                # Another host manager registered since, maybe on another machine.
+                raise CredentialRequired(server_id)
             if not server.approval.admits:
                 error, now = not_admitted(server), self.clock.now()
                 enforce(transaction, self.enforcement, Switch.BAN, server, error, now)
-        return self.certificates.of_server(server_id, signing_request)
+        return self.certificates.of_server(server_id, own.epoch, signing_request)

@@ -116,8 +116,9 @@ class Replaced(ManManError):
 class NotAdmitted(ManManError):
     """An operator refuses this server or its machine. `why` is the rest of a sentence."""
 
-    def __init__(self, who: str, why: str) -> None:
+    def __init__(self, who: str, why: str, server_id: int | None = None) -> None:
         super().__init__(f"{who} {why}")
+        self.server_id = server_id
 
 
 class ServerIsOnline(ManManError):

@@ -7,8 +7,10 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from domain.spiffe import Certified
+
 _PREFIX = "hc"
-_SAID = re.compile(r"([a-z2-7]{10}) ([0-9]+) ([0-9]+) ([0-9]+)")
+_SAID = re.compile(r"([a-z2-7]{10}) ([0-9]+) ([0-9]+) ([0-9]+) ([0-9]+)")
 _SIGNED = re.compile(rb"(hc\.[\w-]+)\.[\w-]+")
 # Far more than any has.
 _LARGEST_LENGTH = 512
@@ -16,10 +18,14 @@ _LARGEST_LENGTH = 512
 
 @dataclass(frozen=True, slots=True)
 class HostCredential:
-    """What a credential says. The serial is public and random; times are whole seconds."""
+    """What a credential says. The serial is public and random; times are whole seconds.
+
+    `epoch` is that of the registration by which the host got it, or the one that it renews.
+    """
 
     serial: str
     server_id: int
+    epoch: int
     issued_at: datetime
     expires_at: datetime
 
@@ -31,11 +37,19 @@ class HostCredential:
         return self.expires_at - now < (self.expires_at - self.issued_at) / 2
 
 
+def of_certificate(certified: Certified) -> HostCredential:
+    """A certificate as good as that, whose time was looked at by whoever took it."""
+    always = (datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC))
+    return HostCredential("", certified.server_id, certified.epoch, *always)
+
+
 def issue(credential: HostCredential, signing_key: bytes) -> str:
     issued_at, expires_at = (
         int(moment.timestamp()) for moment in (credential.issued_at, credential.expires_at)
     )
-    said = f"{credential.serial} {credential.server_id} {issued_at} {expires_at}"
+    said = " ".join(
+        map(str, (credential.serial, credential.server_id, credential.epoch, issued_at, expires_at))
+    )
     signed = f"{_PREFIX}.{_text(said.encode())}"
     return f"{signed}.{_signature(signed, signing_key)}"
 
@@ -52,8 +66,10 @@ def read(text: str, signing_key: bytes) -> HostCredential | None:
     said = _SAID.fullmatch(urlsafe_b64decode(f"{payload}{'=' * (-len(payload) % 4)}").decode())
     if not said:
         return None
-    serial, server_id, issued_at, expires_at = said.groups()
-    return HostCredential(serial, int(server_id), _moment(issued_at), _moment(expires_at))
+    serial, server_id, epoch, issued_at, expires_at = said.groups()
+    return HostCredential(
+        serial, int(server_id), int(epoch), _moment(issued_at), _moment(expires_at)
+    )
 
 
 def without_signatures(content: bytes) -> bytes:

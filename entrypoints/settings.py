@@ -163,6 +163,13 @@ def http_url(text: str) -> Secret:
     return secret(text)
 
 
+def file_path(text: str) -> Path:
+    # Who pastes a key instead must not find it in an error and in what `config` prints.
+    if not text.isprintable() or text.startswith("-----BEGIN"):
+        raise ValueError("must be the path of a file, not what is in it")
+    return Path(text)
+
+
 def host_and_port(*, least_port: int = 1) -> Callable[[str], str]:
     def parse(text: str) -> str:
         match = re.fullmatch(r"(\[[0-9a-fA-F:.]+\]|[^:/\[\]\s]+):(\d{1,5})", text)

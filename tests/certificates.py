@@ -9,7 +9,7 @@ from pathlib import Path
 import grpc
 import trustme
 
-from tests.planted import planted
+from tests.planted import leaks, planted
 
 
 class CertificateFiles:
@@ -21,6 +21,7 @@ class CertificateFiles:
             folder / name for name in ("ca.crt", "tls.crt", "tls.key")
         )
         self.ca.cert_pem.write_to_path(str(self.ca_file))
+        leaks.guard("private key of the CA", self.ca.private_key_pem.bytes())
 
     def issue(
         self,
@@ -38,6 +39,7 @@ class CertificateFiles:
 
     def write(self, leaf: trustme.LeafCert) -> None:
         self.certificate.write_bytes(b"".join(each.bytes() for each in leaf.cert_chain_pems))
+        leaks.guard("private key", leaf.private_key_pem.bytes())
         # What stands before the key in PEM is no part of it, and shows where the file came out.
         mark = f"{planted('private key')}\n".encode()
         self.key.write_bytes(mark + leaf.private_key_pem.bytes())

@@ -26,6 +26,8 @@ _SECRET = re.compile(rf"{MARK}-([a-z0-9-]*)", re.IGNORECASE)
 _CREDENTIAL = re.compile(r"\bhc\.[\w-]{20,}\.[\w-]{20,}")
 # Of an OIDC provider, as tests/oidc_provider.py signs them: a header and what it claims.
 _TOKEN = re.compile(r"\beyJ[\w-]{10,}\.[\w-]{10,}")
+# Shorter ones could be part of something else.
+_LEAST_KEY_LINE = 40
 _SHOWN_BEFORE, _SHOWN_BEHIND = 120, 40
 _SHOWN_SENTENCES = 20
 
@@ -57,7 +59,14 @@ class Leaks:
 
     def __init__(self) -> None:
         self._found: list[str] = []
+        self._key_lines: dict[str, str] = {}
         self._followed: dict[Path, tuple[str, str | None, int]] = {}
+
+    def guard(self, name: str, private_key: bytes) -> None:
+        """Look for the lines of a private key in PEM, too, which nobody can choose."""
+        for line in private_key.decode().splitlines():
+            if len(line) >= _LEAST_KEY_LINE and not line.startswith("---"):
+                self._key_lines[line] = name
 
     def look_at(
         self, stream: str, said: object, *, but_for: str | tuple[str, ...] | None = None
@@ -68,6 +77,9 @@ class Leaks:
             self._found.append(f"{CREDENTIAL!r} came out, {stream}")
         if _TOKEN.search(text):
             self._found.append(f"a token came out, {stream}")
+        for line, name in self._key_lines.items():
+            if line in text:
+                self._found.append(f"a line of the {name!r} came out, {stream}")
         for found in _SECRET.finditer(text):
             if but_for and found[1].lower().startswith(but_for):
                 continue

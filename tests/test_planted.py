@@ -24,6 +24,7 @@ LEAKING = """
     from adapters.memory.store import MemoryStore
     from adapters.system.new_key import new_serial
     from application.host_credentials import HostCredentials
+    from tests.certificates import CertificateFiles
     from tests.e2e.processes import Process, run_to_end
     from tests.planted import DOCUMENT, leaks, planted
 
@@ -103,7 +104,14 @@ LEAKING = """
             store.commit()
 
     def test_leaks_what_an_api_signed():
-        print(HostCredentials(MemoryStore(), MemoryClock(), new_serial).issue(42))
+        print(HostCredentials(MemoryStore(), MemoryClock(), new_serial).issue(42, 1))
+
+    @pytest.mark.parametrize("line", [1, 2])
+    def test_leaks_a_line_of_a_private_key(tmp_path, line):
+        files = CertificateFiles(tmp_path)
+        files.issue()
+        secret = files.key.read_text().partition("-----BEGIN")[2]
+        print(f"cannot parse {secret.splitlines()[line]!r}")
 
     def test_leaks_what_an_oidc_provider_signed():
         print(".".join(("eyJhbGciOiJSUzI1NiJ9", "eyJzdWIiOiJhbm4ifQ", "c2lnbmF0dXJl")))
@@ -150,7 +158,7 @@ def test_whatever_leaks_fails_and_nothing_else_does(
     names = {name for _, name in told}
     leaking = {name for name in names if name.startswith("test_leaks")}
 
-    assert len(leaking) == LEAKING.count("def test_leaks") + 1
+    assert len(leaking) == LEAKING.count("def test_leaks") + 2
     assert {name for word, name in told if word != "PASSED"} == leaking
     assert {name for name in names if name.startswith("test_keeps")} == names - leaking
     assert MARK not in ended.stdout.str()

@@ -26,13 +26,16 @@ _KINDS: dict[type[Exception], str] = {
     NameHeld: "name_held",
     Replaced: "replaced",
     NotAdmitted: "not_admitted",
-    # To a host it is the same, an older one included.
     JoinKeyRefused: "not_admitted",
 }
+# What a kind alone does not say.
+_REASONS: dict[type[Exception], str] = {JoinKeyRefused: "join_key_refused"}
 
 
 def error_fields(error: ManManError | Malformed) -> Mapping[str, object]:
-    return {"error": {"kind": _KINDS.get(type(error), "refused"), "message": str(error)}}
+    said = {"kind": _KINDS.get(type(error), "refused"), "message": str(error)}
+    reason = _REASONS.get(type(error))
+    return {"error": {**said, "reason": reason} if reason else said}
 
 
 INTERNAL_ERROR: Mapping[str, object] = {"error": {"kind": "internal", "message": "internal error"}}
@@ -57,6 +60,8 @@ def raise_error_of(fields: Mapping[str, Any], server_id: int | None) -> None:
             raise NameHeld.told(said)
         case "replaced":
             raise Replaced.told(said)
+        case "not_admitted" if error.get("reason") == _REASONS[JoinKeyRefused]:
+            raise JoinKeyRefused.told(said)
         case "not_admitted":
             raise NotAdmitted.told(said)
         case _:

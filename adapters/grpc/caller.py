@@ -5,22 +5,25 @@ from contextvars import ContextVar
 from urllib.parse import unquote
 
 from domain.operator_key import Operator
-from domain.spiffe import NOBODY, Certified, certified_by
+from domain.spiffe import NOT_CERTIFIED, Certified, certified_by
 
 # The IP address, or empty where there is none.
 caller_address: ContextVar[str] = ContextVar("caller_address", default="")
 # Who makes an operators' call; calls of hosts have none.
 current_operator: ContextVar[Operator] = ContextVar("current_operator")
 # Whose certificate the caller has shown.
-certified_caller: ContextVar[Certified] = ContextVar("certified_caller", default=NOBODY)
+certified_caller: ContextVar[Certified] = ContextVar("certified_caller", default=NOT_CERTIFIED)
 
-# By gRPC's name, the URIs in the certificate that its client has shown, which was verified.
-_URIS = "peer_uri"
+# gRPC's names for what the certificate says that its client has shown, which was verified.
+_URIS, _COMMON_NAME = "peer_uri", "x509_common_name"
 
 
 def certified_of(auth_context: Mapping[str, Iterable[bytes]], trust_domain: str) -> Certified:
-    uris = [uri.decode("ascii", "replace") for uri in auth_context.get(_URIS, ())]
-    return certified_by(uris, trust_domain) if uris else NOBODY
+    uris, names = (
+        [value.decode("ascii", "replace") for value in auth_context.get(key, ())]
+        for key in (_URIS, _COMMON_NAME)
+    )
+    return certified_by(uris, "".join(names), trust_domain) if uris else NOT_CERTIFIED
 
 
 def address_of(peer: str) -> str:

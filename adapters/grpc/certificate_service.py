@@ -23,7 +23,7 @@ class CertificateService:
             request.server_id,
             request.signing_request,
             request.credential,
-            certified_caller.get().server_id,
+            certified_caller.get(),
         )
         return pb.RenewCertificateResponse(certificate=certificate)
 

@@ -45,7 +45,7 @@ class ConfigurationService:
             request.known_revision,
             request.after_revision,
             request.credential,
-            certified_caller.get().server_id,
+            certified_caller.get(),
         )
         return pb.FetchConfigurationResponse(
             changed=map(configuration_to_message, changes.changed),

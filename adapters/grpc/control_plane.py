@@ -11,6 +11,7 @@ from adapters.grpc.messages import (
     evidence_to_message,
 )
 from adapters.grpc.metadata import REQUEST_ID
+from adapters.grpc.reasons import JOIN_KEY_REFUSED, reason_of
 from adapters.grpc.tls import CaFileUnusable, Tls
 from adapters.grpc.tls_troubles import tls_trouble
 from application.held_keys import HeldKeys
@@ -29,6 +30,7 @@ from domain.configuration import ConfigurationChanges
 from domain.errors import (
     CredentialRequired,
     InvalidRegistrationKey,
+    JoinKeyRefused,
     NameHeld,
     NotAdmitted,
     Replaced,
@@ -255,10 +257,8 @@ class GrpcControlPlane:
                 return ControlPlaneUnavailable(f"{api} {why}.")
             case code if code in _PASSING:
                 return ControlPlaneUnavailable(f"{api} {_PASSING[code]}.")
-            case grpc.StatusCode.PERMISSION_DENIED if said == str(InvalidRegistrationKey()):
-                return InvalidRegistrationKey()
             case grpc.StatusCode.PERMISSION_DENIED:
-                return NotAdmitted.told(said)
+                return _denied(error, said)
             case grpc.StatusCode.ALREADY_EXISTS if server_id is None:
                 return NameHeld.told(said)
             case grpc.StatusCode.FAILED_PRECONDITION if minds_process:
@@ -282,6 +282,14 @@ class GrpcControlPlane:
             if trouble:
                 return str(trouble)
         return _why_unavailable(error)
+
+
+def _denied(error: grpc.RpcError, said: str) -> Exception:
+    if said == str(InvalidRegistrationKey()):
+        return InvalidRegistrationKey()
+    if reason_of(error) == JOIN_KEY_REFUSED:
+        return JoinKeyRefused.told(said)
+    return NotAdmitted.told(said)
 
 
 def _named() -> tuple[tuple[str, str | bytes], ...]:

@@ -9,6 +9,7 @@ from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 
 from adapters.grpc.gate import Draining
+from adapters.grpc.reasons import DOMAIN, REASONS
 from application.ports.broker import BrokerUnavailable
 from application.ports.certificate_authority import AuthorityExpired
 from application.ports.host_commands import HostNotListening
@@ -137,6 +138,8 @@ def _details(error: Exception) -> list[Message]:
         case TooBusy():
             delay = Duration(seconds=error.retry_after_seconds)
             return [error_details_pb2.RetryInfo(retry_delay=delay)]
+        case _ if type(error) in REASONS:
+            return [error_details_pb2.ErrorInfo(reason=REASONS[type(error)], domain=DOMAIN)]
         case _:
             return []
 

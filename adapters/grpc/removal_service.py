@@ -31,7 +31,7 @@ class RemovalService:
             request.registration_key,
             request.instance_id,
             request.credential,
-            certified_caller.get().server_id,
+            certified_caller.get(),
         )
         return pb.DeregisterResponse()
 

@@ -57,7 +57,7 @@ class ManManService:
             ephemeral=request.ephemeral,
             address=caller_address.get(),
             credential=request.credential,
-            certified_as=certified_caller.get().server_id,
+            certified_as=certified_caller.get(),
             signing_request=request.signing_request,
         )
         registered = await self.host_calls.run(self.register_server, registration)
@@ -80,7 +80,7 @@ class ManManService:
                 request.leaving,
                 request.epoch,
                 request.credential,
-                certified_caller.get().server_id,
+                certified_caller.get(),
             )
         )
         return pb.HeartbeatResponse(

@@ -61,7 +61,9 @@ class X509Authority:
     def check(self, signing_request: bytes) -> None:
         _public_key(signing_request)
 
-    def issue(self, signing_request: bytes, spiffe_id: str, lifetime: timedelta) -> str:
+    def issue(
+        self, signing_request: bytes, spiffe_id: str, common_name: str, lifetime: timedelta
+    ) -> str:
         public_key, now = _public_key(signing_request), self.now()
         ends = self.own.not_valid_after_utc
         if ends <= now:
@@ -69,7 +71,6 @@ class X509Authority:
                 f"the certificate in CA_CERT_PATH expired on {ends:%Y-%m-%d %H:%M} UTC: renew it"
                 " with `manmanv2 ca init`, and start the API again"
             )
-        common_name = "-".join(spiffe_id.split("/")[-2:])
         certificate = (
             x509.CertificateBuilder()
             .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)]))

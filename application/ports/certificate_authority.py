@@ -27,7 +27,9 @@ class CertificateAuthority(Protocol):
         it, and that key is one to be trusted."""
         ...
 
-    def issue(self, signing_request: bytes, spiffe_id: str, lifetime: timedelta) -> str:
+    def issue(
+        self, signing_request: bytes, spiffe_id: str, common_name: str, lifetime: timedelta
+    ) -> str:
         """A client's certificate in PEM, followed by those of the CAs between.
 
         It says nothing of what the request asks for, but has its public key. It ends with the

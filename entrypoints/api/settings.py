@@ -19,6 +19,7 @@ from entrypoints.settings import (
     ServiceSettings,
     bearer_token,
     broker_url,
+    file_path,
     host_and_port,
     host_and_port_or_off,
     one_of,
@@ -126,10 +127,10 @@ class ApiSettings(ServiceSettings):
         None,
         "the API's certificate in PEM, followed by those of the CAs between: with it TLS alone is"
         " spoken, 1.2 and up; read again when it changes",
-        Path,
+        file_path,
     )
     tls_key_path: Path | None = setting(
-        None, "the key of that certificate, in PEM and without a password", Path
+        None, "the key of that certificate, in PEM and without a password", file_path
     )
     ca_cert_path: Path | None = setting(
         None,

@@ -15,10 +15,12 @@ import grpc
 import pytest
 from dependency_injector import providers
 from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapters.grpc.call_rules import CALL_RULES, SERVICE, CallsWithoutRule, check_rules
+from adapters.grpc.metadata import STATUS_DETAILS
 from adapters.grpc.operators import OperatorAccess
 from adapters.memory.clock import MemoryClock
 from adapters.oidc.operator_tokens import LONGEST_TOKEN
@@ -321,6 +323,35 @@ def test_who_may_not_make_a_call_learns_nothing_of_its_body(
     assert access_of(api.ask("CreateServer", body)) == "UNAUTHENTICATED"
     viewer = api.ask("CreateServer", body, bearer(api.keys["viewer"]))
     assert access_of(viewer) == "PERMISSION_DENIED"
+
+
+@pytest.mark.parametrize("sent", ["nothing", "a wrong secret", "revoked", "expired", "viewer"])
+def test_who_may_not_make_a_call_is_told_the_same_of_what_is_there_and_what_is_not(
+    apis: dict[str, Api], idp: Provider, sent: str
+) -> None:
+    api = apis["keys"]
+    operator = bearer(api.keys["operator"])
+    api.ask("CreateServer", pb.CreateServerRequest(name="is-there"), operator)
+    role = Role.VIEWER if sent == "viewer" else None
+    metadata = metadata_of(api, sent, idp)
+
+    for name in NAMES:
+        request = GetMessageClass(SERVICE.methods_by_name[name].input_type)
+        if (
+            expected_of(name, role) == "let in"
+            or "server_id" not in request.DESCRIPTOR.fields_by_name
+        ):
+            continue
+        known, unknown = (
+            status_in(api.ask(name, request(server_id=server_id), metadata))
+            for server_id in (1, 4711)
+        )
+        assert known == unknown, name
+
+
+def status_in(error: Any) -> tuple[object, ...]:
+    [status] = [item.value for item in error.trailing_metadata() if item.key == STATUS_DETAILS]
+    return error.code(), error.details(), status
 
 
 def test_all_that_can_be_wrong_with_a_key_is_answered_alike(

@@ -53,7 +53,9 @@ def join(api: ManManAPIStub, who: Evidence = HERE, name: str = "web") -> pb.Regi
 
 
 def beat(api: ManManAPIStub, joined: pb.RegisterServerResponse) -> pb.HeartbeatResponse:
-    request = pb.HeartbeatRequest(server_id=joined.server_id, epoch=joined.epoch)
+    request = pb.HeartbeatRequest(
+        server_id=joined.server_id, epoch=joined.epoch, credential=joined.credential
+    )
     answer: pb.HeartbeatResponse = api.Heartbeat(request)
     return answer
 
@@ -115,10 +117,17 @@ def test_a_rejected_host_is_denied_with_the_reason(api: ManManAPIStub) -> None:
     ).server
 
     assert (rejected.approval, rejected.status) == ("rejected", "offline")
-    for call in (lambda: join(api), lambda: beat(api, joined)):
+    for call, why in (
+        (lambda: join(api), ": not ours"),
+        (lambda: beat(api, joined), ": not ours"),
+        (
+            lambda: api.Heartbeat(pb.HeartbeatRequest(server_id=joined.server_id)),
+            ", and why is told to who registers again",
+        ),
+    ):
         error = refusal(call)
         assert error.code() is grpc.StatusCode.PERMISSION_DENIED
-        assert error.details().endswith("was rejected by an operator: not ours")
+        assert error.details().endswith(f"was rejected by an operator{why}")
 
 
 def test_a_banned_machine_is_denied_under_another_name_until_it_is_approved(

@@ -194,3 +194,26 @@ def test_a_ban_is_in_force_at_the_next_call(api: Api) -> None:
     )
     code, _ = refusal(lambda: client.RenewCertificate(request))
     assert code is grpc.StatusCode.PERMISSION_DENIED
+
+
+def test_a_later_registration_ends_a_certificate_unless_its_credential_is_shown_too(
+    api: Api,
+) -> None:
+    requester = Requester()
+    before = api.join("web", requester)
+    client = api.client(requester, before.certificate)
+    heartbeat = pb.HeartbeatRequest(server_id=before.server_id)
+    renewal = pb.RenewCertificateRequest(
+        server_id=before.server_id, signing_request=requester.signing_request
+    )
+    assert client.Heartbeat(heartbeat).acknowledged
+
+    after = api.join("web", Requester())
+
+    assert refusal(lambda: client.Heartbeat(heartbeat))[0] is grpc.StatusCode.FAILED_PRECONDITION
+    assert refusal(lambda: client.RenewCertificate(renewal))[0] is grpc.StatusCode.UNAUTHENTICATED
+    heartbeat.credential = renewal.credential = after.credential
+    assert client.Heartbeat(heartbeat).acknowledged
+    renewed = client.RenewCertificate(renewal).certificate
+    heartbeat.credential = ""
+    assert api.client(requester, renewed).Heartbeat(heartbeat).acknowledged

@@ -39,7 +39,8 @@ def join(fleet: Fleet, name: str = "web", who: Evidence = HERE) -> Server:
 
 
 def beat(fleet: Fleet, server: Server) -> object:
-    [answer] = fleet.heartbeat([Heartbeat(server.server_id, epoch=server.epoch)])
+    credential = fleet.credentials.issue(server.server_id, server.epoch)
+    [answer] = fleet.heartbeat([Heartbeat(server.server_id, credential=credential)])
     return answer
 
 

@@ -40,7 +40,8 @@ def leave(fleet: Fleet, server: Server) -> None:
 
 
 def beat(fleet: Fleet, server: Server) -> object:
-    [answer] = fleet.heartbeat([Heartbeat(server.server_id, epoch=server.epoch)])
+    credential = fleet.credentials.issue(server.server_id, server.epoch)
+    [answer] = fleet.heartbeat([Heartbeat(server.server_id, credential=credential)])
     return answer
 
 

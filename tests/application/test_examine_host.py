@@ -305,6 +305,27 @@ def test_of_several_keys_it_is_enough_that_the_api_takes_one() -> None:
     assert api.tried == [OTHER_KEY, KEY, STRANGE_KEY]
 
 
+@pytest.mark.parametrize(
+    ("other", "outcome"),
+    [
+        (KEY, "ok a ManMan API answers at api:50051"),
+        (f"{OTHER_KEY} 2", "FAIL The join key was revoked"),
+    ],
+)
+def test_a_join_key_that_was_revoked_keeps_no_other_from_being_tried(
+    other: str, outcome: str
+) -> None:
+    class Revoked(FakeApi):
+        def try_key(self, key: str, credential: str = "") -> KeyTrial:
+            if key == OTHER_KEY:
+                raise ControlPlaneRefused("The join key was revoked.")
+            return super().try_key(key, credential)
+
+    asked = {"registration_key": OTHER_KEY, "other_keys": [other]}
+
+    assert told("API", api=Revoked(), **asked) == outcome
+
+
 def test_an_api_that_refuses_the_key_is_not_asked_further() -> None:
     assert told("Database", registration_key=OTHER_KEY) == (
         "skip not looked at, because the API refuses the key"

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from application.held_keys import HeldKeys
-from domain.errors import InvalidRegistrationKey
+from domain.errors import InvalidRegistrationKey, JoinKeyRefused, NotAdmitted
 from tests.planted import planted
 
 OLD, NEW = planted("old key"), planted("new key")
@@ -102,13 +102,29 @@ def test_a_call_is_refused_only_if_each_key_was_and_none_is_shown_twice(
             assert len(api.shown) == len(set(api.shown))
 
 
-def test_other_failures_show_no_other_key() -> None:
+def test_a_join_key_that_admits_nobody_any_more_keeps_no_other_from_being_shown() -> None:
+    used_up, revoked = planted("used up"), planted("revoked")
+
+    def call(key: str) -> str:
+        if key in (used_up, revoked):
+            raise JoinKeyRefused("jk-abcdefghij", f"is {key}")
+        if key == OLD:
+            raise InvalidRegistrationKey
+        return key
+
+    assert HeldKeys(FakeKeys([used_up, OLD, revoked, NEW])).show(call) == NEW
+    with pytest.raises(JoinKeyRefused, match=used_up):
+        HeldKeys(FakeKeys([OLD, used_up, revoked])).show(call)
+
+
+@pytest.mark.parametrize("failure", [TimeoutError(), NotAdmitted("this machine", "was banned")])
+def test_other_failures_show_no_other_key(failure: Exception) -> None:
     shown: list[str] = []
 
     def fails(key: str) -> None:
         shown.append(key)
-        raise TimeoutError
+        raise failure
 
-    with pytest.raises(TimeoutError):
+    with pytest.raises(type(failure)):
         HeldKeys(FakeKeys([NEW, OLD])).show(fails)
     assert shown == [NEW]

@@ -28,7 +28,7 @@ from domain.errors import (
     Replaced,
     ServerNotFound,
 )
-from domain.identity import NO_EVIDENCE
+from domain.identity import NO_EVIDENCE, Evidence
 from domain.join_key import NewJoinKey
 from domain.joining import JoiningRules
 from domain.liveness import Status
@@ -157,6 +157,19 @@ def test_a_key_that_does_not_admit_says_nothing_of_the_server(fleet: Fleet) -> N
     assert (again.environment, again.ephemeral) == ("", False)
 
 
+@pytest.mark.parametrize("becomes_of_it", [revoke, expire, use_up])
+def test_a_key_that_admits_no_more_says_nothing_of_the_server_either(
+    fleet: Fleet, becomes_of_it: Any
+) -> None:
+    terms = {"environment": "prod", "ephemeral": True}
+    key = key_of(fleet, uses=1, expires_in_seconds=86400, **terms)
+    joined = join(fleet)
+    becomes_of_it(fleet, key)
+    again = join_again(fleet, joined, key=str(key.shown)).server
+
+    assert (again.environment, again.ephemeral) == ("", False)
+
+
 def test_a_credential_gets_no_other_server(fleet: Fleet) -> None:
     joined = join(fleet)
     join(fleet, "db", evidence=ELSEWHERE)
@@ -192,6 +205,30 @@ def test_a_made_up_name_that_changes_keeps_its_server(fleet: Fleet) -> None:
     assert again.server.server_id == joined.server.server_id
 
 
+@pytest.mark.parametrize("refuse", ["reject", "ban"])
+@pytest.mark.parametrize("admits_no_more", [None, revoke, expire])
+def test_why_an_operator_refuses_another_server_is_told_to_nobody_without_a_key_that_admits(
+    fleet: Fleet, refuse: str, admits_no_more: Any
+) -> None:
+    key = key_of(fleet, expires_in_seconds=86400)
+    joined, other = join(fleet), join(fleet, "db", evidence=ELSEWHERE)
+    getattr(fleet, refuse)(other.server.server_id, "unseen")
+    shown = ""
+    if admits_no_more:
+        admits_no_more(fleet, key)
+        shown = str(key.shown)
+    for evidence_ in (HERE, NO_EVIDENCE, ELSEWHERE):
+        with pytest.raises((InvalidRegistrationKey, JoinKeyRefused)) as refused:
+            join_again(fleet, joined, "db", key=shown, evidence=evidence_)
+        if shown:
+            with pytest.raises(JoinKeyRefused):
+                join(fleet, "db", shown, evidence=evidence_)
+
+        assert "unseen" not in str(refused.value)
+    with pytest.raises(NotAdmitted, match="unseen"):
+        join_again(fleet, joined, "db", key=str(key_of(fleet).shown))
+
+
 @pytest.mark.parametrize("made_of", ["nothing", "another key", "too little", "an expired one"])
 def test_what_is_no_good_credential_is_as_none(fleet: Fleet, made_of: str) -> None:
     joined = join(fleet)
@@ -200,7 +237,7 @@ def test_what_is_no_good_credential_is_as_none(fleet: Fleet, made_of: str) -> No
         fleet.clock.advance(USUAL_LIFETIME)
     credential = {
         "nothing": "",
-        "another key": other_api.issue(joined.server.server_id),
+        "another key": other_api.issue(joined.server.server_id, 1),
         "too little": joined.credential[:-1],
         "an expired one": joined.credential,
     }[made_of]
@@ -250,6 +287,15 @@ def test_who_waits_for_an_operator_goes_on_to_wait() -> None:
     assert join_again(fleet, join(fleet)).server.approval is Approval.PENDING
 
 
+def test_who_took_a_server_over_is_told_why_an_operator_refuses_it(fleet: Fleet) -> None:
+    joined = join(fleet)
+    later = taken_over(fleet, joined)
+    fleet.reject(joined.server.server_id, "not ours")
+
+    assert "not ours" in str(beat(fleet, later))
+    assert "not ours" not in str(beat(fleet, joined))
+
+
 def test_of_a_deleted_server_the_credential_is_good_for_nothing_until_it_is_restored(
     fleet: Fleet,
 ) -> None:
@@ -291,6 +337,133 @@ def test_a_credential_is_enough_to_fetch_and_to_leave_for_that_very_server(fleet
             fleet.deregister(server.server.server_id, "", HERE.instance_id, credential)
     fleet.deregister(web.server.server_id, "", HERE.instance_id, web.credential)
     assert [server.name for server in fleet.list(size=9).servers] == ["db"]
+
+
+# After somebody else registered
+
+
+def taken_over(fleet: Fleet, joined: Registered) -> Registered:
+    """By another machine, with a key."""
+    fleet.clock.advance(SECOND)
+    leave(fleet, joined)
+    return join(fleet, evidence=ELSEWHERE, address="10.0.0.9")
+
+
+def leave(fleet: Fleet, joined: Registered) -> None:
+    server_id, credential = joined.server.server_id, joined.credential
+    fleet.heartbeat([Heartbeat(server_id, leaving=True, credential=credential)])
+
+
+@pytest.mark.parametrize("mode", [None, *Mode])
+@pytest.mark.parametrize("said_epoch", [0, 1, 2, 3])
+def test_who_was_taken_over_neither_keeps_its_server_alive_nor_takes_it_down(
+    mode: Mode | None, said_epoch: int
+) -> None:
+    fleet = fleet_that(mode)
+    joined = join(fleet)
+    server_id, presence = joined.server.server_id, taken_over(fleet, joined).server.presence
+    fleet.clock.advance(HALF_A_LIFE + SECOND)
+    answers = [
+        fleet.heartbeat([Heartbeat(server_id, None, leaving, said_epoch, joined.credential)])[0]
+        for leaving in (False, True)
+    ]
+
+    assert [type(answer) for answer in answers] == [Replaced, Replaced]
+    assert "10.0.0.9" not in str(answers)
+    assert fleet.get(server_id).presence == presence
+
+
+@pytest.mark.parametrize("is_alive", [True, False])
+@pytest.mark.parametrize(
+    "shown", [HERE, REBOOTED, NO_EVIDENCE, evidence("", "", "any boot", "process 4")]
+)
+def test_who_was_taken_over_needs_a_key_to_register(
+    fleet: Fleet, shown: Evidence, is_alive: bool
+) -> None:
+    joined = join(fleet)
+    later = taken_over(fleet, joined)
+    if not is_alive:
+        leave(fleet, later)
+
+    with pytest.raises(InvalidRegistrationKey):
+        join_again(fleet, joined, evidence=shown)
+    assert fleet.get(later.server.server_id).epoch == later.server.epoch
+
+
+@pytest.mark.parametrize("shown", [REBOOTED, NO_EVIDENCE])
+def test_a_host_that_never_got_the_answer_registers_with_the_credential_before(
+    fleet: Fleet, shown: Evidence
+) -> None:
+    joined = join(fleet, evidence=HERE if shown else NO_EVIDENCE)
+    lost = join_again(fleet, joined, evidence=shown)
+    again = join_again(fleet, joined, evidence=shown)
+
+    assert again.server.epoch >= lost.server.epoch > joined.server.epoch
+    assert isinstance(beat(fleet, again), Acknowledged)
+
+
+def test_a_host_that_may_have_been_rebooted_and_never_got_the_answer_waits_and_registers(
+    fleet: Fleet,
+) -> None:
+    blind = replace(HERE, hardware_id="")
+    joined = join(fleet, evidence=blind)
+    join_again(fleet, joined, evidence=replace(blind, instance_id=REBOOTED.instance_id))
+    rebooted = replace(blind, boot_id=REBOOTED.boot_id)
+
+    with pytest.raises(NameHeld):
+        join_again(fleet, joined, evidence=rebooted)
+    fleet.pass_time(4 * INTERVAL)
+    assert join_again(fleet, joined, evidence=rebooted).server.epoch == 3
+
+
+def test_a_process_that_a_later_one_on_its_machine_replaced_is_told_by_whom(fleet: Fleet) -> None:
+    joined = join(fleet)
+    join(fleet, evidence=REBOOTED, address="10.0.0.7")
+    answer = beat(fleet, joined)
+
+    assert isinstance(answer, Replaced)
+    assert "10.0.0.7" in str(answer)
+
+
+@pytest.mark.parametrize("mode", [Mode.ENFORCE, Mode.OFF])
+def test_of_a_registration_that_another_followed_it_fetches_and_leaves_no_more(mode: Mode) -> None:
+    fleet = fleet_that(mode)
+    joined = join(fleet)
+    server_id, admit_host = joined.server.server_id, fleet.register.admit_host
+    fetch = FetchConfiguration(fleet.store, fleet.clock, admit_host, fleet.rules)
+    taken_over(fleet, joined)
+
+    with pytest.raises(InvalidRegistrationKey):
+        fetch(server_id, "", 0, credential=joined.credential)
+    with pytest.raises(InvalidRegistrationKey):
+        fleet.deregister(server_id, "", ELSEWHERE.instance_id, joined.credential)
+    # By which the server did not join.
+    with pytest.raises(InvalidRegistrationKey):
+        fetch(server_id, str(key_of(fleet).shown), 0, credential=joined.credential)
+    assert fetch(server_id, SHARED, 0, credential=joined.credential).names == []
+
+
+def test_a_renewed_credential_is_no_better_than_the_one_before(fleet: Fleet) -> None:
+    joined = join(fleet)
+    fleet.clock.advance(HALF_A_LIFE + SECOND)
+    renewed = beat(fleet, joined).credential
+    taken_over(fleet, joined)
+
+    assert isinstance(beat(fleet, joined, renewed), Replaced)
+    with pytest.raises(InvalidRegistrationKey):
+        join_again(fleet, joined, credential=renewed)
+
+
+def test_where_later_processes_replace_nobody_a_credential_stays_good() -> None:
+    fleet = fleet_that()
+    rules = JoiningRules(enforcement=Enforcement({Switch.EPOCH: Mode.OFF}))
+    fleet.heartbeat = replace(fleet.heartbeat, rules=rules)
+    joined = join(fleet)
+    join(fleet, evidence=REBOOTED)
+    fetch = FetchConfiguration(fleet.store, fleet.clock, fleet.register.admit_host, rules)
+
+    assert isinstance(beat(fleet, joined), Acknowledged)
+    assert fetch(joined.server.server_id, "", 0, credential=joined.credential).names == []
 
 
 # Heartbeats

@@ -41,6 +41,7 @@ from domain.enforcement import ENFORCE_ALL, Enforcement, Mode, Switch
 from domain.errors import (
     CredentialRequired,
     InvalidRegistrationKey,
+    JoinKeyRefused,
     NameHeld,
     NotAdmitted,
     Replaced,
@@ -245,7 +246,7 @@ def test_a_host_that_an_operator_rejected_is_told_why(transport: Transport) -> N
     words = rf"^server {joined.server_id} \(web\) was rejected by an operator: nobody knows it$"
 
     with pytest.raises(NotAdmitted, match=words):
-        host.heartbeat(joined.server_id, None, epoch=joined.epoch)
+        transport.host_with(joined.credential).heartbeat(joined.server_id, None)
     with pytest.raises(NotAdmitted, match=words):
         host.register(introduction("web"))
 
@@ -392,16 +393,67 @@ def test_a_host_that_joins_by_a_join_key_is_told_when_that_admits_it_no_more(
         host.deregister(joined.server_id, HERE.instance_id)
 
 
+@pytest.mark.parametrize("becomes_of_it", ["used up", "revoked", "expired", "of another name"])
+def test_a_join_key_that_does_not_admit_keeps_no_other_key_from_being_shown(
+    transport: Transport, becomes_of_it: str
+) -> None:
+    fleet = transport.fleet
+    create = CreateJoinKey(fleet.store, fleet.clock, new_key, fleet.register.admit_host)
+    pattern = "db" if becomes_of_it == "of another name" else ""
+    made = create(NewJoinKey(uses=1, expires_in_seconds=60, name_pattern=pattern), "anna")
+    if becomes_of_it == "used up":
+        transport.host(str(made.shown)).register(introduction("first"))
+    elif becomes_of_it == "revoked":
+        RevokeJoinKey(fleet.store, fleet.clock)(made.key.key_id)
+    elif becomes_of_it == "expired":
+        fleet.clock.advance(60 * SECOND)
+    host = transport.host(str(made.shown), KEY)
+    joined = host.register(introduction("web", evidence=HERE))
+
+    assert fleet.get(joined.server_id).name == "web"
+    assert transport.host(str(made.shown), KEY).fetch_configuration(joined.server_id, 0).names == []
+    with pytest.raises(JoinKeyRefused, match=f"^the join key {made.key.key_id} "):
+        transport.host(planted("other key"), str(made.shown)).register(introduction("cache"))
+
+
+def test_whom_an_operator_refuses_shows_no_other_key(transport: Transport) -> None:
+    joined = transport.host().register(introduction("web", evidence=HERE))
+    transport.fleet.ban(joined.server_id)
+    keys = Counting([KEY, planted("other key")])
+
+    with pytest.raises(NotAdmitted) as refused:
+        transport.connect(HeldKeys(keys)).register(introduction("web", evidence=HERE))
+    assert not isinstance(refused.value, JoinKeyRefused)
+    assert keys.asked == 1
+
+
+@dataclass
+class Counting:
+    """How often it was asked which keys there are: before each that is shown."""
+
+    keys: Sequence[str]
+    asked: int = 0
+
+    def __call__(self) -> Sequence[str]:
+        self.asked += 1
+        return self.keys
+
+
 def test_with_its_credential_a_host_needs_no_key(transport: Transport) -> None:
     joined = transport.host().register(introduction("web", evidence=HERE))
     PutConfiguration(transport.fleet.store, transport.fleet.clock)(joined.server_id, "a", "{}")
     again = replace(HERE, instance_id="2" * 32)
     host = transport.host_with(joined.credential)
 
-    assert host.register(introduction("web", evidence=again)).server_id == joined.server_id
-    assert host.fetch_configuration(joined.server_id, 0).names == ["a"]
+    joined_again = host.register(introduction("web", evidence=again))
     with pytest.raises(InvalidRegistrationKey):
         host.register(introduction("db"))
+    # Of a registration that another followed it is good for that alone.
+    with pytest.raises(InvalidRegistrationKey):
+        host.fetch_configuration(joined.server_id, 0)
+    host = transport.host_with(joined_again.credential)
+    assert joined_again.server_id == joined.server_id
+    assert host.fetch_configuration(joined.server_id, 0).names == ["a"]
     host.deregister(joined.server_id, again.instance_id)
     with pytest.raises(ServerNotFound):
         transport.fleet.get(joined.server_id)
@@ -419,6 +471,28 @@ def test_a_credential_of_another_server_opens_nothing(transport: Transport) -> N
     with pytest.raises(InvalidRegistrationKey):
         host.deregister(web.server_id, HERE.instance_id)
     assert transport.fleet.get(web.server_id).epoch == 1
+
+
+def test_a_machine_from_which_a_server_was_taken_over_has_a_credential_that_is_void(
+    transport: Transport,
+) -> None:
+    joined = transport.host().register(introduction("web", evidence=HERE))
+    server_id, before = joined.server_id, transport.host_with(joined.credential)
+    before.heartbeat(server_id, None, leaving=True)
+    later = transport.host().register(introduction("web", evidence=ELSEWHERE))
+    after = transport.host_with(later.credential)
+
+    for epoch in (0, joined.epoch, later.epoch):
+        with pytest.raises(Replaced, match="by another host manager: stop one of the two"):
+            before.heartbeat(server_id, None, epoch=epoch)
+    with pytest.raises(InvalidRegistrationKey):
+        before.fetch_configuration(server_id, 0)
+    with pytest.raises(InvalidRegistrationKey):
+        before.deregister(server_id, ELSEWHERE.instance_id)
+    with pytest.raises(InvalidRegistrationKey):
+        before.register(introduction("web"))
+    assert after.heartbeat(server_id, None) == Heard(INTERVAL, 0)
+    assert after.fetch_configuration(server_id, 0).names == []
 
 
 def test_a_credential_is_renewed_by_a_heartbeat_after_half_of_its_life(

@@ -14,13 +14,14 @@ from tests.builders import NOW, SECOND
 KEY = b"k" * 32
 OTHER_KEY = b"o" * 32
 BEGIN = NOW.replace(microsecond=0)
-CREDENTIAL = HostCredential("abcdefghij", 42, BEGIN, BEGIN + timedelta(days=30))
+CREDENTIAL = HostCredential("abcdefghij", 42, 7, BEGIN, BEGIN + timedelta(days=30))
 ISSUED = issue(CREDENTIAL, KEY)
 
 CREDENTIALS = st.builds(
     HostCredential,
     st.text(ID_ALPHABET, min_size=10, max_size=10),
     st.integers(1, 2**63 - 1),
+    st.integers(0, 2**63 - 1),
     st.integers(0, 10**9).map(lambda seconds: BEGIN + seconds * SECOND),
     st.integers(0, 10**9).map(lambda seconds: BEGIN + seconds * SECOND),
 )

@@ -16,6 +16,7 @@ import pytest
 
 from adapters.sql.migrations import upgrade
 from protos.manman.v1 import manman_pb2 as pb
+from tests.certificates import CertificateFiles
 from tests.e2e.processes import Api, Process, client, eventually, free_address, run_to_end
 from tests.planted import DOCUMENT, planted
 from tests.real_parts.postgres import STRANGER, SUPERUSER, PostgresCluster
@@ -184,6 +185,93 @@ def test_a_broker_that_cannot_be_used(
     assert refresh.returncode == 69
     assert words in refresh.stderr
     assert [process.terminate() for process in (over_amqp, over_grpc, api)] == [0, 0, 0]
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> CertificateFiles:
+    """Each line of whose private key is a mark, too."""
+    files = CertificateFiles(tmp_path)
+    files.issue()
+    return files
+
+
+def cut_off(files: CertificateFiles) -> None:
+    content = files.key.read_bytes()
+    files.key.write_bytes(content[: 3 * len(content) // 4])
+
+
+def damage(files: CertificateFiles) -> None:
+    """In the first letter, which says what it is."""
+    files.key.write_bytes(files.key.read_bytes().replace(b"\nM", b"\nA", 1))
+
+
+def take_the_frame_off(files: CertificateFiles) -> None:
+    lines = files.key.read_bytes().splitlines(keepends=True)
+    files.key.write_bytes(b"".join(line for line in lines if not line.startswith(b"---")))
+
+
+def put_another_there(files: CertificateFiles) -> None:
+    certificate = files.certificate.read_bytes()
+    files.issue()
+    files.certificate.write_bytes(certificate)
+
+
+def swap(files: CertificateFiles) -> None:
+    files.key, files.certificate = files.certificate, files.key
+
+
+UNUSABLE = [cut_off, damage, take_the_frame_off, put_another_there, swap]
+
+
+@pytest.mark.parametrize("make_unusable", UNUSABLE)
+def test_a_private_key_that_cannot_be_used(
+    files: CertificateFiles, make_unusable: Callable[[CertificateFiles], None]
+) -> None:
+    make_unusable(files)
+    settings = {**WORDY_API, **files.variables, "DATABASE_URL": "memory://"}
+    commands = [("manmanv2-api",), ("manmanv2", "doctor", "api"), ("manmanv2-api", "health")]
+    ended = [run_to_end(*command, **settings) for command in commands]
+
+    assert [one.returncode for one in ended] == [78, 78, 69]
+    assert "TLS_" in ended[0].stderr
+    assert "TLS_" in ended[1].stdout
+    assert run_to_end("manmanv2-api", "config", **settings).returncode == 0
+
+
+@pytest.mark.parametrize("setting", ["TLS_KEY_PATH", "TLS_CERT_PATH"])
+def test_a_private_key_in_place_of_its_path(files: CertificateFiles, setting: str) -> None:
+    _, _, key = files.key.read_text().partition("\n")
+    settings = {**WORDY_API, **files.variables, setting: key}
+    ended = [
+        run_to_end(*command, **settings)
+        for command in (
+            ("manmanv2-api",),
+            ("manmanv2-api", "config"),
+            ("manmanv2", "doctor", "api"),
+        )
+    ]
+
+    for one in ended:
+        assert one.returncode == 78
+        assert f"{setting}: must be the path of a file, not what" in one.stdout + one.stderr
+
+
+def test_a_private_key_in_use(
+    files: CertificateFiles, start_api: StartApi, start_host: StartHost
+) -> None:
+    api = start_api("memory://", **files.variables, **WORDY_API)
+    trust = {"API_CA_CERT_PATH": str(files.ca_file)}
+    host = start_host(f"https://{api.address}", **trust, **WORDY_HOST)
+    host.wait_until_said("Registered as server 1 ")
+    in_the_open = run_to_end("manmanv2", "servers", "list", API_ADDRESS=api.address)
+    cut_off(files)
+    api.wait_until_said("is damaged")
+    files.issue()
+    api.wait_until_said("can be used again")
+
+    assert in_the_open.returncode == 69
+    assert (host.terminate(), api.terminate()) == (0, 0)
+    assert debug_lines(api) > 0
 
 
 LOGIN = planted("database password")
