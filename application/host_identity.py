@@ -2,6 +2,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from application.held_certificate import HeldCertificate
 from application.held_keys import HeldKeys
 from application.passing_trouble import PassingTrouble
 from application.ports.control_plane import Introduction, Joined
@@ -21,7 +22,7 @@ class HostIdentity:
 
     A state that cannot be kept is warned about once and ends nothing: the next registration
     tries again. `instance_id` is random, and another one for each process. `keys` show the
-    credential that is kept.
+    credential that is kept, and `certificate` is that of the server that is kept.
     """
 
     evidence: MachineEvidence
@@ -32,6 +33,7 @@ class HostIdentity:
     random_suffix: str
     instance_id: str
     keys: HeldKeys
+    certificate: HeldCertificate = field(default_factory=HeldCertificate)
     labels: Mapping[str, str] = field(default_factory=dict)
     ephemeral: bool = False
 
@@ -61,6 +63,7 @@ class HostIdentity:
         """Raises InvalidField for a name against the rules."""
         state = self._state = self._kept_state(self._evidence(report))
         self.keys.credential = state.credential if state else ""
+        self.certificate.take_up(state.server_id if state else None)
         kept = state.kept_name if state else None
         chosen = choose_name(
             self.server_name, report.hostname, self.environment, self.random_suffix, kept
@@ -135,6 +138,7 @@ class HostIdentity:
         """The server is gone: the next start is another one's."""
         self._state = None
         self.keys.credential = ""
+        self.certificate.drop()
         if self.state_folder is None:
             return
         try:

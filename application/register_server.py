@@ -1,3 +1,4 @@
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -15,6 +16,7 @@ from application.certificates import Certificates
 from application.claim_name import Claimed, ClaimName
 from application.effective_configuration import configure_newcomer, configure_relabelled
 from application.heartbeat_pace import HeartbeatPace
+from application.ports.certificate_authority import AuthorityExpired
 from application.ports.clock import Clock
 from application.ports.store import Store, Transaction
 from domain.approval import Approval, ApprovalPolicy
@@ -31,6 +33,8 @@ from domain.liveness import heard
 from domain.naming import check_environment, check_name
 from domain.server import Server
 from domain.spiffe import NOT_CERTIFIED, Certified
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,11 +107,7 @@ class RegisterServer:
             raise outcome
         told = self.rules.told_revision(outcome.config_revision, outcome.approval)
         credential = self.admit_host.issue_credential(outcome)
-        certificate = ""
-        if self.certificates and registration.signing_request:
-            certificate = self.certificates.of_server(
-                outcome.server_id, outcome.epoch, registration.signing_request
-            )
+        certificate = self._certificate(outcome, registration.signing_request)
         return Registered(outcome, interval, told, credential, certificate)
 
     def _joining(
@@ -139,6 +139,16 @@ class RegisterServer:
         if own is None:
             return with_key, by_key
         return with_key, JoinAgain(transaction, own, registration.evidence, by_key)
+
+    def _certificate(self, server: Server, signing_request: bytes) -> str:
+        if not (self.certificates and signing_request):
+            return ""
+        try:
+            return self.certificates.of_server(server.server_id, server.epoch, signing_request)
+        except AuthorityExpired as error:
+            # No reason to keep a host out, which has joined.
+            _log.error("no certificate was issued for server %d: %s", server.server_id, error)
+            return ""
 
     def _check(self, registration: Registration) -> None:
         check_name(registration.name)

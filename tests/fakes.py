@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TypeVar
 
+from application.held_certificate import HeldCertificate
 from application.held_keys import HeldKeys
 from application.host_identity import HostIdentity
 from application.ports.control_plane import Heard, Introduction, Joined
@@ -165,6 +166,7 @@ def host_identity(
     instance_id: str = "1" * 32,
     ephemeral: bool = False,
     keys: HeldKeys | None = None,
+    certificate: HeldCertificate | None = None,
 ) -> HostIdentity:
     return HostIdentity(
         evidence=evidence or FakeMachineEvidence(),
@@ -174,6 +176,7 @@ def host_identity(
         random_suffix=random_suffix,
         instance_id=instance_id,
         keys=keys or HeldKeys.only(""),
+        certificate=certificate or HeldCertificate(),
         labels={"tier": "gold"},
         ephemeral=ephemeral,
     )

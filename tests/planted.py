@@ -28,6 +28,8 @@ _CREDENTIAL = re.compile(r"\bhc\.[\w-]{20,}\.[\w-]{20,}")
 _TOKEN = re.compile(r"\beyJ[\w-]{10,}\.[\w-]{10,}")
 # Shorter ones could be part of something else.
 _LEAST_KEY_LINE = 40
+# Of a certificate, which a host makes for itself.
+_PRIVATE_KEY = re.compile(r"-----BEGIN (?:[A-Z]+ )?PRIVATE KEY-----")
 _SHOWN_BEFORE, _SHOWN_BEHIND = 120, 40
 _SHOWN_SENTENCES = 20
 
@@ -80,6 +82,8 @@ class Leaks:
         for line, name in self._key_lines.items():
             if line in text:
                 self._found.append(f"a line of the {name!r} came out, {stream}")
+        if _PRIVATE_KEY.search(text):
+            self._found.append(f"a private key came out, {stream}")
         for found in _SECRET.finditer(text):
             if but_for and found[1].lower().startswith(but_for):
                 continue

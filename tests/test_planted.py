@@ -116,6 +116,9 @@ LEAKING = """
     def test_leaks_what_an_oidc_provider_signed():
         print(".".join(("eyJhbGciOiJSUzI1NiJ9", "eyJzdWIiOiJhbm4ifQ", "c2lnbmF0dXJl")))
 
+    def test_leaks_a_key_of_its_own():
+        logging.getLogger("x").warning("-----BEGIN PRIVATE KEY-----")
+
     def test_leaks_and_fails():
         print(KEY)
         pytest.fail("for another reason")

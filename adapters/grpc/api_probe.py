@@ -6,6 +6,7 @@ from typing import Any
 
 import grpc
 
+from adapters.grpc.api_trust import ApiTrust
 from adapters.grpc.control_plane import GrpcControlPlane
 from adapters.grpc.health import NotServing, check_serving
 from adapters.grpc.metadata import UNIX_TIME
@@ -29,20 +30,18 @@ class GrpcApiProbe:
     It is asked to register a host without a name: it judges the key before the name, and
     registers nobody. What keeps a call from getting through is looked at more closely than a
     host manager does. Times are bounds of one call and of one step of a closer look, in seconds.
+    Without `trust` `tls` alone says whom to believe.
     """
 
     address: str
     tls: Tls | None = None
+    trust: ApiTrust | None = None
     call_seconds: float = 4.0
     step_seconds: float = 2.0
 
     def try_key(self, key: str, credential: str = "") -> KeyTrial:
         before = datetime.now(UTC)
-        with closing(
-            GrpcControlPlane(
-                self.address, HeldKeys.only(key, credential), self.call_seconds, tls=self.tls
-            )
-        ) as control_plane:
+        with closing(self._control_plane(HeldKeys.only(key, credential))) as control_plane:
             try:
                 control_plane.register(Introduction(name=""))
             except InvalidRegistrationKey as error:
@@ -62,12 +61,20 @@ class GrpcApiProbe:
 
     def ask_store(self, key: str) -> None:
         with (
-            closing(
-                GrpcControlPlane(self.address, HeldKeys.only(key), self.call_seconds, tls=self.tls)
-            ) as control_plane,
+            closing(self._control_plane(HeldKeys.only(key))) as control_plane,
             suppress(ServerNotFound),
         ):
             control_plane.fetch_configuration(NOBODY, 0)
+
+    def _control_plane(self, keys: HeldKeys) -> GrpcControlPlane:
+        return GrpcControlPlane(
+            self.address, keys, self.call_seconds, tls=self.tls, trust=self.trust
+        )
+
+    @property
+    def _tls(self) -> Tls | None:
+        """What the last call was made by."""
+        return self.trust.in_use if self.trust else self.tls
 
     def _seen_closer(self, trouble: ControlPlaneUnavailable) -> ControlPlaneUnavailable:
         call = trouble.__cause__
@@ -76,7 +83,7 @@ class GrpcApiProbe:
         if call.trailing_metadata():
             # Only a server sends these, so it did get through.
             return self._why_it_takes_no_calls() or trouble
-        if tls_trouble(self.address, self.tls, self.step_seconds):
+        if tls_trouble(self.address, self._tls, self.step_seconds):
             # So it has been told already.
             return trouble
         host, _, port = self.address.rpartition(":")
@@ -104,7 +111,7 @@ class GrpcApiProbe:
 
     def _why_it_takes_no_calls(self) -> ControlPlaneUnavailable | None:
         try:
-            check_serving(self.address, self.tls)
+            check_serving(self.address, self._tls)
         except NotServing as error:
             return self._unavailable(str(error))
         return None

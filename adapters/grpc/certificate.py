@@ -1,7 +1,8 @@
 """What a certificate says, read by the standard library alone."""
 
+import re
 import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -10,6 +11,9 @@ from typing import Any, Self
 
 # OpenSSL's flag, for which Python has no name: no time is compared.
 _NO_CHECK_TIME = 0x200000
+_PEM = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
+# X.690
+_EXPLICIT_VERSION, _UTC_TIME, _GENERALIZED_TIME = 0xA0, 0x17, 0x18
 _MOST_NAMES = 5
 _LONGEST_TEXT = 100
 
@@ -70,6 +74,28 @@ def reading_context(certificate: str | None = None) -> ssl.SSLContext:
     return context
 
 
+def certificates_in(pem: str) -> Sequence[str]:
+    """Each of them by itself, whatever stands between."""
+    return _PEM.findall(pem)
+
+
+def validity_of(pem: str) -> tuple[datetime, datetime]:
+    """From when until when the first certificate is good. Raises ValueError.
+
+    For one that nobody shows: the standard library reads a certificate from the hands of who
+    shows it, or from a file.
+    """
+    try:
+        ((_, certificate),) = _elements(ssl.PEM_cert_to_DER_cert(certificates_in(pem)[0]))
+        _, to_be_signed = next(_elements(certificate))
+        parts = [content for tag, content in _elements(to_be_signed) if tag != _EXPLICIT_VERSION]
+        # Behind the serial, the algorithm and the issuer.
+        valid_from, expires = (_time(tag, content) for tag, content in _elements(parts[3]))
+    except (IndexError, StopIteration):
+        raise ValueError("no certificate") from None
+    return valid_from, expires
+
+
 def day_of(moment: datetime) -> str:
     return f"{moment:%Y-%m-%d %H:%M} UTC"
 
@@ -87,6 +113,27 @@ def _flat(name: Sequence[Sequence[tuple[str, str]]]) -> Mapping[str, str]:
 
 def _moment(text: str) -> datetime:
     return datetime.fromtimestamp(ssl.cert_time_to_seconds(text), UTC)
+
+
+def _elements(der: bytes) -> Iterator[tuple[int, bytes]]:
+    """The tag and the content of each."""
+    at = 0
+    while at < len(der):
+        tag, length, at = der[at], der[at + 1], at + 2
+        if length & 0x80:
+            begin, at = at, at + (length & 0x7F)
+            length = int.from_bytes(der[begin:at], "big")
+        if at + length > len(der):
+            raise ValueError("cut off")
+        yield tag, der[at : at + length]
+        at += length
+
+
+def _time(tag: int, content: bytes) -> datetime:
+    layout = {_UTC_TIME: "%y%m%d%H%M%SZ", _GENERALIZED_TIME: "%Y%m%d%H%M%SZ"}.get(tag)
+    if layout is None:
+        raise ValueError("no time")
+    return datetime.strptime(content.decode("ascii"), layout).replace(tzinfo=UTC)
 
 
 def _printable(text: str) -> str:

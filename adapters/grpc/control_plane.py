@@ -1,20 +1,25 @@
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 import grpc
+from google.protobuf.message import Message
 
-from adapters.grpc.channel import open_channel
+from adapters.grpc.api_trust import ApiTrust, AuthorityMismatch
+from adapters.grpc.connection import Connection
+from adapters.grpc.enrolment import Enrolment
 from adapters.grpc.messages import (
     capabilities_to_message,
     configuration_from_message,
     evidence_to_message,
 )
 from adapters.grpc.metadata import REQUEST_ID
-from adapters.grpc.reasons import JOIN_KEY_REFUSED, reason_of
-from adapters.grpc.tls import CaFileUnusable, Tls
+from adapters.grpc.reasons import CERTIFICATE_REQUIRED, JOIN_KEY_REFUSED, reason_of
+from adapters.grpc.tls import Tls
 from adapters.grpc.tls_troubles import tls_trouble
 from application.held_keys import HeldKeys
+from application.ports.certificate_folder import HostCertificate
 from application.ports.control_plane import (
     ControlPlaneRefused,
     ControlPlaneUnavailable,
@@ -31,18 +36,22 @@ from domain.errors import (
     CredentialRequired,
     InvalidRegistrationKey,
     JoinKeyRefused,
+    ManManError,
     NameHeld,
     NotAdmitted,
     Replaced,
     ServerNotFound,
+    as_sentence,
 )
 from domain.identity import NO_EVIDENCE
 from domain.liveness import told_interval
 from protos.manman.v1 import manman_pb2 as pb
 from protos.manman.v1.manman_pb2_grpc import ManManAPIStub
 
-# Else a new channel would share the connection, and the back-off, of the one that failed.
-_CONNECTION_OF_ITS_OWN = ("grpc.use_local_subchannel_pool", 1)
+Answer = TypeVar("Answer")
+
+# What a heartbeat waits for besides its own answer.
+_LONGEST_SIDE_CALL_SECONDS = 3.0
 
 # What passes besides UNAVAILABLE, and what to say of it.
 _PASSING = {
@@ -79,7 +88,10 @@ class GrpcControlPlane:
     A connection over which a call failed is thrown away. So each try is one attempt to connect,
     to an address that is looked up anew: gRPC's own back-off never delays the caller's, none
     are made in between, and a connection that died in silence does not stay. So is one over TLS
-    once the file of CAs holds others.
+    once the file of CAs holds others, or the host has another certificate.
+
+    A host with a certificate speaks at the port for those, and at the usual one where that does not
+    serve. Nothing is sent to whom `trust` does not know; without it `tls` alone says whom.
     """
 
     address: str
@@ -87,11 +99,18 @@ class GrpcControlPlane:
     call_seconds: float = 5.0
     farewell_seconds: float = 2.0
     tls: Tls | None = None
-    _trusted: bytes = field(init=False, repr=False, default=b"")
-    _channel: grpc.Channel | None = field(init=False, default=None)
+    trust: ApiTrust | None = None
+    # None asks for no certificate.
+    enrolment: Enrolment | None = None
+    _trust: ApiTrust = field(init=False)
+    _usual: Connection = field(init=False, default_factory=Connection)
+    _certified: Connection = field(init=False, default_factory=Connection)
+
+    def __post_init__(self) -> None:
+        self._trust = self.trust or ApiTrust(self.address, self.tls, seconds=self.call_seconds)
 
     def register(self, introduction: Introduction) -> Joined:
-        return self.keys.show(lambda key: self._register(introduction, key))
+        return self._show(lambda key: self._register(introduction, key))
 
     def _register(self, introduction: Introduction, key: str) -> Joined:
         capabilities, evidence = introduction.capabilities, introduction.evidence
@@ -105,11 +124,12 @@ class GrpcControlPlane:
             labels=pb.Labels(labels=introduction.labels),
             ephemeral=introduction.ephemeral,
             credential=self.keys.credential,
+            signing_request=self.enrolment.request_for_registration() if self.enrolment else b"",
         )
-        with self._stub() as stub:
-            answer: pb.RegisterServerResponse = stub.RegisterServer(
-                request, timeout=self.call_seconds, metadata=_named()
-            )
+        answer: pb.RegisterServerResponse = self._call("RegisterServer", request, key=key)
+        if self.enrolment:
+            self.enrolment.joined(answer.server_id, answer.certificate, answer.mutual_tls_port)
+        self._learn_authorities()
         return Joined(
             server_id=answer.server_id,
             next_heartbeat=told_interval(answer.next_heartbeat_seconds),
@@ -128,6 +148,8 @@ class GrpcControlPlane:
         epoch: int = 0,
         leaving: bool = False,
     ) -> Heard:
+        if not leaving:
+            self._renew_certificate(server_id)
         request = pb.HeartbeatRequest(
             server_id=server_id,
             capabilities=capabilities_to_message(capabilities) if capabilities else None,
@@ -136,12 +158,15 @@ class GrpcControlPlane:
             credential=self.keys.credential,
         )
         seconds = self.farewell_seconds if leaving else self.call_seconds
-        with self._stub(
-            server_id, minds_process=True, minds_credential=True, looks_closer=not leaving
-        ) as stub:
-            answer: pb.HeartbeatResponse = stub.Heartbeat(
-                request, timeout=seconds, metadata=_named()
-            )
+        answer: pb.HeartbeatResponse = self._call(
+            "Heartbeat",
+            request,
+            server_id,
+            seconds=seconds,
+            minds_process=True,
+            minds_credential=True,
+            looks_closer=not leaving,
+        )
         return Heard(
             next_heartbeat=told_interval(answer.next_heartbeat_seconds),
             config_revision=answer.config_revision,
@@ -152,7 +177,7 @@ class GrpcControlPlane:
     def fetch_configuration(
         self, server_id: int, known_revision: int, after_revision: int = 0
     ) -> ConfigurationChanges:
-        return self.keys.show(
+        return self._show(
             lambda key: self._fetch_configuration(server_id, key, known_revision, after_revision)
         )
 
@@ -166,10 +191,9 @@ class GrpcControlPlane:
             after_revision=after_revision,
             credential=self.keys.credential,
         )
-        with self._stub(server_id) as stub:
-            answer: pb.FetchConfigurationResponse = stub.FetchConfiguration(
-                request, timeout=self.call_seconds, metadata=_named()
-            )
+        answer: pb.FetchConfigurationResponse = self._call(
+            "FetchConfiguration", request, server_id, key=key
+        )
         return ConfigurationChanges(
             changed=[configuration_from_message(message) for message in answer.changed],
             names=list(answer.names),
@@ -178,7 +202,7 @@ class GrpcControlPlane:
         )
 
     def deregister(self, server_id: int, instance_id: str) -> None:
-        self.keys.show(lambda key: self._deregister(server_id, key, instance_id))
+        self._show(lambda key: self._deregister(server_id, key, instance_id))
 
     def _deregister(self, server_id: int, key: str, instance_id: str) -> None:
         request = pb.DeregisterRequest(
@@ -187,28 +211,84 @@ class GrpcControlPlane:
             instance_id=instance_id,
             credential=self.keys.credential,
         )
-        with self._stub(server_id, minds_process=True) as stub:
-            stub.Deregister(request, timeout=self.call_seconds, metadata=_named())
+        self._call("Deregister", request, server_id, key=key, minds_process=True)
 
     def close(self) -> None:
-        """Let go of the connection; the next call makes another."""
-        if self._channel:
-            self._channel.close()
-        self._channel = None
+        """Let go of the connections; the next call makes another."""
+        self._usual.close()
+        self._certified.close()
 
-    @contextmanager
-    def _stub(
+    def _show(self, call: Callable[[str], Answer]) -> Answer:
+        """As `HeldKeys.show`. A key that is for another API is not sent, and the next one tried."""
+        mismatches: list[AuthorityMismatch] = []
+
+        def sent(key: str) -> Answer:
+            try:
+                return call(key)
+            except AuthorityMismatch as error:
+                mismatches.append(error)
+                raise InvalidRegistrationKey from error
+
+        try:
+            return self.keys.show(sent)
+        except InvalidRegistrationKey:
+            # It is not the API that refuses, and it passes: as what is between is mended.
+            if mismatches:
+                raise ControlPlaneUnavailable(str(mismatches[0])) from None
+            raise
+
+    def _renew_certificate(self, server_id: int) -> None:
+        """When it is time for it. What goes wrong is said, and keeps no heartbeat back."""
+        request = self.enrolment.request_for_renewal(server_id) if self.enrolment else b""
+        if not self.enrolment or not request:
+            return
+        try:
+            answer: pb.RenewCertificateResponse = self._call(
+                "RenewCertificate",
+                pb.RenewCertificateRequest(
+                    server_id=server_id,
+                    signing_request=request,
+                    credential=self.keys.credential,
+                ),
+                server_id,
+                seconds=min(self.call_seconds, _LONGEST_SIDE_CALL_SECONDS),
+                looks_closer=False,
+            )
+        except (ControlPlaneRefused, ControlPlaneUnavailable, ManManError) as error:
+            self.enrolment.not_renewed(as_sentence(error))
+            return
+        self.enrolment.renewed(server_id, answer.certificate)
+        self._learn_authorities()
+
+    def _learn_authorities(self) -> None:
+        with suppress(ControlPlaneRefused, ControlPlaneUnavailable, ManManError):
+            self._trust.learn(
+                lambda: (
+                    self._call(
+                        "GetTrustBundle",
+                        pb.GetTrustBundleRequest(),
+                        seconds=min(self.call_seconds, _LONGEST_SIDE_CALL_SECONDS),
+                        looks_closer=False,
+                    ).certificates
+                )
+            )
+        current_request_id.set("")
+
+    def _call(
         self,
+        method: str,
+        request: Message,
         server_id: int | None = None,
         *,
+        key: str = "",
+        seconds: float | None = None,
         minds_process: bool = False,
-        looks_closer: bool = True,
         minds_credential: bool = False,
-    ) -> Iterator[ManManAPIStub]:
+        looks_closer: bool = True,
+    ) -> Any:
+        call = _Call(method, request, seconds or self.call_seconds)
         try:
-            yield ManManAPIStub(self._connection())
-            # What is logged after a failure still belongs to the request.
-            current_request_id.set("")
+            answer = self._answer(call, server_id, key)
         except grpc.RpcError as error:
             own_error = self._own_error(
                 error,
@@ -220,19 +300,59 @@ class GrpcControlPlane:
             if isinstance(own_error, ControlPlaneUnavailable):
                 self.close()
             raise own_error from error
+        # What is logged after a failure still belongs to the request.
+        current_request_id.set("")
+        return answer
 
-    def _connection(self) -> grpc.Channel:
+    def _answer(self, call: "_Call", server_id: int | None, key: str) -> Any:
+        tls = self._trust.tls_for(key)
+        certificate = self.enrolment.shown(server_id) if self.enrolment else None
+        if not self.enrolment or not certificate:
+            return call(self._usual.channel(self.address, tls))
         try:
-            trusted = self.tls.trusted() if self.tls else b""
-            if self._channel is None or trusted != self._trusted:
-                opened = open_channel(self.address, self.tls, _CONNECTION_OF_ITS_OWN)
-                self.close()
-                self._channel, self._trusted = opened, trusted
-        except CaFileUnusable as error:
-            # A file that is being replaced is no reason to give up what works.
-            if self._channel is None:
-                raise ControlPlaneUnavailable(f"API_CA_CERT_PATH {error}.") from error
-        return self._channel
+            return self._answer_to_certificate(call, self.enrolment, certificate, tls)
+        except _NotServed as error:
+            is_reached = error.is_reached
+        try:
+            answer = call(self._usual.channel(self.address, tls))
+        except grpc.RpcError as error:
+            if not _is_broken(error):
+                misses_it = error.code() is grpc.StatusCode.UNAUTHENTICATED
+                self.enrolment.fell_back(
+                    certificate, is_reached=is_reached, is_served=not misses_it
+                )
+            raise
+        self.enrolment.fell_back(certificate, is_reached=is_reached, is_served=True)
+        return answer
+
+    def _answer_to_certificate(
+        self, call: "_Call", enrolment: Enrolment, certificate: HostCertificate, tls: Tls | None
+    ) -> Any:
+        """Raises _NotServed when the call did not get through and may be made elsewhere."""
+        connection, where = self._certified, enrolment.where(certificate)
+        while connection.is_open or enrolment.is_reached(certificate):
+            try:
+                answer = call(connection.channel(where, tls, certificate))
+            except grpc.RpcError as error:
+                has_served = connection.is_proven
+                if _is_broken(error):
+                    connection.close()
+                    # One that has served is closed by an API that is started again, too.
+                    if has_served:
+                        continue
+                    raise _NotServed(is_reached=True) from error
+                if error.code() is not grpc.StatusCode.DEADLINE_EXCEEDED:
+                    self._prove(enrolment, certificate)
+                elif not has_served:
+                    enrolment.hung(certificate)
+                raise
+            self._prove(enrolment, certificate)
+            return answer
+        raise _NotServed(is_reached=False)
+
+    def _prove(self, enrolment: Enrolment, certificate: HostCertificate) -> None:
+        self._certified.is_proven = True
+        enrolment.served(certificate)
 
     def _own_error(
         self,
@@ -266,7 +386,7 @@ class GrpcControlPlane:
             case grpc.StatusCode.NOT_FOUND if server_id is not None:
                 return ServerNotFound(server_id)
             case grpc.StatusCode.UNAUTHENTICATED if server_id is not None and minds_credential:
-                return CredentialRequired(server_id)
+                return self._proof_required(server_id, reason_of(error))
             case grpc.StatusCode.UNIMPLEMENTED:
                 return ControlPlaneRefused(
                     f"{api} does not know this call: check that API_ADDRESS names the API's port,"
@@ -275,10 +395,25 @@ class GrpcControlPlane:
             case _:
                 return ControlPlaneRefused(f"{api} refuses this host: {said}.")
 
+    def _proof_required(self, server_id: int, reason: str) -> Exception:
+        """A registration helps where it brings what is missing."""
+        if reason != CERTIFICATE_REQUIRED:
+            return CredentialRequired(server_id)
+        if self.enrolment is None:
+            why = "that takes TLS: set API_ADDRESS to https:// and the API's port for TLS"
+        elif self.enrolment.may_register_again():
+            return CredentialRequired(server_id)
+        else:
+            why = self.enrolment.why_not_shown(server_id)
+        return ControlPlaneUnavailable(
+            f"The API at {self.address} (API_ADDRESS) serves only hosts that show a certificate,"
+            f" and {why}."
+        )
+
     def _why_unavailable(self, error: grpc.RpcError, *, looks_closer: bool) -> str:
         has_no_address = _NO_ADDRESS in (error.details() or "")
         if looks_closer and not has_no_address and not error.trailing_metadata():
-            trouble = tls_trouble(self.address, self.tls)
+            trouble = tls_trouble(self.address, self._trust.in_use)
             if trouble:
                 return str(trouble)
         return _why_unavailable(error)
@@ -290,6 +425,32 @@ def _denied(error: grpc.RpcError, said: str) -> Exception:
     if reason_of(error) == JOIN_KEY_REFUSED:
         return JoinKeyRefused.told(said)
     return NotAdmitted.told(said)
+
+
+class _NotServed(Exception):
+    """Where certificates are shown nobody served."""
+
+    def __init__(self, *, is_reached: bool) -> None:
+        super().__init__()
+        self.is_reached = is_reached
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """One that may be made over several channels, one after the other."""
+
+    method: str
+    request: Message = field(repr=False)
+    seconds: float
+
+    def __call__(self, channel: grpc.Channel) -> Any:
+        method = getattr(ManManAPIStub(channel), self.method)
+        return method(self.request, timeout=self.seconds, metadata=_named())
+
+
+def _is_broken(error: grpc.RpcError) -> bool:
+    """Whether the call did not get through; with every answer of a server comes metadata."""
+    return error.code() is grpc.StatusCode.UNAVAILABLE and not error.trailing_metadata()
 
 
 def _named() -> tuple[tuple[str, str | bytes], ...]:

@@ -3,7 +3,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from adapters.grpc.channel import open_channel
 from adapters.grpc.tls import Tls
-from adapters.grpc.tls_troubles import tls_to_itself, tls_trouble
+from adapters.grpc.tls_troubles import tls_to_whoever, tls_trouble
 
 _SECONDS = 3.0
 
@@ -14,7 +14,7 @@ class NotServing(Exception):
 
 def check_own_serving(address: str, *, over_tls: bool) -> None:
     """Ask the API of this very machine, whoever its certificate is for. Raises NotServing."""
-    check_serving(address, tls_to_itself(address) if over_tls else None)
+    check_serving(address, tls_to_whoever(address) if over_tls else None)
 
 
 def check_serving(address: str, tls: Tls | None = None) -> None:

@@ -5,11 +5,15 @@ from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
 
 from adapters.grpc.metadata import STATUS_DETAILS
-from domain.errors import JoinKeyRefused
+from domain.errors import CertificateRequired, JoinKeyRefused
 
 DOMAIN = "manman.v1"
 JOIN_KEY_REFUSED = "JOIN_KEY_REFUSED"
-REASONS: dict[type[Exception], str] = {JoinKeyRefused: JOIN_KEY_REFUSED}
+CERTIFICATE_REQUIRED = "CERTIFICATE_REQUIRED"
+REASONS: dict[type[Exception], str] = {
+    CertificateRequired: CERTIFICATE_REQUIRED,
+    JoinKeyRefused: JOIN_KEY_REFUSED,
+}
 
 
 def reason_of(error: grpc.RpcError) -> str:

@@ -69,14 +69,15 @@ def tls_trouble(address: str, tls: Tls | None, seconds: float = _STEP_SECONDS) -
         return None
 
 
-def tls_to_itself(address: str, seconds: float = 1.0) -> Tls:
+def tls_to_whoever(address: str, name: str = "", seconds: float = 1.0) -> Tls:
     """TLS that trusts whoever listens there now, by the certificate that it shows.
 
-    Only for who asks an API on this same machine how it is: nobody is between, and its certificate
-    is for other names than those of the loopback.
+    Only for who asks an API on this same machine how it is, since nobody is between and its
+    certificate is for other names than those of the loopback; and for who says nothing that is
+    secret and believes nothing unseen.
     """
     with suppress(OSError, ValueError):
-        certificate, facts = _look_at(address, "", seconds)
+        certificate, facts = _look_at(address, name, seconds)
         if facts.names:
             name = facts.names[0].replace("*", "any")
             return Tls(server_name=name, certificates=certificate.encode())
@@ -165,6 +166,14 @@ def _of_certificate(verify_code: int, address: str, tls: Tls, seconds: float) ->
             "shows a certificate of a CA whose own is not valid at this machine's time,"
             f" {day_of(now)}",
             "renew the CA's certificate, or set the clock",
+        )
+    if tls.certificates and verify_code in (_SELF_SIGNED, *_UNKNOWN_CA):
+        issuer = f" {facts.issuer}" if facts and facts.issuer else ""
+        return TlsTrouble(
+            f"shows a certificate of{issuer or ' a CA'}, which is not the authority that this host"
+            " knows the API by, as its join key says",
+            "see who is between, and have the API show a certificate of that authority, or set"
+            " API_CA_CERT_PATH",
         )
     if verify_code == _SELF_SIGNED:
         return TlsTrouble(

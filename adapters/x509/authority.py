@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from application.ports.certificate_authority import AuthorityExpired
+from domain.certificate_life import BACKDATED
 from domain.errors import InvalidField
 
 _log = logging.getLogger(__name__)
@@ -30,8 +31,6 @@ _log = logging.getLogger(__name__)
 _LARGEST_REQUEST_BYTES = 8 * 1024
 _RSA_BITS = range(2048, 4097)
 _CURVES = (ec.SECP256R1, ec.SECP384R1)
-# For clocks that are slow.
-_BACKDATED = timedelta(minutes=5)
 
 # What comes of reading what nobody wrote.
 _NO_REQUEST = (ValueError, TypeError, UnsupportedAlgorithm)
@@ -77,7 +76,7 @@ class X509Authority:
             .issuer_name(self.own.subject)
             .public_key(public_key)  # type: ignore[arg-type]  # checked to be one of a few
             .serial_number(x509.random_serial_number())
-            .not_valid_before(now - _BACKDATED)
+            .not_valid_before(now - BACKDATED)
             .not_valid_after(min(now + lifetime, ends))
             .add_extension(
                 x509.SubjectAlternativeName([x509.UniformResourceIdentifier(spiffe_id)]),

@@ -4,7 +4,7 @@ from functools import partial
 from adapters.amqp.broker import Broker
 from adapters.amqp.broker_probe import AmqpBrokerProbe
 from adapters.grpc.api_probe import GrpcApiProbe
-from adapters.grpc.tls_troubles import tls_to_itself
+from adapters.grpc.tls_troubles import tls_to_whoever
 from adapters.sql.database_probe import SqlDatabaseProbe
 from adapters.system.port_probe import SystemPortProbe
 from application.examine_api import ExamineApi
@@ -40,7 +40,7 @@ def api_checks(settings: ApiSettings, strange_key: str) -> Sequence[Check]:
 
 def _running(settings: ApiSettings) -> GrpcApiProbe:
     address = reached_at(settings.listen_address)
-    return GrpcApiProbe(address, tls_to_itself(address) if settings.speaks_tls else None)
+    return GrpcApiProbe(address, tls_to_whoever(address) if settings.speaks_tls else None)
 
 
 def _look_at_certificate(settings: ApiSettings) -> Finding:

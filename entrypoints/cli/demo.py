@@ -40,6 +40,11 @@ _WITHOUT_TLS = {
     "API_USE_TLS": "",
     "API_CA_CERT_PATH": "",
     "API_TLS_SERVER_NAME": "",
+    "API_MTLS_ADDRESS": "",
+    "CA_CERT_PATH": "",
+    "CA_KEY_PATH": "",
+    "MTLS_LISTEN_ADDRESS": "",
+    "TRUST_DOMAIN": "",
 }
 
 

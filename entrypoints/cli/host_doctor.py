@@ -8,6 +8,8 @@ from adapters.amqp.broker_probe import AmqpBrokerProbe
 from adapters.docker.engine_search import EngineSearch
 from adapters.docker.machine import DockerMachine
 from adapters.grpc.api_probe import GrpcApiProbe
+from adapters.grpc.api_trust import ApiTrust
+from adapters.system.authority_folder import ReadOnlyAuthorityFolder
 from adapters.system.containment import runs_in_container
 from adapters.system.port_probe import SystemPortProbe
 from adapters.system.psutil_machine import PsutilMachine
@@ -57,7 +59,9 @@ def host_checks(settings: HostSettings, strange_key: str) -> Sequence[Check]:
 def _api_probe(settings: HostSettings, broker: Broker | None) -> ApiProbe | None:
     match settings.way:
         case Transport.GRPC:
-            return GrpcApiProbe(settings.api.address, settings.api.tls)
+            address, tls = settings.api.address, settings.api.tls
+            kept = ReadOnlyAuthorityFolder(settings.state_dir) if settings.state_dir else None
+            return GrpcApiProbe(address, tls, ApiTrust(address, tls, kept))
         case Transport.AMQP:
             assert broker
             return AmqpApiProbe(broker)

@@ -8,7 +8,11 @@ from typing import TYPE_CHECKING
 from dependency_injector import containers, providers
 
 from adapters.docker.machine import DockerMachine
+from adapters.grpc.api_trust import ApiTrust
 from adapters.grpc.control_plane import GrpcControlPlane
+from adapters.grpc.enrolment import Enrolment
+from adapters.system.authority_folder import DiskAuthorityFolder
+from adapters.system.certificate_folder import DiskCertificateFolder
 from adapters.system.configuration_folder import DiskConfigurationFolder
 from adapters.system.containment import runs_in_container
 from adapters.system.fallback_machine import FallbackMachine
@@ -17,15 +21,20 @@ from adapters.system.notifier import SystemdNotifier
 from adapters.system.pause import StoppablePause
 from adapters.system.psutil_machine import PsutilMachine
 from adapters.system.state_folder import DiskStateFolder
+from adapters.x509.key_pairs import ChildKeyPairs
 from application.deregister_host import DeregisterHost
 from application.follow_configuration import FollowConfiguration
+from application.held_certificate import HeldCertificate
 from application.held_keys import HeldKeys
 from application.host_identity import HostIdentity
 from application.leave_fleet import LeaveFleet
+from application.ports.authority_folder import AuthorityFolder
+from application.ports.certificate_folder import CertificateFolder
 from application.ports.commands import Commands
 from application.ports.configuration_folder import ConfigurationFolder
 from application.ports.control_plane import ConnectedControlPlane
 from application.ports.evidence import MachineEvidence
+from application.ports.key_pairs import KeyPairs
 from application.ports.machine import Machine
 from application.ports.notifier import Notifier
 from application.ports.state_folder import StateFolder
@@ -174,6 +183,37 @@ class HostContainer(containers.DeclarativeContainer):
         on=providers.ThreadSafeSingleton(_side_port, registry, metrics),
         off=providers.Object(None),
     )
+    has_state_dir: providers.Provider[str] = providers.Callable(
+        _switch, settings.provided.state_dir
+    )
+    authority_folder: providers.Provider[AuthorityFolder | None] = providers.Selector(
+        has_state_dir,
+        on=providers.ThreadSafeSingleton(DiskAuthorityFolder, settings.provided.state_dir),
+        off=providers.Object(None),
+    )
+    trust: providers.Provider[ApiTrust] = providers.ThreadSafeSingleton(
+        ApiTrust, settings.provided.api.address, settings.provided.api.tls, authority_folder
+    )
+    certificate_folder: providers.Provider[CertificateFolder | None] = providers.Selector(
+        has_state_dir,
+        on=providers.ThreadSafeSingleton(DiskCertificateFolder, settings.provided.state_dir),
+        off=providers.Object(None),
+    )
+    held_certificate: providers.Provider[HeldCertificate] = providers.ThreadSafeSingleton(
+        HeldCertificate, certificate_folder
+    )
+    key_pairs: providers.Provider[KeyPairs] = providers.ThreadSafeSingleton(ChildKeyPairs)
+    enrolment: providers.Provider[Enrolment | None] = providers.Selector(
+        providers.Callable(_switch, settings.provided.api.tls),
+        on=providers.ThreadSafeSingleton(
+            Enrolment,
+            settings.provided.api.address,
+            held_certificate,
+            key_pairs,
+            settings.provided.api_mtls_address,
+        ),
+        off=providers.Object(None),
+    )
     transport: providers.Provider[ConnectedControlPlane] = providers.Selector(
         settings.provided.way,
         grpc=providers.ThreadSafeSingleton(
@@ -181,6 +221,8 @@ class HostContainer(containers.DeclarativeContainer):
             settings.provided.api.address,
             held_keys,
             tls=settings.provided.api.tls,
+            trust=trust,
+            enrolment=enrolment,
         ),
         amqp=providers.ThreadSafeSingleton(_amqp_control_plane, settings, held_keys),
         legacy=providers.ThreadSafeSingleton(_legacy_control_plane, settings, held_keys),
@@ -253,7 +295,7 @@ class HostContainer(containers.DeclarativeContainer):
         HostIdentity,
         evidence=machine_evidence,
         state_folder=providers.Selector(
-            providers.Callable(_switch, settings.provided.state_dir),
+            has_state_dir,
             on=disk_state,
             off=providers.Object(None),
         ),
@@ -262,6 +304,7 @@ class HostContainer(containers.DeclarativeContainer):
         random_suffix=providers.Callable(_random_suffix),
         instance_id=providers.Callable(_instance_id),
         keys=held_keys,
+        certificate=held_certificate,
         labels=providers.Callable(dict, settings.provided.labels),
         ephemeral=settings.provided.ephemeral,
     )

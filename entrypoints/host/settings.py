@@ -1,17 +1,20 @@
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
 from domain.errors import InvalidField
+from domain.keys import JOIN_KEY, ShownKey
 from domain.labels import check_labels
 from domain.naming import check_environment, check_name
 from entrypoints.api_address import ApiClientSettings
 from entrypoints.failures import ConfigurationError
 from entrypoints.settings import (
     Secret,
+    SecretsInFile,
     ServiceSettings,
     broker_url,
+    host_and_port,
     host_and_port_or_off,
     one_of,
     registration_keys_in,
@@ -36,6 +39,7 @@ _REGISTRATION = (
     "api_use_tls",
     "api_ca_cert_path",
     "api_tls_server_name",
+    "api_mtls_address",
     "registration_key",
     "server_name",
     "config_dir",
@@ -98,6 +102,12 @@ class HostSettings(ApiClientSettings, ServiceSettings):
         " one a line, of which the API takes one, and is read again when it changes",
         secret,
         parse_file=registration_keys_in,
+    )
+    api_mtls_address: str = setting(
+        "",
+        "HOST:PORT where this host shows its certificate to the API, when it is not the port that"
+        " the API tells, on the host in API_ADDRESS",
+        host_and_port(),
     )
     environment: str = setting(
         "",
@@ -193,3 +203,26 @@ class HostSettings(ApiClientSettings, ServiceSettings):
             raise ConfigurationError(f"RABBITMQ_URL: must be set, because {why} is.")
         if self.way is Transport.GRPC:
             super().check(given)
+            self._check_what_needs_tls(given)
+
+    def _check_what_needs_tls(self, given: Collection[str]) -> None:
+        if self.api.tls:
+            return
+        address = self.api.address
+        if "api_mtls_address" in given:
+            raise ConfigurationError(
+                "API_MTLS_ADDRESS: of no use, because API_ADDRESS asks for no TLS; write"
+                f" https://{address}, or unset API_MTLS_ADDRESS."
+            )
+        shown = [ShownKey.parse(key, JOIN_KEY) for key in self._registration_keys()]
+        if any(key and key.authority_digest for key in shown):
+            raise ConfigurationError(
+                "REGISTRATION_KEY says by which authority the API is known, but API_ADDRESS asks"
+                f" for no TLS, in which alone it can be: write https://{address}."
+            )
+
+    def _registration_keys(self) -> Sequence[str]:
+        given = self.registration_key
+        if isinstance(given, SecretsInFile):
+            return given.reveal_all()
+        return (given.reveal(),) if given else ()

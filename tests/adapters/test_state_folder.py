@@ -13,7 +13,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from adapters.system.certificate_folder import DiskCertificateFolder
+from adapters.system.checked_file import write_checked
 from adapters.system.state_folder import DiskStateFolder
+from application.ports.certificate_folder import HostCertificate
 from application.ports.state_folder import KeptState, NotForUs, StateFolderTaken
 from domain.identity import Evidence
 from tests.planted import planted
@@ -338,7 +341,10 @@ def with_no_form(folder: DiskStateFolder) -> None:
 HOLDER = """
 import sys
 from pathlib import Path
+from adapters.system.certificate_folder import DiskCertificateFolder
+from adapters.system.checked_file import write_checked
 from adapters.system.state_folder import DiskStateFolder
+from application.ports.certificate_folder import HostCertificate
 DiskStateFolder(Path(sys.argv[1])).take()
 print("taken", flush=True)
 sys.stdin.read()
@@ -369,3 +375,54 @@ def test_a_folder_is_one_hosts_until_its_process_ends_however_that_ends(tmp_path
 def test_two_in_one_process_are_two(folder: DiskStateFolder) -> None:
     with pytest.raises(StateFolderTaken):
         DiskStateFolder(folder.path).take()
+
+
+@pytest.mark.parametrize(
+    "ends",
+    [
+        lambda folder: folder.forget(),
+        lambda folder: folder.set_aside(NotForUs.OF_ANOTHER_MACHINE),
+        lambda folder: (file_of(folder).write_text("{}"), folder.read()),
+    ],
+    ids=["forgotten", "of another machine", "damaged"],
+)
+def test_the_certificate_of_a_server_goes_with_its_state(
+    ends: Callable[[DiskStateFolder], object], folder: DiskStateFolder
+) -> None:
+    certificates = DiskCertificateFolder(folder.path)
+    certificates.write(HostCertificate(42, "certificate", planted("private key"), 50052))
+    kept = certificates.read()
+
+    ends(folder)
+
+    assert kept == HostCertificate(42, "certificate", planted("private key"), 50052)
+    assert certificates.read() is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"version": 2},
+        {"mutual_tls_port": 0},
+        {"mutual_tls_port": 65536},
+        {"server_id": "42"},
+        {"key": None},
+    ],
+)
+def test_a_certificate_that_is_not_understood_is_not_used(
+    change: dict[str, Any], folder: DiskStateFolder
+) -> None:
+    fields = {
+        "version": 1,
+        "server_id": 42,
+        "certificate": "certificate",
+        "key": planted("private key"),
+        "mutual_tls_port": 50052,
+    }
+    file = folder.path / "certificate.json"
+    write_checked(file, fields)
+    understood = DiskCertificateFolder(folder.path).read()
+    write_checked(file, {**fields, **change})
+
+    assert understood
+    assert DiskCertificateFolder(folder.path).read() is None

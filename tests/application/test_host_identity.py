@@ -6,8 +6,10 @@ from datetime import timedelta
 
 import pytest
 
+from application.held_certificate import HeldCertificate
 from application.held_keys import HeldKeys
 from application.host_identity import HostIdentity
+from application.ports.certificate_folder import HostCertificate
 from application.ports.control_plane import Joined
 from application.ports.machine import MachineReport
 from application.ports.state_folder import KeptState, NotForUs
@@ -357,3 +359,77 @@ def test_no_credential_is_shown_by_what_holds_it(starts: Starts) -> None:
     identity = start_with(keys, starts.folder, WITH_CREDENTIAL)
 
     assert CREDENTIAL not in repr((identity, keys, starts.folder.state, WITH_CREDENTIAL))
+
+
+CERTIFICATE = HostCertificate(JOINED.server_id, "certificate", planted("private key"), 50052)
+
+
+@dataclass
+class FakeCertificateFolder:
+    certificate: HostCertificate | None = CERTIFICATE
+    trouble: OSError | None = None
+
+    def read(self) -> HostCertificate | None:
+        if self.trouble:
+            raise self.trouble
+        return self.certificate
+
+    def write(self, certificate: HostCertificate) -> None:
+        if self.trouble:
+            raise self.trouble
+        self.certificate = certificate
+
+
+def test_the_certificate_of_the_server_that_is_kept_is_held_from_the_start(starts: Starts) -> None:
+    starts.start()
+    held = HeldCertificate(FakeCertificateFolder())
+    host_identity(starts.folder, certificate=held).choose_name(REPORT)
+
+    assert held.current == CERTIFICATE
+
+
+def test_a_certificate_without_its_state_is_not_held(starts: Starts) -> None:
+    held = HeldCertificate(FakeCertificateFolder())
+    elsewhere = FakeMachineEvidence(replace(EVIDENCE, hardware_id="e" * 32, boot_id="f" * 32))
+    host_identity(FakeStateFolder(), certificate=held).choose_name(REPORT)
+    without_a_state = held.current
+    starts.start()
+    host_identity(starts.folder, elsewhere, certificate=held).choose_name(REPORT)
+    of_another_machine = held.current
+    starts.start(joined=replace(JOINED, server_id=CERTIFICATE.server_id + 1))
+    host_identity(starts.folder, certificate=held).choose_name(REPORT)
+
+    assert (without_a_state, of_another_machine, held.current) == (None, None, None)
+
+
+def test_with_its_server_its_certificate_is_forgotten(starts: Starts) -> None:
+    starts.start()
+    held = HeldCertificate(FakeCertificateFolder())
+    identity = host_identity(starts.folder, certificate=held)
+    identity.choose_name(REPORT)
+    identity.forget()
+
+    assert held.current is None
+
+
+def test_a_certificate_that_cannot_be_kept_is_shown_all_the_same(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    folder = FakeCertificateFolder(trouble=FULL)
+    held = HeldCertificate(folder)
+    held.take_up(CERTIFICATE.server_id)
+    held.hold(CERTIFICATE)
+    shown = held.current
+    held.hold(CERTIFICATE)
+    folder.trouble = None
+    held.hold(CERTIFICATE)
+
+    assert shown == CERTIFICATE
+    assert caplog.messages == [
+        (
+            "The certificate of this host cannot be kept in STATE_DIR (No space left on device):"
+            " mend the folder or its permissions. The next start asks for another one."
+        ),
+        "The certificate of this host can be kept in STATE_DIR again.",
+    ]
+    assert "private" not in repr((held, CERTIFICATE))

@@ -17,13 +17,16 @@ import pytest
 from sqlalchemy import text
 
 from adapters.grpc.api_probe import GrpcApiProbe
+from adapters.grpc.api_trust import ApiTrust, AuthorityMismatch
 from adapters.grpc.control_plane import GrpcControlPlane
 from adapters.grpc.tls import Tls
 from adapters.sql.engine import make_engine
 from adapters.sql.migrations import upgrade
 from adapters.sql.schema import newest_revision
+from adapters.system.authority_folder import DiskAuthorityFolder, ReadOnlyAuthorityFolder
 from application.finding import Fault, Finding
 from application.held_keys import HeldKeys
+from application.ports.authority_folder import KnownAuthority
 from application.ports.control_plane import ControlPlaneUnavailable
 from protos.manman.v1 import manman_pb2 as pb
 from tests.certificates import CertificateFiles, showing, without_tls
@@ -73,7 +76,7 @@ _EXAMPLES = (
     (r"heard \d+ s ago", "heard 4 s ago"),
     (r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC", "2026-02-28 23:59:58 UTC"),
     (r"\d{4}-\d\d-\d\d \d\d:\d\d UTC", "2026-02-28 23:59 UTC"),
-    (r"\bTesting CA #\S+(?=\))", "Our CA"),
+    (r"\bTesting CA #[^\s),]+", "Our CA"),
     (r"\bRabbitMQ [\d.]+", "RabbitMQ 4.0.5"),
     (r"[^\s(=]+-[0-9a-f]{8}\b", "web1-5f0c2a9e"),
     (r"\S+-\?{8}", "web1-????????"),
@@ -446,6 +449,84 @@ def test_the_ca_is_not_trusted(files: CertificateFiles, tmp_path: Path) -> None:
     assert as_examples(said, {address: API, another_address: API}) == quoted(
         "The certificate's CA is not trusted"
     )
+
+
+def certifying(files: CertificateFiles, start_api: StartApi, **settings: str) -> Api:
+    """An API that issues certificates."""
+    ca_key = files.ca_file.with_name("ca.key")
+    ca_key.write_bytes(files.ca.private_key_pem.bytes())
+    return start_api(
+        "memory://",
+        CA_CERT_PATH=str(files.ca_file),
+        CA_KEY_PATH=str(ca_key),
+        MTLS_LISTEN_ADDRESS=free_address(),
+        **files.variables,
+        **settings,
+    )
+
+
+def test_the_join_key_names_another_authority(
+    files: CertificateFiles, start_api: StartApi, start_host: StartHost
+) -> None:
+    api = certifying(files, start_api)
+    settings = {
+        "REGISTRATION_KEY": f"jk-{'a' * 10}.{planted('secret')}.{'0' * 64}",
+        "SERVER_NAME": "web1",
+    }
+    host = start_host(f"https://{api.address}", **settings)
+    said = host.wait_until_said("Trying again until it answers.")
+    report = doctor(API_ADDRESS=f"https://{api.address}", DOCKER_OPTIONAL="true", **settings)
+    with showing(files) as without_an_authority:
+        trust = ApiTrust(without_an_authority, Tls())
+        with pytest.raises(AuthorityMismatch) as caught:
+            trust.tls_for(settings["REGISTRATION_KEY"])
+
+    assert report.exit_code == 69
+    assert as_examples(
+        [said, report.of("API"), f"{caught.value} Trying again until it answers."],
+        {api.address: API, without_an_authority: API},
+    ) == quoted("The join key names another authority")
+
+
+def test_the_api_is_not_of_the_authority_that_the_host_knows(
+    files: CertificateFiles, tmp_path: Path
+) -> None:
+    other_ca = type(files.ca)().cert_pem.bytes().decode()
+    DiskAuthorityFolder(tmp_path).write(KnownAuthority("0" * 64, other_ca))
+    with showing(files) as address:
+        trust = ApiTrust(address, Tls(), ReadOnlyAuthorityFolder(tmp_path))
+        with pytest.raises(ControlPlaneUnavailable) as caught:
+            GrpcApiProbe(address, Tls(), trust).try_key(KEY)
+    by_the_doctor = Finding.of_sentence(str(caught.value), Fault.SURROUNDINGS)
+    said = f"{caught.value} Trying again until it answers."
+
+    assert as_examples([said, f"FAIL  API        {by_the_doctor}"], {address: API}) == quoted(
+        "The API is not of the authority that the host knows"
+    )
+
+
+def test_the_port_for_certificates_is_not_reached(
+    files: CertificateFiles, start_api: StartApi, start_host: StartHost
+) -> None:
+    nowhere, said, instead = free_address(), [], {}
+    for enforcement, words in (
+        ("certificate=off", "so it speaks without"),
+        ("certificate=enforce", "Trying again until it answers."),
+    ):
+        api = certifying(files, start_api, ENFORCEMENT=enforcement)
+        host = start_host(
+            f"https://{api.address}",
+            SERVER_NAME="web1",
+            API_CA_CERT_PATH=str(files.ca_file),
+            API_MTLS_ADDRESS=nowhere,
+        )
+        said.append(host.wait_until_said(words))
+        instead[api.address] = API
+
+        assert host.running
+    instead[nowhere] = "api.example.com:50052"
+
+    assert as_examples(said, instead) == quoted("The port for certificates is not reached")
 
 
 def test_the_certificate_is_for_another_name(files: CertificateFiles) -> None:

@@ -115,6 +115,24 @@ def test_an_api_in_memory_loads_no_library_of_databases() -> None:
     assert (ended.returncode, ended.stderr) == (0, "")
 
 
+def test_a_host_that_shows_certificates_loads_nothing_that_makes_them() -> None:
+    code = (
+        "import sys\n"
+        "from entrypoints.host.container import HostContainer\n"
+        "from entrypoints.host.settings import HostSettings\n"
+        "settings = HostSettings.load({'API_ADDRESS': 'https://127.0.0.1:1'})\n"
+        "container = HostContainer(settings=settings)\n"
+        "container.run_host()\n"
+        "assert container.enrolment().request_for_registration()\n"
+        "sys.exit('cryptography' in sys.modules)\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
+
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
 @pytest.mark.parametrize(("days", "kept"), [(0, None), (90, timedelta(days=90))])
 def test_the_api_forgets_what_operators_did_after_the_days_that_are_set(
     days: int, kept: timedelta | None

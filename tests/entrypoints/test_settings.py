@@ -568,3 +568,35 @@ def test_the_rules_of_joining_are_those_that_were_set() -> None:
     assert ApiSettings().joining_rules == USUAL_RULES
     told = problem(ApiSettings, NAME_CONFLICT_POLICY="fight")
     assert told == "NAME_CONFLICT_POLICY: must be one of reject, takeover, allow."
+
+
+@pytest.mark.parametrize(
+    "address",
+    [{}, {"API_ADDRESS": "http://api:50051"}, {"API_USE_TLS": "false"}],
+)
+def test_a_key_that_says_by_whom_the_api_is_known_needs_tls(
+    address: dict[str, str], tmp_path: Path
+) -> None:
+    pinned = f"jk-{'a' * 10}.{planted('secret')}.{'0' * 64}"
+    file = tmp_path / "keys"
+    file.write_text(f"{planted('registration key')}\n{pinned}\n")
+
+    for key in ({"REGISTRATION_KEY": pinned}, {"REGISTRATION_KEY_FILE": str(file)}):
+        told = problem(HostSettings, **address, **key)
+
+        assert told.startswith(
+            "REGISTRATION_KEY says by which authority the API is known, but API_ADDRESS asks for no"
+            " TLS, in which alone it can be: write https://"
+        )
+        assert HostSettings.load({"API_ADDRESS": "https://api", **key}).api.tls
+
+
+def test_where_certificates_are_shown_is_of_no_use_without_tls() -> None:
+    where = {"API_MTLS_ADDRESS": "api:50443"}
+
+    assert problem(HostSettings, API_ADDRESS="api:50051", **where) == (
+        "API_MTLS_ADDRESS: of no use, because API_ADDRESS asks for no TLS; write https://api:50051,"
+        " or unset API_MTLS_ADDRESS."
+    )
+    assert HostSettings.load({"API_ADDRESS": "https://api", **where}).api_mtls_address
+    assert "must be HOST:PORT" in problem(HostSettings, API_MTLS_ADDRESS="nowhere")

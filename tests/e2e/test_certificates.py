@@ -1,0 +1,129 @@
+"""A fleet whose hosts know the API by their join key, and the API them by their certificates."""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from adapters.system.certificate_folder import DiskCertificateFolder
+from adapters.x509.authority import read_authority
+from domain.spiffe import server_common_name, server_spiffe_id
+from tests.certificates import CertificateFiles
+from tests.certified_api import NewKeyPairs
+from tests.e2e.doctor import doctor
+from tests.e2e.machines import FakeMachine
+from tests.e2e.processes import Api, Process, eventually, free_address, run_to_end
+
+StartApi = Callable[..., Api]
+StartHost = Callable[..., Process]
+
+LIFETIME = timedelta(seconds=60)
+# With seconds to go until half of it is over.
+ISSUED = timedelta(seconds=26)
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> CertificateFiles:
+    files = CertificateFiles(tmp_path)
+    files.issue()
+    (tmp_path / "ca.key").write_bytes(files.ca.private_key_pem.bytes())
+    return files
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Iterator[tuple[FakeMachine, dict[str, str]]]:
+    """With the settings of a host manager on it, which uses Docker there."""
+    machine = FakeMachine.fresh(tmp_path / "machine")
+    with machine.docker() as docker:
+        yield machine, {"DOCKER_OPTIONAL": "false", **docker, **machine.settings_with_state}
+
+
+def test_a_host_joins_by_a_pinned_key_and_stays_online_by_certificates_that_it_renews(
+    files: CertificateFiles,
+    tmp_path: Path,
+    start_api: StartApi,
+    start_host: StartHost,
+    machine: tuple[FakeMachine, dict[str, str]],
+) -> None:
+    # Brought by what we develop with, and loaded where they are there.
+    for name in ("yaml", "grpc_tools"):
+        (tmp_path / f"{name}.py").write_text("raise ImportError\n")
+    ca_key = tmp_path / "ca.key"
+    authority = read_authority(files.ca_file, ca_key)
+    api = start_api(
+        f"sqlite:///{tmp_path / 'fleet.sqlite3'}",
+        CA_CERT_PATH=str(files.ca_file),
+        CA_KEY_PATH=str(ca_key),
+        MTLS_LISTEN_ADDRESS=free_address(),
+        HOST_CERTIFICATE_LIFETIME_SECONDS=str(LIFETIME.seconds),
+        REGISTRATION_KEY_REQUIRED="true",
+        ENFORCEMENT="certificate=enforce",
+        **files.variables,
+    )
+    trust = {"API_ADDRESS": f"https://{api.address}", "API_CA_CERT_PATH": str(files.ca_file)}
+
+    def run(*arguments: str) -> str:
+        ended = run_to_end("manmanv2", *arguments, **trust)
+        assert ended.returncode == 0, ended.stderr
+        return ended.stdout
+
+    def server() -> dict[str, Any]:
+        shown: dict[str, Any] = json.loads(run("servers", "show", "1", "-o", "json"))
+        return shown
+
+    key = f"{run('keys', 'create').strip()}.{authority.digest}"
+    itself, on_it = machine
+    settings = {"SERVER_NAME": "box", "LOG_LEVEL": "debug", **on_it}
+    report = doctor(API_ADDRESS=trust["API_ADDRESS"], REGISTRATION_KEY=key, **settings)
+    host = start_host(trust["API_ADDRESS"], REGISTRATION_KEY=key, **settings)
+    host.wait_until_said("Registered as server 1 ")
+    beats_by_certificate(host, server)
+    host.kill()
+
+    # A later start finds one of which almost half is over, and has no key any more.
+    folder = DiskCertificateFolder(itself.state_dir)
+    first, pair = folder.read(), NewKeyPairs()()
+    assert first
+    older = replace(authority, now=lambda: datetime.now(UTC) - ISSUED)
+    certificate = older.issue(
+        pair.signing_request,
+        server_spiffe_id("manmanv2", 1),
+        server_common_name(1, 1),
+        LIFETIME,
+    )
+    folder.write(replace(first, certificate=certificate, key=pair.key))
+    again = start_host(trust["API_ADDRESS"], PYTHONPATH=str(tmp_path), **settings)
+    again.wait_until_said("Registered as server 1 ")
+    beats_by_certificate(again, server)
+    eventually(
+        lambda: (kept := folder.read()) and kept.certificate != certificate,
+        "another certificate",
+        again,
+    )
+    beats_by_certificate(again, server)
+    resident = psutil.Process(again.pid).memory_info().rss
+    code = again.terminate()
+
+    assert report.outcomes["API"] == report.outcomes["Key"] == "ok"
+    assert resident < 60_000_000
+    assert code == 0
+    assert again.said("Stopped; the API shows server 1 as offline.")
+    for said in (api, host, again):
+        assert not said.said("PRIVATE KEY")
+    assert not warnings(host, again)
+
+
+def beats_by_certificate(host: Process, server: Callable[[], dict[str, Any]]) -> None:
+    """The API takes heartbeats from nobody without one."""
+    seen = server()["last_seen"]
+    eventually(lambda: server()["last_seen"] > seen, "a heartbeat", host)
+    assert server()["status"] == "online"
+
+
+def warnings(*hosts: Process) -> list[dict[str, Any]]:
+    return [event for host in hosts for event in host.events if event["level"] == "warning"]
