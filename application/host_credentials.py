@@ -23,6 +23,10 @@ class HostCredentials:
     lifetime: timedelta = USUAL_LIFETIME
     _signing_key: bytes = field(init=False, default=b"", repr=False)
 
+    def prepare(self) -> None:
+        """Ask the store now, so that none of the other calls has to wait for it."""
+        self._key()
+
     def issue(self, server_id: int, epoch: int) -> str:
         now = self.clock.now()
         credential = HostCredential(self.new_serial(), server_id, epoch, now, now + self.lifetime)

@@ -1,4 +1,3 @@
-import hmac
 from dataclasses import dataclass, field
 
 from application.identify_by_token import IdentifyByToken
@@ -10,7 +9,7 @@ from domain.errors import (
     OperatorKeyRequired,
     OperatorsOnThisMachineOnly,
 )
-from domain.keys import OPERATOR_KEY, ShownKey
+from domain.keys import OPERATOR_KEY, ShownKey, are_same
 from domain.operator_key import BY_SETTING, LOCAL, Operator, OperatorKey
 from domain.role import Role
 
@@ -48,7 +47,7 @@ class IdentifyOperator:
         # that has it for the command say, makes nobody an admin.
         if shown:
             return self._owner(shown, address)
-        if self.operator_key is not None and _are_same(given, self.operator_key):
+        if self.operator_key is not None and are_same(given, self.operator_key):
             return Operator(BY_SETTING, Role.ADMIN, BY_SETTING, address)
         if self.identify_by_token:
             return self.identify_by_token(given, address)
@@ -85,10 +84,3 @@ class IdentifyOperator:
                 return transaction.operator_keys.get(key_id)
             except OperatorKeyNotFound:
                 return None
-
-
-def _are_same(given: str, expected: str) -> bool:
-    """Compared in constant time, on bytes."""
-    return hmac.compare_digest(
-        given.encode(errors="surrogatepass"), expected.encode(errors="surrogatepass")
-    )

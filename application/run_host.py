@@ -64,6 +64,8 @@ class RunHost:
     _waits_for_operator: bool = field(init=False, default=False)
     _interval: timedelta = field(init=False)
     _failed_heartbeats: int = field(init=False, default=0)
+    # Seconds, by the last registration that failed.
+    _asked_to_be_left_alone: float = field(init=False, default=0.0)
     _ready: bool = field(init=False, default=False)
     _engine_trouble: PassingTrouble = field(
         init=False, default_factory=lambda: PassingTrouble(_log, "Docker answers again.")
@@ -103,7 +105,9 @@ class RunHost:
         failures = 0
         while (joined := self._try_to_register()) is None:
             failures += 1
-            self._rest(wait_before_retry(failures, self.random()))
+            self._rest(
+                wait_before_retry(failures, self.random(), least=self._asked_to_be_left_alone)
+            )
             self._look("Registering with the figures known so far.")
         self._failed_heartbeats = 0
         self._interval = joined.next_heartbeat
@@ -134,9 +138,11 @@ class RunHost:
     def _try_to_register(self) -> Joined | None:
         self._stop_if_asked()
         self.notifier.alive()
+        self._asked_to_be_left_alone = 0.0
         try:
             joined = self.control_plane.register(self._introduction())
         except ControlPlaneUnavailable as error:
+            self._asked_to_be_left_alone = error.retry_after
             self._api_trouble.strikes(f"{error} Trying again until it answers.")
             return None
         except NameHeld as error:
@@ -181,7 +187,10 @@ class RunHost:
             # At least as often as it would beat: whoever hears it again waits three intervals
             # for it, and no longer.
             longest = self._interval.total_seconds()
-            return server_id, wait_before_retry(self._failed_heartbeats, self.random(), longest)
+            wait = wait_before_retry(
+                self._failed_heartbeats, self.random(), longest, error.retry_after
+            )
+            return server_id, wait
         self._api_trouble.ends()
         self._failed_heartbeats = 0
         self._interval = heard.next_heartbeat

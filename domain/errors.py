@@ -1,5 +1,6 @@
 """What can go wrong, in the words of the domain: errors that carry data and read as sentences."""
 
+import math
 from typing import Self
 
 from domain.role import Role
@@ -259,3 +260,11 @@ class RoleTooLow(ManManError):
 
     def __init__(self, needed: Role, has: Role) -> None:
         super().__init__(f"this call needs the role {needed}, and this operator has the role {has}")
+
+
+class TooManyCalls(ManManError):
+    """Whoever calls is over a limit. `whose` completes the sentence; times are seconds."""
+
+    def __init__(self, whose: str, retry_after: float) -> None:
+        self.retry_after_seconds = max(1, math.ceil(retry_after))
+        super().__init__(f"too many calls {whose}, try again in {self.retry_after_seconds} s")

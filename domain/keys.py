@@ -90,3 +90,10 @@ def public_id(text: str) -> str:
     """The id of a key that is shown with its secret or without, empty when the text is none."""
     key_id = text.partition(".")[0]
     return key_id if _ID.fullmatch(key_id) else ""
+
+
+def are_same(given: str, expected: str) -> bool:
+    """Compared in constant time, on bytes; JSON may hold halves of characters."""
+    return hmac.compare_digest(
+        given.encode(errors="surrogatepass"), expected.encode(errors="surrogatepass")
+    )

@@ -1,7 +1,7 @@
 from dataclasses import dataclass
 
 from adapters.grpc.caller import certified_caller
-from adapters.grpc.worker_pool import WorkerPool
+from adapters.grpc.host_calls import HostCalls
 from application.renew_certificate import RenewCertificate
 from domain.errors import NoCertificatesIssued
 from protos.manman.v1 import manman_pb2 as pb
@@ -11,7 +11,7 @@ from protos.manman.v1 import manman_pb2 as pb
 class CertificateService:
     """The calls by which hosts get certificates; `trust_bundle` is empty where none are issued."""
 
-    host_calls: WorkerPool
+    host_calls: HostCalls
     renew_certificate: RenewCertificate
     trust_bundle: str = ""
 
@@ -19,6 +19,8 @@ class CertificateService:
         self, request: pb.RenewCertificateRequest
     ) -> pb.RenewCertificateResponse:
         certificate = await self.host_calls.run(
+            "",
+            request.credential,
             self.renew_certificate,
             request.server_id,
             request.signing_request,

@@ -1,6 +1,7 @@
 from dataclasses import dataclass
 
 from adapters.grpc.caller import certified_caller
+from adapters.grpc.host_calls import HostCalls
 from adapters.grpc.messages import configuration_to_message, summary_to_message
 from adapters.grpc.worker_pool import WorkerPool
 from application.delete_configuration import DeleteConfiguration
@@ -22,7 +23,7 @@ from protos.manman.v1 import manman_pb2 as pb
 class ConfigurationService:
     """The calls that are about configuration: of one server, or of a selector of servers."""
 
-    host_calls: WorkerPool
+    host_calls: HostCalls
     operator_calls: WorkerPool
     fetch_configuration: FetchConfiguration
     put_configuration: PutConfiguration
@@ -39,6 +40,8 @@ class ConfigurationService:
         self, request: pb.FetchConfigurationRequest
     ) -> pb.FetchConfigurationResponse:
         changes = await self.host_calls.run(
+            request.registration_key,
+            request.credential,
             self.fetch_configuration,
             request.server_id,
             request.registration_key,

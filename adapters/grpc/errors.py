@@ -42,6 +42,7 @@ from domain.errors import (
     ServerNameTaken,
     ServerNotApproved,
     ServerNotFound,
+    TooManyCalls,
 )
 
 _log = logging.getLogger(__name__)
@@ -60,6 +61,20 @@ class NotTheMessage(Exception):
 
     def __init__(self, message_name: str) -> None:
         super().__init__(f"the request is not a valid {message_name} message")
+
+
+class NoMessage(Exception):
+    """A call ended without any message."""
+
+    def __init__(self) -> None:
+        super().__init__("the request has no message")
+
+
+class TooSlow(Exception):
+    """The body of a call does not arrive in time."""
+
+    def __init__(self) -> None:
+        super().__init__("the request did not arrive in time")
 
 
 class TooLarge(Exception):
@@ -99,7 +114,10 @@ CODES: dict[type[Exception], grpc.StatusCode] = {
     RoleTooLow: grpc.StatusCode.PERMISSION_DENIED,
     OperatorKeyNotFound: grpc.StatusCode.NOT_FOUND,
     TooBusy: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    TooManyCalls: grpc.StatusCode.RESOURCE_EXHAUSTED,
     TooLarge: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    TooSlow: grpc.StatusCode.DEADLINE_EXCEEDED,
+    NoMessage: grpc.StatusCode.INVALID_ARGUMENT,
     HostNotListening: grpc.StatusCode.FAILED_PRECONDITION,
     BrokerUnavailable: grpc.StatusCode.UNAVAILABLE,
     ProviderUnavailable: grpc.StatusCode.UNAVAILABLE,
@@ -135,7 +153,7 @@ def _details(error: Exception) -> list[Message]:
                 field=error.field, description=error.problem
             )
             return [error_details_pb2.BadRequest(field_violations=[violation])]
-        case TooBusy():
+        case TooBusy() | TooManyCalls():
             delay = Duration(seconds=error.retry_after_seconds)
             return [error_details_pb2.RetryInfo(retry_delay=delay)]
         case _ if type(error) in REASONS:

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 import grpc
+import grpc.aio
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
@@ -21,8 +22,10 @@ from adapters.grpc.errors import NotTheMessage, TooLarge, message_of, status_of
 from adapters.grpc.gate import Gate
 from adapters.grpc.metadata import REQUEST_ID, STATUS_DETAILS, UNIX_TIME
 from adapters.grpc.operators import OperatorAccess
+from adapters.grpc.request_bodies import RequestBodies
+from adapters.grpc.tarpit import Tarpit
 from application.request_id import current_request_id, request_id_or_new
-from domain.errors import RoleTooLow
+from domain.errors import RoleTooLow, TooManyCalls
 from domain.operator_key import Operator
 
 _log = logging.getLogger(__name__)
@@ -70,14 +73,18 @@ def handlers(
     gate: Gate,
     handled: Handled = lambda *_: None,
     audit: CallAudit | None = None,
+    bodies: RequestBodies | None = None,
+    tarpit: Tarpit | None = None,
     trust_domain: str = "",
 ) -> grpc.GenericRpcHandler:
     """The contract as gRPC takes it: each call is a method of one of the services, guarded by its
     rule; `handled` hears of each. With a trust domain callers are known by their certificates.
 
     Requests arrive as bytes and are parsed here, because a body that gRPC cannot parse would
-    be answered by it as the server's own failure.
+    be answered by it as the server's own failure. They are read here, too, as a stream of one,
+    which is the same on the wire: gRPC would wait for a body for ever.
     """
+    bodies, tarpit = bodies or RequestBodies(), tarpit or Tarpit()
     methods: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
     for method in SERVICE.methods:
         parse = _parse_of(method)
@@ -88,8 +95,11 @@ def handlers(
             operators_call = _identified(
                 method.name, rule, parse, call, operators, audit or NoAudit()
             )
-        methods[method.name] = grpc.unary_unary_rpc_method_handler(
-            _guarded(method.name, parse, call, operators_call, gate, handled, trust_domain),
+        guarded = _guarded(
+            method.name, parse, call, operators_call, gate, handled, bodies, tarpit, trust_domain
+        )
+        methods[method.name] = grpc.stream_unary_rpc_method_handler(
+            guarded,
             response_serializer=GetMessageClass(method.output_type).SerializeToString,
         )
     return grpc.method_handlers_generic_handler(SERVICE.full_name, methods)
@@ -162,21 +172,25 @@ def _guarded(
     operators_call: _OperatorsCall | None,
     gate: Gate,
     handled: Handled,
+    bodies: RequestBodies,
+    tarpit: Tarpit,
     trust_domain: str,
-) -> Callable[[bytes, Any], Awaitable[Message]]:
-    # Of others nobody asks, and heartbeats are many.
-    is_registration = name == "RegisterServer"
+) -> Callable[[Any, Any], Awaitable[Message]]:
+    # Of these nobody asks, and they are many.
+    is_heartbeat = name == "Heartbeat"
 
-    async def guarded(body: bytes, context: Any) -> Message:
+    async def guarded(_: Any, context: Any) -> Message:
         start = time.perf_counter()
         metadata = context.invocation_metadata() or ()
         request_id = request_id_or_new(_sent(metadata, REQUEST_ID))
         current_request_id.set(request_id)
-        if is_registration:
+        if not is_heartbeat:
             caller_address.set(address_of(context.peer()))
         if trust_domain:
             certified_caller.set(certified_of(context.auth_context(), trust_domain))
         try:
+            body = await bodies.read(context)
+            start = time.perf_counter()
             with gate:
                 answer = await (
                     operators_call(body, context.peer(), metadata)
@@ -185,13 +199,20 @@ def _guarded(
                 )
             _tell(handled, name, grpc.StatusCode.OK, time.perf_counter() - start)
             return answer
+        except grpc.aio.AbortError:
+            # Its body is late, and it was told so.
+            _tell(handled, name, grpc.StatusCode.DEADLINE_EXCEEDED, time.perf_counter() - start)
+            raise
         except asyncio.CancelledError:
             # Whoever called has given up.
             _tell(handled, name, grpc.StatusCode.CANCELLED, time.perf_counter() - start)
             raise
         except Exception as error:  # noqa: BLE001 - nothing may reach a client untranslated
             code, status = status_of(error, name)
+            is_too_often = isinstance(error, TooManyCalls)
         _tell(handled, name, code, time.perf_counter() - start)
+        if is_too_often:
+            await tarpit.hold()
         return await context.abort(  # type: ignore[no-any-return]  # it always raises
             code,
             status.message,

@@ -1,6 +1,7 @@
 from dataclasses import dataclass
 
 from adapters.grpc.caller import certified_caller
+from adapters.grpc.host_calls import HostCalls
 from adapters.grpc.page_tokens import decode_page_token, encode_page_token, page_size
 from adapters.grpc.server_messages import deleted_server_to_message, server_to_message
 from adapters.grpc.worker_pool import WorkerPool
@@ -16,7 +17,7 @@ from protos.manman.v1 import manman_pb2 as pb
 class RemovalService:
     """The calls by which servers leave the fleet and come back."""
 
-    host_calls: WorkerPool
+    host_calls: HostCalls
     operator_calls: WorkerPool
     deregister_server: DeregisterServer
     delete_server: DeleteServer
@@ -26,6 +27,8 @@ class RemovalService:
 
     async def Deregister(self, request: pb.DeregisterRequest) -> pb.DeregisterResponse:
         await self.host_calls.run(
+            request.registration_key,
+            request.credential,
             self.deregister_server,
             request.server_id,
             request.registration_key,

@@ -1,5 +1,6 @@
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import grpc.aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -12,7 +13,7 @@ from adapters.grpc.gate import Gate
 from adapters.grpc.server_certificate import CertifiedKey, ServerCertificate
 
 # Above what the handlers allow, so that a client mostly reads their words and not gRPC's.
-_LARGEST_RECEIVED_BYTES = 8 * 1024 * 1024
+_LARGEST_RECEIVED_BYTES = 2 * 1024 * 1024
 # At the default of half as much gRPC refuses some calls with a long token, and not others.
 _LARGEST_METADATA_BYTES = 16 * 1024
 
@@ -22,6 +23,29 @@ _REFUSE_IN_WORDS_SECONDS = 0.3
 _LAST_ANSWERS_SECONDS = 0.5
 
 _SERVED = (OVERALL_HEALTH, SERVICE.full_name)
+
+
+@dataclass(frozen=True)
+class ConnectionLimits:
+    """What connections to a port of this process may take, and for how long; seconds.
+
+    A host has one connection that is idle between heartbeats, which are an hour apart at most.
+    """
+
+    most_connections: int = 15_000
+    # At once over one connection: a proxy carries those of many hosts. A client that makes as many
+    # as it may is refused some, since one counts until its answer has gone out.
+    most_calls: int = 1000
+    # From its beginning until it is one that calls can be made over.
+    handshake: float = 10.0
+    # Without any call.
+    idle: float = 2 * 3600.0
+    # Without a word, calls or none, before it is asked whether it is still there.
+    silent: float = 120.0
+    answers_within: float = 20.0
+
+
+USUAL_LIMITS = ConnectionLimits()
 
 
 class CannotListen(Exception):
@@ -52,6 +76,7 @@ class GrpcServer:
         interceptors: Sequence[grpc.aio.ServerInterceptor] = (),
         certificate: ServerCertificate | None = None,
         trust_bundle: str = "",
+        limits: ConnectionLimits = USUAL_LIMITS,
     ) -> None:
         self._gate = gate
         self._trust_bundle = trust_bundle
@@ -61,13 +86,13 @@ class GrpcServer:
             options=[
                 ("grpc.so_reuseport", int(shared_port)),
                 ("grpc.max_receive_message_length", _LARGEST_RECEIVED_BYTES),
-                ("grpc.max_metadata_size", _LARGEST_METADATA_BYTES),
                 # At the default limits a fleet that connects at once is refused in part.
                 ("grpc.server.max_pending_requests", 20_000),
                 ("grpc.server.max_pending_requests_hard_limit", 30_000),
                 # Clients may ping idle connections to notice a dead network.
                 ("grpc.keepalive_permit_without_calls", 1),
                 ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+                *_options(limits),
             ],
         )
         self._server.add_generic_rpc_handlers((handlers,))
@@ -108,6 +133,24 @@ class GrpcServer:
     async def _say(self, status: int) -> None:
         for service in _SERVED:
             await self._health.set(service, status)
+
+
+def _options(limits: ConnectionLimits) -> Iterator[tuple[str, int]]:
+    yield "grpc.max_allowed_incoming_connections", limits.most_connections
+    yield "grpc.max_concurrent_streams", limits.most_calls
+    yield "grpc.server_handshake_timeout_ms", _milliseconds(limits.handshake)
+    yield "grpc.http2.settings_timeout", _milliseconds(limits.handshake)
+    yield "grpc.max_connection_idle_ms", _milliseconds(limits.idle)
+    yield "grpc.keepalive_time_ms", _milliseconds(limits.silent)
+    yield "grpc.keepalive_timeout_ms", _milliseconds(limits.answers_within)
+    # Measured with gRPC 1.85: this one counts, and has a minute by default.
+    yield "grpc.http2.ping_timeout_ms", _milliseconds(limits.answers_within)
+    yield "grpc.max_metadata_size", _LARGEST_METADATA_BYTES
+    yield "grpc.absolute_max_metadata_size", _LARGEST_METADATA_BYTES
+
+
+def _milliseconds(seconds: float) -> int:
+    return int(1000 * seconds)
 
 
 def _credentials(certificate: ServerCertificate, trust_bundle: str = "") -> grpc.ServerCredentials:

@@ -5,6 +5,7 @@ from typing import Any, TypeVar
 
 from adapters.grpc.caller import caller_address, certified_caller
 from adapters.grpc.group_commit import GroupCommit
+from adapters.grpc.host_calls import HostCalls
 from adapters.grpc.messages import capabilities_from_message, evidence_from_message
 from adapters.grpc.page_tokens import decode_page_token, encode_page_token, page_size
 from adapters.grpc.server_messages import server_to_message
@@ -33,7 +34,7 @@ class ManManService:
     Hosts and operators have threads of their own, so that neither can starve the other.
     """
 
-    host_calls: WorkerPool
+    host_calls: HostCalls
     operator_calls: WorkerPool
     heartbeats: GroupCommit[Heartbeat, Acknowledged]
     register_server: RegisterServer
@@ -60,7 +61,9 @@ class ManManService:
             certified_as=certified_caller.get(),
             signing_request=request.signing_request,
         )
-        registered = await self.host_calls.run(self.register_server, registration)
+        registered = await self.host_calls.run(
+            request.registration_key, request.credential, self.register_server, registration
+        )
         return pb.RegisterServerResponse(
             server_id=registered.server.server_id,
             server=server_to_message(registered.server),

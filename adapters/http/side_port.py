@@ -3,6 +3,7 @@ import socket
 import socketserver
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
@@ -10,8 +11,10 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 _log = logging.getLogger(__name__)
 
-# Nobody who watches is slower; who is must not keep a thread.
-_PATIENCE_SECONDS = 5.0
+# Nobody who watches is slower, from connecting to the last byte; who is must not keep a thread.
+_PATIENCE_SECONDS = 10.0
+# Scrapers and probes are few.
+_MOST_AT_ONCE = 20
 
 
 class CannotWatch(Exception):
@@ -23,12 +26,21 @@ class SidePort:
 
     /healthz says that the process works at all, /readyz whether it can do its work: `readiness`
     answers why not, a sentence each, within a few seconds. `owner` is whom it tells of, in the
-    header Server.
+    header Server. Who takes longer than patience is cut off, and so is who comes while so many are
+    being answered.
     """
 
     def __init__(
-        self, owner: str, metrics: WSGIApplication, readiness: Callable[[], Sequence[str]]
+        self,
+        owner: str,
+        metrics: WSGIApplication,
+        readiness: Callable[[], Sequence[str]],
+        *,
+        patience_seconds: float = _PATIENCE_SECONDS,
+        most_at_once: int = _MOST_AT_ONCE,
     ) -> None:
+        self._patience_seconds = patience_seconds
+        self._most_at_once = most_at_once
         self._owner = owner
         self._metrics = metrics
         self._readiness = readiness
@@ -37,7 +49,9 @@ class SidePort:
     def start(self, host: str, port: int) -> int:
         """Serve; returns the port. Raises CannotWatch."""
         try:
-            self._server = _Server((host, port), self._answer)
+            self._server = _Server(
+                (host, port), self._answer, self._patience_seconds, self._most_at_once
+            )
         except OSError:
             raise CannotWatch from None
         threading.Thread(target=self._server.serve_forever, name="side port", daemon=True).start()
@@ -75,8 +89,6 @@ class SidePort:
 
 
 class _Handler(WSGIRequestHandler):
-    timeout = _PATIENCE_SECONDS
-
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the library's name
         """Who looks is not worth a line."""
 
@@ -86,7 +98,15 @@ class _Server(socketserver.ThreadingMixIn, WSGIServer):
     # A thread that waits for a store must not hold up the end.
     block_on_close = False
 
-    def __init__(self, address: tuple[str, int], answer: WSGIApplication) -> None:
+    def __init__(
+        self,
+        address: tuple[str, int],
+        answer: WSGIApplication,
+        patience_seconds: float,
+        most_at_once: int,
+    ) -> None:
+        self._patience_seconds = patience_seconds
+        self._places = threading.BoundedSemaphore(most_at_once)
         self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         super().__init__(address, _Handler)
         self.set_app(answer)
@@ -97,5 +117,28 @@ class _Server(socketserver.ThreadingMixIn, WSGIServer):
         self.server_name, self.server_port = str(self.server_address[0]), self.server_address[1]
         self.setup_environ()
 
+    def process_request(self, request: Any, client_address: Any) -> None:
+        if not self._places.acquire(blocking=False):
+            self.shutdown_request(request)
+            return
+        super().process_request(request, client_address)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        # By all of it, and not by each byte.
+        cut_off = threading.Timer(self._patience_seconds, _hang_up, [request])
+        cut_off.daemon = True
+        cut_off.start()
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            cut_off.cancel()
+            self._places.release()
+
     def handle_error(self, request: Any, client_address: Any) -> None:
         """One who hangs up is not worth a line."""
+
+
+def _hang_up(connection: socket.socket) -> None:
+    # It may be closed already.
+    with suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)

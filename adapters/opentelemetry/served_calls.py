@@ -39,7 +39,7 @@ class ServedCalls(grpc.aio.ServerInterceptor):
     ) -> "Handler | None":
         handler = await continuation(handler_call_details)
         method = handler_call_details.method
-        if handler is None or handler.unary_unary is None or method.startswith("/grpc."):
+        if handler is None or handler.stream_unary is None or method.startswith("/grpc."):
             return handler
         if method not in self._traced:
             self._traced[method] = self._trace(method, handler)
@@ -48,7 +48,7 @@ class ServedCalls(grpc.aio.ServerInterceptor):
     def _trace(self, method: str, handler: "Handler") -> "Handler":
         service, _, name = method[1:].partition("/")
         attributes = {"rpc.system": "grpc", "rpc.service": service, "rpc.method": name}
-        call: Any = handler.unary_unary
+        call: Any = handler.stream_unary
 
         async def traced(request: Any, context: Any) -> Any:
             sent = dict(context.invocation_metadata() or ())
@@ -72,6 +72,6 @@ class ServedCalls(grpc.aio.ServerInterceptor):
             # Behind the span, which would take it for a failure.
             raise refused
 
-        return grpc.unary_unary_rpc_method_handler(
+        return grpc.stream_unary_rpc_method_handler(
             traced, handler.request_deserializer, handler.response_serializer
         )

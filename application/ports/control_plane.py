@@ -10,7 +10,14 @@ from domain.identity import NO_EVIDENCE, Evidence
 
 
 class ControlPlaneUnavailable(Exception):
-    """It cannot be reached or cannot answer now. The message is one sentence for an operator."""
+    """It cannot be reached or cannot answer now. The message is one sentence for an operator.
+
+    `retry_after` is for how many seconds it asks to be left alone, 0 where it says nothing of it.
+    """
+
+    def __init__(self, sentence: str, retry_after: float = 0.0) -> None:
+        super().__init__(sentence)
+        self.retry_after = retry_after
 
 
 class ControlPlaneRefused(Exception):

@@ -1,3 +1,4 @@
+import logging
 import uuid
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -30,12 +31,16 @@ from adapters.grpc.group_commit import GroupCommit
 from adapters.grpc.handlers import handlers
 from adapters.grpc.health import NotServing, check_own_serving
 from adapters.grpc.history_service import HistoryService
+from adapters.grpc.host_calls import HostCalls
 from adapters.grpc.join_key_service import JoinKeyService
+from adapters.grpc.key_looks import KeyLooks
 from adapters.grpc.operators import OperatorAccess
 from adapters.grpc.removal_service import RemovalService
-from adapters.grpc.server import GrpcServer
+from adapters.grpc.request_bodies import RequestBodies
+from adapters.grpc.server import ConnectionLimits, GrpcServer
 from adapters.grpc.server_certificate import ServerCertificate
 from adapters.grpc.service import ManManService
+from adapters.grpc.tarpit import Tarpit
 from adapters.grpc.worker_pool import WorkerPool
 from adapters.http.side_port import SidePort
 from adapters.memory.events import MemoryEvents
@@ -48,6 +53,7 @@ from adapters.prometheus.stock import StockCollector
 from adapters.system.bounded_call import BoundedCall
 from adapters.system.clock import SystemClock
 from adapters.system.new_key import new_key, new_serial
+from adapters.system.open_files import allow_open_files
 from application.admit_host import AdmitHost
 from application.approve_server import ApproveServer
 from application.ban_server import BanServer
@@ -73,7 +79,9 @@ from application.heartbeat_pace import HeartbeatPace
 from application.host_credentials import HostCredentials
 from application.identify_by_token import IdentifyByToken
 from application.identify_operator import IdentifyOperator
+from application.known_keys import KnownKeys
 from application.label_server import LabelServer
+from application.limit_calls import LimitCalls
 from application.list_audit import ListAudit
 from application.list_configurations import ListConfigurations
 from application.list_conflicts import ListConflicts
@@ -95,6 +103,7 @@ from application.ports.store import Store, StoreUnavailable
 from application.prune_servers import PruneServers
 from application.put_configuration import PutConfiguration
 from application.put_selector_configuration import PutSelectorConfiguration
+from application.rate_limit import RateLimit
 from application.record_heartbeat import Acknowledged, Heartbeat, RecordHeartbeat
 from application.refresh_server import RefreshServer
 from application.register_server import RegisterServer
@@ -110,6 +119,7 @@ from application.take_stock import TakeStock
 from application.tidy_fleet import TidyFleet
 from application.update_server import UpdateServer
 from domain.liveness import Cadence
+from domain.token_bucket import TokenBucket
 from entrypoints.api.oidc import make_identify_by_token, make_provider_keys
 from entrypoints.api.settings import ApiSettings
 from entrypoints.api.tls import read_certificate, read_certificates
@@ -123,18 +133,46 @@ if TYPE_CHECKING:
     from adapters.oidc.provider_keys import ProviderKeys
     from adapters.opentelemetry.api_traces import ApiTraces
 
-_HOST_THREADS = 4
+_log = logging.getLogger(__name__)
+
+# Of hosts that show their credential, and of those that show a key or nothing.
+_HOST_THREADS = 3
+_JOINING_THREADS = 3
 _OPERATOR_THREADS = 2
 # And one each for the heartbeats' writer, the sweep, the tidying up, the spreading of changes on
-# selectors, the relay of events, the two inboxes, who scrapes, and who asks whether this API is
-# ready.
-_CONNECTIONS = _HOST_THREADS + _OPERATOR_THREADS + 9
+# selectors, the relay of events, the two inboxes, who scrapes, who asks whether this API is ready,
+# and the looks at keys.
+_CONNECTIONS = _HOST_THREADS + _JOINING_THREADS + _OPERATOR_THREADS + 10
+# A host with a thousand documents that it does not have fetches as fast as it can.
+_OF_ONE_SERVER_PER_SECOND = 100
+_AT_ONCE_SECONDS = 5
+# Of a database, a broker and whoever scrapes, and what is read: they must not lack for connections.
+_OTHER_FILES = 256
 # Shorter than a scraper or a probe waits.
 _WATCHERS_PATIENCE_SECONDS = 3.0
 
 # The ways over which hosts are heard, as they are kept with each server.
 _GRPC = "grpc"
 _AMQP = "amqp"
+
+
+def _rate_limit(per_second: int, whose: str) -> RateLimit:
+    return RateLimit(TokenBucket(per_second, _AT_ONCE_SECONDS * per_second), whose)
+
+
+def _connection_limits(most: int) -> ConnectionLimits:
+    allowed = allow_open_files(most + _OTHER_FILES)
+    fewer = max(1, min(most, allowed - _OTHER_FILES))
+    if fewer < most:
+        _log.warning(
+            "MAX_CONNECTIONS is %d, but this process may have only %d files open, and so takes %d"
+            " connections: let it have more (LimitNOFILE of systemd, ulimit -n), or set"
+            " MAX_CONNECTIONS lower",
+            most,
+            allowed,
+            fewer,
+        )
+    return ConnectionLimits(most_connections=fewer)
 
 
 def _process_name() -> str:
@@ -253,6 +291,9 @@ class ApiContainer(containers.DeclarativeContainer):
         read_certificates, settings
     )
     trust_bundle: providers.Provider[str] = providers.Callable(_trust_bundle, certificates)
+    known_keys: providers.Provider[KnownKeys] = providers.ThreadSafeSingleton(
+        KnownKeys, store, admit_host
+    )
     cadence: providers.Provider[Cadence] = providers.ThreadSafeSingleton(
         Cadence,
         interval=providers.Factory(timedelta, seconds=settings.provided.heartbeat_interval_seconds),
@@ -353,8 +394,35 @@ class ApiContainer(containers.DeclarativeContainer):
             heartbeat_writer,
         )
     )
-    host_calls: providers.Provider[WorkerPool] = providers.ThreadSafeSingleton(
-        WorkerPool, "hosts", _HOST_THREADS
+    limit_calls: providers.Provider[LimitCalls] = providers.ThreadSafeSingleton(
+        LimitCalls,
+        known_keys,
+        providers.Factory(_rate_limit, _OF_ONE_SERVER_PER_SECOND, "of this server"),
+        providers.Factory(
+            _rate_limit, settings.provided.max_registrations_per_second, "with this key"
+        ),
+        providers.Factory(
+            _rate_limit, settings.provided.max_operator_calls_per_second, "with this key"
+        ),
+        providers.Factory(
+            _rate_limit,
+            settings.provided.max_wrong_keys_per_second,
+            "without a key that is known from this address",
+        ),
+        operator_key,
+    )
+    key_looks: providers.Provider[KeyLooks] = providers.ThreadSafeSingleton(
+        KeyLooks, known_keys.provided.look
+    )
+    joining_calls: providers.Provider[WorkerPool] = providers.ThreadSafeSingleton(
+        WorkerPool, "joining", _JOINING_THREADS
+    )
+    host_calls: providers.Provider[HostCalls] = providers.ThreadSafeSingleton(
+        HostCalls,
+        providers.Factory(WorkerPool, "hosts", _HOST_THREADS),
+        joining_calls,
+        limit_calls,
+        key_looks,
     )
     operator_calls: providers.Provider[WorkerPool] = providers.ThreadSafeSingleton(
         WorkerPool, "operators", _OPERATOR_THREADS
@@ -482,6 +550,9 @@ class ApiContainer(containers.DeclarativeContainer):
     identify_operator: providers.Provider[IdentifyOperator] = providers.ThreadSafeSingleton(
         IdentifyOperator, store, clock, operator_key, identify_by_token
     )
+    operator_access: providers.Provider[OperatorAccess] = providers.ThreadSafeSingleton(
+        OperatorAccess, operator_calls, joining_calls, identify_operator, limit_calls, key_looks
+    )
     join_key_service: providers.Provider[JoinKeyService] = providers.ThreadSafeSingleton(
         JoinKeyService,
         operator_calls=operator_calls,
@@ -569,6 +640,8 @@ class ApiContainer(containers.DeclarativeContainer):
         ),
     )
 
+    request_bodies: providers.Provider[RequestBodies] = providers.ThreadSafeSingleton(RequestBodies)
+    tarpit: providers.Provider[Tarpit] = providers.ThreadSafeSingleton(Tarpit)
     gate: providers.Provider[Gate] = providers.ThreadSafeSingleton(Gate)
     rpc_handlers: providers.Provider[grpc.GenericRpcHandler] = providers.Callable(
         handlers,
@@ -583,10 +656,12 @@ class ApiContainer(containers.DeclarativeContainer):
             access_service,
             audit_service,
         ),
-        providers.ThreadSafeSingleton(OperatorAccess, operator_calls, identify_operator),
+        operator_access,
         gate,
         metrics.provided.call_handled,
         call_audit,
+        request_bodies,
+        tarpit,
         providers.Callable(_trust_domain, certificates),
     )
     shares_port: providers.Provider[bool] = providers.Callable(
@@ -594,6 +669,9 @@ class ApiContainer(containers.DeclarativeContainer):
     )
     certificate: providers.Provider[ServerCertificate | None] = providers.ThreadSafeSingleton(
         read_certificate, settings, metrics
+    )
+    connection_limits: providers.Provider[ConnectionLimits] = providers.Factory(
+        _connection_limits, settings.provided.max_connections
     )
     # Made inside the running event loop, which gRPC binds it to.
     server: providers.Provider[GrpcServer] = providers.Factory(
@@ -605,4 +683,5 @@ class ApiContainer(containers.DeclarativeContainer):
         interceptors=traces.provided.interceptors.call(),
         certificate=certificate,
         trust_bundle=trust_bundle,
+        limits=connection_limits,
     )

@@ -221,6 +221,28 @@ class ApiSettings(ServiceSettings):
         "a fleet that would beat faster is told a longer interval",
         whole_number(1, 1_000_000),
     )
+    max_registrations_per_second: int = setting(
+        500,
+        "registrations, fetches of configuration and farewells with one and the same key of hosts,"
+        " in each process; five seconds' worth may come at once, and what is above is tried again",
+        whole_number(1, 1_000_000),
+    )
+    max_operator_calls_per_second: int = setting(
+        200,
+        "calls of operators with one and the same key, counted as those of hosts are",
+        whole_number(1, 1_000_000),
+    )
+    max_wrong_keys_per_second: int = setting(
+        20,
+        "calls without a key that is known, of hosts and of operators, from one and the same"
+        " address, counted as the others are",
+        whole_number(1, 1_000_000),
+    )
+    max_connections: int = setting(
+        15_000,
+        "connections to one process at a time; one more is closed, those that are open go on",
+        whole_number(1, 1_000_000),
+    )
     name_conflict_policy: str = setting(
         NamePolicy.REJECT,
         "what happens when another machine claims the name of one that is alive: reject refuses"

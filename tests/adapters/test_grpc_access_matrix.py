@@ -2,7 +2,6 @@
 
 import asyncio
 import socket
-import struct
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +20,6 @@ from hypothesis import strategies as st
 
 from adapters.grpc.call_rules import CALL_RULES, SERVICE, CallsWithoutRule, check_rules
 from adapters.grpc.metadata import STATUS_DETAILS
-from adapters.grpc.operators import OperatorAccess
 from adapters.memory.clock import MemoryClock
 from adapters.oidc.operator_tokens import LONGEST_TOKEN
 from application.ports.operator_tokens import ProviderUnavailable
@@ -41,6 +39,7 @@ from entrypoints.api.settings import IN_MEMORY, ApiSettings
 from entrypoints.settings import Secret
 from entrypoints.testing import serving
 from protos.manman.v1 import manman_pb2 as pb
+from tests.http2 import BEGINNING, DATA, END_STREAM, call_headers, frame, message_prefix
 from tests.oidc_provider import DISCOVERY, Provider, provider
 from tests.planted import leaks, planted
 from tests.planted_keys import PlantedKeys
@@ -93,6 +92,8 @@ def running(*owners: str, audit: object = None, **api_settings: Any) -> Iterator
             database_url=Secret(IN_MEMORY),
             listen_address="127.0.0.1:0",
             registration_key=Secret(REGISTRATION_KEY),
+            # Here they are many, and what becomes of each is looked at.
+            max_wrong_keys_per_second=1_000_000,
             **api_settings,
         )
     )
@@ -430,7 +431,7 @@ def test_a_provider_that_hangs_keeps_no_keys_from_being_used() -> None:
 def test_other_machines_make_no_operators_calls_without_a_key(apis: dict[str, Api]) -> None:
     def ask(has: str, peer: str) -> Operator:
         container = apis[has].container
-        access = OperatorAccess(container.operator_calls(), container.identify_operator())
+        access = container.operator_access()
         return asyncio.run(access.identify(peer, ()))
 
     assert ask("none", "ipv4:127.0.0.1:4711") == Operator("local", Role.ADMIN, "", "127.0.0.1")
@@ -658,7 +659,7 @@ def test_nothing_that_gRPC_could_hand_over_is_a_failure_of_ours(  # noqa: N802 -
 ) -> None:
     peer = "ipv4:127.0.0.1:1" if on_this_machine else "ipv4:10.0.0.7:1"
     for api in apis.values():
-        access = OperatorAccess(api.container.operator_calls(), api.container.identify_operator())
+        access = api.container.operator_access()
         metadata = [("authorization", value) for value in values]
         with pytest.raises(OperatorKeyRefused):
             asyncio.run(access.identify(peer, metadata))
@@ -682,39 +683,11 @@ def test_a_call_made_by_hand_is_let_in_with_the_key(apis: dict[str, Api]) -> Non
 def status_of_raw_call(address: str, authorization: bytes) -> bytes:
     """gRPC's code for ListServers with these bytes in the header, which no client would send."""
     host, port = address.split(":")
-    headers = {
-        b":method": b"POST",
-        b":scheme": b"http",
-        b":path": b"/manman.v1.ManManAPI/ListServers",
-        b":authority": b"api",
-        b"te": b"trailers",
-        b"content-type": b"application/grpc",
-        b"authorization": authorization,
-    }
-    # Literal, and never indexed (RFC 7541, 6.2.3).
-    block = b"".join(b"\x10" + _string(name) + _string(value) for name, value in headers.items())
+    headers = call_headers(1, "/manman.v1.ManManAPI/ListServers", {b"authorization": authorization})
     with socket.create_connection((host, int(port)), timeout=10) as connection:
-        connection.sendall(
-            b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-            + _frame(_SETTINGS, 0, 0, b"")
-            + _frame(_HEADERS, _END_HEADERS, 1, block)
-            + _frame(_DATA, _END_STREAM, 1, bytes(5))
-        )
+        connection.sendall(BEGINNING + headers + frame(DATA, END_STREAM, 1, message_prefix(0)))
         answer = b""
         while b"grpc-status" not in answer and (part := connection.recv(65536)):
             answer += part
     status = answer.partition(b"grpc-status")[2]
     return status[1 : 1 + status[0]]
-
-
-_DATA, _HEADERS, _SETTINGS = 0, 1, 4
-_END_STREAM, _END_HEADERS = 1, 4
-
-
-def _frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
-    return struct.pack(">I", len(payload))[1:] + struct.pack(">BBI", kind, flags, stream) + payload
-
-
-def _string(text: bytes) -> bytes:
-    assert len(text) < 127
-    return bytes([len(text)]) + text

@@ -267,12 +267,29 @@ def test_a_configuration_name_that_is_no_file_name_is_refused(api: RunningApi, n
     assert field_of(error) == "name"
 
 
-def test_a_message_of_4_megabytes_is_refused_and_the_next_one_served(api: RunningApi) -> None:
-    request = pb.RegisterServerRequest(name="x" * 4 * 1024 * 1024)
+def test_a_message_above_a_megabyte_is_refused_and_the_next_one_served(api: RunningApi) -> None:
+    request = pb.RegisterServerRequest(name="x" * 2_000_000)
     error = refusal(lambda: api.client.RegisterServer(request))
 
     assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
-    assert error.details() == "the request has 4194309 bytes, at most 1048576 are allowed"
+    assert error.details() == "the request has 2000004 bytes, at most 1048576 are allowed"
+    assert serves(api)
+
+
+@pytest.mark.parametrize("method", ["Heartbeat", "PutConfiguration"])
+def test_a_larger_message_is_refused_before_it_is_read(api: RunningApi, method: str) -> None:
+    error = refusal(lambda: raw(api, method, bytes(4 * 1024 * 1024)))
+
+    assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert "larger than max (4194304 vs. 2097152)" in error.details()
+    assert serves(api)
+
+
+def test_more_metadata_than_any_client_needs_is_refused(api: RunningApi) -> None:
+    sent = (("x-request-id", "x" * 17_000),)
+    error = refusal(lambda: api.client.ListServers(pb.ListServersRequest(), metadata=sent))
+
+    assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
     assert serves(api)
 
 

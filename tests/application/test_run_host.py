@@ -407,6 +407,15 @@ def test_waits_between_tries_are_random_up_to_a_half() -> None:
     assert pause.waits == [0.25, 0.5, 8]
 
 
+def test_a_host_waits_at_least_as_long_as_the_api_asks_for() -> None:
+    busy = ControlPlaneUnavailable("The API is too busy.", retry_after=3)
+    pause = FakePause(5)
+    control_plane = FakeControlPlane(registering=[busy, AWAY], beating=[busy])
+    run_host(control_plane, pause=pause)
+
+    assert pause.waits == [3, 1, 16, 3, 20]
+
+
 def test_a_host_that_waits_for_the_api_registers_with_fresh_figures() -> None:
     machine = FakeMachine()
 

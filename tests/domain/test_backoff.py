@@ -37,3 +37,23 @@ def test_a_wait_is_never_longer_than_it_may_be(
     failures: int, fraction: float, longest: float
 ) -> None:
     assert wait_before_retry(failures, fraction, longest) <= min(longest, LONGEST_WAIT_SECONDS)
+
+
+@given(failures=FAILURES, fraction=FRACTIONS, least=st.floats(0, 60))
+def test_a_wait_that_was_asked_for_is_kept_and_does_not_bring_all_back_at_once(
+    failures: int, fraction: float, least: float
+) -> None:
+    wait = wait_before_retry(failures, fraction, least=least)
+
+    assert wait >= min(least, LONGEST_WAIT_SECONDS)
+    assert wait == max(
+        wait_before_retry(failures, fraction),
+        min(least * (1 + fraction / 2), LONGEST_WAIT_SECONDS),
+    )
+
+
+@given(failures=FAILURES, fraction=FRACTIONS, longest=st.floats(1, 100))
+def test_nobody_is_kept_waiting_for_longer_than_it_may_be(
+    failures: int, fraction: float, longest: float
+) -> None:
+    assert wait_before_retry(failures, fraction, longest, least=1e9) <= longest

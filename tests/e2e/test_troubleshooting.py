@@ -8,7 +8,7 @@ import re
 import socket
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 
@@ -28,6 +28,11 @@ from application.finding import Fault, Finding
 from application.held_keys import HeldKeys
 from application.ports.authority_folder import KnownAuthority
 from application.ports.control_plane import ControlPlaneUnavailable
+from domain.errors import TooManyCalls
+from entrypoints.api.container import ApiContainer
+from entrypoints.api.settings import IN_MEMORY, ApiSettings
+from entrypoints.settings import Secret
+from entrypoints.testing import serving
 from protos.manman.v1 import manman_pb2 as pb
 from tests.certificates import CertificateFiles, showing, without_tls
 from tests.e2e.doctor import (
@@ -612,6 +617,41 @@ def test_the_api_does_not_reach_its_database(
     assert as_examples([said, report.of("Database")], {api.address: API}) == quoted(
         "The API does not reach its database"
     )
+
+
+def test_too_many_calls_are_refused(start_host: StartHost) -> None:
+    with busy_api() as address:
+        host = start_host(address, SERVER_NAME="web1", REGISTRATION_KEY=OTHER_KEY)
+        said = host.wait_until_said("Trying again until it answers.")
+        report = doctor(API_ADDRESS=address, SERVER_NAME="web1", REGISTRATION_KEY=OTHER_KEY)
+        ended = run_to_end("manmanv2", "servers", "list", API_ADDRESS=address, OPERATOR_KEY="x")
+
+    assert (report.exit_code, ended.returncode) == (69, 75)
+    assert as_examples([said, report.of("API"), ended.stderr.strip()], {address: API}) == quoted(
+        "Too many calls are refused"
+    )
+
+
+@contextmanager
+def busy_api() -> Iterator[str]:
+    """At whose address somebody guesses keys, and for which no time passes."""
+    settings = ApiSettings(
+        database_url=Secret(IN_MEMORY),
+        listen_address="127.0.0.1:0",
+        registration_key=Secret(KEY),
+        operator_key=Secret(planted("operator key")),
+    )
+    container = ApiContainer(settings=settings)
+    of_strangers = container.limit_calls().of_strangers
+    of_strangers.monotonic = lambda: 0.0
+    with suppress(TooManyCalls):
+        while True:
+            of_strangers.take("127.0.0.1")
+    with serving(container) as port:
+        yield f"127.0.0.1:{port}"
+    container.host_calls().close()
+    container.operator_calls().close()
+    container.heartbeat_writer().shutdown()
 
 
 # Docker

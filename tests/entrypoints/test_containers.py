@@ -1,6 +1,8 @@
 """Everything that an entrypoint may ask for can be built, in every mode."""
 
 import asyncio
+import heapq
+import random
 import subprocess
 import sys
 import threading
@@ -14,6 +16,8 @@ from sqlalchemy import QueuePool
 from adapters.http.side_port import SidePort
 from adapters.oidc.operator_tokens import OidcOperatorTokens
 from adapters.system.bounded_call import BoundedCall
+from domain.backoff import wait_before_retry
+from domain.errors import TooManyCalls
 from entrypoints.api.container import ApiContainer
 from entrypoints.api.settings import IN_MEMORY, ApiSettings
 from entrypoints.cli.container import CliContainer
@@ -240,3 +244,39 @@ def test_an_api_opens_as_many_connections_as_the_operator_is_told() -> None:
 
     assert isinstance(pool, QueuePool)
     assert f"opens up to {pool.size()} connections" in told
+
+
+def test_a_fleet_that_comes_back_at_once_with_one_key_has_joined_within_a_minute() -> None:
+    now = 1000.0
+    limit = ApiContainer(settings=ApiSettings()).limit_calls().of_host_keys
+    limit.monotonic = lambda: now
+    tries = [(now, host, 1) for host in range(10_000)]
+    chance = random.Random(1)
+    joined_at = []
+    while tries:
+        now, host, failures = heapq.heappop(tries)
+        try:
+            limit.take("REGISTRATION_KEY")
+            joined_at.append(now)
+        except TooManyCalls as error:
+            least = error.retry_after_seconds
+            wait = wait_before_retry(failures, chance.random(), least=least)
+            heapq.heappush(tries, (now + wait, host, failures + 1))
+
+    assert max(joined_at) - 1000 < 60
+
+
+def test_connections_leave_files_for_everything_else(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    container = ApiContainer(settings=ApiSettings(max_connections=1000))
+    monkeypatch.setattr("entrypoints.api.container.allow_open_files", lambda wanted: wanted)
+    assert container.connection_limits().most_connections == 1000
+    assert not caplog.records
+
+    monkeypatch.setattr("entrypoints.api.container.allow_open_files", lambda _: 1024)
+    assert container.connection_limits().most_connections == 768
+    [record] = caplog.records
+    assert record.getMessage().startswith(
+        "MAX_CONNECTIONS is 1000, but this process may have only 1024 files open, and so takes 768"
+    )

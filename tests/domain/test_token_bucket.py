@@ -1,0 +1,67 @@
+from itertools import accumulate
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from domain.token_bucket import TokenBucket
+
+BUCKET = TokenBucket(per_second=10, most=50)
+RATES = st.floats(0.1, 1000)
+# Seconds from one try to the next.
+PAUSES = st.lists(st.floats(0, 5), min_size=1, max_size=200)
+
+
+def taken(bucket: TokenBucket, moments: list[float], start: float = 0.0) -> list[float]:
+    """The moments at which there was a token."""
+    full_at, found = start, []
+    for now in moments:
+        then = bucket.take(full_at, now)
+        if then is not None:
+            full_at = then
+            found.append(now)
+    return found
+
+
+def test_as_many_as_it_holds_are_there_at_once_and_no_more() -> None:
+    assert len(taken(BUCKET, [1000.0] * 80, start=7.0)) == 50
+
+
+def test_it_fills_as_fast_as_it_should() -> None:
+    after_a_second = [1000.0] * 80 + [1001.0] * 80
+
+    assert len(taken(BUCKET, after_a_second, start=1000.0)) == 60
+
+
+def test_it_holds_no_more_however_long_nobody_takes_any() -> None:
+    assert len(taken(BUCKET, [0.0] * 80 + [1e6] * 80)) == 100
+
+
+@given(per_second=RATES, most=st.integers(1, 100), pauses=PAUSES)
+def test_nobody_ever_gets_more_than_it_holds_and_what_came_in_meanwhile(
+    per_second: float, most: int, pauses: list[float]
+) -> None:
+    moments = taken(TokenBucket(per_second, most), list(accumulate(pauses)))
+
+    for first in range(len(moments)):
+        for last in range(first, len(moments)):
+            most_then = most + per_second * (moments[last] - moments[first])
+            assert last - first + 1 <= most_then + 1e-6
+
+
+@given(per_second=RATES, most=st.integers(1, 100), pauses=PAUSES)
+def test_who_waits_as_long_as_told_gets_one_and_who_waits_less_does_not(
+    per_second: float, most: int, pauses: list[float]
+) -> None:
+    bucket, now, full_at = TokenBucket(per_second, most), 0.0, 0.0
+    for pause in pauses:
+        now += pause
+        then = bucket.take(full_at, now)
+        if then is not None:
+            assert bucket.wait(full_at, now) == pytest.approx(0, abs=1e-6)
+            full_at = then
+            continue
+        wait = bucket.wait(full_at, now)
+        assert wait > 0
+        assert bucket.take(full_at, now + wait / 2) is None
+        assert bucket.take(full_at, now + wait + 1e-6) is not None
