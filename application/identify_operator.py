@@ -4,6 +4,7 @@ from application.identify_by_token import IdentifyByToken
 from application.ports.clock import Clock
 from application.ports.store import Store
 from domain.errors import (
+    OperatorCertificateRefused,
     OperatorKeyNotFound,
     OperatorKeyRefused,
     OperatorKeyRequired,
@@ -21,7 +22,8 @@ class IdentifyOperator:
     Without any: callers on this machine, as admins, until the API has an OPERATOR_KEY or an OIDC
     provider, or had a key of an admin, since behind a proxy every caller seems to be on this
     machine. Raises OperatorKeyRequired, OperatorsOnThisMachineOnly, OperatorKeyRefused for every
-    key that is not valid, whatever is wrong with it, and what IdentifyByToken raises.
+    key that is not valid, whatever is wrong with it, as OperatorCertificateRefused for every
+    certificate, and what IdentifyByToken raises.
     """
 
     store: Store
@@ -64,7 +66,7 @@ class IdentifyOperator:
     def _certified(self, key_id: str, address: str) -> Operator:
         key = self._known(key_id)
         if key is None or not key.is_valid(self.clock.now()):
-            raise OperatorKeyRefused
+            raise OperatorCertificateRefused
         return Operator(key.name, key.role, key.key_id, address)
 
     def _without_key(self, address: str, on_this_machine: bool) -> Operator:

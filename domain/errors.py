@@ -85,6 +85,17 @@ class NoCertificatesIssued(ManManError):
         )
 
 
+class NotOfOwnAuthority(ManManError):
+    """Hosts are to know the API by its authority, and it shows a certificate of another."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "hosts would not know this API by its authority (CA_CERT_PATH), which did not issue the"
+            " certificate in TLS_CERT_PATH: put one there that `manmanv2 ca issue` makes, or leave"
+            " the authority out of the key"
+        )
+
+
 class ServerNotFound(ManManError):
     """No server has this id."""
 
@@ -253,6 +264,16 @@ class NotAnOperator(ManManError):
         )
         self.claim = claim
         self.problem = problem
+
+
+class OperatorCertificateRefused(ManManError):
+    """An operator's certificate that is unknown, expired or revoked."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the operator's certificate that was shown is of no use any more: it is expired,"
+            " revoked or of another API"
+        )
 
 
 class RoleTooLow(ManManError):

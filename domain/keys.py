@@ -23,6 +23,7 @@ JOIN_KEY = "jk"
 OPERATOR_KEY = "ok"
 # Known by a certificate, and not by a secret.
 OPERATOR_CERTIFICATE = "oc"
+OF_OPERATORS = (OPERATOR_KEY, OPERATOR_CERTIFICATE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +73,18 @@ class ShownKey:
         return hmac.compare_digest(self.digest, digest or _NO_DIGEST)
 
 
-def check_key_id(key_id: str, kind: str) -> None:
-    """Raise InvalidField unless it is the public id of a key of this kind, without its secret."""
+def is_key_id(key_id: str, *kinds: str) -> bool:
+    """Whether it is the public id of a key of one of these kinds, without its secret."""
     matched = _ID.fullmatch(key_id)
-    if not matched or matched["kind"] != kind:
+    return matched is not None and matched["kind"] in kinds
+
+
+def check_key_id(key_id: str, *kinds: str) -> None:
+    """Raise InvalidField unless `is_key_id`."""
+    if not is_key_id(key_id, *kinds):
+        begins = " or ".join(f"{kind}-" for kind in kinds)
         raise InvalidField(
-            "key_id", f"must be as {kind}- and {ID_LENGTH} letters and digits, without the secret"
+            "key_id", f"must be as {begins} and {ID_LENGTH} letters and digits, without the secret"
         )
 
 

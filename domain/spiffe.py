@@ -4,6 +4,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from domain.keys import OPERATOR_CERTIFICATE, is_key_id
+
 USUAL_TRUST_DOMAIN = "manmanv2"
 MAX_TRUST_DOMAIN_LENGTH = 255
 
@@ -51,7 +53,9 @@ def certified_by(spiffe_ids: Sequence[str], common_name: str, trust_domain: str)
     if kind == _SERVER and _SERVER_ID.fullmatch(name):
         said = _COMMON_NAME.fullmatch(common_name)
         return Certified(int(name), int(said["epoch"]) if said and said["id"] == name else 0)
-    return Certified(key_id=name) if kind == _OPERATOR else NOT_CERTIFIED
+    if kind == _OPERATOR and is_key_id(name, OPERATOR_CERTIFICATE):
+        return Certified(key_id=name)
+    return NOT_CERTIFIED
 
 
 def is_trust_domain(text: str) -> bool:

@@ -5,11 +5,12 @@ from adapters.grpc.access_messages import operator_key_to_message
 from adapters.grpc.caller import current_operator
 from adapters.grpc.page_tokens import decode_key_page_token, encode_key_page_token, page_size
 from adapters.grpc.worker_pool import WorkerPool
+from application.create_operator_certificate import CreateOperatorCertificate
 from application.create_operator_key import CreateOperatorKey
 from application.list_operator_keys import ListOperatorKeys
 from application.revoke_operator_key import RevokeOperatorKey
 from domain.errors import InvalidField
-from domain.keys import OPERATOR_KEY
+from domain.keys import OF_OPERATORS
 from domain.role import Role
 from protos.manman.v1 import manman_pb2 as pb
 
@@ -23,12 +24,15 @@ class AccessService:
 
     operator_calls: WorkerPool
     create_operator_key: CreateOperatorKey
+    create_operator_certificate: CreateOperatorCertificate
     list_operator_keys: ListOperatorKeys
     revoke_operator_key: RevokeOperatorKey
 
     async def CreateOperatorKey(
         self, request: pb.CreateOperatorKeyRequest
     ) -> pb.CreateOperatorKeyResponse:
+        if request.signing_request:
+            return await self._certified(request)
         key, shown = await self.operator_calls.run(
             self.create_operator_key,
             request.name,
@@ -40,13 +44,28 @@ class AccessService:
             operator_key=operator_key_to_message(key), key=str(shown)
         )
 
+    async def _certified(
+        self, request: pb.CreateOperatorKeyRequest
+    ) -> pb.CreateOperatorKeyResponse:
+        key, certificate = await self.operator_calls.run(
+            self.create_operator_certificate,
+            request.name,
+            _role(request.role),
+            _life(request.expires_in_seconds),
+            request.signing_request,
+            created_by=current_operator.get().name,
+        )
+        return pb.CreateOperatorKeyResponse(
+            operator_key=operator_key_to_message(key), certificate=certificate
+        )
+
     async def ListOperatorKeys(
         self, request: pb.ListOperatorKeysRequest
     ) -> pb.ListOperatorKeysResponse:
         page = await self.operator_calls.run(
             self.list_operator_keys,
             size=page_size(request.page_size),
-            after=decode_key_page_token(request.page_token, OPERATOR_KEY),
+            after=decode_key_page_token(request.page_token, *OF_OPERATORS),
         )
         return pb.ListOperatorKeysResponse(
             operator_keys=map(operator_key_to_message, page.keys),

@@ -51,6 +51,9 @@ _SHOWN: dict[str, Callable[[Any], str]] = {
     "expires_in_seconds": str,
     "ephemeral": str,
     "pre_approved": str,
+    "pin_authority": str,
+    # Of a certificate; it says nothing that anybody went by.
+    "signing_request": lambda _: "given",
     "role": str,
 }
 

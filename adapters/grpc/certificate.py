@@ -26,6 +26,7 @@ class CertificateFacts:
     issuer: str
     valid_from: datetime
     expires: datetime
+    uris: Sequence[str] = ()
 
     @classmethod
     def of(cls, told: Mapping[str, Any]) -> Self:
@@ -46,6 +47,9 @@ class CertificateFacts:
             ),
             valid_from=_moment(told["notBefore"]),
             expires=_moment(told["notAfter"]),
+            uris=[
+                _printable(name) for kind, name in told.get("subjectAltName", ()) if kind == "URI"
+            ],
         )
 
     @property
@@ -69,8 +73,7 @@ def reading_context(certificate: str | None = None) -> ssl.SSLContext:
     if certificate is None:
         context.verify_mode = ssl.CERT_NONE
     else:
-        context.load_verify_locations(cadata=certificate)
-        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN | _NO_CHECK_TIME
+        trust_alone(context, certificate)
     return context
 
 
@@ -94,6 +97,12 @@ def validity_of(pem: str) -> tuple[datetime, datetime]:
     except (IndexError, StopIteration):
         raise ValueError("no certificate") from None
     return valid_from, expires
+
+
+def trust_alone(context: ssl.SSLContext, certificate: str) -> None:
+    """That one in PEM, whatever its time and its CA."""
+    context.load_verify_locations(cadata=certificate)
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN | _NO_CHECK_TIME
 
 
 def day_of(moment: datetime) -> str:

@@ -18,10 +18,15 @@ def open_channel(
     *options: tuple[str, Any],
     certificate: HostCertificate | None = None,
 ) -> grpc.Channel:
-    """To host:port, where the certificate is shown if there is one. Raises CaFileUnusable."""
+    """To host:port, where the certificate is shown if there is one, else that of `tls`.
+
+    Raises CaFileUnusable and ClientCertificateUnusable.
+    """
     if tls is None:
         return grpc.insecure_channel(address, (_DIRECT, *options))
     name = (("grpc.ssl_target_name_override", tls.server_name),) if tls.server_name else ()
-    pair = (certificate.key.encode(), certificate.certificate.encode()) if certificate else ()
-    credentials = grpc.ssl_channel_credentials(tls.trusted() or None, *pair)
+    chain, key = tls.client.read() if tls.client else (None, None)
+    if certificate:
+        chain, key = certificate.certificate.encode(), certificate.key.encode()
+    credentials = grpc.ssl_channel_credentials(tls.trusted() or None, key, chain)
     return grpc.secure_channel(address, credentials, (_DIRECT, *name, *options))

@@ -40,7 +40,10 @@ class JoinKeyService:
             pre_approved=request.pre_approved,
         )
         created = await self.operator_calls.run(
-            self.create_join_key, new, created_by=current_operator.get().name
+            self.create_join_key,
+            new,
+            created_by=current_operator.get().name,
+            pins_authority=request.pin_authority,
         )
         return pb.CreateJoinKeyResponse(
             join_key=join_key_to_message(UsedJoinKey(created.key, used=0)),

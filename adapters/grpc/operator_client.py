@@ -25,6 +25,7 @@ from application.request_id import new_request_id
 from domain.approval import Approval
 from domain.configuration import Configuration, ConfigurationSummary
 from domain.conflict import Conflict, Resolution
+from domain.errors import OperatorKeyRequired
 from domain.join_key import NewJoinKey
 from domain.operator_key import OperatorKey
 from domain.role import Role
@@ -49,7 +50,7 @@ class OperatorClient:
     """The API as an operator sees it. Every call raises OperatorCallFailed, within ten seconds."""
 
     def __init__(self, address: str, operator_key: str | None, tls: Tls | None = None) -> None:
-        """Raises CaFileUnusable."""
+        """Raises CaFileUnusable and ClientCertificateUnusable."""
         self._address = address
         self._tls = tls
         self._channel = open_channel(address, tls)
@@ -218,7 +219,9 @@ class OperatorClient:
             if not token:
                 return
 
-    def create_join_key(self, new: NewJoinKey) -> tuple[UsedJoinKey, str, bool]:
+    def create_join_key(
+        self, new: NewJoinKey, *, pins_authority: bool = False
+    ) -> tuple[UsedJoinKey, str, bool]:
         """With the key as it is shown this once, and whether everybody may join without it."""
         request = pb.CreateJoinKeyRequest(
             environment=new.environment,
@@ -228,6 +231,7 @@ class OperatorClient:
             expires_in_seconds=new.expires_in_seconds or 0,
             ephemeral=new.ephemeral,
             pre_approved=new.pre_approved,
+            pin_authority=pins_authority,
         )
         answer = self._call(self._api.CreateJoinKey, request)
         return join_key_from_message(answer.join_key), answer.key, answer.everybody_may_join
@@ -260,6 +264,19 @@ class OperatorClient:
     def revoke_join_key(self, key_id: str) -> UsedJoinKey:
         request = pb.RevokeJoinKeyRequest(key_id=key_id)
         return join_key_from_message(self._call(self._api.RevokeJoinKey, request).join_key)
+
+    def create_operator_certificate(
+        self, name: str, role: Role, signing_request: bytes, expires_in: timedelta = timedelta(0)
+    ) -> tuple[OperatorKey, str]:
+        """With the certificate in PEM; zero is the API's usual life."""
+        request = pb.CreateOperatorKeyRequest(
+            name=name,
+            role=role,
+            expires_in_seconds=int(expires_in.total_seconds()),
+            signing_request=signing_request,
+        )
+        answer = self._call(self._api.CreateOperatorKey, request)
+        return operator_key_from_message(answer.operator_key), answer.certificate
 
     def create_operator_key(
         self, name: str, role: Role, expires_in: timedelta = timedelta(0)
@@ -348,6 +365,13 @@ class OperatorClient:
                     else f"no API answers at {self._address}: check API_ADDRESS or --api,"
                     " and that it runs"
                 )
+            case grpc.StatusCode.UNAUTHENTICATED if self._is_not_known(error):
+                sentence = (
+                    f"the API at {self._address} knows no operator by the certificate in"
+                    " API_CLIENT_CERT_PATH: set API_ADDRESS to its port for certificates"
+                    " (MTLS_LISTEN_ADDRESS), and show one that `manmanv2 operators create"
+                    " --certificate` made"
+                )
             case grpc.StatusCode.DEADLINE_EXCEEDED:
                 sentence = (
                     f"the API at {self._address} did not answer within {_DEADLINE_SECONDS:.0f} s"
@@ -359,6 +383,11 @@ class OperatorClient:
             case _:
                 sentence = str(error.details())
         return OperatorCallFailed(sentence, code)
+
+    def _is_not_known(self, error: grpc.RpcError) -> bool:
+        """Whether the API takes a caller for nobody who has shown it a certificate, or meant to."""
+        shows_one = self._tls is not None and self._tls.client is not None
+        return shows_one and error.details() == str(OperatorKeyRequired())
 
 
 def _is_local(error: grpc.RpcError) -> bool:

@@ -39,13 +39,13 @@ def encode_key_page_token(next_after: str | None) -> str:
     return _encoded(next_after)
 
 
-def decode_key_page_token(token: str, kind: str) -> str:
-    """The id of a key of this kind, empty for an empty token. Raises InvalidField."""
+def decode_key_page_token(token: str, *kinds: str) -> str:
+    """The id of a key of one of these kinds, empty for an empty token. Raises InvalidField."""
     if not token:
         return ""
     key_id = _decoded(token).decode(errors="replace")
     try:
-        check_key_id(key_id, kind)
+        check_key_id(key_id, *kinds)
     except InvalidField:
         raise _no_token() from None
     return key_id

@@ -2,8 +2,11 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 # Python's ssl is imported where it is used: help and completion do without.
+if TYPE_CHECKING:
+    from adapters.grpc.client_certificate import ClientCertificate
 
 # Where distributions keep the CAs of the machine, besides where OpenSSL was told to look.
 _BUNDLES = (
@@ -22,12 +25,14 @@ class Tls:
     """How a client makes sure with whom it speaks.
 
     By the CAs in the file, else by `certificates` in PEM, else by the machine's; the certificate
-    must be for `server_name`, where that is set, else for the host of the address.
+    must be for `server_name`, where that is set, else for the host of the address. `client` is what
+    it shows of itself.
     """
 
     ca_file: Path | None = None
     server_name: str = ""
     certificates: bytes = field(default=b"", repr=False)
+    client: "ClientCertificate | None" = None
 
     def trusted(self) -> bytes:
         """Certificates in PEM, read anew. Raises CaFileUnusable."""

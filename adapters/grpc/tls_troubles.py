@@ -11,11 +11,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from adapters.grpc.certificate import CertificateFacts, day_of, reading_context
+from adapters.grpc.client_certificate import ClientCertificate, ClientCertificateUnusable
 from adapters.grpc.tls import CaFileUnusable, Tls, as_text
 
 _STEP_SECONDS = 2.0
 
-_NO_CERTIFICATE_OF_OURS = "its log says why; it must not insist on a certificate of the client"
+_NO_CERTIFICATE_OF_OURS = (
+    "where it takes clients with a certificate alone, set API_ADDRESS to the API's other port, or"
+    " for `manmanv2` API_CLIENT_CERT_PATH to an operator's certificate; else its log says why"
+)
 
 # OpenSSL's X509_V_ERR_…
 _NOT_YET_VALID, _EXPIRED, _SELF_SIGNED = 9, 10, 18
@@ -43,7 +47,7 @@ def tls_trouble(address: str, tls: Tls | None, seconds: float = _STEP_SECONDS) -
         return _of_no_tls(address, seconds)
     try:
         context = _strict(tls)
-    except (CaFileUnusable, ssl.SSLError):
+    except (CaFileUnusable, ClientCertificateUnusable, ssl.SSLError):
         return None
     host, port = _split(address)
     try:
@@ -56,7 +60,7 @@ def tls_trouble(address: str, tls: Tls | None, seconds: float = _STEP_SECONDS) -
             context.wrap_socket(connection, server_hostname=tls.server_name or host) as spoken,
         ):
             if spoken.selected_alpn_protocol() == "h2":
-                return _of_first_word(spoken)
+                return _of_first_word(spoken, tls)
             return TlsTrouble(
                 "speaks TLS, but not HTTP/2",
                 "set API_ADDRESS to the API's port, or have the proxy before the API pass HTTP/2",
@@ -64,7 +68,7 @@ def tls_trouble(address: str, tls: Tls | None, seconds: float = _STEP_SECONDS) -
     except ssl.SSLCertVerificationError as error:
         return _of_certificate(error.verify_code, address, tls, seconds)
     except (ssl.SSLError, ConnectionError) as error:
-        return _of_handshake(error, address)
+        return _of_handshake(error, address, tls)
     except (OSError, ValueError):
         return None
 
@@ -90,6 +94,8 @@ def _strict(tls: Tls) -> ssl.SSLContext:
     context.load_verify_locations(cadata=as_text(tls.trusted()))
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     context.set_alpn_protocols(["h2"])
+    if tls.client:
+        tls.client.load_into(context)
     return context
 
 
@@ -109,17 +115,36 @@ def _of_no_tls(address: str, seconds: float) -> TlsTrouble | None:
     return TlsTrouble("speaks TLS", f"set API_ADDRESS to https://{address}, or API_USE_TLS=true")
 
 
-def _of_first_word(spoken: ssl.SSLSocket) -> TlsTrouble | None:
+def _of_first_word(spoken: ssl.SSLSocket, tls: Tls) -> TlsTrouble | None:
     """In TLS 1.3 one who wants a certificate of the client says so, or hangs up, only now."""
     try:
         if spoken.recv(1):
             return None
     except ConnectionError:
         pass
+    if tls.client:
+        return _of_client(tls.client)
     return TlsTrouble("hangs up once TLS is spoken with it", _NO_CERTIFICATE_OF_OURS)
 
 
-def _of_handshake(error: OSError, address: str) -> TlsTrouble:
+def _of_client(client: ClientCertificate) -> TlsTrouble:
+    """gRPC's servers do not say what they have against a certificate."""
+    file, facts, now = client.certificate_file, client.facts(), datetime.now(UTC)
+    another = "have another one made by `manmanv2 operators create --certificate`"
+    if facts.expires <= now:
+        return TlsTrouble(
+            f"does not take the certificate in API_CLIENT_CERT_PATH {file}, which expired on"
+            f" {day_of(facts.expires)}, and this machine's clock says {day_of(now)}",
+            f"{another}, or set the clock",
+        )
+    return TlsTrouble(
+        f"does not take the certificate in API_CLIENT_CERT_PATH {file}, which"
+        f" {facts.issuer or 'somebody'} issued",
+        f"if that is not the API's authority, {another}; else its log says why",
+    )
+
+
+def _of_handshake(error: OSError, address: str, tls: Tls) -> TlsTrouble:
     reason = error.reason or "" if isinstance(error, ssl.SSLError) else ""
     if "PROTOCOL_VERSION" in reason or "UNSUPPORTED_PROTOCOL" in reason:
         return TlsTrouble(
@@ -127,6 +152,8 @@ def _of_handshake(error: OSError, address: str) -> TlsTrouble:
             "have it speak TLS 1.2 or 1.3",
         )
     if "ALERT" in reason:
+        if tls.client:
+            return _of_client(tls.client)
         return TlsTrouble("refuses to speak TLS with this machine", _NO_CERTIFICATE_OF_OURS)
     found = "does not speak TLS"
     if isinstance(error, (ssl.SSLEOFError, ssl.SSLZeroReturnError, ConnectionError)):

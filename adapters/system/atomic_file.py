@@ -2,6 +2,8 @@
 
 import errno
 import os
+import stat
+from contextlib import suppress
 from pathlib import Path
 
 # The end of the name of a file that is being written.
@@ -32,6 +34,25 @@ def write_atomically(path: Path, text: str) -> None:
         file.flush()
         os.fsync(descriptor)
     aside.replace(path)
+
+
+def replace_atomically(path: Path, text: str, mode: int) -> None:
+    """With the owner and the mode of the file that is there, else for ours and of this mode.
+
+    Raises OSError, also where the owner is another and only root could keep it so.
+    """
+    aside = path.with_name(f".{path.name}{UNFINISHED}")
+    write_atomically(aside, text)
+    try:
+        with suppress(FileNotFoundError):
+            there = path.stat()
+            mode = stat.S_IMODE(there.st_mode)
+            os.chown(aside, there.st_uid, there.st_gid)
+        aside.chmod(mode)
+        aside.replace(path)
+    except OSError:
+        aside.unlink()
+        raise
 
 
 def sync_folder(path: Path) -> None:

@@ -1,17 +1,20 @@
 """A certificate authority in two files."""
 
 import logging
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.asymmetric.types import (
     CertificateIssuerPrivateKeyTypes,
+    CertificatePublicKeyTypes,
     PublicKeyTypes,
 )
 from cryptography.hazmat.primitives.serialization import (
@@ -19,8 +22,17 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
     load_pem_private_key,
 )
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
+from adapters.x509.certificates import (
+    UNREADABLE,
+    as_pem,
+    key_as_pem,
+    key_usage,
+    named,
+    new_key,
+    signature_hash,
+)
 from application.ports.certificate_authority import AuthorityExpired
 from domain.certificate_life import BACKDATED
 from domain.errors import InvalidField
@@ -32,8 +44,9 @@ _LARGEST_REQUEST_BYTES = 8 * 1024
 _RSA_BITS = range(2048, 4097)
 _CURVES = (ec.SECP256R1, ec.SECP384R1)
 
-# What comes of reading what nobody wrote.
-_NO_REQUEST = (ValueError, TypeError, UnsupportedAlgorithm)
+# Compose gives names with an underscore.
+_LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")
+_LONGEST_DNS_NAME = 253
 
 
 class AuthorityUnusable(Exception):
@@ -51,11 +64,29 @@ class X509Authority:
 
     @property
     def bundle(self) -> str:
-        return "".join(map(_as_pem, self.trusted))
+        return "".join(map(as_pem, self.trusted))
 
     @property
     def digest(self) -> str:
         return self.own.fingerprint(hashes.SHA256()).hex()
+
+    @property
+    def ends(self) -> datetime:
+        return self.own.not_valid_after_utc
+
+    def has_issued(self, chain: bytes) -> bool:
+        try:
+            certificate, *between = x509.load_pem_x509_certificates(chain)
+        except UNREADABLE:
+            return False
+        while not _is_from(certificate, self.own):
+            issuer = next((each for each in between if _is_from(certificate, each)), None)
+            if not issuer:
+                return False
+            # Once each, so that those that issued each other are not followed for ever.
+            between.remove(issuer)
+            certificate = issuer
+        return True
 
     def check(self, signing_request: bytes) -> None:
         _public_key(signing_request)
@@ -63,33 +94,13 @@ class X509Authority:
     def issue(
         self, signing_request: bytes, spiffe_id: str, common_name: str, lifetime: timedelta
     ) -> str:
-        public_key, now = _public_key(signing_request), self.now()
-        ends = self.own.not_valid_after_utc
-        if ends <= now:
-            raise AuthorityExpired(
-                f"the certificate in CA_CERT_PATH expired on {ends:%Y-%m-%d %H:%M} UTC: renew it"
-                " with `manmanv2 ca init`, and start the API again"
-            )
-        certificate = (
-            x509.CertificateBuilder()
-            .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)]))
-            .issuer_name(self.own.subject)
-            .public_key(public_key)  # type: ignore[arg-type]  # checked to be one of a few
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - BACKDATED)
-            .not_valid_after(min(now + lifetime, ends))
-            .add_extension(
-                x509.SubjectAlternativeName([x509.UniformResourceIdentifier(spiffe_id)]),
-                critical=False,
-            )
-            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-            .add_extension(_SIGNS_ONLY, critical=True)
-            .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
-            .add_extension(
-                x509.AuthorityKeyIdentifier.from_issuer_public_key(self.own.public_key()),  # type: ignore[arg-type]
-                critical=False,
-            )
-            .sign(self.key, signature_hash(self.key))
+        public_key = _public_key(signing_request)
+        certificate = self._issued(
+            public_key,  # type: ignore[arg-type]  # checked to be one of a few
+            common_name,
+            [x509.UniformResourceIdentifier(spiffe_id)],
+            ExtendedKeyUsageOID.CLIENT_AUTH,
+            lifetime,
         )
         _log.info(
             "issued a certificate for %s, serial %x, until %s",
@@ -97,72 +108,153 @@ class X509Authority:
             certificate.serial_number,
             f"{certificate.not_valid_after_utc:%Y-%m-%d %H:%M:%S} UTC",
         )
-        return _as_pem(certificate)
+        return as_pem(certificate)
+
+    def issue_to_api(self, names: Sequence[str], lifetime: timedelta) -> tuple[str, str]:
+        """A certificate and its new key in PEM, for an API that is reached under these names, which
+        are of DNS or IP addresses.
+
+        It ends with the authority's own where that ends sooner. Raises ValueError for a name that
+        is none, and AuthorityExpired.
+        """
+        key = new_key()
+        certificate = self._issued(
+            key.public_key(),
+            "manmanv2-api",
+            list(map(_general_name, names)),
+            ExtendedKeyUsageOID.SERVER_AUTH,
+            lifetime,
+        )
+        # Who trusts the root alone has to see who is between.
+        between = [] if self.own.issuer == self.own.subject else [self.own]
+        return "".join(map(as_pem, [certificate, *between])), key_as_pem(key)
+
+    def _issued(
+        self,
+        public_key: CertificatePublicKeyTypes,
+        common_name: str,
+        names: Iterable[x509.GeneralName],
+        use: x509.ObjectIdentifier,
+        lifetime: timedelta,
+    ) -> x509.Certificate:
+        now = self.now()
+        if self.ends <= now:
+            raise AuthorityExpired(
+                f"the certificate in CA_CERT_PATH expired on {self.ends:%Y-%m-%d %H:%M} UTC: make"
+                " another with `manmanv2 ca init`, and start the API again with it"
+            )
+        return (
+            x509.CertificateBuilder()
+            .subject_name(named(common_name))
+            .issuer_name(self.own.subject)
+            .public_key(public_key)
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - BACKDATED)
+            .not_valid_after(min(now + lifetime, self.ends))
+            .add_extension(x509.SubjectAlternativeName(names), critical=False)
+            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+            .add_extension(key_usage(digital_signature=True), critical=True)
+            .add_extension(x509.ExtendedKeyUsage([use]), critical=False)
+            .add_extension(_key_identifier(self.own), critical=False)
+            .sign(self.key, signature_hash(self.key))
+        )
 
 
-def read_authority(certificate_path: Path, key_path: Path) -> X509Authority:
-    """What the files that CA_CERT_PATH and CA_KEY_PATH name hold. Raises AuthorityUnusable.
+def read_authority(
+    certificate_path: Path,
+    key_path: Path,
+    settings: tuple[str, str] = ("CA_CERT_PATH ", "CA_KEY_PATH "),
+) -> X509Authority:
+    """What the files hold, which these settings name. Raises AuthorityUnusable.
 
     The first certificate there may be followed by others that are trusted, too, as by that of the
     authority before. Its time is not looked at.
     """
+    certificate_file, key_file = f"{settings[0]}{certificate_path}", f"{settings[1]}{key_path}"
     try:
-        trusted = x509.load_pem_x509_certificates(_read("CA_CERT_PATH", certificate_path))
-    except ValueError:
+        trusted = x509.load_pem_x509_certificates(_read(certificate_file, certificate_path))
+    except UNREADABLE:
         raise AuthorityUnusable(
-            f"CA_CERT_PATH {certificate_path} holds no PEM certificate: set it to the file of the"
-            " authority's certificate, which `manmanv2 ca init` makes."
+            f"{certificate_file} holds no PEM certificate: it must be the authority's certificate,"
+            " as `manmanv2 ca init` makes it."
         ) from None
     own = trusted[0]
-    key = _read_key(key_path)
+    key = _read_key(key_file, key_path)
     if not _may_issue(own):
         raise AuthorityUnusable(
-            f"CA_CERT_PATH {certificate_path} holds a certificate that may not issue others: set it"
-            " to that of an authority, which `manmanv2 ca init` makes."
+            f"{certificate_file} holds a certificate that may not issue others: it must be that of"
+            " an authority, as `manmanv2 ca init` makes it."
         )
     if _spki(own.public_key()) != _spki(key.public_key()):
         raise AuthorityUnusable(
-            f"CA_KEY_PATH {key_path} is not the key of the first certificate in CA_CERT_PATH"
-            f" {certificate_path}: put those there that belong together."
+            f"{key_file} is not the key of the first certificate in {certificate_file}: put those"
+            " there that belong together."
         )
     return X509Authority(own, key, trusted)
 
 
-def signature_hash(key: CertificateIssuerPrivateKeyTypes) -> hashes.SHA256 | None:
-    """What to sign with a key by; none for one that brings its own."""
-    return None if isinstance(key, ed25519.Ed25519PrivateKey) else hashes.SHA256()
-
-
-def _read(setting: str, path: Path) -> bytes:
+def _read(file: str, path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
         raise AuthorityUnusable(
-            f"{setting} {path} cannot be read ({error.strerror}): mend it or its permissions."
+            f"{file} cannot be read ({error.strerror}): mend it or its permissions."
         ) from None
 
 
-def _read_key(path: Path) -> CertificateIssuerPrivateKeyTypes:
-    content = _read("CA_KEY_PATH", path)
+def _read_key(file: str, path: Path) -> CertificateIssuerPrivateKeyTypes:
+    content = _read(file, path)
     try:
         key = load_pem_private_key(content, password=None)
     except TypeError:
         raise AuthorityUnusable(
-            f"CA_KEY_PATH {path} is encrypted: write the key into it without a password."
+            f"{file} is encrypted: write the key into it without a password."
         ) from None
     except (ValueError, UnsupportedAlgorithm):
         raise AuthorityUnusable(
-            f"CA_KEY_PATH {path} holds no PEM private key: set it to the file of the authority's"
-            " key, which `manmanv2 ca init` makes."
+            f"{file} holds no PEM private key: it must be the authority's key, as `manmanv2 ca"
+            " init` makes it."
         ) from None
     if not isinstance(
         key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
     ):
         raise AuthorityUnusable(
-            f"CA_KEY_PATH {path} holds a key of another kind than RSA, EC or Ed25519: have"
-            " `manmanv2 ca init` make one."
+            f"{file} holds a key of another kind than RSA, EC or Ed25519: have `manmanv2 ca init`"
+            " make one."
         )
     return key
+
+
+def _is_from(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
+    if not _may_issue(issuer):
+        return False
+    try:
+        certificate.verify_directly_issued_by(issuer)
+    except (InvalidSignature, *UNREADABLE):
+        return False
+    return True
+
+
+def _key_identifier(issuer: x509.Certificate) -> x509.AuthorityKeyIdentifier:
+    """As the issuer has it: whoever made that one may have counted otherwise than we do."""
+    try:
+        own = issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+    except x509.ExtensionNotFound:
+        return x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.public_key())  # type: ignore[arg-type]
+    return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(own)
+
+
+def _general_name(name: str) -> x509.GeneralName:
+    """Raises ValueError."""
+    try:
+        return x509.IPAddress(ip_address(name.strip("[]")))
+    except ValueError:
+        pass
+    # An asterisk stands for the first label.
+    labels = name.removeprefix("*.").split(".")
+    if not all(map(_LABEL.fullmatch, labels)) or len(name) > _LONGEST_DNS_NAME:
+        raise ValueError(f"{name!r} is neither a name of DNS nor an IP address")
+    return x509.DNSName(name)
 
 
 def _may_issue(certificate: x509.Certificate) -> bool:
@@ -174,7 +266,7 @@ def _may_issue(certificate: x509.Certificate) -> bool:
     except x509.ExtensionNotFound as error:
         # A certificate that restricts its key to nothing may issue.
         return error.oid == x509.KeyUsage.oid
-    except ValueError:
+    except UNREADABLE:
         return False
 
 
@@ -192,7 +284,7 @@ def _public_key(signing_request: bytes) -> PublicKeyTypes:
             )
         if request.is_signature_valid:
             return key
-    except _NO_REQUEST:
+    except UNREADABLE:
         pass
     raise InvalidField(
         "signing_request", "must be a PKCS #10 request in DER, signed by the key that is in it"
@@ -207,20 +299,3 @@ def _is_trustworthy(key: object) -> bool:
 
 def _spki(key: PublicKeyTypes) -> bytes:
     return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-
-
-def _as_pem(certificate: x509.Certificate) -> str:
-    return certificate.public_bytes(Encoding.PEM).decode("ascii")
-
-
-_SIGNS_ONLY = x509.KeyUsage(
-    digital_signature=True,
-    content_commitment=False,
-    key_encipherment=False,
-    data_encipherment=False,
-    key_agreement=False,
-    key_cert_sign=False,
-    crl_sign=False,
-    encipher_only=False,
-    decipher_only=False,
-)

@@ -5,20 +5,15 @@ What it needs is loaded here and not there: a host manager that goes on for mont
 
 import sys
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509 import load_der_x509_csr
+
+from adapters.x509.new_signing_request import new_signing_request
 
 
 def main() -> None:
-    key = ec.generate_private_key(ec.SECP256R1())
-    # Whom it is for is said by whoever issues the certificate.
-    request = x509.CertificateSigningRequestBuilder(x509.Name([])).sign(key, hashes.SHA256())
-    sys.stdout.buffer.write(
-        key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        + request.public_bytes(Encoding.PEM)
-    )
+    key, request = new_signing_request()
+    sys.stdout.buffer.write(key.encode() + load_der_x509_csr(request).public_bytes(Encoding.PEM))
 
 
 if __name__ == "__main__":

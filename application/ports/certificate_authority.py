@@ -1,4 +1,4 @@
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Protocol
 
 
@@ -20,6 +20,16 @@ class CertificateAuthority(Protocol):
     @property
     def digest(self) -> str:
         """The SHA-256 of the certificate that issues, in DER, as 64 hexadecimal digits."""
+        ...
+
+    @property
+    def ends(self) -> datetime:
+        """After which nothing that it issued is valid."""
+        ...
+
+    def has_issued(self, chain: bytes) -> bool:
+        """Whether the first of these certificates, in PEM, is from it, by way of those CAs maybe
+        that stand behind it."""
         ...
 
     def check(self, signing_request: bytes) -> None:

@@ -60,6 +60,7 @@ from application.ban_server import BanServer
 from application.certificates import Certificates
 from application.check_readiness import AskStore, CheckReadiness
 from application.create_join_key import CreateJoinKey
+from application.create_operator_certificate import CreateOperatorCertificate
 from application.create_operator_key import CreateOperatorKey
 from application.create_server import CreateServer
 from application.delete_configuration import DeleteConfiguration
@@ -122,7 +123,7 @@ from domain.liveness import Cadence
 from domain.token_bucket import TokenBucket
 from entrypoints.api.oidc import make_identify_by_token, make_provider_keys
 from entrypoints.api.settings import ApiSettings
-from entrypoints.api.tls import read_certificate, read_certificates
+from entrypoints.api.tls import make_pin_authority, read_certificate, read_certificates
 from entrypoints.registration_keys import make_registration_keys
 from entrypoints.settings import COMMIT, VERSION, Secret
 from entrypoints.tracing import make_tracing
@@ -291,6 +292,9 @@ class ApiContainer(containers.DeclarativeContainer):
         read_certificates, settings
     )
     trust_bundle: providers.Provider[str] = providers.Callable(_trust_bundle, certificates)
+    certificate: providers.Provider[ServerCertificate | None] = providers.ThreadSafeSingleton(
+        read_certificate, settings, metrics
+    )
     known_keys: providers.Provider[KnownKeys] = providers.ThreadSafeSingleton(
         KnownKeys, store, admit_host
     )
@@ -556,7 +560,14 @@ class ApiContainer(containers.DeclarativeContainer):
     join_key_service: providers.Provider[JoinKeyService] = providers.ThreadSafeSingleton(
         JoinKeyService,
         operator_calls=operator_calls,
-        create_join_key=providers.Factory(CreateJoinKey, store, clock, make_key, admit_host),
+        create_join_key=providers.Factory(
+            CreateJoinKey,
+            store,
+            clock,
+            make_key,
+            admit_host,
+            providers.Factory(make_pin_authority, certificates, certificate),
+        ),
         list_join_keys=providers.Factory(ListJoinKeys, store),
         list_join_key_uses=providers.Factory(ListJoinKeyUses, store),
         revoke_join_key=providers.Factory(RevokeJoinKey, store, clock),
@@ -565,6 +576,9 @@ class ApiContainer(containers.DeclarativeContainer):
         AccessService,
         operator_calls=operator_calls,
         create_operator_key=providers.Factory(CreateOperatorKey, store, clock, make_key),
+        create_operator_certificate=providers.Factory(
+            CreateOperatorCertificate, store, clock, make_key, certificates
+        ),
         list_operator_keys=providers.Factory(ListOperatorKeys, store),
         revoke_operator_key=providers.Factory(RevokeOperatorKey, store, clock),
     )
@@ -666,9 +680,6 @@ class ApiContainer(containers.DeclarativeContainer):
     )
     shares_port: providers.Provider[bool] = providers.Callable(
         (1).__lt__, settings.provided.api_workers
-    )
-    certificate: providers.Provider[ServerCertificate | None] = providers.ThreadSafeSingleton(
-        read_certificate, settings, metrics
     )
     connection_limits: providers.Provider[ConnectionLimits] = providers.Factory(
         _connection_limits, settings.provided.max_connections

@@ -4,6 +4,7 @@ import logging
 from adapters.grpc.server_certificate import CertificateUnusable, ServerCertificate
 from adapters.prometheus.api_metrics import ApiMetrics
 from application.certificates import Certificates
+from application.pin_authority import PinAuthority
 from entrypoints.api.settings import ApiSettings
 from entrypoints.failures import ConfigurationError
 
@@ -40,6 +41,12 @@ def read_certificates(settings: ApiSettings) -> Certificates | None:
     except AuthorityUnusable as error:
         raise ConfigurationError(str(error)) from None
     return Certificates(authority, settings.trust_domain, settings.host_certificate_lifetime)
+
+
+def make_pin_authority(
+    certificates: Certificates | None, certificate: ServerCertificate | None
+) -> PinAuthority:
+    return PinAuthority(certificates, lambda: certificate.current.chain if certificate else b"")
 
 
 async def look_at_certificate_forever(certificate: ServerCertificate) -> None:

@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from adapters.amqp.broker import Broker
@@ -12,10 +13,12 @@ from application.finding import Fault, Finding
 from application.run_checks import Check
 from entrypoints.api.oidc import make_provider
 from entrypoints.api.settings import ApiSettings, MessagesKind, StoreKind
-from entrypoints.api.tls import read_certificate
+from entrypoints.api.tls import read_certificate, read_certificates
 from entrypoints.failures import ConfigurationError
 from entrypoints.settings import reached_at
 from entrypoints.side_port import why_not_well
+
+_EXPIRES_SOON = timedelta(days=30)
 
 
 def api_checks(settings: ApiSettings, strange_key: str) -> Sequence[Check]:
@@ -45,13 +48,19 @@ def _running(settings: ApiSettings) -> GrpcApiProbe:
 
 def _look_at_certificate(settings: ApiSettings) -> Finding:
     try:
-        certificate = read_certificate(settings)
+        certificate, certificates = read_certificate(settings), read_certificates(settings)
     except ConfigurationError as error:
         return Finding.of_sentence(str(error), Fault.SETTING)
     assert certificate
     why_not = certificate.why_not_for_long()
     if why_not:
         return Finding.warning(f"the certificate {why_not}", "put another one at TLS_CERT_PATH")
+    ends = certificates.authority.ends if certificates else None
+    if ends and ends - datetime.now(UTC) <= _EXPIRES_SOON:
+        return Finding.warning(
+            f"the authority in CA_CERT_PATH issues nothing after {ends:%Y-%m-%d}",
+            "make another with `manmanv2 ca init`",
+        )
     return Finding.ok(f"the certificate is {certificate.told()}")
 
 

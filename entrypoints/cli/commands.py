@@ -6,6 +6,7 @@ import click
 
 from domain.errors import InvalidField
 from entrypoints.cli.audit import audit
+from entrypoints.cli.ca import ca
 from entrypoints.cli.completion import completion
 from entrypoints.cli.configs import configs
 from entrypoints.cli.conflicts import conflicts
@@ -72,6 +73,7 @@ for command in (
     conflicts,
     keys,
     operators,
+    ca,
     audit,
     db,
     demo,

@@ -52,6 +52,11 @@ def keys() -> None:
 @click.option(
     "--pre-approved", is_flag=True, help="Servers that join do not wait for an operator's approval."
 )
+@click.option(
+    "--pin-ca",
+    is_flag=True,
+    help="The key also says by which authority hosts know the API: they need no API_CA_CERT_PATH.",
+)
 @output_option
 def create(
     environment: str,
@@ -61,6 +66,7 @@ def create(
     expires: timedelta | None,
     ephemeral: bool,
     pre_approved: bool,
+    pin_ca: bool,
     output: str,
 ) -> None:
     """Make a key by which hosts join, and print it this once.
@@ -78,7 +84,7 @@ def create(
         pre_approved,
     )
     with api() as client:
-        made, key, everybody_may_join = client.create_join_key(new)
+        made, key, everybody_may_join = client.create_join_key(new, pins_authority=pin_ca)
     answer = {
         "join_key": _key_json(made),
         "key": key,

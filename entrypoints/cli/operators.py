@@ -3,17 +3,17 @@
 import os
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import click
 
-from domain.keys import OPERATOR_KEY, check_key_id, public_id
+from domain.keys import OF_OPERATORS, check_key_id, public_id
 from domain.operator_key import LOCAL, OperatorKey
 from domain.role import Role
 from entrypoints.cli.options import Duration, output_option
 from entrypoints.cli.output import as_json, iso, table
-from entrypoints.cli.session import Failure, api
-from entrypoints.cli.settings import CliSettings
+from entrypoints.cli.session import Failure, api, settings_of
 
 
 @click.group()
@@ -30,23 +30,43 @@ def operators() -> None:
     help="What it may do: look, change the fleet, or make keys of operators, too.",
 )
 @click.option(
-    "--expires", type=Duration(), help="After how long it is of no use, as 30d; else never."
+    "--expires",
+    type=Duration(),
+    help="After how long it is of no use, as 30d; else never, a certificate after 90d.",
+)
+@click.option(
+    "--certificate",
+    "file",
+    type=click.Path(path_type=Path),
+    help="Instead of a key, have a certificate issued, and write it to FILE with its new key.",
+    metavar="FILE",
 )
 @output_option
-def create(name: str, role: str, expires: timedelta | None, output: str) -> None:
+def create(name: str, role: str, expires: timedelta | None, file: Path | None, output: str) -> None:
     """Make a key for the person or the program NAME, and print it this once.
 
-    It alone is on standard output, and is what NAME sets as OPERATOR_KEY. With the first key of
-    an admin operators need a key on the API's own machine, too.
+    It alone is on standard output, and is what NAME sets as OPERATOR_KEY. Of a certificate it is
+    the id, and FILE is what NAME sets as API_CLIENT_CERT_PATH. With the first key or certificate of
+    an admin operators need one on the API's own machine, too.
     """
-    with api() as client:
-        made, key = client.create_operator_key(name, Role(role), expires or timedelta(0))
-    answer = {"operator_key": _as_object(made), "key": key}
-    click.echo(as_json(answer) if output == "json" else key)
+    if file:
+        made = _create_certificate(name, Role(role), expires or timedelta(0), file)
+        answer = {"operator_key": _as_object(made), "file": str(file)}
+        kind, shown = "certificate", made.key_id
+        hint = (
+            f"It is in {file}, with its key: set API_CLIENT_CERT_PATH to it, and API_ADDRESS to the"
+            " API's port for certificates."
+        )
+    else:
+        with api() as client:
+            made, shown = client.create_operator_key(name, Role(role), expires or timedelta(0))
+        answer = {"operator_key": _as_object(made), "key": shown}
+        kind, hint = "key", "It is shown this once: set it as OPERATOR_KEY of the command."
+    click.echo(as_json(answer) if output == "json" else shown)
     if output == "text":
         until = f", until {iso(made.expires_at)}" if made.expires_at else ""
-        click.echo(f"made the key {made.key_id} of {made.name} ({made.role}{until})", err=True)
-        click.echo("It is shown this once: set it as OPERATOR_KEY of the command.", err=True)
+        click.echo(f"made the {kind} {made.key_id} of {made.name} ({made.role}{until})", err=True)
+        click.echo(hint, err=True)
     # Nobody else was let in without a key.
     if made.role is Role.ADMIN and made.created_by == LOCAL:
         click.echo(
@@ -59,7 +79,9 @@ def create(name: str, role: str, expires: timedelta | None, output: str) -> None
 @operators.command("list")
 @output_option
 def list_operators(output: str) -> None:
-    """List the keys of operators, by id, without their secrets."""
+    """List the keys of operators, by id, without their secrets; those of certificates begin with
+    oc-.
+    """
     with api() as client:
         found = list(client.operator_keys())
     if output == "json":
@@ -73,9 +95,9 @@ def list_operators(output: str) -> None:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @output_option
 def revoke(key_ids: tuple[str, ...], yes: bool, output: str) -> None:
-    """Revoke keys, by their ids: the next call with one of them is refused."""
+    """Revoke keys and certificates, by their ids: the next call with one of them is refused."""
     for key_id in key_ids:
-        check_key_id(key_id, OPERATOR_KEY)
+        check_key_id(key_id, *OF_OPERATORS)
     for_programs = output == "json"
     revoked: list[OperatorKey] = []
     with api() as client:
@@ -113,8 +135,45 @@ def _ask(keys: Sequence[OperatorKey], key_ids: Iterable[str], *, for_programs: b
 
 
 def _own_key_id() -> str:
-    own = CliSettings.load().operator_key
-    return public_id(own.reveal()) if own else ""
+    settings = settings_of(click.get_current_context())
+    if settings.operator_key:
+        return public_id(settings.operator_key.reveal())
+    tls = settings.api.tls
+    return tls.client.key_id() if tls and tls.client else ""
+
+
+def _create_certificate(name: str, role: Role, expires_in: timedelta, file: Path) -> OperatorKey:
+    """Raises Failure for a file that is there."""
+    # Only this loads the library for certificates.
+    from adapters.x509.new_signing_request import new_signing_request
+
+    key, signing_request = new_signing_request()
+    try:
+        # First: of a certificate that cannot be kept nobody would have the key.
+        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        raise Failure(
+            f"{file} is there already, and is not overwritten: name another, or move it away",
+            os.EX_CANTCREAT,
+        ) from None
+    except OSError as error:
+        raise Failure(f"{file} cannot be written ({error.strerror})", os.EX_CANTCREAT) from None
+    try:
+        with os.fdopen(descriptor, "w") as opened, api() as client:
+            made, certificate = client.create_operator_certificate(
+                name, role, signing_request, expires_in
+            )
+            if not certificate:
+                raise Failure(
+                    f"the API is older than this command and issued no certificate: revoke"
+                    f" {made.key_id}, the key that it made instead and nobody has",
+                    os.EX_UNAVAILABLE,
+                )
+            opened.write(certificate + key)
+    except BaseException:
+        file.unlink()
+        raise
+    return made
 
 
 def _key_table(keys: Iterable[OperatorKey], now: datetime) -> str:

@@ -47,17 +47,21 @@ def api(context: click.Context | None = None) -> AbstractContextManager["Operato
 
 def operator_client(context: click.Context) -> "OperatorClient":
     """For whoever closes it."""
+    from adapters.grpc.client_certificate import ClientCertificateUnusable
     from adapters.grpc.tls import CaFileUnusable
     from entrypoints.cli.container import CliContainer
 
-    settings = _settings(context.find_root().params["api"])
     try:
-        return CliContainer(settings=settings).operator_client()
+        return CliContainer(settings=settings_of(context)).operator_client()
     except CaFileUnusable as error:
         raise ConfigurationError(f"API_CA_CERT_PATH: {error}.") from None
+    except ClientCertificateUnusable as error:
+        raise ConfigurationError(f"API_CLIENT_CERT_PATH: {error}.") from None
 
 
-def _settings(api: str | None) -> CliSettings:
+def settings_of(context: click.Context) -> CliSettings:
+    """Raises ConfigurationError."""
+    api = context.find_root().params["api"]
     if not api:
         return CliSettings.load()
     try:

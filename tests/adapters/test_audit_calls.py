@@ -126,6 +126,24 @@ def join(api: AuditedApi, who: Evidence = HERE) -> Any:
     return api.call("RegisterServer", {"name": "box", "evidence": evidence_to_message(who)})
 
 
+def test_of_a_key_that_pins_and_of_a_certificate_it_is_noted_that_they_were_asked_for(
+    api: AuditedApi,
+) -> None:
+    signing_request = planted("signing request").encode()
+    (pins, _), (certifies, _) = (
+        api.new(lambda: api.refused("CreateJoinKey", {"uses": 1, "pin_authority": True})),
+        api.new(
+            lambda: api.refused(
+                "CreateOperatorKey",
+                {"name": "ann", "role": "admin", "signing_request": signing_request},
+            )
+        ),
+    )
+
+    assert pins.target == "uses=1 pin_authority=True"
+    assert certifies.target == "name=ann role=admin signing_request=given"
+
+
 def open_conflict(api: AuditedApi, server_id: int) -> None:
     assert join(api).server_id == server_id
     with pytest.raises(grpc.RpcError):

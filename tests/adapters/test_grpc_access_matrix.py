@@ -6,8 +6,9 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -22,11 +23,14 @@ from adapters.grpc.call_rules import CALL_RULES, SERVICE, CallsWithoutRule, chec
 from adapters.grpc.metadata import STATUS_DETAILS
 from adapters.memory.clock import MemoryClock
 from adapters.oidc.operator_tokens import LONGEST_TOKEN
+from adapters.x509.new_signing_request import new_signing_request
 from application.ports.operator_tokens import ProviderUnavailable
 from application.ports.store import StoreUnavailable
 from domain.errors import (
+    CertificateOfAnother,
     CredentialRequired,
     NotAnOperator,
+    OperatorCertificateRefused,
     OperatorKeyRefused,
     OperatorKeyRequired,
     OperatorsOnThisMachineOnly,
@@ -39,10 +43,12 @@ from entrypoints.api.settings import IN_MEMORY, ApiSettings
 from entrypoints.settings import Secret
 from entrypoints.testing import serving
 from protos.manman.v1 import manman_pb2 as pb
+from tests.certified import SERVER, Shown, Site, reaches
 from tests.http2 import BEGINNING, DATA, END_STREAM, call_headers, frame, message_prefix
 from tests.oidc_provider import DISCOVERY, Provider, provider
 from tests.planted import leaks, planted
 from tests.planted_keys import PlantedKeys
+from tests.real_parts.ports import free_port
 
 SETTING = planted("operator key")
 REGISTRATION_KEY = planted("registration key")
@@ -72,6 +78,7 @@ class Api:
     address: str
     channel: grpc.Channel
     keys: dict[str, str]
+    clock: MemoryClock = field(default_factory=MemoryClock)
 
     def ask(self, name: str, request: Message | bytes = b"", sent: Metadata = ()) -> Any:
         """What the call is answered, or the error."""
@@ -114,7 +121,7 @@ def running(*owners: str, audit: object = None, **api_settings: Any) -> Iterator
     with serving(container) as port:
         address = f"127.0.0.1:{port}"
         with grpc.insecure_channel(address) as channel:
-            yield Api(container, address, channel, keys)
+            yield Api(container, address, channel, keys, clock)
     container.host_calls().close()
     container.operator_calls().close()
     container.heartbeat_writer().shutdown()
@@ -126,12 +133,17 @@ def access_of(answer: Any) -> str:
         return "let in"
     error: Any = answer
     said = error.details()
-    if said == str(CredentialRequired(0)):
+    if said in (str(CredentialRequired(0)), str(CredentialRequired(ANOTHER_SERVER))):
         # Of a host, and nobody but a host can have one.
         return "let in"
     if error.code() is grpc.StatusCode.UNAUTHENTICATED:
-        assert said in (str(OperatorKeyRequired()), str(OperatorKeyRefused()))
+        assert said in map(
+            str, (OperatorKeyRequired(), OperatorKeyRefused(), OperatorCertificateRefused())
+        )
         return "UNAUTHENTICATED"
+    if said == str(CertificateOfAnother(CERTIFIED_SERVER, ANOTHER_SERVER)):
+        assert error.code() is grpc.StatusCode.PERMISSION_DENIED
+        return "of another server"
     denied = (str(OperatorsOnThisMachineOnly()), str(NO_ROLE))
     if said in denied or said.startswith("this call needs the role"):
         assert error.code() is grpc.StatusCode.PERMISSION_DENIED
@@ -255,6 +267,137 @@ def test_each_caller_makes_the_calls_of_its_role_and_no_others(
     assert {name: access_of(api.ask(name, sent=metadata)) for name in NAMES} == {
         name: expected_of(name, role) for name in NAMES
     }
+
+
+# Callers with a certificate
+
+CERTIFIED_SERVER, ANOTHER_SERVER = 1, 2
+OF_A_SERVER = [
+    method.name
+    for method in SERVICE.methods
+    if CALL_RULES[method.name].is_of_hosts and "server_id" in method.input_type.fields_by_name
+]
+
+
+@dataclass
+class CertifiedApi:
+    """One with an authority, and whom it gave a certificate, or did not."""
+
+    api: Api
+    site: Site
+    address: str
+    shown: dict[str, Shown]
+
+    def ask_all(self, shown: str, sent: Metadata = ()) -> dict[str, Any]:
+        """Every call; about ANOTHER_SERVER, where it is about one."""
+        credentials = self.shown[shown].credentials(self.site.ca_file.read_bytes())
+        with grpc.secure_channel(self.address, credentials) as channel:
+            api = Api(self.api.container, self.address, channel, {})
+            return {name: api.ask(name, about(ANOTHER_SERVER, name), sent) for name in NAMES}
+
+
+def about(server_id: int, name: str) -> Message:
+    method = SERVICE.methods_by_name[name]
+    message = GetMessageClass(method.input_type)
+    has_one = "server_id" in method.input_type.fields_by_name
+    return message(server_id=server_id) if has_one else message()
+
+
+@pytest.fixture(scope="module")
+def certified(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CertifiedApi]:
+    site = Site(tmp_path_factory.mktemp("site"))
+    mutual_tls = f"127.0.0.1:{free_port()}"
+    paths = {name.lower(): Path(path) for name, path in site.variables.items()}
+    with running("viewer", mtls_listen_address=mutual_tls, **paths) as api:
+        access = api.container.access_service()
+        shown: dict[str, Shown] = {}
+        for owner, role in OWNERS.items():
+            key, request = new_signing_request()
+            life = HOUR if owner == "expired" else None
+            row, certificate = access.create_operator_certificate(
+                owner, role, life, request, "somebody"
+            )
+            shown[owner] = Shown(certificate, key)
+            if owner == "revoked":
+                access.revoke_operator_key(row.key_id)
+            if owner == "expired":
+                api.clock.advance(HOUR)
+        admin = f"operator/{shown['admin'].name}"
+        server = f"spiffe://manmanv2/server/{CERTIFIED_SERVER}"
+        a_key = api.keys["viewer"].partition(".")[0]
+        for name, uris in {
+            "a server": [server],
+            "another trust domain": [f"spiffe://other/{admin}"],
+            "a server of another trust domain": ["spiffe://other/server/1"],
+            "two URIs": [f"spiffe://manmanv2/{admin}", server],
+            "no URI": [],
+            "a path below": [f"spiffe://manmanv2/{admin}/x"],
+            "the id of a key": [f"spiffe://manmanv2/operator/{a_key}"],
+            "an id of nobody": ["spiffe://manmanv2/operator/oc-7777777777"],
+        }.items():
+            shown[name] = site.gives(uris)
+        yield CertifiedApi(api, site, mutual_tls, shown)
+
+
+# What the caller shows, what it sends beside, and the role that it is to have.
+CERTIFIED_CALLERS = [
+    ("viewer", "nothing", Role.VIEWER),
+    ("operator", "nothing", Role.OPERATOR),
+    ("admin", "nothing", Role.ADMIN),
+    ("revoked", "nothing", None),
+    ("expired", "nothing", None),
+    ("a server", "nothing", None),
+    ("another trust domain", "nothing", None),
+    ("a server of another trust domain", "nothing", None),
+    ("two URIs", "nothing", None),
+    ("no URI", "nothing", None),
+    ("a path below", "nothing", None),
+    ("the id of a key", "nothing", None),
+    ("an id of nobody", "nothing", None),
+    # What is sent counts, whatever is shown.
+    ("admin", "viewer", Role.VIEWER),
+    ("admin", "a wrong key", None),
+    ("no URI", "viewer", Role.VIEWER),
+    ("a server", "viewer", Role.VIEWER),
+]
+
+
+@pytest.mark.parametrize(("shown", "sent", "role"), CERTIFIED_CALLERS)
+def test_each_caller_with_a_certificate_makes_the_calls_of_its_role_and_of_its_server(
+    certified: CertifiedApi, idp: Provider, shown: str, sent: str, role: Role | None
+) -> None:
+    answers = certified.ask_all(shown, metadata_of(certified.api, sent, idp))
+
+    expected = {name: expected_of(name, role) for name in NAMES}
+    if shown == "a server":
+        expected |= dict.fromkeys(OF_A_SERVER, "of another server")
+    assert {name: access_of(answer) for name, answer in answers.items()} == expected
+
+
+def test_what_is_for_a_server_alone_is_these() -> None:
+    assert set(OF_A_SERVER) == {
+        "Heartbeat",
+        "FetchConfiguration",
+        "Deregister",
+        "RenewCertificate",
+    }
+
+
+def test_who_may_show_no_certificate_there_does_not_even_connect(
+    certified: CertifiedApi, tmp_path: Path
+) -> None:
+    site, root = certified.site, certified.site.ca_file.read_bytes()
+    name = "spiffe://manmanv2/server/1"
+    for shown in (
+        None,
+        Shown(site.tls_cert.read_text(), site.tls_key.read_text()),
+        site.gives([name], use=SERVER),
+        site.gives([name], expired=True),
+        Site(tmp_path / "other").gives([name]),
+    ):
+        assert not reaches(certified.address, root, shown)
+    assert reaches(certified.address, root, site.gives([name]))
+    assert reaches(certified.api.address, root, None)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -511,7 +654,7 @@ def test_the_first_key_of_an_admin_closes_this_machine_and_opens_others() -> Non
         (
             "RevokeOperatorKey",
             pb.RevokeOperatorKeyRequest(key_id=f"ok-aaaaaaaaaa.{planted('secret a')}"),
-            "key_id must be as ok- and 10 letters and digits, without the secret",
+            "key_id must be as ok- or oc- and 10 letters and digits, without the secret",
         ),
         ("RevokeOperatorKey", pb.RevokeOperatorKeyRequest(key_id="ok-zzzzzzzzzz"), ""),
         (

@@ -265,7 +265,11 @@ def test_who_insists_on_a_certificate_of_ours_is_told(
     with tls_port(files, ["h2"], ssl.TLSVersion.TLSv1_2, insists=True) as address:
         said_by_an_alert = told(address, Tls(files.ca_file))
 
-    cure = "its log says why; it must not insist on a certificate of the client"
+    cure = (
+        "where it takes clients with a certificate alone, set API_ADDRESS to the API's other port,"
+        " or for `manmanv2` API_CLIENT_CERT_PATH to an operator's certificate; else its log says"
+        " why"
+    )
     assert said == f"hangs up once TLS is spoken with it: {cure}"
     assert said_by_an_alert == f"refuses to speak TLS with this machine: {cure}"
 

@@ -89,6 +89,23 @@ def test_pages_of_any_size_give_each_key_once_by_its_id(store: Store) -> None:
         assert walked == sorted(ids)
 
 
+def test_certificates_stand_among_the_keys(store: Store) -> None:
+    ids = ["ok-aaaaaaaaaa", "oc-bbbbbbbbbb", "oc-aaaaaaaaaa", "ok-bbbbbbbbbb"]
+    add(store, *(key(key_id, expires_in=60) for key_id in ids))
+    revoked = replace(key("oc-aaaaaaaaaa", expires_in=60), revoked_at=NOW)
+    save(store, revoked)
+    with store.begin() as transaction:
+        first = transaction.operator_keys.page("", 2)
+        rest = transaction.operator_keys.page(first[-1].key_id, 2)
+
+    assert [one.key_id for one in (*first, *rest)] == sorted(ids)
+    assert get(store, "oc-aaaaaaaaaa") == revoked
+    assert get(store, "ok-aaaaaaaaaa").revoked_at is None
+    assert not has_admin(store)
+    add(store, key("oc-cccccccccc", Role.ADMIN, expires_in=60))
+    assert has_admin(store)
+
+
 def test_that_there_was_an_admin_is_not_forgotten_with_the_key(store: Store) -> None:
     assert not has_admin(store)
 

@@ -15,10 +15,12 @@ from adapters.grpc.tls import Tls
 from domain.naming import choose_name
 from entrypoints.api import worker
 from entrypoints.api.settings import ApiSettings
+from entrypoints.api.tls import read_certificates
 from entrypoints.api_address import ApiAddress
 from entrypoints.host.settings import HostSettings
 from entrypoints.settings import VERSION
 from tests.certificates import CertificateFiles
+from tests.certified import Site
 from tests.deploy.manifests import (
     DEPLOY,
     OVERLAYS,
@@ -29,7 +31,7 @@ from tests.deploy.manifests import (
     secret_files,
 )
 
-GRPC, METRICS = 50051, 9090
+GRPC, MTLS, METRICS = 50051, 50052, 9090
 MOUNTED_AT = "/run/secrets/manmanv2"
 REGISTRATION = "manmanv2-registration"
 SECRETS = {
@@ -173,7 +175,10 @@ def test_the_network_is_closed_but_for_hosts_operators_and_prometheus(
     )
 
     assert closed == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
-    assert who_may == [(METRICS, "namespaceSelector"), (GRPC, "ipBlock"), (GRPC, "podSelector")]
+    assert who_may == [
+        (METRICS, "namespaceSelector"),
+        *((port, peer) for port in (GRPC, MTLS) for peer in ("ipBlock", "podSelector")),
+    ]
 
 
 @pytest.mark.parametrize("node", EXAMPLES_OF_NODES)
@@ -308,3 +313,31 @@ def test_with_tls_the_api_alone_has_the_key_and_hosts_check_its_certificate(
         asked = only_container(manifests.pod("manmanv2-api"))[probe]
         assert asked["exec"]["command"] == ["manmanv2-api", "health"]
         assert "grpc" not in asked
+
+
+def test_with_an_authority_the_api_alone_has_its_key_and_serves_certificates_at_their_port(
+    overlay: str, tmp_path: Path
+) -> None:
+    manifests = rendered(overlay, "authority")
+    site, pod = Site(tmp_path), manifests.pod("manmanv2-api")
+    mounts = {
+        mount["name"]: mount["mountPath"]
+        for mount in only_container(pod)["volumeMounts"]
+        if mount["name"] in ("tls", "authority")
+    }
+    variables = variables_of(manifests, "manmanv2-api")
+    for mount in mounts.values():
+        variables = {name: value.replace(mount, str(tmp_path)) for name, value in variables.items()}
+    given = {name: variables[name] for name in (*site.variables, "MTLS_LISTEN_ADDRESS")}
+    loaded = ApiSettings.load(given)
+    served = manifests.one("Service", "manmanv2-api")["spec"]["ports"]
+    named = {port["name"]: port["containerPort"] for port in only_container(pod)["ports"]}
+
+    assert mounts.keys() == {"tls", "authority"}
+    assert {name: given[name] for name in site.variables} == site.variables
+    assert read_certificates(loaded)
+    assert {port["port"]: named[port["targetPort"]] for port in served} == {
+        GRPC: GRPC,
+        MTLS: loaded.mutual_tls_port,
+    }
+    assert "manmanv2-authority" not in str(manifests.pod("manmanv2-host"))

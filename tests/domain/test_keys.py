@@ -2,7 +2,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.keys import JOIN_KEY, OPERATOR_KEY, ShownKey, public_id, without_secrets
+from domain.errors import InvalidField
+from domain.keys import (
+    JOIN_KEY,
+    OF_OPERATORS,
+    OPERATOR_CERTIFICATE,
+    OPERATOR_KEY,
+    ShownKey,
+    check_key_id,
+    public_id,
+    without_secrets,
+)
 
 KEY_ID = st.from_regex(r"(jk|ok)-[a-z2-7]{10}", fullmatch=True)
 SECRET = st.from_regex(r"[A-Za-z0-9_-]{43}", fullmatch=True)
@@ -59,3 +69,32 @@ def test_a_key_may_say_by_which_authority_the_api_is_known(key_id: str, secret: 
 )
 def test_a_key_with_another_end_is_none(digest: str) -> None:
     assert ShownKey.parse(f"jk-abcdefgh23.secret.{digest}", JOIN_KEY) is None
+
+
+@given(KEY_ID, SECRET)
+def test_a_key_with_a_pin_is_told_in_a_text_without_its_secret_and_its_pin(
+    key_id: str, secret: str
+) -> None:
+    key = f"{key_id}.{secret}.{DIGEST}"
+
+    assert without_secrets(f"name='{key}' x") == f"name='{key_id}' x"
+    assert public_id(key) == key_id
+
+
+@given(SECRET)
+def test_the_id_of_a_certificate_is_no_key_whatever_stands_behind_it(secret: str) -> None:
+    for kind in (JOIN_KEY, OPERATOR_KEY):
+        assert ShownKey.parse(f"oc-abcdefgh23.{secret}", kind) is None
+
+
+def test_an_id_is_of_one_of_the_kinds_that_are_asked_for() -> None:
+    for key_id in ("ok-abcdefgh23", "oc-abcdefgh23"):
+        check_key_id(key_id, *OF_OPERATORS)
+    for key_id in ("jk-abcdefgh23", "oc-abcdefgh23.secret", "oc-abcdefgh2", ""):
+        with pytest.raises(InvalidField) as refused:
+            check_key_id(key_id, *OF_OPERATORS)
+        assert str(refused.value) == (
+            "key_id must be as ok- or oc- and 10 letters and digits, without the secret"
+        )
+    with pytest.raises(InvalidField):
+        check_key_id("ok-abcdefgh23", OPERATOR_CERTIFICATE)

@@ -90,7 +90,7 @@ def test_keys_are_revoked_by_their_ids_and_the_callers_own_at_last(operators: Op
 
     assert (whole.returncode, whole.stderr) == (
         65,
-        "manmanv2: key_id must be as ok- and 10 letters and digits, without the secret\n",
+        "manmanv2: key_id must be as ok- or oc- and 10 letters and digits, without the secret\n",
     )
     assert kept.returncode == 1
     assert revoked.returncode == 0

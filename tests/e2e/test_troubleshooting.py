@@ -35,6 +35,7 @@ from entrypoints.settings import Secret
 from entrypoints.testing import serving
 from protos.manman.v1 import manman_pb2 as pb
 from tests.certificates import CertificateFiles, showing, without_tls
+from tests.certified import Site
 from tests.e2e.doctor import (
     Report,
     doctor,
@@ -553,6 +554,38 @@ def test_the_certificate_is_not_valid_now(files: CertificateFiles) -> None:
             instead[address] = API
 
     assert as_examples(said, instead) == quoted("The certificate is not valid now")
+
+
+def test_the_port_is_for_those_who_show_a_certificate(
+    start_api: StartApi, folder: Path, tmp_path: Path
+) -> None:
+    site, for_certificates = Site(folder), free_address()
+    api = start_api(
+        "memory://", MTLS_LISTEN_ADDRESS=for_certificates, OPERATOR_KEY=KEY, **site.variables
+    )
+    api.wait_until_said("serving those who show a certificate")
+    own, file = ["spiffe://manmanv2/operator/oc-aaaaaaaaaa"], tmp_path / "ann.pem"
+    said = [told_over_tls(for_certificates, site.ca_file)]
+    for address, shown in (
+        (for_certificates, site.gives(own, expired=True)),
+        (for_certificates, Site(folder / "other", "Their CA").gives(own)),
+        (api.address, site.gives(own)),
+    ):
+        shown.write(file)
+        ended = run_to_end(
+            *("manmanv2", "servers", "list"),
+            API_ADDRESS=f"https://{address}",
+            API_CA_CERT_PATH=str(site.ca_file),
+            API_CLIENT_CERT_PATH=str(file),
+        )
+        said += ended.stderr.splitlines()
+
+    instead = {
+        for_certificates: "api.example.com:50052",
+        api.address: API,
+        str(file): "ann.pem",
+    }
+    assert as_examples(said, instead) == quoted("The port is for those who show a certificate")
 
 
 def test_a_firewall_drops_what_is_sent(start_host: StartHost) -> None:

@@ -2429,7 +2429,7 @@ class CreateOperatorKeyRequest(_message.Message):
     """1 to 100 printable characters"""
     role: _builtins.str
     expires_in_seconds: _builtins.int
-    """0: never"""
+    """0: never, of a certificate 90 days"""
     signing_request: _builtins.bytes
     """PKCS #10 in DER: asks for a certificate instead of a key. Only its public key counts."""
     def __init__(

@@ -1,0 +1,12 @@
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from adapters.x509.certificates import key_as_pem, new_key, signature_hash
+
+
+def new_signing_request() -> tuple[str, bytes]:
+    """A new key in PEM, and a PKCS #10 request for it in DER, which asks for nothing else: whom it
+    is for is said by whoever issues the certificate."""
+    key = new_key()
+    request = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([]))
+    return key_as_pem(key), request.sign(key, signature_hash(key)).public_bytes(Encoding.DER)
