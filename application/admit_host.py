@@ -120,7 +120,7 @@ class Speaker:
             check_speaks_for(transaction, self.join_key, self.server_id)
         server = transaction.servers.get(self.server_id, lock=True)
         minds_epoch = enforcement.of(Switch.EPOCH) is Mode.ENFORCE
-        if self.own and minds_epoch and self.own.epoch < server.epoch:
+        if self.own and minds_epoch and 0 < self.own.epoch < server.epoch:
             # Another host manager registered since, maybe on another machine.
             join_key = self.admit_host(self.given_key)
             if join_key:

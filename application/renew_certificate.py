@@ -42,7 +42,7 @@ class RenewCertificate:
         self.certificates.check(signing_request)
         with self.store.begin() as transaction:
             server = transaction.servers.get(server_id)
-            if self.enforcement.of(Switch.EPOCH) is Mode.ENFORCE and own.epoch < server.epoch:
+            if self.enforcement.of(Switch.EPOCH) is Mode.ENFORCE and 0 < own.epoch < server.epoch:
                 # Another host manager registered since, maybe on another machine.
                 raise CredentialRequired(server_id)
             if not server.approval.admits:

@@ -19,7 +19,8 @@ _COMMON_NAME = re.compile(rf"{_SERVER} (?P<id>\d{{1,19}}) epoch (?P<epoch>\d{{1,
 class Certified:
     """Whose certificate a caller has shown: a server's, or an operator's; neither is nobody's.
 
-    `epoch` is that of the server's registration by which it was issued, 0 where it does not say.
+    `epoch` is that of the server's registration by which it was issued, 0 where it does not say,
+    since others than the API issued it: then it is of each.
     """
 
     server_id: int = 0

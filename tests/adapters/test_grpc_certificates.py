@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,9 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import NameOID
 
+from adapters.x509.authority import read_authority
 from domain.errors import CertificateOfAnother
+from domain.spiffe import server_spiffe_id
 from entrypoints.api.container import ApiContainer
 from entrypoints.api.settings import IN_MEMORY, ApiSettings
 from entrypoints.settings import Secret
@@ -217,3 +220,29 @@ def test_a_later_registration_ends_a_certificate_unless_its_credential_is_shown_
     renewed = client.RenewCertificate(renewal).certificate
     heartbeat.credential = ""
     assert api.client(requester, renewed).Heartbeat(heartbeat).acknowledged
+
+
+def test_a_certificate_that_others_issued_is_good_for_each_registration_of_its_server(
+    api: Api,
+) -> None:
+    requester = Requester()
+    web = api.join("web", requester)
+    certificate = issued_elsewhere(api, requester, web.server_id)
+    client = api.client(requester, certificate)
+
+    api.join("web", Requester())
+
+    assert client.Heartbeat(pb.HeartbeatRequest(server_id=web.server_id)).acknowledged
+    fetch = pb.FetchConfigurationRequest(server_id=web.server_id)
+    assert client.FetchConfiguration(fetch).revision == 0
+    renewal = pb.RenewCertificateRequest(
+        server_id=web.server_id, signing_request=requester.signing_request
+    )
+    assert client.RenewCertificate(renewal).certificate
+
+
+def issued_elsewhere(api: Api, requester: Requester, server_id: int) -> str:
+    """By the same authority, in somebody's own way."""
+    authority = read_authority(api.files.ca_file, api.files.ca_file.parent / "ca.key")
+    spiffe_id = server_spiffe_id("manmanv2", server_id)
+    return authority.issue(requester.signing_request, spiffe_id, "web", timedelta(hours=1))
