@@ -7,10 +7,6 @@ from datetime import datetime
 from pathlib import Path
 
 import trustme
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from dependency_injector import providers
 
 from adapters.grpc.api_trust import ApiTrust
@@ -20,6 +16,7 @@ from adapters.grpc.tls import Tls
 from adapters.system.authority_folder import DiskAuthorityFolder
 from adapters.system.certificate_folder import DiskCertificateFolder
 from adapters.x509.authority import read_authority
+from adapters.x509.new_signing_request import new_signing_request
 from application.certificates import Certificates
 from application.held_certificate import HeldCertificate
 from application.held_keys import HeldKeys
@@ -61,10 +58,7 @@ class NewKeyPairs:
         self.asked += 1
         if self.broken:
             raise KeyPairUnavailable("the process that makes it failed")
-        key = ec.generate_private_key(ec.SECP256R1())
-        request = x509.CertificateSigningRequestBuilder(x509.Name([])).sign(key, hashes.SHA256())
-        pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        self.made.append(NewKeyPair(pem.decode(), request.public_bytes(Encoding.DER)))
+        self.made.append(NewKeyPair(*new_signing_request()))
         return self.made[-1]
 
 

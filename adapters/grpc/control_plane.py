@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import grpc
-from google.protobuf.message import DecodeError, Message
+from google.protobuf.message import Message
 
 from adapters.grpc.api_trust import ApiTrust, AuthorityMismatch
 from adapters.grpc.connection import Connection
@@ -14,8 +14,8 @@ from adapters.grpc.messages import (
     configuration_from_message,
     evidence_to_message,
 )
-from adapters.grpc.metadata import REQUEST_ID, STATUS_DETAILS
-from adapters.grpc.reasons import CERTIFICATE_REQUIRED, JOIN_KEY_REFUSED, reason_of
+from adapters.grpc.metadata import REQUEST_ID
+from adapters.grpc.reasons import CERTIFICATE_REQUIRED, JOIN_KEY_REFUSED, reason_of, retry_after
 from adapters.grpc.tls import Tls
 from adapters.grpc.tls_troubles import tls_trouble
 from application.held_keys import HeldKeys
@@ -352,6 +352,8 @@ class GrpcControlPlane:
 
     def _prove(self, enrolment: Enrolment, certificate: HostCertificate) -> None:
         self._certified.is_proven = True
+        # An API has only so many connections to give, and none is for nothing.
+        self._usual.close()
         enrolment.served(certificate)
 
     def _own_error(
@@ -376,7 +378,7 @@ class GrpcControlPlane:
                 why = self._why_unavailable(error, looks_closer=looks_closer)
                 return ControlPlaneUnavailable(f"{api} {why}.")
             case code if code in _PASSING:
-                return ControlPlaneUnavailable(f"{api} {_PASSING[code]}.", _retry_after(error))
+                return ControlPlaneUnavailable(f"{api} {_PASSING[code]}.", retry_after(error))
             case grpc.StatusCode.PERMISSION_DENIED:
                 return _denied(error, said)
             case grpc.StatusCode.ALREADY_EXISTS if server_id is None:
@@ -451,24 +453,6 @@ class _Call:
 def _is_broken(error: grpc.RpcError) -> bool:
     """Whether the call did not get through; with every answer of a server comes metadata."""
     return error.code() is grpc.StatusCode.UNAVAILABLE and not error.trailing_metadata()
-
-
-def _retry_after(error: grpc.RpcError) -> float:
-    """Seconds, 0 where the API did not say."""
-    metadata: Any = error.trailing_metadata() or ()
-    sent = next((value for name, value in metadata if name == STATUS_DETAILS), b"")
-    if not sent:
-        return 0.0
-    # A host that is never refused so saves the memory.
-    from google.rpc import error_details_pb2, status_pb2
-
-    retry_info = error_details_pb2.RetryInfo()
-    try:
-        details = status_pb2.Status.FromString(sent).details
-        found = any(detail.Unpack(retry_info) for detail in details)
-    except DecodeError:
-        return 0.0
-    return retry_info.retry_delay.ToTimedelta().total_seconds() if found else 0.0
 
 
 def _named() -> tuple[tuple[str, str | bytes], ...]:

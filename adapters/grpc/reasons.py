@@ -1,11 +1,15 @@
-"""Why a call was refused, for programs, where the code does not say it: `google.rpc.ErrorInfo`."""
+"""What an error tells programs besides its code and its words: `google.rpc.ErrorInfo` and
+`google.rpc.RetryInfo`."""
+
+from typing import Any, TypeVar
 
 import grpc
-from google.protobuf.message import DecodeError
-from google.rpc import error_details_pb2, status_pb2
+from google.protobuf.message import DecodeError, Message
 
 from adapters.grpc.metadata import STATUS_DETAILS
 from domain.errors import CertificateRequired, JoinKeyRefused
+
+# The messages are imported where they are read: a host that is never refused saves the memory.
 
 DOMAIN = "manman.v1"
 JOIN_KEY_REFUSED = "JOIN_KEY_REFUSED"
@@ -15,19 +19,33 @@ REASONS: dict[type[Exception], str] = {
     JoinKeyRefused: JOIN_KEY_REFUSED,
 }
 
+Detail = TypeVar("Detail", bound=Message)
+
 
 def reason_of(error: grpc.RpcError) -> str:
-    """Empty where the server gave none, as an older one does."""
-    for sent in error.trailing_metadata() or ():
-        if sent.key == STATUS_DETAILS:
-            try:
-                return _reason_in(status_pb2.Status.FromString(sent.value))
-            except DecodeError:
-                return ""
-    return ""
+    """Why it refused, where the code does not say it; empty where it gave none, as an older API
+    does."""
+    from google.rpc import error_details_pb2
+
+    info = _detail(error, error_details_pb2.ErrorInfo())
+    return str(info.reason) if info and info.domain == DOMAIN else ""
 
 
-def _reason_in(status: status_pb2.Status) -> str:
-    info = error_details_pb2.ErrorInfo()
-    found = any(detail.Unpack(info) for detail in status.details)
-    return info.reason if found and info.domain == DOMAIN else ""
+def retry_after(error: grpc.RpcError) -> float:
+    """For how many seconds to wait, 0 where the API did not say."""
+    from google.rpc import error_details_pb2
+
+    info = _detail(error, error_details_pb2.RetryInfo())
+    return float(info.retry_delay.ToTimedelta().total_seconds()) if info else 0.0
+
+
+def _detail(error: grpc.RpcError, wanted: Detail) -> Detail | None:
+    from google.rpc import status_pb2
+
+    metadata: Any = error.trailing_metadata() or ()
+    sent = next((value for name, value in metadata if name == STATUS_DETAILS), b"")
+    try:
+        details = status_pb2.Status.FromString(sent).details
+        return wanted if any(detail.Unpack(wanted) for detail in details) else None
+    except DecodeError:
+        return None
