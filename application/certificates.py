@@ -1,5 +1,5 @@
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from application.ports.certificate_authority import CertificateAuthority
 from domain.spiffe import (
@@ -10,6 +10,8 @@ from domain.spiffe import (
 )
 
 USUAL_LIFETIME = timedelta(hours=24)
+# To hand out another one takes longer than to renew what it issues.
+_ENDS_SOON = timedelta(days=30)
 
 
 @dataclass(frozen=True)
@@ -20,6 +22,11 @@ class Certificates:
     authority: CertificateAuthority
     trust_domain: str = USUAL_TRUST_DOMAIN
     host_lifetime: timedelta = USUAL_LIFETIME
+
+    def why_not_for_long(self, now: datetime) -> str:
+        """What an operator has to be told of the authority, after its name; mostly nothing."""
+        ends = self.authority.ends
+        return f"issues nothing after {ends:%Y-%m-%d}" if ends - now <= _ENDS_SOON else ""
 
     def check(self, signing_request: bytes) -> None:
         """Before anything is done for which there would be no certificate then."""

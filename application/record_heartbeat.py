@@ -19,7 +19,6 @@ from domain.errors import (
     CredentialRequired,
     InvalidField,
     ManManError,
-    NotAdmitted,
     Replaced,
     ServerNotFound,
 )
@@ -257,8 +256,9 @@ class RecordHeartbeat:
     ) -> tuple[Switch, "_Refusal"]:
         # Where that lets it through, its epoch is what was in the way.
         if not server.approval.admits and (is_set or self.rules.enforces(Switch.BAN)):
-            without_reason = _not_admitted_without_reason(server)
-            return Switch.BAN, _Refusal(server.epoch, not_admitted(server), without_reason)
+            # Who registers again is told, if a key lets it in.
+            unseen = ServerNotFound(server.server_id)
+            return Switch.BAN, _Refusal(server.epoch, not_admitted(server), unseen)
         by = transaction.identities.get(server.server_id)
         return Switch.EPOCH, _Refusal(server.epoch, replaced(server, by), replaced(server, NOBODY))
 
@@ -308,11 +308,6 @@ def _by_its_credential(heartbeat: Heartbeat, credential: HostCredential | None) 
     if not credential or not credential.epoch or 0 != heartbeat.epoch <= credential.epoch:
         return heartbeat
     return replace(heartbeat, epoch=credential.epoch)
-
-
-def _not_admitted_without_reason(server: Server) -> NotAdmitted:
-    why = f"was {server.approval} by an operator, and why is told to who registers again"
-    return NotAdmitted(f"server {server.server_id}", why, server.server_id)
 
 
 def replaced(server: Server, by: Identity) -> Replaced:

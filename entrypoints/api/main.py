@@ -32,6 +32,8 @@ def command() -> "Command[ApiSettings]":
 
 
 def run(settings: "ApiSettings") -> int:
+    from datetime import UTC, datetime
+
     from domain.keys import OPERATOR_KEY, ShownKey
     from entrypoints.api.oidc import check_provider_ca
     from entrypoints.api.settings import StoreKind
@@ -40,7 +42,12 @@ def run(settings: "ApiSettings") -> int:
     from entrypoints.api.worker import serve
 
     read_certificate(settings)
-    read_certificates(settings)
+    certificates = read_certificates(settings)
+    why_not = certificates.why_not_for_long(datetime.now(UTC)) if certificates else ""
+    if why_not:
+        _log.warning(
+            "the authority in CA_CERT_PATH %s: make another with `manmanv2 ca init`", why_not
+        )
     check_provider_ca(settings)
     if settings.store_kind is StoreKind.SQL:
         from entrypoints.api.database import prepare_database

@@ -1,5 +1,5 @@
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import partial
 
 from adapters.amqp.broker import Broker
@@ -17,8 +17,6 @@ from entrypoints.api.tls import read_certificate, read_certificates
 from entrypoints.failures import ConfigurationError
 from entrypoints.settings import reached_at
 from entrypoints.side_port import why_not_well
-
-_EXPIRES_SOON = timedelta(days=30)
 
 
 def api_checks(settings: ApiSettings, strange_key: str) -> Sequence[Check]:
@@ -55,11 +53,10 @@ def _look_at_certificate(settings: ApiSettings) -> Finding:
     why_not = certificate.why_not_for_long()
     if why_not:
         return Finding.warning(f"the certificate {why_not}", "put another one at TLS_CERT_PATH")
-    ends = certificates.authority.ends if certificates else None
-    if ends and ends - datetime.now(UTC) <= _EXPIRES_SOON:
+    why_not = certificates.why_not_for_long(datetime.now(UTC)) if certificates else ""
+    if why_not:
         return Finding.warning(
-            f"the authority in CA_CERT_PATH issues nothing after {ends:%Y-%m-%d}",
-            "make another with `manmanv2 ca init`",
+            f"the authority in CA_CERT_PATH {why_not}", "make another with `manmanv2 ca init`"
         )
     return Finding.ok(f"the certificate is {certificate.told()}")
 

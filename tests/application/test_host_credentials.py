@@ -514,13 +514,13 @@ def test_a_refused_heartbeat_keeps_no_other_from_being_heard() -> None:
     assert fleet.get(server_id).presence.status is Status.ONLINE
 
 
-def test_where_it_is_only_noted_who_is_unknown_or_rejected_is_told_so() -> None:
+def test_where_it_is_only_noted_who_is_rejected_is_told_the_same_as_who_is_unknown() -> None:
     fleet = fleet_that(Mode.WARN)
     joined = join(fleet)
     fleet.reject(joined.server.server_id)
     answers = fleet.heartbeat([Heartbeat(4711), Heartbeat(joined.server.server_id)])
 
-    assert [type(answer) for answer in answers] == [ServerNotFound, NotAdmitted]
+    assert [type(answer) for answer in answers] == [ServerNotFound, ServerNotFound]
     assert noted(fleet) == []
 
 

@@ -112,7 +112,8 @@ class Claims(RuleBasedStateMachine):
         epoch = max(0, record.epoch - behind) if says else 0
         [answer] = self.fleet.heartbeat([Heartbeat(server_id, leaving=leaving, epoch=epoch)])
         if not record.approval.admits:
-            assert isinstance(answer, NotAdmitted)
+            # It shows no credential.
+            assert isinstance(answer, ServerNotFound)
         elif 0 < epoch < record.epoch:
             assert isinstance(answer, Replaced)
         else:

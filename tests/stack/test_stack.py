@@ -111,10 +111,13 @@ def test_a_host_in_a_new_container_is_the_same_server_and_keeps_its_configuratio
     limits = json.dumps({"cpu": 2})
     stack.operator("configs", "put", str(before["server_id"]), "limits", stdin=limits)
     eventually(lambda: stack.written(old, "limits.json") == limits, "the configuration")
+    audience = stack.audience()
     stack.docker("rm", "--force", old)
     stack.compose("up", "--detach", "--no-deps", HOST)
     new = stack.production_host
     stack.await_said(new, f"Registered as server {before['server_id']} under")
+    # Later tests hear events, too.
+    eventually(lambda: "replaced" in audience.kinds(before["server_id"]), "its event")
     after = stack.servers()["production"]
 
     assert stack.docker.inspect(new)[0]["Config"]["Hostname"] not in old
@@ -125,10 +128,14 @@ def test_a_host_in_a_new_container_is_the_same_server_and_keeps_its_configuratio
 
 def test_a_host_that_crashes_is_started_again_as_the_same_server(stack: Deployment) -> None:
     host = stack.production_host
-    registered = f"Registered as server {stack.servers()['production']['server_id']} under"
+    server_id = stack.servers()["production"]["server_id"]
+    registered = f"Registered as server {server_id} under"
     told = stack.docker.log(host).count(registered)
+    audience = stack.audience()
     os.kill(stack.state(host)["Pid"], signal.SIGKILL)
     eventually(lambda: stack.docker.log(host).count(registered) > told, "it to register again")
+    # Later tests hear events, too.
+    eventually(lambda: audience.kinds(server_id) == ["replaced"], "its event")
 
     assert stack.production_host == host
     assert stack.docker.inspect(host)[0]["RestartCount"] == 1
