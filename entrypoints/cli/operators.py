@@ -8,7 +8,13 @@ from typing import Any
 
 import click
 
-from domain.keys import OF_OPERATORS, check_key_id, public_id
+from domain.keys import (
+    OF_OPERATORS,
+    OPERATOR_CERTIFICATE,
+    check_key_id,
+    is_key_id,
+    public_id,
+)
 from domain.operator_key import LOCAL, OperatorKey
 from domain.role import Role
 from entrypoints.cli.options import Duration, output_option
@@ -109,7 +115,9 @@ def revoke(key_ids: tuple[str, ...], yes: bool, output: str) -> None:
                 key = client.revoke_operator_key(key_id)
                 revoked.append(key)
                 if not for_programs:
-                    click.echo(f"revoked the key {key.key_id} of {key.name} ({key.role})")
+                    is_certificate = is_key_id(key.key_id, OPERATOR_CERTIFICATE)
+                    kind = "certificate" if is_certificate else "key"
+                    click.echo(f"revoked the {kind} {key.key_id} of {key.name} ({key.role})")
         finally:
             # What is revoked is told when the API refuses a later one, too.
             if for_programs:

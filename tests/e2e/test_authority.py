@@ -120,7 +120,8 @@ def test_operators_and_hosts_are_known_by_certificates_at_every_worker(
     )
     assert answers("bob.pem") == {"let in"}
 
-    assert run("operators", "revoke", bob, "--yes", by="ann.pem").returncode == 0
+    revoked = run("operators", "revoke", bob, "--yes", by="ann.pem")
+    assert revoked.stdout == f"revoked the certificate {bob} of bob (viewer)\n"
     assert answers("bob.pem") == {"UNAUTHENTICATED"}
     listed = run("operators", "list", by="ann.pem").stdout
     assert [line.split()[3] for line in listed.splitlines() if line.startswith(bob)] == ["revoked"]
