@@ -219,7 +219,8 @@ def fetch_of_who_waits(fleet: Fleet, host: Host) -> Told:
         (Switch.BAN, registration_of_who_was_rejected, "not_admitted", 0),
         (Switch.BAN, registration_by_name_of_who_was_rejected, "not_admitted", 0),
         (Switch.BAN, registration_of_a_banned_machine, "not_admitted", 0),
-        (Switch.BAN, heartbeat_of_who_was_rejected, "not_admitted", 0),
+        # It shows no credential, so it is not told that there is such a server.
+        (Switch.BAN, heartbeat_of_who_was_rejected, "server_not_found", 0),
         (Switch.BAN, fetch_of_who_was_rejected, "not_admitted", 0),
         (Switch.BAN, deregistration_of_who_was_rejected, "not_admitted", 0),
         (Switch.APPROVAL, fetch_of_who_waits, 0, 1),
