@@ -387,8 +387,12 @@ class GrpcControlPlane:
                 return Replaced.told(said)
             case grpc.StatusCode.NOT_FOUND if server_id is not None:
                 return ServerNotFound(server_id)
+            case grpc.StatusCode.UNAUTHENTICATED if (
+                server_id is not None and reason_of(error) == CERTIFICATE_REQUIRED
+            ):
+                return self._certificate_required(server_id, may_register=minds_credential)
             case grpc.StatusCode.UNAUTHENTICATED if server_id is not None and minds_credential:
-                return self._proof_required(server_id, reason_of(error))
+                return CredentialRequired(server_id)
             case grpc.StatusCode.UNIMPLEMENTED:
                 return ControlPlaneRefused(
                     f"{api} does not know this call: check that API_ADDRESS names the API's port,"
@@ -397,13 +401,11 @@ class GrpcControlPlane:
             case _:
                 return ControlPlaneRefused(f"{api} refuses this host: {said}.")
 
-    def _proof_required(self, server_id: int, reason: str) -> Exception:
+    def _certificate_required(self, server_id: int, *, may_register: bool) -> Exception:
         """A registration helps where it brings what is missing."""
-        if reason != CERTIFICATE_REQUIRED:
-            return CredentialRequired(server_id)
         if self.enrolment is None:
             why = "that takes TLS: set API_ADDRESS to https:// and the API's port for TLS"
-        elif self.enrolment.may_register_again():
+        elif may_register and self.enrolment.may_register_again():
             return CredentialRequired(server_id)
         else:
             why = self.enrolment.why_not_shown(server_id)

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.certificates import CertificateFiles
+
 
 @pytest.fixture
 def short_folder() -> Iterator[Path]:
@@ -12,3 +14,11 @@ def short_folder() -> Iterator[Path]:
         path = Path(name)
         path.chmod(0o755)
         yield path
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> CertificateFiles:
+    """With a certificate for 127.0.0.1."""
+    files = CertificateFiles(tmp_path)
+    files.issue()
+    return files

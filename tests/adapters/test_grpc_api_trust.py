@@ -40,13 +40,6 @@ def _all_that_is_said(caplog: pytest.LogCaptureFixture) -> None:
 
 
 @pytest.fixture
-def files(tmp_path: Path) -> CertificateFiles:
-    files = CertificateFiles(tmp_path)
-    files.issue()
-    return files
-
-
-@pytest.fixture
 def state(tmp_path: Path) -> Path:
     folder = tmp_path / "state"
     folder.mkdir()

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import grpc
@@ -55,9 +54,7 @@ class Api:
 
 
 @pytest.fixture
-def api(tmp_path: Path) -> Iterator[Api]:
-    files = CertificateFiles(tmp_path)
-    files.issue()
+def api(files: CertificateFiles) -> Iterator[Api]:
     with certified_api(files, ENFORCE_ALL) as api, ExitStack() as channels:
         yield Api(api, channels)
 

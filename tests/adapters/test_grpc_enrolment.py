@@ -49,13 +49,6 @@ def _all_that_is_said(caplog: pytest.LogCaptureFixture) -> None:
 
 
 @pytest.fixture
-def files(tmp_path: Path) -> CertificateFiles:
-    files = CertificateFiles(tmp_path)
-    files.issue()
-    return files
-
-
-@pytest.fixture
 def api(files: CertificateFiles) -> Iterator[CertifiedApi]:
     """One that takes heartbeats from those alone who show the certificate of their server."""
     with certified_api(files) as api:
@@ -285,6 +278,13 @@ def test_where_certificates_are_required_that_port_is_tried_each_time_and_nobody
     for _ in range(3):
         with pytest.raises(ControlPlaneUnavailable) as caught:
             host.beats()
+        said.add(str(caught.value))
+    for call in (
+        lambda: host.control_plane.fetch_configuration(host.server_id, 0),
+        lambda: host.control_plane.deregister(host.server_id, ""),
+    ):
+        with pytest.raises(ControlPlaneUnavailable) as caught:
+            call()
         said.add(str(caught.value))
     host.enrolment.mutual_tls_address = ""
     host.beats()

@@ -36,13 +36,6 @@ A_DAY = timedelta(days=1)
 
 
 @pytest.fixture
-def files(tmp_path: Path) -> CertificateFiles:
-    files = CertificateFiles(tmp_path)
-    files.issue()
-    return files
-
-
-@pytest.fixture
 def other_ca(tmp_path: Path) -> Path:
     path = tmp_path / "other-ca.pem"
     trustme.CA().cert_pem.write_to_path(str(path))
