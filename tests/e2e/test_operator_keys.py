@@ -50,6 +50,9 @@ def operators(start_api: Callable[..., Api], tmp_path: Path) -> Operators:
 
 
 def test_from_the_first_key_of_an_admin_on_everybody_needs_one(operators: Operators) -> None:
+    assert operators.api.said(
+        "unless there is a key of an admin, operators are served on this machine only"
+    )
     made = operators.run("operators", "create", "ann", "--role", "admin", "--expires", "30d")
     ann = made.stdout.removesuffix("\n")
     key_id, _, secret = ann.partition(".")
