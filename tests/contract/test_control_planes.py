@@ -107,11 +107,11 @@ def transport(request: pytest.FixtureRequest) -> Iterator[Transport]:
 
         elif way == "amqp":
             broker = Broker(request.getfixturevalue("rabbitmq_url"))
-            for inbox in (
+            inboxes = (
                 Inbox(broker, REPORTS, Reports(fleet.heartbeat)),
                 Inbox(broker, CALLS, Calls(fleet.register, fetch, fleet.deregister)),
-            ):
-                stack.enter_context(running(inbox))
+            )
+            stack.enter_context(running(*inboxes))
 
             def connect(keys: HeldKeys) -> ControlPlane:
                 return closed_at_the_end(AmqpControlPlane(broker, keys))
@@ -144,17 +144,22 @@ def container_of(fleet: Fleet, enforcement: Enforcement) -> ApiContainer:
 
 
 @contextmanager
-def running(inbox: Inbox) -> Iterator[None]:
-    listening = threading.Event()
-    inbox.listens = lambda listens: listening.set() if listens else None
-    thread = threading.Thread(target=inbox.run)
-    thread.start()
+def running(*inboxes: Inbox) -> Iterator[None]:
+    listening = threading.Semaphore(0)
+    threads = [threading.Thread(target=inbox.run) for inbox in inboxes]
+    for inbox, thread in zip(inboxes, threads, strict=True):
+        inbox.listens = lambda listens: listening.release() if listens else None
+        thread.start()
     try:
-        assert listening.wait(20)
+        for inbox in inboxes:
+            assert listening.acquire(timeout=20), inbox.queue.name
         yield
     finally:
-        inbox.stop()
-        thread.join()
+        # All of them before any is waited for: each takes half a second to notice.
+        for inbox in inboxes:
+            inbox.stop()
+        for thread in threads:
+            thread.join()
 
 
 def introduction(name: str, **others: Any) -> Introduction:
