@@ -1,7 +1,7 @@
 """The name of the request that is being worked on, from the client to the store."""
 
+import os
 import re
-import uuid
 from collections.abc import Sequence
 from contextvars import ContextVar
 
@@ -12,7 +12,7 @@ _USABLE = re.compile(r"[A-Za-z0-9._+-]{1,64}")
 
 
 def new_request_id() -> str:
-    return uuid.uuid4().hex
+    return os.urandom(16).hex()
 
 
 def request_id_or_new(given: str) -> str:
