@@ -26,7 +26,7 @@ NO_BROKER = "no RabbitMQ is installed"
 MISSED_PARTS = {NO_ENGINE: "Docker engine: none answered", NO_BROKER: "RabbitMQ: none installed"}
 # It takes minutes and much of the machine: only for who names it.
 collect_ignore = ["stack"]
-# Folders and files whose tests mostly wait.
+# Folders and files whose tests mostly wait for something.
 _WAITING = {"e2e", "deploy", "test_control_planes.py", "test_amqp_inbox.py"}
 # The property of a test by which it says what it measured, for the end of the run.
 MEASURED = "measured"
@@ -50,7 +50,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    # Those that wait for processes take longest: begun last, they would run on alone.
+    # These take longest: begun last, they would run on alone.
     items.sort(key=lambda item: not (_WAITING & {*item.path.parts}))
 
 

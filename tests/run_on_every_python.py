@@ -15,7 +15,6 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 ROOT = Path(__file__).parents[1]
-_KEEPS_NOTHING_COMPILED = "PYTHONDONTWRITEBYTECODE"
 PREFIX = "Programming Language :: Python :: "
 
 
@@ -96,13 +95,10 @@ def _run(environment: Path) -> tuple[int, Counter[str]]:
         command = [f"{environment}/bin/python", "-m", "pytest", "-n", "6", "--dist", "loadfile"]
         command += ["--no-loadscope-reorder"]
         command += [f"--junitxml={report}", *shlex.split(os.environ.get("ARGS", ""))]
-        code = subprocess.run(command, cwd=ROOT, env=_variables(), check=False).returncode
+        # Else each of the many processes of a run compiles what the others did.
+        variables = {**os.environ, "PYTHONDONTWRITEBYTECODE": ""}
+        code = subprocess.run(command, cwd=ROOT, env=variables, check=False).returncode
         return code, _counts(report)
-
-
-def _variables() -> dict[str, str]:
-    # Else each of the many processes of a run compiles what the others did.
-    return {name: value for name, value in os.environ.items() if name != _KEEPS_NOTHING_COMPILED}
 
 
 def _counts(report: Path) -> Counter[str]:

@@ -40,22 +40,20 @@ class GroupCommit(Generic[Item, Answer]):
         self._largest_batch = largest_batch
         self._most_waiting = most_waiting
         self._waiting: deque[tuple[Item, str, str, asyncio.Future[Answer]]] = deque()
-        self._loop: asyncio.AbstractEventLoop
         self._writer: asyncio.Task[None] | None = None
 
     async def submit(self, item: Item) -> Answer:
         """Raises TooBusy, and what the write raises."""
         if len(self._waiting) >= self._most_waiting:
             raise TooBusy(retry_after_seconds=1)
-        if self._writer is None:
-            # Not asked for each time: before Python 3.12 that is a call of the system.
-            self._loop = asyncio.get_running_loop()
-            self._writer = self._loop.create_task(self._write_all())
-        answer: asyncio.Future[Answer] = self._loop.create_future()
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[Answer] = loop.create_future()
         self._waiting.append((item, current_request_id.get(), current_trace_parent.get(), answer))
+        if self._writer is None:
+            self._writer = loop.create_task(self._write_all(loop))
         return await answer
 
-    async def _write_all(self) -> None:
+    async def _write_all(self, loop: asyncio.AbstractEventLoop) -> None:
         try:
             while self._waiting:
                 await asyncio.sleep(self._gather_seconds)
@@ -65,7 +63,7 @@ class GroupCommit(Generic[Item, Answer]):
                 current_request_id.set(request_id_of_batch([name for _, name, _, _ in batch]))
                 calling_trace_parents.set([parent for _, _, parent, _ in batch if parent])
                 try:
-                    answers: Sequence[Answer | Exception] = await self._loop.run_in_executor(
+                    answers: Sequence[Answer | Exception] = await loop.run_in_executor(
                         self._executor, copy_context().run, self._write, items
                     )
                 except Exception as error:  # noqa: BLE001 - it belongs to the callers

@@ -37,10 +37,10 @@ _DRAIN_SECONDS = 8.0
 _LAST_THREADS_SECONDS = 1.0
 # How many objects are made before Python looks for cycles among the newest. What a call makes goes
 # without that, and at Python's 700 (2,000 from 3.13 on) each few dozen calls wait for a look.
-_OBJECTS_BETWEEN_COLLECTIONS = 20_000
-# Of the interpreter, which threads take turns with. A batch of heartbeats is written in four words
-# with the database, and for each answer that thread would wait for as long as Python's 5 ms.
-_TURN_SECONDS = 0.0005
+_GC_THRESHOLD = 20_000
+# For how long one thread may keep the interpreter from the others. The one that writes heartbeats
+# needs it after each answer of the database, and would wait for as long as Python's 5 ms.
+_SWITCH_INTERVAL_SECONDS = 0.0005
 
 
 def serve_as_child(settings: ApiSettings) -> None:
@@ -90,12 +90,12 @@ async def _serve(
     server = container.server()
     if parent:
         _reserve_room_for_counting()
+    _tune_interpreter()
     address = await _start_serving(server, settings)
     if settings.metrics_address and not parent:
         side_port = container.side_port(reached_at(address))
         open_side_port(side_port, settings.metrics_address)
     background = [loop.create_task(work) for work in _background(container, settings)]
-    _make_room_for_calls()
 
     inboxes = container.inboxes()
     listeners = [
@@ -130,13 +130,14 @@ async def _start_serving(server: GrpcServer, settings: ApiSettings) -> str:
     return address
 
 
-def _make_room_for_calls() -> None:
-    """Measured under load on PostgreSQL: a fifth more heartbeats from the same processors."""
-    sys.setswitchinterval(_TURN_SECONDS)
+def _tune_interpreter() -> None:
+    """For a process that makes many short-lived objects and has a thread that waits for a database:
+    a fifth more heartbeats on PostgreSQL (docs/decisions/0007)."""
+    sys.setswitchinterval(_SWITCH_INTERVAL_SECONDS)
     gc.collect()
     # All that was loaded lives as long as this process, and need not be looked through again.
     gc.freeze()
-    gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
+    gc.set_threshold(_GC_THRESHOLD)
 
 
 def _background(

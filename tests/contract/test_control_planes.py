@@ -111,7 +111,11 @@ def transport(request: pytest.FixtureRequest) -> Iterator[Transport]:
                 Inbox(broker, REPORTS, Reports(fleet.heartbeat)),
                 Inbox(broker, CALLS, Calls(fleet.register, fetch, fleet.deregister)),
             )
-            stack.enter_context(running(*inboxes))
+            for inbox in inboxes:
+                stack.enter_context(running(inbox))
+            # All of them before any is waited for: each takes half a second to notice.
+            for inbox in inboxes:
+                stack.callback(inbox.stop)
 
             def connect(keys: HeldKeys) -> ControlPlane:
                 return closed_at_the_end(AmqpControlPlane(broker, keys))
@@ -144,22 +148,17 @@ def container_of(fleet: Fleet, enforcement: Enforcement) -> ApiContainer:
 
 
 @contextmanager
-def running(*inboxes: Inbox) -> Iterator[None]:
-    listening = threading.Semaphore(0)
-    threads = [threading.Thread(target=inbox.run) for inbox in inboxes]
-    for inbox, thread in zip(inboxes, threads, strict=True):
-        inbox.listens = lambda listens: listening.release() if listens else None
-        thread.start()
+def running(inbox: Inbox) -> Iterator[None]:
+    listening = threading.Event()
+    inbox.listens = lambda listens: listening.set() if listens else None
+    thread = threading.Thread(target=inbox.run)
+    thread.start()
     try:
-        for inbox in inboxes:
-            assert listening.acquire(timeout=20), inbox.queue.name
+        assert listening.wait(20)
         yield
     finally:
-        # All of them before any is waited for: each takes half a second to notice.
-        for inbox in inboxes:
-            inbox.stop()
-        for thread in threads:
-            thread.join()
+        inbox.stop()
+        thread.join()
 
 
 def introduction(name: str, **others: Any) -> Introduction:
