@@ -33,7 +33,7 @@ from domain.spiffe import NOT_CERTIFIED, Certified
 # Of each batch: where a whole fleet has no credentials, later ones bring the others.
 _MOST_NOTED = 10
 
-# What a heartbeat may have to show.
+# What a heartbeat may have to show; who must show the first need not show the other.
 _PROOFS: Mapping[Switch, Callable[[int], ManManError]] = {
     Switch.CERTIFICATE: CertificateRequired,
     Switch.CREDENTIAL: CredentialRequired,
@@ -95,8 +95,9 @@ class RecordHeartbeat:
         # Before the transaction: to sign and to compare takes a moment of each.
         shown = self._credentials(batch)
         batch = list(map(_by_its_credential, batch, shown))
+        required = self._required_proof()
         problems = [
-            self._unproven(heartbeat, credential) or _problem(heartbeat)
+            _unproven(heartbeat, credential, required) or _problem(heartbeat)
             for heartbeat, credential in zip(batch, shown, strict=True)
         ]
         good = [
@@ -150,18 +151,8 @@ class RecordHeartbeat:
             for heartbeat, credential in zip(batch, shown, strict=True)
         ]
 
-    def _unproven(
-        self, heartbeat: Heartbeat, credential: HostCredential | None
-    ) -> ManManError | None:
-        server_id, certified_as = heartbeat.server_id, heartbeat.certified_as
-        if certified_as.server_id:
-            is_own = certified_as.server_id == server_id
-            return None if is_own else CertificateOfAnother(certified_as.server_id, server_id)
-        if self.rules.enforces(Switch.CERTIFICATE):
-            return CertificateRequired(server_id)
-        if credential or not self.rules.enforces(Switch.CREDENTIAL):
-            return None
-        return CredentialRequired(server_id)
+    def _required_proof(self) -> Switch | None:
+        return next((switch for switch in _PROOFS if self.rules.enforces(switch)), None)
 
     def _note_unproven(
         self,
@@ -319,6 +310,18 @@ def replaced(server: Server, by: Identity) -> Replaced:
         f"another host manager{address}{at}: stop one of the two, or give each a SERVER_NAME or"
         " an ENVIRONMENT of its own",
     )
+
+
+def _unproven(
+    heartbeat: Heartbeat, credential: HostCredential | None, required: Switch | None
+) -> ManManError | None:
+    server_id, certified_as = heartbeat.server_id, heartbeat.certified_as
+    if certified_as.server_id:
+        is_own = certified_as.server_id == server_id
+        return None if is_own else CertificateOfAnother(certified_as.server_id, server_id)
+    if not required or (credential and required is Switch.CREDENTIAL):
+        return None
+    return _PROOFS[required](server_id)
 
 
 def _problem(heartbeat: Heartbeat) -> InvalidField | None:

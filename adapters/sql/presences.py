@@ -70,10 +70,10 @@ class SqlPresences:
         self._connection = connection
 
     def lock(self, server_ids: Collection[int]) -> Mapping[int, Known]:
-        return _known(self._connection.execute(_LOCK, {"ids": server_ids}))
+        return _known(self._connection.execute(_LOCK, {"ids": server_ids}).all())
 
     def known(self, server_ids: Collection[int]) -> Mapping[int, Known]:
-        return _known(self._connection.execute(_LOOK, {"ids": server_ids}))
+        return _known(self._connection.execute(_LOOK, {"ids": server_ids}).all())
 
     def set(
         self, epochs: Mapping[int, int], presence: Presence, *, to_all: bool = False
@@ -96,7 +96,7 @@ class SqlPresences:
             self._connection.execute(_SET, {"ids": known.keys(), **written})
             return known
         told = {"ids": epochs.keys(), "epochs": epochs.values(), "to_all": to_all}
-        return _known(self._connection.execute(_LOCK_AND_SET, {**told, **written}))
+        return _known(self._connection.execute(_LOCK_AND_SET, {**told, **written}).all())
 
     def expire(self, now: datetime, deaf_to: Collection[str] = ()) -> Collection[int]:
         silent = {"now": now, "deaf_to": list(deaf_to)}

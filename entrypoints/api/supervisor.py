@@ -8,12 +8,13 @@ from contextlib import ExitStack
 from multiprocessing.connection import wait
 from multiprocessing.context import SpawnProcess
 
+from adapters.grpc.port import CannotListen, held_port
 from adapters.opentelemetry.no_traces import NoTraces
 from adapters.prometheus.shared_folder import COUNT_IN, SharedFolder
 from entrypoints.api.container import ApiContainer
 from entrypoints.api.settings import ApiSettings
 from entrypoints.api.worker import STOP_SIGNALS, cannot_listen, serve_as_child
-from entrypoints.settings import reached_at, split_address
+from entrypoints.settings import reached_at
 from entrypoints.side_port import open_side_port
 
 _log = logging.getLogger(__name__)
@@ -37,7 +38,7 @@ class Supervisor:
         with ExitStack() as stack:
             for address in (self._settings.listen_address, self._settings.mutual_tls_address):
                 if address:
-                    stack.enter_context(_reserved(address, self._settings))
+                    stack.enter_context(self._held_port(address))
             if self._settings.metrics_address:
                 self._metrics_folder = _made_folder()
             if self._metrics_folder:
@@ -51,6 +52,12 @@ class Supervisor:
             while self._workers:
                 wait([worker.sentinel for worker in self._workers], timeout=0.5)
                 self._replace_the_dead()
+
+    def _held_port(self, address: str) -> socket.socket:
+        try:
+            return held_port(address)
+        except CannotListen:
+            raise cannot_listen(address, self._settings) from None
 
     def _open_side_port(self, metrics_folder: str) -> None:
         container = ApiContainer(settings=self._settings)
@@ -121,23 +128,3 @@ def _made_folder() -> SharedFolder | None:
             error.strerror,
         )
         return None
-
-
-def _reserved(address: str, settings: ApiSettings) -> socket.socket:
-    """A socket that holds the port for the workers without taking connections.
-
-    Bound alone first: else another program that shares its port would take part of our calls.
-    """
-    host, port = split_address(address)
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        with socket.socket(family) as alone:
-            # Connections of a past run that linger are no listener.
-            alone.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            alone.bind((host, port))
-        holder = socket.socket(family)
-        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        holder.bind((host, port))
-    except OSError:
-        raise cannot_listen(address, settings) from None
-    return holder

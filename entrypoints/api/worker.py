@@ -1,5 +1,4 @@
 import asyncio
-import gc
 import logging
 import multiprocessing
 import os
@@ -12,7 +11,8 @@ from typing import Any
 
 import uvloop
 
-from adapters.grpc.server import CannotListen, GrpcServer
+from adapters.grpc.port import CannotListen
+from adapters.grpc.server import GrpcServer
 from adapters.prometheus.shared_folder import COUNT_IN, reserve_room
 from entrypoints.api.container import ApiContainer
 from entrypoints.api.keys import look_at_keys_forever
@@ -23,6 +23,7 @@ from entrypoints.api.spread import spread_forever
 from entrypoints.api.sweep import sweep_forever
 from entrypoints.api.tidy import tidy_forever
 from entrypoints.api.tls import look_at_certificate_forever
+from entrypoints.api.tuning import batch_threads, tune_garbage_collection
 from entrypoints.failures import CommandFailed
 from entrypoints.logs import configure_logs
 from entrypoints.settings import reached_at
@@ -35,12 +36,6 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 # Longer than any call should take, shorter than what service managers wait before they kill.
 _DRAIN_SECONDS = 8.0
 _LAST_THREADS_SECONDS = 1.0
-# How many objects are made before Python looks for cycles among the newest. What a call makes goes
-# without that, and at Python's 700 (2,000 from 3.13 on) each few dozen calls wait for a look.
-_GC_THRESHOLD = 20_000
-# For how long one thread may keep the interpreter from the others. The one that writes heartbeats
-# needs it after each answer of the database, and would wait for as long as Python's 5 ms.
-_SWITCH_INTERVAL_SECONDS = 0.0005
 
 
 def serve_as_child(settings: ApiSettings) -> None:
@@ -87,11 +82,12 @@ async def _serve(
         # A supervisor that was killed cannot tell its workers to stop.
         loop.add_reader(parent.sentinel, asked_to_stop.set)
 
-    server = container.server()
     if parent:
         _reserve_room_for_counting()
-    _tune_interpreter()
-    address = await _start_serving(server, settings)
+    with batch_threads():
+        server = container.server()
+        tune_garbage_collection()
+        address = await _start_serving(server, settings)
     if settings.metrics_address and not parent:
         side_port = container.side_port(reached_at(address))
         open_side_port(side_port, settings.metrics_address)
@@ -128,16 +124,6 @@ async def _start_serving(server: GrpcServer, settings: ApiSettings) -> str:
     if settings.mutual_tls_address:
         _log.info("serving those who show a certificate on %s", settings.mutual_tls_address)
     return address
-
-
-def _tune_interpreter() -> None:
-    """For a process that makes many short-lived objects and has a thread that waits for a database:
-    a fifth more heartbeats on PostgreSQL (docs/decisions/0007)."""
-    sys.setswitchinterval(_SWITCH_INTERVAL_SECONDS)
-    gc.collect()
-    # All that was loaded lives as long as this process, and need not be looked through again.
-    gc.freeze()
-    gc.set_threshold(_GC_THRESHOLD)
 
 
 def _background(

@@ -185,6 +185,22 @@ def test_more_connections_than_there_may_be_are_closed_and_those_that_are_there_
         assert api.beats()
 
 
+def test_all_that_listen_at_the_port_take_no_more_than_that_together() -> None:
+    """From 1,000 connections on several of gRPC's servers divide them."""
+    most, more = 1000, 50
+    with running(max_connections=most) as api, ExitStack() as stack:
+        # And the one that the host has.
+        connections = [
+            stack.enter_context(api.connected(BEGINNING + SETTINGS_ACK)) for _ in range(most + more)
+        ]
+
+        eventually(
+            lambda: sum(is_closed(one, within=0.001) for one in connections) > more,
+            "all are closed",
+        )
+        assert api.beats()
+
+
 def refuses_one_more(api: Api) -> bool:
     with api.stub() as stub:
         try:

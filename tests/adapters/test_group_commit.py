@@ -1,10 +1,13 @@
 import asyncio
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 from adapters.grpc.errors import TooBusy, status_of
 from adapters.grpc.group_commit import GroupCommit
 from domain.errors import ServerNotFound
+
+PATIENCE_SECONDS = 30.0
 
 
 class Writer:
@@ -20,7 +23,7 @@ class Writer:
         return [ServerNotFound(item) if item > 100 else f"wrote {item}" for item in batch]
 
 
-async def submit(writer: Writer, *items: int, **limits: int) -> list[str | BaseException]:
+async def submit(writer: Writer, *items: int, **limits: Any) -> list[str | BaseException]:
     with ThreadPoolExecutor(1) as executor:
         commit: GroupCommit[int, str] = GroupCommit(writer, executor, **limits)
         calls = [commit.submit(item) for item in items]
@@ -40,6 +43,34 @@ def test_a_batch_has_a_largest_size() -> None:
     asyncio.run(submit(writer, *range(7), largest_batch=3))
 
     assert writer.batches == [[0, 1, 2], [3, 4, 5], [6]]
+
+
+def test_enough_are_written_without_waiting_for_more() -> None:
+    writer = Writer()
+
+    async def in_time() -> list[str | BaseException]:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            return await submit(writer, 1, 2, 3, enough=3, gather_seconds=10 * PATIENCE_SECONDS)
+
+    assert asyncio.run(in_time()) == ["wrote 1", "wrote 2", "wrote 3"]
+    assert writer.batches == [[1, 2, 3]]
+
+
+def test_what_is_left_of_enough_waits_for_others_again() -> None:
+    writer = Writer()
+
+    async def with_one_that_comes_later() -> None:
+        with ThreadPoolExecutor(1) as executor:
+            commit: GroupCommit[int, str] = GroupCommit(
+                writer, executor, enough=3, largest_batch=3, gather_seconds=0.2
+            )
+            at_once = [asyncio.create_task(commit.submit(item)) for item in range(4)]
+            await at_once[0]
+            await asyncio.gather(commit.submit(4), *at_once)
+
+    asyncio.run(with_one_that_comes_later())
+
+    assert writer.batches == [[0, 1, 2], [3, 4]]
 
 
 def test_each_caller_gets_the_answer_to_its_own_item() -> None:

@@ -1,5 +1,6 @@
 """A server that answers a heartbeat and does nothing: what Python's gRPC costs alone."""
 
+import sys
 from typing import Any
 
 from protos.manman.v1 import manman_pb2 as pb
@@ -11,4 +12,4 @@ async def heartbeat(request: pb.HeartbeatRequest, context: Any) -> pb.HeartbeatR
 
 
 if __name__ == "__main__":
-    serve(heartbeat)
+    serve(heartbeat, on_uvloop="uvloop" in sys.argv)

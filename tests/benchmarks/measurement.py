@@ -1,10 +1,15 @@
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import nan
+from random import Random
 from statistics import quantiles
 
 from tests.benchmarks import cpu
 from tests.benchmarks.subjects import Subject
+
+# For what the last subject's load has left behind: files to write, connections to close.
+_REST_SECONDS = 1.0
 
 
 class NotWritten(Exception):
@@ -36,20 +41,22 @@ Round = dict[str, Measurement]
 def measure_rounds(
     subjects: list[Subject], rounds: int, heartbeats_per_host: int
 ) -> Iterator[Round]:
-    """Every subject once a round, after one for warming up; the order turns from round to
+    """Every subject once a round, after one for warming up. The order is another one in each
     round, so that none always follows the same other."""
     for subject in subjects:
         subject.run_load(subject.server, subject.server_ids, heartbeats_per_host)
-    for number in range(rounds):
-        turn = number % len(subjects)
-        yield {
+    orders = Random(0)
+    for _ in range(rounds):
+        measured = {
             subject.name: measure(subject, heartbeats_per_host)
-            for subject in subjects[turn:] + subjects[:turn]
+            for subject in orders.sample(subjects, len(subjects))
         }
+        yield {subject.name: measured[subject.name] for subject in subjects}
 
 
 def measure(subject: Subject, heartbeats_per_host: int) -> Measurement:
     """Raises WrongReplies and NotWritten."""
+    time.sleep(_REST_SECONDS)
     seen_before = subject.last_seen() if subject.last_seen else {}
     before = _cpu_of(subject)
     load = subject.run_load(subject.server, subject.server_ids, heartbeats_per_host)

@@ -10,6 +10,7 @@ from tests.benchmarks.subjects import (
     APIS,
     COMMIT_PER_HEARTBEAT,
     EMPTY_HANDLER,
+    EMPTY_HANDLER_ON_UVLOOP,
     OVER_AMQP,
     UPDATE_PER_HEARTBEAT,
 )
@@ -21,9 +22,9 @@ Figure = Callable[[Measurement], float]
 
 _HEADINGS = (
     *("", "heartbeats/s", "server", "database", "broker", "load", "p50", "p99"),
-    *("/ empty", "per CPU / UPDATE", "per CPU / commit"),
+    *("/ empty", "/ on uvloop", "per CPU / UPDATE", "per CPU / commit"),
 )
-_UNITS = ("", "", "CPU ms", "CPU ms", "CPU ms", "CPU ms", "ms", "ms", "", "", "")
+_UNITS = ("", "", "CPU ms", "CPU ms", "CPU ms", "CPU ms", "ms", "ms", "", "", "", "")
 
 
 def report(rounds: list[Round]) -> Iterator[str]:
@@ -32,23 +33,14 @@ def report(rounds: list[Round]) -> Iterator[str]:
     for name, *figures in table:
         cells = [figure.rjust(width) for figure, width in zip(figures, widths[1:], strict=True)]
         yield "  ".join([name.ljust(widths[0]), *cells]).rstrip()
-    yield "CPU per heartbeat. Load: the load generator's own. / empty: heartbeats/s against the"
-    yield "empty handler's. per CPU: heartbeats per CPU second of server, database and broker"
-    yield "together, against the hand-written UPDATE and against the API without group commit."
+    yield "CPU per heartbeat. Load: the load generator's own. / empty, / on uvloop: heartbeats/s"
+    yield "against the empty handler's on either event loop. per CPU: heartbeats per CPU second of"
+    yield "server, database and broker together, against the hand-written UPDATE and against the"
+    yield "API without group commit."
     yield "Over AMQP heartbeats wait in the queue when the API begins to take them."
     yield ""
     for name in APIS:
         yield _verdict(rounds, name)
-    ceiling = _ratio(rounds, EMPTY_HANDLER, UPDATE_PER_HEARTBEAT, _per_cpu_second)
-    yield (
-        f"The empty handler itself: {ceiling:.1f} times the hand-written UPDATE; no handler on this"
-        " gRPC server has more"
-    )
-    for name in APIS:
-        yield (
-            f"{name}: what is added to the empty handler takes"
-            f" {_added(rounds, name):.2f} of the CPU that the UPDATE per heartbeat adds"
-        )
     over_amqp = _ratio(rounds, OVER_AMQP, APIS[0], _per_second)
     yield f"{OVER_AMQP}: {over_amqp:.1f} times as many heartbeats per second as over gRPC"
 
@@ -67,6 +59,7 @@ def _row(rounds: list[Round], name: str) -> tuple[str, ...]:
         _ms(middle(lambda one: one.p50_ms)),
         _ms(middle(lambda one: one.p99_ms)),
         f"{_ratio(rounds, name, EMPTY_HANDLER, _per_second):.2f}",
+        f"{_ratio(rounds, name, EMPTY_HANDLER_ON_UVLOOP, _per_second):.2f}",
         f"{_ratio(rounds, name, UPDATE_PER_HEARTBEAT, _per_cpu_second):.2f}",
         f"{_ratio(rounds, name, COMMIT_PER_HEARTBEAT, _per_cpu_second):.2f}",
     )
@@ -92,18 +85,6 @@ def _verdict(rounds: list[Round], name: str) -> str:
 
 def _ratio(rounds: list[Round], name: str, reference: str, figure: Figure) -> float:
     return median(figure(measured[name]) / figure(measured[reference]) for measured in rounds)
-
-
-def _added(rounds: list[Round], name: str) -> float:
-    """CPU on top of the empty handler's, against the same of the UPDATE; never below nothing."""
-
-    def on_top(measured: Round, subject: str) -> float:
-        return 1 / _per_cpu_second(measured[subject]) - 1 / _per_cpu_second(measured[EMPTY_HANDLER])
-
-    return median(
-        max(0.0, on_top(measured, name)) / on_top(measured, UPDATE_PER_HEARTBEAT)
-        for measured in rounds
-    )
 
 
 def _reached(ratio: float, aim: float) -> str:

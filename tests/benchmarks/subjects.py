@@ -16,6 +16,7 @@ from tests.real_parts.postgres import PostgresServer
 from tests.real_parts.rabbitmq import RabbitBroker
 
 EMPTY_HANDLER = "empty handler"
+EMPTY_HANDLER_ON_UVLOOP = "empty handler on uvloop"
 UPDATE_PER_HEARTBEAT = "UPDATE per heartbeat"
 COMMIT_PER_HEARTBEAT = "API, a commit per heartbeat"
 OVER_AMQP = "API on PostgreSQL, over AMQP"
@@ -62,7 +63,8 @@ class Bench:
     def subjects(self) -> list[Subject]:
         postgres, postgres_shared, sqlite, sqlite_shared, memory = APIS
         return [
-            self._empty_handler(),
+            self._empty_handler(EMPTY_HANDLER),
+            self._empty_handler(EMPTY_HANDLER_ON_UVLOOP, "uvloop"),
             self._update_per_heartbeat(),
             self._on_postgres(COMMIT_PER_HEARTBEAT, command=_COMMIT_PER_HEARTBEAT),
             self._on_postgres(postgres),
@@ -88,10 +90,9 @@ class Bench:
         output = self.folder / f"{name.replace(' ', '-')}.log"
         return self.stack.enter_context(ServerProcess(command, environment, output))
 
-    def _empty_handler(self) -> Subject:
-        command = [sys.executable, "-m", "tests.benchmarks.empty_handler"]
-        server = self._start(EMPTY_HANDLER, command)
-        return Subject(EMPTY_HANDLER, server, list(range(1, self.hosts + 1)), None)
+    def _empty_handler(self, name: str, *arguments: str) -> Subject:
+        command = [sys.executable, "-m", "tests.benchmarks.empty_handler", *arguments]
+        return Subject(name, self._start(name, command), list(range(1, self.hosts + 1)), None)
 
     def _update_per_heartbeat(self) -> Subject:
         url = self._database()
