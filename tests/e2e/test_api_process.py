@@ -155,6 +155,28 @@ def test_a_port_in_use_is_one_sentence(
     assert second.stderr.startswith(f"manmanv2-api: LISTEN_ADDRESS: {api.address} ")
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_port_of_somebody_who_would_share_it_is_in_use_as_well(
+    workers: str, tmp_path: Path
+) -> None:
+    """As most servers of gRPC would: each of the two would get a part of the other's calls."""
+    other = grpc.server(ThreadPoolExecutor(1), options=[("grpc.so_reuseport", 1)])
+    address = f"127.0.0.1:{other.add_insecure_port('127.0.0.1:0')}"
+    other.start()
+
+    api = run_to_end(
+        "manmanv2-api",
+        DATABASE_URL=f"sqlite:///{tmp_path}/fleet.sqlite3",
+        LISTEN_ADDRESS=address,
+        API_WORKERS=workers,
+        LOG_LEVEL="error",
+    )
+    other.stop(None).wait()
+
+    assert api.returncode == 69
+    assert api.stderr.startswith(f"manmanv2-api: LISTEN_ADDRESS: {address} ")
+
+
 # Without a word of its own that a driver's could be taken for.
 PASSWORD = planted("database login")
 
