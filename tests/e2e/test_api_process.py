@@ -1,5 +1,6 @@
 """How the API starts, serves and stops."""
 
+import os
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -43,6 +44,18 @@ def test_every_start_without_a_key_warns_that_everybody_may_join(start_api: Star
 
     warnings = [event["event"] for event in api.events if event["level"] == "warning"]
     assert warnings == ["REGISTRATION_KEY is not set: every host that reaches this API may join"]
+
+
+def test_grpc_s_threads_are_a_batch_job_and_our_own_are_not(start_api: StartApi) -> None:
+    """As `ps -L -o cls,comm` shows it: B and TS."""
+    api = start_api("memory://")
+
+    policies = {
+        int(task.name): os.sched_getscheduler(int(task.name))
+        for task in Path(f"/proc/{api.pid}/task").iterdir()
+    }
+    assert policies.pop(api.pid) == os.SCHED_OTHER
+    assert os.SCHED_BATCH in policies.values()
 
 
 def test_reflection_is_off_unless_asked_for(start_api: StartApi) -> None:
