@@ -40,7 +40,8 @@ _PROOFS: Mapping[Switch, Callable[[int], ManManError]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+# Not frozen, as all others are: that takes four times as long to make, and these are many.
+@dataclass(slots=True)
 class Heartbeat:
     """A host's word that it lives, or that it stops on purpose."""
 
@@ -53,7 +54,7 @@ class Heartbeat:
     certified_as: Certified = NOT_CERTIFIED
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Acknowledged:
     """The heartbeat is durable. `credential` is one to be sent from now on, mostly none."""
 

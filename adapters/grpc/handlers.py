@@ -33,6 +33,8 @@ _log = logging.getLogger(__name__)
 # A configuration document has at most 256 KiB, everything else much less.
 _LARGEST_REQUEST_BYTES = 1024 * 1024
 
+_OK = grpc.StatusCode.OK.name
+
 _Metadata = Iterable[tuple[str, str | bytes]]
 _Parse = Callable[[bytes], Message]
 _Call = Callable[[Any], Awaitable[Message]]
@@ -197,20 +199,22 @@ def _guarded(
                     if operators_call
                     else call(parse(body))
                 )
-            _tell(handled, name, grpc.StatusCode.OK, time.perf_counter() - start)
+            _tell(handled, name, _OK, time.perf_counter() - start)
             return answer
         except grpc.aio.AbortError:
             # Its body is late, and it was told so.
-            _tell(handled, name, grpc.StatusCode.DEADLINE_EXCEEDED, time.perf_counter() - start)
+            late = grpc.StatusCode.DEADLINE_EXCEEDED.name
+            _tell(handled, name, late, time.perf_counter() - start)
             raise
         except asyncio.CancelledError:
             # Whoever called has given up.
-            _tell(handled, name, grpc.StatusCode.CANCELLED, time.perf_counter() - start)
+            cancelled = grpc.StatusCode.CANCELLED.name
+            _tell(handled, name, cancelled, time.perf_counter() - start)
             raise
         except Exception as error:  # noqa: BLE001 - nothing may reach a client untranslated
             code, status = status_of(error, name)
             is_too_often = isinstance(error, TooManyCalls)
-        _tell(handled, name, code, time.perf_counter() - start)
+        _tell(handled, name, code.name, time.perf_counter() - start)
         if is_too_often:
             await tarpit.hold()
         return await context.abort(  # type: ignore[no-any-return]  # it always raises
@@ -226,11 +230,14 @@ def _guarded(
     return guarded
 
 
-def _tell(handled: Handled, name: str, code: grpc.StatusCode, seconds: float) -> None:
-    handled(SERVICE.full_name, name, code.name, seconds)
+def _tell(handled: Handled, name: str, code_name: str, seconds: float) -> None:
+    handled(SERVICE.full_name, name, code_name, seconds)
     if _log.isEnabledFor(logging.DEBUG):
-        _log.debug("%s: %s after %.1f ms", name, code.name, 1000 * seconds)
+        _log.debug("%s: %s after %.1f ms", name, code_name, 1000 * seconds)
 
 
 def _sent(metadata: _Metadata, wanted: str) -> str:
-    return next((str(value) for name, value in metadata if name == wanted), "")
+    for name, value in metadata:
+        if name == wanted:
+            return str(value)
+    return ""

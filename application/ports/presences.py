@@ -7,7 +7,8 @@ from domain.approval import Approval
 from domain.liveness import Presence, Status
 
 
-@dataclass(frozen=True, slots=True)
+# Not frozen: there is one in each heartbeat, and that takes four times as long to make.
+@dataclass(slots=True)
 class Known:
     """What a heartbeat needs to know of its server."""
 
