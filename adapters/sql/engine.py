@@ -1,16 +1,24 @@
 import sqlite3
+import time
+from math import inf
 from pathlib import Path
 from typing import Any
 
+import psycopg2
 from sqlalchemy import URL, Engine, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, InvalidatePoolError
+from sqlalchemy.pool import ConnectionPoolEntry
 
+from adapters.sql.postgres_connection import PostgresConnection
 from application.request_id import current_request_id
 
 _CONNECT_TIMEOUT_SECONDS = 5
 # A row that somebody holds must not hold up the heartbeats of the whole fleet, and no statement
 # of ours takes long.
 _OPTIONS = "-c lock_timeout=3s -c statement_timeout=20s"
+# For so long after its use a connection is taken for one that lives.
+_FRESH_SECONDS = 1.0
+_USED_AT = "used_at"
 _SQLITE_BUSY_TIMEOUT_MS = 10_000
 
 
@@ -53,9 +61,8 @@ def _postgres_engine(url: URL, connections: int) -> Engine:
         url,
         pool_size=connections,
         max_overflow=0,
-        # A connection that died while idle is replaced before it can fail a call.
-        pool_pre_ping=True,
         connect_args={
+            "connection_factory": PostgresConnection,
             "connect_timeout": _CONNECT_TIMEOUT_SECONDS,
             "keepalives_idle": 30,
             "application_name": "manmanv2",
@@ -64,6 +71,20 @@ def _postgres_engine(url: URL, connections: int) -> Engine:
         # What is written may be a secret, and errors end in logs.
         hide_parameters=True,
     )
+
+    @event.listens_for(engine, "checkin")
+    def _note_its_use(_: Any, record: ConnectionPoolEntry) -> None:
+        record.info[_USED_AT] = time.monotonic()
+
+    @event.listens_for(engine, "checkout")
+    def _ask_whether_it_lives(connection: Any, record: ConnectionPoolEntry, _: Any) -> None:
+        # One that died while idle is replaced before it can fail a call, and so are all others.
+        if time.monotonic() - record.info.get(_USED_AT, inf) < _FRESH_SECONDS:
+            return
+        try:
+            engine.dialect.do_ping(connection)
+        except psycopg2.Error:
+            raise InvalidatePoolError from None
 
     @event.listens_for(engine, "before_cursor_execute", retval=True)
     def _name_the_request(

@@ -3,15 +3,18 @@
 import random
 import socket
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine, event, func, select, text
+from sqlalchemy.exc import DBAPIError
 
 from adapters.memory.clock import MemoryClock
 from adapters.sql.engine import make_engine, sql_url, sqlite_file
@@ -31,6 +34,7 @@ from domain.liveness import Cadence
 from tests.builders import CAPABILITIES, INTERVAL, NOW, SECOND, at_once
 from tests.fleet import EVERYBODY
 from tests.real_parts.postgres import PASSWORD, PostgresCluster, PostgresServer
+from tests.real_parts.postgres_wire import statements_sent
 
 OpenEngine = Callable[..., Engine]
 
@@ -41,6 +45,12 @@ SELECT server_id, name, status, last_seen
 FROM servers
 WHERE last_seen < NOW() - INTERVAL '24 hours';
 """
+STATES_OF_OTHERS = """\
+SELECT state FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid()
+"""
+# Just used, it is not asked whether it lives.
+IDLE_SECONDS = 1.1
 DELETE_OLD_SERVERS = """\
 -- Delete old servers (be careful!)
 DELETE FROM servers
@@ -222,6 +232,61 @@ def test_a_server_that_is_not_there_makes_the_store_unavailable(open_engine: Ope
             pass
 
     assert str(raised.value) == UNAVAILABLE
+
+
+def test_a_batch_of_heartbeats_takes_two_round_trips(
+    postgres_url: str, open_engine: OpenEngine
+) -> None:
+    ids = register(SqlStore(open_engine(postgres_url)), ["a", "b", "c"])
+    with statements_sent(postgres_url) as (url, sent):
+        heartbeat, _ = heartbeats_of(SqlStore(open_engine(url)))
+        heartbeat([Heartbeat(server_id) for server_id in ids])
+        sent.clear()
+        heartbeat([Heartbeat(server_id) for server_id in ids])
+
+    assert [statement[:13] for statement in sent] == ["BEGIN; UPDATE", "COMMIT"]
+
+
+@pytest.mark.parametrize("rows", [{"name": "web"}, [{"name": "web"}, {"name": "db"}]])
+def test_what_fails_leaves_nothing_behind(
+    postgres_url: str, open_engine: OpenEngine, rows: Any
+) -> None:
+    engine = open_engine(postgres_url)
+
+    def fail(broken: str) -> None:
+        with engine.begin() as connection:
+            connection.execute(text("INSERT INTO servers (name) VALUES (:name)"), rows)
+            connection.execute(text(broken))
+
+    for broken in ("SELECT 1 / 0", "SELECT nonsense"):
+        with pytest.raises(DBAPIError):
+            fail(broken)
+    assert count_rows(engine)["servers"] == 0
+
+
+def test_after_a_first_statement_that_fails_nothing_is_left_open(
+    postgres_url: str, open_engine: OpenEngine
+) -> None:
+    engine, other = open_engine(postgres_url), open_engine(postgres_url)
+    for broken in ("SELECT 1 / 0", "SELECT nonsense", "SELECT FROM WHERE"):
+        with pytest.raises(DBAPIError), engine.begin() as connection:
+            connection.execute(text(broken))
+
+        with other.connect() as connection:
+            states = connection.scalars(text(STATES_OF_OTHERS)).all()
+        assert states == ["idle"]
+        register(SqlStore(engine), ["web"])
+
+
+def test_a_connection_that_died_while_idle_fails_nobody(
+    postgres_url: str, open_engine: OpenEngine
+) -> None:
+    store, other = SqlStore(open_engine(postgres_url)), open_engine(postgres_url)
+    [web] = register(store, ["web"])
+    _cut_all_connections_but_of(other)
+    time.sleep(IDLE_SECONDS)
+
+    assert register(store, ["web"]) == [web]
 
 
 def test_a_connection_that_is_cut_makes_the_store_unavailable_once(

@@ -111,7 +111,7 @@ def at_the_previous_schema(url: str) -> None:
     with engine.begin() as connection:
         command.upgrade(alembic_config(connection), PREVIOUS)
         connection.exec_driver_sql(SEED)
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+    with engine.begin() as connection:
         connection.exec_driver_sql("ANALYZE")
     engine.dispose()
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import grpc
 import pytest
-from sqlalchemy import text
+from sqlalchemy import create_engine, text
 
-from adapters.sql.engine import make_engine
+from adapters.sql.engine import make_engine, sql_url
 from protos.manman.v1 import manman_pb2 as pb
 from tests.e2e.processes import (
     Api,
@@ -65,7 +65,7 @@ def test_the_store_is_asked_in_the_name_of_the_request(
     start_api: StartApi, postgres_url: str
 ) -> None:
     api = start_api(postgres_url)
-    engine = make_engine(postgres_url, connections=2)
+    engine = create_engine(sql_url(postgres_url))
     waiting = text(
         "SELECT query FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
         " AND query LIKE '%/* request_id=look-here */'"

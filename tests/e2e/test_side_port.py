@@ -12,9 +12,9 @@ from pathlib import Path
 import grpc
 import psutil
 import pytest
-from sqlalchemy import text
+from sqlalchemy import create_engine, text
 
-from adapters.sql.engine import make_engine
+from adapters.sql.engine import make_engine, sql_url
 from entrypoints.settings import VERSION
 from protos.manman.v1 import manman_pb2 as pb
 from tests.e2e.processes import Api, Process, client, eventually, free_address, run_to_end
@@ -143,7 +143,7 @@ def test_an_api_that_stops_is_not_ready(start_api: StartApi, postgres_url: str) 
     side_port = SidePort(api)
     with client(api.address) as stub:
         stub.CreateServer(pb.CreateServerRequest(name="one"))
-    engine = make_engine(postgres_url, connections=2)
+    engine = create_engine(sql_url(postgres_url))
     waiting = text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
     with (
         engine.begin() as holder,

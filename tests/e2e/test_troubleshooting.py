@@ -14,13 +14,13 @@ from pathlib import Path
 
 import psutil
 import pytest
-from sqlalchemy import text
+from sqlalchemy import create_engine, text
 
 from adapters.grpc.api_probe import GrpcApiProbe
 from adapters.grpc.api_trust import ApiTrust, AuthorityMismatch
 from adapters.grpc.control_plane import GrpcControlPlane
 from adapters.grpc.tls import Tls
-from adapters.sql.engine import make_engine
+from adapters.sql.engine import sql_url
 from adapters.sql.migrations import upgrade
 from adapters.sql.schema import newest_revision
 from adapters.system.authority_folder import DiskAuthorityFolder, ReadOnlyAuthorityFolder
@@ -604,7 +604,7 @@ def test_whoever_listens_says_nothing(start_host: StartHost) -> None:
 
 def test_the_api_is_stopping(postgres_url: str, start_api: StartApi, start_host: StartHost) -> None:
     api = start_api(postgres_url)
-    database = make_engine(postgres_url, connections=2)
+    database = create_engine(sql_url(postgres_url))
     waiting = text(
         "SELECT query FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
         " AND query LIKE '%/* request_id=under-way */'"

@@ -1,0 +1,45 @@
+"""What a client sends to PostgreSQL, message by message."""
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from urllib.parse import urlsplit
+
+_STARTUP_LENGTH_BYTES = 4
+
+
+@contextmanager
+def statements_sent(url: str) -> Iterator[tuple[str, list[str]]]:
+    """Another URL of the same database, for one connection, and each message that asks for
+    something over it: the server answers one of them before it is sent the next."""
+    parts = urlsplit(url)
+    statements: list[str] = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        relay = threading.Thread(
+            target=_relay, args=(listener, (parts.hostname, parts.port), statements), daemon=True
+        )
+        relay.start()
+        netloc = f"{parts.netloc.rpartition('@')[0]}@127.0.0.1:{port}"
+        yield parts._replace(netloc=netloc, query="sslmode=disable").geturl(), statements
+
+
+def _relay(listener: socket.socket, address: tuple[str, int], statements: list[str]) -> None:
+    client, _ = listener.accept()
+    with client, socket.create_connection(address) as server:
+        threading.Thread(target=_copy, args=(server, client), daemon=True).start()
+        received = client.makefile("rb")
+        length = received.read(_STARTUP_LENGTH_BYTES)
+        server.sendall(length + received.read(int.from_bytes(length) - len(length)))
+        while kind := received.read(1):
+            length = received.read(4)
+            body = received.read(int.from_bytes(length) - len(length))
+            if kind == b"Q":
+                statements.append(body.rstrip(b"\0").decode())
+            server.sendall(kind + length + body)
+
+
+def _copy(source: socket.socket, target: socket.socket) -> None:
+    while data := source.recv(65536):
+        target.sendall(data)
