@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from psycopg2 import NotSupportedError
 from sqlalchemy import Engine, event, func, select, text
 from sqlalchemy.exc import DBAPIError
 
@@ -262,6 +263,13 @@ def test_what_fails_leaves_nothing_behind(
         with pytest.raises(DBAPIError):
             fail(broken)
     assert count_rows(engine)["servers"] == 0
+
+
+def test_nobody_gets_a_connection_without_transactions(
+    postgres_url: str, open_engine: OpenEngine
+) -> None:
+    with open_engine(postgres_url).connect() as connection, pytest.raises(NotSupportedError):
+        connection.execution_options(isolation_level="AUTOCOMMIT")
 
 
 def test_after_a_first_statement_that_fails_nothing_is_left_open(
