@@ -40,7 +40,7 @@ _PROOFS: Mapping[Switch, Callable[[int], ManManError]] = {
 }
 
 
-# Not frozen, as all others are: that takes four times as long to make, and these are many.
+# Unlike all others these two are not frozen: a frozen one takes four times as long to make.
 @dataclass(slots=True)
 class Heartbeat:
     """A host's word that it lives, or that it stops on purpose."""

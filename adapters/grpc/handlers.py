@@ -33,7 +33,15 @@ _log = logging.getLogger(__name__)
 # A configuration document has at most 256 KiB, everything else much less.
 _LARGEST_REQUEST_BYTES = 1024 * 1024
 
-_OK = grpc.StatusCode.OK.name
+# To ask a code for its name costs more than to remember it.
+_OK, _LATE, _CANCELLED = (
+    code.name
+    for code in (
+        grpc.StatusCode.OK,
+        grpc.StatusCode.DEADLINE_EXCEEDED,
+        grpc.StatusCode.CANCELLED,
+    )
+)
 
 _Metadata = Iterable[tuple[str, str | bytes]]
 _Parse = Callable[[bytes], Message]
@@ -203,13 +211,11 @@ def _guarded(
             return answer
         except grpc.aio.AbortError:
             # Its body is late, and it was told so.
-            late = grpc.StatusCode.DEADLINE_EXCEEDED.name
-            _tell(handled, name, late, time.perf_counter() - start)
+            _tell(handled, name, _LATE, time.perf_counter() - start)
             raise
         except asyncio.CancelledError:
             # Whoever called has given up.
-            cancelled = grpc.StatusCode.CANCELLED.name
-            _tell(handled, name, cancelled, time.perf_counter() - start)
+            _tell(handled, name, _CANCELLED, time.perf_counter() - start)
             raise
         except Exception as error:  # noqa: BLE001 - nothing may reach a client untranslated
             code, status = status_of(error, name)

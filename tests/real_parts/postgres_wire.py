@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
-_STARTUP_LENGTH_BYTES = 4
+_LENGTH_BYTES = 4
+_USUAL_PORT = 5432
 
 
 @contextmanager
@@ -18,7 +19,9 @@ def statements_sent(url: str) -> Iterator[tuple[str, list[str]]]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
         relay = threading.Thread(
-            target=_relay, args=(listener, (parts.hostname, parts.port), statements), daemon=True
+            target=_relay,
+            args=(listener, (parts.hostname, parts.port or _USUAL_PORT), statements),
+            daemon=True,
         )
         relay.start()
         netloc = f"{parts.netloc.rpartition('@')[0]}@127.0.0.1:{port}"
@@ -30,10 +33,10 @@ def _relay(listener: socket.socket, address: tuple[str, int], statements: list[s
     with client, socket.create_connection(address) as server:
         threading.Thread(target=_copy, args=(server, client), daemon=True).start()
         received = client.makefile("rb")
-        length = received.read(_STARTUP_LENGTH_BYTES)
+        length = received.read(_LENGTH_BYTES)
         server.sendall(length + received.read(int.from_bytes(length) - len(length)))
         while kind := received.read(1):
-            length = received.read(4)
+            length = received.read(_LENGTH_BYTES)
             body = received.read(int.from_bytes(length) - len(length))
             if kind == b"Q":
                 statements.append(body.rstrip(b"\0").decode())
