@@ -1,5 +1,5 @@
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -25,7 +25,15 @@ from domain.enforcement import Mode, Switch
 from domain.errors import InvalidRegistrationKey, JoinKeyRefused, NameHeld, NotAdmitted
 from domain.events import Event, EventKind, events_of_registration
 from domain.host_credential import HostCredential
-from domain.identity import NO_EVIDENCE, Evidence, Identity, check_evidence, meets_ban
+from domain.identity import (
+    NO_EVIDENCE,
+    Evidence,
+    Identity,
+    Verdict,
+    check_evidence,
+    meets_ban,
+    weigh,
+)
 from domain.joining import USUAL_RULES, JoiningRules
 from domain.keys import ShownKey
 from domain.labels import check_labels
@@ -195,7 +203,7 @@ class RegisterServer:
             approval=self._approval(joined, claimed, granted),
         )
         transaction.servers.save(joined)
-        self._keep_identity(transaction, joined.server_id, registration)
+        self._keep_identity(transaction, claimed, registration)
         relabelled = registration.labels is not None and transaction.labels.set_of_host(
             joined.server_id, registration.labels
         )
@@ -268,15 +276,15 @@ class RegisterServer:
         return Approval.PENDING if is_new_machine and manual else server.approval
 
     def _keep_identity(
-        self, transaction: Transaction, server_id: int, registration: Registration
+        self, transaction: Transaction, claimed: Claimed, registration: Registration
     ) -> None:
-        if not registration.evidence:
-            # Who says nothing of itself does not make forgotten what another said.
-            known = transaction.identities.get(server_id)
-            evidence, machine = known.evidence, known.machine
-        else:
-            evidence = registration.evidence
-            machine = _machine(server_id, transaction, evidence)
+        server_id = claimed.server.server_id
+        known = transaction.identities.get(server_id)
+        # Who says nothing of itself does not make forgotten what another said.
+        evidence = registration.evidence or known.evidence
+        machine = known.machine
+        if registration.evidence:
+            machine = _machine(transaction, claimed, known, evidence)
         transaction.identities.save(
             server_id, Identity(evidence, machine, registration.address, self.clock.now())
         )
@@ -320,11 +328,21 @@ def _events_of_grant(
         yield Event(EventKind.LABELLED, before.server_id, now, cause)
 
 
-def _machine(server_id: int, transaction: Transaction, evidence: Evidence) -> int:
-    """The number of the machine that the server is on, the id of its first server."""
-    others: Sequence[int] = [
-        known.identity.machine
-        for known in transaction.identities.of_machine(evidence)
-        if known.server_id != server_id and known.identity.machine
-    ]
-    return min(others, default=server_id)
+def _machine(
+    transaction: Transaction, claimed: Claimed, known: Identity, evidence: Evidence
+) -> int:
+    """The number of the machine that the server is on: the id of its first server, or one of its
+    own where that server was another machine's before. No machine ever gets another one's."""
+    server_id = claimed.server.server_id
+    numbers = {
+        other.identity.machine
+        for other in transaction.identities.of_machine(evidence)
+        if other.server_id != server_id
+    }
+    weighing = weigh(known.evidence, evidence)
+    if not claimed.is_taken_over and weighing.verdict is not Verdict.OTHER_MACHINE:
+        numbers.add(known.machine)
+    numbers.discard(0)
+    if numbers:
+        return min(numbers)
+    return transaction.identities.new_machine() if known.machine else server_id

@@ -30,3 +30,7 @@ class MemoryIdentities:
             if weigh(identity.evidence, of_any_process).same_machine
         ]
         return found[:_MOST]
+
+    def new_machine(self) -> int:
+        self._tables.last_id += 1
+        return self._tables.last_id

@@ -1,16 +1,32 @@
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, or_, select, true
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Executable,
+    Row,
+    and_,
+    func,
+    or_,
+    select,
+    text,
+    true,
+)
 
 from adapters.sql.statements import insert_or_replace
-from adapters.sql.tables import identities
+from adapters.sql.tables import identities, servers
 from application.ports.identities import KnownIdentity
 from domain.identity import NOBODY, Evidence, Identity
 
 _COLUMNS = identities.c
 _MOST = 100
+# Numbers of machines are counted together with the ids of servers, as most are the id of one.
+_COUNT_UP: Mapping[str, Executable] = {
+    "postgresql": select(func.nextval(func.pg_get_serial_sequence(servers.name, "server_id"))),
+    "sqlite": text("UPDATE sqlite_sequence SET seq = seq + 1 WHERE name = 'servers' RETURNING seq"),
+}
 
 
 class SqlIdentities:
@@ -46,6 +62,12 @@ class SqlIdentities:
             .limit(_MOST)
         )
         return [KnownIdentity(row.server_id, _identity(row)) for row in rows]
+
+    def new_machine(self) -> int:
+        number: int = self._connection.execute(
+            _COUNT_UP[self._connection.dialect.name]
+        ).scalar_one()
+        return number
 
 
 def _two_witnesses_agree(evidence: Evidence) -> ColumnElement[bool] | None:

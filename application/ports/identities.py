@@ -26,3 +26,7 @@ class Identities(Protocol):
         """Those that two witnesses show to be of the same machine, see domain.identity, by
         server_id; at most 100."""
         ...
+
+    def new_machine(self) -> int:
+        """A number that no machine has or had, and no server as its id."""
+        ...

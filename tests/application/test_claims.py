@@ -358,6 +358,63 @@ def test_a_second_manager_on_a_machine_is_no_renamed_one(fleet: Fleet) -> None:
     assert prod.machine == dev.machine != 0
 
 
+def test_who_takes_a_server_over_is_not_banned_together_with_the_machine_that_had_it(
+    fleet: Fleet,
+) -> None:
+    taken = join(fleet, HERE, "a")
+    leave(fleet, taken)
+    kept = join(fleet, RESTARTED, "b")
+    join(fleet, ELSEWHERE, "a")
+    own = join(fleet, ELSEWHERE, "c")
+    fleet.ban(taken.server_id, "")
+
+    approvals = {server.name: server.approval for server in fleet.list(size=10).servers}
+    assert approvals == {"a": Approval.BANNED, "b": Approval.APPROVED, "c": Approval.BANNED}
+    assert fleet.get(kept.server_id).machine == kept.machine
+    assert fleet.get(taken.server_id).machine == fleet.get(own.server_id).machine
+
+
+def test_a_machine_that_gets_its_server_back_has_all_of_its_servers_again(fleet: Fleet) -> None:
+    taken = join(fleet, HERE, "a")
+    leave(fleet, taken)
+    kept = join(fleet, RESTARTED, "b")
+    leave(fleet, join(fleet, ELSEWHERE, "a"))
+    back = join(fleet, HERE, "a")
+
+    assert fleet.get(back.server_id).machine == kept.machine
+    assert join(fleet, ELSEWHERE, "c").machine != kept.machine
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        pytest.param(JoiningRules(name_policy=NamePolicy.ALLOW), id="allow"),
+        pytest.param(only_warning_of(Switch.NAME_CONFLICT), id="warn"),
+        pytest.param(
+            JoiningRules(enforcement=Enforcement({Switch.NAME_CONFLICT: Mode.OFF})), id="off"
+        ),
+    ],
+)
+def test_a_server_that_two_machines_share_makes_them_no_single_one(rules: JoiningRules) -> None:
+    fleet = with_rules(rules)
+    join(fleet, HERE, "shared")
+    kept = join(fleet, HERE, "kept")
+    shared = join(fleet, ELSEWHERE, "shared")
+
+    assert shared.machine not in (0, kept.machine)
+
+
+def test_a_machine_whose_board_cannot_be_read_keeps_its_number_through_a_reboot(
+    fleet: Fleet,
+) -> None:
+    servers = [join(fleet, BLIND, name) for name in ("a", "b")]
+    for server in servers:
+        leave(fleet, server)
+    again = [join(fleet, BLIND_REBOOTED, name) for name in ("b", "a")]
+
+    assert {server.machine for server in again} == {servers[0].machine}
+
+
 def test_an_ephemeral_server_is_found_again_by_its_machine(fleet: Fleet) -> None:
     old = fleet.register(Registration("web-1a2b3c4d", evidence=HERE, ephemeral=True)).server
     leave(fleet, old)

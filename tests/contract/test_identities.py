@@ -179,6 +179,16 @@ def test_a_server_that_moves_to_another_machine_is_no_longer_of_the_first(store:
     assert of_machine(store, BOX) == []
 
 
+def test_the_number_of_a_new_machine_is_nobody_elses(store: Store) -> None:
+    before = add(store, "before")
+    with store.begin() as transaction:
+        numbers = [transaction.identities.new_machine() for _ in range(2)]
+    after = add(store, "after")
+
+    assert len({before, *numbers, after}) == 4
+    assert before < min(numbers)
+
+
 def online(store: Store, server_id: int, capabilities: Capabilities | None) -> None:
     with store.begin() as transaction:
         server = transaction.servers.get(server_id, lock=True)

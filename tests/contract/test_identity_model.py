@@ -162,6 +162,17 @@ class Claims(RuleBasedStateMachine):
                 == record
             ), server
 
+    @invariant()
+    def servers_have_one_number_where_they_are_on_one_machine(self) -> None:
+        numbers: dict[int | None, set[int]] = {}
+        for server in self.fleet.list(size=100).servers:
+            holder = self.records[server.server_id].holder
+            numbers.setdefault(holder, set()).add(server.machine)
+
+        assert numbers.pop(None, {0}) == {0}
+        assert all(len(of_one) == 1 for of_one in numbers.values())
+        assert len(set.union({0}, *numbers.values())) == len(numbers) + 1
+
     def teardown(self) -> None:
         for server_id in self.records:
             self.fleet.delete(server_id, force=True)
