@@ -54,12 +54,14 @@ class Audience:
 
     def kinds(self, server_id: int) -> list[str]:
         """What was heard of a server, each event once."""
-        events = {
-            heard.message_id: heard.kind
-            for heard in self.listen()
-            if heard.body["server_id"] == server_id
-        }
-        return list(events.values())
+        return self.kinds_by_server().get(server_id, [])
+
+    def kinds_by_server(self) -> dict[int, list[str]]:
+        """The same of each of whom anything was heard."""
+        kinds: dict[int, list[str]] = {}
+        for heard in {heard.message_id: heard for heard in self.listen()}.values():
+            kinds.setdefault(heard.body["server_id"], []).append(heard.kind)
+        return kinds
 
 
 @contextmanager

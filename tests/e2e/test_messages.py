@@ -53,9 +53,13 @@ def dead_letters(url: str) -> list[tuple[str, str, bytes]]:
             found.append((method.routing_key, properties.headers["reason"], body))
 
 
-def waiting(url: str, queue: str) -> int:
+def waiting(url: str, queue: str) -> int | None:
+    """None where there is no such queue, as before the API has made its own."""
     with channel(url) as open_channel:
-        declared = open_channel.queue_declare(queue, passive=True)
+        try:
+            declared = open_channel.queue_declare(queue, passive=True)
+        except pika.exceptions.ChannelClosedByBroker:
+            return None
         return int(declared.method.message_count)
 
 
@@ -259,7 +263,9 @@ def test_a_command_makes_a_host_report_and_fetch_at_once(
         api.address, SERVER_NAME="box", RABBITMQ_URL=rabbitmq_url, CONFIG_DIR=str(folder)
     )
     host.wait_until_said("Registered as server 1 ")
-    eventually(lambda: _exists(rabbitmq_url, "host-1-commands"), "the host's queue", host)
+    eventually(
+        lambda: waiting(rabbitmq_url, "host-1-commands") is not None, "the host's queue", host
+    )
     before = servers(api.address)["box"].last_seen
     put = ("manmanv2", "configs", "put", "1", "limits")
     run_to_end(*put, stdin="{}", API_ADDRESS=api.address)
@@ -407,7 +413,9 @@ def test_a_queue_that_is_deleted_under_its_consumer_is_made_anew(
             open_channel.queue_delete(queue)
     before = servers(api.address)["box"].last_seen
     eventually(lambda: servers(api.address)["box"].last_seen > before + 1, "heartbeats", api, host)
-    eventually(lambda: _exists(rabbitmq_url, "host-1-commands"), "the host's queue", host)
+    eventually(
+        lambda: waiting(rabbitmq_url, "host-1-commands") is not None, "the host's queue", host
+    )
     second = start_host(None, TRANSPORT="amqp", RABBITMQ_URL=rabbitmq_url, SERVER_NAME="second")
 
     assert second.wait_until_said("Registered as server 2 ")
@@ -454,7 +462,7 @@ def test_no_acknowledged_heartbeat_is_missing_after_broker_and_api_were_killed(
 
     apis = [start_api(postgres_url, RABBITMQ_URL=rabbitmq.url(), **PATIENT) for _ in range(2)]
     host = AmqpControlPlane(Broker(rabbitmq.url()), HeldKeys.only(""))
-    eventually(lambda: _exists(rabbitmq.url(), "manman.calls"), "the queue", *apis)
+    eventually(lambda: waiting(rabbitmq.url(), "manman.calls") is not None, "the queue", *apis)
     joined = host.register(Introduction(name="box"))
     acknowledged = 0
     _let_queues_settle()
@@ -484,7 +492,7 @@ def test_a_message_is_acknowledged_after_its_commit_only(
     api = start_api(url, RABBITMQ_URL=rabbitmq_url, **PATIENT)
     with client(api.address) as stub:
         stub.RegisterServer(pb.RegisterServerRequest(name="box"))
-    eventually(lambda: _exists(rabbitmq_url, "manman.reports"), "the queue", api)
+    eventually(lambda: waiting(rabbitmq_url, "manman.reports") is not None, "the queue", api)
     own_postgres.stop()
     send(rabbitmq_url, "status.host.1", b'{"server_id": 1, "status": "offline"}')
     # Taken by the API, which cannot write it.
@@ -525,11 +533,3 @@ def _let_queues_settle() -> None:
     """RabbitMQ 3.10 never finds a leader again for a quorum queue that was declared within the
     last second before a crash."""
     time.sleep(1.5)
-
-
-def _exists(url: str, queue: str) -> bool:
-    try:
-        waiting(url, queue)
-    except pika.exceptions.ChannelClosedByBroker:
-        return False
-    return True
