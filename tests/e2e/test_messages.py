@@ -31,6 +31,9 @@ StartHost = Callable[..., Process]
 
 KEY = planted("registration key")
 
+# Said once the queue is bound, too: what is sent while it is only there is lost.
+TAKEN = "messages of {} are taken"
+
 PATIENT = {"HEARTBEAT_INTERVAL_SECONDS": "600"}
 
 
@@ -174,7 +177,7 @@ def test_a_client_that_is_not_ours_may_say_status_and_health(
     def status() -> str:
         return servers(api.address)["box"].status
 
-    eventually(lambda: waiting(rabbitmq_url, "manman.reports") == 0, "the queue", api)
+    api.wait_until_said(TAKEN.format("manman.reports"))
     send(rabbitmq_url, "status.host.1", b'{"server_id": 1, "status": "online"}')
     eventually(lambda: status() == "online", "its status", api)
     send(rabbitmq_url, "health.host.1", b'{"server_id": 1, "capabilities": {"cpu_cores": 7}}')
@@ -221,7 +224,8 @@ def test_what_is_malformed_goes_to_the_dead_letters_with_the_reason(
     api = start_api("memory://", RABBITMQ_URL=rabbitmq_url, **PATIENT)
     with client(api.address) as stub:
         stub.CreateServer(pb.CreateServerRequest(name="box"))
-    eventually(lambda: waiting(rabbitmq_url, "manman.reports") == 0, "the queue", api)
+    for queue in ("manman.reports", "manman.calls"):
+        api.wait_until_said(TAKEN.format(queue))
     for _ in range(2):
         for body in MALFORMED:
             send(rabbitmq_url, "health.host.1", body)
@@ -263,9 +267,7 @@ def test_a_command_makes_a_host_report_and_fetch_at_once(
         api.address, SERVER_NAME="box", RABBITMQ_URL=rabbitmq_url, CONFIG_DIR=str(folder)
     )
     host.wait_until_said("Registered as server 1 ")
-    eventually(
-        lambda: waiting(rabbitmq_url, "host-1-commands") is not None, "the host's queue", host
-    )
+    host.wait_until_said(TAKEN.format("host-1-commands"))
     before = servers(api.address)["box"].last_seen
     put = ("manmanv2", "configs", "put", "1", "limits")
     run_to_end(*put, stdin="{}", API_ADDRESS=api.address)
@@ -462,7 +464,8 @@ def test_no_acknowledged_heartbeat_is_missing_after_broker_and_api_were_killed(
 
     apis = [start_api(postgres_url, RABBITMQ_URL=rabbitmq.url(), **PATIENT) for _ in range(2)]
     host = AmqpControlPlane(Broker(rabbitmq.url()), HeldKeys.only(""))
-    eventually(lambda: waiting(rabbitmq.url(), "manman.calls") is not None, "the queue", *apis)
+    for api in apis:
+        api.wait_until_said(TAKEN.format("manman.calls"))
     joined = host.register(Introduction(name="box"))
     acknowledged = 0
     _let_queues_settle()
@@ -492,7 +495,7 @@ def test_a_message_is_acknowledged_after_its_commit_only(
     api = start_api(url, RABBITMQ_URL=rabbitmq_url, **PATIENT)
     with client(api.address) as stub:
         stub.RegisterServer(pb.RegisterServerRequest(name="box"))
-    eventually(lambda: waiting(rabbitmq_url, "manman.reports") is not None, "the queue", api)
+    api.wait_until_said(TAKEN.format("manman.reports"))
     own_postgres.stop()
     send(rabbitmq_url, "status.host.1", b'{"server_id": 1, "status": "offline"}')
     # Taken by the API, which cannot write it.
