@@ -91,10 +91,14 @@ def test_a_host_joins_under_its_unit_and_may_use_docker(manager: ServiceManager,
     with docker_stand_in(manager.root / "run/docker.sock", group):
         start(manager)
 
-    assert manager.show(UNIT, "ActiveState") == "active"
-    assert manager.show(UNIT, "StatusText") == "running"
-    assert servers(api.address)["mars"].status == "online"
-    assert servers(api.address)["mars"].capabilities.docker_version == VERSION
+        assert manager.show(UNIT, "ActiveState") == "active"
+        assert manager.show(UNIT, "StatusText") == "running"
+        assert servers(api.address)["mars"].status == "online"
+        assert eventually(
+            lambda: servers(api.address)["mars"].capabilities.docker_version == VERSION,
+            "what Docker says",
+            api,
+        )
 
 
 def test_a_host_has_no_rights_of_its_own(manager: ServiceManager) -> None:
