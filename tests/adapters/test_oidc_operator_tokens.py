@@ -558,7 +558,7 @@ def test_a_provider_that_answers_wrongly_lets_nobody_in_and_is_told(
 def test_a_provider_that_hangs_holds_up_one_caller_and_for_so_long(
     idp: Provider, caplog: pytest.LogCaptureFixture
 ) -> None:
-    verifier = Verifier(idp, patience_seconds=0.3)
+    verifier = Verifier(idp, patience_seconds=2.0)
     token = idp.token()
     idp.answers[DISCOVERY] = idp.hang
     told: list[object] = []
