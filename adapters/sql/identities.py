@@ -1,32 +1,16 @@
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    Executable,
-    Row,
-    and_,
-    func,
-    or_,
-    select,
-    text,
-    true,
-)
+from sqlalchemy import ColumnElement, Connection, Row, and_, or_, select, true
 
-from adapters.sql.statements import insert_or_replace
+from adapters.sql.statements import insert_or_replace, next_id
 from adapters.sql.tables import identities, servers
 from application.ports.identities import KnownIdentity
 from domain.identity import NOBODY, Evidence, Identity
 
 _COLUMNS = identities.c
 _MOST = 100
-# Numbers of machines are counted together with the ids of servers, as most are the id of one.
-_COUNT_UP: Mapping[str, Executable] = {
-    "postgresql": select(func.nextval(func.pg_get_serial_sequence(servers.name, "server_id"))),
-    "sqlite": text("UPDATE sqlite_sequence SET seq = seq + 1 WHERE name = 'servers' RETURNING seq"),
-}
 
 
 class SqlIdentities:
@@ -64,10 +48,8 @@ class SqlIdentities:
         return [KnownIdentity(row.server_id, _identity(row)) for row in rows]
 
     def new_machine(self) -> int:
-        number: int = self._connection.execute(
-            _COUNT_UP[self._connection.dialect.name]
-        ).scalar_one()
-        return number
+        # Counted together with the ids of servers, as most numbers are the id of one.
+        return next_id(self._connection, servers.c.server_id)
 
 
 def _two_witnesses_agree(evidence: Evidence) -> ColumnElement[bool] | None:

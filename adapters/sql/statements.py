@@ -7,13 +7,22 @@ from typing import Any, cast
 from sqlalchemy import (
     BigInteger,
     Boolean,
+    Column,
     ColumnElement,
+    Connection,
     Dialect,
+    Executable,
     Insert,
+    Integer,
     Select,
     Table,
     Text,
     TypeDecorator,
+    column,
+    func,
+    select,
+    table,
+    update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.compiler import compiles
@@ -116,6 +125,27 @@ def insert_or_replace(
         where=only_where,
     )
 
+
+def next_id(connection: Connection, ids: Column[int]) -> int:
+    """Take the next id of the table, which then no row gets. The table is one whose ids are never
+    given twice, and had a row before."""
+    count_up: Executable
+    if connection.dialect.name == "postgresql":
+        count_up = select(func.nextval(func.pg_get_serial_sequence(ids.table.name, ids.name)))
+    else:
+        last = _SQLITE_SEQUENCE.c.seq
+        count_up = (
+            update(_SQLITE_SEQUENCE)
+            .where(_SQLITE_SEQUENCE.c.name == ids.table.name)
+            .values(seq=last + 1)
+            .returning(last)
+        )
+    number: int = connection.execute(count_up).scalar_one()
+    return number
+
+
+# Where SQLite itself keeps the last id of each table that has AUTOINCREMENT.
+_SQLITE_SEQUENCE = table("sqlite_sequence", column("name", Text), column("seq", Integer))
 
 # The same methods in both, but no common class that has them.
 _INSERT: dict[str, Callable[[Table], postgresql.Insert]] = {
