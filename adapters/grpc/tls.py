@@ -48,8 +48,9 @@ def read_ca_file(path: Path) -> bytes:
     try:
         content = path.read_bytes()
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=as_text(content))
-    except OSError as error:
-        is_read = isinstance(error, ssl.SSLError)
+    # Python's ssl has the second for a file without a word in it.
+    except (OSError, ValueError) as error:
+        is_read = isinstance(error, ssl.SSLError | ValueError)
         trouble = "holds no PEM certificate" if is_read else "cannot be read"
         raise CaFileUnusable(
             f"{path} {trouble}: set it to the file of the CA that issues the API's certificate"

@@ -343,8 +343,15 @@ def test_a_file_of_cas_that_cannot_be_used_is_told_until_it_can(
         api_over_tls(files) as (_, address),
         closing(GrpcControlPlane(address, HeldKeys.only(KEY), tls=Tls(ca_file))) as control_plane,
     ):
-        for content, why in ((None, "cannot be read"), (b"no", "holds no PEM certificate")):
-            if content:
+        unusable = [
+            (None, "cannot be read"),
+            # As it is for a moment while somebody copies another over it.
+            (b"", "holds no PEM certificate"),
+            (b"no", "holds no PEM certificate"),
+            (b"\xff\xfe", "holds no PEM certificate"),
+        ]
+        for content, why in unusable:
+            if content is not None:
                 ca_file.write_bytes(content)
             with pytest.raises(ControlPlaneUnavailable) as caught:
                 control_plane.register(Introduction(name="web"))
@@ -355,6 +362,8 @@ def test_a_file_of_cas_that_cannot_be_used_is_told_until_it_can(
         ca_file.write_bytes(files.ca_file.read_bytes())
         assert control_plane.register(Introduction(name="web")).server_id
         # What works goes on.
+        ca_file.write_bytes(b"")
+        assert control_plane.register(Introduction(name="web")).server_id
         ca_file.unlink()
         assert control_plane.register(Introduction(name="web")).server_id
 

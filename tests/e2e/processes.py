@@ -100,10 +100,13 @@ class Process:
     def count(self, part: str) -> int:
         return sum(part in event["event"] for event in self.events)
 
-    def wait_until_said(self, part: str) -> str:
+    def wait_until_said(self, part: str, seconds: float = PATIENCE_SECONDS) -> str:
         """The line that holds the part."""
         eventually(
-            lambda: self.said(part) or not self.running, f"{self.command} to say {part!r}", self
+            lambda: self.said(part) or not self.running,
+            f"{self.command} to say {part!r}",
+            self,
+            seconds=seconds,
         )
         return next(str(event["event"]) for event in self.events if part in event["event"])
 

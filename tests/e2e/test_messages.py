@@ -11,9 +11,11 @@ import pika
 
 from adapters.sql.migrations import upgrade
 from application.held_keys import HeldKeys
+from domain.backoff import LONGEST_WAIT_SECONDS
 from protos.manman.v1 import manman_pb2 as pb
 from tests.e2e.audience import Audience, channel
 from tests.e2e.processes import (
+    PATIENCE_SECONDS,
     Api,
     Process,
     client,
@@ -352,7 +354,9 @@ def test_api_and_host_wait_for_a_broker_that_is_not_there_yet(
     with client(api.address) as stub:
         stub.RegisterServer(pb.RegisterServerRequest(name="over-grpc"), timeout=5)
     rabbitmq.start()
-    host.wait_until_said("Registered as server 2 ")
+    # Who asks just before the API has found the broker again comes back when its longest wait is
+    # over.
+    host.wait_until_said("Registered as server 2 ", LONGEST_WAIT_SECONDS + PATIENCE_SECONDS)
     host.wait_until_said("The API answers again.")
 
     assert servers(api.address)["box"].status == "online"
