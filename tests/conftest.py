@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 from typing import Any
@@ -52,6 +53,12 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     # These take longest: begun last, they would run on alone.
     items.sort(key=lambda item: not (_WAITING & {*item.path.parts}))
+
+
+def pytest_collection_finish() -> None:
+    # All that was loaded stays to the end: the collector need not look through it again and again.
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

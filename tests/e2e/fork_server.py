@@ -2,11 +2,13 @@
 
 To load Python and the libraries costs a command half a second of CPU, and these tests start a
 thousand. What comes of a fork is a process of its own in everything but that: its arguments,
-environment, session, streams, signals and exit code.
+environment, session, streams, signals and exit code. Nor does it take to pieces at its end what was
+loaded, which would copy all of it first, and take three quarters of a short command's CPU.
 """
 
 from __future__ import annotations
 
+import atexit
 import gc
 import importlib
 import json
@@ -17,11 +19,11 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
-from threading import Lock, Thread
 from types import FrameType, ModuleType
 from typing import IO, NoReturn
 
@@ -37,6 +39,9 @@ _LATE = ("alembic.command", "docker", "grpc.aio", "kombu", "psutil", "psycopg2",
 # Alembic runs it, and it is nothing to be imported.
 _NOT_TO_BE_LOADED = ("adapters.sql.migrations.env", "adapters.sql.migrations.versions")
 _LARGEST_REQUEST_BYTES = 200_000
+# What is told of a process, its id and then its exit code. A short one may have ended before the
+# first is read.
+_WORD_BYTES = 20
 
 
 class ForkServer:
@@ -78,9 +83,9 @@ class Forked:
         self.stdin = None if stdin is None else os.fdopen(stdin, "w")
         self.stdout, self.stderr = os.fdopen(stdout), os.fdopen(stderr)
         self._status = status
-        self.pid = int(os.read(status, 20))
+        self.pid = int(os.read(status, _WORD_BYTES))
         self._exit_code: int | None = None
-        self._told = Lock()
+        self._told = threading.Lock()
 
     def __del__(self) -> None:
         os.close(self._status)
@@ -102,7 +107,7 @@ class Forked:
                 said[index] = stream.read()
 
         readers = [
-            Thread(target=read, args=(stream, index))
+            threading.Thread(target=read, args=(stream, index))
             for index, stream in enumerate((self.stdout, self.stderr))
         ]
         for reader in readers:
@@ -139,7 +144,7 @@ class Forked:
         # It is told once, whoever waits for it.
         with self._told:
             if self._exit_code is None:
-                self._exit_code = int(os.read(self._status, 20))
+                self._exit_code = int(os.read(self._status, _WORD_BYTES))
 
 
 def _serve(requests: socket.socket) -> Callable[[], None]:
@@ -191,8 +196,12 @@ def _tell_of_the_dead(to_tell: dict[int, int]) -> None:
         descriptor = to_tell.pop(pid)
         # Who started it may be gone.
         with suppress(BrokenPipeError):
-            os.write(descriptor, f"{os.waitstatus_to_exitcode(status)}".encode())
+            os.write(descriptor, _word(os.waitstatus_to_exitcode(status)))
         os.close(descriptor)
+
+
+def _word(number: int) -> bytes:
+    return f"{number:{_WORD_BYTES}}".encode()
 
 
 def _become(
@@ -205,7 +214,7 @@ def _become(
 ) -> Callable[[], None]:
     os.setsid()
     # Only now may somebody end it with all that it starts.
-    os.write(status, f"{os.getpid()}".encode())
+    os.write(status, _word(os.getpid()))
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
     os.closerange(3, os.sysconf("SC_OPEN_MAX"))
@@ -220,6 +229,23 @@ def _become(
     # Python starts workers with what it finds there.
     sys.modules["__main__"] = ModuleType("__main__")
     return importlib.import_module(COMMANDS[command]).main  # type: ignore[no-any-return]
+
+
+def _run_to_end(main: Callable[[], None]) -> NoReturn:
+    """As Python does it, but for what would follow."""
+    try:
+        main()
+    except SystemExit as end:
+        exit_code = end.code or 0
+        if not isinstance(exit_code, int):
+            raise
+    else:
+        exit_code = 0
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(exit_code)
 
 
 def _nothing(number: int, frame: FrameType | None) -> None:
@@ -246,4 +272,4 @@ if __name__ == "__main__":
     # What was loaded is left alone, so that its pages stay shared.
     gc.collect()
     gc.freeze()
-    _serve(socket.socket(fileno=int(sys.argv[1])))()
+    _run_to_end(_serve(socket.socket(fileno=int(sys.argv[1]))))
