@@ -9,6 +9,7 @@ from sqlalchemy import URL, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, InvalidatePoolError
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from adapters.sql.errors import StoreNeeds
 from adapters.sql.postgres_connection import PostgresConnection
 from application.request_id import current_request_id
 
@@ -100,9 +101,19 @@ def _postgres_engine(url: URL, connections: int) -> Engine:
 
 def _sqlite_engine(url: URL, connections: int) -> Engine:
     engine = create_engine(url, pool_size=connections, max_overflow=0, hide_parameters=True)
+    file = _OpenFile(Path(url.database or ""))
+
+    @event.listens_for(engine, "do_connect")
+    def _look_whether_it_is_there(*_: Any) -> None:
+        file.check()
+
+    @event.listens_for(engine, "checkout")
+    def _look_whether_it_is_there_still(*_: Any) -> None:
+        file.check()
 
     @event.listens_for(engine, "connect")
     def _configure(connection: sqlite3.Connection, _: Any) -> None:
+        file.opened()
         # The driver's own idea of transactions is turned off; `begin` below says it instead.
         connection.isolation_level = None
         connection.execute(f"PRAGMA busy_timeout = {_SQLITE_BUSY_TIMEOUT_MS}")
@@ -118,6 +129,33 @@ def _sqlite_engine(url: URL, connections: int) -> Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     return engine
+
+
+class _OpenFile:
+    """Where it was removed, or moved away, SQLite would go on as if nothing were, and the next
+    start find nothing of what was acknowledged. It goes by the inode, too, when it answers
+    READONLY_DBMOVED, but not in WAL mode."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._inode: int | None = None
+
+    def opened(self) -> None:
+        self._inode = self._inode or self._inode_there()
+
+    def check(self) -> None:
+        """Raises StoreNeeds."""
+        if self._inode and self._inode_there() != self._inode:
+            raise StoreNeeds(
+                f"{self._path} was removed or replaced while it was in use: put it back, or start"
+                " again what uses it"
+            )
+
+    def _inode_there(self) -> int | None:
+        try:
+            return self._path.stat().st_ino
+        except OSError:
+            return None
 
 
 def sqlite_file(url: URL) -> Path | None:

@@ -1,7 +1,9 @@
 """The one table from what a driver says to what the application understands."""
 
 import logging
+import math
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -11,25 +13,67 @@ from application.ports.store import StoreFailed, StoreUnavailable
 
 _log = logging.getLogger(__name__)
 
+# What a person has to mend, in SQLite's codes and PostgreSQL's.
+_NEEDS: dict[int | str, str] = {
+    sqlite3.SQLITE_FULL: "the disk of the SQLite file is full: make room on it",
+    sqlite3.SQLITE_IOERR: "the disk of the SQLite file fails: see the machine's log",
+    sqlite3.SQLITE_READONLY: "the SQLite file cannot be written: mend its permissions or its disk",
+    sqlite3.SQLITE_CANTOPEN: "the SQLite file cannot be opened: mend its permissions or its disk",
+    "53100": "the disk of PostgreSQL is full: make room on it",
+}
 _SQLITE_BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+_SQLITE_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+_DAMAGED = "the SQLite file is damaged or is no SQLite database: restore a back-up"
+_TOLD_AGAIN_AFTER_SECONDS = 60.0
 # PostgreSQL's classes: 08 connection, 40 rolled back (deadlock), 53 out of resources,
 # 55 not available (lock), 57 operator intervention (shutdown, starting up); 23505 is a race
 # for something unique; 25006 is a server that has just become a standby.
 _POSTGRES_PASSING = ("08", "40", "53", "55", "57", "23505", "25006")
 
 
+class StoreNeeds(Exception):
+    """Something of whoever runs the database: it completes the sentence "DATABASE_URL: …"."""
+
+
+class _Told:
+    """Of each need once a minute: transactions that only read may succeed in between, so nobody
+    can tell when it is over."""
+
+    def __init__(self) -> None:
+        self._at: dict[str, float] = {}
+
+    def tell(self, need: str) -> None:
+        now = time.monotonic()
+        if now - self._at.get(need, -math.inf) >= _TOLD_AGAIN_AFTER_SECONDS:
+            self._at[need] = now
+            _log.warning("the store is not available: DATABASE_URL: %s", need)
+
+
+_told = _Told()
+
+
 @contextmanager
 def own_errors() -> Iterator[None]:
     try:
         yield
+    except StoreNeeds as error:
+        _told.tell(str(error))
+        raise StoreUnavailable from error
     except exc.TimeoutError as error:  # the pool's: every connection is taken
         raise StoreUnavailable from error
     except exc.SQLAlchemyError as error:
         _forget_values(error)
-        if isinstance(error, exc.DBAPIError) and _passes(error):
+        code = _code(error)
+        if code in _NEEDS:
+            _told.tell(_NEEDS[code])
+            raise StoreUnavailable from StoreNeeds(_NEEDS[code])
+        if _passes(error, code):
             raise StoreUnavailable from error
         # Told here, once, however many callers wait for the transaction.
-        _log.error("the store failed", exc_info=error)
+        if code in _SQLITE_DAMAGED:
+            _log.error("the store failed: DATABASE_URL: %s", _DAMAGED)
+        else:
+            _log.error("the store failed", exc_info=error)
         raise StoreFailed from error
 
 
@@ -40,14 +84,21 @@ def _forget_values(error: exc.SQLAlchemyError) -> None:
             told.args = (str(told.args[0]).partition("\n")[0],)
 
 
-def _passes(error: exc.DBAPIError) -> bool:
+def _code(error: exc.SQLAlchemyError) -> int | str | None:
+    """SQLite's primary one, without what extends it, or PostgreSQL's."""
+    driver_error = getattr(error, "orig", None)
+    if isinstance(driver_error, sqlite3.Error):
+        return getattr(driver_error, "sqlite_errorcode", 0) & 0xFF
+    code: str | None = getattr(driver_error, "pgcode", None)
+    return code
+
+
+def _passes(error: exc.SQLAlchemyError, code: int | str | None) -> bool:
+    if not isinstance(error, exc.DBAPIError):
+        return False
     if error.connection_invalidated:
         return True
-    if isinstance(error.orig, sqlite3.Error):
-        # An extended code holds the primary one in its low byte.
-        return (error.orig.sqlite_errorcode & 0xFF) in _SQLITE_BUSY
-    code: str | None = getattr(error.orig, "pgcode", None)
     if code is None:
-        # No code: the server never answered.
+        # The server never answered.
         return isinstance(error, exc.OperationalError | exc.InterfaceError)
-    return code.startswith(_POSTGRES_PASSING)
+    return code.startswith(_POSTGRES_PASSING) if isinstance(code, str) else code in _SQLITE_BUSY

@@ -1,6 +1,7 @@
 """What only the stores on a database have to show; what all stores share is a contract."""
 
 import random
+import shutil
 import socket
 import sqlite3
 import time
@@ -369,6 +370,77 @@ def test_an_sqlite_file_that_another_holds_for_too_long_may_be_tried_again(
             pass
 
 
+def test_an_sqlite_file_that_was_moved_away_takes_nothing_until_it_is_back(
+    sqlite_url: str, tmp_path: Path, open_engine: OpenEngine, caplog: pytest.LogCaptureFixture
+) -> None:
+    upgrade(sqlite_url)
+    file, elsewhere = tmp_path / "fleet.sqlite3", tmp_path / "elsewhere.sqlite3"
+    store = SqlStore(open_engine(sqlite_url, connections=2))
+    [web] = register(store, ["web"])
+    # With a file that is not there, and one that is another.
+    for is_replaced in (False, True):
+        file.rename(elsewhere)
+        if is_replaced:
+            shutil.copy(elsewhere, file)
+        for _ in range(2):
+            with pytest.raises(StoreUnavailable):
+                register(store, ["db"])
+        assert file.exists() == is_replaced
+        elsewhere.rename(file)
+
+        assert register(store, ["web"]) == [web]
+    [told] = caplog.messages
+    assert told == (
+        f"the store is not available: DATABASE_URL: {file} was removed or replaced while it was in"
+        " use: put it back, or start again what uses it"
+    )
+
+
+def test_an_sqlite_file_whose_disk_is_full_is_told_and_goes_on_once_there_is_room(
+    sqlite_url: str, open_engine: OpenEngine, caplog: pytest.LogCaptureFixture
+) -> None:
+    upgrade(sqlite_url)
+    engine = open_engine(sqlite_url)
+    store = SqlStore(engine)
+    with engine.connect() as connection:
+        # SQLite says the same when it may not write any more.
+        connection.exec_driver_sql("PRAGMA max_page_count = 1")
+    many = [f"host-{number}" for number in range(1000)]
+    for _ in range(2):
+        with pytest.raises(StoreUnavailable):
+            register(store, many)
+    with engine.connect() as connection:
+        connection.exec_driver_sql("PRAGMA max_page_count = 1000000")
+
+    assert len(register(store, many)) == 1000
+    [told] = caplog.messages
+    assert told == (
+        "the store is not available: DATABASE_URL: the disk of the SQLite file is full: make room"
+        " on it"
+    )
+
+
+def test_a_postgresql_whose_disk_is_full_is_told(
+    postgres_url: str, open_engine: OpenEngine, caplog: pytest.LogCaptureFixture
+) -> None:
+    engine = open_engine(postgres_url)
+    with engine.begin() as connection:
+        connection.exec_driver_sql(
+            "CREATE FUNCTION fill() RETURNS trigger LANGUAGE plpgsql AS"
+            " $$ BEGIN RAISE disk_full; END $$"
+        )
+        connection.exec_driver_sql(
+            "CREATE TRIGGER fill BEFORE INSERT ON servers EXECUTE FUNCTION fill()"
+        )
+    for _ in range(2):
+        with pytest.raises(StoreUnavailable):
+            register(SqlStore(engine), ["web"])
+
+    assert caplog.messages == [
+        "the store is not available: DATABASE_URL: the disk of PostgreSQL is full: make room on it"
+    ]
+
+
 def test_an_empty_database_fails(
     postgres_server: PostgresServer, sqlite_url: str, open_engine: OpenEngine
 ) -> None:
@@ -392,7 +464,11 @@ def test_what_the_database_refuses_fails(postgres_url: str, open_engine: OpenEng
 
 @pytest.mark.parametrize("length", [1000, 4096, 9000])
 def test_a_half_written_sqlite_file_fails(
-    sqlite_url: str, tmp_path: Path, open_engine: OpenEngine, length: int
+    sqlite_url: str,
+    tmp_path: Path,
+    open_engine: OpenEngine,
+    length: int,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     upgrade(sqlite_url)
     file = tmp_path / "fleet.sqlite3"
@@ -403,6 +479,13 @@ def test_a_half_written_sqlite_file_fails(
         transaction.servers.find_or_add("web")
 
     assert str(raised.value) == FAILED
+    [told] = caplog.records
+    assert told.getMessage() == (
+        f"{FAILED}: DATABASE_URL: the SQLite file is damaged or is no SQLite database: restore a"
+        " back-up"
+    )
+    # Nothing of the driver's.
+    assert not told.exc_info
 
 
 @pytest.mark.parametrize("content", [b"", b"not a database at all, but long enough" * 100])
@@ -420,11 +503,18 @@ def test_a_file_that_is_no_database_fails(
     assert str(raised.value) == FAILED
 
 
-def test_a_missing_folder_fails(tmp_path: Path, open_engine: OpenEngine) -> None:
-    engine = open_engine(f"sqlite:///{tmp_path / 'nowhere' / 'fleet.sqlite3'}")
+def test_a_file_may_be_tried_again_once_its_folder_is_there(
+    tmp_path: Path, open_engine: OpenEngine
+) -> None:
+    url = f"sqlite:///{tmp_path / 'soon' / 'fleet.sqlite3'}"
+    store = SqlStore(open_engine(url))
 
-    with pytest.raises(StoreFailed), SqlStore(engine).begin():
+    with pytest.raises(StoreUnavailable), store.begin():
         pass
+    (tmp_path / "soon").mkdir()
+    upgrade(url)
+
+    assert register(store, ["web"])
 
 
 def test_several_may_upgrade_one_database_at_once(
@@ -453,7 +543,7 @@ def test_an_upgrade_keeps_what_is_there(sqlite_url: str, open_engine: OpenEngine
 def test_upgrading_a_server_that_is_not_there_says_so(sqlite_url: str, tmp_path: Path) -> None:
     (tmp_path / "fleet.sqlite3").mkdir()
 
-    with pytest.raises(StoreFailed):
+    with pytest.raises(StoreUnavailable):
         upgrade(sqlite_url)
 
 
