@@ -3,7 +3,7 @@
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from urllib.parse import urlsplit
 
 _LENGTH_BYTES = 4
@@ -30,9 +30,19 @@ def statements_sent(url: str) -> Iterator[tuple[str, list[str]]]:
 
 def _relay(listener: socket.socket, address: tuple[str, int], statements: list[str]) -> None:
     client, _ = listener.accept()
-    with client, socket.create_connection(address) as server:
-        threading.Thread(target=_copy, args=(server, client), daemon=True).start()
-        received = client.makefile("rb")
+    # Either may hang up at any time.
+    with client, socket.create_connection(address) as server, suppress(OSError):
+        answers = threading.Thread(target=_copy, args=(server, client), daemon=True)
+        answers.start()
+        try:
+            _pass_on(client, server, statements)
+        finally:
+            server.shutdown(socket.SHUT_RDWR)
+            answers.join()
+
+
+def _pass_on(client: socket.socket, server: socket.socket, statements: list[str]) -> None:
+    with client.makefile("rb") as received:
         length = received.read(_LENGTH_BYTES)
         server.sendall(length + received.read(int.from_bytes(length) - len(length)))
         while kind := received.read(1):
@@ -44,5 +54,6 @@ def _relay(listener: socket.socket, address: tuple[str, int], statements: list[s
 
 
 def _copy(source: socket.socket, target: socket.socket) -> None:
-    while data := source.recv(65536):
-        target.sendall(data)
+    with suppress(OSError):
+        while data := source.recv(65536):
+            target.sendall(data)
