@@ -103,12 +103,10 @@ def _sqlite_engine(url: URL, connections: int) -> Engine:
     engine = create_engine(url, pool_size=connections, max_overflow=0, hide_parameters=True)
     file = _OpenFile(Path(url.database or ""))
 
+    # Before a connection is made, which would make the file anew, and before each use of one.
     @event.listens_for(engine, "do_connect")
-    def _look_whether_it_is_there(*_: Any) -> None:
-        file.check()
-
     @event.listens_for(engine, "checkout")
-    def _look_whether_it_is_there_still(*_: Any) -> None:
+    def _look_at_the_file(*_: Any) -> None:
         file.check()
 
     @event.listens_for(engine, "connect")
@@ -132,9 +130,9 @@ def _sqlite_engine(url: URL, connections: int) -> Engine:
 
 
 class _OpenFile:
-    """Where it was removed, or moved away, SQLite would go on as if nothing were, and the next
-    start find nothing of what was acknowledged. It goes by the inode, too, when it answers
-    READONLY_DBMOVED, but not in WAL mode."""
+    """The SQLite file, by its inode, as SQLite itself knows it when it answers READONLY_DBMOVED;
+    but that it does not do in WAL mode. It would go on with a file that was removed or moved away,
+    and the next start find nothing of what was acknowledged."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

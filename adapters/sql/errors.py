@@ -1,9 +1,7 @@
 """The one table from what a driver says to what the application understands."""
 
 import logging
-import math
 import sqlite3
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -24,7 +22,6 @@ _NEEDS: dict[int | str, str] = {
 _SQLITE_BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 _SQLITE_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _DAMAGED = "the SQLite file is damaged or is no SQLite database: restore a back-up"
-_TOLD_AGAIN_AFTER_SECONDS = 60.0
 # PostgreSQL's classes: 08 connection, 40 rolled back (deadlock), 53 out of resources,
 # 55 not available (lock), 57 operator intervention (shutdown, starting up); 23505 is a race
 # for something unique; 25006 is a server that has just become a standby.
@@ -32,24 +29,8 @@ _POSTGRES_PASSING = ("08", "40", "53", "55", "57", "23505", "25006")
 
 
 class StoreNeeds(Exception):
-    """Something of whoever runs the database: it completes the sentence "DATABASE_URL: …"."""
-
-
-class _Told:
-    """Of each need once a minute: transactions that only read may succeed in between, so nobody
-    can tell when it is over."""
-
-    def __init__(self) -> None:
-        self._at: dict[str, float] = {}
-
-    def tell(self, need: str) -> None:
-        now = time.monotonic()
-        if now - self._at.get(need, -math.inf) >= _TOLD_AGAIN_AFTER_SECONDS:
-            self._at[need] = now
-            _log.warning("the store is not available: DATABASE_URL: %s", need)
-
-
-_told = _Told()
+    """Why the store is not available, where a person has to mend it; for the log and the command
+    line, behind "DATABASE_URL: "."""
 
 
 @contextmanager
@@ -57,7 +38,6 @@ def own_errors() -> Iterator[None]:
     try:
         yield
     except StoreNeeds as error:
-        _told.tell(str(error))
         raise StoreUnavailable from error
     except exc.TimeoutError as error:  # the pool's: every connection is taken
         raise StoreUnavailable from error
@@ -65,7 +45,6 @@ def own_errors() -> Iterator[None]:
         _forget_values(error)
         code = _code(error)
         if code in _NEEDS:
-            _told.tell(_NEEDS[code])
             raise StoreUnavailable from StoreNeeds(_NEEDS[code])
         if _passes(error, code):
             raise StoreUnavailable from error

@@ -1,3 +1,6 @@
+import logging
+import math
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -10,7 +13,7 @@ from adapters.sql.configuration_clock import SqlConfigurationClock
 from adapters.sql.configurations import SqlConfigurations
 from adapters.sql.conflicts import SqlConflicts
 from adapters.sql.deleted_servers import SqlDeletedServers
-from adapters.sql.errors import own_errors
+from adapters.sql.errors import StoreNeeds, own_errors
 from adapters.sql.history import SqlHistory
 from adapters.sql.identities import SqlIdentities
 from adapters.sql.join_keys import SqlJoinKeys
@@ -23,6 +26,11 @@ from adapters.sql.server_labels import SqlServerLabels
 from adapters.sql.servers import SqlServers
 from adapters.sql.signing_keys import SqlSigningKeys
 from adapters.sql.would_rejects import SqlWouldRejects
+from application.ports.store import StoreUnavailable
+
+_log = logging.getLogger(__name__)
+
+_TOLD_AGAIN_AFTER_SECONDS = 60.0
 
 
 class SqlTransaction:
@@ -53,8 +61,23 @@ class SqlStore:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        # When each was told last.
+        self._needs: dict[str, float] = {}
 
     @contextmanager
     def begin(self) -> Iterator[SqlTransaction]:
-        with own_errors(), self._engine.begin() as connection:
-            yield SqlTransaction(connection)
+        try:
+            with own_errors(), self._engine.begin() as connection:
+                yield SqlTransaction(connection)
+        except StoreUnavailable as error:
+            if isinstance(error.__cause__, StoreNeeds):
+                self._tell(str(error.__cause__))
+            raise
+
+    def _tell(self, need: str) -> None:
+        """Once a minute: transactions that only read may succeed in between, so nobody can tell
+        when it is over."""
+        now = time.monotonic()
+        if now - self._needs.get(need, -math.inf) >= _TOLD_AGAIN_AFTER_SECONDS:
+            self._needs[need] = now
+            _log.warning("the store is not available: DATABASE_URL: %s", need)

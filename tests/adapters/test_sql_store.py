@@ -432,9 +432,10 @@ def test_a_postgresql_whose_disk_is_full_is_told(
         connection.exec_driver_sql(
             "CREATE TRIGGER fill BEFORE INSERT ON servers EXECUTE FUNCTION fill()"
         )
+    store = SqlStore(engine)
     for _ in range(2):
         with pytest.raises(StoreUnavailable):
-            register(SqlStore(engine), ["web"])
+            register(store, ["web"])
 
     assert caplog.messages == [
         "the store is not available: DATABASE_URL: the disk of PostgreSQL is full: make room on it"

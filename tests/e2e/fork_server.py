@@ -231,8 +231,8 @@ def _become(
     return importlib.import_module(COMMANDS[command]).main  # type: ignore[no-any-return]
 
 
-def _run_to_end(main: Callable[[], None]) -> NoReturn:
-    """As Python does it, but for what would follow."""
+def _run_and_end(main: Callable[[], None]) -> NoReturn:
+    """With all that Python does at an exit before it takes to pieces what was loaded."""
     try:
         main()
     except SystemExit as end:
@@ -272,4 +272,4 @@ if __name__ == "__main__":
     # What was loaded is left alone, so that its pages stay shared.
     gc.collect()
     gc.freeze()
-    _run_to_end(_serve(socket.socket(fileno=int(sys.argv[1]))))
+    _run_and_end(_serve(socket.socket(fileno=int(sys.argv[1]))))
