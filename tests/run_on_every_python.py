@@ -92,11 +92,21 @@ def _run(environment: Path) -> tuple[int, Counter[str]]:
         # By file: what a module's tests share, a cluster say, is then made only once. Six at once
         # also on two cores, because most of what takes long waits for something: measured there,
         # four leave a quarter of them idle.
-        command = [f"{environment}/bin/python", "-m", "pytest", "-n", "6", "--dist", "loadfile"]
-        command += ["--no-loadscope-reorder"]
-        command += [f"--junitxml={report}", *shlex.split(os.environ.get("ARGS", ""))]
+        pytest = [f"{environment}/bin/python", "-m", "pytest"]
+        in_parallel = ["-n", "6", "--dist", "loadfile", "--no-loadscope-reorder"]
+        arguments = shlex.split(os.environ.get("ARGS", ""))
         # Else each of the many processes of a run compiles what the others did.
         variables = {**os.environ, "PYTHONDONTWRITEBYTECODE": ""}
+        # Else each of the six, which begin at once, rewrites the assertions of all tests.
+        subprocess.run(
+            [*pytest, *arguments, "--collect-only", "--quiet"],
+            cwd=ROOT,
+            env=variables,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            check=False,  # What is wrong is told by the run itself.
+        )
+        command = [*pytest, *in_parallel, f"--junitxml={report}", *arguments]
         code = subprocess.run(command, cwd=ROOT, env=variables, check=False).returncode
         return code, _counts(report)
 
