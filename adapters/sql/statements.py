@@ -5,7 +5,6 @@ from collections.abc import Callable, Collection
 from typing import Any, cast
 
 from sqlalchemy import (
-    BigInteger,
     Boolean,
     Column,
     ColumnElement,
@@ -28,7 +27,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
-from sqlalchemy.types import TypeEngine
+from sqlalchemy.types import TypeEngine, UserDefinedType
 
 
 class Ids(TypeDecorator[Collection[int]]):
@@ -38,12 +37,21 @@ class Ids(TypeDecorator[Collection[int]]):
     cache_ok = True
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        on_sqlite = dialect.name == "sqlite"
-        return dialect.type_descriptor(Text() if on_sqlite else postgresql.ARRAY(BigInteger))
+        return Text() if dialect.name == "sqlite" else _BigintArray()
 
-    def process_bind_param(self, value: Collection[int] | None, dialect: Dialect) -> Any:
-        ids = list(value or ())
-        return json.dumps(ids) if dialect.name == "sqlite" else ids
+    def process_bind_param(self, value: Collection[int] | None, dialect: Dialect) -> str:
+        ids = json.dumps(list(value or ()))
+        return ids if dialect.name == "sqlite" else f"{{{ids[1:-1]}}}"
+
+
+class _BigintArray(UserDefinedType[str]):
+    """Sent as PostgreSQL writes an array: psycopg2 takes ten times as long for a list."""
+
+    cache_ok = True
+    render_bind_cast = True
+
+    def get_col_spec(self, **_: Any) -> str:
+        return "BIGINT[]"
 
 
 class is_among(FunctionElement[bool]):  # noqa: N801 - reads as the function of SQL that it is
