@@ -41,7 +41,7 @@ _BEFORE = (
         or_(_TOLD.c.epoch == 0, _TOLD.c.epoch >= _COLUMNS.epoch),
         or_(
             bindparam("to_all", type_=Boolean()),
-            _COLUMNS.approval.in_([approval for approval in Approval if approval.admits]),
+            *(_COLUMNS.approval == approval for approval in Approval if approval.admits),
         ),
     )
     .order_by(_COLUMNS.server_id)
