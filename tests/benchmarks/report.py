@@ -71,15 +71,15 @@ def _ms(latency: float) -> str:
 
 def _verdict(rounds: list[Round], name: str) -> str:
     of_empty = _ratio(rounds, name, EMPTY_HANDLER, _per_second)
-    by_hand = _ratio(rounds, name, UPDATE_PER_HEARTBEAT, _per_cpu_second)
     ungrouped = _ratio(rounds, name, COMMIT_PER_HEARTBEAT, _per_cpu_second)
+    by_hand = _ratio(rounds, name, UPDATE_PER_HEARTBEAT, _per_cpu_second)
+    empty = _ratio(rounds, EMPTY_HANDLER, UPDATE_PER_HEARTBEAT, _per_cpu_second)
     return (
         f"{name}: {of_empty:.2f} of the empty handler"
         f" (aim {AIM_OF_EMPTY_HANDLER}: {_reached(of_empty, AIM_OF_EMPTY_HANDLER)});"
         f" per CPU second {ungrouped:.1f} times the API without group commit"
         f" (aim {AIM_PER_CPU_SECOND:.0f}: {_reached(ungrouped, AIM_PER_CPU_SECOND)}),"
-        f" {by_hand:.1f} times the hand-written UPDATE"
-        f" (aim {AIM_PER_CPU_SECOND:.0f}: {_reached(by_hand, AIM_PER_CPU_SECOND)})"
+        f" {by_hand:.1f} times the hand-written UPDATE (the empty handler: {empty:.1f})"
     )
 
 
