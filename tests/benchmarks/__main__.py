@@ -9,7 +9,7 @@ import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
-from tests.benchmarks.load import WrongReplies
+from tests.benchmarks.load import NeverAllAtOnce, WrongReplies
 from tests.benchmarks.machine import machine_line
 from tests.benchmarks.measurement import NotWritten, Round, measure_rounds
 from tests.benchmarks.report import report
@@ -27,6 +27,10 @@ def main() -> int:
         "--heartbeats", type=int, default=100, help="of each host, per round (default: %(default)s)"
     )
     options = parser.parse_args()
+    # The first heartbeat of each host is not measured.
+    for name, least in (("rounds", 1), ("hosts", 1), ("heartbeats", 2)):
+        if getattr(options, name) < least:
+            parser.error(f"--{name} must be at least {least}")
     if options.quick:
         options.rounds, options.hosts, options.heartbeats = 1, 64, 40
     if not shutil.which("h2load"):
@@ -41,7 +45,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         _run(options)
-    except (WrongReplies, NotWritten) as error:
+    except (WrongReplies, NeverAllAtOnce, NotWritten) as error:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -21,6 +21,13 @@ class WrongReplies(Exception):
     """The server answered heartbeats with something else than an acknowledgement."""
 
 
+class NeverAllAtOnce(Exception):
+    """At no moment were all hosts at work: too few heartbeats of each, or the machine was busy."""
+
+    def __init__(self) -> None:
+        super().__init__("a host had done its share before another one began: more --heartbeats")
+
+
 @dataclass(frozen=True)
 class Load:
     """What the load generator saw.
@@ -42,7 +49,10 @@ class _Call:
 
 
 def run_load(server: ServerProcess, server_ids: list[int], heartbeats_per_host: int) -> Load:
-    """Each host beats so many times, each time as soon as its last heartbeat was answered."""
+    """Each host beats so many times, each time as soon as its last heartbeat was answered.
+
+    Raises WrongReplies and NeverAllAtOnce.
+    """
     used_before = _cpu_of_ended_children()
     with tempfile.TemporaryDirectory(prefix="manman-load-") as folder:
         logs = [Path(folder, f"{server_id}.log") for server_id in server_ids]
@@ -57,7 +67,7 @@ def run_load(server: ServerProcess, server_ids: list[int], heartbeats_per_host: 
     began = max(calls[0].began_us for calls in hosts)
     ended = min(calls[-1].ended_us for calls in hosts)
     if ended <= began:
-        raise RuntimeError("too few heartbeats: a host was done before another one began")
+        raise NeverAllAtOnce
     calls = [call for host in hosts for call in host]
     return Load(
         heartbeats=len(server_ids) * heartbeats_per_host,
