@@ -33,8 +33,10 @@ class Measurement:
 
     @property
     def per_cpu_second(self) -> float:
-        """Heartbeats per CPU second of server, database and broker together."""
-        return 1000 / (self.server_cpu + self.database_cpu + self.broker_cpu)
+        """Heartbeats per CPU second of server, database and broker together; not a number where
+        that was too little to be counted."""
+        used = self.server_cpu + self.database_cpu + self.broker_cpu
+        return 1000 / used if used else nan
 
 
 Round = dict[str, Measurement]
