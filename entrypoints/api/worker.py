@@ -87,7 +87,10 @@ async def _serve(
     with batch_threads():
         server = container.server()
         tune_garbage_collection()
-        address = await _start_serving(server, settings)
+        address = await _start(server, settings)
+    _log.info("serving on %s", address)
+    if settings.mutual_tls_address:
+        _log.info("serving those who show a certificate on %s", settings.mutual_tls_address)
     if settings.metrics_address and not parent:
         side_port = container.side_port(reached_at(address))
         open_side_port(side_port, settings.metrics_address)
@@ -113,17 +116,13 @@ async def _serve(
     _log.info("stopped")
 
 
-async def _start_serving(server: GrpcServer, settings: ApiSettings) -> str:
+async def _start(server: GrpcServer, settings: ApiSettings) -> str:
     """The address with the port that it got."""
     try:
         port = await server.start(settings.listen_address, settings.mutual_tls_address)
     except CannotListen as error:
         raise cannot_listen(error.address, settings) from None
-    address = f"{settings.listen_address.rpartition(':')[0]}:{port}"
-    _log.info("serving on %s", address)
-    if settings.mutual_tls_address:
-        _log.info("serving those who show a certificate on %s", settings.mutual_tls_address)
-    return address
+    return f"{settings.listen_address.rpartition(':')[0]}:{port}"
 
 
 def _background(
