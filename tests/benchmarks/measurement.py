@@ -52,13 +52,13 @@ def measure_rounds(
     orders = Random(0)
     for _ in range(rounds):
         measured = {
-            subject.name: _measured(subject, heartbeats_per_host)
+            subject.name: _measure_at_most_twice(subject, heartbeats_per_host)
             for subject in orders.sample(subjects, len(subjects))
         }
         yield {subject.name: measured[subject.name] for subject in subjects}
 
 
-def _measured(subject: Subject, heartbeats_per_host: int) -> Measurement:
+def _measure_at_most_twice(subject: Subject, heartbeats_per_host: int) -> Measurement:
     try:
         return measure(subject, heartbeats_per_host)
     except NeverAllAtOnce as error:
