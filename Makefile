@@ -34,7 +34,7 @@ run: setup ## Run the API and one host manager, and watch the fleet (Ctrl-C ends
 	@if [ -t 0 ]; then set -m; fi; $(BIN)/manmanv2 demo || exit
 
 test: setup ## Run the suite on every installed Python (PYTHON=3.12 for one, ARGS="-k name" for pytest)
-	@$(BIN)/python -m tests.run_on_every_python
+	@$(BIN)/python -m tests.support.run_on_every_python
 
 check: setup ## Run linters, type checker, import contracts; generated files must be up to date
 	$(BIN)/ruff check

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from domain.identity import Evidence, Identity, Weighing, same_claimant
+from domain.machine_evidence import Evidence, Identity, Weighing, same_claimant
 
 
 class ConflictState(StrEnum):

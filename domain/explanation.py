@@ -8,9 +8,9 @@ from domain.approval import Approval
 from domain.conflict import Conflict, ConflictState, likely_cause
 from domain.events import EventKind
 from domain.history import HistoryEntry
-from domain.identity import Identity, weigh
-from domain.identity import in_words as kinds_in_words
 from domain.liveness import Status
+from domain.machine_evidence import Identity, weigh
+from domain.machine_evidence import in_words as kinds_in_words
 from domain.retention import in_words
 from domain.server import Server
 

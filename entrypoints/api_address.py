@@ -5,7 +5,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from adapters.grpc.tls import CaFileUnusable, Tls, read_ca_file
+from adapters.grpc.tls.trust import CaFileUnusable, Tls, read_ca_file
 from entrypoints.failures import ConfigurationError
 from entrypoints.settings import Settings, host_and_port, setting, switch
 

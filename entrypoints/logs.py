@@ -3,8 +3,8 @@ import sys
 
 from pythonjsonlogger.json import JsonFormatter
 
-from application.request_id import current_request_id
-from application.trace_context import current_trace_parent
+from application.context.request_id import current_request_id
+from application.context.trace_context import current_trace_parent
 
 _LEVELS = (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR, logging.CRITICAL)
 

@@ -1,4 +1,4 @@
-from adapters.system.key_file import KeyFile
+from adapters.system.files.key_file import KeyFile
 from application.ports.registration_keys import RegistrationKeys
 from entrypoints.settings import REGISTRATION_KEY_FILE, Secret, SecretsInFile
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-from adapters.system.key_file import read_keys
+from adapters.system.files.key_file import read_keys
 from entrypoints import __version__
 from entrypoints.failures import ConfigurationError
 

@@ -11,9 +11,9 @@ import grpc
 import pytest
 from dependency_injector import providers
 
-from adapters.grpc.server import GrpcServer
+from adapters.grpc.server.server import GrpcServer
 from adapters.memory.clock import MemoryClock
-from application.expire_servers import ExpireServers
+from application.liveness.expire_servers import ExpireServers
 from entrypoints.api.container import ApiContainer
 from entrypoints.api.settings import IN_MEMORY, ApiSettings
 from entrypoints.settings import Secret

@@ -10,11 +10,11 @@ from typing import Any
 import hypothesis
 import pytest
 
-from tests import planted
-from tests.planted import DOCUMENT, MARK, leaks
-from tests.real_parts.docker_engine import find_engine, socket_path
-from tests.real_parts.postgres import PostgresCluster, PostgresServer
-from tests.real_parts.rabbitmq import VHOSTS, RabbitBroker, find_broker_binaries
+from tests.support import canary_secrets as planted
+from tests.support.canary_secrets import DOCUMENT, MARK, leaks
+from tests.support.services.docker_engine import find_engine, socket_path
+from tests.support.services.postgres import PostgresCluster, PostgresServer
+from tests.support.services.rabbitmq import VHOSTS, RabbitBroker, find_broker_binaries
 
 STRICT = os.environ.get("STRICT") == "1"
 # How long an example takes says more of the machine than of the code. What decides whether a

@@ -3,9 +3,9 @@ from dataclasses import dataclass
 
 from adapters.amqp.broker import Broker
 from adapters.amqp.control_plane import AmqpControlPlane
-from application.held_keys import HeldKeys
-from application.ports.api_probe import NOBODY, KeyTrial
-from application.ports.control_plane import ControlPlaneRefused, Introduction
+from application.host.key_ring import HeldKeys
+from application.ports.host.control_plane import ControlPlaneRefused, Introduction
+from application.ports.probes.api_probe import NOBODY, KeyTrial
 from domain.errors import InvalidRegistrationKey, NotAdmitted, ServerNotFound
 
 

@@ -9,7 +9,7 @@ from urllib.parse import unquote, urlsplit
 from amqp import exceptions
 from kombu import Connection
 
-from adapters.amqp.broker_troubles import why_unavailable
+from adapters.amqp.broker_diagnosis import why_unavailable
 from adapters.amqp.transport import Transport
 from application.ports.broker import BrokerUnavailable
 

@@ -5,7 +5,7 @@ from kombu import Connection
 
 from adapters.amqp.broker import Broker
 from adapters.amqp.topology import MANMAN, declare_exchanges
-from application.ports.broker_probe import BrokerFound
+from application.ports.probes.broker_probe import BrokerFound
 
 
 @dataclass(frozen=True)

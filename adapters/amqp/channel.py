@@ -7,7 +7,7 @@ from amqp import exceptions
 from kombu import Connection
 
 from adapters.amqp.broker import Broker
-from adapters.amqp.message import Message, send
+from adapters.amqp.outgoing import Message, send
 from adapters.amqp.topology import declare_exchanges
 
 Use = TypeVar("Use")

@@ -4,8 +4,8 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
+from adapters.amqp.batch_consumer import Answered, Delivery, Inbox, Outcome, Rejected
 from adapters.amqp.broker import Broker
-from adapters.amqp.inbox import Answered, Delivery, Inbox, Outcome, Rejected
 from adapters.amqp.topology import COMMAND, command_queue
 from domain.host_command import HostCommand
 

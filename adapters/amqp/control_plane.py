@@ -7,9 +7,7 @@ from kombu import Consumer, Queue
 
 from adapters.amqp.broker import Broker
 from adapters.amqp.channel import KeptChannel, OpenChannel
-from adapters.amqp.errors import raise_error_of
-from adapters.amqp.message import Message, body_of
-from adapters.amqp.messages import (
+from adapters.amqp.codec import (
     LARGEST_ANSWER_BYTES,
     Malformed,
     as_json,
@@ -20,6 +18,8 @@ from adapters.amqp.messages import (
     text_of,
     whole_number_of,
 )
+from adapters.amqp.errors import raise_error_of
+from adapters.amqp.outgoing import Message, body_of
 from adapters.amqp.topology import (
     CONFIGURATION,
     DEREGISTER,
@@ -28,16 +28,16 @@ from adapters.amqp.topology import (
     REGISTER,
     STATUS,
 )
-from application.held_keys import HeldKeys
+from application.context.request_id import current_request_id, new_request_id
+from application.host.key_ring import HeldKeys
 from application.ports.broker import BrokerUnavailable
-from application.ports.control_plane import (
+from application.ports.host.control_plane import (
     ControlPlaneRefused,
     ControlPlaneUnavailable,
     Heard,
     Introduction,
     Joined,
 )
-from application.request_id import current_request_id, new_request_id
 from domain.approval import told_approval
 from domain.capabilities import Capabilities
 from domain.configuration import ConfigurationChanges

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from adapters.amqp.messages import Malformed, text_of
-from application.ports.control_plane import ControlPlaneRefused, ControlPlaneUnavailable
+from adapters.amqp.codec import Malformed, text_of
+from application.ports.host.control_plane import ControlPlaneRefused, ControlPlaneUnavailable
 from domain.errors import (
     CredentialRequired,
     InvalidField,

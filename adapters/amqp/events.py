@@ -1,11 +1,11 @@
 from collections.abc import Sequence
 from datetime import UTC
 
-from adapters.amqp.message import Message
-from adapters.amqp.messages import as_json
+from adapters.amqp.codec import as_json
+from adapters.amqp.outgoing import Message
 from adapters.amqp.publisher import Publisher
 from adapters.amqp.topology import EVENT, EXTERNAL
-from application.ports.outbox import RecordedEvent
+from application.ports.store.outbox import RecordedEvent
 
 
 class AmqpEvents:

@@ -1,5 +1,5 @@
-from adapters.amqp.message import Message
-from adapters.amqp.messages import as_json
+from adapters.amqp.codec import as_json
+from adapters.amqp.outgoing import Message
 from adapters.amqp.publisher import Publisher, Unroutable
 from adapters.amqp.topology import COMMAND, MANMAN
 from application.ports.host_commands import HostNotListening

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from adapters.amqp.broker import Broker
 from adapters.amqp.channel import KeptChannel, OpenChannel
-from adapters.amqp.message import Message
+from adapters.amqp.outgoing import Message
 
 
 class Unroutable(Exception):

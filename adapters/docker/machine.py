@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from adapters.docker.sdk import APIClient, APIError, DockerException, requests
-from application.ports.machine import EngineUnavailable, Machine, MachineReport
+from application.ports.host.machine import EngineUnavailable, Machine, MachineReport
 from domain.capabilities import Capabilities, check_capabilities
 from domain.errors import InvalidField
 from domain.naming import check_name

@@ -4,7 +4,7 @@ from datetime import datetime
 from itertools import islice
 
 from adapters.memory.tables import Tables
-from application.ports.audit import AuditEntry
+from application.ports.store.access.audit import AuditEntry
 
 
 class MemoryAudit:

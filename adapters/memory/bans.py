@@ -1,8 +1,8 @@
 from collections.abc import Sequence
 
 from adapters.memory.tables import Tables
-from application.ports.bans import Ban
-from domain.identity import Evidence, weigh
+from application.ports.store.bans import Ban
+from domain.machine_evidence import Evidence, weigh
 
 
 class MemoryBans:

@@ -1,18 +1,18 @@
 from dataclasses import dataclass
 
-from application.deregister_server import DeregisterServer
-from application.fetch_configuration import FetchConfiguration
-from application.held_keys import HeldKeys
-from application.ports.control_plane import (
+from application.configuration.fetch_configuration import FetchConfiguration
+from application.host.key_ring import HeldKeys
+from application.liveness.record_heartbeat import Acknowledged, Heartbeat, RecordHeartbeat
+from application.ports.host.control_plane import (
     ControlPlaneRefused,
     ControlPlaneUnavailable,
     Heard,
     Introduction,
     Joined,
 )
-from application.ports.store import StoreFailed, StoreUnavailable
-from application.record_heartbeat import Acknowledged, Heartbeat, RecordHeartbeat
-from application.register_server import RegisterServer, Registration
+from application.ports.store.store import StoreFailed, StoreUnavailable
+from application.registration.register_server import RegisterServer, Registration
+from application.removal.deregister_server import DeregisterServer
 from domain.capabilities import Capabilities
 from domain.configuration import ConfigurationChanges
 from domain.errors import InvalidField

@@ -4,7 +4,7 @@ from datetime import datetime
 from itertools import islice
 
 from adapters.memory.tables import Grave, Tables
-from application.ports.deleted_servers import DeletedServer
+from application.ports.store.deleted_servers import DeletedServer
 from domain.errors import DeletedServerNotFound, ServerNameTaken
 from domain.liveness import Status
 from domain.server import Server

@@ -1,7 +1,7 @@
 from collections import deque
 from collections.abc import Sequence
 
-from application.ports.outbox import RecordedEvent
+from application.ports.store.outbox import RecordedEvent
 
 _REMEMBERED = 10_000
 

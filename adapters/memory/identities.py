@@ -2,8 +2,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from adapters.memory.tables import Tables
-from application.ports.identities import KnownIdentity
-from domain.identity import NOBODY, Evidence, Identity, weigh
+from application.ports.store.identities import KnownIdentity
+from domain.machine_evidence import NOBODY, Evidence, Identity, weigh
 
 _MOST = 100
 

@@ -3,7 +3,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from adapters.memory.tables import Tables
-from application.ports.join_keys import JoinKeyUse
+from application.ports.store.access.join_keys import JoinKeyUse
 from domain.errors import JoinKeyNotFound
 from domain.join_key import JoinKey
 

@@ -5,8 +5,8 @@ from itertools import islice
 
 from adapters.memory.history import MemoryHistory
 from adapters.memory.tables import Tables
-from application.ports.outbox import Backlog, RecordedEvent
-from application.trace_context import current_trace_parent
+from application.context.trace_context import current_trace_parent
+from application.ports.store.outbox import Backlog, RecordedEvent
 from domain.events import Event
 
 

@@ -3,7 +3,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from adapters.memory.tables import Tables
-from application.ports.presences import Known
+from application.ports.store.presences import Known
 from domain.liveness import Presence, Status
 
 

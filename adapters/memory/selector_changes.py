@@ -1,7 +1,7 @@
 from dataclasses import replace
 
 from adapters.memory.tables import Tables
-from application.ports.selector_changes import SelectorChange
+from application.ports.store.configuration.selector_changes import SelectorChange
 
 
 class MemorySelectorChanges:

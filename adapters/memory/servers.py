@@ -5,7 +5,7 @@ from datetime import datetime
 from itertools import islice
 
 from adapters.memory.tables import Tables
-from application.ports.servers import ServerFilter
+from application.ports.store.servers import ServerFilter
 from domain.approval import Approval
 from domain.capabilities import Capabilities
 from domain.errors import ServerNameTaken, ServerNotFound

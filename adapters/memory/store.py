@@ -9,6 +9,7 @@ from adapters.memory.configuration_clock import MemoryConfigurationClock
 from adapters.memory.configurations import MemoryConfigurations
 from adapters.memory.conflicts import MemoryConflicts
 from adapters.memory.deleted_servers import MemoryDeletedServers
+from adapters.memory.dry_run_refusals import MemoryWouldRejects
 from adapters.memory.history import MemoryHistory
 from adapters.memory.identities import MemoryIdentities
 from adapters.memory.join_keys import MemoryJoinKeys
@@ -21,7 +22,6 @@ from adapters.memory.server_labels import MemoryServerLabels
 from adapters.memory.servers import MemoryServers
 from adapters.memory.signing_keys import MemorySigningKeys
 from adapters.memory.tables import Tables
-from adapters.memory.would_rejects import MemoryWouldRejects
 
 
 class MemoryTransaction:

@@ -3,20 +3,20 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Generic, TypeVar
 
-from application.ports.audit import AuditEntry
-from application.ports.bans import Ban
-from application.ports.deleted_servers import DeletedServer
-from application.ports.join_keys import JoinKeyUse
-from application.ports.outbox import RecordedEvent
-from application.ports.selector_changes import SelectorChange
-from application.ports.would_rejects import WouldReject
+from application.ports.store.access.audit import AuditEntry
+from application.ports.store.access.join_keys import JoinKeyUse
+from application.ports.store.bans import Ban
+from application.ports.store.configuration.selector_changes import SelectorChange
+from application.ports.store.deleted_servers import DeletedServer
+from application.ports.store.dry_run_refusals import WouldReject
+from application.ports.store.outbox import RecordedEvent
 from domain.capabilities import Capabilities
 from domain.configuration import Configuration
 from domain.conflict import Conflict
 from domain.enforcement import Switch
 from domain.history import HistoryEntry
-from domain.identity import Identity
 from domain.join_key import JoinKey
+from domain.machine_evidence import Identity
 from domain.operator_key import OperatorKey
 from domain.server import Server
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import jwt
 
-from adapters.oidc.provider_keys import ProviderKeys
+from adapters.oidc.jwks_cache import ProviderKeys
 from adapters.oidc.verifying_key import ALGORITHMS, VerifyingKey
 from application.ports.operator_tokens import ProviderUnavailable
 

@@ -10,12 +10,12 @@ from opentelemetry.context import Context, attach, detach
 from opentelemetry.trace import NonRecordingSpan, Span, SpanKind, set_span_in_context
 from sqlalchemy import Engine
 
-from adapters.opentelemetry.served_calls import ServedCalls
+from adapters.opentelemetry.server_interceptor import ServedCalls
 from adapters.opentelemetry.statements import trace_statements
 from adapters.opentelemetry.tracing import Tracing, context_of, current_callers, trace_parent_of
+from application.context.trace_context import current_trace_parent
 from application.ports.events import Events
-from application.ports.outbox import RecordedEvent
-from application.trace_context import current_trace_parent
+from application.ports.store.outbox import RecordedEvent
 
 P = ParamSpec("P")
 Item = TypeVar("Item")

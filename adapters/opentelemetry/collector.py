@@ -10,7 +10,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, Spa
 from requests.exceptions import SSLError
 
 from adapters.opentelemetry.tracing import Tracing
-from application.passing_trouble import PassingTrouble
+from application.host.transient_failure_log import PassingTrouble
 
 _log = logging.getLogger(__name__)
 

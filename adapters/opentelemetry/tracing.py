@@ -22,7 +22,11 @@ from opentelemetry.trace import (
 )
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from application.trace_context import TRACE_PARENT, calling_trace_parents, current_trace_parent
+from application.context.trace_context import (
+    TRACE_PARENT,
+    calling_trace_parents,
+    current_trace_parent,
+)
 from domain.errors import ManManError
 
 Attributes = Mapping[str, str | int]

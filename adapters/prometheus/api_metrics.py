@@ -10,11 +10,11 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from application.liveness.record_heartbeat import Acknowledged, Heartbeat
 from application.ports.events import Events
-from application.ports.outbox import RecordedEvent
-from application.ports.store import Store, Transaction
-from application.ports.would_rejects import WouldReject, WouldRejects
-from application.record_heartbeat import Acknowledged, Heartbeat
+from application.ports.store.dry_run_refusals import WouldReject, WouldRejects
+from application.ports.store.outbox import RecordedEvent
+from application.ports.store.store import Store, Transaction
 from domain.enforcement import Switch
 from domain.errors import ManManError, NotAdmitted, Replaced, ServerNotFound
 

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from application.ports.control_plane import (
+from application.ports.host.control_plane import (
     ConnectedControlPlane,
     Heard,
     Introduction,
     Joined,
 )
-from application.ports.machine import EngineUnavailable, Machine, MachineReport
-from application.ports.notifier import Notifier
+from application.ports.host.machine import EngineUnavailable, Machine, MachineReport
+from application.ports.host.notifier import Notifier
 from domain.capabilities import Capabilities
 from domain.configuration import ConfigurationChanges
 from domain.host_state import HostState

@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy import Connection, delete, insert, select
 
 from adapters.sql.tables import audit
-from application.ports.audit import AuditEntry
+from application.ports.store.access.audit import AuditEntry
 
 _COLUMNS = audit.c
 

@@ -5,8 +5,8 @@ from sqlalchemy import Connection, and_, delete, or_, select
 
 from adapters.sql.statements import insert_or_replace
 from adapters.sql.tables import bans
-from application.ports.bans import Ban
-from domain.identity import KINDS, Evidence
+from application.ports.store.bans import Ban
+from domain.machine_evidence import KINDS, Evidence
 
 _COLUMNS = bans.c
 

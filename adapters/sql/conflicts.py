@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Row, and_, delete, func, insert, or_, select,
 from adapters.sql.tables import conflicts
 from domain.conflict import Conflict, ConflictState, Resolution
 from domain.errors import ConflictNotFound
-from domain.identity import Evidence, Identity
+from domain.machine_evidence import Evidence, Identity
 
 _COLUMNS = conflicts.c
 _UNSETTLED = (ConflictState.SUSPECTED, ConflictState.OPEN)

@@ -18,8 +18,8 @@ from adapters.sql.diagnosis import (
 )
 from adapters.sql.engine import make_engine, sql_url, sqlite_file
 from adapters.sql.schema import current_revision, newest_revision
-from application.ports.database_probe import DatabaseUnavailable, DatabaseUnfit
-from application.ports.store import StoreFailed, StoreUnavailable
+from application.ports.probes.database_probe import DatabaseUnavailable, DatabaseUnfit
+from application.ports.store.store import StoreFailed, StoreUnavailable
 from domain.clock_reading import ClockReading
 
 

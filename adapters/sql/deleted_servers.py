@@ -20,7 +20,7 @@ from adapters.sql import tables
 from adapters.sql.server_labels import labels_of_rows
 from adapters.sql.servers import SqlServers, server_of, understood
 from adapters.sql.statements import Ids, insert_or_replace, is_among
-from application.ports.deleted_servers import DeletedServer
+from application.ports.store.deleted_servers import DeletedServer
 from domain.errors import DeletedServerNotFound
 from domain.labels import NO_LABELS
 from domain.liveness import Status

@@ -11,7 +11,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from adapters.sql.errors import StoreNeeds
 from adapters.sql.postgres_connection import PostgresConnection
-from application.request_id import current_request_id
+from application.context.request_id import current_request_id
 
 _CONNECT_TIMEOUT_SECONDS = 5
 # A row that somebody holds must not hold up the heartbeats of the whole fleet, and no statement

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from sqlalchemy import exc
 
-from application.ports.store import StoreFailed, StoreUnavailable
+from application.ports.store.store import StoreFailed, StoreUnavailable
 
 _log = logging.getLogger(__name__)
 

@@ -6,8 +6,8 @@ from sqlalchemy import ColumnElement, Connection, Row, and_, or_, select, true
 
 from adapters.sql.statements import insert_or_replace, next_id
 from adapters.sql.tables import identities, servers
-from application.ports.identities import KnownIdentity
-from domain.identity import NOBODY, Evidence, Identity
+from application.ports.store.identities import KnownIdentity
+from domain.machine_evidence import NOBODY, Evidence, Identity
 
 _COLUMNS = identities.c
 _MOST = 100

@@ -6,7 +6,7 @@ from sqlalchemy import Connection, Row, func, insert, select, update
 
 from adapters.sql.statements import insert_or_ignore
 from adapters.sql.tables import join_key_uses, join_keys
-from application.ports.join_keys import JoinKeyUse
+from application.ports.store.access.join_keys import JoinKeyUse
 from domain.errors import JoinKeyNotFound
 from domain.join_key import JoinKey
 

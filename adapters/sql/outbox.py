@@ -7,8 +7,8 @@ from sqlalchemy import Connection, bindparam, delete, func, insert, or_, select
 from adapters.sql import tables
 from adapters.sql.history import SqlHistory
 from adapters.sql.statements import Ids, insert_or_replace, is_among, random_uuid
-from application.ports.outbox import Backlog, RecordedEvent
-from application.trace_context import current_trace_parent
+from application.context.trace_context import current_trace_parent
+from application.ports.store.outbox import Backlog, RecordedEvent
 from domain.events import Event, EventKind
 from domain.liveness import Status
 

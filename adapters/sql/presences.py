@@ -6,7 +6,7 @@ from sqlalchemy import Boolean, Connection, bindparam, func, or_, select, update
 
 from adapters.sql import tables
 from adapters.sql.statements import Ids, is_among
-from application.ports.presences import Known
+from application.ports.store.presences import Known
 from domain.approval import Approval
 from domain.liveness import Presence, Status
 

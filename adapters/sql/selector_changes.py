@@ -1,7 +1,7 @@
 from sqlalchemy import Connection, delete, exists, insert, select, update
 
 from adapters.sql.tables import selector_changes
-from application.ports.selector_changes import SelectorChange
+from application.ports.store.configuration.selector_changes import SelectorChange
 from domain.labels import parse_selector
 
 _COLUMNS = selector_changes.c

@@ -24,7 +24,7 @@ from adapters.sql.capability_reports import capabilities_of
 from adapters.sql.selectors import conditions
 from adapters.sql.server_labels import labels_of
 from adapters.sql.statements import Ids, insert_or_ignore, is_among
-from application.ports.servers import ServerFilter
+from application.ports.store.servers import ServerFilter
 from domain.approval import Approval
 from domain.errors import ServerNameTaken, ServerNotFound
 from domain.labels import NO_LABELS, Labels, Selector

@@ -13,6 +13,7 @@ from adapters.sql.configuration_clock import SqlConfigurationClock
 from adapters.sql.configurations import SqlConfigurations
 from adapters.sql.conflicts import SqlConflicts
 from adapters.sql.deleted_servers import SqlDeletedServers
+from adapters.sql.dry_run_refusals import SqlWouldRejects
 from adapters.sql.errors import StoreNeeds, own_errors
 from adapters.sql.history import SqlHistory
 from adapters.sql.identities import SqlIdentities
@@ -25,8 +26,7 @@ from adapters.sql.selector_configurations import SqlSelectorConfigurations
 from adapters.sql.server_labels import SqlServerLabels
 from adapters.sql.servers import SqlServers
 from adapters.sql.signing_keys import SqlSigningKeys
-from adapters.sql.would_rejects import SqlWouldRejects
-from application.ports.store import StoreUnavailable
+from application.ports.store.store import StoreUnavailable
 
 _log = logging.getLogger(__name__)
 

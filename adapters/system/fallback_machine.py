@@ -1,8 +1,8 @@
 import logging
 from dataclasses import dataclass, field
 
-from application.passing_trouble import PassingTrouble
-from application.ports.machine import EngineUnavailable, Machine, MachineReport
+from application.host.transient_failure_log import PassingTrouble
+from application.ports.host.machine import EngineUnavailable, Machine, MachineReport
 
 _log = logging.getLogger(__name__)
 

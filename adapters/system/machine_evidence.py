@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from domain.digest import digest, identifier_in
-from domain.identity import Evidence
+from domain.machine_evidence import Evidence
 
 # The first that holds an identifier counts.
 _MACHINE_ID = ("etc/machine-id", "var/lib/dbus/machine-id")

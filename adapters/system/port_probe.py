@@ -4,7 +4,7 @@ from contextlib import suppress
 
 import psutil
 
-from application.ports.port_probe import PortFound, PortState
+from application.ports.probes.port_probe import PortFound, PortState
 
 _STATES = {
     errno.EADDRINUSE: PortState.TAKEN,

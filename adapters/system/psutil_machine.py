@@ -3,7 +3,7 @@ from dataclasses import dataclass, field
 
 import psutil
 
-from application.ports.machine import MachineReport
+from application.ports.host.machine import MachineReport
 from domain.capabilities import Capabilities
 
 _MEBIBYTE = 2**20

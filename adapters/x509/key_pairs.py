@@ -5,7 +5,7 @@ import sys
 from base64 import b64decode
 from dataclasses import dataclass
 
-from application.ports.key_pairs import KeyPairUnavailable, NewKeyPair
+from application.ports.host.key_pairs import KeyPairUnavailable, NewKeyPair
 
 # What Python itself and its libraries go by; the keys of the host are not among them.
 _HANDED_ON = ("PYTHON", "LD_", "LANG", "LC_", "PATH", "SYSTEMROOT")

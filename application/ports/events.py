@@ -1,7 +1,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from application.ports.outbox import RecordedEvent
+from application.ports.store.outbox import RecordedEvent
 
 
 class Events(Protocol):

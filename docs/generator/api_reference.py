@@ -2,8 +2,8 @@ from collections.abc import Iterator
 from inspect import getdoc
 from pathlib import Path
 
-from adapters.grpc.call_rules import CALL_RULES
-from adapters.grpc.errors import CODES
+from adapters.grpc.server.error_codes import CODES
+from adapters.grpc.server.permissions import CALL_RULES
 from docs.generator.contract import Contract, Field, Message, Method, read_contract
 from docs.generator.markdown import page, table
 

@@ -12,113 +12,113 @@ from dependency_injector import containers, providers
 from prometheus_client import CollectorRegistry
 from prometheus_client.registry import Collector
 
+from adapters.amqp.batch_consumer import Inbox
 from adapters.amqp.broker import Broker
-from adapters.amqp.calls import Calls
 from adapters.amqp.events import AmqpEvents
+from adapters.amqp.heartbeat_handler import Reports
 from adapters.amqp.host_commands import AmqpHostCommands
-from adapters.amqp.inbox import Inbox
 from adapters.amqp.publisher import Publisher
-from adapters.amqp.reports import Reports
+from adapters.amqp.rpc_handler import Calls
 from adapters.amqp.topology import CALLS, REPORTS
-from adapters.grpc.access_service import AccessService
-from adapters.grpc.admission_service import AdmissionService
-from adapters.grpc.audit_service import AuditService
-from adapters.grpc.call_audit import CallAudit
-from adapters.grpc.certificate_service import CertificateService
-from adapters.grpc.configuration_service import ConfigurationService
-from adapters.grpc.gate import Gate
-from adapters.grpc.group_commit import GroupCommit
-from adapters.grpc.handlers import handlers
-from adapters.grpc.health import NotServing, check_own_serving
-from adapters.grpc.history_service import HistoryService
-from adapters.grpc.host_calls import HostCalls
-from adapters.grpc.join_key_service import JoinKeyService
-from adapters.grpc.key_looks import KeyLooks
-from adapters.grpc.operators import OperatorAccess
-from adapters.grpc.removal_service import RemovalService
-from adapters.grpc.request_bodies import RequestBodies
-from adapters.grpc.server import ConnectionLimits, GrpcServer
-from adapters.grpc.server_certificate import ServerCertificate
-from adapters.grpc.service import ManManService
-from adapters.grpc.tarpit import Tarpit
-from adapters.grpc.worker_pool import WorkerPool
-from adapters.http.side_port import SidePort
+from adapters.grpc.client.health import NotServing, check_own_serving
+from adapters.grpc.server.call_audit import CallAudit
+from adapters.grpc.server.group_commit import GroupCommit
+from adapters.grpc.server.handlers import handlers
+from adapters.grpc.server.host_call_admission import HostCalls
+from adapters.grpc.server.in_flight_calls import Gate
+from adapters.grpc.server.key_refresher import KeyLooks
+from adapters.grpc.server.operator_authenticator import OperatorAccess
+from adapters.grpc.server.refusal_delay import Tarpit
+from adapters.grpc.server.request_bodies import RequestBodies
+from adapters.grpc.server.server import ConnectionLimits, GrpcServer
+from adapters.grpc.server.server_certificate import ServerCertificate
+from adapters.grpc.server.services.admission import AdmissionService
+from adapters.grpc.server.services.audit import AuditService
+from adapters.grpc.server.services.certificates import CertificateService
+from adapters.grpc.server.services.configurations import ConfigurationService
+from adapters.grpc.server.services.history import HistoryService
+from adapters.grpc.server.services.join_keys import JoinKeyService
+from adapters.grpc.server.services.operators import AccessService
+from adapters.grpc.server.services.removal import RemovalService
+from adapters.grpc.server.services.servers import ManManService
+from adapters.grpc.server.worker_pool import WorkerPool
+from adapters.http.management_server import SidePort
 from adapters.memory.events import MemoryEvents
 from adapters.memory.host_commands import NoHostCommands
 from adapters.memory.store import MemoryStore
-from adapters.opentelemetry.no_traces import NoTraces
+from adapters.opentelemetry.null_tracing import NoTraces
 from adapters.prometheus.api_metrics import ApiMetrics
 from adapters.prometheus.exposition import BuildInfo, metrics_page, shared_metrics_page
-from adapters.prometheus.stock import StockCollector
-from adapters.system.bounded_call import BoundedCall
+from adapters.prometheus.fleet_collector import StockCollector
+from adapters.system.call_with_timeout import BoundedCall
 from adapters.system.clock import SystemClock
 from adapters.system.new_key import new_key, new_serial
 from adapters.system.open_files import allow_open_files
-from application.admit_host import AdmitHost
-from application.approve_server import ApproveServer
-from application.ban_server import BanServer
-from application.certificates import Certificates
-from application.check_readiness import AskStore, CheckReadiness
-from application.create_join_key import CreateJoinKey
-from application.create_operator_certificate import CreateOperatorCertificate
-from application.create_operator_key import CreateOperatorKey
-from application.create_server import CreateServer
-from application.delete_configuration import DeleteConfiguration
-from application.delete_selector_configuration import DeleteSelectorConfiguration
-from application.delete_server import DeleteServer
-from application.deregister_server import DeregisterServer
-from application.expire_servers import ExpireServers
-from application.explain_server import ExplainServer
-from application.fetch_configuration import FetchConfiguration
-from application.get_configuration import GetConfiguration
-from application.get_conflict import GetConflict
-from application.get_effective_configuration import GetEffectiveConfiguration
-from application.get_selector_configuration import GetSelectorConfiguration
-from application.get_server import GetServer
-from application.hearing import Hearing
-from application.heartbeat_pace import HeartbeatPace
-from application.host_credentials import HostCredentials
-from application.identify_by_token import IdentifyByToken
-from application.identify_operator import IdentifyOperator
-from application.known_keys import KnownKeys
-from application.label_server import LabelServer
-from application.limit_calls import LimitCalls
-from application.list_audit import ListAudit
-from application.list_configurations import ListConfigurations
-from application.list_conflicts import ListConflicts
-from application.list_deleted_servers import ListDeletedServers
-from application.list_join_key_uses import ListJoinKeyUses
-from application.list_join_keys import ListJoinKeys
-from application.list_operator_keys import ListOperatorKeys
-from application.list_selector_configurations import ListSelectorConfigurations
-from application.list_servers import ListServers
-from application.list_would_reject import ListWouldReject
-from application.merge_servers import MergeServers
-from application.note_action import NoteAction
+from application.access.authenticate_host import AdmitHost
+from application.access.certificates import Certificates
+from application.access.host_credentials import HostCredentials
+from application.access.identify_by_token import IdentifyByToken
+from application.access.identify_operator import IdentifyOperator
+from application.access.key_cache import KnownKeys
+from application.access.limit_calls import LimitCalls
+from application.access.rate_limit import RateLimit
+from application.admission.approve_server import ApproveServer
+from application.admission.ban_server import BanServer
+from application.admission.get_conflict import GetConflict
+from application.admission.list_conflicts import ListConflicts
+from application.admission.list_dry_run_refusals import ListWouldReject
+from application.admission.reject_server import RejectServer
+from application.admission.resolve_conflict import ResolveConflict
+from application.configuration.delete_configuration import DeleteConfiguration
+from application.configuration.delete_selector_configuration import DeleteSelectorConfiguration
+from application.configuration.fetch_configuration import FetchConfiguration
+from application.configuration.get_configuration import GetConfiguration
+from application.configuration.get_effective_configuration import GetEffectiveConfiguration
+from application.configuration.get_selector_configuration import GetSelectorConfiguration
+from application.configuration.list_configurations import ListConfigurations
+from application.configuration.list_selector_configurations import ListSelectorConfigurations
+from application.configuration.propagate_configuration import SpreadConfiguration
+from application.configuration.put_configuration import PutConfiguration
+from application.configuration.put_selector_configuration import PutSelectorConfiguration
+from application.join_keys.create_join_key import CreateJoinKey
+from application.join_keys.list_join_key_uses import ListJoinKeyUses
+from application.join_keys.list_join_keys import ListJoinKeys
+from application.join_keys.revoke_join_key import RevokeJoinKey
+from application.liveness.expire_servers import ExpireServers
+from application.liveness.heartbeat_intake import Hearing
+from application.liveness.heartbeat_interval import HeartbeatPace
+from application.liveness.record_heartbeat import Acknowledged, Heartbeat, RecordHeartbeat
+from application.operations.check_readiness import AskStore, CheckReadiness
+from application.operations.clean_up_fleet import TidyFleet
+from application.operations.count_fleet import TakeStock
+from application.operations.relay_events import RelayEvents
+from application.operators.create_operator_certificate import CreateOperatorCertificate
+from application.operators.create_operator_key import CreateOperatorKey
+from application.operators.list_audit import ListAudit
+from application.operators.list_operator_keys import ListOperatorKeys
+from application.operators.record_audit_entry import NoteAction
+from application.operators.revoke_operator_key import RevokeOperatorKey
 from application.ports.clock import Clock
 from application.ports.events import Events
 from application.ports.host_commands import HostCommands
 from application.ports.new_key import NewKey
 from application.ports.registration_keys import RegistrationKeys
-from application.ports.store import Store, StoreUnavailable
-from application.prune_servers import PruneServers
-from application.put_configuration import PutConfiguration
-from application.put_selector_configuration import PutSelectorConfiguration
-from application.rate_limit import RateLimit
-from application.record_heartbeat import Acknowledged, Heartbeat, RecordHeartbeat
-from application.refresh_server import RefreshServer
-from application.register_server import RegisterServer
-from application.reject_server import RejectServer
-from application.relay_events import RelayEvents
-from application.renew_certificate import RenewCertificate
-from application.resolve_conflict import ResolveConflict
-from application.restore_server import RestoreServer
-from application.revoke_join_key import RevokeJoinKey
-from application.revoke_operator_key import RevokeOperatorKey
-from application.spread_configuration import SpreadConfiguration
-from application.take_stock import TakeStock
-from application.tidy_fleet import TidyFleet
-from application.update_server import UpdateServer
+from application.ports.store.store import Store, StoreUnavailable
+from application.registration.register_server import RegisterServer
+from application.registration.renew_certificate import RenewCertificate
+from application.removal.delete_server import DeleteServer
+from application.removal.deregister_server import DeregisterServer
+from application.removal.list_deleted_servers import ListDeletedServers
+from application.removal.prune_servers import PruneServers
+from application.removal.restore_server import RestoreServer
+from application.servers.create_server import CreateServer
+from application.servers.explain_server import ExplainServer
+from application.servers.get_server import GetServer
+from application.servers.label_server import LabelServer
+from application.servers.list_servers import ListServers
+from application.servers.merge_servers import MergeServers
+from application.servers.refresh_server import RefreshServer
+from application.servers.update_server import UpdateServer
 from domain.liveness import Cadence
 from domain.token_bucket import TokenBucket
 from entrypoints.api.oidc import make_identify_by_token, make_provider_keys
@@ -131,7 +131,7 @@ from entrypoints.tracing import make_tracing
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-    from adapters.oidc.provider_keys import ProviderKeys
+    from adapters.oidc.jwks_cache import ProviderKeys
     from adapters.opentelemetry.api_traces import ApiTraces
 
 _log = logging.getLogger(__name__)

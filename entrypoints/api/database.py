@@ -11,7 +11,7 @@ from adapters.sql.diagnosis import (
 from adapters.sql.engine import make_engine, sqlite_file
 from adapters.sql.errors import StoreNeeds
 from adapters.sql.schema import current_revision, newest_revision
-from application.ports.store import StoreFailed, StoreUnavailable
+from application.ports.store.store import StoreFailed, StoreUnavailable
 from entrypoints.failures import CommandFailed, ConfigurationError
 
 

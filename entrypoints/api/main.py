@@ -81,7 +81,7 @@ def run(settings: "ApiSettings") -> int:
 
 
 def check_health(settings: "ApiSettings") -> None:
-    from adapters.grpc.health import NotServing, check_own_serving
+    from adapters.grpc.client.health import NotServing, check_own_serving
     from entrypoints.failures import CommandFailed
     from entrypoints.settings import reached_at
 

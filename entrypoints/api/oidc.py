@@ -3,15 +3,15 @@
 import asyncio
 from typing import TYPE_CHECKING
 
-from adapters.grpc.tls import CaFileUnusable, bundles_of_the_machine, read_ca_file
-from adapters.system.bounded_call import BoundedCall
-from application.identify_by_token import IdentifyByToken
+from adapters.grpc.tls.trust import CaFileUnusable, bundles_of_the_machine, read_ca_file
+from adapters.system.call_with_timeout import BoundedCall
+from application.access.identify_by_token import IdentifyByToken
 from entrypoints.api.settings import ApiSettings
 from entrypoints.failures import ConfigurationError
 
 if TYPE_CHECKING:
+    from adapters.oidc.jwks_cache import ProviderKeys
     from adapters.oidc.provider import OidcProvider
-    from adapters.oidc.provider_keys import ProviderKeys
 
 _PERIOD_SECONDS = 5.0
 
@@ -32,8 +32,8 @@ def make_provider_keys(settings: ApiSettings) -> "ProviderKeys | None":
     """None without a provider."""
     if not settings.oidc_issuer:
         return None
+    from adapters.oidc.jwks_cache import ProviderKeys
     from adapters.oidc.provider import PATIENCE_SECONDS, ProviderTooSlow
-    from adapters.oidc.provider_keys import ProviderKeys
 
     # By itself a provider that sends byte by byte would hold a thread of the operators for ever.
     fetch = BoundedCall(make_provider(settings).keys, PATIENCE_SECONDS, ProviderTooSlow)

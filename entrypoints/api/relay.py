@@ -2,10 +2,10 @@ import asyncio
 import logging
 import random
 
-from application.passing_trouble import PassingTrouble
+from application.host.transient_failure_log import PassingTrouble
+from application.operations.relay_events import RelayEvents
 from application.ports.broker import BrokerUnavailable
-from application.ports.store import StoreFailed, StoreUnavailable
-from application.relay_events import RelayEvents
+from application.ports.store.store import StoreFailed, StoreUnavailable
 from domain.backoff import wait_before_retry
 
 _log = logging.getLogger(__name__)

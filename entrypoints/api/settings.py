@@ -7,9 +7,9 @@ from pathlib import Path
 from adapters.oidc.url import checked_url
 from domain.approval import ApprovalPolicy
 from domain.enforcement import ENFORCE_ALL, Enforcement, Mode, Switch
-from domain.identity import NamePolicy
-from domain.joining import JoiningRules
+from domain.machine_evidence import NamePolicy
 from domain.operator_token import ROLES_BY_THEIR_NAMES, ClaimRules
+from domain.registration_rules import JoiningRules
 from domain.retention import Retention
 from domain.role import Role
 from domain.spiffe import USUAL_TRUST_DOMAIN, is_trust_domain

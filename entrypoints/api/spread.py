@@ -2,7 +2,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-from application.ports.store import StoreFailed, StoreUnavailable
+from application.ports.store.store import StoreFailed, StoreUnavailable
 
 _log = logging.getLogger(__name__)
 

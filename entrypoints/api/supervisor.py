@@ -8,14 +8,14 @@ from contextlib import ExitStack
 from multiprocessing.connection import wait
 from multiprocessing.context import SpawnProcess
 
-from adapters.grpc.port import CannotListen, held_port
-from adapters.opentelemetry.no_traces import NoTraces
-from adapters.prometheus.shared_folder import COUNT_IN, SharedFolder
+from adapters.grpc.server.port_reservation import CannotListen, held_port
+from adapters.opentelemetry.null_tracing import NoTraces
+from adapters.prometheus.multiprocess_dir import COUNT_IN, SharedFolder
 from entrypoints.api.container import ApiContainer
 from entrypoints.api.settings import ApiSettings
 from entrypoints.api.worker import STOP_SIGNALS, cannot_listen, serve_as_child
+from entrypoints.management_server import open_side_port
 from entrypoints.settings import reached_at
-from entrypoints.side_port import open_side_port
 
 _log = logging.getLogger(__name__)
 

@@ -3,7 +3,7 @@ import logging
 from collections.abc import Callable, Collection
 from datetime import timedelta
 
-from application.ports.store import StoreFailed, StoreUnavailable
+from application.ports.store.store import StoreFailed, StoreUnavailable
 
 _log = logging.getLogger(__name__)
 

@@ -4,7 +4,7 @@ import random
 from collections.abc import Callable
 from datetime import timedelta
 
-from application.ports.store import StoreFailed, StoreUnavailable
+from application.ports.store.store import StoreFailed, StoreUnavailable
 
 _log = logging.getLogger(__name__)
 

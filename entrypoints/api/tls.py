@@ -1,10 +1,10 @@
 import asyncio
 import logging
 
-from adapters.grpc.server_certificate import CertificateUnusable, ServerCertificate
+from adapters.grpc.server.server_certificate import CertificateUnusable, ServerCertificate
 from adapters.prometheus.api_metrics import ApiMetrics
-from application.certificates import Certificates
-from application.pin_authority import PinAuthority
+from application.access.certificates import Certificates
+from application.join_keys.pin_authority import PinAuthority
 from entrypoints.api.settings import ApiSettings
 from entrypoints.failures import ConfigurationError
 

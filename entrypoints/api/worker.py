@@ -11,9 +11,9 @@ from typing import Any
 
 import uvloop
 
-from adapters.grpc.port import CannotListen
-from adapters.grpc.server import GrpcServer
-from adapters.prometheus.shared_folder import COUNT_IN, reserve_room
+from adapters.grpc.server.port_reservation import CannotListen
+from adapters.grpc.server.server import GrpcServer
+from adapters.prometheus.multiprocess_dir import COUNT_IN, reserve_room
 from entrypoints.api.container import ApiContainer
 from entrypoints.api.keys import look_at_keys_forever
 from entrypoints.api.oidc import keep_provider_keys_fresh
@@ -26,8 +26,8 @@ from entrypoints.api.tls import look_at_certificate_forever
 from entrypoints.api.tuning import batch_threads, tune_garbage_collection
 from entrypoints.failures import CommandFailed
 from entrypoints.logs import configure_logs
+from entrypoints.management_server import open_side_port
 from entrypoints.settings import reached_at
-from entrypoints.side_port import open_side_port
 
 _log = logging.getLogger(__name__)
 

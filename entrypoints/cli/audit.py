@@ -3,11 +3,11 @@ from typing import Any
 
 import click
 
-from application.ports.audit import AuditEntry
-from application.ports.would_rejects import WouldReject
+from application.ports.store.access.audit import AuditEntry
+from application.ports.store.dry_run_refusals import WouldReject
 from entrypoints.cli.options import ServerId, output_option
-from entrypoints.cli.output import as_json, iso, table
 from entrypoints.cli.session import api
+from entrypoints.cli.views.tables import as_json, iso, table
 
 
 @click.group()

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from entrypoints.cli.options import Duration, output_option
-from entrypoints.cli.output import as_json, iso
 from entrypoints.cli.session import Failure
+from entrypoints.cli.views.tables import as_json, iso
 
 if TYPE_CHECKING:
-    from adapters.x509.description import Description
+    from adapters.x509.inspection import Description
 
 _CERTIFICATE, _KEY = "ca.crt", "ca.key"
 _API_CERTIFICATE, _API_KEY = "tls.crt", "tls.key"
@@ -67,8 +67,8 @@ def init(name: str, folder: Path, lifetime: timedelta, output: str) -> None:
     What is there is never overwritten. Whoever has ca.key can make a certificate of any host and
     of any operator.
     """
-    from adapters.x509.description import described
-    from adapters.x509.new_authority import new_authority
+    from adapters.x509.create_ca import new_authority
+    from adapters.x509.inspection import described
 
     certificate_file, key_file = folder / _CERTIFICATE, folder / _KEY
     for file in (certificate_file, key_file):
@@ -113,9 +113,9 @@ def issue(names: tuple[str, ...], folder: Path, lifetime: timedelta, output: str
     and mode, and an API that runs with them takes them within seconds. The certificate ends with
     the authority's where that ends sooner.
     """
-    from adapters.system.atomic_file import replace_atomically
+    from adapters.system.files.atomic_file import replace_atomically
     from adapters.x509.authority import AuthorityUnusable, read_authority
-    from adapters.x509.description import described
+    from adapters.x509.inspection import described
     from application.ports.certificate_authority import AuthorityExpired
 
     try:
@@ -157,7 +157,7 @@ def issue(names: tuple[str, ...], folder: Path, lifetime: timedelta, output: str
 @output_option
 def show(file: Path, output: str) -> None:
     """Tell of each certificate in FILE, else in ca.crt: whom it is for, until when, its SHA-256."""
-    from adapters.x509.description import described
+    from adapters.x509.inspection import described
 
     try:
         found = described(file.read_bytes())

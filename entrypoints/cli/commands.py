@@ -12,11 +12,11 @@ from entrypoints.cli.configs import configs
 from entrypoints.cli.conflicts import conflicts
 from entrypoints.cli.db import db
 from entrypoints.cli.demo import demo
-from entrypoints.cli.doctor import doctor
+from entrypoints.cli.doctor.command import doctor
 from entrypoints.cli.keys import keys
 from entrypoints.cli.machines import machines
 from entrypoints.cli.operators import operators
-from entrypoints.cli.servers import servers
+from entrypoints.cli.servers.command import servers
 from entrypoints.cli.session import Failure, answered_with
 from entrypoints.cli.settings import CliSettings
 from entrypoints.failures import CommandFailed

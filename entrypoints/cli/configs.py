@@ -15,8 +15,8 @@ from entrypoints.cli.options import (
     selector_option,
     server_id_argument,
 )
-from entrypoints.cli.output import as_json, iso, summary_json, table
 from entrypoints.cli.session import Failure, api
+from entrypoints.cli.views.tables import as_json, iso, summary_json, table
 
 _instead_of_server = selector_option("In the place of SERVER_ID: all servers with these labels")
 

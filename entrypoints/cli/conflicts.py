@@ -3,15 +3,15 @@ from datetime import UTC, datetime
 import click
 
 from domain.conflict import Conflict, ConflictState, Resolution
-from entrypoints.cli.conflict_views import (
+from entrypoints.cli.options import output_option
+from entrypoints.cli.session import api
+from entrypoints.cli.views.conflicts import (
     conflict_details,
     conflict_json,
     conflict_table,
     what_happens,
 )
-from entrypoints.cli.options import output_option
-from entrypoints.cli.output import as_json
-from entrypoints.cli.session import api
+from entrypoints.cli.views.tables import as_json
 
 _conflict_id_argument = click.argument("conflict_id", type=click.IntRange(-(2**63), 2**63 - 1))
 

@@ -1,6 +1,6 @@
 from dependency_injector import containers, providers
 
-from adapters.grpc.operator_client import OperatorClient
+from adapters.grpc.client.operator_client import OperatorClient
 from entrypoints.cli.settings import CliSettings
 
 

@@ -1,7 +1,7 @@
 import click
 
 from entrypoints.cli.options import output_option
-from entrypoints.cli.output import as_json
+from entrypoints.cli.views.tables import as_json
 
 
 @click.group()

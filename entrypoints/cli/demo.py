@@ -12,13 +12,13 @@ from typing import IO, TYPE_CHECKING
 import click
 
 from domain.server import Server
-from entrypoints.cli.output import SERVER_COLUMNS, server_row, server_table, shown_status
-from entrypoints.cli.screen import Row, Screen
 from entrypoints.cli.settings import CliSettings
+from entrypoints.cli.views.screen import Row, Screen
+from entrypoints.cli.views.tables import SERVER_COLUMNS, server_row, server_table, shown_status
 from entrypoints.failures import CommandFailed
 
 if TYPE_CHECKING:
-    from adapters.grpc.operator_client import OperatorClient
+    from adapters.grpc.client.operator_client import OperatorClient
 
 _REFRESH_SECONDS = 1.0
 _STOP_SECONDS = 15.0
@@ -51,7 +51,7 @@ _WITHOUT_TLS = {
 @click.command()
 def demo() -> None:
     """Run an API on an SQLite file and one host manager, and watch them. Stop with Ctrl-C."""
-    from adapters.grpc.operator_client import OperatorClient
+    from adapters.grpc.client.operator_client import OperatorClient
 
     environment = {**_DEFAULTS, **os.environ, **_WITHOUT_TLS, "LOG_FORMAT": "json"}
     key = CliSettings.load(environment).operator_key
@@ -104,7 +104,7 @@ def _see_that_all_run(programs: "Sequence[_Program]", display: "_Display") -> No
 
 def _servers(client: "OperatorClient", display: "_Display") -> Sequence[Server] | None:
     """None while the API does not answer, and none at all once it wants a key."""
-    from adapters.grpc.operator_client import OperatorCallFailed
+    from adapters.grpc.client.operator_client import OperatorCallFailed
 
     try:
         return list(client.servers())

@@ -8,7 +8,7 @@ from domain.liveness import Status
 from domain.server import Server
 
 if TYPE_CHECKING:
-    from adapters.grpc.operator_client import OperatorClient
+    from adapters.grpc.client.operator_client import OperatorClient
 
 # As servers show it: see `shown_status`.
 STATUSES = (*Status, *(approval for approval in Approval if approval is not Approval.APPROVED))

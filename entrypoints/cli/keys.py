@@ -6,13 +6,13 @@ from typing import Any
 
 import click
 
-from application.list_join_keys import UsedJoinKey
-from application.ports.join_keys import JoinKeyUse
+from application.join_keys.list_join_keys import UsedJoinKey
+from application.ports.store.access.join_keys import JoinKeyUse
 from domain.join_key import NewJoinKey
 from domain.keys import JOIN_KEY, check_key_id
 from entrypoints.cli.options import Duration, output_option
-from entrypoints.cli.output import ago, as_json, iso, table
 from entrypoints.cli.session import api
+from entrypoints.cli.views.tables import ago, as_json, iso, table
 
 
 @click.group()

@@ -6,8 +6,8 @@ import click
 from domain.capabilities import Capabilities
 from domain.machine import Machine, hardware_of, machines_of
 from entrypoints.cli.options import output_option
-from entrypoints.cli.output import as_json, table
 from entrypoints.cli.session import api
+from entrypoints.cli.views.tables import as_json, table
 
 _COLUMNS = ("MACHINE", "ID", "NAME", "STATUS", "CPU", "MEMORY", "DOCKER")
 

@@ -18,8 +18,8 @@ from domain.keys import (
 from domain.operator_key import LOCAL, OperatorKey
 from domain.role import Role
 from entrypoints.cli.options import Duration, output_option
-from entrypoints.cli.output import as_json, iso, table
 from entrypoints.cli.session import Failure, api, settings_of
+from entrypoints.cli.views.tables import as_json, iso, table
 
 
 @click.group()

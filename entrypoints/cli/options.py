@@ -16,7 +16,7 @@ from entrypoints.cli.fleet_filter import STATUSES
 from entrypoints.cli.session import api
 
 if TYPE_CHECKING:
-    from adapters.grpc.operator_client import OperatorClient
+    from adapters.grpc.client.operator_client import OperatorClient
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 

@@ -11,7 +11,7 @@ from entrypoints.failures import ConfigurationError
 
 if TYPE_CHECKING:
     # gRPC takes longer to load than all the rest; help and completion do without.
-    from adapters.grpc.operator_client import OperatorClient
+    from adapters.grpc.client.operator_client import OperatorClient
 
 # The one table from what the API answered, by gRPC's names, to an exit code of sysexits.
 EXIT_CODES = {
@@ -47,8 +47,8 @@ def api(context: click.Context | None = None) -> AbstractContextManager["Operato
 
 def operator_client(context: click.Context) -> "OperatorClient":
     """For whoever closes it."""
-    from adapters.grpc.client_certificate import ClientCertificateUnusable
-    from adapters.grpc.tls import CaFileUnusable
+    from adapters.grpc.tls.client_certificate import ClientCertificateUnusable
+    from adapters.grpc.tls.trust import CaFileUnusable
     from entrypoints.cli.container import CliContainer
 
     try:
@@ -72,7 +72,7 @@ def settings_of(context: click.Context) -> CliSettings:
 
 def answered_with(error: Exception) -> Failure | None:
     """What to say of an error that the API answered with; None for any other."""
-    from adapters.grpc.operator_client import OperatorCallFailed
+    from adapters.grpc.client.operator_client import OperatorCallFailed
 
     if not isinstance(error, OperatorCallFailed):
         return None

@@ -30,7 +30,7 @@ class CliSettings(ApiClientSettings):
         found = super().api
         if not found.tls or not self.api_client_cert_path:
             return found
-        from adapters.grpc.client_certificate import ClientCertificate
+        from adapters.grpc.tls.client_certificate import ClientCertificate
 
         client = ClientCertificate(
             self.api_client_cert_path, self.api_client_key_path or self.api_client_cert_path

@@ -8,37 +8,37 @@ from typing import TYPE_CHECKING
 from dependency_injector import containers, providers
 
 from adapters.docker.machine import DockerMachine
-from adapters.grpc.api_trust import ApiTrust
-from adapters.grpc.control_plane import GrpcControlPlane
-from adapters.grpc.enrolment import Enrolment
-from adapters.system.authority_folder import DiskAuthorityFolder
-from adapters.system.certificate_folder import DiskCertificateFolder
-from adapters.system.configuration_folder import DiskConfigurationFolder
-from adapters.system.containment import runs_in_container
+from adapters.grpc.client.host.api_trust import ApiTrust
+from adapters.grpc.client.host.control_plane import GrpcControlPlane
+from adapters.grpc.client.host.enrolment import Enrolment
+from adapters.system.container_detection import runs_in_container
 from adapters.system.fallback_machine import FallbackMachine
+from adapters.system.files.authority_folder import DiskAuthorityFolder
+from adapters.system.files.certificate_folder import DiskCertificateFolder
+from adapters.system.files.configuration_folder import DiskConfigurationFolder
+from adapters.system.files.state_folder import DiskStateFolder
 from adapters.system.machine_evidence import FileMachineEvidence
 from adapters.system.notifier import SystemdNotifier
-from adapters.system.pause import StoppablePause
 from adapters.system.psutil_machine import PsutilMachine
-from adapters.system.state_folder import DiskStateFolder
+from adapters.system.sleep import StoppablePause
 from adapters.x509.key_pairs import ChildKeyPairs
-from application.deregister_host import DeregisterHost
-from application.follow_configuration import FollowConfiguration
-from application.held_certificate import HeldCertificate
-from application.held_keys import HeldKeys
-from application.host_identity import HostIdentity
-from application.leave_fleet import LeaveFleet
-from application.ports.authority_folder import AuthorityFolder
-from application.ports.certificate_folder import CertificateFolder
-from application.ports.commands import Commands
-from application.ports.configuration_folder import ConfigurationFolder
-from application.ports.control_plane import ConnectedControlPlane
-from application.ports.evidence import MachineEvidence
-from application.ports.key_pairs import KeyPairs
-from application.ports.machine import Machine
-from application.ports.notifier import Notifier
-from application.ports.state_folder import StateFolder
-from application.run_host import RunHost
+from application.host.certificate_store import HeldCertificate
+from application.host.deregister_host import DeregisterHost
+from application.host.host_identity import HostIdentity
+from application.host.key_ring import HeldKeys
+from application.host.leave_fleet import LeaveFleet
+from application.host.run_host import RunHost
+from application.host.sync_configuration import FollowConfiguration
+from application.ports.host.authority_folder import AuthorityFolder
+from application.ports.host.certificate_folder import CertificateFolder
+from application.ports.host.commands import Commands
+from application.ports.host.configuration_folder import ConfigurationFolder
+from application.ports.host.control_plane import ConnectedControlPlane
+from application.ports.host.evidence import MachineEvidence
+from application.ports.host.key_pairs import KeyPairs
+from application.ports.host.machine import Machine
+from application.ports.host.notifier import Notifier
+from application.ports.host.state_folder import StateFolder
 from entrypoints.host.settings import HostSettings
 from entrypoints.registration_keys import make_registration_keys
 from entrypoints.settings import COMMIT, VERSION, Secret, SecretsInFile
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 
     from adapters.amqp.broker import Broker
     from adapters.amqp.control_plane import AmqpControlPlane, LegacyControlPlane
-    from adapters.http.side_port import SidePort
+    from adapters.http.management_server import SidePort
     from adapters.opentelemetry.tracing import Tracing
     from adapters.prometheus.host_metrics import HostMetrics
 
@@ -118,7 +118,7 @@ def _broker(settings: HostSettings) -> "Broker":
 
 
 def _traced(control_plane: ConnectedControlPlane, tracing: "Tracing") -> ConnectedControlPlane:
-    from adapters.opentelemetry.host_control_plane import TracedControlPlane
+    from adapters.opentelemetry.traced_control_plane import TracedControlPlane
 
     return TracedControlPlane(control_plane, tracing)
 
@@ -156,7 +156,7 @@ def _host_metrics(registry: "CollectorRegistry") -> "HostMetrics":
 
 
 def _side_port(registry: "CollectorRegistry", metrics: "HostMetrics") -> "SidePort":
-    from adapters.http.side_port import SidePort
+    from adapters.http.management_server import SidePort
     from adapters.prometheus.exposition import BuildInfo, metrics_page
 
     page = metrics_page(registry, BuildInfo("host", VERSION, COMMIT))

@@ -59,8 +59,8 @@ def command() -> "Command[HostSettings]":
 
 def run(settings: "HostSettings") -> int:
     """Live until a signal; returns the exit code."""
-    from application.ports.control_plane import ControlPlaneRefused
-    from application.ports.state_folder import StateFolderTaken
+    from application.ports.host.control_plane import ControlPlaneRefused
+    from application.ports.host.state_folder import StateFolderTaken
     from domain.errors import (
         InvalidField,
         InvalidRegistrationKey,
@@ -81,7 +81,7 @@ def run(settings: "HostSettings") -> int:
             stack.callback(tracing.close)
         side_port = container.side_port()
         if side_port:
-            from entrypoints.side_port import open_side_port
+            from entrypoints.management_server import open_side_port
 
             open_side_port(side_port, settings.metrics_address)
             stack.callback(side_port.close)
@@ -116,9 +116,9 @@ def run(settings: "HostSettings") -> int:
 def deregister(settings: "HostSettings") -> None:
     from contextlib import closing
 
-    from application.deregister_host import NothingToDeregister
-    from application.ports.control_plane import ControlPlaneRefused, ControlPlaneUnavailable
-    from application.ports.state_folder import StateFolderTaken
+    from application.host.deregister_host import NothingToDeregister
+    from application.ports.host.control_plane import ControlPlaneRefused, ControlPlaneUnavailable
+    from application.ports.host.state_folder import StateFolderTaken
     from domain.errors import InvalidRegistrationKey, NotAdmitted, Replaced, as_sentence
     from entrypoints.failures import CommandFailed, ConfigurationError
     from entrypoints.host.container import HostContainer
@@ -167,7 +167,7 @@ def deregister(settings: "HostSettings") -> None:
 
 def check_health(settings: "HostSettings") -> None:
     from entrypoints.failures import CommandFailed, ConfigurationError
-    from entrypoints.side_port import why_not_well
+    from entrypoints.management_server import why_not_well
 
     if not settings.metrics_address:
         raise ConfigurationError(

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.certificates import CertificateFiles
+from tests.support.certificates import CertificateFiles
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 import pytest
 
 from adapters.memory.store import MemoryStore
-from tests.fleet import Fleet
+from tests.support.fleet import Fleet
 
 
 @pytest.fixture

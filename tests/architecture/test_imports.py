@@ -7,7 +7,8 @@ from pathlib import Path
 import docker
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.support.repository import ROOT
+
 RINGS = {"domain", "application"}
 
 

@@ -1,9 +1,9 @@
 """What docs/security.md claims, it claims by tests that are there."""
 
 import re
-from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+from tests.support.repository import ROOT
+
 DOCUMENT = ROOT / "docs/security.md"
 
 _IN_CODE = re.compile(r"`((?:tests|adapters|domain)/[\w/.]+)`")

@@ -14,8 +14,8 @@ from tests.benchmarks.machine import machine_line
 from tests.benchmarks.measurement import NotWritten, Round, measure_rounds
 from tests.benchmarks.report import report
 from tests.benchmarks.subjects import Bench
-from tests.real_parts.postgres import PostgresCluster
-from tests.real_parts.rabbitmq import RabbitBroker, find_broker_binaries
+from tests.support.services.postgres import PostgresCluster
+from tests.support.services.rabbitmq import RabbitBroker, find_broker_binaries
 
 
 def main() -> int:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from dependency_injector import providers
 
-from adapters.grpc.worker_pool import WorkerPool
+from adapters.grpc.server.worker_pool import WorkerPool
 from adapters.sql.engine import make_engine
-from application.record_heartbeat import Acknowledged, Heartbeat
+from application.liveness.record_heartbeat import Acknowledged, Heartbeat
 from domain.errors import ManManError
 from entrypoints.api.container import ApiContainer
 from entrypoints.api.settings import ApiSettings

@@ -4,8 +4,8 @@ import sqlite3
 import subprocess
 from importlib.metadata import version
 
-from tests.real_parts.postgres import PostgresServer
-from tests.real_parts.rabbitmq import RabbitBroker
+from tests.support.services.postgres import PostgresServer
+from tests.support.services.rabbitmq import RabbitBroker
 
 
 def machine_line(postgres: PostgresServer, broker: RabbitBroker) -> str:

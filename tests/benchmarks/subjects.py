@@ -11,9 +11,9 @@ from tests.benchmarks import cpu, fleet
 from tests.benchmarks.amqp_load import RunLoad, load_over_amqp
 from tests.benchmarks.load import run_load
 from tests.benchmarks.server_process import ServerProcess
-from tests.real_parts.ports import free_port
-from tests.real_parts.postgres import PostgresServer
-from tests.real_parts.rabbitmq import RabbitBroker
+from tests.support.services.ports import free_port
+from tests.support.services.postgres import PostgresServer
+from tests.support.services.rabbitmq import RabbitBroker
 
 EMPTY_HANDLER = "empty handler"
 EMPTY_HANDLER_ON_UVLOOP = "empty handler on uvloop"

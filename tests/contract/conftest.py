@@ -11,8 +11,8 @@ from adapters.sql.engine import make_engine
 from adapters.sql.migrations import upgrade
 from adapters.sql.store import SqlStore
 from adapters.sql.tables import configuration_clock, metadata
-from application.ports.store import Store
-from tests.real_parts.postgres import PostgresServer
+from application.ports.store.store import Store
+from tests.support.services.postgres import PostgresServer
 
 CONNECTIONS = 16
 

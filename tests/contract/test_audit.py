@@ -6,9 +6,9 @@ from functools import partial
 
 import pytest
 
-from application.ports.audit import AuditEntry
-from application.ports.store import Store
-from tests.builders import NOW, SECOND, at_once
+from application.ports.store.access.audit import AuditEntry
+from application.ports.store.store import Store
+from tests.support.builders import NOW, SECOND, at_once
 
 LONGEST = AuditEntry(
     at=NOW,

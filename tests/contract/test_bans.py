@@ -6,10 +6,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from application.ports.bans import Ban
-from application.ports.store import Store
-from domain.identity import NO_EVIDENCE, Evidence, weigh
-from tests.builders import NOW, SECOND, evidence
+from application.ports.store.bans import Ban
+from application.ports.store.store import Store
+from domain.machine_evidence import NO_EVIDENCE, Evidence, weigh
+from tests.support.builders import NOW, SECOND, evidence
 
 WHOLE = evidence("disk", "board", "boot", "instance", engine="engine")
 KINDS = [field.name for field in fields(Evidence) if field.name != "instance_id"]

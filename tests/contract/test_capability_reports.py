@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from application.ports.store import Store
+from application.ports.store.store import Store
 from domain.capabilities import (
     MAX_CPU_CORES,
     MAX_MEMORY_MB,
@@ -13,7 +13,7 @@ from domain.capabilities import (
     Capabilities,
     PortRange,
 )
-from tests.builders import CAPABILITIES, NOW, SECOND
+from tests.support.builders import CAPABILITIES, NOW, SECOND
 
 BUSIER = replace(CAPABILITIES, available_memory_mb=1, available_cpu_millicores=2)
 

@@ -5,14 +5,14 @@ from functools import partial
 
 import pytest
 
-from application.ports.store import Store
-from application.register_server import Registration
+from application.ports.store.store import Store
+from application.registration.register_server import Registration
 from domain.conflict import ConflictState, Resolution
 from domain.errors import NameHeld, NotAdmitted
-from domain.identity import Evidence
+from domain.machine_evidence import Evidence
 from domain.server import Server
-from tests.builders import at_once, evidence
-from tests.fleet import Fleet
+from tests.support.builders import at_once, evidence
+from tests.support.fleet import Fleet
 
 HOLDER = evidence("disk", "board", "boot", "process")
 CHALLENGER = evidence("other disk", "other board", "other boot", "other process")

@@ -2,8 +2,8 @@ from collections.abc import Callable
 from functools import partial
 from threading import Event, Thread
 
-from application.ports.store import Store
-from tests.builders import at_once
+from application.ports.store.store import Store
+from tests.support.builders import at_once
 
 PATIENCE_SECONDS = 10.0
 

@@ -10,23 +10,23 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 
-from application.delete_configuration import DeleteConfiguration
-from application.delete_selector_configuration import DeleteSelectorConfiguration
-from application.fetch_configuration import FetchConfiguration
-from application.follow_configuration import FollowConfiguration
-from application.get_effective_configuration import GetEffectiveConfiguration
-from application.label_server import LabelServer
-from application.ports.store import Store
-from application.put_configuration import PutConfiguration
-from application.put_selector_configuration import PutSelectorConfiguration
-from application.record_heartbeat import Acknowledged, Heartbeat
-from application.register_server import Registration
-from application.spread_configuration import SpreadConfiguration
+from application.configuration.delete_configuration import DeleteConfiguration
+from application.configuration.delete_selector_configuration import DeleteSelectorConfiguration
+from application.configuration.fetch_configuration import FetchConfiguration
+from application.configuration.get_effective_configuration import GetEffectiveConfiguration
+from application.configuration.propagate_configuration import SpreadConfiguration
+from application.configuration.put_configuration import PutConfiguration
+from application.configuration.put_selector_configuration import PutSelectorConfiguration
+from application.host.sync_configuration import FollowConfiguration
+from application.liveness.record_heartbeat import Acknowledged, Heartbeat
+from application.ports.store.store import Store
+from application.registration.register_server import Registration
+from application.servers.label_server import LabelServer
 from domain.configuration import ConfigurationChanges
 from domain.errors import ConfigurationNotFound, SelectorConfigurationNotFound
 from domain.labels import Selector, parse_selector
-from tests.fakes import FakeConfigurationFolder, FakeControlPlane, FakePause
-from tests.fleet import EVERYBODY, Fleet
+from tests.support.fakes import FakeConfigurationFolder, FakeControlPlane, FakePause
+from tests.support.fleet import EVERYBODY, Fleet
 
 HOSTS = st.sampled_from(["web", "db"])
 LABELS = st.dictionaries(st.sampled_from(["a", "b"]), st.sampled_from(["x", "y"]))

@@ -9,24 +9,24 @@ from threading import Thread
 
 import pytest
 
-from application.delete_configuration import DeleteConfiguration
-from application.delete_selector_configuration import DeleteSelectorConfiguration
-from application.fetch_configuration import FetchConfiguration
-from application.follow_configuration import FollowConfiguration
-from application.label_server import LabelServer
-from application.ports.store import Store
-from application.put_configuration import PutConfiguration
-from application.put_selector_configuration import PutSelectorConfiguration
-from application.record_heartbeat import Acknowledged, Heartbeat
-from application.register_server import Registration
-from application.spread_configuration import SpreadConfiguration
+from application.configuration.delete_configuration import DeleteConfiguration
+from application.configuration.delete_selector_configuration import DeleteSelectorConfiguration
+from application.configuration.fetch_configuration import FetchConfiguration
+from application.configuration.propagate_configuration import SpreadConfiguration
+from application.configuration.put_configuration import PutConfiguration
+from application.configuration.put_selector_configuration import PutSelectorConfiguration
+from application.host.sync_configuration import FollowConfiguration
+from application.liveness.record_heartbeat import Acknowledged, Heartbeat
+from application.ports.store.store import Store
+from application.registration.register_server import Registration
+from application.servers.label_server import LabelServer
 from domain.configuration import Configuration, ConfigurationChanges
 from domain.errors import ConfigurationNotFound, SelectorConfigurationNotFound
 from domain.labels import parse_selector
 from domain.server import Server
-from tests.builders import NOW, at_once
-from tests.fakes import FakeConfigurationFolder, FakeControlPlane, FakePause
-from tests.fleet import EVERYBODY, Fleet
+from tests.support.builders import NOW, at_once
+from tests.support.fakes import FakeConfigurationFolder, FakeControlPlane, FakePause
+from tests.support.fleet import EVERYBODY, Fleet
 
 SELECTORS = [parse_selector(text) for text in ("a", "!a", "a=x", "a,b", "b!=y")]
 NAMES = ["limits", "motd", "ports"]

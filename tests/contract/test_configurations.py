@@ -1,8 +1,8 @@
 import pytest
 
-from application.ports.store import Store
+from application.ports.store.store import Store
 from domain.configuration import MAX_DOCUMENT_BYTES, Configuration, ConfigurationSummary
-from tests.builders import NOW, SECOND
+from tests.support.builders import NOW, SECOND
 
 # JSON with all that a text may hold: it is kept to the byte.
 DOCUMENT = '{ "motd":"Grüße 🎲 \'%s\' \\u0000 ;--",\r\n\t"slots":  1.50 }\n'

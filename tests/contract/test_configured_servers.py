@@ -4,11 +4,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
-from application.ports.store import Store
+from application.ports.store.store import Store
 from domain.labels import Selector, parse_selector
 from domain.liveness import heard
 from domain.server import Server
-from tests.builders import INTERVAL, NOW, at_once
+from tests.support.builders import INTERVAL, NOW, at_once
 
 GOLD = parse_selector("tier=gold")
 

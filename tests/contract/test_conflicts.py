@@ -6,11 +6,11 @@ from functools import partial
 
 import pytest
 
-from application.ports.store import Store
+from application.ports.store.store import Store
 from domain.conflict import Conflict, ConflictState, Resolution
 from domain.errors import ConflictNotFound
-from domain.identity import NOBODY, Identity
-from tests.builders import NOW, SECOND, at_once, evidence
+from domain.machine_evidence import NOBODY, Identity
+from tests.support.builders import NOW, SECOND, at_once, evidence
 
 
 class SomethingFailed(Exception):

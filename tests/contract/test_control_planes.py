@@ -10,21 +10,23 @@ from typing import Any
 import pytest
 from dependency_injector import providers
 
+from adapters.amqp.batch_consumer import Inbox
 from adapters.amqp.broker import Broker
-from adapters.amqp.calls import Calls
 from adapters.amqp.control_plane import AmqpControlPlane
-from adapters.amqp.inbox import Inbox
-from adapters.amqp.reports import Reports
+from adapters.amqp.heartbeat_handler import Reports
+from adapters.amqp.rpc_handler import Calls
 from adapters.amqp.topology import CALLS, REPORTS
-from adapters.grpc.control_plane import GrpcControlPlane
+from adapters.grpc.client.host.control_plane import GrpcControlPlane
 from adapters.memory.control_plane import MemoryControlPlane
 from adapters.memory.store import MemoryStore
 from adapters.system.new_key import new_key
-from application.create_join_key import CreateJoinKey
-from application.fetch_configuration import FetchConfiguration
-from application.held_keys import HeldKeys
-from application.host_credentials import USUAL_LIFETIME
-from application.ports.control_plane import (
+from application.access.host_credentials import USUAL_LIFETIME
+from application.configuration.fetch_configuration import FetchConfiguration
+from application.configuration.put_configuration import PutConfiguration
+from application.host.key_ring import HeldKeys
+from application.join_keys.create_join_key import CreateJoinKey
+from application.join_keys.revoke_join_key import RevokeJoinKey
+from application.ports.host.control_plane import (
     ControlPlane,
     ControlPlaneRefused,
     ControlPlaneUnavailable,
@@ -32,8 +34,6 @@ from application.ports.control_plane import (
     Introduction,
     Joined,
 )
-from application.put_configuration import PutConfiguration
-from application.revoke_join_key import RevokeJoinKey
 from domain.approval import Approval
 from domain.capabilities import Capabilities
 from domain.conflict import Conflict, Resolution
@@ -47,17 +47,17 @@ from domain.errors import (
     Replaced,
     ServerNotFound,
 )
-from domain.identity import Evidence
 from domain.join_key import NewJoinKey
-from domain.joining import JoiningRules
 from domain.liveness import Status
+from domain.machine_evidence import Evidence
+from domain.registration_rules import JoiningRules
 from entrypoints.api.container import ApiContainer
 from entrypoints.api.settings import IN_MEMORY, ApiSettings
 from entrypoints.settings import Secret
 from entrypoints.testing import serving
-from tests.builders import CAPABILITIES, SECOND
-from tests.fleet import Fleet, who_shows
-from tests.planted import almost, planted
+from tests.support.builders import CAPABILITIES, SECOND
+from tests.support.canary_secrets import almost, planted
+from tests.support.fleet import Fleet, who_shows
 
 KEY = f"{planted('registration key')} ✓"
 INTERVAL = timedelta(seconds=15)

@@ -7,19 +7,19 @@ from functools import partial
 
 import pytest
 
-from application.ports.deleted_servers import DeletedServer
-from application.ports.servers import ServerFilter
-from application.ports.store import Store
+from application.ports.store.deleted_servers import DeletedServer
+from application.ports.store.servers import ServerFilter
+from application.ports.store.store import Store
 from domain.approval import Approval
 from domain.capabilities import Capabilities
 from domain.configuration import Configuration
 from domain.errors import DeletedServerNotFound, ServerNameTaken, ServerNotFound
 from domain.events import Event, EventKind
-from domain.identity import NOBODY, Identity
 from domain.labels import Labels
 from domain.liveness import Presence, Status, heard
+from domain.machine_evidence import NOBODY, Identity
 from domain.server import Server
-from tests.builders import CAPABILITIES, INTERVAL, NOW, SECOND, at_once, evidence
+from tests.support.builders import CAPABILITIES, INTERVAL, NOW, SECOND, at_once, evidence
 
 DAY = timedelta(days=1)
 CAUSE = "an operator deleted it"

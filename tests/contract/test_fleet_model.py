@@ -17,10 +17,10 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from application.ports.store import Store
-from application.record_heartbeat import Acknowledged, Heartbeat
-from application.register_server import Registration
-from application.update_server import ServerChanges
+from application.liveness.record_heartbeat import Acknowledged, Heartbeat
+from application.ports.store.store import Store
+from application.registration.register_server import Registration
+from application.servers.update_server import ServerChanges
 from domain.errors import (
     DeletedServerNotFound,
     ServerIsOnline,
@@ -29,8 +29,8 @@ from domain.errors import (
 )
 from domain.liveness import Status
 from domain.server import Server
-from tests.builders import SECOND
-from tests.fleet import Fleet
+from tests.support.builders import SECOND
+from tests.support.fleet import Fleet
 
 # With one heartbeat a second a fleet of more than four is told to beat less often.
 INTERVAL = 4 * SECOND

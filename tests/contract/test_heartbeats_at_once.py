@@ -3,12 +3,12 @@
 from collections.abc import Callable
 from functools import partial
 
-from application.ports.store import Store
-from application.record_heartbeat import Acknowledged, Heartbeat
-from application.register_server import Registration
+from application.liveness.record_heartbeat import Acknowledged, Heartbeat
+from application.ports.store.store import Store
+from application.registration.register_server import Registration
 from domain.errors import Replaced
-from tests.builders import at_once
-from tests.fleet import Fleet
+from tests.support.builders import at_once
+from tests.support.fleet import Fleet
 
 ROUNDS = 20
 

@@ -3,10 +3,10 @@ from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 
-from application.ports.store import Store
+from application.ports.store.store import Store
 from domain.events import Event, EventKind
 from domain.history import ENTRIES_KEPT, HistoryEntry
-from tests.builders import NOW, SECOND, at_once
+from tests.support.builders import NOW, SECOND, at_once
 
 
 def add_server(store: Store, name: str) -> int:

@@ -6,13 +6,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from application.ports.servers import ServerFilter
-from application.ports.store import Store
+from application.ports.store.servers import ServerFilter
+from application.ports.store.store import Store
 from domain.capabilities import MAX_CPU_CORES, MAX_MEMORY_MB, Capabilities
-from domain.identity import NO_EVIDENCE, NOBODY, Evidence, Identity, weigh
 from domain.liveness import heard, left
 from domain.machine import Hardware
-from tests.builders import CAPABILITIES, INTERVAL, NOW, evidence
+from domain.machine_evidence import NO_EVIDENCE, NOBODY, Evidence, Identity, weigh
+from tests.support.builders import CAPABILITIES, INTERVAL, NOW, evidence
 
 DIGESTS = st.sampled_from(["", "a" * 32, "b" * 32])
 EVIDENCE = st.builds(Evidence, *[DIGESTS] * 5)

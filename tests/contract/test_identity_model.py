@@ -15,15 +15,15 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from application.ports.store import Store
-from application.record_heartbeat import Acknowledged, Heartbeat
-from application.register_server import Registration
+from application.liveness.record_heartbeat import Acknowledged, Heartbeat
+from application.ports.store.store import Store
+from application.registration.register_server import Registration
 from domain.approval import Approval
 from domain.errors import NameHeld, NotAdmitted, Replaced, ServerNotFound
-from domain.identity import NO_EVIDENCE, Evidence
 from domain.liveness import Status
-from tests.builders import INTERVAL, evidence
-from tests.fleet import Fleet
+from domain.machine_evidence import NO_EVIDENCE, Evidence
+from tests.support.builders import INTERVAL, evidence
+from tests.support.fleet import Fleet
 
 NAMES = st.sampled_from(["a", "b", "c"])
 MACHINES = st.integers(0, 3)

@@ -6,15 +6,15 @@ from functools import partial
 
 import pytest
 
-from application.ports.join_keys import JoinKeyUse
-from application.ports.store import Store
-from application.register_server import Registration
+from application.ports.store.access.join_keys import JoinKeyUse
+from application.ports.store.store import Store
+from application.registration.register_server import Registration
 from domain.errors import JoinKeyNotFound, JoinKeyRefused
 from domain.join_key import JoinKey
 from domain.keys import ShownKey
-from tests.builders import NOW, SECOND, at_once
-from tests.fleet import Fleet
-from tests.planted import planted
+from tests.support.builders import NOW, SECOND, at_once
+from tests.support.canary_secrets import planted
+from tests.support.fleet import Fleet
 
 SHOWN = ShownKey("jk-abcdefghij", planted("join key"))
 PLAIN = JoinKey(SHOWN.key_id, SHOWN.digest, NOW, "local")

@@ -6,16 +6,16 @@ from functools import partial
 
 import pytest
 
-from application.label_server import LabelServer
-from application.ports.store import Store
-from application.put_configuration import PutConfiguration
-from application.record_heartbeat import Heartbeat
-from application.register_server import Registration
-from application.update_server import ServerChanges
+from application.configuration.put_configuration import PutConfiguration
+from application.liveness.record_heartbeat import Heartbeat
+from application.ports.store.store import Store
+from application.registration.register_server import Registration
+from application.servers.label_server import LabelServer
+from application.servers.update_server import ServerChanges
 from domain.errors import ServerNotFound
 from domain.events import EventKind
-from tests.builders import CAPABILITIES, SECOND, at_once, evidence
-from tests.fleet import Fleet
+from tests.support.builders import CAPABILITIES, SECOND, at_once, evidence
+from tests.support.fleet import Fleet
 
 BOX = evidence(disk="box", board="box", boot="today", instance="manager")
 

@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from application.ports.store import Store
+from application.ports.store.store import Store
 from domain.errors import OperatorKeyNotFound
 from domain.operator_key import OperatorKey
 from domain.role import Role
-from tests.builders import NOW, SECOND
+from tests.support.builders import NOW, SECOND
 
 
 def key(

@@ -2,12 +2,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
-from application.ports.outbox import Backlog, RecordedEvent
-from application.ports.store import Store
-from application.trace_context import current_trace_parent
+from application.context.trace_context import current_trace_parent
+from application.ports.store.outbox import Backlog, RecordedEvent
+from application.ports.store.store import Store
 from domain.events import Event, EventKind
 from domain.liveness import Status, heard
-from tests.builders import INTERVAL, NOW, SECOND, at_once
+from tests.support.builders import INTERVAL, NOW, SECOND, at_once
 
 TRACE_PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 

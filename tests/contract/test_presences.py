@@ -7,11 +7,11 @@ from time import sleep
 
 import pytest
 
-from application.ports.presences import Known
-from application.ports.store import Store
+from application.ports.store.presences import Known
+from application.ports.store.store import Store
 from domain.approval import Approval
 from domain.liveness import NEVER_SEEN, Presence, Status, heard, left
-from tests.builders import CAPABILITIES, INTERVAL, NOW, SECOND, at_once
+from tests.support.builders import CAPABILITIES, INTERVAL, NOW, SECOND, at_once
 
 MICROSECOND = SECOND / 1_000_000
 ONLINE = heard(NOW, INTERVAL)

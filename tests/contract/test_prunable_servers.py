@@ -6,14 +6,14 @@ from datetime import datetime
 from functools import partial
 from itertools import product
 
-from application.ports.servers import ServerFilter
-from application.ports.store import Store
+from application.ports.store.servers import ServerFilter
+from application.ports.store.store import Store
 from domain.approval import Approval
 from domain.events import Event, EventKind
 from domain.labels import Labels
 from domain.liveness import NEVER_SEEN, Presence, Status, heard, left
 from domain.server import Server
-from tests.builders import CAPABILITIES, INTERVAL, NOW, SECOND, at_once
+from tests.support.builders import CAPABILITIES, INTERVAL, NOW, SECOND, at_once
 
 LONG_AGO = NOW - 100 * SECOND
 

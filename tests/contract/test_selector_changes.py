@@ -2,8 +2,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from threading import Thread
 
-from application.ports.selector_changes import SelectorChange
-from application.ports.store import Store
+from application.ports.store.configuration.selector_changes import SelectorChange
+from application.ports.store.store import Store
 from domain.labels import parse_selector
 
 PATIENCE_SECONDS = 10.0

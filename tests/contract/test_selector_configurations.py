@@ -1,10 +1,10 @@
 from contextlib import suppress
 from dataclasses import replace
 
-from application.ports.store import Store
+from application.ports.store.store import Store
 from domain.configuration import MAX_DOCUMENT_BYTES, Configuration, ConfigurationSummary
 from domain.labels import MAX_SELECTOR_LENGTH, Selector, parse_selector
-from tests.builders import NOW, SECOND
+from tests.support.builders import NOW, SECOND
 
 DOCUMENT = '{ "motd":"Grüße 🎲 \'%s\' \\u0000 ;--",\r\n\t"slots":  1.50 }\n'
 NYC = parse_selector("region=nyc")

@@ -5,10 +5,10 @@ from itertools import product
 import pytest
 from hypothesis import given, settings
 
-from application.ports.servers import ServerFilter
-from application.ports.store import Store
+from application.ports.store.servers import ServerFilter
+from application.ports.store.store import Store
 from domain.labels import parse_selector
-from tests.selectors import selector_texts
+from tests.support.selectors import selector_texts
 
 # Every way to have or not to have three labels, one of which begins with a sign of LIKE.
 FLEET = [

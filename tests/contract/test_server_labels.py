@@ -2,8 +2,8 @@ from collections.abc import Mapping
 
 import pytest
 
-from application.ports.servers import ServerFilter
-from application.ports.store import Store
+from application.ports.store.servers import ServerFilter
+from application.ports.store.store import Store
 from domain.labels import NO_LABELS, Labels
 from domain.server import Server
 

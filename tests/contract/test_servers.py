@@ -8,13 +8,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from application.ports.servers import ServerFilter
-from application.ports.store import Store
+from application.ports.store.servers import ServerFilter
+from application.ports.store.store import Store
 from domain.approval import Approval
 from domain.errors import ServerNameTaken, ServerNotFound
 from domain.liveness import NEVER_SEEN, Presence, Status, heard, left
 from domain.server import Server
-from tests.builders import CAPABILITIES, INTERVAL, NOW, SECOND, at_once
+from tests.support.builders import CAPABILITIES, INTERVAL, NOW, SECOND, at_once
 
 EVERYTHING = ServerFilter()
 NOBODY = [0, -1, -(2**63), 2**63 - 1, 4711]

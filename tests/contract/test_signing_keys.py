@@ -5,8 +5,8 @@ from functools import partial
 
 import pytest
 
-from application.ports.store import Store
-from tests.builders import at_once
+from application.ports.store.store import Store
+from tests.support.builders import at_once
 
 
 def current(store: Store) -> bytes:

@@ -4,13 +4,13 @@ from datetime import datetime
 
 import pytest
 
-from application.ports.servers import ServerFilter
-from application.ports.store import Store, Transaction
+from application.ports.store.servers import ServerFilter
+from application.ports.store.store import Store, Transaction
 from domain.capabilities import Capabilities
 from domain.configuration import Configuration
 from domain.liveness import heard, left
 from domain.server import Server
-from tests.builders import CAPABILITIES, INTERVAL, NOW, SECOND
+from tests.support.builders import CAPABILITIES, INTERVAL, NOW, SECOND
 
 
 class SomethingFailed(Exception):

@@ -10,7 +10,7 @@ import yaml
 from entrypoints.api.settings import ApiSettings
 from entrypoints.host.settings import HostSettings
 from entrypoints.settings import ServiceSettings
-from tests.deploy.manifests import DEPLOY, OVERLAYS, rendered
+from tests.support.deploy.manifests import DEPLOY, OVERLAYS, rendered
 
 SETTINGS: dict[str, type[ServiceSettings]] = {"api": ApiSettings, "host": HostSettings}
 Given = tuple[str, str, dict[str, str]]

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
-from adapters.grpc.server_certificate import read_certified_key
-from adapters.grpc.tls import Tls
+from adapters.grpc.server.server_certificate import read_certified_key
+from adapters.grpc.tls.trust import Tls
 from domain.naming import choose_name
 from entrypoints.api import worker
 from entrypoints.api.settings import ApiSettings
@@ -19,9 +19,9 @@ from entrypoints.api.tls import read_certificates
 from entrypoints.api_address import ApiAddress
 from entrypoints.host.settings import HostSettings
 from entrypoints.settings import VERSION
-from tests.certificates import CertificateFiles
-from tests.certified import Site
-from tests.deploy.manifests import (
+from tests.support.certificates import CertificateFiles
+from tests.support.certified import Site
+from tests.support.deploy.manifests import (
     DEPLOY,
     OVERLAYS,
     Manifest,

@@ -12,16 +12,17 @@ import pytest
 
 from adapters.amqp.broker import Broker
 from adapters.docker.machine import DockerMachine
-from adapters.grpc.control_plane import GrpcControlPlane
+from adapters.grpc.client.host.control_plane import GrpcControlPlane
 from domain.digest import digest
 from protos.manman.v1 import manman_pb2 as pb
-from tests.deploy.docker_stand_in import VERSION, docker_stand_in
-from tests.deploy.service_manager import ServiceManager, why_not
-from tests.e2e.processes import Api, client, eventually, servers
+from tests.support.deploy.fake_docker import VERSION, docker_stand_in
+from tests.support.deploy.service_manager import ServiceManager, why_not
+from tests.support.processes import Api, client, eventually, servers
+from tests.support.repository import ROOT
 
 KEY = "the key of this fleet"
 UNIT = "manmanv2-host.service"
-FILE = Path(__file__).parents[2] / "deploy/systemd" / UNIT
+FILE = ROOT / "deploy/systemd" / UNIT
 # What the unit has for machines would take a test minutes.
 DROP_IN = """
 [Service]

@@ -13,12 +13,12 @@ from prometheus_client import CollectorRegistry
 from adapters.memory.store import MemoryStore
 from adapters.prometheus.api_metrics import ApiMetrics
 from adapters.prometheus.exposition import BuildInfo, metrics_page
+from adapters.prometheus.fleet_collector import StockCollector
 from adapters.prometheus.host_metrics import HostMetrics
-from adapters.prometheus.stock import StockCollector
-from application.take_stock import Stock
+from application.operations.count_fleet import Stock
 from domain.liveness import Status
 from domain.machine import Hardware
-from tests.deploy.manifests import DEPLOY
+from tests.support.deploy.manifests import DEPLOY
 
 # What Prometheus itself gives to all that it scrapes, and what our scrape configuration adds.
 OF_THE_TARGET = {"job", "instance", "namespace"}

@@ -17,7 +17,7 @@ from domain.capabilities import (
     check_capabilities,
 )
 from domain.errors import InvalidField
-from tests.builders import CAPABILITIES
+from tests.support.builders import CAPABILITIES
 
 PORTS = st.integers(1, MAX_PORT)
 PORT_RANGES = st.tuples(PORTS, PORTS, st.sampled_from(PROTOCOLS)).map(

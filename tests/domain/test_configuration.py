@@ -15,7 +15,7 @@ from domain.configuration import (
 )
 from domain.errors import InvalidField
 from domain.labels import parse_selector
-from tests.builders import NOW
+from tests.support.builders import NOW
 
 NUMBERS = st.integers(-(2**63), 2**63) | st.floats(allow_nan=False, allow_infinity=False)
 JSON_VALUES: st.SearchStrategy[object] = st.recursive(

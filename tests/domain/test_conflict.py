@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.conflict import Conflict, ConflictState, Resolution, decision_on, likely_cause
-from domain.identity import Evidence, Identity, weigh
-from tests.builders import NOW, SECOND, evidence
+from domain.machine_evidence import Evidence, Identity, weigh
+from tests.support.builders import NOW, SECOND, evidence
 
 MACHINES = [evidence(f"disk {n}", f"board {n}", f"boot {n}") for n in range(4)]
 HOLDER, CHALLENGER, THIRD, _ = MACHINES

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.digest import DIGEST_LENGTH, digest, identifier_in
-from domain.identity import Evidence, check_evidence
+from domain.machine_evidence import Evidence, check_evidence
 
 UUIDS = st.uuids(version=4)
 

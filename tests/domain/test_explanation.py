@@ -11,11 +11,11 @@ from domain.conflict import Conflict, ConflictState
 from domain.events import EventKind
 from domain.explanation import Facts, explain, explain_deleted
 from domain.history import HistoryEntry
-from domain.identity import KINDS, NOBODY, Evidence, Identity
 from domain.labels import Labels
 from domain.liveness import Presence, Status
+from domain.machine_evidence import KINDS, NOBODY, Evidence, Identity
 from domain.server import Server
-from tests.builders import NOW, SECOND, evidence
+from tests.support.builders import NOW, SECOND, evidence
 
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)

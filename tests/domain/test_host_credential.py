@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from domain.host_credential import HostCredential, issue, read, without_signatures
 from domain.keys import ID_ALPHABET
-from tests.builders import NOW, SECOND
+from tests.support.builders import NOW, SECOND
 
 KEY = b"k" * 32
 OTHER_KEY = b"o" * 32

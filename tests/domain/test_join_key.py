@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from domain.errors import InvalidField, JoinKeyRefused
 from domain.join_key import JoinKey, NewJoinKey, check_admits, check_not_revoked, matches
-from tests.builders import NOW, SECOND
+from tests.support.builders import NOW, SECOND
 
 KEY = JoinKey("jk-abcdefghij", "0" * 64, NOW, "anna")
 NAMES = st.text("ab.*?[]", max_size=8)

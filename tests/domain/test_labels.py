@@ -14,7 +14,7 @@ from domain.labels import (
     check_labels,
     parse_selector,
 )
-from tests.selectors import BLANKS, LABELS, REQUIREMENTS, selector_texts
+from tests.support.selectors import BLANKS, LABELS, REQUIREMENTS, selector_texts
 
 
 def meets(text: str, **labels: str) -> bool:

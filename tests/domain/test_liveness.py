@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.liveness import Cadence, Presence, Status, Watch, heard, left
-from tests.builders import INTERVAL, NOW, SECOND
+from tests.support.builders import INTERVAL, NOW, SECOND
 
 INTERVALS = st.integers(1, 3600).map(lambda seconds: timedelta(seconds=seconds))
 FLEETS = st.integers(0, 10**9)

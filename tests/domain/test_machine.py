@@ -8,7 +8,7 @@ from domain.capabilities import Capabilities
 from domain.liveness import NEVER_SEEN, heard
 from domain.machine import Hardware, Machine, hardware_of, machines_of
 from domain.server import Server
-from tests.builders import INTERVAL, NOW, SECOND
+from tests.support.builders import INTERVAL, NOW, SECOND
 
 SMALL = Capabilities(total_memory_mb=1024, cpu_cores=2)
 LARGE = Capabilities(total_memory_mb=4096, cpu_cores=8)

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.machines import FakeMachine
-from tests.e2e.processes import Api, Process, starts_cold
+from tests.support.machines import FakeMachine
+from tests.support.processes import Api, Process, starts_cold
 
 # Offline after three of them: the tests that wait for silence need not wait long.
 INTERVAL = {"HEARTBEAT_INTERVAL_SECONDS": "1"}

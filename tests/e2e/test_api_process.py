@@ -18,8 +18,16 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
 )
 
 from protos.manman.v1 import manman_pb2 as pb
-from tests.e2e.processes import Api, Process, client, eventually, free_address, run_to_end, servers
-from tests.planted import planted
+from tests.support.canary_secrets import planted
+from tests.support.processes import (
+    Api,
+    Process,
+    client,
+    eventually,
+    free_address,
+    run_to_end,
+    servers,
+)
 
 StartApi = Callable[..., Api]
 
@@ -255,7 +263,7 @@ def test_a_half_written_sqlite_file_is_one_sentence(
 def test_an_empty_postgresql_asks_for_its_migration(
     postgres_url: str, postgres_server: object
 ) -> None:
-    from tests.real_parts.postgres import PostgresServer
+    from tests.support.services.postgres import PostgresServer
 
     assert isinstance(postgres_server, PostgresServer)
     url = postgres_server.create_database()

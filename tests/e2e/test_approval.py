@@ -8,8 +8,16 @@ from typing import Any
 import pytest
 
 from protos.manman.v1 import manman_pb2 as pb
-from tests.e2e.machines import FakeMachine
-from tests.e2e.processes import Api, Process, client, eventually, printed_by, run_to_end, servers
+from tests.support.machines import FakeMachine
+from tests.support.processes import (
+    Api,
+    Process,
+    client,
+    eventually,
+    printed_by,
+    run_to_end,
+    servers,
+)
 
 StartApi = Callable[..., Api]
 StartHost = Callable[..., Process]

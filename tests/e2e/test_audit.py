@@ -5,8 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from protos.manman.v1 import manman_pb2 as pb
-from tests.e2e.processes import Api, client, json_from, outcome_of, printed_by
-from tests.planted import DOCUMENT, planted
+from tests.support.canary_secrets import DOCUMENT, planted
+from tests.support.processes import Api, client, json_from, outcome_of, printed_by
 
 StartApi = Callable[..., Api]
 

@@ -7,14 +7,14 @@ from typing import Any
 
 import grpc
 
-from adapters.x509.description import described
+from adapters.x509.inspection import described
 from adapters.x509.new_signing_request import new_signing_request
 from protos.manman.v1 import manman_pb2 as pb
 from protos.manman.v1.manman_pb2_grpc import ManManAPIStub
-from tests.certified import Shown, reaches
-from tests.e2e.doctor import doctor
-from tests.e2e.processes import Api, eventually, free_address, run_to_end
-from tests.planted import planted
+from tests.support.canary_secrets import planted
+from tests.support.certified import Shown, reaches
+from tests.support.doctor import doctor
+from tests.support.processes import Api, eventually, free_address, run_to_end
 
 StartApi = Callable[..., Api]
 

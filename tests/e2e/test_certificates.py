@@ -10,14 +10,14 @@ from typing import Any
 import psutil
 import pytest
 
-from adapters.system.certificate_folder import DiskCertificateFolder
+from adapters.system.files.certificate_folder import DiskCertificateFolder
 from adapters.x509.authority import read_authority
 from domain.spiffe import server_common_name, server_spiffe_id
-from tests.certificates import CertificateFiles
-from tests.certified_api import NewKeyPairs
-from tests.e2e.doctor import doctor
-from tests.e2e.machines import FakeMachine
-from tests.e2e.processes import Api, Process, eventually, free_address, run_to_end
+from tests.support.certificates import CertificateFiles
+from tests.support.certified_api import NewKeyPairs
+from tests.support.doctor import doctor
+from tests.support.machines import FakeMachine
+from tests.support.processes import Api, Process, eventually, free_address, run_to_end
 
 StartApi = Callable[..., Api]
 StartHost = Callable[..., Process]

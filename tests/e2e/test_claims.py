@@ -5,8 +5,8 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.e2e.machines import FakeMachine
-from tests.e2e.processes import Api, Process, eventually, printed_by, servers
+from tests.support.machines import FakeMachine
+from tests.support.processes import Api, Process, eventually, printed_by, servers
 
 StartApi = Callable[..., Api]
 StartHost = Callable[..., Process]

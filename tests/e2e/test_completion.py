@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from protos.manman.v1 import manman_pb2 as pb
-from tests.e2e.processes import PATIENCE_SECONDS, Api, client, eventually, run_to_end
+from tests.support.processes import PATIENCE_SECONDS, Api, client, eventually, run_to_end
 
 COMMANDS = str(Path(sys.executable).parent)
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.machines import FakeMachine
-from tests.e2e.processes import Api, Process, eventually, printed_by, run_to_end, servers
-from tests.e2e.scraping import SidePort
+from tests.support.machines import FakeMachine
+from tests.support.processes import Api, Process, eventually, printed_by, run_to_end, servers
+from tests.support.scraping import SidePort
 
 StartApi = Callable[..., Api]
 StartHost = Callable[..., Process]

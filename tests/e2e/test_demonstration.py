@@ -12,13 +12,13 @@ from adapters.sql.engine import make_engine
 from adapters.sql.migrations import upgrade
 from adapters.sql.store import SqlStore
 from adapters.system.clock import SystemClock
-from application.create_operator_key import CreateOperatorKey
+from application.operators.create_operator_key import CreateOperatorKey
 from domain.role import Role
-from tests.e2e.processes import eventually, free_address
-from tests.e2e.terminal import Terminal
-from tests.planted import leaks, planted
-from tests.planted_keys import PlantedKeys
-from tests.real_parts.docker_engine import find_engine
+from tests.support.canary_keys import PlantedKeys
+from tests.support.canary_secrets import leaks, planted
+from tests.support.processes import eventually, free_address
+from tests.support.services.docker_engine import find_engine
+from tests.support.terminal import Terminal
 
 PATIENCE_SECONDS = 40
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.doctor import doctor
-from tests.e2e.processes import Api, Process, free_address, run_to_end, servers
-from tests.e2e.stand_ins import engine
-from tests.planted import almost, planted
+from tests.support.canary_secrets import almost, planted
+from tests.support.doctor import doctor
+from tests.support.fake_servers import engine
+from tests.support.processes import Api, Process, free_address, run_to_end, servers
 
 StartApi = Callable[..., Api]
 StartHost = Callable[..., Process]

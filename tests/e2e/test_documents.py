@@ -13,8 +13,9 @@ import pytest
 
 from adapters.sql.migrations import upgrade
 from protos.manman.v1 import manman_pb2 as pb
-from tests.e2e.document_blocks import ROOT, Block, blocks_of, documents
-from tests.e2e.processes import Api, Process, client, free_address
+from tests.support.document_blocks import Block, blocks_of, documents
+from tests.support.processes import Api, Process, client, free_address
+from tests.support.repository import ROOT
 
 StartApi = Callable[..., Api]
 StartHost = Callable[..., Process]

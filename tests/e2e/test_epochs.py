@@ -4,8 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from protos.manman.v1 import manman_pb2 as pb
-from tests.e2e.machines import FakeMachine
-from tests.e2e.processes import Api, Process, client, eventually, servers
+from tests.support.machines import FakeMachine
+from tests.support.processes import Api, Process, client, eventually, servers
 
 StartApi = Callable[..., Api]
 StartHost = Callable[..., Process]

@@ -8,9 +8,9 @@ import grpc
 import pytest
 
 from protos.manman.v1 import manman_pb2 as pb
-from tests.e2e.audience import Audience
-from tests.e2e.processes import Api, Process, client, eventually, servers
-from tests.real_parts.rabbitmq import RabbitBroker
+from tests.support.event_subscriber import Audience
+from tests.support.processes import Api, Process, client, eventually, servers
+from tests.support.services.rabbitmq import RabbitBroker
 
 StartApi = Callable[..., Api]
 StartHost = Callable[..., Process]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from google.rpc import error_details_pb2
 
-from tests.e2e.processes import Api
+from tests.support.processes import Api
 
 SPECIFICATION = """
 syntax = "proto3";

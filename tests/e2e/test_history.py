@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from protos.manman.v1 import manman_pb2 as pb
-from tests.e2e.machines import FakeMachine
-from tests.e2e.processes import (
+from tests.support.machines import FakeMachine
+from tests.support.processes import (
     Api,
     Process,
     client,
@@ -18,7 +18,7 @@ from tests.e2e.processes import (
     run_to_end,
     servers,
 )
-from tests.e2e.scraping import SidePort
+from tests.support.scraping import SidePort
 
 StartApi = Callable[..., Api]
 StartHost = Callable[..., Process]

@@ -11,8 +11,8 @@ import grpc
 import psutil
 import pytest
 
-from tests.e2e.processes import Api, Process, eventually, run_to_end
-from tests.planted import planted
+from tests.support.canary_secrets import planted
+from tests.support.processes import Api, Process, eventually, run_to_end
 
 StartApi = Callable[..., Api]
 StartHost = Callable[..., Process]

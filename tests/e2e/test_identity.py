@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 from protos.manman.v1 import manman_pb2 as pb
-from tests.e2e.machines import FakeMachine
-from tests.e2e.processes import (
+from tests.support.canary_secrets import planted
+from tests.support.machines import FakeMachine
+from tests.support.processes import (
     Api,
     Process,
     client,
@@ -24,7 +25,6 @@ from tests.e2e.processes import (
     run_to_end,
     servers,
 )
-from tests.planted import planted
 
 StartApi = Callable[..., Api]
 StartHost = Callable[..., Process]

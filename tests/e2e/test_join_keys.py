@@ -4,8 +4,9 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.e2e.machines import FakeMachine
-from tests.e2e.processes import (
+from tests.support.canary_secrets import planted
+from tests.support.machines import FakeMachine
+from tests.support.processes import (
     Api,
     Process,
     json_from,
@@ -14,7 +15,6 @@ from tests.e2e.processes import (
     run_to_end,
     servers,
 )
-from tests.planted import planted
 
 StartApi = Callable[..., Api]
 StartHost = Callable[..., Process]

@@ -12,7 +12,8 @@ import pytest
 
 from protos.manman.v1 import manman_pb2 as pb
 from protos.manman.v1.manman_pb2_grpc import ManManAPIStub
-from tests.e2e.processes import (
+from tests.support.canary_secrets import planted
+from tests.support.processes import (
     PATIENCE_SECONDS,
     Api,
     Process,
@@ -21,7 +22,6 @@ from tests.e2e.processes import (
     free_address,
     servers,
 )
-from tests.planted import planted
 
 StartApi = Callable[..., Api]
 StartHost = Callable[..., Process]

@@ -10,10 +10,18 @@ import pytest
 from adapters.sql.engine import make_engine
 from adapters.sql.store import SqlStore
 from adapters.system.clock import SystemClock
-from application.put_selector_configuration import PutSelectorConfiguration
+from application.configuration.put_selector_configuration import PutSelectorConfiguration
 from domain.labels import parse_selector
 from protos.manman.v1 import manman_pb2 as pb
-from tests.e2e.processes import Api, Process, client, eventually, printed_by, run_to_end, servers
+from tests.support.processes import (
+    Api,
+    Process,
+    client,
+    eventually,
+    printed_by,
+    run_to_end,
+    servers,
+)
 
 StartApi = Callable[..., Api]
 StartHost = Callable[..., Process]

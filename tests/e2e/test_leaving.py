@@ -12,9 +12,9 @@ import grpc
 
 from protos.manman.v1 import manman_pb2 as pb
 from protos.manman.v1.manman_pb2_grpc import ManManAPIStub
-from tests.builders import evidence
-from tests.e2e.processes import Api, Process, client, eventually, json_from, run_to_end, servers
-from tests.planted import planted
+from tests.support.builders import evidence
+from tests.support.canary_secrets import planted
+from tests.support.processes import Api, Process, client, eventually, json_from, run_to_end, servers
 
 StartApi = Callable[..., Api]
 StartHost = Callable[..., Process]

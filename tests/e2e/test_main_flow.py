@@ -7,9 +7,9 @@ import psutil
 import pytest
 
 from protos.manman.v1 import manman_pb2 as pb
-from tests.e2e.processes import Api, Process, client, eventually, run_to_end, servers
-from tests.planted import planted
-from tests.real_parts.docker_engine import find_engine
+from tests.support.canary_secrets import planted
+from tests.support.processes import Api, Process, client, eventually, run_to_end, servers
+from tests.support.services.docker_engine import find_engine
 
 StartApi = Callable[..., Api]
 StartHost = Callable[..., Process]

@@ -10,11 +10,12 @@ from typing import Any
 import pika
 
 from adapters.sql.migrations import upgrade
-from application.held_keys import HeldKeys
+from application.host.key_ring import HeldKeys
 from domain.backoff import LONGEST_WAIT_SECONDS
 from protos.manman.v1 import manman_pb2 as pb
-from tests.e2e.audience import Audience, channel
-from tests.e2e.processes import (
+from tests.support.canary_secrets import planted
+from tests.support.event_subscriber import Audience, channel
+from tests.support.processes import (
     PATIENCE_SECONDS,
     Api,
     Process,
@@ -24,9 +25,8 @@ from tests.e2e.processes import (
     run_to_end,
     servers,
 )
-from tests.planted import planted
-from tests.real_parts.postgres import PostgresCluster
-from tests.real_parts.rabbitmq import PASSWORD, RabbitBroker
+from tests.support.services.postgres import PostgresCluster
+from tests.support.services.rabbitmq import PASSWORD, RabbitBroker
 
 StartApi = Callable[..., Api]
 StartHost = Callable[..., Process]
@@ -463,7 +463,7 @@ def test_no_acknowledged_heartbeat_is_missing_after_broker_and_api_were_killed(
 ) -> None:
     from adapters.amqp.broker import Broker
     from adapters.amqp.control_plane import AmqpControlPlane
-    from application.ports.control_plane import ControlPlaneUnavailable, Introduction
+    from application.ports.host.control_plane import ControlPlaneUnavailable, Introduction
     from domain.capabilities import Capabilities
 
     apis = [start_api(postgres_url, RABBITMQ_URL=rabbitmq.url(), **PATIENT) for _ in range(2)]

@@ -13,8 +13,8 @@ from adapters.sql.engine import make_engine
 from adapters.sql.migrations import alembic_config
 from protos.manman.v1 import manman_pb2 as pb
 from tests.conftest import MEASURED
-from tests.e2e.processes import Api, client, run_to_end
-from tests.real_parts.postgres import PostgresServer
+from tests.support.processes import Api, client, run_to_end
+from tests.support.services.postgres import PostgresServer
 
 SERVERS = 100_000
 PREVIOUS = "0003"

@@ -13,8 +13,8 @@ from sqlalchemy import text
 
 from adapters.sql.engine import make_engine
 from protos.manman.v1 import manman_pb2 as pb
-from tests.e2e.processes import Api, Process, client, eventually, servers
-from tests.planted import planted
+from tests.support.canary_secrets import planted
+from tests.support.processes import Api, Process, client, eventually, servers
 
 StartApi = Callable[..., Api]
 StartHost = Callable[..., Process]

@@ -7,7 +7,7 @@ from subprocess import CompletedProcess
 
 import pytest
 
-from tests.e2e.processes import Api, run_to_end
+from tests.support.processes import Api, run_to_end
 
 NEEDED = (
     "manmanv2: operators' calls need an operator's key as a bearer token: set OPERATOR_KEY for"

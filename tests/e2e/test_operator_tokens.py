@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.doctor import doctor
-from tests.e2e.processes import Api, run_to_end
-from tests.oidc_provider import DISCOVERY, KEYS, Provider, provider
-from tests.planted import planted
+from tests.support.canary_secrets import planted
+from tests.support.doctor import doctor
+from tests.support.oidc_provider import DISCOVERY, KEYS, Provider, provider
+from tests.support.processes import Api, run_to_end
 
 KEYCLOAK = {
     "OIDC_ROLE_CLAIM": "realm_access.roles",

@@ -13,7 +13,8 @@ import pytest
 
 from adapters.sql.schema import newest_revision
 from protos.manman.v1 import manman_pb2 as pb
-from tests.e2e.processes import (
+from tests.support.canary_secrets import planted
+from tests.support.processes import (
     PATIENCE_SECONDS,
     Api,
     client,
@@ -22,7 +23,6 @@ from tests.e2e.processes import (
     run_to_end,
     servers,
 )
-from tests.planted import planted
 
 CAPABILITIES = pb.ServerCapabilities(
     total_memory_mb=65536,

@@ -11,7 +11,7 @@ from sqlalchemy import create_engine, text
 
 from adapters.sql.engine import make_engine, sql_url
 from protos.manman.v1 import manman_pb2 as pb
-from tests.e2e.processes import (
+from tests.support.processes import (
     Api,
     Process,
     client,

@@ -11,8 +11,8 @@ import pytest
 
 from adapters.sql.migrations import upgrade
 from protos.manman.v1 import manman_pb2 as pb
-from tests.e2e.processes import Api, Process, client, eventually, free_address, servers
-from tests.real_parts.postgres import PostgresCluster
+from tests.support.processes import Api, Process, client, eventually, free_address, servers
+from tests.support.services.postgres import PostgresCluster
 
 StartApi = Callable[..., Api]
 StartHost = Callable[..., Process]

@@ -1,7 +1,7 @@
 """With every secret set and LOG_LEVEL=debug, whatever goes well or wrong.
 
-What these tests claim is mostly claimed by `tests/planted.py`: it fails each in which a secret
-came out.
+What these tests claim is mostly claimed by `tests/support/canary_secrets.py`: it fails each in
+which a secret came out.
 """
 
 import json
@@ -16,11 +16,11 @@ import pytest
 
 from adapters.sql.migrations import upgrade
 from protos.manman.v1 import manman_pb2 as pb
-from tests.certificates import CertificateFiles
-from tests.e2e.processes import Api, Process, client, eventually, free_address, run_to_end
-from tests.planted import DOCUMENT, planted
-from tests.real_parts.postgres import STRANGER, SUPERUSER, PostgresCluster
-from tests.real_parts.rabbitmq import PASSWORD, RabbitBroker
+from tests.support.canary_secrets import DOCUMENT, planted
+from tests.support.certificates import CertificateFiles
+from tests.support.processes import Api, Process, client, eventually, free_address, run_to_end
+from tests.support.services.postgres import STRANGER, SUPERUSER, PostgresCluster
+from tests.support.services.rabbitmq import PASSWORD, RabbitBroker
 
 StartApi = Callable[..., Api]
 StartHost = Callable[..., Process]

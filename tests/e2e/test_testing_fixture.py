@@ -7,6 +7,7 @@ from pathlib import Path
 
 from entrypoints.testing import RunningApi, manmanv2_api, running_api
 from protos.manman.v1 import manman_pb2 as pb
+from tests.support.repository import ROOT
 
 __all__ = ["manmanv2_api"]
 
@@ -36,7 +37,7 @@ def test_each_fixture_is_a_fleet_of_its_own() -> None:
 
 
 def test_another_project_uses_it_as_the_documentation_says(tmp_path: Path) -> None:
-    document = (Path(__file__).parents[2] / "docs" / "testing.md").read_text()
+    document = (ROOT / "docs" / "testing.md").read_text()
     code = document.partition("```python\n")[2].partition("```")[0]
     (tmp_path / "test_theirs.py").write_text(code)
     ended = subprocess.run(

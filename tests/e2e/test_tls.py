@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.certificates import CertificateFiles
-from tests.e2e.doctor import doctor
-from tests.e2e.processes import Api, Process, eventually, free_address, run_to_end
-from tests.e2e.scraping import SidePort
+from tests.support.certificates import CertificateFiles
+from tests.support.doctor import doctor
+from tests.support.processes import Api, Process, eventually, free_address, run_to_end
+from tests.support.scraping import SidePort
 
 StartApi = Callable[..., Api]
 StartHost = Callable[..., Process]

@@ -12,10 +12,10 @@ import pytest
 
 from protos.manman.v1 import manman_pb2 as pb
 from protos.manman.v1.manman_pb2_grpc import ManManAPIStub
-from tests.e2e.audience import Audience, channel
-from tests.e2e.collector import Collected, Collector, running_collector
-from tests.e2e.processes import Api, Process, client, eventually, free_address, servers
-from tests.planted import planted
+from tests.support.canary_secrets import planted
+from tests.support.collector import Collected, Collector, running_collector
+from tests.support.event_subscriber import Audience, channel
+from tests.support.processes import Api, Process, client, eventually, free_address, servers
 
 StartApi = Callable[..., Api]
 StartHost = Callable[..., Process]

@@ -16,43 +16,34 @@ import psutil
 import pytest
 from sqlalchemy import create_engine, text
 
-from adapters.grpc.api_probe import GrpcApiProbe
-from adapters.grpc.api_trust import ApiTrust, AuthorityMismatch
-from adapters.grpc.control_plane import GrpcControlPlane
-from adapters.grpc.tls import Tls
+from adapters.grpc.client.api_probe import GrpcApiProbe
+from adapters.grpc.client.host.api_trust import ApiTrust, AuthorityMismatch
+from adapters.grpc.client.host.control_plane import GrpcControlPlane
+from adapters.grpc.tls.trust import Tls
 from adapters.sql.engine import sql_url
 from adapters.sql.migrations import upgrade
 from adapters.sql.schema import newest_revision
-from adapters.system.authority_folder import DiskAuthorityFolder, ReadOnlyAuthorityFolder
-from application.finding import Fault, Finding
-from application.held_keys import HeldKeys
-from application.ports.authority_folder import KnownAuthority
-from application.ports.control_plane import ControlPlaneUnavailable
+from adapters.system.files.authority_folder import DiskAuthorityFolder, ReadOnlyAuthorityFolder
+from application.doctor.check_result import Fault, Finding
+from application.host.key_ring import HeldKeys
+from application.ports.host.authority_folder import KnownAuthority
+from application.ports.host.control_plane import ControlPlaneUnavailable
 from domain.errors import TooManyCalls
 from entrypoints.api.container import ApiContainer
 from entrypoints.api.settings import IN_MEMORY, ApiSettings
 from entrypoints.settings import Secret
 from entrypoints.testing import serving
 from protos.manman.v1 import manman_pb2 as pb
-from tests.certificates import CertificateFiles, showing, without_tls
-from tests.certified import Site
-from tests.e2e.doctor import (
+from tests.support.canary_secrets import planted
+from tests.support.certificates import CertificateFiles, showing, without_tls
+from tests.support.certified import Site
+from tests.support.doctor import (
     Report,
     doctor,
     doctor_without_privileges,
     without_privileges,
 )
-from tests.e2e.machines import FakeMachine
-from tests.e2e.processes import (
-    Api,
-    Process,
-    client,
-    eventually,
-    free_address,
-    run_to_end,
-    servers,
-)
-from tests.e2e.stand_ins import (
+from tests.support.fake_servers import (
     api_with_clock,
     engine,
     port_behind_a_firewall,
@@ -61,16 +52,26 @@ from tests.e2e.stand_ins import (
     silent_socket,
     tls_port,
 )
-from tests.planted import planted
-from tests.real_parts.postgres import PostgresCluster, PostgresServer
-from tests.real_parts.rabbitmq import RabbitBroker
+from tests.support.machines import FakeMachine
+from tests.support.processes import (
+    Api,
+    Process,
+    client,
+    eventually,
+    free_address,
+    run_to_end,
+    servers,
+)
+from tests.support.repository import ROOT
+from tests.support.services.postgres import PostgresCluster, PostgresServer
+from tests.support.services.rabbitmq import RabbitBroker
 
 StartApi = Callable[..., Api]
 StartHost = Callable[..., Process]
 
 KEY, OTHER_KEY = planted("key"), planted("other key")
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "troubleshooting.md"
+DOCUMENT = ROOT / "docs" / "troubleshooting.md"
 _SECTION = re.compile(r"^#{2,3} (.+)\n((?:(?!^#{2,3} ).*\n?)*)", re.MULTILINE)
 _QUOTED = re.compile(r"^```text\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 

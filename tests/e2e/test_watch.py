@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 from protos.manman.v1 import manman_pb2 as pb
-from tests.e2e.processes import PATIENCE_SECONDS, Api, client, eventually, run_to_end
-from tests.e2e.terminal import Terminal
-from tests.planted import planted
+from tests.support.canary_secrets import planted
+from tests.support.processes import PATIENCE_SECONDS, Api, client, eventually, run_to_end
+from tests.support.terminal import Terminal
 
 
 @pytest.fixture

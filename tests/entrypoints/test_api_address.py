@@ -6,13 +6,13 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from adapters.grpc.tls import Tls
+from adapters.grpc.tls.trust import Tls
 from entrypoints.api.settings import ApiSettings
 from entrypoints.api_address import ApiClientSettings
 from entrypoints.cli.settings import CliSettings
 from entrypoints.failures import ConfigurationError
 from entrypoints.host.settings import HostSettings
-from tests.certificates import CertificateFiles
+from tests.support.certificates import CertificateFiles
 
 HOSTS = st.from_regex(r"[a-z][a-z0-9-]{0,20}(\.[a-z]{1,9}){0,3}|10\.0\.[0-9]\.1", fullmatch=True)
 HOSTS |= st.sampled_from(["[::1]", "[fe80::1]", "localhost"])

@@ -10,7 +10,7 @@ from entrypoints.api.tls import read_certificates
 from entrypoints.cli.settings import CliSettings
 from entrypoints.failures import ConfigurationError
 from entrypoints.settings import Settings
-from tests.certified import Site
+from tests.support.certified import Site
 
 TLS = {"TLS_CERT_PATH": "/x/tls.crt", "TLS_KEY_PATH": "/x/tls.key"}
 CA = {"CA_CERT_PATH": "/x/ca.crt", "CA_KEY_PATH": "/x/ca.key"}

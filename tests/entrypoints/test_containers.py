@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from sqlalchemy import QueuePool
 
-from adapters.http.side_port import SidePort
+from adapters.http.management_server import SidePort
 from adapters.oidc.operator_tokens import OidcOperatorTokens
-from adapters.system.bounded_call import BoundedCall
+from adapters.system.call_with_timeout import BoundedCall
 from domain.backoff import wait_before_retry
 from domain.errors import TooManyCalls
 from entrypoints.api.container import ApiContainer
@@ -25,7 +25,8 @@ from entrypoints.cli.settings import CliSettings
 from entrypoints.host.container import HostContainer
 from entrypoints.host.settings import HostSettings
 from entrypoints.settings import Secret
-from tests.planted import planted
+from tests.support.canary_secrets import planted
+from tests.support.repository import ROOT
 
 BROKER = f"amqp://guest:{planted('broker password')}@nowhere/vhost"
 
@@ -240,7 +241,7 @@ def test_there_is_one_store_however_many_threads_ask_at_once() -> None:
 def test_an_api_opens_as_many_connections_as_the_operator_is_told() -> None:
     url = Secret("postgresql://nobody@nowhere/nothing")
     pool = ApiContainer(settings=ApiSettings(database_url=url)).engine().pool
-    told = (Path(__file__).parents[2] / "docs/operations.md").read_text()
+    told = (ROOT / "docs/operations.md").read_text()
 
     assert isinstance(pool, QueuePool)
     assert f"opens up to {pool.size()} connections" in told

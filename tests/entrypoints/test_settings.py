@@ -7,9 +7,9 @@ import pytest
 
 from domain.approval import ApprovalPolicy
 from domain.enforcement import Mode, Switch
-from domain.identity import NamePolicy
-from domain.joining import USUAL_RULES, JoiningRules
+from domain.machine_evidence import NamePolicy
 from domain.operator_token import ClaimRules
+from domain.registration_rules import USUAL_RULES, JoiningRules
 from domain.role import Role
 from entrypoints.api.oidc import check_provider_ca
 from entrypoints.api.settings import ApiSettings
@@ -17,7 +17,7 @@ from entrypoints.cli.settings import CliSettings
 from entrypoints.failures import ConfigurationError
 from entrypoints.host.settings import HostSettings, Transport
 from entrypoints.settings import SecretsInFile, Settings
-from tests.planted import MARK, planted
+from tests.support.canary_secrets import MARK, planted
 
 KEY = planted("registration key")
 PASSWORD = planted("password")

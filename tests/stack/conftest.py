@@ -3,10 +3,10 @@ from collections.abc import Iterator
 import pytest
 
 from tests.conftest import used_parts
-from tests.real_parts.docker_engine import find_engine, socket_path
-from tests.stack.deployment import Deployment
-from tests.stack.docker_command import Docker
-from tests.stack.images import Images
+from tests.support.services.docker_engine import find_engine, socket_path
+from tests.support.stack.deployment import Deployment
+from tests.support.stack.docker_command import Docker
+from tests.support.stack.images import Images
 
 
 @pytest.fixture(scope="session")

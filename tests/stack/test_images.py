@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.stack.images import COMMIT, CREATED, Images
+from tests.support.stack.images import COMMIT, CREATED, Images
 
 OURS = ("api", "host")
 

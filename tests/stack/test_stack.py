@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.processes import eventually, run_to_end
-from tests.stack.deployment import API, HOST, INTERVAL_SECONDS, Deployment
+from tests.support.processes import eventually, run_to_end
+from tests.support.stack.deployment import API, HOST, INTERVAL_SECONDS, Deployment
 
 ONES_OWN = ("postgres", "rabbitmq", API, HOST)
 

@@ -1,0 +1,38 @@
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from adapters.grpc.client.channel import open_channel
+from adapters.grpc.tls.diagnosis import tls_to_whoever, tls_trouble
+from adapters.grpc.tls.trust import Tls
+
+_SECONDS = 3.0
+
+
+class NotServing(Exception):
+    """The message completes the sentence "the API at ADDRESS …"."""
+
+
+def check_own_serving(address: str, *, over_tls: bool) -> None:
+    """Ask the API of this very machine, whoever its certificate is for. Raises NotServing."""
+    check_serving(address, tls_to_whoever(address) if over_tls else None)
+
+
+def check_serving(address: str, tls: Tls | None = None) -> None:
+    """Ask gRPC's health service at host:port, within three seconds. Raises NotServing."""
+    try:
+        with open_channel(address, tls) as channel:
+            answer: health_pb2.HealthCheckResponse = health_pb2_grpc.HealthStub(channel).Check(  # type: ignore[attr-defined]
+                health_pb2.HealthCheckRequest(), timeout=_SECONDS
+            )
+    except grpc.RpcError as error:
+        if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
+            raise NotServing(f"does not answer within {_SECONDS:.0f} s") from None
+        trouble = tls_trouble(address, tls)
+        if trouble:
+            cure = "check TLS_CERT_PATH and TLS_KEY_PATH, here and where it was started"
+            raise NotServing(f"{trouble.found}: {cure}") from None
+        if error.code() is grpc.StatusCode.UNAVAILABLE:
+            raise NotServing("is not there: nothing listens, or it hangs up") from None
+        raise NotServing("has no health service: is it a gRPC server at all?") from None
+    if answer.status != health_pb2.HealthCheckResponse.SERVING:
+        raise NotServing("takes no calls: it is starting or stopping; try again")

@@ -1,0 +1,48 @@
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ParamSpec, TypeVar
+
+from adapters.grpc.server.key_refresher import KeyLooks
+from adapters.grpc.server.peer import caller_address, certified_caller, network_of
+from adapters.grpc.server.worker_pool import WorkerPool
+from application.access.limit_calls import Caller, LimitCalls
+from domain.errors import TooManyCalls
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class HostCalls:
+    """Threads for what hosts ask for besides heartbeats: some for those who show the credential of
+    a server, and others, so that a crowd that joins lets them through."""
+
+    with_credential: WorkerPool
+    with_key: WorkerPool
+    limit_calls: LimitCalls
+    key_looks: KeyLooks
+
+    async def run(
+        self,
+        registration_key: str,
+        credential: str,
+        call: Callable[P, T],
+        *arguments: P.args,
+        **options: P.kwargs,
+    ) -> T:
+        """Raises TooManyCalls, TooBusy, and what the call raises."""
+        network, certified_as = network_of(caller_address.get()), certified_caller.get()
+        try:
+            caller = self.limit_calls.of_host(registration_key, credential, network, certified_as)
+        except TooManyCalls:
+            # It may have a key that was made since.
+            self.key_looks.ask()
+            raise
+        if caller is Caller.NOTHING:
+            self.key_looks.ask()
+        pool = self.with_credential if caller is Caller.CREDENTIAL else self.with_key
+        return await pool.run(call, *arguments, **options)
+
+    def close(self) -> None:
+        for pool in (self.with_credential, self.with_key):
+            pool.close()

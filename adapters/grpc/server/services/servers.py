@@ -1,0 +1,190 @@
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, TypeVar
+
+from adapters.grpc.messages.hosts import capabilities_from_message, evidence_from_message
+from adapters.grpc.messages.servers import server_to_message
+from adapters.grpc.server.group_commit import GroupCommit
+from adapters.grpc.server.host_call_admission import HostCalls
+from adapters.grpc.server.page_tokens import decode_page_token, encode_page_token, page_size
+from adapters.grpc.server.peer import caller_address, certified_caller
+from adapters.grpc.server.worker_pool import WorkerPool
+from application.liveness.record_heartbeat import Acknowledged, Heartbeat
+from application.registration.register_server import RegisterServer, Registration
+from application.servers.create_server import CreateServer
+from application.servers.get_server import GetServer
+from application.servers.label_server import LabelServer
+from application.servers.list_servers import ListServers
+from application.servers.refresh_server import RefreshServer
+from application.servers.update_server import ServerChanges, UpdateServer
+from domain.approval import Approval
+from domain.errors import InvalidField
+from domain.labels import parse_selector
+from domain.liveness import Status
+from protos.manman.v1 import manman_pb2 as pb
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class ManManService:
+    """Each call of the wire contract: the message in, a use case, the message out.
+
+    Hosts and operators have threads of their own, so that neither can starve the other.
+    """
+
+    host_calls: HostCalls
+    operator_calls: WorkerPool
+    heartbeats: GroupCommit[Heartbeat, Acknowledged]
+    register_server: RegisterServer
+    list_servers: ListServers
+    get_server: GetServer
+    create_server: CreateServer
+    update_server: UpdateServer
+    label_server: LabelServer
+    refresh_server: RefreshServer
+    # Where hosts show their certificates, 0 where they do not.
+    mutual_tls_port: int = 0
+
+    async def RegisterServer(self, request: pb.RegisterServerRequest) -> pb.RegisterServerResponse:
+        registration = Registration(
+            name=request.name,
+            environment=request.environment,
+            capabilities=_reported(request),
+            registration_key=request.registration_key,
+            evidence=evidence_from_message(request.evidence),
+            labels=dict(request.labels.labels) if request.HasField("labels") else None,
+            ephemeral=request.ephemeral,
+            address=caller_address.get(),
+            credential=request.credential,
+            certified_as=certified_caller.get(),
+            signing_request=request.signing_request,
+        )
+        registered = await self.host_calls.run(
+            request.registration_key, request.credential, self.register_server, registration
+        )
+        return pb.RegisterServerResponse(
+            server_id=registered.server.server_id,
+            server=server_to_message(registered.server),
+            next_heartbeat_seconds=_seconds(registered.next_heartbeat),
+            config_revision=registered.config_revision,
+            epoch=registered.server.epoch,
+            credential=registered.credential,
+            certificate=registered.certificate,
+            mutual_tls_port=self.mutual_tls_port,
+        )
+
+    async def Heartbeat(self, request: pb.HeartbeatRequest) -> pb.HeartbeatResponse:
+        acknowledged = await self.heartbeats.submit(
+            Heartbeat(
+                request.server_id,
+                _reported(request),
+                request.leaving,
+                request.epoch,
+                request.credential,
+                certified_caller.get(),
+            )
+        )
+        return pb.HeartbeatResponse(
+            acknowledged=True,
+            next_heartbeat_seconds=_seconds(acknowledged.next_heartbeat),
+            config_revision=acknowledged.config_revision,
+            # Of nearly all there is nothing to say, and heartbeats are many.
+            approval="" if acknowledged.approval is Approval.APPROVED else acknowledged.approval,
+            credential=acknowledged.credential,
+        )
+
+    async def ListServers(self, request: pb.ListServersRequest) -> pb.ListServersResponse:
+        size = page_size(request.page_size)
+        not_seen_for = request.not_seen_for_seconds
+        if not 0 <= not_seen_for <= _LONGEST_SILENCE_SECONDS:
+            raise InvalidField(
+                "not_seen_for_seconds", f"must be from 0 to {_LONGEST_SILENCE_SECONDS}"
+            )
+        page = await self.operator_calls.run(
+            self.list_servers,
+            size=size,
+            after=decode_page_token(request.page_token),
+            environment=request.environment or None,
+            status=_status(request.status) if request.status else None,
+            not_seen_for=timedelta(seconds=not_seen_for) if not_seen_for else None,
+            approval=_approval(request.approval) if request.approval else None,
+            selector=parse_selector(request.selector) if request.selector else None,
+        )
+        return pb.ListServersResponse(
+            servers=map(server_to_message, page.servers),
+            next_page_token=encode_page_token(page.next_after),
+        )
+
+    async def GetServer(self, request: pb.GetServerRequest) -> pb.GetServerResponse:
+        server = await self.operator_calls.run(self.get_server, request.server_id)
+        return pb.GetServerResponse(server=server_to_message(server))
+
+    async def CreateServer(self, request: pb.CreateServerRequest) -> pb.CreateServerResponse:
+        server = await self.operator_calls.run(
+            self.create_server, request.name, request.environment
+        )
+        return pb.CreateServerResponse(server=server_to_message(server))
+
+    async def UpdateServer(self, request: pb.UpdateServerRequest) -> pb.UpdateServerResponse:
+        server = await self.operator_calls.run(
+            self.update_server, request.server_id, _changes(request)
+        )
+        return pb.UpdateServerResponse(server=server_to_message(server))
+
+    async def LabelServer(self, request: pb.LabelServerRequest) -> pb.LabelServerResponse:
+        server = await self.operator_calls.run(
+            self.label_server, request.server_id, dict(request.set), list(request.unset)
+        )
+        return pb.LabelServerResponse(server=server_to_message(server))
+
+    async def RefreshServer(self, request: pb.RefreshServerRequest) -> pb.RefreshServerResponse:
+        await self.operator_calls.run(self.refresh_server, request.server_id)
+        return pb.RefreshServerResponse()
+
+
+# A thousand years; what is longer cannot be subtracted from today.
+_LONGEST_SILENCE_SECONDS = 1000 * 365 * 24 * 3600
+
+
+def _reported(request: pb.RegisterServerRequest | pb.HeartbeatRequest) -> Any:
+    if request.HasField("capabilities"):
+        return capabilities_from_message(request.capabilities)
+    return None
+
+
+def _seconds(interval: timedelta) -> int:
+    return int(interval.total_seconds())
+
+
+def _status(text: str) -> Status:
+    try:
+        return Status(text)
+    except ValueError:
+        raise InvalidField("status", "must be online or offline") from None
+
+
+def _approval(text: str) -> Approval:
+    try:
+        return Approval(text)
+    except ValueError:
+        raise InvalidField("approval", f"must be one of {', '.join(Approval)}") from None
+
+
+_UPDATABLE: dict[str, Callable[[pb.UpdateServerRequest], Any]] = {
+    "name": lambda request: request.name,
+    "status": lambda request: _status(request.status),
+    "is_default": lambda request: request.is_default,
+}
+
+
+def _changes(request: pb.UpdateServerRequest) -> ServerChanges:
+    changes = {}
+    for index, path in enumerate(request.update_paths):
+        if path not in _UPDATABLE:
+            raise InvalidField(f"update_paths[{index}]", f"must be one of {', '.join(_UPDATABLE)}")
+        changes[path] = _UPDATABLE[path](request)
+    if not changes:
+        raise InvalidField("update_paths", "must name what to write")
+    return ServerChanges(**changes)

@@ -1,0 +1,27 @@
+"""The errors that a host gets whose server is not its own to speak for any more."""
+
+from domain.errors import NotAdmitted, Replaced
+from domain.machine_evidence import Identity
+from domain.server import Server
+
+
+def not_admitted(server: Server) -> NotAdmitted:
+    """What the host of a rejected or banned server is told."""
+    why = f"was {server.approval} by an operator"
+    reason = server.approval_reason
+    return NotAdmitted(
+        f"server {server.server_id} ({server.name})",
+        f"{why}: {reason}" if reason else why,
+        server.server_id,
+    )
+
+
+def replaced(server: Server, by: Identity) -> Replaced:
+    """What a process is told that speaks for a server which another one registered since."""
+    at = f" at {by.registered_at:%Y-%m-%d %H:%M:%S} UTC" if by.registered_at else ""
+    address = f" from {by.address}" if by.address else ""
+    return Replaced(
+        server.server_id,
+        f"another host manager{address}{at}: stop one of the two, or give each a SERVER_NAME or"
+        " an ENVIRONMENT of its own",
+    )

@@ -1,0 +1,65 @@
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from application.ports.clock import Clock
+from application.ports.store.bans import Ban
+from application.ports.store.store import Store, Transaction
+from domain.approval import Approval
+from domain.errors import ServerNotFound
+from domain.events import Event, EventKind
+from domain.machine_evidence import meets_ban
+from domain.server import Server
+
+
+@dataclass(frozen=True)
+class ApproveServer:
+    """Let a pending server in, or a rejected or banned one again.
+
+    Every ban that its machine meets is lifted, because its host would be refused by it; other
+    servers that were banned with it stay so until they are approved themselves. A ban can outlive
+    its server: then it is lifted, and there is no server to answer with.
+
+    Raises ServerNotFound when there is neither.
+    """
+
+    store: Store
+    clock: Clock
+
+    def __call__(self, server_id: int) -> Server | None:
+        with self.store.begin() as transaction:
+            try:
+                server = transaction.servers.get(server_id, lock=True)
+            except ServerNotFound:
+                if transaction.bans.remove(server_id):
+                    return None
+                raise
+            others = _others_that_it_meets(transaction, server_id)
+            for ban in others:
+                transaction.bans.remove(ban.server_id)
+            lifted = transaction.bans.remove(server_id) or bool(others)
+            if server.approval is Approval.APPROVED and not lifted:
+                return server
+            server = replace(server, approval=Approval.APPROVED, approval_reason="")
+            transaction.servers.save(server)
+            cause = _cause(others, lifted=lifted)
+            transaction.outbox.add([Event(EventKind.APPROVED, server_id, self.clock.now(), cause)])
+        return server
+
+
+def _others_that_it_meets(transaction: Transaction, server_id: int) -> Sequence[Ban]:
+    evidence = transaction.identities.get(server_id).evidence
+    return [
+        ban
+        for ban in transaction.bans.resembling(evidence)
+        if ban.server_id != server_id and meets_ban(ban.evidence, evidence)
+    ]
+
+
+def _cause(others: Sequence[Ban], *, lifted: bool) -> str:
+    cause = "an operator approved it"
+    if lifted:
+        cause += " and lifted the ban over its machine"
+    if others:
+        over = " and ".join(f"server {ban.server_id} ({ban.name})" for ban in others)
+        cause += f", which was made over {over}"
+    return cause

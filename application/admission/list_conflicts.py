@@ -1,0 +1,29 @@
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from application.ports.store.store import Store
+from domain.conflict import Conflict, ConflictState
+
+
+@dataclass(frozen=True, slots=True)
+class ConflictPage:
+    """`next_after` is where the next page begins, None on the last one."""
+
+    conflicts: Sequence[Conflict]
+    next_after: int | None
+
+
+@dataclass(frozen=True)
+class ListConflicts:
+    """Two machines that claim one name, a page at a time, by conflict_id."""
+
+    store: Store
+
+    def __call__(
+        self, *, size: int, after: int = 0, state: ConflictState = ConflictState.OPEN
+    ) -> ConflictPage:
+        with self.store.begin() as transaction:
+            # One more than asked for tells whether there is a next page.
+            found = transaction.conflicts.page(state, after, size + 1)
+        conflicts = found[:size]
+        return ConflictPage(conflicts, conflicts[-1].conflict_id if len(found) > size else None)

@@ -1,0 +1,27 @@
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from application.ports.store.dry_run_refusals import WouldReject
+from application.ports.store.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class WouldRejectPage:
+    """`next_after` is where the next page begins, None on the last one."""
+
+    entries: Sequence[WouldReject]
+    next_after: int | None
+
+
+@dataclass(frozen=True)
+class ListWouldReject:
+    """What the switches that only warn would have refused, a page at a time, oldest first."""
+
+    store: Store
+
+    def __call__(self, *, size: int, after: int = 0) -> WouldRejectPage:
+        with self.store.begin() as transaction:
+            # One more than asked for tells whether there is a next page.
+            found = transaction.would_rejects.page(after, size + 1)
+        entries = found[:size]
+        return WouldRejectPage(entries, entries[-1].entry_id if len(found) > size else None)

@@ -1,0 +1,35 @@
+from dataclasses import replace
+from datetime import datetime
+
+from application.ports.store.store import Transaction
+from domain.approval import Approval
+from domain.events import Event, EventKind, events_of_change
+from domain.liveness import Status
+from domain.server import Server
+
+_KINDS = {Approval.REJECTED: EventKind.REJECTED, Approval.BANNED: EventKind.BANNED}
+
+
+def turn_away(
+    transaction: Transaction,
+    server: Server,
+    approval: Approval,
+    cause: str,
+    reason: str,
+    now: datetime,
+) -> Server:
+    """Refuse the host of a server, which is locked, from now on: it is offline with this.
+
+    Nothing is told when it was refused already, in this way and for this reason.
+    """
+    if (server.approval, server.approval_reason) == (approval, reason):
+        return server
+    presence = replace(server.presence, status=Status.OFFLINE, offline_after=None)
+    refused = replace(server, approval=approval, approval_reason=reason, presence=presence)
+    transaction.servers.save(refused)
+    said = f"{cause}: {reason}" if reason else cause
+    went_offline = events_of_change(
+        server.server_id, server.presence.status, Status.OFFLINE, now, said
+    )
+    transaction.outbox.add([Event(_KINDS[approval], server.server_id, now, said), *went_offline])
+    return refused

@@ -1,0 +1,37 @@
+from dataclasses import dataclass
+
+from application.configuration.effective_configuration import (
+    effective_configuration,
+    server_to_configure,
+)
+from application.ports.clock import Clock
+from application.ports.store.store import Store
+from domain.configuration import came_late, check_configuration_name
+from domain.errors import ConfigurationNotFound
+from domain.events import Event, EventKind
+
+
+@dataclass(frozen=True)
+class DeleteConfiguration:
+    """Take a document from a server; one of a selector that it hid comes into effect.
+
+    Raises InvalidField, ServerNotFound and ConfigurationNotFound.
+    """
+
+    store: Store
+    clock: Clock
+
+    def __call__(self, server_id: int, name: str) -> None:
+        check_configuration_name(name)
+        with self.store.begin() as transaction:
+            server, revision = server_to_configure(transaction, server_id)
+            had = effective_configuration(transaction, server)
+            if not transaction.configurations.remove(server_id, name):
+                raise ConfigurationNotFound(server_id, name)
+            has = effective_configuration(transaction, server)
+            resync = came_late(had, has, server.config_revision)
+            transaction.servers.save(server.configured(revision, resync=resync))
+            cause = f"an operator took the document {name} away"
+            transaction.outbox.add(
+                [Event(EventKind.CONFIGURED, server_id, self.clock.now(), cause)]
+            )

@@ -1,0 +1,37 @@
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from application.configuration.effective_configuration import revision_for_selected, spread_soon
+from application.ports.store.configuration.selector_changes import SelectorChange
+from application.ports.store.store import Store
+from domain.configuration import check_configuration_name
+from domain.errors import SelectorConfigurationNotFound
+from domain.labels import Selector
+
+
+@dataclass(frozen=True)
+class DeleteSelectorConfiguration:
+    """Take a document from a selector; one that it hid comes into effect.
+
+    The first thousands of servers have their new revision with the answer. Raises InvalidField and
+    SelectorConfigurationNotFound.
+    """
+
+    store: Store
+    spread: Callable[[], bool]
+
+    def __call__(self, selector: Selector, name: str) -> None:
+        check_configuration_name(name)
+        with self.store.begin() as transaction:
+            revision = revision_for_selected(transaction)
+            if not transaction.selector_configurations.remove(selector, name):
+                raise SelectorConfigurationNotFound(str(selector), name)
+            # Whom that one selects is not looked at: there may be many of them.
+            hid_another = any(
+                found.name == name for found in transaction.selector_configurations.summaries()
+            )
+            cause = f"an operator took the document {name} from the selector {selector}"
+            transaction.selector_changes.add(
+                SelectorChange(revision, selector, resync=hid_another, cause=cause)
+            )
+        spread_soon(self.spread)

@@ -1,0 +1,94 @@
+from dataclasses import dataclass
+
+from application.access.authenticate_host import AdmitHost
+from application.access.enforcement import enforce
+from application.access.refusals import not_admitted
+from application.configuration.effective_configuration import document_of, effective_configuration
+from application.ports.clock import Clock
+from application.ports.store.store import Store, Transaction
+from domain.approval import Approval
+from domain.configuration import Configuration, ConfigurationChanges
+from domain.enforcement import Switch
+from domain.errors import CertificateRequired, ServerNotApproved
+from domain.registration_rules import USUAL_RULES, JoiningRules
+from domain.server import Server
+from domain.spiffe import NOT_CERTIFIED, Certified
+
+# Keeps an answer far below gRPC's default limit of 4 MiB for a message.
+_ENOUGH_BYTES = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class FetchConfiguration:
+    """A host reads what changed since the revision it knows, oldest first. A server that waits
+    for an operator has nothing to read.
+
+    Raises InvalidRegistrationKey, JoinKeyRefused and CertificateOfAnother before anything else,
+    then ServerNotFound, CertificateRequired and NotAdmitted.
+    """
+
+    store: Store
+    clock: Clock
+    admit_host: AdmitHost
+    rules: JoiningRules = USUAL_RULES
+    # An answer ends with the document with which it has so many.
+    enough_bytes: int = _ENOUGH_BYTES
+
+    def __call__(
+        self,
+        server_id: int,
+        registration_key: str,
+        known_revision: int,
+        after_revision: int = 0,
+        credential: str = "",
+        certified_as: Certified = NOT_CERTIFIED,
+    ) -> ConfigurationChanges:
+        """`after_revision` is where the last answer ended, if it had more."""
+        speaker = self.admit_host.speaker(server_id, registration_key, credential, certified_as)
+        with self.store.begin() as transaction:
+            # Locked, so that the revision, the names and the documents belong together.
+            server = speaker.server(transaction, self.rules.enforcement)
+            if not certified_as.server_id:
+                required = CertificateRequired(server_id)
+                now, enforcement = self.clock.now(), self.rules.enforcement
+                enforce(transaction, enforcement, Switch.CERTIFICATE, server, required, now)
+            if not self._may_read(transaction, server):
+                return ConfigurationChanges([], [], 0, more=False)
+            start = after_revision or _start(server, known_revision)
+            found = effective_configuration(transaction, server)
+            names = [summary.name for summary in found]
+            newer = sorted(
+                (summary for summary in found if summary.revision > start),
+                key=lambda summary: summary.revision,
+            )
+            changed: list[Configuration] = []
+            size = 0
+            for summary in newer:
+                # One of the same revision would be left out by the question that goes on from it.
+                if size >= self.enough_bytes and summary.revision > changed[-1].revision:
+                    return ConfigurationChanges(changed, names, changed[-1].revision, more=True)
+                configuration = document_of(transaction, server, summary)
+                if configuration:
+                    changed.append(configuration)
+                    size += len(configuration.document.encode())
+        return ConfigurationChanges(changed, names, server.config_revision, more=False)
+
+    def _may_read(self, transaction: Transaction, server: Server) -> bool:
+        enforcement, now = self.rules.enforcement, self.clock.now()
+        if not server.approval.admits:
+            enforce(transaction, enforcement, Switch.BAN, server, not_admitted(server), now)
+        if server.approval is not Approval.PENDING:
+            return True
+        try:
+            error = ServerNotApproved(server.server_id, server.approval)
+            enforce(transaction, enforcement, Switch.APPROVAL, server, error, now)
+        except ServerNotApproved:
+            return False
+        return True
+
+
+def _start(server: Server, known_revision: int) -> int:
+    if known_revision > server.config_revision:
+        # The store was restored from a back-up: what the host knows is of another past.
+        return 0
+    return 0 if known_revision < server.config_resync else known_revision

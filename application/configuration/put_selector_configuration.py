@@ -1,0 +1,36 @@
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from application.configuration.effective_configuration import revision_for_selected, spread_soon
+from application.ports.clock import Clock
+from application.ports.store.configuration.selector_changes import SelectorChange
+from application.ports.store.store import Store
+from domain.configuration import Configuration, check_configuration_name, check_document
+from domain.labels import Selector
+
+
+@dataclass(frozen=True)
+class PutSelectorConfiguration:
+    """Attach a document to every server that is selected, now or later, or replace it. Raises
+    InvalidField.
+
+    The first thousands of servers have their new revision with the answer.
+    """
+
+    store: Store
+    clock: Clock
+    spread: Callable[[], bool]
+
+    def __call__(self, selector: Selector, name: str, document: str) -> Configuration:
+        check_configuration_name(name)
+        check_document(document)
+        with self.store.begin() as transaction:
+            revision = revision_for_selected(transaction)
+            configuration = Configuration(name, document, revision, self.clock.now(), selector)
+            transaction.selector_configurations.put(configuration)
+            cause = f"an operator put the document {name} on the selector {selector}"
+            transaction.selector_changes.add(
+                SelectorChange(revision, selector, resync=False, cause=cause)
+            )
+        spread_soon(self.spread)
+        return configuration

@@ -1,0 +1,141 @@
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from application.doctor.check_result import Finding, Outcome
+from application.doctor.environment_checks import (
+    check_broker,
+    check_clock,
+    check_side_port,
+    free_port,
+    port_failure,
+)
+from application.doctor.run_checks import Check
+from application.ports.host.control_plane import ControlPlaneRefused, ControlPlaneUnavailable
+from application.ports.probes.api_probe import ApiProbe, KeyTrial
+from application.ports.probes.broker_probe import BrokerProbe
+from application.ports.probes.database_probe import DatabaseProbe
+from application.ports.probes.port_probe import PortProbe, PortState
+from domain.shared_keys import unwrapped
+
+
+@dataclass
+class ExamineApi:
+    """What an API needs to serve, and what serves already where it would."""
+
+    listen_address: str
+    metrics_address: str
+    registration_key: str = field(repr=False)
+    # Also where there is none.
+    key_required: bool
+    # One that nobody has been given.
+    strange_key: str = field(repr=False)
+    has_operator_key: bool
+
+    # None in memory.
+    database: DatabaseProbe | None
+    broker: BrokerProbe | None
+    ports: PortProbe
+    # Whoever answers at the listen address.
+    running: ApiProbe
+    side_port_answers: Callable[[str], bool]
+    # None for one that speaks without TLS.
+    certificate: Callable[[], Finding] | None = None
+    # None without an OIDC provider.
+    oidc_provider: Callable[[], Finding] | None = None
+
+    # What the API that runs says to our key.
+    _trial: KeyTrial | None = field(init=False, default=None)
+
+    def checks(self) -> Sequence[Check]:
+        checks = [
+            Check("Database", self._check_database, ("DATABASE_URL",), "the database is not fit")
+        ]
+        if self.database:
+            checks.append(Check("Clock", self._check_clock, ("Database",)))
+        if self.broker:
+            needs = ("RABBITMQ_URL", "RABBITMQ_CA_CERT_PATH")
+            checks.append(Check("Broker", self._check_broker, needs))
+        if self.certificate:
+            checks.append(Check("TLS", self.certificate, ("TLS_CERT_PATH", "TLS_KEY_PATH")))
+        if self.oidc_provider:
+            settings = ("OIDC_ISSUER", "OIDC_JWKS_URL", "OIDC_CA_CERT_PATH")
+            checks.append(Check("OIDC", self.oidc_provider, settings))
+        checks += [
+            Check("Port", self._check_port, ("LISTEN_ADDRESS",)),
+            Check("Key", self._check_key, ("REGISTRATION_KEY",)),
+            Check("Operators", self._check_operators, ("OPERATOR_KEY",)),
+        ]
+        if self.metrics_address:
+            checks.append(Check("Metrics", self._check_side_port, ("METRICS_ADDRESS",)))
+        return checks
+
+    def _check_database(self) -> Finding:
+        if self.database is None:
+            return Finding.ok("memory://, which forgets everything when the API stops")
+        return Finding.ok(self.database.look())
+
+    def _check_clock(self) -> Finding:
+        assert self.database
+        reading = self.database.read_clock()
+        if reading is None:
+            return Finding(Outcome.SKIP, "not looked at, because an SQLite file has no clock")
+        return check_clock("PostgreSQL's", reading)
+
+    def _check_broker(self) -> Finding:
+        assert self.broker
+        return check_broker(self.broker, after_an_api=False)
+
+    def _check_port(self) -> Finding:
+        found = self.ports.look(self.listen_address)
+        if found.state is PortState.FREE:
+            return free_port(self.listen_address, "manmanv2-api")
+        if found.state is not PortState.TAKEN:
+            return port_failure("LISTEN_ADDRESS", self.listen_address, found)
+        try:
+            self._trial = self.running.try_key(self.registration_key)
+        except (ControlPlaneRefused, ControlPlaneUnavailable):
+            return port_failure("LISTEN_ADDRESS", self.listen_address, found)
+        return Finding.ok(f"manmanv2-api answers at {self.listen_address}")
+
+    def _check_key(self) -> Finding:
+        key = self.registration_key
+        if self._trial and not self._runs_with(key):
+            return Finding.warning(
+                "the API that runs has another REGISTRATION_KEY than these settings",
+                "start it again if they are its own, else name them by --env-file",
+            )
+        if not key and self.key_required:
+            return Finding.ok("REGISTRATION_KEY is not set, so hosts need a join key")
+        if not key:
+            return Finding.warning(
+                "REGISTRATION_KEY is not set, so every host that reaches this API may join",
+                "set it on the API and on its hosts",
+            )
+        if unwrapped(key) != key:
+            return Finding.warning(
+                "REGISTRATION_KEY has blanks or quotes around it, which are part of the key",
+                "take them away",
+            )
+        return Finding.ok("REGISTRATION_KEY is set")
+
+    def _runs_with(self, key: str) -> bool:
+        assert self._trial
+        if not key and self.key_required:
+            return not self._trial.admitted
+        takes_any = self._trial.admitted and self.running.try_key(self.strange_key).admitted
+        return self._trial.admitted and takes_any is not bool(key)
+
+    def _check_operators(self) -> Finding:
+        if self.oidc_provider:
+            return Finding.ok("every operator needs a key, or a token of the OIDC provider")
+        if self.has_operator_key:
+            return Finding.ok("OPERATOR_KEY is set, and every operator needs a key")
+        return Finding.ok(
+            "OPERATOR_KEY is not set: without a key of an admin, operators are served on this"
+            " machine only"
+        )
+
+    def _check_side_port(self) -> Finding:
+        return check_side_port(
+            self.metrics_address, self.ports, self.side_port_answers, "manmanv2-api"
+        )

@@ -1,0 +1,58 @@
+import logging
+from dataclasses import dataclass, field
+
+from application.host.transient_failure_log import PassingTrouble
+from application.ports.host.certificate_folder import CertificateFolder, HostCertificate
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass
+class HeldCertificate:
+    """The certificate that a host shows, and keeps over its restarts.
+
+    One that cannot be kept is warned about once and ends nothing.
+    """
+
+    # None keeps nothing.
+    folder: CertificateFolder | None = None
+    current: HostCertificate | None = field(init=False, default=None)
+    _trouble: PassingTrouble = field(
+        init=False,
+        default_factory=lambda: PassingTrouble(
+            _log, "The certificate of this host can be kept in STATE_DIR again."
+        ),
+    )
+
+    def take_up(self, server_id: int | None) -> None:
+        """Go on with the one that is kept, if it is of this server; None is no server."""
+        self.current = None
+        if self.folder is None or server_id is None:
+            return
+        try:
+            kept = self.folder.read()
+        except OSError as error:
+            self._tell(error)
+            return
+        if kept and kept.server_id == server_id:
+            self.current = kept
+
+    def hold(self, certificate: HostCertificate) -> None:
+        if self.folder:
+            try:
+                self.folder.write(certificate)
+            except OSError as error:
+                self._tell(error)
+            else:
+                self._trouble.ends()
+        self.current = certificate
+
+    def drop(self) -> None:
+        self.current = None
+
+    def _tell(self, error: OSError) -> None:
+        reason = error.strerror or type(error).__name__
+        self._trouble.strikes(
+            f"The certificate of this host cannot be kept in STATE_DIR ({reason}): mend the folder"
+            " or its permissions. The next start asks for another one."
+        )

@@ -1,0 +1,36 @@
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from application.ports.store.store import Store
+from domain.join_key import JoinKey
+
+
+@dataclass(frozen=True, slots=True)
+class UsedJoinKey:
+    """A key, and how many servers joined with it."""
+
+    key: JoinKey
+    used: int
+
+
+@dataclass(frozen=True, slots=True)
+class JoinKeyPage:
+    """`next_after` is where the next page begins, None on the last one."""
+
+    keys: Sequence[UsedJoinKey]
+    next_after: str | None
+
+
+@dataclass(frozen=True)
+class ListJoinKeys:
+    """The keys by which hosts join, a page at a time, by key_id."""
+
+    store: Store
+
+    def __call__(self, *, size: int, after: str = "") -> JoinKeyPage:
+        with self.store.begin() as transaction:
+            # One more than asked for tells whether there is a next page.
+            found = transaction.join_keys.page(after, size + 1)
+            used = transaction.join_keys.used([key.key_id for key in found[:size]])
+        keys = [UsedJoinKey(key, used.get(key.key_id, 0)) for key in found[:size]]
+        return JoinKeyPage(keys, keys[-1].key.key_id if len(found) > size else None)

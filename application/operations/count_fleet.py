@@ -1,0 +1,57 @@
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+
+from application.ports.clock import Clock
+from application.ports.store.store import Store
+from domain.approval import Approval
+from domain.conflict import ConflictState
+from domain.liveness import Cadence, Status
+from domain.machine import Hardware
+
+
+@dataclass(frozen=True, slots=True)
+class Stock:
+    """What the store holds just now."""
+
+    servers: Mapping[tuple[Status, str], int]
+    # Of the machines of those that are online.
+    hardware: Hardware
+    # What waits for an operator.
+    pending_servers: int
+    open_conflicts: int
+    # What hosts of a fleet of this size are told.
+    heartbeat_interval: timedelta
+    waiting_events: int
+    # Zero when none waits.
+    oldest_event_age: timedelta
+
+
+@dataclass(frozen=True)
+class TakeStock:
+    """Count the fleet and what waits in the outbox. Raises StoreUnavailable and StoreFailed."""
+
+    store: Store
+    clock: Clock
+    cadence: Cadence
+
+    def __call__(self) -> Stock:
+        with self.store.begin() as transaction:
+            servers = transaction.servers.census()
+            hardware = transaction.servers.hardware_online()
+            pending = transaction.servers.count(Approval.PENDING)
+            conflicts = transaction.conflicts.count(ConflictState.OPEN)
+            backlog = transaction.outbox.backlog()
+        online = sum(count for (status, _), count in servers.items() if status is Status.ONLINE)
+        now = self.clock.now()
+        waits_since = backlog.oldest_at or now
+        return Stock(
+            servers=servers,
+            hardware=hardware,
+            pending_servers=pending,
+            open_conflicts=conflicts,
+            heartbeat_interval=self.cadence.for_fleet(online),
+            waiting_events=backlog.count,
+            # An event of another API's clock, which is ahead, is no older than now.
+            oldest_event_age=max(timedelta(0), now - waits_since),
+        )

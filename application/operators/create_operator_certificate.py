@@ -1,0 +1,60 @@
+from dataclasses import dataclass
+from datetime import timedelta
+
+from application.access.certificates import Certificates
+from application.ports.clock import Clock
+from application.ports.new_key import NewKey
+from application.ports.store.store import Store
+from domain.errors import NoCertificatesIssued
+from domain.keys import OPERATOR_CERTIFICATE
+from domain.operator_key import OperatorKey, check_key_name
+from domain.role import Role
+
+USUAL_LIFETIME = timedelta(days=90)
+
+
+@dataclass(frozen=True)
+class CreateOperatorCertificate:
+    """Issue a certificate by which an operator is known.
+
+    It is kept as the keys of operators are, so that its role and whether it is valid are looked up
+    with each call. Raises InvalidField, NoCertificatesIssued and AuthorityExpired.
+    """
+
+    store: Store
+    clock: Clock
+    new_key: NewKey
+    # None issues none.
+    certificates: Certificates | None
+
+    def __call__(
+        self,
+        name: str,
+        role: Role,
+        expires_in: timedelta | None,
+        signing_request: bytes,
+        created_by: str,
+    ) -> tuple[OperatorKey, str]:
+        """With the certificate in PEM; `expires_in` of None is USUAL_LIFETIME."""
+        check_key_name(name)
+        if not self.certificates:
+            raise NoCertificatesIssued
+        # Its secret is dropped here: nobody ever has what this digest is of.
+        dropped = self.new_key(OPERATOR_CERTIFICATE)
+        now = self.clock.now()
+        expires_at = min(now + (expires_in or USUAL_LIFETIME), self.certificates.authority.ends)
+        certificate = self.certificates.of_operator(
+            dropped.key_id, signing_request, expires_at - now
+        )
+        key = OperatorKey(
+            key_id=dropped.key_id,
+            digest=dropped.digest,
+            name=name,
+            role=role,
+            created_at=now,
+            created_by=created_by,
+            expires_at=expires_at,
+        )
+        with self.store.begin() as transaction:
+            transaction.operator_keys.add(key)
+        return key, certificate

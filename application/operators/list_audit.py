@@ -1,0 +1,33 @@
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from application.ports.store.access.audit import AuditEntry
+from application.ports.store.store import Store
+from domain.errors import InvalidField
+
+
+@dataclass(frozen=True, slots=True)
+class AuditPage:
+    """`next_before` is where the next page begins, None on the last one."""
+
+    entries: Sequence[AuditEntry]
+    next_before: int | None
+
+
+@dataclass(frozen=True)
+class ListAudit:
+    """What operators did, a page at a time, newest first; of all servers where the id is 0, and of
+    all operators where no actor is named. Raises InvalidField."""
+
+    store: Store
+
+    def __call__(
+        self, *, size: int, before: int = 0, server_id: int = 0, actor: str = ""
+    ) -> AuditPage:
+        if not actor.isprintable():
+            raise InvalidField("actor", "must have printable characters only")
+        with self.store.begin() as transaction:
+            # One more than asked for tells whether there is a next page.
+            found = transaction.audit.page(before, size + 1, server_id, actor)
+        entries = found[:size]
+        return AuditPage(entries, entries[-1].entry_id if len(found) > size else None)

@@ -1,0 +1,26 @@
+from dataclasses import dataclass, replace
+
+from application.ports.clock import Clock
+from application.ports.store.store import Store
+from domain.keys import OF_OPERATORS, check_key_id
+from domain.operator_key import OperatorKey
+
+
+@dataclass(frozen=True)
+class RevokeOperatorKey:
+    """From the next call on it is of no use. One that is revoked keeps the time at which it was.
+
+    Raises OperatorKeyNotFound, InvalidField.
+    """
+
+    store: Store
+    clock: Clock
+
+    def __call__(self, key_id: str) -> OperatorKey:
+        check_key_id(key_id, *OF_OPERATORS)
+        with self.store.begin() as transaction:
+            key = transaction.operator_keys.get(key_id)
+            if key.revoked_at is None:
+                key = replace(key, revoked_at=self.clock.now())
+                transaction.operator_keys.save(key)
+        return key

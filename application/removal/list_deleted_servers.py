@@ -1,0 +1,29 @@
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from application.ports.store.deleted_servers import DeletedServer
+from application.ports.store.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class DeletedServerPage:
+    """`next_after` is where the next page begins, None on the last one."""
+
+    servers: Sequence[DeletedServer]
+    next_after: int | None
+
+
+@dataclass(frozen=True)
+class ListDeletedServers:
+    """What can be restored, a page at a time, by server_id."""
+
+    store: Store
+
+    def __call__(self, *, size: int, after: int = 0) -> DeletedServerPage:
+        with self.store.begin() as transaction:
+            # One more than asked for tells whether there is a next page.
+            found = transaction.deleted_servers.page(after, size + 1)
+        servers = found[:size]
+        return DeletedServerPage(
+            servers, servers[-1].server.server_id if len(found) > size else None
+        )

@@ -1,0 +1,41 @@
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from application.ports.clock import Clock
+from application.ports.store.store import Store
+from application.removal.move_to_deleted import bury
+from domain.retention import USUAL_RETENTION, Retention, in_words
+from domain.server import Server
+
+_AT_ONCE = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """At most a hundred servers, by server_id, and whether there are more of the kind."""
+
+    servers: Sequence[Server]
+    more: bool
+
+
+@dataclass(frozen=True)
+class PruneServers:
+    """Delete ephemeral servers that were offline for too long, as DeleteServer does."""
+
+    store: Store
+    clock: Clock
+    retention: Retention = USUAL_RETENTION
+
+    def __call__(self, *, dry_run: bool = False) -> Pruned:
+        """One batch, in one transaction; with `dry_run` it is only looked for."""
+        with self.store.begin() as transaction:
+            now = self.clock.now()
+            found = transaction.servers.prunable(now - self.retention.ephemeral, _AT_ONCE + 1)
+            servers = found[:_AT_ONCE]
+            if servers and not dry_run:
+                bury(transaction, servers, self.cause, now, self.retention.deleted)
+        return Pruned(servers, more=len(found) > _AT_ONCE)
+
+    @property
+    def cause(self) -> str:
+        return f"ephemeral, and offline for longer than {in_words(self.retention.ephemeral)}"

@@ -1,0 +1,56 @@
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from application.configuration.effective_configuration import configure_relabelled
+from application.ports.clock import Clock
+from application.ports.store.store import Store
+from domain.errors import InvalidField
+from domain.events import Event, EventKind
+from domain.labels import check_labels
+from domain.server import Server
+
+
+@dataclass(frozen=True)
+class LabelServer:
+    """Set and take away operators' labels of a server, which win over those of its host.
+
+    One that is not there can be taken away, too. Raises ServerNotFound and InvalidField.
+    """
+
+    store: Store
+    clock: Clock
+
+    def __call__(
+        self, server_id: int, labels: Mapping[str, str], unset: Collection[str] = ()
+    ) -> Server:
+        if not labels and not unset:
+            raise InvalidField("set", "must name a label, or unset must")
+        check_labels(labels, "set")
+        check_labels(dict.fromkeys(unset, ""), "unset")
+        both = sorted(labels.keys() & set(unset))
+        if both:
+            raise InvalidField("unset", f"names {both[0]}, which is to be set, too")
+        with self.store.begin() as transaction:
+            last_revision = transaction.configuration_clock.hold()
+            before = transaction.servers.get(server_id, lock=True)
+            had = before.labels.of_operators
+            has = {key: value for key, value in {**had, **labels}.items() if key not in unset}
+            if has == had:
+                return before
+            check_labels(has, "set")
+            effective_changed = transaction.labels.set_of_operators(server_id, has)
+            now = self.clock.now()
+            cause = _cause(had, has)
+            transaction.outbox.add([Event(EventKind.LABELLED, server_id, now, cause)])
+            if effective_changed:
+                configure_relabelled(transaction, before, last_revision, now)
+            return transaction.servers.get(server_id)
+
+
+def _cause(had: Mapping[str, str], has: Mapping[str, str]) -> str:
+    said = [f"{key}={value}" for key, value in sorted(has.items()) if had.get(key) != value]
+    taken = sorted(had.keys() - has.keys())
+    done = [f"set {' and '.join(said)}"] if said else []
+    if taken:
+        done.append(f"took {' and '.join(taken)} away")
+    return f"an operator {', and '.join(done)}"

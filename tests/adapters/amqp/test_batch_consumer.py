@@ -1,0 +1,223 @@
+"""What becomes of messages when the store, the broker or the sender is not well."""
+
+import logging
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import pika
+import pytest
+
+from adapters.amqp import batch_consumer as inbox_module
+from adapters.amqp.batch_consumer import Answered, Delivery, Inbox, Outcome
+from adapters.amqp.broker import Broker
+from adapters.amqp.control_plane import AmqpControlPlane
+from adapters.amqp.topology import CALLS, REPORTS
+from application.host.key_ring import HeldKeys
+from application.ports.host.control_plane import (
+    ControlPlaneRefused,
+    ControlPlaneUnavailable,
+    Introduction,
+)
+from application.ports.store.store import StoreFailed, StoreUnavailable
+from tests.adapters.amqp.test_broker import ShortOfMemory
+from tests.support.canary_secrets import planted
+from tests.support.event_subscriber import channel
+from tests.support.processes import eventually
+
+
+@dataclass
+class Handler:
+    """Remembers what it handled; meets its trouble whenever it is asked to handle something."""
+
+    trouble: Exception | None = None
+    # Whether the store is at fault, and not the message.
+    store_is_away: bool = False
+    answer: Mapping[str, object] = field(default_factory=dict)
+    handled: list[Delivery] = field(default_factory=list)
+
+    def __call__(self, deliveries: Sequence[Delivery]) -> Sequence[Outcome]:
+        if self.trouble and (deliveries or self.store_is_away):
+            raise self.trouble
+        self.handled += deliveries
+        return [Answered(self.answer)] * len(deliveries)
+
+
+@dataclass
+class Ear:
+    """What an inbox says of whether it can be heard over it."""
+
+    listens: bool = False
+
+    def __call__(self, listens: bool) -> None:
+        self.listens = listens
+
+
+Start = Callable[..., Ear]
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    with ExitStack() as stack:
+
+        def start_one(url: str, handler: Handler, queue: Any = REPORTS, **options: Any) -> Ear:
+            ear = Ear()
+            inbox = Inbox(Broker(url), queue, handler, ear, **options)
+            stack.enter_context(_running(inbox))
+            return ear
+
+        yield start_one
+
+
+@contextmanager
+def _running(inbox: Inbox) -> Iterator[None]:
+    thread = threading.Thread(target=inbox.run)
+    thread.start()
+    try:
+        yield
+    finally:
+        inbox.stop()
+        thread.join()
+
+
+def send(
+    url: str, routing_key: Any = "health.host.1", body: bytes = b"{}", **properties: Any
+) -> None:
+    with channel(url) as open_channel:
+        open_channel.basic_publish(
+            "manman", routing_key, body, pika.BasicProperties(**properties), mandatory=True
+        )
+
+
+def letters(url: str) -> list[tuple[str, bytes]]:
+    found: list[tuple[str, bytes]] = []
+    with channel(url) as open_channel:
+        while True:
+            method, properties, body = open_channel.basic_get("manman.dead-letters")
+            if method is None:
+                return found
+            found.append((properties.headers["reason"], body))
+
+
+POISON: list[dict[str, Any]] = [
+    {"headers": {"compression": "nope"}},
+    {"headers": {"compression": "zlib"}},
+    {"content_encoding": "utf-16"},
+    {"content_encoding": "zlib"},
+    {"correlation_id": b"\xe9"},
+    {"reply_to": b"\xe9"},
+    {"content_type": b"\xff\xfe"},
+]
+
+
+def test_no_message_keeps_those_behind_it_from_being_heard(
+    rabbitmq_url: str, start: Start, caplog: pytest.LogCaptureFixture
+) -> None:
+    handler = Handler()
+    ear = start(rabbitmq_url, handler)
+    eventually(lambda: ear.listens, "the inbox")
+    for properties in POISON:
+        send(rabbitmq_url, **properties)
+    send(rabbitmq_url, routing_key=b"health.host.\xe9")
+    send(rabbitmq_url, routing_key="health.host.2")
+    eventually(lambda: handler.handled and handler.handled[-1].routing_key[-1] == "2", "the last")
+
+    assert {reason for reason, _ in letters(rabbitmq_url)} == {
+        "its properties or headers cannot be read"
+    }
+    assert not [record for record in caplog.records if record.exc_info]
+    assert ear.listens
+
+
+def test_what_only_one_message_is_to_blame_for_is_a_dead_letter_without_a_key(
+    rabbitmq_url: str, start: Start
+) -> None:
+    ear = start(rabbitmq_url, Handler(ValueError("a mistake")), CALLS, keeps_bodies=False)
+    eventually(lambda: ear.listens, "the inbox")
+    key = planted("registration key")
+    send(rabbitmq_url, "register.host", b'{"registration_key": "%s"}' % key.encode())
+    host = AmqpControlPlane(Broker(rabbitmq_url), HeldKeys.only(key))
+    try:
+        with pytest.raises(ControlPlaneUnavailable, match="failed to answer"):
+            host.register(Introduction(name="box"))
+    finally:
+        host.close()
+
+    assert eventually(lambda: letters(rabbitmq_url), "the dead letter") == [("internal error", b"")]
+
+
+@pytest.mark.parametrize("trouble", [StoreUnavailable(), StoreFailed()])
+def test_while_the_store_is_away_messages_stay_in_the_queue(
+    rabbitmq_url: str,
+    start: Start,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    trouble: Exception,
+) -> None:
+    monkeypatch.setattr(inbox_module, "_HOLD_SECONDS", 1.0)
+    handler = Handler()
+    ear = start(rabbitmq_url, handler)
+    eventually(lambda: ear.listens, "the inbox")
+    handler.trouble, handler.store_is_away = trouble, True
+    for number in range(3):
+        send(rabbitmq_url, routing_key=f"health.host.{number}")
+    # Given back, so that another process may have them.
+    eventually(lambda: not ear.listens, "the inbox to give up")
+    handler.trouble = None
+    eventually(lambda: len(handler.handled) == 3, "the messages")
+
+    assert [delivery.routing_key[-1] for delivery in handler.handled] == ["0", "1", "2"]
+    assert letters(rabbitmq_url) == []
+    assert sum("The store is away" in message for message in caplog.messages) == 1
+
+
+def test_a_store_that_is_away_for_long_is_not_taken_for_a_dead_broker(
+    rabbitmq_url: str,
+    start: Start,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    # The broker is given up after two of its heartbeats are missed.
+    monkeypatch.setattr(inbox_module, "_HEARTBEAT_SECONDS", 3)
+    monkeypatch.setattr(inbox_module, "_HOLD_SECONDS", 60.0)
+    caplog.set_level(logging.INFO, logger=inbox_module.__name__)
+    handler = Handler()
+    ear = start(rabbitmq_url, handler)
+    eventually(lambda: ear.listens, "the inbox")
+    handler.trouble = StoreUnavailable()
+    send(rabbitmq_url)
+    threading.Timer(9, setattr, (handler, "trouble", None)).start()
+    eventually(lambda: handler.handled, "the message")
+
+    assert len(handler.handled) == 1
+    assert [
+        found.getMessage() for found in caplog.records if found.name == inbox_module.__name__
+    ] == ["messages of manman.reports are taken"]
+
+
+def test_a_broker_that_takes_nothing_from_hosts_lets_nobody_be_heard(
+    rabbitmq_url: str, start: Start
+) -> None:
+    with ShortOfMemory() as short:
+        deaf, ear = start(short.url(), Handler()), start(rabbitmq_url, Handler())
+        eventually(lambda: ear.listens, "the inbox of the broker that is well")
+
+        assert not deaf.listens
+
+
+@pytest.mark.parametrize(
+    "answer", [{"server_id": "7"}, {"server_id": 7, "next_heartbeat_seconds": "15"}]
+)
+def test_an_answer_that_makes_no_sense_is_refused_in_words(
+    rabbitmq_url: str, start: Start, answer: Mapping[str, object]
+) -> None:
+    ear = start(rabbitmq_url, Handler(answer=answer), CALLS)
+    eventually(lambda: ear.listens, "the inbox")
+    host = AmqpControlPlane(Broker(rabbitmq_url), HeldKeys.only(""))
+    try:
+        with pytest.raises(ControlPlaneRefused, match="an answer that makes no sense"):
+            host.register(Introduction(name="box"))
+    finally:
+        host.close()

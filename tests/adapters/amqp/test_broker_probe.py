@@ -1,0 +1,58 @@
+import re
+
+import pytest
+
+from adapters.amqp.api_probe import AmqpApiProbe
+from adapters.amqp.broker import Broker
+from adapters.amqp.broker_probe import AmqpBrokerProbe
+from adapters.amqp.topology import declare_exchanges
+from application.ports.broker import BrokerUnavailable
+from application.ports.host.control_plane import ControlPlaneUnavailable
+from tests.support.canary_secrets import planted
+from tests.support.event_subscriber import channel
+from tests.support.services.rabbitmq import RabbitBroker
+
+
+def trouble_with(url: str) -> str:
+    with pytest.raises(BrokerUnavailable) as caught:
+        AmqpBrokerProbe(Broker(url)).look()
+    return str(caught.value)
+
+
+def test_a_virtual_host_that_nobody_used_is_told_and_left_empty(rabbitmq: RabbitBroker) -> None:
+    for _ in range(2):
+        found = AmqpBrokerProbe(Broker(rabbitmq.url("dev"))).look()
+
+        assert found.product.startswith("RabbitMQ ")
+        assert not found.known
+
+
+def test_one_that_was_used_is_known(rabbitmq_url: str) -> None:
+    broker = Broker(rabbitmq_url)
+    with broker.connected() as connection:
+        declare_exchanges(connection.channel())
+
+    assert AmqpBrokerProbe(broker).look().known
+
+
+def test_an_exchange_of_ours_with_other_properties_is_told(rabbitmq_url: str) -> None:
+    with channel(rabbitmq_url) as foreign:
+        foreign.exchange_declare("manman", "fanout", durable=True)
+
+    assert "has an exchange or a queue of ours with other properties" in trouble_with(rabbitmq_url)
+
+
+def test_a_broker_that_is_away_a_password_and_a_virtual_host_are_told_apart(
+    rabbitmq: RabbitBroker,
+) -> None:
+    wrong = re.sub(r":[^:]*@", f":{planted('other password')}@", rabbitmq.url())
+
+    assert "refuses this user or password" in trouble_with(wrong)
+    assert "has no such virtual host" in trouble_with(rabbitmq.url("staging"))
+    rabbitmq.stop()
+    assert "is not there: nothing listens" in trouble_with(rabbitmq.url())
+
+
+def test_a_broker_behind_which_no_api_is_is_told(rabbitmq_url: str) -> None:
+    with pytest.raises(ControlPlaneUnavailable, match="knows of no API that takes messages"):
+        AmqpApiProbe(Broker(rabbitmq_url)).try_key(planted("key"))

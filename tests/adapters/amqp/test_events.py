@@ -1,0 +1,170 @@
+"""Events on the wire, and that none is lost with the process that publishes them."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+
+import pytest
+
+from adapters.amqp.broker import Broker
+from adapters.amqp.events import AmqpEvents
+from adapters.amqp.publisher import Publisher
+from adapters.memory.clock import MemoryClock
+from adapters.sql.engine import make_engine
+from adapters.sql.store import SqlStore
+from application.liveness.heartbeat_interval import HeartbeatPace
+from application.operations.relay_events import RelayEvents
+from application.ports.store.outbox import RecordedEvent
+from application.registration.register_server import RegisterServer, Registration
+from domain.events import EventKind
+from domain.liveness import Cadence, Status
+from tests.conftest import AUDIENCE
+from tests.support.builders import INTERVAL, NOW
+from tests.support.event_subscriber import Audience, channel
+from tests.support.fleet import EVERYBODY
+from tests.support.repository import ROOT
+
+EVENT = RecordedEvent(
+    entry_id=7,
+    message_id="5c1f1e0e-8a0c-4c63-9a51-6f4f5d6b8a10",
+    kind=EventKind.STALE,
+    server_id=2**40,
+    at=NOW,
+    name="münchen-☃",
+    environment="production",
+    status=Status.OFFLINE,
+    config_revision=3,
+    cause="its host was silent for longer than 45 seconds",
+)
+
+
+@dataclass
+class DeadlyEvents:
+    """Publishes, and kills its process before anybody can make a note of it."""
+
+    events: AmqpEvents
+
+    def publish(self, events: Sequence[RecordedEvent]) -> None:
+        self.events.publish(events)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def publish_and_die(database_url: str, broker_url: str) -> None:
+    events = DeadlyEvents(AmqpEvents(Publisher(Broker(broker_url))))
+    RelayEvents(SqlStore(make_engine(database_url, 1)), events, MemoryClock(NOW), "doomed")()
+
+
+def published(url: str, event: RecordedEvent) -> None:
+    with closing(Publisher(Broker(url))) as publisher:
+        AmqpEvents(publisher).publish([event])
+
+
+def test_an_event_on_the_wire_is_what_the_contract_says(rabbitmq_url: str) -> None:
+    Audience(rabbitmq_url)
+    published(rabbitmq_url, EVENT)
+    with channel(rabbitmq_url) as foreign:
+        method, properties, body = foreign.basic_get(AUDIENCE, auto_ack=True)
+
+    assert (method.exchange, method.routing_key) == ("external", "manman.host.stale")
+    assert properties.content_type == "application/json"
+    assert properties.content_encoding == "utf-8"
+    assert properties.message_id == EVENT.message_id
+    assert properties.timestamp == int(NOW.timestamp())
+    # It survives a restart of the broker, and lasts until somebody takes it.
+    assert properties.delivery_mode == 2
+    assert properties.expiration is None
+    assert properties.reply_to is None
+    assert json.loads(body) == {
+        "event": "stale",
+        "server_id": 2**40,
+        "name": "münchen-☃",
+        "environment": "production",
+        "status": "offline",
+        "config_revision": 3,
+        "at": "2026-02-28T23:59:58.123+00:00",
+        "cause": "its host was silent for longer than 45 seconds",
+    }
+
+
+@pytest.mark.parametrize("kind", EventKind)
+def test_each_kind_of_event_has_a_routing_key_of_its_own(
+    rabbitmq_url: str, kind: EventKind
+) -> None:
+    audience = Audience(rabbitmq_url)
+    published(rabbitmq_url, RecordedEvent(1, "m", kind, 1, NOW, "box", "", Status.ONLINE, 0))
+    (heard,) = audience.listen()
+
+    assert heard.routing_key == f"manman.host.{kind}"
+    assert heard.body["event"] == kind
+
+
+@pytest.mark.parametrize("kind", EventKind)
+def test_each_kind_of_event_is_in_the_documentation(kind: EventKind) -> None:
+    documented = (ROOT / "docs" / "messages.md").read_text()
+
+    assert f"`manman.host.{kind}`" in documented or f"`.{kind}`" in documented
+
+
+def test_the_time_of_an_event_is_told_in_utc(rabbitmq_url: str) -> None:
+    audience = Audience(rabbitmq_url)
+    at = datetime(2026, 3, 1, 5, 30, tzinfo=timezone(timedelta(hours=5, minutes=30)))
+    event = RecordedEvent(1, "m", EventKind.ONLINE, 1, at, "box", "", Status.ONLINE, 0)
+    published(rabbitmq_url, event)
+    (heard,) = audience.listen()
+
+    assert heard.body["at"] == "2026-03-01T00:00:00.000+00:00"
+
+
+def test_an_event_that_nobody_waits_for_is_published_all_the_same(rabbitmq_url: str) -> None:
+    published(rabbitmq_url, EVENT)
+
+    assert Audience(rabbitmq_url).listen() == []
+
+
+def test_events_of_a_relay_that_was_killed_after_it_published_them_are_published_again(
+    postgres_url: str, rabbitmq_url: str
+) -> None:
+    audience = Audience(rabbitmq_url)
+    engine = make_engine(postgres_url, 2)
+    store, clock = SqlStore(engine), MemoryClock(NOW)
+    register = RegisterServer(
+        store, clock, HeartbeatPace(Cadence(INTERVAL, 2000)), admit_host=EVERYBODY
+    )
+    ids = [register(Registration(name)).server.server_id for name in ("box", "other-box")]
+    killed = subprocess.run(
+        [sys.executable, "-m", "tests.adapters.amqp.test_events", postgres_url, rabbitmq_url],
+        cwd=ROOT,
+        check=False,
+        timeout=60,
+    )
+    first = list(audience.listen())
+    with closing(Publisher(Broker(rabbitmq_url))) as publisher:
+        other = RelayEvents(store, AmqpEvents(publisher), clock, "other")
+        # The dead one has the lease still.
+        other()
+        meanwhile = len(audience.listen())
+        clock.advance(other.lease)
+        other()
+        heard = list(audience.listen())
+        other()
+    engine.dispose()
+
+    assert killed.returncode == -signal.SIGKILL
+    assert len(first) == meanwhile == 4
+    # Who hears it again can tell: whatever is in it, the message's id included, is the same.
+    assert heard == first + first
+    assert len({one.message_id for one in heard}) == 4
+    for server_id in ids:
+        assert audience.kinds(server_id) == ["registered", "online"]
+    # Now it is noted, and not told a third time.
+    assert len(audience.heard) == 8
+
+
+if __name__ == "__main__":
+    publish_and_die(*sys.argv[1:])

@@ -1,0 +1,25 @@
+"""A host whose id is given, over AMQP."""
+
+from typing import Any
+
+import pytest
+
+from adapters.amqp.control_plane import LegacyControlPlane
+from application.ports.host.control_plane import ControlPlaneRefused, Introduction
+from domain.errors import CredentialRequired
+
+
+class WantsCredentials:
+    """The control plane of an API that enforces them."""
+
+    def status(self, server_id: int, *_: Any) -> None:
+        raise CredentialRequired(server_id)
+
+
+def test_a_host_with_a_given_id_is_told_that_it_must_register_for_a_credential() -> None:
+    over_amqp: Any = WantsCredentials()
+
+    with pytest.raises(
+        ControlPlaneRefused, match=r"^The API wants .*: unset SERVER_ID to register\.$"
+    ):
+        LegacyControlPlane(over_amqp, 42).register(Introduction(""))

@@ -1,0 +1,182 @@
+"""What a host may do with the certificate of its server, over real TLS."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import grpc
+import pytest
+
+from adapters.x509.authority import read_authority
+from domain.enforcement import ENFORCE_ALL
+from domain.errors import CertificateOfAnother
+from domain.spiffe import server_spiffe_id
+from protos.manman.v1 import manman_pb2 as pb
+from protos.manman.v1.manman_pb2_grpc import ManManAPIStub
+from tests.support.certificates import CertificateFiles
+from tests.support.certified import Shown, asked
+from tests.support.certified_api import KEY, CertifiedApi, NewKeyPairs, certified_api
+
+
+@dataclass
+class Joined:
+    server_id: int
+    credential: str
+    mutual_tls_port: int
+    shown: Shown
+
+
+@dataclass
+class Api:
+    api: CertifiedApi
+    channels: ExitStack
+
+    def client(self, shown: Shown | None = None) -> ManManAPIStub:
+        """Of who shows a certificate, at the port for those, or of who shows none."""
+        root = self.api.files.ca_file.read_bytes()
+        credentials = shown.credentials(root) if shown else grpc.ssl_channel_credentials(root)
+        port = self.api.mutual_tls_port if shown else self.api.port
+        channel = grpc.secure_channel(f"127.0.0.1:{port}", credentials)
+        self.channels.callback(channel.close)
+        return ManManAPIStub(channel)
+
+    def join(self, name: str) -> Joined:
+        pair = NewKeyPairs()()
+        answer = self.client().RegisterServer(
+            pb.RegisterServerRequest(
+                name=name, registration_key=KEY, signing_request=pair.signing_request
+            )
+        )
+        shown = Shown(answer.certificate, pair.key)
+        return Joined(answer.server_id, answer.credential, answer.mutual_tls_port, shown)
+
+
+@pytest.fixture
+def api(files: CertificateFiles) -> Iterator[Api]:
+    with certified_api(files, ENFORCE_ALL) as api, ExitStack() as channels:
+        yield Api(api, channels)
+
+
+def refusal(call: Any) -> tuple[grpc.StatusCode, str]:
+    with pytest.raises(grpc.RpcError) as caught:
+        call()
+    error: Any = caught.value
+    return error.code(), error.details()
+
+
+def test_a_certificate_says_which_server_it_is_for_and_where_it_is_shown(api: Api) -> None:
+    api.join("web")
+
+    db = api.join("db")
+
+    assert db.shown.name == str(db.server_id) == "2"
+    assert db.mutual_tls_port == api.api.mutual_tls_port
+
+
+def test_a_certificate_speaks_for_its_server_and_for_no_other_whatever_else_is_shown(
+    api: Api,
+) -> None:
+    web, db = api.join("web"), api.join("db")
+    client = api.client(web.shown)
+
+    heard = client.Heartbeat(pb.HeartbeatRequest(server_id=web.server_id))
+    for call, request in (
+        (client.Heartbeat, pb.HeartbeatRequest(server_id=db.server_id, credential=db.credential)),
+        (
+            client.FetchConfiguration,
+            pb.FetchConfigurationRequest(server_id=db.server_id, registration_key=KEY),
+        ),
+        (client.Deregister, pb.DeregisterRequest(server_id=db.server_id, registration_key=KEY)),
+        (
+            client.RenewCertificate,
+            pb.RenewCertificateRequest(server_id=db.server_id, credential=db.credential),
+        ),
+    ):
+        code, told = refusal(lambda call=call, request=request: call(request))
+        assert code is grpc.StatusCode.PERMISSION_DENIED
+        assert told == str(CertificateOfAnother(web.server_id, db.server_id))
+
+    assert heard.acknowledged
+
+
+def test_another_is_answered_for_the_certificate_or_the_credential_alone(api: Api) -> None:
+    web = api.join("web")
+    certified, stranger = api.client(web.shown), api.client()
+
+    by_certificate = asked(lambda request: renewed(certified, web, request))
+    by_neither = refusal(lambda: asked(lambda request: renewed(stranger, web, request)))
+    by_credential = asked(lambda request: renewed(stranger, web, request, web.credential))
+
+    assert by_neither[0] is grpc.StatusCode.UNAUTHENTICATED
+    for shown in (by_certificate, by_credential):
+        assert beats(api.client(shown), web)
+
+
+def test_a_ban_is_in_force_at_the_next_call(api: Api) -> None:
+    web = api.join("web")
+    client = api.client(web.shown)
+    assert beats(client, web)
+
+    api.client().BanServer(pb.BanServerRequest(server_id=web.server_id))
+
+    for call in (
+        lambda: beats(client, web),
+        lambda: asked(lambda request: renewed(client, web, request)),
+    ):
+        assert refusal(call)[0] is grpc.StatusCode.PERMISSION_DENIED
+
+
+def test_a_later_registration_ends_a_certificate_unless_its_credential_is_shown_too(
+    api: Api,
+) -> None:
+    before = api.join("web")
+    client = api.client(before.shown)
+    assert beats(client, before)
+
+    after = api.join("web")
+
+    by_it_alone = refusal(lambda: beats(client, before))
+    another = refusal(lambda: asked(lambda request: renewed(client, before, request)))
+    assert by_it_alone[0] is grpc.StatusCode.FAILED_PRECONDITION
+    assert another[0] is grpc.StatusCode.UNAUTHENTICATED
+    assert beats(client, before, after.credential)
+    shown = asked(lambda request: renewed(client, before, request, after.credential))
+    assert beats(api.client(shown), before)
+
+
+def test_a_certificate_that_others_issued_is_good_for_each_registration_of_its_server(
+    api: Api,
+) -> None:
+    web = api.join("web")
+    client = api.client(asked(lambda request: issued_elsewhere(api, web, request)))
+
+    api.join("web")
+
+    assert beats(client, web)
+    fetch = pb.FetchConfigurationRequest(server_id=web.server_id)
+    assert client.FetchConfiguration(fetch).revision == 0
+    assert asked(lambda request: renewed(client, web, request)).certificate
+
+
+def beats(client: ManManAPIStub, joined: Joined, credential: str = "") -> bool:
+    request = pb.HeartbeatRequest(server_id=joined.server_id, credential=credential)
+    return client.Heartbeat(request).acknowledged
+
+
+def renewed(
+    client: ManManAPIStub, joined: Joined, signing_request: bytes, credential: str = ""
+) -> str:
+    request = pb.RenewCertificateRequest(
+        server_id=joined.server_id, signing_request=signing_request, credential=credential
+    )
+    return client.RenewCertificate(request).certificate
+
+
+def issued_elsewhere(api: Api, joined: Joined, signing_request: bytes) -> str:
+    """By the same authority, in somebody's own way."""
+    files = api.api.files
+    authority = read_authority(files.ca_file, files.ca_file.with_name("ca.key"))
+    spiffe_id = server_spiffe_id("manmanv2", joined.server_id)
+    return authority.issue(signing_request, spiffe_id, "web", timedelta(hours=1))

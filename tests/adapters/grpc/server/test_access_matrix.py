@@ -1,0 +1,836 @@
+"""Who may make which call: every call of the contract, by every kind of caller."""
+
+import asyncio
+import socket
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from dependency_injector import providers
+from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from adapters.grpc.messages.metadata import STATUS_DETAILS
+from adapters.grpc.server.permissions import CALL_RULES, SERVICE, CallsWithoutRule, check_rules
+from adapters.memory.clock import MemoryClock
+from adapters.oidc.operator_tokens import LONGEST_TOKEN
+from adapters.x509.new_signing_request import new_signing_request
+from application.ports.operator_tokens import ProviderUnavailable
+from application.ports.store.store import StoreUnavailable
+from domain.errors import (
+    CertificateOfAnother,
+    CredentialRequired,
+    NotAnOperator,
+    OperatorCertificateRefused,
+    OperatorKeyRefused,
+    OperatorKeyRequired,
+    OperatorsOnThisMachineOnly,
+    RoleTooLow,
+)
+from domain.operator_key import Operator
+from domain.role import Role
+from entrypoints.api.container import ApiContainer
+from entrypoints.api.settings import IN_MEMORY, ApiSettings
+from entrypoints.settings import Secret
+from entrypoints.testing import serving
+from protos.manman.v1 import manman_pb2 as pb
+from tests.support.canary_keys import PlantedKeys
+from tests.support.canary_secrets import leaks, planted
+from tests.support.certified import SERVER, Shown, Site, reaches
+from tests.support.http2 import BEGINNING, DATA, END_STREAM, call_headers, frame, message_prefix
+from tests.support.oidc_provider import DISCOVERY, Provider, provider
+from tests.support.services.ports import free_port
+
+SETTING = planted("operator key")
+REGISTRATION_KEY = planted("registration key")
+NAMES = [method.name for method in SERVICE.methods]
+OWNERS = {
+    "viewer": Role.VIEWER,
+    "operator": Role.OPERATOR,
+    "admin": Role.ADMIN,
+    "revoked": Role.ADMIN,
+    "expired": Role.ADMIN,
+}
+HOUR = timedelta(hours=1)
+NO_ROLE = NotAnOperator("role", "has none of viewer, operator, admin")
+
+Metadata = Sequence[tuple[str, str]]
+
+
+def bearer(key: str) -> Metadata:
+    return (("authorization", f"Bearer {key}"),)
+
+
+@dataclass
+class Api:
+    """One in this process. `keys` are those of operators, by their owners."""
+
+    container: ApiContainer
+    address: str
+    channel: grpc.Channel
+    keys: dict[str, str]
+    clock: MemoryClock = field(default_factory=MemoryClock)
+
+    def ask(self, name: str, request: Message | bytes = b"", sent: Metadata = ()) -> Any:
+        """What the call is answered, or the error."""
+        body = request if isinstance(request, bytes) else request.SerializeToString()
+        try:
+            call: Any = self.channel.unary_unary(f"/{SERVICE.full_name}/{name}")
+            return call(body, metadata=sent)
+        except grpc.RpcError as error:
+            refused: Any = error
+            leaks.look_at("in a refusal", (refused.details(), refused.trailing_metadata()))
+            return refused
+
+
+@contextmanager
+def running(*owners: str, audit: object = None, **api_settings: Any) -> Iterator[Api]:
+    container = ApiContainer(
+        settings=ApiSettings(
+            database_url=Secret(IN_MEMORY),
+            listen_address="127.0.0.1:0",
+            registration_key=Secret(REGISTRATION_KEY),
+            # Here they are many, and what becomes of each is looked at.
+            max_wrong_keys_per_second=1_000_000,
+            **api_settings,
+        )
+    )
+    clock = MemoryClock()
+    container.clock.override(providers.Object(clock))
+    container.make_key.override(providers.Object(PlantedKeys()))
+    if audit:
+        container.call_audit.override(providers.Object(audit))
+    access, keys = container.access_service(), {}
+    for owner in owners:
+        life = HOUR if owner == "expired" else None
+        key, shown = access.create_operator_key(owner, OWNERS[owner], life, "somebody")
+        keys[owner] = str(shown)
+        if owner == "revoked":
+            access.revoke_operator_key(key.key_id)
+        if owner == "expired":
+            clock.advance(HOUR)
+    with serving(container) as port:
+        address = f"127.0.0.1:{port}"
+        with grpc.insecure_channel(address) as channel:
+            yield Api(container, address, channel, keys, clock)
+    container.host_calls().close()
+    container.operator_calls().close()
+    container.heartbeat_writer().shutdown()
+
+
+def access_of(answer: Any) -> str:
+    """What became of a call as far as it is about who made it."""
+    if not isinstance(answer, grpc.RpcError):
+        return "let in"
+    error: Any = answer
+    said = error.details()
+    if said in (str(CredentialRequired(0)), str(CredentialRequired(ANOTHER_SERVER))):
+        # Of a host, and nobody but a host can have one.
+        return "let in"
+    if error.code() is grpc.StatusCode.UNAUTHENTICATED:
+        assert said in map(
+            str, (OperatorKeyRequired(), OperatorKeyRefused(), OperatorCertificateRefused())
+        )
+        return "UNAUTHENTICATED"
+    if said == str(CertificateOfAnother(CERTIFIED_SERVER, ANOTHER_SERVER)):
+        assert error.code() is grpc.StatusCode.PERMISSION_DENIED
+        return "of another server"
+    denied = (str(OperatorsOnThisMachineOnly()), str(NO_ROLE))
+    if said in denied or said.startswith("this call needs the role"):
+        assert error.code() is grpc.StatusCode.PERMISSION_DENIED
+        return "PERMISSION_DENIED"
+    assert error.code() not in (grpc.StatusCode.INTERNAL, grpc.StatusCode.UNIMPLEMENTED)
+    return "let in"
+
+
+def expected_of(name: str, role: Role | None) -> str:
+    needed = CALL_RULES[name].role
+    if needed is None:
+        return "let in"
+    if role is None:
+        return "UNAUTHENTICATED"
+    return "let in" if role.may_act_as(needed) else "PERMISSION_DENIED"
+
+
+@pytest.fixture(scope="module")
+def idp() -> Iterator[Provider]:
+    with provider() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def apis(idp: Provider) -> Iterator[dict[str, Api]]:
+    """Without any key of operators, with those of OWNERS, with OPERATOR_KEY beside them, with an
+    OIDC provider alone, and with all."""
+    with (
+        running() as without,
+        running(*OWNERS) as with_keys,
+        running(*OWNERS, operator_key=Secret(SETTING)) as with_setting,
+        running(**idp.settings) as with_provider,
+        running(*OWNERS, operator_key=Secret(SETTING), **idp.settings) as with_all,
+    ):
+        yield {
+            "none": without,
+            "keys": with_keys,
+            "setting": with_setting,
+            "provider": with_provider,
+            "all": with_all,
+        }
+
+
+# What the API has, what the caller sends, and the role that it is to have.
+CALLERS = [
+    ("none", "nothing", Role.ADMIN),
+    ("none", "a wrong key", None),
+    ("none", "the registration key", None),
+    ("none", "OPERATOR_KEY", None),
+    *((has, "a token of an admin", None) for has in ("none", "keys", "setting")),
+    *(("provider", sent, None) for sent in ("nothing", "a wrong key", "the registration key")),
+    *(
+        (has, sent, role)
+        for has in ("provider", "all")
+        for sent, role in [
+            ("a token of a viewer", Role.VIEWER),
+            ("a token of an operator", Role.OPERATOR),
+            ("a token of an admin", Role.ADMIN),
+            ("an expired token", None),
+            ("a token by another key", None),
+            ("a token of an admin elsewhere", None),
+        ]
+    ),
+    *(
+        (has, sent, role)
+        for has in ("keys", "setting", "all")
+        for sent, role in [
+            ("nothing", None),
+            ("a wrong key", None),
+            ("an unknown key", None),
+            ("a wrong secret", None),
+            ("the registration key", None),
+            ("viewer", Role.VIEWER),
+            ("operator", Role.OPERATOR),
+            ("admin", Role.ADMIN),
+            ("revoked", None),
+            ("expired", None),
+            ("OPERATOR_KEY", None if has == "keys" else Role.ADMIN),
+        ]
+    ),
+]
+
+
+TOKENS: dict[str, dict[str, Any]] = {
+    "a token of a viewer": {"role": "viewer"},
+    "a token of an operator": {"role": ["viewer", "operator"]},
+    "a token of an admin": {"role": "admin"},
+    "an expired token": {"role": "admin", "exp": 1},
+    "a token by another key": {"role": "admin", "number": 1},
+    "a token of an admin elsewhere": {"role": "admin", "aud": "another program"},
+}
+
+
+def metadata_of(api: Api, sent: str, idp: Provider) -> Metadata:
+    match sent:
+        case _ if sent in TOKENS:
+            return bearer(idp.token(**TOKENS[sent]))
+        case "nothing":
+            return ()
+        case "a wrong key":
+            return bearer(planted("other key"))
+        case "an unknown key":
+            return bearer(f"ok-zzzzzzzzzz.{planted('secret a')}")
+        case "a wrong secret":
+            return bearer(f"{api.keys['admin'][:13]}.{planted('other key')}")
+        case "the registration key":
+            return bearer(REGISTRATION_KEY)
+        case "OPERATOR_KEY":
+            return bearer(SETTING)
+        case _:
+            return bearer(api.keys[sent])
+
+
+@pytest.mark.parametrize(("has", "sent", "role"), CALLERS)
+def test_each_caller_makes_the_calls_of_its_role_and_no_others(
+    apis: dict[str, Api], idp: Provider, has: str, sent: str, role: Role | None
+) -> None:
+    api = apis[has]
+    metadata = metadata_of(api, sent, idp)
+
+    assert {name: access_of(api.ask(name, sent=metadata)) for name in NAMES} == {
+        name: expected_of(name, role) for name in NAMES
+    }
+
+
+# Callers with a certificate
+
+CERTIFIED_SERVER, ANOTHER_SERVER = 1, 2
+OF_A_SERVER = [
+    method.name
+    for method in SERVICE.methods
+    if CALL_RULES[method.name].is_of_hosts and "server_id" in method.input_type.fields_by_name
+]
+
+
+@dataclass
+class CertifiedApi:
+    """One with an authority, and whom it gave a certificate, or did not."""
+
+    api: Api
+    site: Site
+    address: str
+    shown: dict[str, Shown]
+
+    def ask_all(self, shown: str, sent: Metadata = ()) -> dict[str, Any]:
+        """Every call; about ANOTHER_SERVER, where it is about one."""
+        credentials = self.shown[shown].credentials(self.site.ca_file.read_bytes())
+        with grpc.secure_channel(self.address, credentials) as channel:
+            api = Api(self.api.container, self.address, channel, {})
+            return {name: api.ask(name, about(ANOTHER_SERVER, name), sent) for name in NAMES}
+
+
+def about(server_id: int, name: str) -> Message:
+    method = SERVICE.methods_by_name[name]
+    message = GetMessageClass(method.input_type)
+    has_one = "server_id" in method.input_type.fields_by_name
+    return message(server_id=server_id) if has_one else message()
+
+
+@pytest.fixture(scope="module")
+def certified(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CertifiedApi]:
+    site = Site(tmp_path_factory.mktemp("site"))
+    mutual_tls = f"127.0.0.1:{free_port()}"
+    paths = {name.lower(): Path(path) for name, path in site.variables.items()}
+    with running("viewer", mtls_listen_address=mutual_tls, **paths) as api:
+        access = api.container.access_service()
+        shown: dict[str, Shown] = {}
+        for owner, role in OWNERS.items():
+            key, request = new_signing_request()
+            life = HOUR if owner == "expired" else None
+            row, certificate = access.create_operator_certificate(
+                owner, role, life, request, "somebody"
+            )
+            shown[owner] = Shown(certificate, key)
+            if owner == "revoked":
+                access.revoke_operator_key(row.key_id)
+            if owner == "expired":
+                api.clock.advance(HOUR)
+        admin = f"operator/{shown['admin'].name}"
+        server = f"spiffe://manmanv2/server/{CERTIFIED_SERVER}"
+        a_key = api.keys["viewer"].partition(".")[0]
+        for name, uris in {
+            "a server": [server],
+            "another trust domain": [f"spiffe://other/{admin}"],
+            "a server of another trust domain": ["spiffe://other/server/1"],
+            "two URIs": [f"spiffe://manmanv2/{admin}", server],
+            "no URI": [],
+            "a path below": [f"spiffe://manmanv2/{admin}/x"],
+            "the id of a key": [f"spiffe://manmanv2/operator/{a_key}"],
+            "an id of nobody": ["spiffe://manmanv2/operator/oc-7777777777"],
+        }.items():
+            shown[name] = site.gives(uris)
+        yield CertifiedApi(api, site, mutual_tls, shown)
+
+
+# What the caller shows, what it sends beside, and the role that it is to have.
+CERTIFIED_CALLERS = [
+    ("viewer", "nothing", Role.VIEWER),
+    ("operator", "nothing", Role.OPERATOR),
+    ("admin", "nothing", Role.ADMIN),
+    ("revoked", "nothing", None),
+    ("expired", "nothing", None),
+    ("a server", "nothing", None),
+    ("another trust domain", "nothing", None),
+    ("a server of another trust domain", "nothing", None),
+    ("two URIs", "nothing", None),
+    ("no URI", "nothing", None),
+    ("a path below", "nothing", None),
+    ("the id of a key", "nothing", None),
+    ("an id of nobody", "nothing", None),
+    # What is sent counts, whatever is shown.
+    ("admin", "viewer", Role.VIEWER),
+    ("admin", "a wrong key", None),
+    ("no URI", "viewer", Role.VIEWER),
+    ("a server", "viewer", Role.VIEWER),
+]
+
+
+@pytest.mark.parametrize(("shown", "sent", "role"), CERTIFIED_CALLERS)
+def test_each_caller_with_a_certificate_makes_the_calls_of_its_role_and_of_its_server(
+    certified: CertifiedApi, idp: Provider, shown: str, sent: str, role: Role | None
+) -> None:
+    answers = certified.ask_all(shown, metadata_of(certified.api, sent, idp))
+
+    expected = {name: expected_of(name, role) for name in NAMES}
+    if shown == "a server":
+        expected |= dict.fromkeys(OF_A_SERVER, "of another server")
+    assert {name: access_of(answer) for name, answer in answers.items()} == expected
+
+
+def test_what_is_for_a_server_alone_is_these() -> None:
+    assert set(OF_A_SERVER) == {
+        "Heartbeat",
+        "FetchConfiguration",
+        "Deregister",
+        "RenewCertificate",
+    }
+
+
+def test_who_may_show_no_certificate_there_does_not_even_connect(
+    certified: CertifiedApi, tmp_path: Path
+) -> None:
+    site, root = certified.site, certified.site.ca_file.read_bytes()
+    name = "spiffe://manmanv2/server/1"
+    for shown in (
+        None,
+        Shown(site.tls_cert.read_text(), site.tls_key.read_text()),
+        site.gives([name], use=SERVER),
+        site.gives([name], expired=True),
+        Site(tmp_path / "other").gives([name]),
+    ):
+        assert not reaches(certified.address, root, shown)
+    assert reaches(certified.address, root, site.gives([name]))
+    assert reaches(certified.api.address, root, None)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_reads_is_told_by_its_name_from_what_changes(name: str) -> None:
+    rule = CALL_RULES[name]
+    reads = name.startswith(("List", "Get", "Explain"))
+
+    assert rule.changes is (not reads and rule.role is not None)
+    if rule.changes:
+        assert rule.role is not Role.VIEWER
+
+
+def test_hosts_calls_and_those_about_access_are_these() -> None:
+    def of(role: Role | None) -> set[str]:
+        return {name for name, rule in CALL_RULES.items() if rule.role is role}
+
+    assert of(None) == {
+        "RegisterServer",
+        "Heartbeat",
+        "FetchConfiguration",
+        "Deregister",
+        "RenewCertificate",
+        "GetTrustBundle",
+    }
+    assert of(Role.ADMIN) == {
+        "CreateOperatorKey",
+        "ListOperatorKeys",
+        "RevokeOperatorKey",
+        "ListAudit",
+    }
+
+
+def test_a_call_of_which_nobody_said_who_may_make_it_is_not_served() -> None:
+    fewer = {name: rule for name, rule in CALL_RULES.items() if name != "GetServer"}
+    check_rules(NAMES)
+    for calls, rules in (
+        ([*NAMES, "GetServer2"], CALL_RULES),
+        (NAMES, fewer),
+        (NAMES[1:], CALL_RULES),
+    ):
+        with pytest.raises(CallsWithoutRule):
+            check_rules(calls, rules)
+
+
+def test_a_role_that_is_too_low_is_told_with_the_one_that_is_needed(apis: dict[str, Api]) -> None:
+    api = apis["keys"]
+    viewer = api.ask("DeleteServer", sent=bearer(api.keys["viewer"]))
+    operator = api.ask("ListAudit", sent=bearer(api.keys["operator"]))
+
+    assert viewer.code() is operator.code() is grpc.StatusCode.PERMISSION_DENIED
+    assert viewer.details() == (
+        "this call needs the role operator, and this operator has the role viewer"
+    )
+    assert operator.details() == (
+        "this call needs the role admin, and this operator has the role operator"
+    )
+
+
+@pytest.mark.parametrize(
+    "body", [b"\xff" * 20, b"x" * 2 * 1024 * 1024], ids=["rubbish", "too large"]
+)
+def test_who_may_not_make_a_call_learns_nothing_of_its_body(
+    apis: dict[str, Api], body: bytes
+) -> None:
+    api = apis["keys"]
+
+    assert access_of(api.ask("CreateServer", body)) == "UNAUTHENTICATED"
+    viewer = api.ask("CreateServer", body, bearer(api.keys["viewer"]))
+    assert access_of(viewer) == "PERMISSION_DENIED"
+
+
+@pytest.mark.parametrize("sent", ["nothing", "a wrong secret", "revoked", "expired", "viewer"])
+def test_who_may_not_make_a_call_is_told_the_same_of_what_is_there_and_what_is_not(
+    apis: dict[str, Api], idp: Provider, sent: str
+) -> None:
+    api = apis["keys"]
+    operator = bearer(api.keys["operator"])
+    api.ask("CreateServer", pb.CreateServerRequest(name="is-there"), operator)
+    role = Role.VIEWER if sent == "viewer" else None
+    metadata = metadata_of(api, sent, idp)
+
+    for name in NAMES:
+        request = GetMessageClass(SERVICE.methods_by_name[name].input_type)
+        if (
+            expected_of(name, role) == "let in"
+            or "server_id" not in request.DESCRIPTOR.fields_by_name
+        ):
+            continue
+        known, unknown = (
+            status_in(api.ask(name, request(server_id=server_id), metadata))
+            for server_id in (1, 4711)
+        )
+        assert known == unknown, name
+
+
+def status_in(error: Any) -> tuple[object, ...]:
+    [status] = [item.value for item in error.trailing_metadata() if item.key == STATUS_DETAILS]
+    return error.code(), error.details(), status
+
+
+def test_all_that_can_be_wrong_with_a_key_is_answered_alike(
+    apis: dict[str, Api], idp: Provider
+) -> None:
+    api = apis["all"]
+    wrong = ("a wrong key", "an unknown key", "a wrong secret", "revoked", "expired")
+    tokens = ("an expired token", "a token by another key", "a token of an admin elsewhere")
+    refused = [
+        api.ask("ListServers", sent=metadata_of(api, sent, idp)) for sent in (*wrong, *tokens)
+    ]
+
+    assert {(error.code(), error.details()) for error in refused} == {
+        (grpc.StatusCode.UNAUTHENTICATED, str(OperatorKeyRefused()))
+    }
+    assert api.ask("ListServers").details() == str(OperatorKeyRequired())
+
+
+def test_who_is_known_and_has_no_role_is_told_which_there_are(
+    apis: dict[str, Api], idp: Provider
+) -> None:
+    cook = bearer(idp.token(role=["cook"]))
+    told = apis["provider"].ask("ListServers", sent=cook)
+
+    assert told.code() is grpc.StatusCode.PERMISSION_DENIED
+    assert told.details() == (
+        "the token that was sent makes nobody an operator: its claim role has none of viewer,"
+        " operator, admin"
+    )
+    assert {access_of(apis["provider"].ask(name, sent=cook)) for name in NAMES} == {
+        "let in",
+        "PERMISSION_DENIED",
+    }
+
+
+def test_a_long_token_arrives_always(apis: dict[str, Api], idp: Provider) -> None:
+    sent = bearer(idp.token(role="viewer", groups=["x" * 30] * 250))
+
+    assert LONGEST_TOKEN - 500 < len(sent[0][1]) < LONGEST_TOKEN
+    for _ in range(20):
+        assert isinstance(apis["provider"].ask("ListServers", sent=sent), bytes)
+
+
+def test_what_cannot_be_checked_is_worth_another_try() -> None:
+    with provider() as idp, running(**idp.settings) as api:
+        sent = bearer(idp.token())
+        idp.stop()
+        told = api.ask("ListServers", sent=sent)
+        idp.start_again()
+
+    assert told.code() is grpc.StatusCode.UNAVAILABLE
+    assert told.details() == str(ProviderUnavailable())
+
+
+def test_a_provider_that_hangs_keeps_no_keys_from_being_used() -> None:
+    with (
+        provider() as idp,
+        running("viewer", **idp.settings) as api,
+        ThreadPoolExecutor(1) as others,
+    ):
+        idp.answers[DISCOVERY] = idp.hang
+        waiting = others.submit(api.ask, "ListServers", sent=bearer(idp.token()))
+        while not idp.asked:
+            time.sleep(0.001)
+        key, token = bearer(api.keys["viewer"]), bearer(idp.token())
+        answers = [access_of(api.ask("ListServers", sent=key)) for _ in range(20)]
+        tokens = [api.ask("ListServers", sent=token).code() for _ in range(20)]
+
+        assert set(answers) == {"let in"}
+        assert set(tokens) == {grpc.StatusCode.UNAVAILABLE}
+        assert not waiting.done()
+        idp.let_go.set()
+    assert len(idp.asked) == 1
+
+
+def test_other_machines_make_no_operators_calls_without_a_key(apis: dict[str, Api]) -> None:
+    def ask(has: str, peer: str) -> Operator:
+        container = apis[has].container
+        access = container.operator_access()
+        return asyncio.run(access.identify(peer, ()))
+
+    assert ask("none", "ipv4:127.0.0.1:4711") == Operator("local", Role.ADMIN, "", "127.0.0.1")
+    with pytest.raises(OperatorsOnThisMachineOnly):
+        ask("none", "ipv4:10.0.0.7:4711")
+    for has in ("keys", "setting", "provider", "all"):
+        with pytest.raises(OperatorKeyRequired):
+            ask(has, "ipv4:10.0.0.7:4711")
+
+
+def test_a_key_that_is_revoked_is_refused_from_the_next_call_on() -> None:
+    with running("admin", "viewer") as api:
+        admin, viewer = bearer(api.keys["admin"]), bearer(api.keys["viewer"])
+        assert access_of(api.ask("ListServers", sent=viewer)) == "let in"
+        revoke = pb.RevokeOperatorKeyRequest(key_id=api.keys["viewer"].partition(".")[0])
+        answer = pb.RevokeOperatorKeyResponse.FromString(
+            api.ask("RevokeOperatorKey", revoke, admin)
+        )
+
+        assert answer.operator_key.revoked_at > 0
+        assert access_of(api.ask("ListServers", sent=viewer)) == "UNAUTHENTICATED"
+        assert access_of(api.ask("ListServers", sent=admin)) == "let in"
+
+
+def test_the_first_key_of_an_admin_closes_this_machine_and_opens_others() -> None:
+    with running() as api:
+        request = pb.CreateOperatorKeyRequest(name="ann", role="admin", expires_in_seconds=60)
+        answer = pb.CreateOperatorKeyResponse.FromString(api.ask("CreateOperatorKey", request))
+        key = answer.operator_key
+
+        assert answer.key == f"ok-aaaaaaaaaa.{planted('secret a')}"
+        assert (key.key_id, key.name, key.role) == ("ok-aaaaaaaaaa", "ann", "admin")
+        assert key.created_by == "local"
+        assert key.expires_at == key.created_at + 60
+        assert access_of(api.ask("ListServers")) == "UNAUTHENTICATED"
+
+        sent = bearer(answer.key)
+        request = pb.CreateOperatorKeyRequest(name="bob", role="viewer")
+        second = pb.CreateOperatorKeyResponse.FromString(
+            api.ask("CreateOperatorKey", request, sent)
+        )
+
+        assert (second.operator_key.created_by, second.operator_key.expires_at) == ("ann", 0)
+
+        listed: list[pb.OperatorKey] = []
+        page = pb.ListOperatorKeysResponse(next_page_token="")
+        while page.next_page_token or not listed:
+            next_page = pb.ListOperatorKeysRequest(page_size=1, page_token=page.next_page_token)
+            page = pb.ListOperatorKeysResponse.FromString(
+                api.ask("ListOperatorKeys", next_page, sent)
+            )
+            leaks.look_at("in a list of keys", page)
+            listed += page.operator_keys
+
+        assert listed == [key, second.operator_key]
+
+
+@pytest.mark.parametrize(
+    ("name", "request_", "problem"),
+    [
+        ("CreateOperatorKey", pb.CreateOperatorKeyRequest(role="viewer"), "name is required"),
+        (
+            "CreateOperatorKey",
+            pb.CreateOperatorKeyRequest(name="ann", role="root"),
+            "role must be one of viewer, operator, admin",
+        ),
+        (
+            "CreateOperatorKey",
+            pb.CreateOperatorKeyRequest(name="ann", role="viewer", expires_in_seconds=-1),
+            "expires_in_seconds must be from 0 to 3153600000",
+        ),
+        (
+            "CreateOperatorKey",
+            pb.CreateOperatorKeyRequest(name="ann", role="viewer", expires_in_seconds=2**63 - 1),
+            "expires_in_seconds must be from 0 to 3153600000",
+        ),
+        (
+            "RevokeOperatorKey",
+            pb.RevokeOperatorKeyRequest(key_id=f"ok-aaaaaaaaaa.{planted('secret a')}"),
+            "key_id must be as ok- or oc- and 10 letters and digits, without the secret",
+        ),
+        ("RevokeOperatorKey", pb.RevokeOperatorKeyRequest(key_id="ok-zzzzzzzzzz"), ""),
+        (
+            "ListOperatorKeys",
+            pb.ListOperatorKeysRequest(page_token="YWZ0ZXI6Nw=="),
+            "page_token is none that an earlier page gave",
+        ),
+        (
+            "ListOperatorKeys",
+            pb.ListOperatorKeysRequest(page_token="🔑"),
+            "page_token is none that an earlier page gave",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_request_about_keys_is_said(
+    apis: dict[str, Api], name: str, request_: Message, problem: str
+) -> None:
+    api = apis["keys"]
+    error = api.ask(name, request_, bearer(api.keys["admin"]))
+
+    if problem:
+        assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
+        assert error.details() == problem
+    else:
+        assert error.code() is grpc.StatusCode.NOT_FOUND
+        assert error.details() == "there is no operator's key ok-zzzzzzzzzz"
+
+
+class FakeAudit:
+    """Remembers what it was told, and may say that it cannot note it."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, ...]] = []
+        self.trouble: Exception | None = None
+
+    async def attempted(self, operator: Operator, name: str, request: Message) -> None:
+        if self.trouble:
+            raise self.trouble
+        self.told.append(("attempted", operator.name, name, str(request).strip()))
+
+    async def refused(
+        self, operator: Operator, name: str, request: Message | None, error_text: str
+    ) -> None:
+        said = "-" if request is None else str(request).strip()
+        self.told.append(("refused", operator.name, name, said, error_text))
+
+
+def test_what_changes_something_is_told_before_it_is_tried_and_again_when_it_fails() -> None:
+    audit = FakeAudit()
+    with running("operator", audit=audit) as api:
+        operator = bearer(api.keys["operator"])
+        create = pb.CreateServerRequest(name="web")
+        for _ in range(2):
+            api.ask("CreateServer", create, operator)
+        api.ask("ListServers", sent=operator)
+        api.ask("GetServer", pb.GetServerRequest(server_id=42), operator)
+        api.ask("CreateServer", b"\xff", operator)
+
+    assert audit.told == [
+        ("attempted", "operator", "CreateServer", 'name: "web"'),
+        ("attempted", "operator", "CreateServer", 'name: "web"'),
+        (
+            "refused",
+            "operator",
+            "CreateServer",
+            'name: "web"',
+            "a server named 'web' exists already",
+        ),
+    ]
+
+
+def test_who_may_not_is_told_and_who_is_nobody_is_not() -> None:
+    audit = FakeAudit()
+    with running("admin", "viewer", "revoked", audit=audit) as api:
+        delete = pb.DeleteServerRequest(server_id=42)
+        api.ask("DeleteServer", delete)
+        api.ask("DeleteServer", delete, bearer(api.keys["revoked"]))
+        for body in (delete, b"\xff"):
+            api.ask("DeleteServer", body, bearer(api.keys["viewer"]))
+        api.ask("ListAudit", sent=bearer(api.keys["viewer"]))
+
+    assert audit.told == [
+        ("refused", "viewer", "DeleteServer", "server_id: 42", str(RoleTooLow(*TOO_LOW))),
+        ("refused", "viewer", "DeleteServer", "-", str(RoleTooLow(*TOO_LOW))),
+        ("refused", "viewer", "ListAudit", "", str(RoleTooLow(Role.ADMIN, Role.VIEWER))),
+    ]
+
+
+TOO_LOW = (Role.OPERATOR, Role.VIEWER)
+
+
+def test_what_cannot_be_noted_is_not_done() -> None:
+    audit = FakeAudit()
+    audit.trouble = StoreUnavailable()
+    with running("operator", audit=audit) as api:
+        operator = bearer(api.keys["operator"])
+        created = api.ask("CreateServer", pb.CreateServerRequest(name="web"), operator)
+        servers = pb.ListServersResponse.FromString(api.ask("ListServers", sent=operator))
+
+    assert created.code() is grpc.StatusCode.UNAVAILABLE
+    assert not servers.servers
+
+
+def test_a_failure_of_ours_is_noted_without_its_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    audit = FakeAudit()
+    with running("operator", audit=audit) as api:
+
+        def fail(*_: object) -> None:
+            # Not planted: the log tells what nobody thought of, the audit must not.
+            raise RuntimeError("postgresql://manman:unseen@db/manman")
+
+        monkeypatch.setattr("application.servers.create_server.check_name", fail)
+        api.ask("CreateServer", b"", bearer(api.keys["operator"]))
+
+    assert [told[-1] for told in audit.told] == ["", "internal error"]
+
+
+# A header as clients of gRPC send it, and as it may arrive all the same.
+PRINTABLE = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), max_size=60)
+SCHEMES = st.sampled_from(["", "Bearer ", "bearer ", "Bearer", "Basic ", "Bearer ok-aaaaaaaaaa."])
+
+
+@settings(deadline=None, max_examples=100)
+@given(scheme=SCHEMES, text=PRINTABLE, name=st.sampled_from(NAMES))
+def test_no_other_text_in_the_header_lets_anybody_in(
+    apis: dict[str, Api], scheme: str, text: str, name: str
+) -> None:
+    for api in apis.values():
+        answer = api.ask(name, sent=(("authorization", f"{scheme}{text}"),))
+
+        assert access_of(answer) == expected_of(name, None)
+
+
+@settings(deadline=None, max_examples=100)
+@given(
+    values=st.lists(
+        st.text(st.characters()) | st.binary() | st.binary().map(b"Bearer ".__add__),
+        min_size=1,
+        max_size=3,
+    ),
+    on_this_machine=st.booleans(),
+)
+def test_nothing_that_gRPC_could_hand_over_is_a_failure_of_ours(  # noqa: N802 - its name
+    apis: dict[str, Api], values: list[str | bytes], on_this_machine: bool
+) -> None:
+    peer = "ipv4:127.0.0.1:1" if on_this_machine else "ipv4:10.0.0.7:1"
+    for api in apis.values():
+        access = api.container.operator_access()
+        metadata = [("authorization", value) for value in values]
+        with pytest.raises(OperatorKeyRefused):
+            asyncio.run(access.identify(peer, metadata))
+
+
+@settings(deadline=None, max_examples=50)
+@given(scheme=SCHEMES, value=st.binary(max_size=60))
+def test_no_bytes_in_the_header_let_anybody_in(
+    apis: dict[str, Api], scheme: str, value: bytes
+) -> None:
+    for api in apis.values():
+        assert status_of_raw_call(api.address, scheme.encode() + value) == b"16"
+
+
+def test_a_call_made_by_hand_is_let_in_with_the_key(apis: dict[str, Api]) -> None:
+    address = apis["setting"].address
+
+    assert status_of_raw_call(address, f"Bearer {SETTING}".encode()) == b"0"
+
+
+def status_of_raw_call(address: str, authorization: bytes) -> bytes:
+    """gRPC's code for ListServers with these bytes in the header, which no client would send."""
+    host, port = address.split(":")
+    headers = call_headers(1, "/manman.v1.ManManAPI/ListServers", {b"authorization": authorization})
+    with socket.create_connection((host, int(port)), timeout=10) as connection:
+        connection.sendall(BEGINNING + headers + frame(DATA, END_STREAM, 1, message_prefix(0)))
+        answer = b""
+        while b"grpc-status" not in answer and (part := connection.recv(65536)):
+            answer += part
+    status = answer.partition(b"grpc-status")[2]
+    return status[1 : 1 + status[0]]

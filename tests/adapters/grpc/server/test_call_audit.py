@@ -1,0 +1,492 @@
+"""What operators' calls leave in the audit, over the wire."""
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import grpc
+import pytest
+from dependency_injector import providers
+from google.protobuf.message_factory import GetMessageClass
+
+from adapters.grpc.client.operator_client import OperatorClient
+from adapters.grpc.messages.hosts import evidence_to_message
+from adapters.grpc.server.call_audit import CallAudit
+from adapters.grpc.server.permissions import CALL_RULES, SERVICE
+from adapters.memory.store import MemoryStore
+from application.operators.record_audit_entry import NoteAction
+from domain.host_command import HostCommand
+from domain.machine_evidence import Evidence
+from domain.operator_key import Operator
+from domain.role import Role
+from entrypoints.api.container import ApiContainer
+from entrypoints.api.settings import IN_MEMORY, ApiSettings
+from entrypoints.settings import Secret
+from entrypoints.testing import serving
+from protos.manman.v1 import manman_pb2 as pb
+from tests.support.builders import evidence
+from tests.support.canary_secrets import DOCUMENT, leaks, planted
+from tests.support.fleet import TroubledStore
+from tests.support.oidc_provider import provider
+
+CHANGES = sorted(name for name, rule in CALL_RULES.items() if rule.changes)
+NOT_FOR_VIEWERS = sorted(
+    name for name, rule in CALL_RULES.items() if rule.role in (Role.OPERATOR, Role.ADMIN)
+)
+READS = sorted(name for name, rule in CALL_RULES.items() if rule.role and not rule.changes)
+REQUESTS = {method.name: GetMessageClass(method.input_type) for method in SERVICE.methods}
+
+NOBODY = 4711
+SECRET = planted("secret of a key")
+HERE = evidence("disk", "board", "boot", "process")
+CLONE = evidence("disk", "other board", "other boot", "other process")
+
+
+class ListeningHosts:
+    def send(self, server_id: int, command: HostCommand) -> None:
+        pass
+
+
+class AuditedApi:
+    def __init__(self, container: ApiContainer, port: int, key: str) -> None:
+        self.container = container
+        self.address = f"127.0.0.1:{port}"
+        self.channel = grpc.insecure_channel(self.address)
+        self.key = key
+
+    def call(self, method: str, fields: Mapping[str, Any] | None = None, key: str = "") -> Any:
+        return self.send(method, REQUESTS[method](**fields or {}).SerializeToString(), key)
+
+    def send(self, method: str, body: bytes, key: str = "", seconds: float = 10) -> Any:
+        answer = getattr(pb, method + "Response").FromString
+        call: Any = self.channel.unary_unary(
+            f"/{SERVICE.full_name}/{method}", response_deserializer=answer
+        )
+        metadata = (("authorization", f"Bearer {key or self.key}"),)
+        return call(body, timeout=seconds, metadata=metadata)
+
+    def refused(
+        self, method: str, fields: Mapping[str, Any] | None = None, key: str = ""
+    ) -> tuple[grpc.StatusCode, str]:
+        with pytest.raises(grpc.RpcError) as caught:
+            self.call(method, fields, key)
+        error: Any = caught.value
+        return error.code(), error.details()
+
+    def entries(self) -> list[pb.AuditEntry]:
+        """Oldest first."""
+        found = list(self.call("ListAudit", {"page_size": 100}).entries)
+        leaks.look_at("in the audit", [repr(entry) for entry in found])
+        return found[::-1]
+
+    def key_of(self, name: str, role: str) -> str:
+        return str(self.call("CreateOperatorKey", {"name": name, "role": role}).key)
+
+    def new(self, act: Callable[[], object]) -> list[pb.AuditEntry]:
+        """What it leaves in the audit."""
+        before = len(self.entries())
+        act()
+        return self.entries()[before:]
+
+
+@contextmanager
+def running(
+    api_settings: Mapping[str, Any] | None = None, **overrides: Any
+) -> Iterator[AuditedApi]:
+    key = planted("operator key")
+    settings = ApiSettings(
+        database_url=Secret(IN_MEMORY),
+        listen_address="127.0.0.1:0",
+        operator_key=Secret(key),
+        **api_settings or {},
+    )
+    container = ApiContainer(settings=settings)
+    container.host_commands.override(providers.Object(ListeningHosts()))
+    for name, make in overrides.items():
+        getattr(container, name).override(providers.Object(make(container)))
+    with serving(container) as port:
+        api = AuditedApi(container, port, key)
+        yield api
+        api.channel.close()
+    container.host_calls().close()
+    container.operator_calls().close()
+    container.heartbeat_writer().shutdown()
+
+
+@pytest.fixture
+def api() -> Iterator[AuditedApi]:
+    with running() as api:
+        yield api
+
+
+def join(api: AuditedApi, who: Evidence = HERE) -> Any:
+    return api.call("RegisterServer", {"name": "box", "evidence": evidence_to_message(who)})
+
+
+def test_of_a_key_that_pins_and_of_a_certificate_it_is_noted_that_they_were_asked_for(
+    api: AuditedApi,
+) -> None:
+    signing_request = planted("signing request").encode()
+    (pins, _), (certifies, _) = (
+        api.new(lambda: api.refused("CreateJoinKey", {"uses": 1, "pin_authority": True})),
+        api.new(
+            lambda: api.refused(
+                "CreateOperatorKey",
+                {"name": "ann", "role": "admin", "signing_request": signing_request},
+            )
+        ),
+    )
+
+    assert pins.target == "uses=1 pin_authority=True"
+    assert certifies.target == "name=ann role=admin signing_request=given"
+
+
+def open_conflict(api: AuditedApi, server_id: int) -> None:
+    assert join(api).server_id == server_id
+    with pytest.raises(grpc.RpcError):
+        join(api, CLONE)
+
+
+def test_each_call_that_changes_something_leaves_one_entry_when_it_succeeds(
+    api: AuditedApi,
+) -> None:
+    box, web, db = 1, 2, 3
+    # Each with what is noted of it.
+    story: list[tuple[str, dict[str, Any], int, str]] = [
+        ("CreateServer", {"name": "web", "environment": "prod"}, 0, "name=web environment=prod"),
+        ("CreateServer", {"name": "d b"}, 0, "name='d b'"),
+        (
+            "UpdateServer",
+            {"server_id": web, "is_default": True, "update_paths": ["is_default"]},
+            web,
+            "is_default=True update_paths=is_default",
+        ),
+        (
+            "LabelServer",
+            {"server_id": web, "set": {"zone": "b", "region": "nyc"}, "unset": ["tier"]},
+            web,
+            "set=region,zone unset=tier",
+        ),
+        ("RefreshServer", {"server_id": web}, web, ""),
+        (
+            "PutConfiguration",
+            {"server_id": web, "name": "limits", "document": f'"{planted(DOCUMENT)}"'},
+            web,
+            "name=limits",
+        ),
+        (
+            "PutConfiguration",
+            {"name": "limits", "document": "{}", "selector": "region=nyc"},
+            0,
+            "name=limits selector=region=nyc",
+        ),
+        ("DeleteConfiguration", {"server_id": web, "name": "limits"}, web, "name=limits"),
+        ("DeleteServer", {"server_id": web, "force": True}, web, "force=True"),
+        ("RestoreServer", {"server_id": web, "name": "web-1"}, web, "name=web-1"),
+        ("MergeServers", {"old_server_id": db, "new_server_id": web}, web, "old_server_id=3"),
+        ("ApproveServer", {"server_id": web}, web, ""),
+        ("RejectServer", {"server_id": web, "reason": "not ours"}, web, "reason='not ours'"),
+        ("BanServer", {"server_id": web}, web, ""),
+        ("PruneServers", {"dry_run": True}, 0, "dry_run=True"),
+        (
+            "ResolveConflict",
+            {"conflict_id": 1, "resolution": "rename", "new_name": "box-2"},
+            0,
+            "conflict_id=1 resolution=rename new_name=box-2",
+        ),
+        ("CreateJoinKey", {"environment": "prod", "uses": 3}, 0, "environment=prod uses=3"),
+        ("RevokeJoinKey", {}, 0, "key_id={}"),
+        ("CreateOperatorKey", {"name": "ann", "role": "viewer"}, 0, "name=ann role=viewer"),
+        ("RevokeOperatorKey", {}, 0, "key_id={}"),
+    ]
+    open_conflict(api, box)
+    assert sorted({method for method, *_ in story}) == CHANGES
+
+    key_id = ""
+    for method, fields, server_id, target in story:
+        if method.startswith("Revoke"):
+            fields = {"key_id": key_id}  # noqa: PLW2901
+        answers: list[Any] = []
+        entries = api.new(lambda: answers.append(api.call(method, fields)))  # noqa: B023
+        if "KeyResponse" in type(answers[0]).__name__ and method.startswith("Create"):
+            key_id = answers[0].key.partition(".")[0]
+
+        [entry] = entries
+        assert (entry.action, entry.server_id) == (method, server_id)
+        assert entry.target == target.format(key_id)
+        assert (entry.actor, entry.credential_id) == ("OPERATOR_KEY", "OPERATOR_KEY")
+        assert (entry.address, entry.outcome) == ("127.0.0.1", "")
+        assert entry.at > 0
+
+
+@pytest.mark.parametrize("method", [name for name in CHANGES if name != "PruneServers"])
+def test_one_that_fails_leaves_a_second_entry_with_what_was_answered(
+    api: AuditedApi, method: str
+) -> None:
+    # An empty request is about nobody; only a join key may be of anything.
+    fields = {"uses": -1} if method == "CreateJoinKey" else {}
+    told: list[str] = []
+    attempt, failure = api.new(lambda: told.append(api.refused(method, fields)[1]))
+
+    assert (attempt.action, attempt.outcome) == (method, "")
+    assert (failure.action, failure.outcome) == (method, told[0])
+    assert (failure.actor, failure.target) == (attempt.actor, attempt.target)
+    assert failure.entry_id > attempt.entry_id
+
+
+@pytest.mark.parametrize("method", NOT_FOR_VIEWERS)
+def test_whoever_may_not_is_noted_with_what_it_was_about_and_attempts_nothing(
+    api: AuditedApi, method: str
+) -> None:
+    key = api.key_of("vic", "operator" if CALL_RULES[method].role is Role.ADMIN else "viewer")
+    has_server = "server_id" in REQUESTS[method].DESCRIPTOR.fields_by_name
+    fields = {"server_id": NOBODY} if has_server else {}
+    told: list[tuple[grpc.StatusCode, str]] = []
+    [refusal] = api.new(lambda: told.append(api.refused(method, fields, key)))
+
+    [(code, sentence)] = told
+    assert code is grpc.StatusCode.PERMISSION_DENIED
+    assert (refusal.action, refusal.outcome) == (method, sentence)
+    assert (refusal.actor, refusal.credential_id) == ("vic", key.partition(".")[0])
+    assert refusal.server_id == fields.get("server_id", 0)
+
+
+def test_an_unreadable_request_of_whoever_may_not_is_noted_without_what_it_was_about(
+    api: AuditedApi,
+) -> None:
+    key = api.key_of("vic", "viewer")
+
+    def send() -> None:
+        with pytest.raises(grpc.RpcError):
+            api.send("PutConfiguration", b"\xff" + SECRET.encode(), key)
+
+    [refusal] = api.new(send)
+
+    assert (refusal.action, refusal.actor, refusal.target) == ("PutConfiguration", "vic", "")
+
+
+def test_who_came_with_a_token_is_noted_by_name_and_by_the_providers_id() -> None:
+    with provider() as idp, running({**idp.settings, "oidc_name_claim": "email"}) as api:
+        ann = idp.token(email="ann@example.com", sub="5f2a", role="operator")
+        # Whoever calls themselves as she does.
+        other = idp.token(email="ann@example.com", sub="x" * 300, role="viewer")
+        local = idp.token(email="local", sub="77", role="admin")
+        api.call("CreateServer", {"name": "web"}, ann)
+        api.refused("CreateServer", {"name": "db"}, other)
+        code, told = api.refused("CreateServer", {"name": "db"}, local)
+        key_id = api.call("CreateJoinKey", {"uses": 1}, ann).join_key.key_id
+        [join_key] = api.call("ListJoinKeys", key=ann).join_keys
+        done, denied, made = api.entries()
+
+    assert (done.actor, done.credential_id) == ("ann@example.com", "oidc:5f2a")
+    assert (done.action, done.outcome) == ("CreateServer", "")
+    assert denied.actor == "ann@example.com"
+    assert denied.credential_id.startswith("oidc:sha256:")
+    assert (
+        denied.outcome == "this call needs the role operator, and this operator has the role viewer"
+    )
+    assert code is grpc.StatusCode.PERMISSION_DENIED
+    assert told.endswith("its claim email is the name of callers without a key of their own")
+    assert (made.action, made.actor) == ("CreateJoinKey", "ann@example.com")
+    assert (join_key.key_id, join_key.created_by) == (key_id, "ann@example.com")
+
+
+@pytest.mark.parametrize("method", READS)
+def test_what_only_looks_leaves_nothing(api: AuditedApi, method: str) -> None:
+    join(api)
+
+    def look() -> None:
+        for fields in ({}, {"server_id": 1}):
+            # Not each is about a server.
+            with suppress(grpc.RpcError, ValueError):
+                api.call(method, fields)
+
+    assert api.new(look) == []
+
+
+def test_what_hosts_do_leaves_nothing(api: AuditedApi) -> None:
+    def live() -> None:
+        joined = join(api)
+        api.call("Heartbeat", {"server_id": joined.server_id, "epoch": joined.epoch})
+        api.call("FetchConfiguration", {"server_id": joined.server_id})
+        api.call("Deregister", {"server_id": joined.server_id, "instance_id": HERE.instance_id})
+
+    assert api.new(live) == []
+
+
+def test_who_is_not_known_leaves_nothing(api: AuditedApi) -> None:
+    assert api.new(lambda: api.refused("DeleteServer", {"server_id": 1}, "wrong")) == []
+
+
+def full_of_secrets(method: str) -> bytes:
+    """Every field set, with a secret in each that is a document or a key, and one in a field that
+    the contract does not have."""
+    request = REQUESTS[method]()
+    for field in request.DESCRIPTOR.fields:
+        if field.name == "key_id":
+            setattr(request, field.name, f"ok-abcdefgh23.{SECRET}")
+        elif field.name in ("document", "registration_key"):
+            setattr(request, field.name, f'"{SECRET}"')
+        elif field.name in ("set", "labels"):
+            getattr(request, field.name)["zone"] = SECRET
+        elif field.name in ("unset", "update_paths"):
+            getattr(request, field.name).append("zone")
+        elif field.type == field.TYPE_STRING:
+            setattr(request, field.name, f"x jk-abcdefgh23.{SECRET}")
+        elif field.type == field.TYPE_BYTES:
+            setattr(request, field.name, SECRET.encode())
+        else:
+            setattr(request, field.name, 1)
+    unknown = SECRET.encode()
+    # Field 2000, of length-delimited bytes.
+    return request.SerializeToString() + b"\x82\x7d" + bytes([len(unknown)]) + unknown
+
+
+@pytest.mark.parametrize("method", CHANGES)
+def test_no_document_and_no_secret_is_ever_noted(api: AuditedApi, method: str) -> None:
+    key = api.key_of("vic", "viewer")
+    bodies = [full_of_secrets(method)]
+    if "key_id" in REQUESTS[method].DESCRIPTOR.fields_by_name:
+        bodies.append(REQUESTS[method](key_id=SECRET).SerializeToString())
+
+    def send() -> None:
+        for body in bodies:
+            for shown in (api.key, key):
+                with suppress(grpc.RpcError):
+                    api.send(method, body, shown)
+
+    # Whoever reads them looks for what is planted.
+    assert len(api.new(send)) >= 2 * len(bodies)
+
+
+class Standstill:
+    """A service of removals in which deletes stand still."""
+
+    def __init__(self, container: ApiContainer) -> None:
+        self._service = container.removal_service()
+        self.begun = threading.Event()
+        self.go_on = threading.Event()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._service, name)
+
+    async def DeleteServer(  # noqa: N802 - it has the name of the call
+        self, request: pb.DeleteServerRequest
+    ) -> pb.DeleteServerResponse:
+        self.begun.set()
+        await asyncio.to_thread(self.go_on.wait, 10)
+        answer: pb.DeleteServerResponse = await self._service.DeleteServer(request)
+        return answer
+
+
+def test_a_call_that_never_came_to_its_end_is_shown_as_an_attempt() -> None:
+    with running(removal_service=Standstill) as api:
+        web = api.call("CreateServer", {"name": "web"}).server.server_id
+        body = pb.DeleteServerRequest(server_id=web).SerializeToString()
+
+        def give_up() -> None:
+            with pytest.raises(grpc.RpcError):
+                api.send("DeleteServer", body, seconds=0.5)
+
+        [entry] = api.new(give_up)
+        service: Any = api.container.removal_service()
+        assert service.begun.is_set()
+        service.go_on.set()
+
+    assert (entry.action, entry.server_id, entry.outcome) == ("DeleteServer", web, "")
+
+
+class Notebook:
+    """An audit with a store of its own, which can be away while everything else works."""
+
+    def __init__(self, container: ApiContainer) -> None:
+        self.store = TroubledStore(MemoryStore())
+        note = NoteAction(self.store, container.clock())
+        self._audit = CallAudit(container.operator_calls(), note)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._audit, name)
+
+
+def store_of_notes(api: AuditedApi) -> TroubledStore:
+    notebook: Any = api.container.call_audit()
+    assert isinstance(notebook.store, TroubledStore)
+    return notebook.store
+
+
+def test_what_cannot_be_noted_is_not_done() -> None:
+    with running(call_audit=Notebook) as api:
+        store_of_notes(api).is_away = True
+        code, sentence = api.refused("CreateServer", {"name": "web"})
+        servers = list(api.call("ListServers").servers)
+
+    assert code is grpc.StatusCode.UNAVAILABLE
+    assert sentence == "the store is not available, try again"
+    assert servers == []
+
+
+def test_a_refusal_that_cannot_be_noted_is_logged_and_answered(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with running(call_audit=Notebook) as api:
+        key = api.key_of("vic", "viewer")
+        store_of_notes(api).is_away = True
+        code, _ = api.refused("CreateServer", {"name": "web"}, key)
+
+    assert code is grpc.StatusCode.PERMISSION_DENIED
+    [record] = [record for record in caplog.records if record.levelno >= logging.ERROR]
+    assert record.message == (
+        f"CreateServer of vic ({key.partition('.')[0]}) was refused or failed, and it could not be"
+        " noted: the store is not available, try again"
+    )
+    assert not record.exc_info
+
+
+def test_pages_of_entries_follow_each_other_newest_first(api: AuditedApi) -> None:
+    for n in range(5):
+        api.call("CreateServer", {"name": f"web-{n}"})
+    first = api.call("ListAudit", {"page_size": 3})
+    last = api.call("ListAudit", {"page_size": 3, "page_token": first.next_page_token})
+
+    targets = [[entry.target for entry in page.entries] for page in (first, last)]
+    assert targets == [["name=web-4", "name=web-3", "name=web-2"], ["name=web-1", "name=web-0"]]
+    assert last.next_page_token == ""
+
+
+def test_entries_are_of_one_server_or_of_one_actor_when_it_is_asked_for(api: AuditedApi) -> None:
+    key = api.key_of("ann", "operator")
+    for n in (1, 2):
+        api.call("CreateServer", {"name": f"web-{n}"})
+        api.call("LabelServer", {"server_id": n, "set": {"zone": "a"}}, key)
+    of_server = api.call("ListAudit", {"server_id": 2}).entries
+    of_actor = api.call("ListAudit", {"actor": "ann"}).entries
+
+    assert [(entry.action, entry.server_id) for entry in of_server] == [("LabelServer", 2)]
+    assert [(entry.actor, entry.server_id) for entry in of_actor] == [("ann", 2), ("ann", 1)]
+
+
+@pytest.mark.parametrize(
+    "fields", [{"page_size": 101}, {"page_token": "rubbish"}, {"actor": "an\nn"}]
+)
+def test_a_list_says_which_field_is_wrong(api: AuditedApi, fields: dict[str, Any]) -> None:
+    code, sentence = api.refused("ListAudit", fields)
+
+    assert code is grpc.StatusCode.INVALID_ARGUMENT
+    assert sentence.startswith(next(iter(fields)))
+
+
+@pytest.mark.parametrize("limit", [1, 100, 101, 150, 200, 1000])
+def test_a_client_gets_as_many_as_it_asks_for_however_many_pages_they_fill(
+    api: AuditedApi, limit: int
+) -> None:
+    note = api.container.call_audit().note_action
+    for n in range(200):
+        note(Operator("ann", Role.OPERATOR, "ok-abcdefgh23"), f"Call{n}")
+    client = OperatorClient(api.address, api.key)
+    found = [entry.action for entry in client.audit(limit=limit)]
+    client.close()
+
+    assert found == [f"Call{n}" for n in reversed(range(200))][:limit]

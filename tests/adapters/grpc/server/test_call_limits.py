@@ -1,0 +1,372 @@
+"""Who calls too often, and who does not have to wait for it."""
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import grpc
+import pytest
+from dependency_injector import providers
+from google.rpc import error_details_pb2
+from grpc_status import rpc_status
+
+from adapters.grpc.client.host.control_plane import GrpcControlPlane
+from adapters.grpc.server.peer import network_of
+from adapters.grpc.server.refusal_delay import Tarpit
+from adapters.memory.store import MemoryStore
+from application.host.key_ring import HeldKeys
+from application.ports.host.control_plane import ControlPlaneUnavailable, Introduction
+from application.ports.store.store import Store, StoreUnavailable, Transaction
+from domain.errors import InvalidRegistrationKey
+from domain.join_key import NewJoinKey
+from domain.role import Role
+from entrypoints.api.container import ApiContainer
+from entrypoints.api.settings import IN_MEMORY, ApiSettings
+from entrypoints.settings import Secret
+from entrypoints.testing import serving
+from protos.manman.v1 import manman_pb2 as pb
+from protos.manman.v1.manman_pb2_grpc import ManManAPIStub
+from tests.support.canary_secrets import leaks, planted
+from tests.support.processes import eventually
+
+KEY = planted("registration key")
+OPERATOR_KEY = planted("operator key")
+WRONG = planted("other key")
+PATIENCE_SECONDS = 10
+
+Call = Callable[[], Any]
+
+
+@dataclass
+class HangingStore:
+    """One that answers nothing to the threads of these names, until it is told to go on."""
+
+    store: Store = field(default_factory=MemoryStore)
+    hangs_for: tuple[str, ...] = ()
+    is_away: bool = False
+    asked: Counter[str] = field(default_factory=Counter)
+    go_on: threading.Event = field(default_factory=threading.Event)
+
+    @contextmanager
+    def begin(self) -> Iterator[Transaction]:
+        name = threading.current_thread().name
+        self.asked[name.rpartition("_")[0]] += 1
+        if name.startswith(self.hangs_for or ("nobody",)):
+            assert self.go_on.wait(6 * PATIENCE_SECONDS)
+        if self.is_away:
+            raise StoreUnavailable
+        with self.store.begin() as transaction:
+            yield transaction
+
+
+@dataclass
+class Api:
+    """One in this process, with a host that has joined."""
+
+    container: ApiContainer
+    store: HangingStore
+    address: str
+    client: ManManAPIStub
+    host: pb.RegisterServerResponse = field(default_factory=pb.RegisterServerResponse)
+
+    def beat(self) -> Any:
+        request = pb.HeartbeatRequest(server_id=self.host.server_id)
+        return self.client.Heartbeat(request, timeout=PATIENCE_SECONDS)
+
+    def join(self, name: str = "web", key: str = KEY, credential: str = "") -> Any:
+        request = pb.RegisterServerRequest(name=name, registration_key=key, credential=credential)
+        return self.client.RegisterServer(request, timeout=PATIENCE_SECONDS)
+
+    def join_again(self) -> Any:
+        self.host = self.join("honest", "", self.host.credential)
+        return self.host
+
+    def fetch(self, *, key: str = "", credential: str = "") -> Any:
+        request = pb.FetchConfigurationRequest(
+            server_id=self.host.server_id, registration_key=key, credential=credential
+        )
+        return self.client.FetchConfiguration(request, timeout=PATIENCE_SECONDS)
+
+    def fetch_own(self) -> Any:
+        return self.fetch(credential=self.host.credential)
+
+    def leave(self, key: str) -> Any:
+        request = pb.DeregisterRequest(server_id=self.host.server_id, registration_key=key)
+        return self.client.Deregister(request, timeout=PATIENCE_SECONDS)
+
+    def list_servers(self, key: str | None = OPERATOR_KEY) -> Any:
+        sent = (("authorization", f"Bearer {key}"),) if key else ()
+        return self.client.ListServers(
+            pb.ListServersRequest(), metadata=sent, timeout=PATIENCE_SECONDS
+        )
+
+
+@contextmanager
+def running(tarpit: Tarpit | None = None, **api_settings: Any) -> Iterator[Api]:
+    container = ApiContainer(
+        settings=ApiSettings(
+            database_url=Secret(IN_MEMORY),
+            listen_address="127.0.0.1:0",
+            registration_key=Secret(KEY),
+            operator_key=Secret(OPERATOR_KEY),
+            **api_settings,
+        )
+    )
+    container.tarpit.override(providers.Object(tarpit or Tarpit(seconds=0)))
+    store = HangingStore()
+    container.records.override(providers.Object(store))
+    with serving(container) as port, grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+        api = Api(container, store, f"127.0.0.1:{port}", ManManAPIStub(channel))
+        # As after the first call, so that no call of a test is the first.
+        container.known_keys().look()
+        api.host = api.join("honest")
+        try:
+            yield api
+        finally:
+            store.go_on.set()
+    container.host_calls().close()
+    container.operator_calls().close()
+    container.heartbeat_writer().shutdown()
+
+
+def code_of(call: Call) -> grpc.StatusCode:
+    try:
+        call()
+    except grpc.RpcError as refused:
+        error: Any = refused
+        leaks.look_at("in a refusal", (error.details(), error.trailing_metadata()))
+        return error.code()  # type: ignore[no-any-return]
+    return grpc.StatusCode.OK
+
+
+OK = grpc.StatusCode.OK
+DENIED = grpc.StatusCode.PERMISSION_DENIED
+UNAUTHENTICATED = grpc.StatusCode.UNAUTHENTICATED
+EXHAUSTED = grpc.StatusCode.RESOURCE_EXHAUSTED
+
+# Each with a key that is none.
+GUESSES: list[tuple[Callable[[Api], Any], grpc.StatusCode]] = [
+    (lambda api: api.join(key=WRONG), DENIED),
+    (lambda api: api.join(key=f"jk-aaaaaaaaaa.{WRONG}"), DENIED),
+    (lambda api: api.join(key="", credential="hc.none.none"), DENIED),
+    (lambda api: api.fetch(key=WRONG), DENIED),
+    (lambda api: api.leave(WRONG), DENIED),
+    (lambda api: api.list_servers(WRONG), UNAUTHENTICATED),
+    (lambda api: api.list_servers(f"ok-aaaaaaaaaa.{WRONG}"), UNAUTHENTICATED),
+    (lambda api: api.list_servers(None), UNAUTHENTICATED),
+]
+
+
+@pytest.mark.parametrize(("guess", "refusal"), GUESSES)
+def test_who_guesses_is_refused_by_the_key_until_it_is_too_often(
+    guess: Callable[[Api], Any], refusal: grpc.StatusCode
+) -> None:
+    # Five seconds' worth may come at once.
+    with running(max_wrong_keys_per_second=1) as api:
+        codes = [code_of(lambda: guess(api)) for _ in range(5)]
+        assert codes == [refusal] * 5
+        asked = +api.store.asked
+        later = [code_of(lambda: guess(api)) for _ in range(30)]
+
+        assert later.count(EXHAUSTED) >= 25
+        # And then costs nobody a thread or a look at the store, but the one for new keys.
+        more = api.store.asked - asked
+        assert sum(more.values()) <= later.count(refusal) + 2
+        assert code_of(api.beat) is code_of(api.fetch_own) is code_of(api.list_servers) is OK
+
+
+def test_who_calls_too_often_is_told_when_to_try_again() -> None:
+    with running(max_wrong_keys_per_second=1) as api:
+        for _ in range(5):
+            code_of(lambda: api.join(key=WRONG))
+        with pytest.raises(grpc.RpcError) as caught:
+            api.join(key=WRONG)
+        status = rpc_status.from_call(caught.value)  # type: ignore[arg-type]
+        assert status
+        retry_info = error_details_pb2.RetryInfo()
+
+        assert status.details[0].Unpack(retry_info)
+        assert retry_info.retry_delay.seconds >= 1
+        assert status.message.startswith(
+            "too many calls without a key that is known from this address, try again in "
+        )
+
+
+def test_who_calls_too_often_waits_for_its_refusal_and_keeps_nobody_waiting() -> None:
+    with running(Tarpit(seconds=3600, most_held=10), max_wrong_keys_per_second=1) as api:
+        for _ in range(5):
+            code_of(lambda: api.join(key=WRONG))
+        request = pb.RegisterServerRequest(name="web", registration_key=WRONG)
+        refused = [api.client.RegisterServer.future(request) for _ in range(30)]
+        answered = eventually(
+            lambda: [call for call in refused if call.done()][19:], "all but those that are held"
+        )
+
+        assert answered
+        assert sum(call.done() for call in refused) == 20
+        assert code_of(api.beat) is code_of(api.fetch_own) is code_of(api.list_servers) is OK
+        for call in refused:
+            call.cancel()
+
+
+def test_a_host_is_told_as_of_what_passes_and_for_how_long_to_wait() -> None:
+    with (
+        running(max_wrong_keys_per_second=1) as api,
+        closing(GrpcControlPlane(api.address, HeldKeys.only(WRONG))) as control_plane,
+    ):
+        for _ in range(5):
+            with pytest.raises(InvalidRegistrationKey):
+                control_plane.register(Introduction(name="web"))
+        with pytest.raises(ControlPlaneUnavailable, match="is too busy to answer now") as caught:
+            control_plane.register(Introduction(name="web"))
+
+        assert caught.value.retry_after >= 1
+
+
+def test_a_key_of_hosts_admits_so_many_and_keeps_nobody_else_out() -> None:
+    with running(max_registrations_per_second=1) as api:
+        container = api.container
+        create_join_key = container.join_key_service().create_join_key
+        join_key = create_join_key(NewJoinKey(), "somebody").shown
+        container.known_keys().look()
+        # One of the five that may come at once has joined before.
+        codes = [code_of(partial(api.join, f"web-{n}")) for n in range(30)]
+
+        assert set(codes) == {OK, EXHAUSTED}
+        assert codes.count(OK) <= 10
+        assert code_of(lambda: api.join("game", str(join_key))) is OK
+        assert code_of(api.join_again) is code_of(api.fetch_own) is OK
+        assert code_of(api.beat) is code_of(api.list_servers) is OK
+
+
+def test_a_key_of_an_operator_makes_so_many_calls_and_keeps_nobody_else_out() -> None:
+    with running(max_operator_calls_per_second=1) as api:
+        _, own = api.container.access_service().create_operator_key(
+            "Zoë", Role.ADMIN, None, "somebody"
+        )
+        api.container.known_keys().look()
+        codes = [code_of(api.list_servers) for _ in range(30)]
+
+        assert set(codes) == {OK, EXHAUSTED}
+        assert code_of(lambda: api.list_servers(str(own))) is OK
+
+
+@pytest.mark.parametrize("kind", ["hosts", "operators"])
+def test_a_key_that_is_made_during_a_flood_from_the_same_address_soon_gets_through(
+    kind: str,
+) -> None:
+    with running(max_wrong_keys_per_second=1) as api:
+        # However long it lasts, nothing of what strangers may is left.
+        api.container.limit_calls().of_strangers.monotonic = lambda: 1000.0
+
+        def call(key: str) -> Any:
+            return api.join("game", key) if kind == "hosts" else api.list_servers(key)
+
+        def gets_through(key: str) -> bool:
+            return code_of(lambda: call(key)) is OK
+
+        assert {code_of(lambda: call(WRONG)) for _ in range(20)} >= {EXHAUSTED}
+        access, join_keys = api.container.access_service(), api.container.join_key_service()
+        _, own = access.create_operator_key("Zoë", Role.ADMIN, None, "somebody")
+        join_key = join_keys.create_join_key(NewJoinKey(), "somebody").shown
+        new = str(join_key if kind == "hosts" else own)
+
+        eventually(lambda: gets_through(new), "the new key to be known")
+        assert code_of(lambda: call(WRONG)) is EXHAUSTED
+
+
+def test_a_look_at_keys_that_fails_is_made_again() -> None:
+    with running() as api:
+        _, own = api.container.access_service().create_operator_key(
+            "Zoë", Role.ADMIN, None, "somebody"
+        )
+        api.store.is_away = True
+        assert code_of(lambda: api.list_servers(str(own))) is grpc.StatusCode.UNAVAILABLE
+        api.store.is_away = False
+        known = api.container.known_keys()
+
+        def is_known() -> bool:
+            code_of(lambda: api.list_servers(WRONG))
+            return known.has(own)
+
+        eventually(is_known, "the next look")
+
+
+@pytest.mark.parametrize(
+    ("hanging", "served"),
+    [
+        (("operators",), ("beat", "fetch_own", "join_again", "join")),
+        (("heartbeats",), ("list_servers", "fetch_own", "join_again", "join")),
+        (("joining",), ("beat", "fetch_own", "join_again", "list_servers")),
+        (("hosts", "joining"), ("beat", "list_servers")),
+        (("operators", "hosts", "joining"), ("beat",)),
+    ],
+)
+def test_whoever_has_to_wait_keeps_no_others_waiting(
+    hanging: tuple[str, ...], served: tuple[str, ...]
+) -> None:
+    calls = {
+        "operators": lambda api: api.client.ListServers.future(
+            pb.ListServersRequest(), metadata=(("authorization", f"Bearer {OPERATOR_KEY}"),)
+        ),
+        "heartbeats": lambda api: api.client.Heartbeat.future(
+            pb.HeartbeatRequest(server_id=api.host.server_id)
+        ),
+        "joining": lambda api: api.client.RegisterServer.future(
+            pb.RegisterServerRequest(name="crowd", registration_key=KEY)
+        ),
+        "hosts": lambda api: api.client.FetchConfiguration.future(
+            pb.FetchConfigurationRequest(
+                server_id=api.host.server_id, credential=api.host.credential
+            )
+        ),
+    }
+    with running() as api:
+        api.store.hangs_for = hanging
+        api.store.asked.clear()
+        waiting = [calls[kind](api) for kind in hanging for _ in range(20)]
+        for kind in hanging:
+            eventually(partial(api.store.asked.get, kind), f"{kind} to hang")
+
+        assert {name: code_of(getattr(api, name)) for name in served} == dict.fromkeys(served, OK)
+        assert not any(call.done() for call in waiting)
+        api.store.go_on.set()
+        assert all(call.result(timeout=PATIENCE_SECONDS) for call in waiting)
+
+
+def test_strangers_who_wait_for_the_store_keep_no_operator_waiting() -> None:
+    with running() as api:
+        api.store.hangs_for = ("joining",)
+        api.store.asked.clear()
+        unknown = (("authorization", f"Bearer ok-aaaaaaaaaa.{WRONG}"),)
+        guesses = [
+            api.client.ListServers.future(pb.ListServersRequest(), metadata=unknown)
+            for _ in range(50)
+        ]
+        eventually(lambda: api.store.asked["joining"], "strangers to hang")
+
+        assert code_of(api.list_servers) is OK
+        assert not any(guess.done() for guess in guesses)
+        api.store.go_on.set()
+        assert {code_of(guess.result) for guess in guesses} == {UNAUTHENTICATED}
+
+
+@pytest.mark.parametrize(
+    ("address", "network"),
+    [
+        ("10.0.0.7", "10.0.0.7"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("2001:db8:1:2::1", "2001:db8:1:2::/64"),
+        ("2001:db8:1:3::1", "2001:db8:1:3::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("::ffff:10.0.0.7", "::ffff:10.0.0.7"),
+        ("", ""),
+        ("rubbish", "rubbish"),
+    ],
+)
+def test_one_caller_may_have_a_network_of_addresses(address: str, network: str) -> None:
+    assert network_of(address) == network

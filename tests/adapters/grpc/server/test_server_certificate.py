@@ -1,0 +1,295 @@
+"""What an API makes of the files of its certificate."""
+
+import ssl
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import trustme
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
+
+from adapters.grpc.server.server_certificate import CertificateUnusable, ServerCertificate
+from tests.support.canary_secrets import planted
+from tests.support.certificates import CertificateFiles
+
+A_DAY = timedelta(days=1)
+
+
+class FakeClock:
+    def __init__(self) -> None:
+        self.time = datetime.now(UTC)
+
+    def __call__(self) -> datetime:
+        return self.time
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> CertificateFiles:
+    files = CertificateFiles(tmp_path)
+    files.issue("api.example.com")
+    return files
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+def opened(files: CertificateFiles, clock: FakeClock | None = None) -> ServerCertificate:
+    return ServerCertificate(files.certificate, files.key, clock or FakeClock())
+
+
+def problem(files: CertificateFiles) -> str:
+    with pytest.raises(CertificateUnusable) as caught:
+        opened(files)
+    return str(caught.value)
+
+
+def warnings_in(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+
+
+# At the start
+
+
+def test_whom_it_is_for_and_until_when_is_read(files: CertificateFiles) -> None:
+    files.issue("api.example.com", "*.example.org", "10.0.0.1", "::1", ends=A_DAY)
+    facts = opened(files).current.facts
+
+    assert set(facts.names) == {"api.example.com", "*.example.org", "10.0.0.1", "::1"}
+    assert timedelta(hours=23) < facts.expires - datetime.now(UTC) <= A_DAY
+    assert facts.issuer.startswith("Testing CA")
+
+
+def test_a_certificate_with_one_between_it_and_its_ca_is_taken(files: CertificateFiles) -> None:
+    files.issue("api.example.com", by=files.ca.create_child_ca())
+
+    assert opened(files).current.chain.count(b"BEGIN CERTIFICATE") == 2
+
+
+def test_one_file_may_hold_both(files: CertificateFiles) -> None:
+    both = files.key.read_bytes() + files.certificate.read_bytes()
+    files.key.write_bytes(both)
+    files.certificate.write_bytes(both)
+
+    assert opened(files).current.facts.names == ["api.example.com"]
+
+
+def test_what_is_missing_or_may_not_be_read_is_told(files: CertificateFiles) -> None:
+    key = files.key.read_bytes()
+    files.key.unlink()
+    missing = problem(files)
+    files.key.write_bytes(key)
+    files.certificate.unlink()
+    files.certificate.mkdir()
+
+    cure = "mend it or its permissions."
+    assert missing == (
+        f"TLS_KEY_PATH {files.key} cannot be read (No such file or directory): {cure}"
+    )
+    assert problem(files) == (
+        f"TLS_CERT_PATH {files.certificate} cannot be read (Is a directory): {cure}"
+    )
+
+
+BROKEN = b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
+
+
+@pytest.mark.parametrize("content", [b"", b"text", b"\xff\0", BROKEN])
+def test_a_file_without_a_certificate_is_told(files: CertificateFiles, content: bytes) -> None:
+    files.certificate.write_bytes(content)
+
+    assert problem(files) == (
+        f"TLS_CERT_PATH {files.certificate} holds no PEM certificate: set it to the file of the"
+        " API's certificate, followed by those of the CAs between."
+    )
+
+
+def test_a_certificate_that_is_not_pem_is_told(files: CertificateFiles) -> None:
+    pem = files.ca.cert_pem.bytes().decode()
+    files.certificate.write_bytes(ssl.PEM_cert_to_DER_cert(pem))
+
+    assert "holds no PEM certificate" in problem(files)
+
+
+@pytest.mark.parametrize("content", [b"", b"text", b"\xff\0", BROKEN])
+def test_a_file_without_a_key_is_told(files: CertificateFiles, content: bytes) -> None:
+    files.key.write_bytes(content)
+
+    assert problem(files) == (
+        f"TLS_KEY_PATH {files.key} holds no PEM private key: set it to the file of the"
+        " certificate's key."
+    )
+
+
+@pytest.mark.parametrize("damaged", ["certificate", "key"])
+def test_a_file_that_is_damaged_is_told(files: CertificateFiles, damaged: str) -> None:
+    if damaged == "certificate":
+        files.certificate.write_bytes(files.certificate.read_bytes() + BROKEN)
+    else:
+        files.key.write_bytes(files.key.read_bytes().replace(b"\nM", b"\nA", 1))
+
+    assert problem(files) == (
+        f"TLS_CERT_PATH {files.certificate} or TLS_KEY_PATH {files.key} is damaged: write both"
+        " anew."
+    )
+
+
+def test_the_key_of_another_certificate_is_told(files: CertificateFiles) -> None:
+    files.key.write_bytes(files.ca.issue_cert("other").private_key_pem.bytes())
+
+    assert problem(files) == (
+        f"TLS_KEY_PATH {files.key} is not the key of the certificate in TLS_CERT_PATH"
+        f" {files.certificate}: put those there that belong together."
+    )
+
+
+def test_a_key_that_wants_a_password_is_told_and_nobody_is_asked_for_it(
+    files: CertificateFiles,
+) -> None:
+    key = load_pem_private_key(files.ca.issue_cert("a").private_key_pem.bytes(), None)
+    password = BestAvailableEncryption(planted("password").encode())
+    files.key.write_bytes(
+        key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, password)
+    )
+
+    assert problem(files) == (
+        f"TLS_KEY_PATH {files.key} is encrypted: write the key into it without a password."
+    )
+
+
+def test_a_certificate_that_expired_is_told_with_the_clock(files: CertificateFiles) -> None:
+    files.issue("api.example.com", begins=-2 * A_DAY, ends=-A_DAY)
+    now = datetime.now(UTC)
+    told = problem(files)
+
+    assert told.startswith(
+        f"TLS_CERT_PATH {files.certificate} holds a certificate that expired on"
+        f" {now - A_DAY:%Y-%m-%d} "
+    )
+    assert f"and this machine's clock says {now:%Y-%m-%d}" in told
+    assert told.endswith(": renew it, or set the clock.")
+
+
+def test_a_certificate_of_a_ca_is_not_fit_for_a_server(files: CertificateFiles) -> None:
+    files.certificate.write_bytes(files.ca.cert_pem.bytes())
+    files.key.write_bytes(files.ca.private_key_pem.bytes())
+
+    assert "that is not fit for a server" in problem(files) or "for no name" in problem(files)
+
+
+def test_the_key_is_in_no_text_of_it(files: CertificateFiles) -> None:
+    certificate = opened(files)
+
+    assert "PRIVATE" not in repr(certificate) + repr(certificate.current)
+    assert planted("private key") not in repr(certificate)
+
+
+# While it is in use
+
+
+def test_another_certificate_is_taken_and_said_with_its_end(
+    files: CertificateFiles, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    certificate = opened(files)
+    files.issue("new.example.com")
+    certificate.look()
+    certificate.look()
+
+    assert certificate.current.facts.names == ["new.example.com"]
+    ends = f"{certificate.current.facts.expires:%Y-%m-%d %H:%M} UTC"
+    assert caplog.messages == [
+        f"TLS_CERT_PATH has changed: the certificate in use is for new.example.com, until {ends}."
+    ]
+
+
+def test_what_cannot_be_used_leaves_the_one_before_and_is_said_once_per_change(
+    files: CertificateFiles, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    certificate = opened(files)
+    before = certificate.current
+    old = files.certificate.read_bytes(), files.key.read_bytes()
+    files.key.unlink()
+    certificate.look()
+    certificate.look()
+    files.key.write_bytes(b"text")
+    certificate.look()
+    certificate.look()
+
+    assert certificate.current is before
+    assert [message.endswith("is in use.") for message in caplog.messages] == [True, True]
+    files.certificate.write_bytes(old[0])
+    files.key.write_bytes(old[1])
+    certificate.look()
+    assert caplog.messages[2:] == ["TLS_CERT_PATH and TLS_KEY_PATH can be used again."]
+    files.key.unlink()
+    certificate.look()
+    assert len(caplog.messages) == 4
+
+
+def test_one_that_expired_or_is_of_tomorrow_takes_no_ones_place(
+    files: CertificateFiles, clock: FakeClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    certificate = opened(files, clock)
+    before = certificate.current
+    files.issue("api.example.com", begins=-2 * A_DAY, ends=-A_DAY)
+    certificate.look()
+    clock.time += timedelta(minutes=3)
+    certificate.look()
+    files.issue("tomorrow.example.com", begins=A_DAY)
+    certificate.look()
+    clock.time += timedelta(minutes=3)
+    certificate.look()
+
+    assert certificate.current is before
+    assert ["that expired on" in said for said in warnings_in(caplog)] == [True, False]
+    clock.time += 2 * A_DAY
+    certificate.look()
+    assert certificate.current.facts.names == ["tomorrow.example.com"]
+
+
+def test_its_end_is_told_once_a_day_from_two_weeks_before(
+    files: CertificateFiles, clock: FakeClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    files.issue("api.example.com", ends=16 * A_DAY)
+    certificate = opened(files, clock)
+    ends = f"{certificate.current.facts.expires:%Y-%m-%d %H:%M} UTC"
+    counts = []
+    for _ in range(5):
+        for _ in range(24):
+            certificate.look()
+            clock.time += timedelta(hours=1)
+        counts.append(len(caplog.records))
+    clock.time += 30 * A_DAY
+    certificate.look()
+
+    assert counts == [0, 0, 1, 2, 3]
+    assert caplog.messages[0] == (
+        f"The certificate in use expires on {ends}: put another one at TLS_CERT_PATH and"
+        " TLS_KEY_PATH, which is taken without a restart."
+    )
+    assert f"expired on {ends}, and this machine's clock says" in caplog.messages[-1]
+
+
+def test_one_of_tomorrow_is_started_with_and_told(
+    files: CertificateFiles, clock: FakeClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    files.issue("api.example.com", begins=A_DAY)
+    opened(files, clock).look()
+
+    assert [" is valid from " in said for said in warnings_in(caplog)] == [True]
+
+
+def test_another_ca_makes_no_difference(files: CertificateFiles) -> None:
+    certificate = opened(files)
+    files.issue("new.example.com", by=trustme.CA())
+    certificate.look()
+
+    assert certificate.current.facts.names == ["new.example.com"]

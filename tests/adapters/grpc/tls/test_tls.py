@@ -1,0 +1,533 @@
+"""TLS between an API and its clients, and what is said when it fails."""
+
+import contextlib
+import re
+import socket
+import ssl
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import grpc
+import pytest
+import trustme
+
+from adapters.grpc.client.api_probe import GrpcApiProbe
+from adapters.grpc.client.health import NotServing, check_own_serving
+from adapters.grpc.client.host.control_plane import GrpcControlPlane
+from adapters.grpc.client.operator_client import OperatorCallFailed, OperatorClient
+from adapters.grpc.tls.trust import Tls
+from application.host.key_ring import HeldKeys
+from application.ports.host.control_plane import ControlPlaneUnavailable, Introduction
+from entrypoints.api.container import ApiContainer
+from entrypoints.api.settings import IN_MEMORY, ApiSettings
+from entrypoints.testing import serving
+from tests.support.canary_secrets import planted
+from tests.support.certificates import CertificateFiles, insisting, showing, without_tls
+from tests.support.fake_servers import port_that_hangs_up, silent_port
+from tests.support.processes import free_address
+
+KEY = planted("registration key")
+A_DAY = timedelta(days=1)
+
+
+@pytest.fixture
+def other_ca(tmp_path: Path) -> Path:
+    path = tmp_path / "other-ca.pem"
+    trustme.CA().cert_pem.write_to_path(str(path))
+    return path
+
+
+@contextmanager
+def api_over_tls(files: CertificateFiles) -> Iterator[tuple[ApiContainer, str]]:
+    settings = ApiSettings.load(
+        {**files.variables, "DATABASE_URL": IN_MEMORY, "LISTEN_ADDRESS": "127.0.0.1:0"}
+    )
+    container = ApiContainer(settings=settings)
+    with serving(container) as port:
+        yield container, f"127.0.0.1:{port}"
+    container.host_calls().close()
+    container.operator_calls().close()
+    container.heartbeat_writer().shutdown()
+
+
+def joins(address: str, tls: Tls | None) -> int:
+    with closing(GrpcControlPlane(address, HeldKeys.only(KEY), tls=tls)) as control_plane:
+        return control_plane.register(Introduction(name="web")).server_id
+
+
+# Whoever cannot speak with an API hears the same of it.
+
+
+def told_a_host(address: str, tls: Tls | None) -> str:
+    with pytest.raises(ControlPlaneUnavailable) as caught:
+        joins(address, tls)
+    return str(caught.value).removeprefix(f"The API at {address} (API_ADDRESS) ").rstrip(".")
+
+
+def told_an_operator(address: str, tls: Tls | None) -> str:
+    with closing(OperatorClient(address, None, tls)) as client:
+        with pytest.raises(OperatorCallFailed) as caught:
+            list(client.servers())
+        assert caught.value.code is grpc.StatusCode.UNAVAILABLE
+    return str(caught.value).removeprefix(f"the API at {address} ")
+
+
+def told_by_the_doctor(address: str, tls: Tls | None) -> str:
+    with pytest.raises(ControlPlaneUnavailable) as caught:
+        GrpcApiProbe(address, tls, call_seconds=2, step_seconds=1).try_key(KEY)
+    return str(caught.value).removeprefix(f"The API at {address} (API_ADDRESS) ").rstrip(".")
+
+
+Telling = Callable[[str, Tls | None], str]
+everybody = pytest.mark.parametrize("told", [told_a_host, told_an_operator, told_by_the_doctor])
+
+
+def test_a_host_joins_and_an_operator_on_the_same_machine_needs_no_key(
+    files: CertificateFiles,
+) -> None:
+    with api_over_tls(files) as (_, address):
+        server_id = joins(address, Tls(files.ca_file))
+        with closing(OperatorClient(address, None, Tls(files.ca_file))) as client:
+            listed = [server.server_id for server in client.servers()]
+
+    assert listed == [server_id]
+
+
+def test_the_cas_of_the_machine_do_where_no_file_is_set(
+    files: CertificateFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Where OpenSSL finds them.
+    monkeypatch.setenv("SSL_CERT_FILE", str(files.ca_file))
+    with api_over_tls(files) as (_, address):
+        assert joins(address, Tls())
+
+
+def test_the_name_to_check_may_be_another_than_that_in_the_address(
+    files: CertificateFiles,
+) -> None:
+    files.issue("api.example.com")
+    with api_over_tls(files) as (_, address):
+        assert joins(address, Tls(files.ca_file, "api.example.com"))
+
+
+@pytest.mark.parametrize(
+    ("version", "is_spoken"),
+    [
+        (ssl.TLSVersion.TLSv1, False),
+        (ssl.TLSVersion.TLSv1_1, False),
+        (ssl.TLSVersion.TLSv1_2, True),
+        (ssl.TLSVersion.TLSv1_3, True),
+    ],
+)
+def test_tls_is_spoken_from_1_2_on(
+    files: CertificateFiles, version: ssl.TLSVersion, is_spoken: bool
+) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.load_verify_locations(files.ca_file)
+    context.set_alpn_protocols(["h2"])
+    # Else it is our side that does without the old ones.
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        context.minimum_version = context.maximum_version = version
+    spoken = False
+    with (
+        api_over_tls(files) as (_, address),
+        socket.create_connection(("127.0.0.1", int(address.split(":")[1]))) as connection,
+        contextlib.suppress(ssl.SSLError),
+        context.wrap_socket(connection, server_hostname="127.0.0.1"),
+    ):
+        spoken = True
+
+    assert spoken is is_spoken
+
+
+# What is said when it fails
+
+
+@everybody
+def test_a_ca_that_is_not_trusted_is_named(
+    told: Telling, files: CertificateFiles, other_ca: Path
+) -> None:
+    with showing(files) as address:
+        by_the_file = told(address, Tls(other_ca))
+        by_the_machine = told(address, Tls())
+
+    head, cure = (
+        r"shows a certificate of a CA \(Testing CA #\S+\) that ",
+        "to the file of that CA's",
+    )
+    assert re.match(f"{head}is not in API_CA_CERT_PATH: set API_CA_CERT_PATH {cure}", by_the_file)
+    assert re.match(
+        f"{head}this machine does not trust: set API_CA_CERT_PATH {cure}", by_the_machine
+    )
+
+
+@everybody
+def test_a_certificate_that_signed_itself_is_told(told: Telling, files: CertificateFiles) -> None:
+    files.certificate.write_bytes(files.ca.cert_pem.bytes())
+    files.key.write_bytes(files.ca.private_key_pem.bytes())
+    with showing(files) as address:
+        assert told(address, Tls()) == (
+            "shows a certificate that it signed itself and that is not trusted here: set"
+            " API_CA_CERT_PATH to the file of that certificate"
+        )
+
+
+@everybody
+def test_for_whom_a_certificate_is_instead_is_told(told: Telling, files: CertificateFiles) -> None:
+    files.issue("api.example.com", "10.0.0.1", "*.example.org")
+    cure = "use a name that it is for in API_ADDRESS, or set API_TLS_SERVER_NAME to one"
+    with showing(files) as address:
+        for name, looked_for in (("", "127.0.0.1"), ("api.example.net", "api.example.net")):
+            said = told(address, Tls(files.ca_file, name))
+
+            head, _, names = said.partition(", but for ")
+            assert head == f"shows a certificate that is not for {looked_for}"
+            names, _, told_cure = names.partition(": ")
+            assert set(names.split(", ")) == {"api.example.com", "10.0.0.1", "*.example.org"}
+            assert told_cure == cure
+
+
+@everybody
+def test_a_certificate_that_expired_is_told_with_the_day_and_this_machines(
+    told: Telling, files: CertificateFiles
+) -> None:
+    files.issue(begins=-3 * A_DAY, ends=-A_DAY)
+    now = datetime.now(UTC)
+    with showing(files) as address:
+        said = told(address, Tls(files.ca_file))
+
+    assert said.startswith(f"shows a certificate that expired on {now - A_DAY:%Y-%m-%d} ")
+    assert f"and this machine's clock says {now:%Y-%m-%d}" in said
+    assert said.endswith(": renew the certificate, or set the clock")
+
+
+@everybody
+def test_a_certificate_of_tomorrow_puts_the_clock_in_doubt(
+    told: Telling, files: CertificateFiles
+) -> None:
+    files.issue(begins=A_DAY)
+    now = datetime.now(UTC)
+    with showing(files) as address:
+        said = told(address, Tls(files.ca_file))
+
+    assert said.startswith(f"shows a certificate that is valid from {now + A_DAY:%Y-%m-%d} ")
+    assert f"and this machine's clock says {now:%Y-%m-%d}" in said
+    assert said.endswith(": set the clock, or wait")
+
+
+@everybody
+def test_who_does_not_speak_tls_to_a_port_that_does_is_told(
+    told: Telling, files: CertificateFiles
+) -> None:
+    with showing(files) as address:
+        assert told(address, None) == (
+            f"speaks TLS: set API_ADDRESS to https://{address}, or API_USE_TLS=true"
+        )
+
+
+@everybody
+def test_who_speaks_tls_to_a_port_that_does_not_is_told(
+    told: Telling, files: CertificateFiles
+) -> None:
+    cure = (
+        "set API_ADDRESS to the port on which the API speaks TLS, or where it does without to"
+        " http://{}, and leave API_USE_TLS away"
+    )
+    with without_tls() as address:
+        plain = told(address, Tls(files.ca_file)), cure.format(address)
+    with port_that_hangs_up() as address:
+        closed = told(address, Tls(files.ca_file)), cure.format(address)
+
+    assert plain[0] == f"does not speak TLS: {plain[1]}"
+    assert closed[0] == f"closes the connection when it is spoken to in TLS: {closed[1]}"
+
+
+@everybody
+def test_who_insists_on_a_certificate_of_ours_is_told(
+    told: Telling, files: CertificateFiles
+) -> None:
+    with insisting(files) as address:
+        said = told(address, Tls(files.ca_file))
+    with tls_port(files, ["h2"], ssl.TLSVersion.TLSv1_2, insists=True) as address:
+        said_by_an_alert = told(address, Tls(files.ca_file))
+
+    cure = (
+        "where it takes clients with a certificate alone, set API_ADDRESS to the API's other port,"
+        " or for `manmanv2` API_CLIENT_CERT_PATH to an operator's certificate; else its log says"
+        " why"
+    )
+    assert said == f"hangs up once TLS is spoken with it: {cure}"
+    assert said_by_an_alert == f"refuses to speak TLS with this machine: {cure}"
+
+
+@everybody
+def test_a_web_server_is_told(told: Telling, files: CertificateFiles) -> None:
+    with tls_port(files, ["http/1.1"]) as address:
+        assert told(address, Tls(files.ca_file)).startswith("speaks TLS, but not HTTP/2: ")
+
+
+@everybody
+def test_a_server_that_is_too_old_is_told(told: Telling, files: CertificateFiles) -> None:
+    with tls_port(files, ["h2"], ssl.TLSVersion.TLSv1_1) as address:
+        assert told(address, Tls(files.ca_file)) == (
+            "speaks a version of TLS that is too old: have it speak TLS 1.2 or 1.3"
+        )
+
+
+@pytest.mark.parametrize("told", [told_a_host, told_by_the_doctor])
+def test_where_nobody_listens_or_hangs_it_is_not_tls(
+    told: Telling, files: CertificateFiles
+) -> None:
+    nobody = told(free_address(), Tls(files.ca_file))
+    with silent_port() as address:
+        silent = told(address, Tls(files.ca_file))
+
+    assert nobody.startswith("is not there: nothing listens on that port")
+    assert "does not answer in time" in silent or "says nothing: it hangs" in silent
+
+
+@contextmanager
+def tls_port(
+    files: CertificateFiles,
+    protocols: Sequence[str],
+    newest: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3,
+    *,
+    insists: bool = False,
+) -> Iterator[str]:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(files.certificate, files.key)
+    if insists:
+        context.verify_mode = ssl.CERT_REQUIRED
+    context.set_alpn_protocols(protocols)
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        context.minimum_version, context.maximum_version = ssl.TLSVersion.TLSv1, newest
+
+    def serve(listener: socket.socket) -> None:
+        # Ends with the listener.
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = listener.accept()
+                with (
+                    contextlib.suppress(OSError),
+                    context.wrap_socket(connection, server_side=True) as spoken,
+                ):
+                    spoken.recv(4096)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = threading.Thread(target=serve, args=(listener,))
+        server.start()
+        try:
+            yield f"127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            server.join()
+
+
+# The file of CAs
+
+
+def test_a_file_of_cas_that_cannot_be_used_is_told_until_it_can(
+    files: CertificateFiles, tmp_path: Path
+) -> None:
+    ca_file = tmp_path / "there-soon.pem"
+    with (
+        api_over_tls(files) as (_, address),
+        closing(GrpcControlPlane(address, HeldKeys.only(KEY), tls=Tls(ca_file))) as control_plane,
+    ):
+        unusable = [
+            (None, "cannot be read"),
+            # As it is for a moment while somebody copies another over it.
+            (b"", "holds no PEM certificate"),
+            (b"no", "holds no PEM certificate"),
+            (b"\xff\xfe", "holds no PEM certificate"),
+        ]
+        for content, why in unusable:
+            if content is not None:
+                ca_file.write_bytes(content)
+            with pytest.raises(ControlPlaneUnavailable) as caught:
+                control_plane.register(Introduction(name="web"))
+            assert str(caught.value) == (
+                f"API_CA_CERT_PATH {ca_file} {why}: set it to the file of the CA that issues the"
+                " API's certificate."
+            )
+        ca_file.write_bytes(files.ca_file.read_bytes())
+        assert control_plane.register(Introduction(name="web")).server_id
+        # What works goes on.
+        ca_file.write_bytes(b"")
+        assert control_plane.register(Introduction(name="web")).server_id
+        ca_file.unlink()
+        assert control_plane.register(Introduction(name="web")).server_id
+
+
+def test_comments_in_the_files_are_no_part_of_them(files: CertificateFiles) -> None:
+    for file in (files.ca_file, files.certificate, files.key):
+        file.write_bytes("# für die API\n".encode() + file.read_bytes())
+    with api_over_tls(files) as (_, address):
+        assert joins(address, Tls(files.ca_file))
+        assert told_a_host(address, Tls(files.ca_file, "other")).startswith("shows a certificate")
+
+
+def test_a_host_goes_by_the_cas_that_the_file_holds_now(files: CertificateFiles) -> None:
+    with (
+        api_over_tls(files) as (_, address),
+        closing(
+            GrpcControlPlane(address, HeldKeys.only(KEY), tls=Tls(files.ca_file))
+        ) as control_plane,
+    ):
+        control_plane.register(Introduction(name="web"))
+        trustme.CA().cert_pem.write_to_path(str(files.ca_file))
+        with pytest.raises(ControlPlaneUnavailable, match="that is not in API_CA_CERT_PATH"):
+            control_plane.heartbeat(1, None)
+        files.ca.cert_pem.write_to_path(str(files.ca_file))
+
+        control_plane.heartbeat(1, None)
+
+
+# Another certificate
+
+
+def shown_at(address: str) -> str:
+    host, port = address.split(":")
+    return ssl.get_server_certificate((host, int(port))).strip()
+
+
+def own_of(files: CertificateFiles) -> str:
+    text = files.certificate.read_text()
+    return text[: text.index("-----END CERTIFICATE-----")] + "-----END CERTIFICATE-----"
+
+
+def test_another_certificate_fails_no_call_and_is_shown_to_who_connects_then(
+    files: CertificateFiles,
+) -> None:
+    failures: list[Exception] = []
+    counts = [0, 0]
+    done = threading.Event()
+
+    def on_one_connection(address: str) -> None:
+        with closing(
+            GrpcControlPlane(address, HeldKeys.only(KEY), tls=Tls(files.ca_file))
+        ) as control_plane:
+            while not done.is_set():
+                try:
+                    control_plane.heartbeat(1, None)
+                    counts[0] += 1
+                except Exception as error:
+                    failures.append(error)
+                    raise
+
+    def on_new_ones(address: str) -> None:
+        while not done.is_set():
+            try:
+                joins(address, Tls(files.ca_file))
+                counts[1] += 1
+            except Exception as error:
+                failures.append(error)
+                raise
+
+    with api_over_tls(files) as (container, address):
+        joins(address, Tls(files.ca_file))
+        threads = [
+            threading.Thread(target=calls, args=(address,))
+            for calls in (on_one_connection, on_new_ones, on_new_ones)
+        ]
+        for thread in threads:
+            thread.start()
+        seen = []
+        certificate = container.certificate()
+        assert certificate
+        for _ in range(5):
+            files.issue()
+            certificate.look()
+            seen.append((shown_at(address), own_of(files)))
+            time.sleep(0.2)
+        done.set()
+        for thread in threads:
+            thread.join()
+
+    assert not failures
+    assert min(counts) > 5
+    assert all(shown == written for shown, written in seen)
+    assert len({shown for shown, _ in seen}) == 5
+
+
+def test_a_certificate_with_the_key_of_another_leaves_the_one_before(
+    files: CertificateFiles, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    with api_over_tls(files) as (container, address):
+        before = own_of(files)
+        certificate = container.certificate()
+        assert certificate
+        key = files.key.read_bytes()
+        files.issue("127.0.0.1", "localhost")
+        new_key = files.key.read_bytes()
+        files.key.write_bytes(key)
+        certificate.look()
+        certificate.look()
+        meanwhile = shown_at(address)
+        files.key.write_bytes(new_key)
+        certificate.look()
+        afterwards = shown_at(address)
+
+    assert (meanwhile, afterwards) == (before, own_of(files))
+    said = [record.getMessage() for record in caplog.records if "TLS_" in record.getMessage()]
+    assert said == [
+        (
+            f"TLS_KEY_PATH {files.key} is not the key of the certificate in TLS_CERT_PATH"
+            f" {files.certificate}: put those there that belong together. Until then the"
+            " certificate of before is in use."
+        ),
+        f"TLS_CERT_PATH has changed: the certificate in use is {certificate.told()}.",
+        "TLS_CERT_PATH and TLS_KEY_PATH can be used again.",
+    ]
+
+
+def test_the_end_of_the_certificate_in_use_is_measured(files: CertificateFiles) -> None:
+    measured = []
+    with api_over_tls(files) as (container, _):
+        certificate = container.certificate()
+        assert certificate
+        for days in (30, 60):
+            files.issue(ends=days * A_DAY)
+            certificate.look()
+            found = container.registry().get_sample_value(
+                "manmanv2_tls_certificate_expires_timestamp_seconds"
+            )
+            measured.append((found, certificate.current.facts.expires.timestamp()))
+
+    assert all(found == expires for found, expires in measured)
+    assert measured[1][0] != measured[0][0]
+
+
+# The API asks after itself
+
+
+@pytest.mark.parametrize("names", [["127.0.0.1"], ["api.example.com"], ["*.example.com"]])
+def test_an_api_finds_itself_whoever_its_certificate_is_for(
+    files: CertificateFiles, names: Sequence[str]
+) -> None:
+    files.issue(*names)
+    with api_over_tls(files) as (_, address):
+        check_own_serving(address, over_tls=True)
+
+
+def test_an_api_that_speaks_otherwise_than_its_settings_is_not_well(
+    files: CertificateFiles,
+) -> None:
+    with api_over_tls(files) as (_, address), pytest.raises(NotServing) as tls_there:
+        check_own_serving(address, over_tls=False)
+    with without_tls() as address, pytest.raises(NotServing) as none_there:
+        check_own_serving(address, over_tls=True)
+
+    cure = "check TLS_CERT_PATH and TLS_KEY_PATH, here and where it was started"
+    assert str(tls_there.value) == f"speaks TLS: {cure}"
+    assert str(none_there.value) == f"does not speak TLS: {cure}"

@@ -1,0 +1,429 @@
+import json
+import os
+import stat
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from adapters.system.files.certificate_folder import DiskCertificateFolder
+from adapters.system.files.checksummed_file import write_checked
+from adapters.system.files.state_folder import DiskStateFolder
+from application.ports.host.certificate_folder import HostCertificate
+from application.ports.host.state_folder import KeptState, NotForUs, StateFolderTaken
+from domain.machine_evidence import Evidence
+from tests.support.canary_secrets import planted
+from tests.support.repository import ROOT
+
+STATE = KeptState(
+    server_id=42,
+    name="mars-größer",
+    environment="production",
+    ephemeral=True,
+    epoch=7,
+    evidence=Evidence("a" * 32, "b" * 32, "", "d" * 32, "1" * 32),
+    credential=planted("credential"),
+)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> DiskStateFolder:
+    """One that holds a state."""
+    folder = DiskStateFolder(tmp_path / "state")
+    folder.take()
+    folder.write(STATE)
+    return folder
+
+
+def file_of(folder: DiskStateFolder) -> Path:
+    return folder.path / "state.json"
+
+
+def rewrite(folder: DiskStateFolder, change: Callable[[dict[str, Any]], object]) -> None:
+    """Change the file as somebody would who knows of the checksum."""
+    fields = json.loads(file_of(folder).read_bytes())
+    change(fields)
+    fields.pop("checksum", None)
+    canonical = json.dumps(fields, sort_keys=True, separators=(",", ":")).encode()
+    fields["checksum"] = f"sha256:{sha256(canonical).hexdigest()}"
+    file_of(folder).write_text(json.dumps(fields))
+
+
+def test_a_state_is_kept_over_a_restart(folder: DiskStateFolder) -> None:
+    assert DiskStateFolder(folder.path).read() == STATE
+
+
+def test_a_folder_that_is_new_knows_nothing(tmp_path: Path) -> None:
+    folder = DiskStateFolder(tmp_path / "a" / "b")
+    folder.take()
+
+    assert folder.read() is None
+
+
+def test_folder_and_file_are_for_the_owner_only(folder: DiskStateFolder) -> None:
+    assert stat.S_IMODE(folder.path.stat().st_mode) == 0o700
+    assert {stat.S_IMODE(path.stat().st_mode) for path in folder.path.iterdir()} == {0o600}
+
+
+def test_a_folder_that_is_there_keeps_its_mode(tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir(mode=0o750)
+    DiskStateFolder(tmp_path / "state").take()
+
+    assert stat.S_IMODE((tmp_path / "state").stat().st_mode) == 0o750
+
+
+def test_a_file_in_its_place_is_called_no_folder(tmp_path: Path) -> None:
+    (tmp_path / "state").touch()
+
+    with pytest.raises(NotADirectoryError, match="Not a directory"):
+        DiskStateFolder(tmp_path / "state").take()
+
+
+def test_who_reads_the_file_meanwhile_sees_the_old_state_whole(folder: DiskStateFolder) -> None:
+    before = file_of(folder).read_text()
+    with file_of(folder).open() as reader:
+        folder.write(replace(STATE, epoch=8))
+
+        assert reader.read() == before
+
+
+def test_a_link_is_replaced_and_not_followed(folder: DiskStateFolder, tmp_path: Path) -> None:
+    precious = tmp_path / "precious"
+    file_of(folder).rename(precious)
+    before = precious.read_text()
+    file_of(folder).symlink_to(precious)
+    folder.write(replace(STATE, epoch=8))
+
+    assert precious.read_text() == before
+    assert not file_of(folder).is_symlink()
+
+
+def test_a_state_that_is_forgotten_is_gone(folder: DiskStateFolder) -> None:
+    folder.forget()
+    folder.forget()
+
+    assert folder.read() is None
+
+
+def test_what_an_earlier_version_wrote_has_no_credential(folder: DiskStateFolder) -> None:
+    rewrite(folder, lambda fields: fields.pop("credential"))
+
+    assert DiskStateFolder(folder.path).read() == replace(STATE, credential="")
+
+
+def test_what_a_later_version_added_stays(folder: DiskStateFolder) -> None:
+    badge = {"kind": "token", "text": "µ", "uses": [1, 2.5, None]}
+    rewrite(folder, lambda fields: fields.update(badge=badge))
+    again = DiskStateFolder(folder.path)
+    state = again.read()
+    again.write(replace(STATE, epoch=8))
+
+    assert state == STATE
+    assert json.loads(file_of(folder).read_bytes())["badge"] == badge
+    assert DiskStateFolder(folder.path).read() == replace(STATE, epoch=8)
+
+
+def test_what_a_later_version_added_does_not_outlive_the_state_that_it_belonged_to(
+    folder: DiskStateFolder,
+) -> None:
+    rewrite(folder, lambda fields: fields.update(badge="of the other machine"))
+    folder.read()
+    aside = folder.set_aside(NotForUs.OF_ANOTHER_MACHINE)
+    folder.write(STATE)
+
+    assert "badge" not in json.loads(file_of(folder).read_bytes())
+    assert "badge" in json.loads(Path(aside).read_bytes())
+
+
+def test_what_is_set_aside_takes_the_place_of_an_older_one(folder: DiskStateFolder) -> None:
+    (folder.path / "state.json.of-another-machine").write_text("older")
+    before = file_of(folder).read_text()
+    aside = folder.set_aside(NotForUs.OF_ANOTHER_MACHINE)
+
+    assert aside == str(folder.path / "state.json.of-another-machine")
+    assert Path(aside).read_text() == before
+    assert folder.read() is None
+
+
+# Damage
+
+
+def test_a_state_of_which_only_a_part_was_restored_is_set_aside_with_a_warning(
+    folder: DiskStateFolder, caplog: pytest.LogCaptureFixture
+) -> None:
+    text = file_of(folder).read_text()
+    file_of(folder).write_text(text.replace('"epoch": 7', '"epoch": 8'))
+    states = [DiskStateFolder(folder.path).read() for _ in range(3)]
+
+    assert states == [None] * 3
+    assert (folder.path / "state.json.damaged").exists()
+    assert not file_of(folder).exists()
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "state.json is damaged: it is set aside as" in caplog.text
+
+
+@given(st.data())
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200)
+def test_whichever_byte_is_damaged_it_is_noticed_or_means_the_same(
+    folder: DiskStateFolder, data: st.DataObject
+) -> None:
+    folder.write(STATE)
+    content = bytearray(file_of(folder).read_bytes())
+    at = data.draw(st.integers(0, len(content) - 1))
+    content[at] = data.draw(st.integers(0, 255))
+    file_of(folder).write_bytes(content)
+
+    assert DiskStateFolder(folder.path).read() in (None, STATE)
+
+
+@given(st.binary(max_size=300) | st.text(max_size=300).map(str.encode))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_the_file_holds_it_is_no_crash(folder: DiskStateFolder, content: bytes) -> None:
+    file_of(folder).write_bytes(content)
+
+    assert DiskStateFolder(folder.path).read() is None
+
+
+def test_a_file_that_was_cut_short_is_damaged(folder: DiskStateFolder) -> None:
+    content = file_of(folder).read_bytes()
+    for length in range(0, len(content) - 1, 7):
+        file_of(folder).write_bytes(content[:length])
+
+        assert DiskStateFolder(folder.path).read() is None
+
+
+@pytest.mark.parametrize("content", [b"[" * 100_000, b'{"a":' * 100_000, b" " * (2**20 + 1)])
+def test_what_nobody_would_write_is_damaged(folder: DiskStateFolder, content: bytes) -> None:
+    file_of(folder).write_bytes(content)
+
+    assert folder.read() is None
+    assert (folder.path / "state.json.damaged").read_bytes() == content
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"version": 0},
+        {"version": "1"},
+        {"version": True},
+        {"server_id": 0},
+        {"server_id": "42"},
+        {"server_id": 42.0},
+        {"server_id": 2**63},
+        {"server_id": None},
+        {"name": ""},
+        {"name": " mars"},
+        {"name": "a\nb"},
+        {"name": 7},
+        {"environment": "e" * 101},
+        {"environment": None},
+        {"ephemeral": 1},
+        {"epoch": -1},
+        {"epoch": False},
+        {"instance_id": "x" * 32},
+        {"evidence": None},
+        {"evidence": []},
+        {"evidence": "abc"},
+        {"evidence": {"machine_id": "a"}},
+        {"evidence": dict.fromkeys(("machine_id", "hardware_id", "engine_id", "boot_id"), 7)},
+    ],
+)
+def test_a_field_that_is_not_what_it_should_be_is_damage(
+    folder: DiskStateFolder, wrong: dict[str, object]
+) -> None:
+    rewrite(folder, lambda fields: fields.update(wrong))
+
+    assert folder.read() is None
+    assert (folder.path / "state.json.damaged").exists()
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "version",
+        "server_id",
+        "name",
+        "environment",
+        "ephemeral",
+        "epoch",
+        "instance_id",
+        "evidence",
+    ],
+)
+def test_a_field_that_is_missing_is_damage(folder: DiskStateFolder, key: str) -> None:
+    rewrite(folder, lambda fields: fields.pop(key))
+
+    assert folder.read() is None
+
+
+def test_a_state_without_a_checksum_is_damaged(folder: DiskStateFolder) -> None:
+    fields = json.loads(file_of(folder).read_bytes())
+    del fields["checksum"]
+    file_of(folder).write_text(json.dumps(fields))
+
+    assert folder.read() is None
+
+
+def test_a_state_of_a_later_version_is_kept_for_it(
+    folder: DiskStateFolder, caplog: pytest.LogCaptureFixture
+) -> None:
+    rewrite(folder, lambda fields: fields.update(version=2, name=["of", "another", "kind"]))
+
+    assert folder.read() is None
+    assert (folder.path / "state.json.of-a-later-version").exists()
+    assert "written by a later version of the host manager" in caplog.text
+
+
+def test_a_glance_sees_what_can_be_used_and_changes_nothing(folder: DiskStateFolder) -> None:
+    seen = folder.glance()
+    file_of(folder).write_bytes(b"{")
+    damaged = folder.glance()
+
+    assert (seen, damaged) == (STATE, None)
+    assert file_of(folder).read_bytes() == b"{"
+    assert DiskStateFolder(folder.path / "nowhere").glance() is None
+
+
+def test_a_state_that_is_laid_out_otherwise_is_not_damaged(folder: DiskStateFolder) -> None:
+    fields = json.loads(file_of(folder).read_bytes())
+    file_of(folder).write_text(json.dumps(dict(reversed(fields.items()))))
+
+    assert folder.read() == STATE
+
+
+# What is no file, and no folder
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo])
+def test_what_is_no_file_is_waited_for_by_nobody(
+    tmp_path: Path, make: Callable[[Path], None]
+) -> None:
+    folder = DiskStateFolder(tmp_path)
+    folder.take()
+    make(tmp_path / "state.json")
+
+    try:
+        assert folder.read() is None
+    except IsADirectoryError:
+        assert make == Path.mkdir
+
+
+def test_a_file_in_the_place_of_the_folder_is_an_os_error(tmp_path: Path) -> None:
+    path = tmp_path / "state"
+    path.touch()
+
+    with pytest.raises(OSError, match=r"exists|Not a directory"):
+        DiskStateFolder(path).take()
+
+
+def test_a_crash_while_it_is_written_leaves_the_old_state(folder: DiskStateFolder) -> None:
+    with pytest.raises(UnicodeEncodeError):
+        # Stands for a crash: it has no form in UTF-8.
+        with_no_form(folder)
+
+    assert DiskStateFolder(folder.path).read() == STATE
+
+
+def with_no_form(folder: DiskStateFolder) -> None:
+    from adapters.system.files.atomic_file import write_atomically
+
+    write_atomically(file_of(folder), "\ud800")
+
+
+# Two at once
+
+HOLDER = """
+import sys
+from pathlib import Path
+from adapters.system.files.certificate_folder import DiskCertificateFolder
+from adapters.system.files.checksummed_file import write_checked
+from adapters.system.files.state_folder import DiskStateFolder
+from application.ports.host.certificate_folder import HostCertificate
+DiskStateFolder(Path(sys.argv[1])).take()
+print("taken", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_folder_is_one_hosts_until_its_process_ends_however_that_ends(tmp_path: Path) -> None:
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(tmp_path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+    )
+    with holder:
+        assert holder.stdout
+        assert holder.stdout.readline() == "taken\n"
+        folder = DiskStateFolder(tmp_path)
+        with pytest.raises(StateFolderTaken, match="is in use by another host manager: stop"):
+            folder.take()
+        holder.kill()
+        holder.wait()
+
+        folder.take()
+    folder.take()
+
+
+def test_two_in_one_process_are_two(folder: DiskStateFolder) -> None:
+    with pytest.raises(StateFolderTaken):
+        DiskStateFolder(folder.path).take()
+
+
+@pytest.mark.parametrize(
+    "ends",
+    [
+        lambda folder: folder.forget(),
+        lambda folder: folder.set_aside(NotForUs.OF_ANOTHER_MACHINE),
+        lambda folder: (file_of(folder).write_text("{}"), folder.read()),
+    ],
+    ids=["forgotten", "of another machine", "damaged"],
+)
+def test_the_certificate_of_a_server_goes_with_its_state(
+    ends: Callable[[DiskStateFolder], object], folder: DiskStateFolder
+) -> None:
+    certificates = DiskCertificateFolder(folder.path)
+    certificates.write(HostCertificate(42, "certificate", planted("private key"), 50052))
+    kept = certificates.read()
+
+    ends(folder)
+
+    assert kept == HostCertificate(42, "certificate", planted("private key"), 50052)
+    assert certificates.read() is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"version": 2},
+        {"mutual_tls_port": 0},
+        {"mutual_tls_port": 65536},
+        {"server_id": "42"},
+        {"key": None},
+    ],
+)
+def test_a_certificate_that_is_not_understood_is_not_used(
+    change: dict[str, Any], folder: DiskStateFolder
+) -> None:
+    fields = {
+        "version": 1,
+        "server_id": 42,
+        "certificate": "certificate",
+        "key": planted("private key"),
+        "mutual_tls_port": 50052,
+    }
+    file = folder.path / "certificate.json"
+    write_checked(file, fields)
+    understood = DiskCertificateFolder(folder.path).read()
+    write_checked(file, {**fields, **change})
+
+    assert understood
+    assert DiskCertificateFolder(folder.path).read() is None

@@ -1,0 +1,79 @@
+import os
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from adapters.system.port_probe import SystemPortProbe
+from application.ports.probes.port_probe import PortFound, PortState
+from tests.support.processes import free_address
+
+
+def look(address: str) -> PortFound:
+    return SystemPortProbe().look(address)
+
+
+def test_a_free_port_is_free_and_stays_so() -> None:
+    address = free_address()
+
+    assert look(address) == look(address) == PortFound(PortState.FREE)
+
+
+def test_a_port_that_was_just_given_up_is_free() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        address = f"127.0.0.1:{listener.getsockname()[1]}"
+        with socket.create_connection(listener.getsockname()):
+            # Whoever hangs up first lingers.
+            listener.accept()[0].close()
+
+    assert look(address).state is PortState.FREE
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "localhost"])
+def test_a_port_that_is_taken_is_told_with_who_has_it(host: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        found = look(f"{host}:{listener.getsockname()[1]}")
+
+    assert found.state is PortState.TAKEN
+    assert f"(pid {os.getpid()})" in found.owner
+
+
+def test_who_has_the_port_at_another_address_is_not_named() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        code = (
+            "import socket, sys\n"
+            f"with socket.create_server(('127.0.0.2', {port})):\n"
+            "    print('listens', flush=True)\n"
+            "    sys.stdin.read()"
+        )
+        with subprocess.Popen(
+            [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        ) as other:
+            assert other.stdout
+            other.stdout.readline()
+            owners = [look(f"{host}:{port}").owner for host in ("127.0.0.1", "127.0.0.2")]
+            other.communicate()
+
+    assert f"(pid {os.getpid()})" in owners[0]
+    assert f"(pid {other.pid})" in owners[1]
+
+
+def test_nobody_is_named_when_only_the_port_of_another_address_is_seen() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener, socket.socket() as unseen:
+        port = listener.getsockname()[1]
+        # Who has a port and does not listen is in no list.
+        unseen.bind(("127.0.0.2", port))
+
+        assert look(f"127.0.0.2:{port}") == PortFound(PortState.TAKEN, "another process")
+
+
+@pytest.mark.parametrize("address", ["192.0.2.1:50051", "[2001:db8::1]:50051"])
+def test_an_address_of_another_machine_is_elsewhere(address: str) -> None:
+    assert look(address).state is PortState.ELSEWHERE
+
+
+@pytest.mark.parametrize("host", ["no.such.host.invalid", "a..b"])
+def test_a_name_that_does_not_resolve_is_elsewhere(host: str) -> None:
+    assert look(f"{host}:50051").state is PortState.ELSEWHERE

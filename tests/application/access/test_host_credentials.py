@@ -1,0 +1,604 @@
+"""What a host may do with the credential of its server, and without."""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from adapters.memory.store import MemoryStore
+from adapters.system.new_key import new_key, new_serial
+from application.access.host_credentials import USUAL_LIFETIME, HostCredentials
+from application.configuration.fetch_configuration import FetchConfiguration
+from application.configuration.put_configuration import PutConfiguration
+from application.join_keys.create_join_key import CreatedJoinKey, CreateJoinKey
+from application.join_keys.list_join_key_uses import ListJoinKeyUses
+from application.join_keys.revoke_join_key import RevokeJoinKey
+from application.liveness.record_heartbeat import Acknowledged, Heartbeat
+from application.registration.register_server import Registered, Registration
+from domain.approval import Approval, ApprovalPolicy
+from domain.enforcement import Enforcement, Mode, Switch
+from domain.errors import (
+    CredentialRequired,
+    InvalidField,
+    InvalidRegistrationKey,
+    JoinKeyRefused,
+    NameHeld,
+    NotAdmitted,
+    Replaced,
+    ServerNotFound,
+)
+from domain.join_key import NewJoinKey
+from domain.liveness import Status
+from domain.machine_evidence import NO_EVIDENCE, Evidence
+from domain.registration_rules import JoiningRules
+from tests.support.builders import INTERVAL, SECOND, evidence
+from tests.support.canary_secrets import planted
+from tests.support.fleet import Fleet, who_shows
+
+SHARED = planted("registration key")
+HERE = evidence("disk", "board", "boot 1", "process 1")
+REBOOTED = evidence("disk", "board", "boot 2", "process 2")
+ELSEWHERE = evidence("other disk", "other board", "other boot", "process 3")
+HALF_A_LIFE = USUAL_LIFETIME / 2
+
+
+def fleet_that(mode: Mode | None = None, **rules: Any) -> Fleet:
+    enforcement = Enforcement({} if mode is None else {Switch.CREDENTIAL: mode})
+    fleet = Fleet(MemoryStore(), rules=JoiningRules(enforcement=enforcement, **rules))
+    admit_host = replace(who_shows(SHARED), credentials=fleet.credentials)
+    fleet.register = replace(fleet.register, admit_host=admit_host)
+    fleet.deregister = replace(fleet.deregister, admit_host=admit_host)
+    return fleet
+
+
+@pytest.fixture
+def fleet() -> Fleet:
+    """Of an API that has a shared key."""
+    return fleet_that()
+
+
+def key_of(fleet: Fleet, **terms: Any) -> CreatedJoinKey:
+    create = CreateJoinKey(fleet.store, fleet.clock, new_key, fleet.register.admit_host)
+    return create(NewJoinKey(**terms), "anna")
+
+
+def join(fleet: Fleet, name: str = "web", key: str = SHARED, **others: Any) -> Registered:
+    said = {"registration_key": key, "evidence": HERE, **others}
+    return fleet.register(Registration(name, **said))
+
+
+def join_again(fleet: Fleet, joined: Registered, name: str = "web", **others: Any) -> Registered:
+    """With nothing but the credential."""
+    said = {"key": "", "evidence": REBOOTED, "credential": joined.credential, **others}
+    return join(fleet, name, **said)
+
+
+def beat(fleet: Fleet, joined: Registered, credential: str | None = None) -> Any:
+    shown = joined.credential if credential is None else credential
+    [answer] = fleet.heartbeat([Heartbeat(joined.server.server_id, credential=shown)])
+    return answer
+
+
+def noted(fleet: Fleet) -> list[tuple[int, str, int]]:
+    with fleet.store.begin() as transaction:
+        found = transaction.would_rejects.page(after=0, size=99)
+    assert {entry.switch for entry in found} <= {Switch.CREDENTIAL}
+    return [(entry.server_id, entry.name, entry.count) for entry in found]
+
+
+# Registering again
+
+
+def revoke(fleet: Fleet, key: CreatedJoinKey) -> None:
+    RevokeJoinKey(fleet.store, fleet.clock)(key.key.key_id)
+
+
+def expire(fleet: Fleet, key: CreatedJoinKey) -> None:
+    fleet.clock.advance(timedelta(days=2))
+
+
+def use_up(fleet: Fleet, key: CreatedJoinKey) -> None:
+    join(fleet, "another", str(key.shown), evidence=ELSEWHERE)
+
+
+@pytest.mark.parametrize("becomes_of_it", [revoke, expire, use_up])
+@pytest.mark.parametrize("is_shown", [True, False])
+def test_a_host_joins_again_whatever_became_of_its_join_key(
+    fleet: Fleet, becomes_of_it: Any, is_shown: bool
+) -> None:
+    key = key_of(fleet, uses=2, expires_in_seconds=86400)
+    joined = join(fleet, key=str(key.shown))
+    becomes_of_it(fleet, key)
+    again = join_again(fleet, joined, key=str(key.shown) if is_shown else "")
+
+    assert (again.server.server_id, again.server.epoch) == (joined.server.server_id, 2)
+    assert again.credential not in ("", joined.credential)
+
+
+def test_a_join_key_that_was_revoked_admits_a_host_by_its_credential_and_no_other(
+    fleet: Fleet,
+) -> None:
+    key = key_of(fleet)
+    joined = join(fleet, key=str(key.shown))
+    revoke(fleet, key)
+
+    with pytest.raises(JoinKeyRefused, match="was revoked"):
+        join(fleet, key=str(key.shown), evidence=REBOOTED)
+    with pytest.raises(JoinKeyRefused, match="was revoked"):
+        join_again(fleet, joined, "db", key=str(key.shown), evidence=ELSEWHERE)
+    assert join_again(fleet, joined, key=str(key.shown)).server.epoch == 2
+
+
+def test_a_credential_uses_no_join_key(fleet: Fleet) -> None:
+    key = key_of(fleet, uses=1, name_pattern="db")
+    joined = join(fleet)
+    join_again(fleet, joined, key=str(key.shown))
+    used = ListJoinKeyUses(fleet.store)(key.key.key_id, size=9).uses
+
+    assert used == []
+    assert join(fleet, "db", str(key.shown), evidence=ELSEWHERE).server.name == "db"
+
+
+def test_what_a_join_key_says_of_a_server_stays(fleet: Fleet) -> None:
+    terms = {"environment": "prod", "ephemeral": True, "labels": {"tier": "gold"}}
+    joined = join(fleet, key=str(key_of(fleet, **terms).shown))
+    again = join_again(fleet, joined).server
+
+    assert (again.environment, again.ephemeral) == ("prod", True)
+    assert again.labels.of_operators == {"tier": "gold"}
+
+
+def test_a_key_that_does_not_admit_says_nothing_of_the_server(fleet: Fleet) -> None:
+    key = key_of(fleet, environment="prod", ephemeral=True, name_pattern="db")
+    joined = join(fleet, environment="")
+
+    again = join_again(fleet, joined, key=str(key.shown)).server
+    assert (again.environment, again.ephemeral) == ("", False)
+
+
+@pytest.mark.parametrize("becomes_of_it", [revoke, expire, use_up])
+def test_a_key_that_admits_no_more_says_nothing_of_the_server_either(
+    fleet: Fleet, becomes_of_it: Any
+) -> None:
+    terms = {"environment": "prod", "ephemeral": True}
+    key = key_of(fleet, uses=1, expires_in_seconds=86400, **terms)
+    joined = join(fleet)
+    becomes_of_it(fleet, key)
+    again = join_again(fleet, joined, key=str(key.shown)).server
+
+    assert (again.environment, again.ephemeral) == ("", False)
+
+
+def test_a_credential_gets_no_other_server(fleet: Fleet) -> None:
+    joined = join(fleet)
+    join(fleet, "db", evidence=ELSEWHERE)
+
+    for name in ("db", "new"):
+        with pytest.raises(InvalidRegistrationKey):
+            join_again(fleet, joined, name)
+    # Whose name it is, it is not told either.
+    with pytest.raises(InvalidRegistrationKey):
+        join_again(fleet, joined, "db", evidence=evidence("a", "b", "c", "d"))
+    assert [server.name for server in fleet.list(size=9).servers] == ["web", "db"]
+    assert not conflicts(fleet, "db")
+
+
+def conflicts(fleet: Fleet, name: str) -> Any:
+    with fleet.store.begin() as transaction:
+        return transaction.conflicts.of_name(name)
+
+
+def test_a_credential_with_a_key_gets_another_server_as_with_the_key_alone(fleet: Fleet) -> None:
+    joined = join(fleet)
+    by_join_key = str(key_of(fleet).shown)
+
+    assert join_again(fleet, joined, "db", key=SHARED).server.name == "db"
+    assert join_again(fleet, joined, "cache", key=by_join_key).server.name == "cache"
+
+
+def test_a_made_up_name_that_changes_keeps_its_server(fleet: Fleet) -> None:
+    joined = join(fleet, "web-1", ephemeral=True)
+    fleet.heartbeat([Heartbeat(joined.server.server_id, leaving=True)])
+    again = join_again(fleet, joined, "web-2", ephemeral=True)
+
+    assert again.server.server_id == joined.server.server_id
+
+
+@pytest.mark.parametrize("refuse", ["reject", "ban"])
+@pytest.mark.parametrize("admits_no_more", [None, revoke, expire])
+def test_why_an_operator_refuses_another_server_is_told_to_nobody_without_a_key_that_admits(
+    fleet: Fleet, refuse: str, admits_no_more: Any
+) -> None:
+    key = key_of(fleet, expires_in_seconds=86400)
+    joined, other = join(fleet), join(fleet, "db", evidence=ELSEWHERE)
+    getattr(fleet, refuse)(other.server.server_id, "unseen")
+    shown = ""
+    if admits_no_more:
+        admits_no_more(fleet, key)
+        shown = str(key.shown)
+    for evidence_ in (HERE, NO_EVIDENCE, ELSEWHERE):
+        with pytest.raises((InvalidRegistrationKey, JoinKeyRefused)) as refused:
+            join_again(fleet, joined, "db", key=shown, evidence=evidence_)
+        if shown:
+            with pytest.raises(JoinKeyRefused):
+                join(fleet, "db", shown, evidence=evidence_)
+
+        assert "unseen" not in str(refused.value)
+    with pytest.raises(NotAdmitted, match="unseen"):
+        join_again(fleet, joined, "db", key=str(key_of(fleet).shown))
+
+
+@pytest.mark.parametrize("made_of", ["nothing", "another key", "too little", "an expired one"])
+def test_what_is_no_good_credential_is_as_none(fleet: Fleet, made_of: str) -> None:
+    joined = join(fleet)
+    other_api = HostCredentials(Fleet(MemoryStore()).store, fleet.clock, new_serial)
+    if made_of == "an expired one":
+        fleet.clock.advance(USUAL_LIFETIME)
+    credential = {
+        "nothing": "",
+        "another key": other_api.issue(joined.server.server_id, 1),
+        "too little": joined.credential[:-1],
+        "an expired one": joined.credential,
+    }[made_of]
+
+    with pytest.raises(InvalidRegistrationKey):
+        join_again(fleet, joined, credential=credential)
+    # Nothing is looked at before.
+    with pytest.raises(InvalidRegistrationKey):
+        join_again(fleet, joined, "", credential=credential)
+    assert join(fleet, evidence=REBOOTED, credential=credential).server.epoch == 2
+
+
+def test_with_a_credential_a_registration_against_the_rules_is_told(fleet: Fleet) -> None:
+    joined = join(fleet)
+
+    with pytest.raises(InvalidField, match=r"^name "):
+        join_again(fleet, joined, "")
+
+
+def test_a_credential_proves_no_machine(fleet: Fleet) -> None:
+    joined = join(fleet)
+
+    with pytest.raises(NameHeld):
+        join_again(fleet, joined, evidence=ELSEWHERE)
+    fleet.heartbeat([Heartbeat(joined.server.server_id, leaving=True)])
+    with pytest.raises(InvalidRegistrationKey):
+        join_again(fleet, joined, evidence=ELSEWHERE)
+    # With a key it takes over, as ever.
+    assert join_again(fleet, joined, key=SHARED, evidence=ELSEWHERE).server.epoch == 2
+
+
+def test_a_credential_lets_in_nobody_whom_an_operator_refuses(fleet: Fleet) -> None:
+    joined = join(fleet)
+    fleet.ban(joined.server.server_id)
+
+    with pytest.raises(NotAdmitted, match="was banned by an operator"):
+        join_again(fleet, joined)
+    fleet.approve(joined.server.server_id)
+    fleet.reject(joined.server.server_id)
+    with pytest.raises(NotAdmitted, match="was rejected by an operator"):
+        join_again(fleet, joined)
+
+
+def test_who_waits_for_an_operator_goes_on_to_wait() -> None:
+    fleet = fleet_that(approval_policy=ApprovalPolicy.MANUAL)
+
+    assert join_again(fleet, join(fleet)).server.approval is Approval.PENDING
+
+
+def test_who_took_a_server_over_is_told_why_an_operator_refuses_it(fleet: Fleet) -> None:
+    joined = join(fleet)
+    later = taken_over(fleet, joined)
+    fleet.reject(joined.server.server_id, "not ours")
+
+    assert "not ours" in str(beat(fleet, later))
+    assert "not ours" not in str(beat(fleet, joined))
+
+
+def test_of_a_deleted_server_the_credential_is_good_for_nothing_until_it_is_restored(
+    fleet: Fleet,
+) -> None:
+    joined = join(fleet)
+    fleet.delete(joined.server.server_id, force=True)
+
+    with pytest.raises(InvalidRegistrationKey):
+        join_again(fleet, joined)
+    assert isinstance(beat(fleet, joined), ServerNotFound)
+    fleet.restore(joined.server.server_id)
+    assert join_again(fleet, joined).server.server_id == joined.server.server_id
+
+
+def test_an_api_that_is_started_again_takes_what_it_issued(fleet: Fleet) -> None:
+    joined = join(fleet)
+    fleet.restart()
+    admit_host = replace(who_shows(SHARED), credentials=fleet.credentials)
+    fleet.register = replace(fleet.register, admit_host=admit_host)
+
+    assert join_again(fleet, joined).server.epoch == 2
+
+
+# Speaking for a server
+
+
+def test_a_credential_is_enough_to_fetch_and_to_leave_for_that_very_server(fleet: Fleet) -> None:
+    web, db = join(fleet), join(fleet, "db", evidence=ELSEWHERE)
+    fetch = FetchConfiguration(fleet.store, fleet.clock, fleet.register.admit_host)
+    PutConfiguration(fleet.store, fleet.clock)(web.server.server_id, "limits", "{}")
+
+    def fetched(server: Registered, credential: str) -> list[str]:
+        return list(fetch(server.server.server_id, "", 0, credential=credential).names)
+
+    assert fetched(web, web.credential) == ["limits"]
+    for server, credential in ((web, db.credential), (db, web.credential), (web, "")):
+        with pytest.raises(InvalidRegistrationKey):
+            fetched(server, credential)
+        with pytest.raises(InvalidRegistrationKey):
+            fleet.deregister(server.server.server_id, "", HERE.instance_id, credential)
+    fleet.deregister(web.server.server_id, "", HERE.instance_id, web.credential)
+    assert [server.name for server in fleet.list(size=9).servers] == ["db"]
+
+
+# After somebody else registered
+
+
+def taken_over(fleet: Fleet, joined: Registered) -> Registered:
+    """By another machine, with a key."""
+    fleet.clock.advance(SECOND)
+    leave(fleet, joined)
+    return join(fleet, evidence=ELSEWHERE, address="10.0.0.9")
+
+
+def leave(fleet: Fleet, joined: Registered) -> None:
+    server_id, credential = joined.server.server_id, joined.credential
+    fleet.heartbeat([Heartbeat(server_id, leaving=True, credential=credential)])
+
+
+@pytest.mark.parametrize("mode", [None, *Mode])
+@pytest.mark.parametrize("said_epoch", [0, 1, 2, 3])
+def test_who_was_taken_over_neither_keeps_its_server_alive_nor_takes_it_down(
+    mode: Mode | None, said_epoch: int
+) -> None:
+    fleet = fleet_that(mode)
+    joined = join(fleet)
+    server_id, presence = joined.server.server_id, taken_over(fleet, joined).server.presence
+    fleet.clock.advance(HALF_A_LIFE + SECOND)
+    answers = [
+        fleet.heartbeat([Heartbeat(server_id, None, leaving, said_epoch, joined.credential)])[0]
+        for leaving in (False, True)
+    ]
+
+    assert [type(answer) for answer in answers] == [Replaced, Replaced]
+    assert "10.0.0.9" not in str(answers)
+    assert fleet.get(server_id).presence == presence
+
+
+@pytest.mark.parametrize("is_alive", [True, False])
+@pytest.mark.parametrize(
+    "shown", [HERE, REBOOTED, NO_EVIDENCE, evidence("", "", "any boot", "process 4")]
+)
+def test_who_was_taken_over_needs_a_key_to_register(
+    fleet: Fleet, shown: Evidence, is_alive: bool
+) -> None:
+    joined = join(fleet)
+    later = taken_over(fleet, joined)
+    if not is_alive:
+        leave(fleet, later)
+
+    with pytest.raises(InvalidRegistrationKey):
+        join_again(fleet, joined, evidence=shown)
+    assert fleet.get(later.server.server_id).epoch == later.server.epoch
+
+
+@pytest.mark.parametrize("shown", [REBOOTED, NO_EVIDENCE])
+def test_a_host_that_never_got_the_answer_registers_with_the_credential_before(
+    fleet: Fleet, shown: Evidence
+) -> None:
+    joined = join(fleet, evidence=HERE if shown else NO_EVIDENCE)
+    lost = join_again(fleet, joined, evidence=shown)
+    again = join_again(fleet, joined, evidence=shown)
+
+    assert again.server.epoch >= lost.server.epoch > joined.server.epoch
+    assert isinstance(beat(fleet, again), Acknowledged)
+
+
+def test_a_host_that_may_have_been_rebooted_and_never_got_the_answer_waits_and_registers(
+    fleet: Fleet,
+) -> None:
+    blind = replace(HERE, hardware_id="")
+    joined = join(fleet, evidence=blind)
+    join_again(fleet, joined, evidence=replace(blind, instance_id=REBOOTED.instance_id))
+    rebooted = replace(blind, boot_id=REBOOTED.boot_id)
+
+    with pytest.raises(NameHeld):
+        join_again(fleet, joined, evidence=rebooted)
+    fleet.pass_time(4 * INTERVAL)
+    assert join_again(fleet, joined, evidence=rebooted).server.epoch == 3
+
+
+def test_a_process_that_a_later_one_on_its_machine_replaced_is_told_by_whom(fleet: Fleet) -> None:
+    joined = join(fleet)
+    join(fleet, evidence=REBOOTED, address="10.0.0.7")
+    answer = beat(fleet, joined)
+
+    assert isinstance(answer, Replaced)
+    assert "10.0.0.7" in str(answer)
+
+
+@pytest.mark.parametrize("mode", [Mode.ENFORCE, Mode.OFF])
+def test_of_a_registration_that_another_followed_it_fetches_and_leaves_no_more(mode: Mode) -> None:
+    fleet = fleet_that(mode)
+    joined = join(fleet)
+    server_id, admit_host = joined.server.server_id, fleet.register.admit_host
+    fetch = FetchConfiguration(fleet.store, fleet.clock, admit_host, fleet.rules)
+    taken_over(fleet, joined)
+
+    with pytest.raises(InvalidRegistrationKey):
+        fetch(server_id, "", 0, credential=joined.credential)
+    with pytest.raises(InvalidRegistrationKey):
+        fleet.deregister(server_id, "", ELSEWHERE.instance_id, joined.credential)
+    # By which the server did not join.
+    with pytest.raises(InvalidRegistrationKey):
+        fetch(server_id, str(key_of(fleet).shown), 0, credential=joined.credential)
+    assert fetch(server_id, SHARED, 0, credential=joined.credential).names == []
+
+
+def test_a_renewed_credential_is_no_better_than_the_one_before(fleet: Fleet) -> None:
+    joined = join(fleet)
+    fleet.clock.advance(HALF_A_LIFE + SECOND)
+    renewed = beat(fleet, joined).credential
+    taken_over(fleet, joined)
+
+    assert isinstance(beat(fleet, joined, renewed), Replaced)
+    with pytest.raises(InvalidRegistrationKey):
+        join_again(fleet, joined, credential=renewed)
+
+
+def test_where_later_processes_replace_nobody_a_credential_stays_good() -> None:
+    fleet = fleet_that()
+    rules = JoiningRules(enforcement=Enforcement({Switch.EPOCH: Mode.OFF}))
+    fleet.heartbeat = replace(fleet.heartbeat, rules=rules)
+    joined = join(fleet)
+    join(fleet, evidence=REBOOTED)
+    fetch = FetchConfiguration(fleet.store, fleet.clock, fleet.register.admit_host, rules)
+
+    assert isinstance(beat(fleet, joined), Acknowledged)
+    assert fetch(joined.server.server_id, "", 0, credential=joined.credential).names == []
+
+
+# Heartbeats
+
+
+@pytest.mark.parametrize("mode", [None, *Mode])
+def test_a_heartbeat_with_its_credential_is_heard_in_any_mode(mode: Mode | None) -> None:
+    fleet = fleet_that(mode)
+
+    assert beat(fleet, join(fleet)) == Acknowledged(0, INTERVAL)
+    assert noted(fleet) == []
+
+
+@pytest.mark.parametrize("mode", [None, *Mode])
+@pytest.mark.parametrize("shown", ["none", "of another server", "forged", "expired"])
+def test_any_other_heartbeat_is_heard_noted_or_refused(mode: Mode | None, shown: str) -> None:
+    fleet = fleet_that(mode)
+    web, db = join(fleet), join(fleet, "db", evidence=ELSEWHERE)
+    if shown == "expired":
+        fleet.clock.advance(USUAL_LIFETIME)
+    fleet.clock.advance(SECOND)
+    before = fleet.get(web.server.server_id).presence
+    credentials = {"none": "", "of another server": db.credential, "expired": web.credential}
+    answer = beat(fleet, web, credentials.get(shown, f"{web.credential}x"))
+    is_refused = mode is Mode.ENFORCE
+
+    if is_refused:
+        assert isinstance(answer, CredentialRequired)
+        assert "\n" not in str(answer)
+    else:
+        assert answer == Acknowledged(0, INTERVAL)
+    assert (fleet.get(web.server.server_id).presence == before) == is_refused
+    assert noted(fleet) == ([(web.server.server_id, "web", 1)] if mode is Mode.WARN else [])
+
+
+def test_a_refused_heartbeat_keeps_no_other_from_being_heard() -> None:
+    fleet = fleet_that(Mode.ENFORCE)
+    web = join(fleet)
+    server_id = web.server.server_id
+    good = Heartbeat(server_id, credential=web.credential)
+    answers = fleet.heartbeat([Heartbeat(server_id, leaving=True), good, Heartbeat(4711)])
+
+    assert [type(answer) for answer in answers] == [
+        CredentialRequired,
+        Acknowledged,
+        CredentialRequired,
+    ]
+    assert fleet.get(server_id).presence.status is Status.ONLINE
+
+
+def test_where_it_is_only_noted_who_is_rejected_is_told_the_same_as_who_is_unknown() -> None:
+    fleet = fleet_that(Mode.WARN)
+    joined = join(fleet)
+    fleet.reject(joined.server.server_id)
+    answers = fleet.heartbeat([Heartbeat(4711), Heartbeat(joined.server.server_id)])
+
+    assert [type(answer) for answer in answers] == [ServerNotFound, ServerNotFound]
+    assert noted(fleet) == []
+
+
+def test_of_a_whole_fleet_without_credentials_each_is_noted_in_its_turn() -> None:
+    fleet = fleet_that(Mode.WARN)
+    ids = [join(fleet, f"web-{n}", evidence=NO_EVIDENCE).server.server_id for n in range(25)]
+    batches = [[Heartbeat(server_id) for server_id in ids[n:] + ids[:n]] for n in (0, 10, 20)]
+    fleet.heartbeat(batches[0])
+    first = noted(fleet)
+    for batch in batches[1:]:
+        fleet.heartbeat(batch)
+
+    assert [server_id for server_id, _, _ in first] == ids[:10]
+    assert sorted(server_id for server_id, _, _ in noted(fleet)) == ids
+
+
+def test_a_credential_is_renewed_once_half_of_its_life_is_over(fleet: Fleet) -> None:
+    joined = join(fleet)
+    fleet.clock.advance(HALF_A_LIFE - SECOND)
+    early = beat(fleet, joined)
+    fleet.clock.advance(2 * SECOND)
+    due = beat(fleet, joined)
+
+    assert early.credential == ""
+    assert beat(fleet, joined, due.credential).credential == ""
+    assert join_again(fleet, joined, credential=due.credential).server.epoch == 2
+
+
+def test_who_never_got_the_answer_goes_on_with_the_last_one() -> None:
+    fleet = fleet_that(Mode.ENFORCE)
+    joined = join(fleet)
+    fleet.clock.advance(HALF_A_LIFE + SECOND)
+    lost = beat(fleet, joined).credential
+    fleet.clock.advance(HALF_A_LIFE - 2 * SECOND)
+    late = beat(fleet, joined).credential
+    fleet.clock.advance(SECOND)
+
+    assert len({joined.credential, lost, late, ""}) == 4
+    assert isinstance(beat(fleet, joined), CredentialRequired)
+    assert isinstance(beat(fleet, joined, late), Acknowledged)
+
+
+@pytest.mark.parametrize("shown", ["none", "of another server", "forged"])
+def test_who_does_not_show_a_credential_is_given_none(fleet: Fleet, shown: str) -> None:
+    web, db = join(fleet), join(fleet, "db", evidence=ELSEWHERE)
+    fleet.clock.advance(HALF_A_LIFE + SECOND)
+    credentials = {"none": "", "of another server": db.credential}
+
+    assert beat(fleet, web, credentials.get(shown, f"{web.credential}x")).credential == ""
+
+
+def test_who_is_refused_is_given_none(fleet: Fleet) -> None:
+    joined = join(fleet)
+    join(fleet, evidence=REBOOTED)
+    fleet.clock.advance(HALF_A_LIFE + SECOND)
+    replaced_one = Heartbeat(joined.server.server_id, epoch=1, credential=joined.credential)
+    [replaced] = fleet.heartbeat([replaced_one])
+    fleet.reject(joined.server.server_id)
+
+    assert isinstance(replaced, Replaced)
+    assert isinstance(beat(fleet, joined), NotAdmitted)
+
+
+def test_no_credential_is_shown_by_what_holds_it(fleet: Fleet) -> None:
+    joined = join(fleet)
+    fleet.clock.advance(HALF_A_LIFE + SECOND)
+    renewed = beat(fleet, joined)
+    said = repr(
+        (
+            joined,
+            renewed,
+            Heartbeat(1, credential=joined.credential),
+            Registration("web", credential=joined.credential),
+            fleet.credentials,
+            CredentialRequired(1),
+        )
+    )
+
+    assert joined.credential not in said
+    assert renewed.credential not in said
+    assert "_signing_key" not in said

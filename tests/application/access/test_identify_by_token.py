@@ -1,0 +1,137 @@
+"""Who makes an operators' call, by a token of an OIDC provider."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from adapters.memory.clock import MemoryClock
+from adapters.memory.store import MemoryStore
+from application.access.identify_by_token import IdentifyByToken
+from application.access.identify_operator import IdentifyOperator
+from application.operators.create_operator_key import CreateOperatorKey
+from application.ports.operator_tokens import ProviderUnavailable
+from domain.errors import NotAnOperator, OperatorKeyRefused, OperatorKeyRequired
+from domain.operator_key import Operator
+from domain.operator_token import ROLES_BY_THEIR_NAMES, ClaimRules
+from domain.role import Role
+from tests.support.builders import NOW
+from tests.support.canary_keys import PlantedKeys
+from tests.support.canary_secrets import planted
+from tests.support.fleet import TroubledStore
+
+HERE, ELSEWHERE = True, False
+SETTING = planted("operator key")
+TOKEN = planted("token")
+
+
+@dataclass
+class FakeTokens:
+    """`good` has the claims of tokens; `asked` are those that came here."""
+
+    good: dict[str, dict[str, object]] = field(default_factory=dict)
+    asked: list[str] = field(default_factory=list)
+    is_away: bool = False
+
+    def claims(self, token: str) -> Mapping[str, object] | None:
+        self.asked.append(token)
+        if self.is_away:
+            raise ProviderUnavailable
+        return self.good.get(token)
+
+
+class Access:
+    def __init__(self, setting: str | None = None) -> None:
+        self.store = TroubledStore(MemoryStore())
+        self.tokens = FakeTokens({TOKEN: {"sub": "ann", "role": ["operator"]}})
+        clock = MemoryClock(NOW)
+        self.create = CreateOperatorKey(self.store, clock, PlantedKeys())
+        rules = ClaimRules("sub", "role", ROLES_BY_THEIR_NAMES)
+        by_token = IdentifyByToken(self.tokens, rules)
+        self.identify = IdentifyOperator(self.store, clock, setting, by_token)
+
+    def who(self, given: str | None = None, *, on_this_machine: bool = HERE) -> Operator:
+        return self.identify(given, "10.0.0.7", on_this_machine=on_this_machine)
+
+
+@pytest.fixture
+def access() -> Access:
+    return Access()
+
+
+@pytest.mark.parametrize("on_this_machine", [HERE, ELSEWHERE])
+@pytest.mark.parametrize("setting", [None, SETTING])
+def test_who_sends_a_good_token_is_whom_it_names(
+    setting: str | None, on_this_machine: bool
+) -> None:
+    assert Access(setting).who(TOKEN, on_this_machine=on_this_machine) == Operator(
+        "ann", Role.OPERATOR, "oidc:ann", "10.0.0.7"
+    )
+
+
+def test_a_token_needs_no_store(access: Access) -> None:
+    access.store.is_away = True
+
+    assert access.who(TOKEN).name == "ann"
+
+
+@pytest.mark.parametrize("on_this_machine", [HERE, ELSEWHERE])
+def test_with_a_provider_nobody_comes_without_a_credential(
+    access: Access, on_this_machine: bool
+) -> None:
+    with pytest.raises(OperatorKeyRequired):
+        access.who(on_this_machine=on_this_machine)
+
+
+def test_keys_are_good_beside_tokens_and_the_provider_never_sees_them() -> None:
+    access = Access(SETTING)
+    key = str(access.create("bob", Role.VIEWER, None, "local")[1])
+    access.tokens.is_away = True
+
+    assert access.who(key).credential_id == "ok-aaaaaaaaaa"
+    assert access.who(SETTING).credential_id == "OPERATOR_KEY"
+    with pytest.raises(OperatorKeyRefused):
+        access.who(key[:-1])
+    assert access.tokens.asked == []
+
+
+def test_a_token_that_is_not_good_is_refused_as_a_key_is(access: Access) -> None:
+    with pytest.raises(OperatorKeyRefused) as refused:
+        access.who("another")
+
+    assert str(refused.value) == (
+        "the operator's key or token that was sent is not valid: it is mistyped, expired, revoked"
+        " or of another API"
+    )
+
+
+def test_who_is_known_and_no_operator_is_told_so_and_the_log_has_it(
+    access: Access, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    access.tokens.good[TOKEN] = {"sub": "a\nn", "role": "cook"}
+    with pytest.raises(NotAnOperator, match="its claim sub has a character that cannot be printed"):
+        access.who(TOKEN)
+    access.tokens.good[TOKEN] = {"sub": "ann", "role": "cook"}
+    with pytest.raises(NotAnOperator) as refused:
+        access.who(TOKEN)
+
+    first, second = caplog.messages
+    assert first.startswith(r"'a\nn' at 10.0.0.7 is refused: ")
+    assert second == f"'ann' at 10.0.0.7 is refused: {refused.value}"
+
+
+def test_what_cannot_be_checked_is_no_refusal(access: Access) -> None:
+    access.tokens.is_away = True
+
+    with pytest.raises(ProviderUnavailable, match="try again, or use an operator's key"):
+        access.who(TOKEN)
+
+
+@given(st.text(st.characters()))
+def test_no_other_text_at_all_is_a_token(text: str) -> None:
+    with pytest.raises(OperatorKeyRefused):
+        Access().who(text)

@@ -1,0 +1,294 @@
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import pytest
+
+from adapters.memory.clock import MemoryClock
+from adapters.memory.store import MemoryStore
+from adapters.system.new_key import new_serial
+from application.access.authenticate_host import AdmitHost
+from application.access.host_credentials import HostCredentials
+from application.access.key_cache import KnownKeys
+from application.access.limit_calls import Caller, LimitCalls
+from application.access.rate_limit import RateLimit
+from application.ports.store.store import StoreUnavailable
+from domain.errors import TooManyCalls
+from domain.join_key import NewJoinKey
+from domain.keys import ShownKey
+from domain.operator_key import OperatorKey
+from domain.role import Role
+from domain.spiffe import Certified
+from domain.token_bucket import TokenBucket
+from tests.support.builders import NOW
+from tests.support.canary_secrets import almost, planted
+from tests.support.fleet import TroubledStore
+
+SHARED = planted("registration key")
+SETTING = planted("operator key")
+JOIN_KEY = ShownKey("jk-aaaaaaaaaa", planted("join key"))
+OWN_KEY = ShownKey("ok-aaaaaaaaaa", planted("secret a"))
+HERE, ELSEWHERE = "10.0.0.7", "10.0.0.8"
+# Of each kind, by names which differ.
+AT_ONCE = 3
+
+
+def rate_limit(whose: str) -> RateLimit:
+    return RateLimit(TokenBucket(1, AT_ONCE), whose, monotonic=lambda: 1000.0)
+
+
+@dataclass
+class Api:
+    """The limits of one, whose time stands still."""
+
+    shared: tuple[str, ...] = (SHARED,)
+    key_required: bool = False
+    operator_key: str | None = None
+    store: TroubledStore = field(default_factory=lambda: TroubledStore(MemoryStore()))
+    limits: LimitCalls = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.credentials = HostCredentials(self.store, MemoryClock(NOW), new_serial)
+        admit_host = AdmitHost(lambda: self.shared, self.key_required, self.credentials)
+        self.known = KnownKeys(self.store, admit_host)
+        self.limits = LimitCalls(
+            self.known,
+            rate_limit("of this server"),
+            rate_limit("with this key"),
+            rate_limit("with this key"),
+            rate_limit("of strangers"),
+            self.operator_key,
+        )
+
+    def add(self, *, looks: bool = True) -> None:
+        """The two keys, and whether it knows of them."""
+        with self.store.begin() as transaction:
+            transaction.join_keys.add(
+                NewJoinKey().key(JOIN_KEY.key_id, JOIN_KEY.digest, NOW, "somebody")
+            )
+            transaction.operator_keys.add(
+                OperatorKey(OWN_KEY.key_id, OWN_KEY.digest, "Zoë", Role.ADMIN, NOW, "somebody")
+            )
+        if looks:
+            self.known.look()
+
+    def host(self, key: str = "", credential: str = "", network: str = HERE) -> Caller:
+        return self.limits.of_host(key, credential, network)
+
+    def operator(
+        self, given: str | None, network: str = HERE, *, on_this_machine: bool = False
+    ) -> Caller:
+        return self.limits.of_operator(given, network, on_this_machine=on_this_machine)
+
+
+def let_through(call: Callable[[], Caller]) -> int:
+    """How many of a hundred calls."""
+    through = 0
+    for _ in range(100):
+        try:
+            call()
+        except TooManyCalls:
+            continue
+        through += 1
+    return through
+
+
+@pytest.fixture
+def api() -> Api:
+    api = Api(operator_key=SETTING)
+    api.add()
+    return api
+
+
+def test_each_caller_has_a_limit_of_its_own(api: Api) -> None:
+    one, other = api.credentials.issue(1, 1), api.credentials.issue(2, 1)
+    callers: list[Callable[[], Caller]] = [
+        lambda: api.host(SHARED),
+        lambda: api.host(str(JOIN_KEY)),
+        lambda: api.host(SHARED, one),
+        lambda: api.host("", other),
+        lambda: api.host("wrong"),
+        lambda: api.host("wrong", network=ELSEWHERE),
+        lambda: api.operator(str(OWN_KEY)),
+        lambda: api.operator(SETTING),
+    ]
+
+    assert [let_through(call) for call in callers] == [AT_ONCE] * len(callers)
+
+
+@pytest.mark.parametrize("network", [HERE, ELSEWHERE])
+def test_who_guesses_keys_takes_nothing_from_those_with_one_behind_the_same_proxy(
+    api: Api, network: str
+) -> None:
+    let_through(lambda: api.host("wrong", network=HERE))
+    let_through(lambda: api.operator("wrong", network=HERE))
+
+    assert api.host(SHARED, network=network) is Caller.KEY
+    assert api.host(str(JOIN_KEY), network=network) is Caller.KEY
+    assert api.host("", api.credentials.issue(1, 1), network) is Caller.CREDENTIAL
+    assert api.operator(str(OWN_KEY), network) is Caller.KEY
+    assert api.operator(SETTING, network) is Caller.KEY
+
+
+def test_a_crowd_with_the_shared_key_takes_nothing_from_a_host_with_a_credential(api: Api) -> None:
+    let_through(lambda: api.host(SHARED))
+
+    assert api.host(SHARED, api.credentials.issue(1, 1)) is Caller.CREDENTIAL
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        "",
+        *almost(SHARED),
+        f"{JOIN_KEY.key_id}.{planted('other key')}",
+        f"jk-bbbbbbbbbb.{JOIN_KEY.secret}",
+        str(OWN_KEY),
+        SETTING,
+    ],
+)
+def test_a_host_with_another_key_is_a_stranger_whatever_it_is_like(api: Api, shown: str) -> None:
+    assert api.host(shown) is Caller.NOTHING
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        None,
+        "",
+        *almost(SETTING),
+        f"{OWN_KEY.key_id}.{planted('other key')}",
+        f"ok-bbbbbbbbbb.{OWN_KEY.secret}",
+        str(JOIN_KEY),
+        SHARED,
+    ],
+)
+def test_an_operator_with_another_key_is_a_stranger(api: Api, shown: str | None) -> None:
+    assert api.operator(shown, on_this_machine=True) is Caller.NOTHING
+
+
+def test_guesses_of_hosts_and_of_operators_are_counted_together(api: Api) -> None:
+    let_through(lambda: api.host("wrong"))
+
+    assert let_through(lambda: api.operator("wrong")) == 0
+
+
+def test_without_any_key_everybody_who_shows_none_has_one_limit() -> None:
+    api = Api(shared=())
+    api.known.look()
+
+    assert api.host("") is api.host("any", network=ELSEWHERE) is Caller.KEY
+    assert api.host(str(JOIN_KEY)) is Caller.NOTHING
+
+
+def test_where_a_key_is_required_nobody_without_is_known() -> None:
+    api = Api(shared=(), key_required=True)
+    api.add()
+
+    assert api.host("") is Caller.NOTHING
+    assert api.host(str(JOIN_KEY)) is Caller.KEY
+
+
+def test_without_keys_of_operators_those_on_this_machine_are_known() -> None:
+    api = Api()
+    api.known.look()
+
+    assert api.operator(None, on_this_machine=True) is Caller.KEY
+    assert api.operator(None, on_this_machine=False) is Caller.NOTHING
+    api.add()
+    assert api.operator(None, on_this_machine=True) is Caller.NOTHING
+
+
+def test_a_key_is_known_from_the_look_after_it_was_made_to_that_after_it_was_revoked() -> None:
+    api = Api()
+    api.add(looks=False)
+    assert api.host(str(JOIN_KEY)) is api.operator(str(OWN_KEY)) is Caller.NOTHING
+
+    api.known.look()
+    assert api.host(str(JOIN_KEY)) is api.operator(str(OWN_KEY)) is Caller.KEY
+
+    with api.store.begin() as transaction:
+        join_key = transaction.join_keys.get(JOIN_KEY.key_id)
+        transaction.join_keys.save(replace(join_key, revoked_at=NOW))
+        own_key = transaction.operator_keys.get(OWN_KEY.key_id)
+        transaction.operator_keys.save(replace(own_key, revoked_at=NOW))
+    api.known.look()
+    assert api.host(str(JOIN_KEY), network=ELSEWHERE) is Caller.NOTHING
+    assert api.operator(str(OWN_KEY), ELSEWHERE) is Caller.NOTHING
+
+
+def test_a_registration_key_that_replaces_another_is_known_after_the_next_look(api: Api) -> None:
+    new = planted("new registration key")
+    api.shared = (new,)
+    assert api.host(new) is Caller.NOTHING
+    api.known.look()
+
+    assert api.host(new) is Caller.KEY
+    assert api.host(SHARED) is Caller.NOTHING
+
+
+def test_nobody_waits_for_a_store_that_is_away(api: Api) -> None:
+    credential = api.credentials.issue(1, 1)
+    api.store.is_away = True
+
+    assert api.host(str(JOIN_KEY)) is api.operator(str(OWN_KEY)) is Caller.KEY
+    assert api.host("", credential) is Caller.CREDENTIAL
+    assert api.host("wrong") is api.operator("wrong") is Caller.NOTHING
+
+
+def test_what_was_known_stays_known_when_a_look_fails(api: Api) -> None:
+    api.store.is_away = True
+    with pytest.raises(StoreUnavailable):
+        api.known.look()
+
+    assert api.host(SHARED) is api.host(str(JOIN_KEY)) is Caller.KEY
+
+
+def test_the_keys_that_are_configured_are_known_without_a_store() -> None:
+    api = Api()
+    api.store.is_away = True
+    with pytest.raises(StoreUnavailable):
+        api.known.look()
+
+    assert api.host(SHARED) is Caller.KEY
+    assert api.host("", "hc.none.none") is Caller.NOTHING
+
+
+def test_until_the_first_look_nobody_is_known_and_the_store_is_not_asked() -> None:
+    api = Api(operator_key=SETTING)
+    credential = api.credentials.issue(1, 1)
+    api = Api(store=api.store, operator_key=SETTING)
+    api.store.is_away = True
+
+    assert api.host(SHARED) is api.host("", credential) is Caller.NOTHING
+    assert api.operator(None, ELSEWHERE, on_this_machine=True) is Caller.NOTHING
+    assert api.operator(SETTING) is Caller.KEY
+
+
+def test_who_shows_a_certificate_is_known_by_it(api: Api) -> None:
+    let_through(lambda: api.host("wrong"))
+    let_through(lambda: api.operator("wrong"))
+    of_host, of_operator = Certified(server_id=1), Certified(key_id="oc-aaaaaaaaaa")
+
+    assert api.limits.of_host("", "", HERE, of_host) is Caller.CREDENTIAL
+    with pytest.raises(TooManyCalls):
+        api.limits.of_host("", "", HERE, of_operator)
+    assert (
+        api.limits.of_operator(None, HERE, on_this_machine=False, certified_as=of_operator)
+        is Caller.KEY
+    )
+
+
+def test_a_token_that_was_good_is_known_from_then_on_and_of_many_the_oldest_is_forgotten(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("application.access.key_cache._MOST_TOKENS", 2)
+    tokens = [f"{planted('token')}.{number}" for number in range(3)]
+    assert api.operator(tokens[0]) is Caller.NOTHING
+
+    for token in tokens:
+        api.known.remember(token, "oidc:zoë")
+    api.known.remember(None, "")
+
+    assert [api.known.remembered(token) for token in tokens] == [None, "oidc:zoë", "oidc:zoë"]
+    assert let_through(lambda: api.operator(tokens[2], ELSEWHERE)) == AT_ONCE
+    assert api.operator(tokens[0]) is Caller.NOTHING

@@ -1,0 +1,212 @@
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from application.doctor.api_checks import ExamineApi
+from application.doctor.check_result import Fault, Finding
+from application.doctor.run_checks import RunChecks
+from application.ports.host.control_plane import ControlPlaneUnavailable
+from application.ports.probes.api_probe import KeyTrial
+from application.ports.probes.broker_probe import BrokerFound
+from application.ports.probes.port_probe import PortFound, PortState
+from domain.clock_reading import ClockReading
+from tests.support.canary_secrets import planted
+
+KEY, OTHER_KEY, STRANGE_KEY = planted("key"), planted("other key"), planted("strange key")
+NOW = datetime(2026, 11, 24, tzinfo=UTC)
+
+
+@dataclass
+class RunningApi:
+    """None in place of a key when nobody answers."""
+
+    key: str | None = field(repr=False)
+
+    def try_key(self, key: str, credential: str = "") -> KeyTrial:
+        if self.key is None:
+            raise ControlPlaneUnavailable("It is no API.")
+        return KeyTrial(admitted=key == self.key or not self.key, clock=None)
+
+    def ask_store(self, key: str) -> None:
+        raise AssertionError("the store is looked at directly")
+
+
+@dataclass
+class FakeDatabase:
+    clock: ClockReading | None
+
+    def look(self) -> str:
+        return "PostgreSQL 18 answers"
+
+    def read_clock(self) -> ClockReading | None:
+        return self.clock
+
+
+class FakeBroker:
+    def look(self) -> BrokerFound:
+        return BrokerFound("RabbitMQ 4.0", known=False)
+
+
+@dataclass
+class FakePorts:
+    found: PortFound
+
+    def look(self, address: str) -> PortFound:
+        return self.found
+
+
+FREE = FakePorts(PortFound(PortState.FREE))
+TAKEN = FakePorts(PortFound(PortState.TAKEN, "nginx (pid 7)"))
+
+API = ExamineApi(
+    listen_address="127.0.0.1:50051",
+    metrics_address="",
+    registration_key=KEY,
+    key_required=False,
+    strange_key=STRANGE_KEY,
+    has_operator_key=True,
+    database=None,
+    broker=None,
+    ports=FREE,
+    running=RunningApi(None),
+    side_port_answers=lambda address: True,
+)
+
+
+def examine(**other: Any) -> dict[str, Finding]:
+    return dict(RunChecks(lambda look: look())(replace(API, **other).checks(), {}))
+
+
+def told(check: str, **other: Any) -> str:
+    finding = examine(**other)[check]
+    return f"{finding.outcome} {finding}"
+
+
+def test_an_api_that_may_start_is_told_what_it_has() -> None:
+    found = examine(database=FakeDatabase(None), broker=FakeBroker())
+
+    assert {name: str(finding) for name, finding in found.items()} == {
+        "Database": "PostgreSQL 18 answers",
+        "Clock": "not looked at, because an SQLite file has no clock",
+        "Broker": "RabbitMQ 4.0 answers, and lets this user in",
+        "Port": "127.0.0.1:50051 is free, manmanv2-api does not run there",
+        "Key": "REGISTRATION_KEY is set",
+        "Operators": "OPERATOR_KEY is set, and every operator needs a key",
+    }
+
+
+def test_a_memory_that_forgets_is_told() -> None:
+    assert told("Database") == "ok memory://, which forgets everything when the API stops"
+    assert "Clock" not in examine()
+
+
+def test_the_databases_clock_is_compared() -> None:
+    slow = ClockReading(NOW, NOW - timedelta(seconds=9), NOW)
+
+    assert told("Clock", database=FakeDatabase(slow)).startswith(
+        "warn PostgreSQL's clock is 9 s behind this machine's: "
+    )
+
+
+def test_a_port_that_a_running_api_has_is_well() -> None:
+    assert told("Port", ports=TAKEN, running=RunningApi(KEY)) == (
+        "ok manmanv2-api answers at 127.0.0.1:50051"
+    )
+
+
+@pytest.mark.parametrize("check", ["Port", "Metrics"])
+def test_nothing_is_said_to_be_absent_from_a_port_that_is_chosen_at_the_start(check: str) -> None:
+    assert told(check, listen_address="127.0.0.1:0", metrics_address="127.0.0.1:0") == (
+        "ok 127.0.0.1:0 is a free port that each start chooses anew, so manmanv2-api is not looked"
+        " for"
+    )
+
+
+@pytest.mark.parametrize(
+    ("state", "said", "fault"),
+    [
+        (PortState.TAKEN, "is taken by nginx, which does not answer", Fault.SURROUNDINGS),
+        (PortState.ELSEWHERE, "is no address of this machine: ", Fault.SETTING),
+        (PortState.FORBIDDEN, "may not be listened on by this user: ", Fault.SETTING),
+    ],
+)
+def test_a_port_that_cannot_be_had_fails(state: PortState, said: str, fault: Fault) -> None:
+    finding = examine(ports=FakePorts(PortFound(state, "nginx")))["Port"]
+
+    assert str(finding).startswith(f"LISTEN_ADDRESS 127.0.0.1:50051 {said}")
+    assert finding.fault is fault
+
+
+def test_an_api_without_a_key_is_warned_about() -> None:
+    assert told("Key", registration_key="").startswith(
+        "warn REGISTRATION_KEY is not set, so every host that reaches this API may join: "
+    )
+
+
+@pytest.mark.parametrize(
+    ("running", "said"),
+    [
+        (RunningApi(KEY), "ok REGISTRATION_KEY is not set, so hosts need a join key"),
+        (RunningApi(""), "warn the API that runs has another REGISTRATION_KEY"),
+    ],
+)
+def test_an_api_that_wants_a_join_key_is_well_without_a_key_of_its_own(
+    running: RunningApi, said: str
+) -> None:
+    found = told("Key", registration_key="", key_required=True, ports=TAKEN, running=running)
+
+    assert found.startswith(said)
+
+
+def test_blanks_and_quotes_that_are_part_of_the_key_are_warned_about() -> None:
+    assert told("Key", registration_key=f'"{KEY}"').startswith(
+        "warn REGISTRATION_KEY has blanks or quotes around it, which are part of the key: "
+    )
+
+
+@pytest.mark.parametrize(
+    ("its_key", "ours", "differs"),
+    [
+        (KEY, KEY, False),
+        ("", "", False),
+        (OTHER_KEY, KEY, True),
+        ("", KEY, True),
+        (KEY, "", True),
+    ],
+)
+def test_an_api_that_runs_with_another_key_than_its_settings_is_warned_about(
+    its_key: str, ours: str, differs: bool
+) -> None:
+    said = told("Key", ports=TAKEN, running=RunningApi(its_key), registration_key=ours)
+
+    assert said.startswith("warn the API that runs has another REGISTRATION_KEY") is differs
+
+
+def test_operators_without_a_key_are_no_failure() -> None:
+    assert told("Operators", has_operator_key=False) == (
+        "ok OPERATOR_KEY is not set: without a key of an admin, operators are served on this"
+        " machine only"
+    )
+
+
+def test_an_oidc_provider_is_looked_at_where_there_is_one() -> None:
+    def look() -> Finding:
+        return Finding.ok("it answers")
+
+    assert told("OIDC", oidc_provider=look) == "ok it answers"
+    assert told("Operators", oidc_provider=look) == (
+        "ok every operator needs a key, or a token of the OIDC provider"
+    )
+    assert "OIDC" not in examine()
+
+
+def test_a_side_port_is_looked_at_where_there_is_one() -> None:
+    assert told("Metrics", metrics_address=":9", ports=TAKEN) == "ok manmanv2-api answers at :9"
+    assert "Metrics" not in examine()
+
+
+def test_no_key_is_shown() -> None:
+    assert KEY not in repr(API)
+    assert STRANGE_KEY not in repr(API)

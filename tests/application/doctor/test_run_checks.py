@@ -1,0 +1,103 @@
+from collections.abc import Callable
+
+import pytest
+
+from application.doctor.check_result import Fault, Finding, Outcome
+from application.doctor.run_checks import Check, RunChecks, TookTooLong
+from application.ports.broker import BrokerUnavailable
+from application.ports.host.control_plane import ControlPlaneRefused, ControlPlaneUnavailable
+from application.ports.host.machine import EngineUnavailable
+from application.ports.probes.database_probe import DatabaseUnavailable, DatabaseUnfit
+
+WELL = Finding.ok("well")
+
+
+def raises(error: Exception) -> Callable[[], Finding]:
+    def look() -> Finding:
+        raise error
+
+    return look
+
+
+def run(*checks: Check, wrong: str = "") -> dict[str, Finding]:
+    failed = {wrong: f"{wrong} is wrong"} if wrong else {}
+    return dict(RunChecks(lambda look: look())(checks, failed))
+
+
+def test_checks_go_on_after_one_that_failed() -> None:
+    found = run(
+        Check("a", raises(EngineUnavailable("X is away: start it."))), Check("b", lambda: WELL)
+    )
+
+    assert [(name, str(finding)) for name, finding in found.items()] == [
+        ("a", "X is away: start it"),
+        ("b", "well"),
+    ]
+
+
+def test_what_makes_no_sense_after_a_failure_says_so_and_so_does_what_needs_it() -> None:
+    found = run(
+        Check("API", raises(ControlPlaneUnavailable("away.")), (), "the API is away"),
+        Check("Key", lambda: WELL, ("API",)),
+        Check("Door", lambda: WELL, ("Key",)),
+        Check("Name", lambda: WELL),
+    )
+
+    assert [finding.outcome for finding in found.values()] == ["FAIL", "skip", "skip", "ok"]
+    assert str(found["Door"]) == "not looked at, because the API is away"
+
+
+def test_what_needs_a_setting_that_is_wrong_is_not_looked_at() -> None:
+    found = run(Check("API", lambda: WELL, ("API_ADDRESS",)), wrong="API_ADDRESS")
+
+    assert str(found["API"]) == "not looked at, because API_ADDRESS is wrong"
+
+
+@pytest.mark.parametrize(
+    ("error", "fault"),
+    [
+        (EngineUnavailable("No."), Fault.SURROUNDINGS),
+        (BrokerUnavailable("No."), Fault.SURROUNDINGS),
+        (ControlPlaneUnavailable("No."), Fault.SURROUNDINGS),
+        (DatabaseUnavailable("No."), Fault.SURROUNDINGS),
+        (ControlPlaneRefused("No."), Fault.SETTING),
+        (DatabaseUnfit("No."), Fault.SETTING),
+        (TookTooLong(), Fault.SURROUNDINGS),
+        (ZeroDivisionError(), Fault.OURS),
+    ],
+)
+def test_a_failure_says_where_its_cause_is(error: Exception, fault: Fault) -> None:
+    finding = run(Check("x", raises(error)))["x"]
+
+    assert (finding.outcome, finding.fault) == (Outcome.FAIL, fault)
+
+
+def test_a_check_that_breaks_is_our_mistake_and_shows_none_of_its_words() -> None:
+    finding = run(Check("x", raises(ValueError("a secret"))))["x"]
+
+    assert str(finding) == (
+        "the check itself failed with ValueError: this is a mistake in manmanv2, please report it"
+    )
+
+
+@pytest.mark.parametrize(
+    ("sentence", "found", "cure"),
+    [
+        ("It is away: start it.", "It is away", "start it"),
+        ("SETTING: must be a number.", "SETTING: must be a number", ""),
+        ("SETTING: it is empty: fill it.", "SETTING: it is empty", "fill it"),
+        (
+            "SETTING: the database is away: nobody listens; check it, and start it.",
+            "SETTING: the database is away: nobody listens",
+            "check it, and start it",
+        ),
+        ("The broker at h:1 says no.", "The broker at h:1 says no", ""),
+    ],
+)
+def test_a_sentence_of_ours_says_at_its_end_what_to_do(
+    sentence: str, found: str, cure: str
+) -> None:
+    finding = Finding.of_sentence(sentence, Fault.SETTING)
+
+    assert (finding.found, finding.cure) == (found, cure)
+    assert str(finding) == sentence.removesuffix(".")

@@ -1,0 +1,435 @@
+import errno
+import logging
+import os
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+
+import pytest
+
+from application.host.certificate_store import HeldCertificate
+from application.host.host_identity import HostIdentity
+from application.host.key_ring import HeldKeys
+from application.ports.host.certificate_folder import HostCertificate
+from application.ports.host.control_plane import Joined
+from application.ports.host.machine import MachineReport
+from application.ports.host.state_folder import KeptState, NotForUs
+from domain.digest import digest
+from domain.machine_evidence import Evidence
+from tests.support.canary_secrets import planted
+from tests.support.fakes import (
+    CAPABILITIES,
+    EVIDENCE,
+    FakeMachineEvidence,
+    FakeStateFolder,
+    host_identity,
+)
+
+ENGINE_ID = "f4b5e7de-9b4f-4f6e-8f0c-8a4b5f1d2c3e"
+REPORT = MachineReport("mars", CAPABILITIES, ENGINE_ID)
+JOINED = Joined(42, timedelta(seconds=16), config_revision=0, name="", epoch=3)
+FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.fixture(autouse=True)
+def _all_lines(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+
+
+@dataclass
+class Starts:
+    """A host on one machine with one state folder, started over and over."""
+
+    folder: FakeStateFolder = field(default_factory=FakeStateFolder)
+    evidence: FakeMachineEvidence = field(default_factory=FakeMachineEvidence)
+    count: int = 0
+
+    def start(
+        self, report: MachineReport = REPORT, joined: Joined = JOINED, **settings: str | bool
+    ) -> HostIdentity:
+        """Each makes up another name."""
+        self.count += 1
+        own = {"random_suffix": f"{self.count:08x}", "instance_id": f"{self.count:032x}"}
+        identity = host_identity(self.folder, self.evidence, **{**own, **settings})  # type: ignore[arg-type]
+        identity.take_state_folder()
+        identity.choose_name(report)
+        identity.introduction(report)
+        identity.joined(joined)
+        return identity
+
+
+@pytest.fixture
+def starts() -> Starts:
+    return Starts()
+
+
+def test_a_host_introduces_itself_with_all_that_it_knows() -> None:
+    identity = host_identity(environment="production", instance_id="1" * 32, ephemeral=True)
+    identity.choose_name(REPORT)
+    said = identity.introduction(REPORT)
+
+    assert said.evidence == replace(
+        EVIDENCE, engine_id=digest("engine-id", ENGINE_ID), instance_id="1" * 32
+    )
+    assert (said.name, said.environment) == ("mars-production", "production")
+    assert (said.labels, said.capabilities) == ({"tier": "gold"}, CAPABILITIES)
+    assert said.ephemeral
+
+
+def test_a_machine_without_an_engine_has_no_engine_id() -> None:
+    identity = host_identity()
+    identity.choose_name(REPORT)
+
+    assert identity.introduction(replace(REPORT, engine_id="")).evidence.engine_id == ""
+
+
+def test_the_state_is_what_the_control_plane_answered(starts: Starts) -> None:
+    starts.start(joined=replace(JOINED, name="mars-production"), environment="production")
+
+    assert starts.folder.state == KeptState(
+        server_id=42,
+        name="mars-production",
+        environment="production",
+        ephemeral=False,
+        epoch=3,
+        evidence=replace(
+            EVIDENCE, engine_id=digest("engine-id", ENGINE_ID), instance_id=f"{1:032x}"
+        ),
+    )
+
+
+def test_a_host_that_keeps_nothing_makes_up_another_name_at_each_start() -> None:
+    one, other = host_identity(environment=""), host_identity(environment="", random_suffix="ff")
+    for identity in (one, other):
+        identity.choose_name(REPORT)
+
+    assert (one.name, other.name) == ("mars-0a1b2c3d", "mars-ff")
+
+
+# The name
+
+
+def test_a_made_up_name_is_kept_and_stays_ephemeral(
+    starts: Starts, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = starts.start(environment="")
+    again = starts.start(environment="")
+
+    assert first.name == again.name == "mars-00000001"
+    assert again.introduction(REPORT).ephemeral
+    assert caplog.messages == [
+        "The name mars-00000001 is made up, and kept in STATE_DIR for the next start.",
+        (
+            "The name mars-00000001 is kept from the last start (STATE_DIR): set SERVER_NAME for"
+            " another one."
+        ),
+    ]
+
+
+def test_a_name_is_kept_when_the_hostname_is_another(starts: Starts) -> None:
+    starts.start(environment="production")
+    again = starts.start(replace(REPORT, hostname="venus"), environment="production")
+
+    assert again.name == "mars-production"
+
+
+def test_a_name_is_kept_when_the_environment_is_forgotten(starts: Starts) -> None:
+    starts.start(environment="production")
+    forgetful = starts.start(environment="")
+    kept = starts.folder.state
+    mended = starts.start(replace(REPORT, hostname="venus"), environment="production")
+
+    assert forgetful.name == mended.name == "mars-production"
+    assert not forgetful.introduction(REPORT).ephemeral
+    assert kept
+    assert kept.environment == "production"
+
+
+def test_another_environment_makes_another_name(starts: Starts) -> None:
+    starts.start(environment="production")
+
+    assert starts.start(environment="dev").name == "mars-dev"
+
+
+def test_a_name_that_is_set_comes_before_the_one_that_is_kept(starts: Starts) -> None:
+    starts.start(environment="")
+    named = starts.start(environment="", server_name="phobos")
+
+    assert named.name == "phobos"
+    assert not named.introduction(REPORT).ephemeral
+    assert starts.folder.state
+    assert starts.folder.state.name == "phobos"
+
+
+def test_the_name_that_an_operator_gave_is_kept(starts: Starts) -> None:
+    starts.start(environment="production", joined=replace(JOINED, name="frontend"))
+
+    assert starts.start(environment="production").name == "frontend"
+
+
+def test_a_host_that_asked_to_be_ephemeral_once_need_not_stay_so(starts: Starts) -> None:
+    starts.start(environment="production", ephemeral=True)
+    again = starts.start(environment="production", ephemeral=False)
+
+    assert not again.introduction(REPORT).ephemeral
+
+
+# The machine
+
+
+def test_a_state_of_another_machine_is_set_aside_with_one_warning(
+    starts: Starts, caplog: pytest.LogCaptureFixture
+) -> None:
+    starts.start(environment="")
+    caplog.clear()
+    starts.evidence.evidence = replace(EVIDENCE, hardware_id="d" * 32, boot_id="e" * 32)
+    copied = starts.start(environment="")
+
+    assert copied.name == "mars-00000002"
+    assert starts.folder.set_aside_as == [NotForUs.OF_ANOTHER_MACHINE]
+    assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [
+        (
+            "STATE_DIR was copied from another machine, server 42 (mars-00000001), which differs"
+            " in hardware id and boot id: the state is set aside as"
+            " /state/state.json.of-another-machine, and this host starts without it. Delete that"
+            " file; if this machine is to take the other one's place, stop that one and set"
+            " SERVER_NAME=mars-00000001 here."
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    "evidence",
+    [
+        replace(EVIDENCE, boot_id="e" * 32),
+        replace(EVIDENCE, machine_id="e" * 32, boot_id="f" * 32),
+        Evidence(),
+    ],
+    ids=["rebooted", "installed anew", "of which nothing can be read"],
+)
+def test_a_state_that_may_well_be_this_machines_is_used(starts: Starts, evidence: Evidence) -> None:
+    starts.start(environment="")
+    starts.evidence.evidence = evidence
+
+    assert starts.start(environment="").name == "mars-00000001"
+
+
+# The folder
+
+
+def test_a_folder_that_cannot_be_used_is_said_once_and_the_host_goes_on(
+    starts: Starts, caplog: pytest.LogCaptureFixture
+) -> None:
+    starts.folder.trouble = OSError(errno.EROFS, os.strerror(errno.EROFS))
+    identity = starts.start()
+    identity.joined(JOINED)
+
+    assert identity.name == "mars-production"
+    assert caplog.messages == [
+        (
+            "The state of this host cannot be kept in STATE_DIR (Read-only file system): mend the"
+            " folder or its permissions. This host goes on without."
+        )
+    ]
+
+
+def test_a_folder_that_could_not_be_taken_is_not_used_at_all(starts: Starts) -> None:
+    starts.start(environment="")
+    starts.folder.trouble = OSError(errno.EROFS, os.strerror(errno.EROFS))
+    identity = host_identity(starts.folder, starts.evidence, environment="", random_suffix="ff")
+    identity.take_state_folder()
+    starts.folder.trouble = None
+    identity.choose_name(REPORT)
+    identity.introduction(REPORT)
+    identity.joined(JOINED)
+
+    # Another host manager may have it.
+    assert identity.name == "mars-ff"
+    assert starts.folder.writes == 1
+
+
+def test_a_full_disk_is_said_once_and_the_state_is_written_when_it_can_be(
+    starts: Starts, caplog: pytest.LogCaptureFixture
+) -> None:
+    identity = starts.start()
+    starts.folder.trouble = FULL
+    identity.joined(JOINED)
+    identity.joined(JOINED)
+    starts.folder.trouble = None
+    identity.joined(JOINED)
+
+    assert starts.folder.writes == 2
+    assert [message.partition(":")[0] for message in caplog.messages] == [
+        "The state of this host cannot be kept in STATE_DIR (No space left on device)",
+        "STATE_DIR can be written to again.",
+    ]
+
+
+def test_a_host_that_was_deregistered_is_forgotten(starts: Starts) -> None:
+    starts.start(environment="").forget()
+
+    assert starts.folder.state is None
+    assert starts.start(environment="").name == "mars-00000002"
+
+
+# The credential
+
+
+CREDENTIAL, RENEWED = planted("credential"), planted("renewed credential")
+WITH_CREDENTIAL = replace(JOINED, credential=CREDENTIAL)
+
+
+def start_with(keys: HeldKeys, folder: FakeStateFolder | None, joined: Joined) -> HostIdentity:
+    identity = host_identity(folder, keys=keys)
+    identity.choose_name(REPORT)
+    identity.introduction(REPORT)
+    identity.joined(joined)
+    return identity
+
+
+@pytest.mark.parametrize("folder", [FakeStateFolder(), FakeStateFolder(trouble=FULL), None])
+def test_a_credential_is_shown_once_it_was_issued_and_until_there_is_another(
+    folder: FakeStateFolder | None,
+) -> None:
+    keys = HeldKeys.only("")
+    identity = start_with(keys, folder, WITH_CREDENTIAL)
+    first = keys.credential
+    identity.renewed(RENEWED)
+    renewed = keys.credential
+    identity.joined(replace(JOINED, credential=CREDENTIAL))
+
+    assert (first, renewed, keys.credential) == (CREDENTIAL, RENEWED, CREDENTIAL)
+
+
+def test_a_credential_is_kept_over_a_restart_with_all_else(starts: Starts) -> None:
+    before = starts.start(joined=WITH_CREDENTIAL)
+    first = starts.folder.state
+    before.renewed(RENEWED)
+    assert first
+    assert starts.folder.state == replace(first, credential=RENEWED)
+    keys = HeldKeys.only("")
+    host_identity(starts.folder, keys=keys).choose_name(REPORT)
+
+    assert keys.credential == RENEWED
+
+
+def test_a_renewed_credential_is_kept_before_it_is_shown() -> None:
+    keys = HeldKeys.only("")
+    shown: list[str] = []
+
+    class Watched(FakeStateFolder):
+        def write(self, state: KeptState) -> None:
+            shown.append(keys.credential)
+            super().write(state)
+
+    identity = start_with(keys, Watched(), WITH_CREDENTIAL)
+    identity.renewed(RENEWED)
+
+    assert shown == ["", CREDENTIAL]
+
+
+def test_a_state_of_another_machine_brings_no_credential_along(starts: Starts) -> None:
+    starts.start(joined=WITH_CREDENTIAL)
+    keys = HeldKeys.only("")
+    elsewhere = FakeMachineEvidence(replace(EVIDENCE, hardware_id="e" * 32, boot_id="f" * 32))
+    host_identity(starts.folder, elsewhere, keys=keys).choose_name(REPORT)
+
+    assert keys.credential == ""
+    assert starts.folder.set_aside_as == [NotForUs.OF_ANOTHER_MACHINE]
+
+
+def test_an_older_api_takes_no_credential_away_but_that_of_another_server() -> None:
+    keys, folder = HeldKeys.only(""), FakeStateFolder()
+    identity = start_with(keys, folder, WITH_CREDENTIAL)
+    identity.joined(JOINED)
+    same_server = keys.credential
+    identity.joined(replace(JOINED, server_id=43))
+
+    assert (same_server, keys.credential) == (CREDENTIAL, "")
+
+
+def test_with_its_server_its_credential_is_forgotten(starts: Starts) -> None:
+    keys = HeldKeys.only("")
+    start_with(keys, starts.folder, WITH_CREDENTIAL).forget()
+
+    assert (keys.credential, starts.folder.state) == ("", None)
+
+
+def test_no_credential_is_shown_by_what_holds_it(starts: Starts) -> None:
+    keys = HeldKeys.only("")
+    identity = start_with(keys, starts.folder, WITH_CREDENTIAL)
+
+    assert CREDENTIAL not in repr((identity, keys, starts.folder.state, WITH_CREDENTIAL))
+
+
+CERTIFICATE = HostCertificate(JOINED.server_id, "certificate", planted("private key"), 50052)
+
+
+@dataclass
+class FakeCertificateFolder:
+    certificate: HostCertificate | None = CERTIFICATE
+    trouble: OSError | None = None
+
+    def read(self) -> HostCertificate | None:
+        if self.trouble:
+            raise self.trouble
+        return self.certificate
+
+    def write(self, certificate: HostCertificate) -> None:
+        if self.trouble:
+            raise self.trouble
+        self.certificate = certificate
+
+
+def test_the_certificate_of_the_server_that_is_kept_is_held_from_the_start(starts: Starts) -> None:
+    starts.start()
+    held = HeldCertificate(FakeCertificateFolder())
+    host_identity(starts.folder, certificate=held).choose_name(REPORT)
+
+    assert held.current == CERTIFICATE
+
+
+def test_a_certificate_without_its_state_is_not_held(starts: Starts) -> None:
+    held = HeldCertificate(FakeCertificateFolder())
+    elsewhere = FakeMachineEvidence(replace(EVIDENCE, hardware_id="e" * 32, boot_id="f" * 32))
+    host_identity(FakeStateFolder(), certificate=held).choose_name(REPORT)
+    without_a_state = held.current
+    starts.start()
+    host_identity(starts.folder, elsewhere, certificate=held).choose_name(REPORT)
+    of_another_machine = held.current
+    starts.start(joined=replace(JOINED, server_id=CERTIFICATE.server_id + 1))
+    host_identity(starts.folder, certificate=held).choose_name(REPORT)
+
+    assert (without_a_state, of_another_machine, held.current) == (None, None, None)
+
+
+def test_with_its_server_its_certificate_is_forgotten(starts: Starts) -> None:
+    starts.start()
+    held = HeldCertificate(FakeCertificateFolder())
+    identity = host_identity(starts.folder, certificate=held)
+    identity.choose_name(REPORT)
+    identity.forget()
+
+    assert held.current is None
+
+
+def test_a_certificate_that_cannot_be_kept_is_shown_all_the_same(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    folder = FakeCertificateFolder(trouble=FULL)
+    held = HeldCertificate(folder)
+    held.take_up(CERTIFICATE.server_id)
+    held.hold(CERTIFICATE)
+    shown = held.current
+    held.hold(CERTIFICATE)
+    folder.trouble = None
+    held.hold(CERTIFICATE)
+
+    assert shown == CERTIFICATE
+    assert caplog.messages == [
+        (
+            "The certificate of this host cannot be kept in STATE_DIR (No space left on device):"
+            " mend the folder or its permissions. The next start asks for another one."
+        ),
+        "The certificate of this host can be kept in STATE_DIR again.",
+    ]
+    assert "private" not in repr((held, CERTIFICATE))

@@ -1,0 +1,1114 @@
+import errno
+import logging
+import os
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from application.host.host_identity import HostIdentity
+from application.host.key_ring import HeldKeys
+from application.host.leave_fleet import LeaveFleet
+from application.host.run_host import RunHost
+from application.host.sync_configuration import FollowConfiguration
+from application.ports.host.control_plane import (
+    ControlPlaneRefused,
+    ControlPlaneUnavailable,
+    Heard,
+    Introduction,
+    Joined,
+)
+from application.ports.host.machine import EngineUnavailable, MachineReport
+from application.ports.host.state_folder import KeptState, StateFolderTaken
+from domain.approval import Approval
+from domain.capabilities import Capabilities
+from domain.configuration import Configuration, ConfigurationChanges
+from domain.errors import (
+    CredentialRequired,
+    InvalidField,
+    InvalidRegistrationKey,
+    NameHeld,
+    NotAdmitted,
+    Replaced,
+    ServerNotFound,
+)
+from domain.host_command import HostCommand
+from domain.host_state import HostState
+from tests.support.canary_secrets import planted
+from tests.support.fakes import (
+    CAPABILITIES,
+    EVIDENCE,
+    HEARD,
+    JOINED,
+    FakeCommands,
+    FakeConfigurationFolder,
+    FakeControlPlane,
+    FakeMachine,
+    FakeNotifier,
+    FakePause,
+    FakeStateFolder,
+    host_identity,
+)
+
+HEALTHY = MachineReport("mars", CAPABILITIES)
+AWAY = ControlPlaneUnavailable("The API is away.")
+REPLACED = Replaced.told("server 42 was registered again by another process")
+PENDING = Approval.PENDING
+NO_ENGINE = EngineUnavailable("Docker is away.")
+
+
+@pytest.fixture(autouse=True)
+def _all_lines(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+
+
+def run_host(
+    control_plane: FakeControlPlane | None = None,
+    machine: FakeMachine | None = None,
+    folder: FakeConfigurationFolder | None = None,
+    notifier: FakeNotifier | None = None,
+    pause: FakePause | None = None,
+    commands: FakeCommands | None = None,
+    *,
+    rests: int = 1,
+    identity: HostIdentity | None = None,
+    environment: str = "production",
+    random: float = 0.0,
+    given_server_id: int | None = None,
+    deregisters: bool = False,
+) -> None:
+    """Run a host until it is asked to stop in the last of its rests."""
+    control_plane = control_plane or FakeControlPlane()
+    pause = pause or FakePause(rests)
+    identity = identity or host_identity(environment=environment)
+    RunHost(
+        control_plane=control_plane,
+        machine=machine or FakeMachine(),
+        identity=identity,
+        leave_fleet=LeaveFleet(control_plane, identity, deregisters),
+        follow_configuration=(
+            FollowConfiguration(control_plane, folder, pause) if folder is not None else None
+        ),
+        pause=pause,
+        notifier=notifier or FakeNotifier(),
+        random=lambda: random,
+        commands=commands,
+        given_server_id=given_server_id,
+    )()
+
+
+def lines(caplog: pytest.LogCaptureFixture, containing: str = "") -> list[str]:
+    return [message for message in caplog.messages if containing in message]
+
+
+def document(name: str, revision: int) -> Configuration:
+    return Configuration(name, f'{{"revision": {revision}}}', revision, datetime.now(UTC))
+
+
+STEP = "something that can last"
+
+
+@dataclass
+class LoggedMachine(FakeMachine):
+    log: list[str] = field(default_factory=list)
+
+    def report(self) -> MachineReport:
+        self.log.append(STEP)
+        return super().report()
+
+
+@dataclass
+class LoggedControlPlane(FakeControlPlane):
+    log: list[str] = field(default_factory=list)
+
+    def register(self, introduction: Introduction) -> Joined:
+        self.log.append(STEP)
+        return super().register(introduction)
+
+    def heartbeat(
+        self,
+        server_id: int,
+        capabilities: Capabilities | None,
+        *,
+        epoch: int = 0,
+        leaving: bool = False,
+    ) -> Heard:
+        self.log.append(STEP)
+        return super().heartbeat(server_id, capabilities, epoch=epoch, leaving=leaving)
+
+    def fetch_configuration(
+        self, server_id: int, known_revision: int, after_revision: int = 0
+    ) -> ConfigurationChanges:
+        self.log.append(STEP)
+        return super().fetch_configuration(server_id, known_revision, after_revision)
+
+    def deregister(self, server_id: int, instance_id: str) -> None:
+        self.log.append(STEP)
+        super().deregister(server_id, instance_id)
+
+
+@dataclass
+class LoggedPause(FakePause):
+    log: list[str] = field(default_factory=list)
+
+    def wait(self, seconds: float) -> bool:
+        if seconds > 0:
+            self.log.append(STEP)
+        return super().wait(seconds)
+
+
+def steps_without_a_word_before(told: list[str]) -> list[int]:
+    """Where in what happened something lasting began and the watchdog had not just been fed."""
+    return [
+        at
+        for at, (before, step) in enumerate(pairwise(["", *told]))
+        if step == STEP and before != "alive"
+    ]
+
+
+# The name
+
+
+def test_a_host_registers_as_its_hostname_and_environment_with_what_it_can_do() -> None:
+    api = FakeControlPlane()
+
+    run_host(api)
+
+    assert api.registered == [
+        Introduction(
+            name="mars-production",
+            environment="production",
+            capabilities=CAPABILITIES,
+            evidence=replace(EVIDENCE, instance_id="1" * 32),
+            labels={"tier": "gold"},
+        )
+    ]
+
+
+def test_a_given_server_name_is_the_name() -> None:
+    api = FakeControlPlane()
+
+    run_host(api, identity=host_identity(server_name="phobos"))
+
+    assert api.names == ["phobos"]
+
+
+def test_a_made_up_name_is_warned_about_with_what_to_set(caplog: pytest.LogCaptureFixture) -> None:
+    api = FakeControlPlane()
+
+    run_host(api, environment="")
+
+    assert api.names == ["mars-0a1b2c3d"]
+    assert len(lines(caplog, "set ENVIRONMENT or SERVER_NAME")) == 1
+
+
+def test_a_made_up_name_stays_while_the_process_lives() -> None:
+    api = FakeControlPlane(beating=[ServerNotFound(42)])
+
+    run_host(api, environment="", rests=2)
+
+    assert api.names == ["mars-0a1b2c3d"] * 2
+
+
+def test_a_name_against_the_rules_ends_the_host() -> None:
+    machine = FakeMachine([MachineReport("m" * 255, CAPABILITIES)])
+
+    with pytest.raises(InvalidField):
+        run_host(machine=machine)
+
+
+# Docker
+
+
+def test_a_host_whose_docker_is_away_says_so_once_and_waits_for_it(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    api = FakeControlPlane()
+    pause = FakePause(rests=4)
+    machine = FakeMachine([NO_ENGINE, NO_ENGINE, NO_ENGINE])
+
+    run_host(api, machine, pause=pause)
+
+    assert pause.waits[:3] == [0.5, 1, 2]
+    assert len(api.registered) == 1
+    assert lines(caplog, "Docker") == [
+        "Docker is away. Trying again until it answers.",
+        "Docker answers again.",
+    ]
+
+
+def test_another_reason_why_docker_is_away_is_said_too(caplog: pytest.LogCaptureFixture) -> None:
+    not_permitted = EngineUnavailable("Docker is not for you.")
+    machine = FakeMachine([NO_ENGINE, not_permitted, NO_ENGINE, not_permitted])
+
+    run_host(machine=machine, rests=5)
+
+    assert lines(caplog, "Trying again") == [
+        "Docker is away. Trying again until it answers.",
+        "Docker is not for you. Trying again until it answers.",
+    ]
+
+
+def test_a_host_whose_docker_goes_away_heartbeats_on_without_figures(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    api = FakeControlPlane()
+    machine = FakeMachine([HEALTHY, NO_ENGINE, NO_ENGINE, HEALTHY, NO_ENGINE])
+
+    run_host(api, machine, rests=5)
+
+    assert api.heartbeats == [(42, None), (42, None), (42, CAPABILITIES), (42, None)]
+    assert lines(caplog, "Docker") == [
+        "Docker is away. Heartbeats go on with the figures known so far.",
+        "Docker answers again.",
+        "Docker is away. Heartbeats go on with the figures known so far.",
+    ]
+
+
+def test_a_host_without_docker_registers_again_with_the_figures_it_had() -> None:
+    api = FakeControlPlane(beating=[ServerNotFound(42)])
+    machine = FakeMachine([HEALTHY, NO_ENGINE])
+
+    run_host(api, machine, rests=2)
+
+    assert [introduction.capabilities for introduction in api.registered] == [CAPABILITIES] * 2
+
+
+# Heartbeats
+
+
+def test_the_first_heartbeat_comes_after_a_random_part_of_the_interval() -> None:
+    waits = []
+    for random in (0.0, 0.5, 1.0):
+        pause = FakePause(rests=1)
+        run_host(pause=pause, random=random)
+        waits += pause.waits
+
+    assert waits == [16, 12, 8]
+
+
+def test_heartbeats_come_as_often_as_the_api_says() -> None:
+    api = FakeControlPlane(
+        beating=[
+            Heard(timedelta(seconds=15), config_revision=0),
+            Heard(timedelta(seconds=60), config_revision=0),
+        ]
+    )
+    pause = FakePause(rests=3)
+
+    run_host(api, pause=pause)
+
+    assert pause.waits == [16, 15, 60]
+
+
+def test_every_heartbeat_carries_fresh_figures() -> None:
+    api = FakeControlPlane()
+    machine = FakeMachine()
+
+    run_host(api, machine, rests=4)
+
+    assert api.heartbeats == [(42, CAPABILITIES)] * 3
+    assert machine.reports == 4
+
+
+def test_a_host_that_the_api_has_forgotten_registers_again_at_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    api = FakeControlPlane(
+        registering=[JOINED, Joined(43, timedelta(seconds=16), config_revision=0)],
+        beating=[ServerNotFound(42)],
+    )
+    pause = FakePause(rests=3)
+
+    run_host(api, pause=pause)
+
+    assert pause.waits == [16, 16, 20]
+    assert [server_id for server_id, _ in api.heartbeats] == [42, 43]
+    assert lines(caplog, "does not know") == [
+        "The API does not know server 42 any more: registering again."
+    ]
+
+
+def test_a_host_that_needs_a_credential_registers_for_one_at_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    api = FakeControlPlane(beating=[CredentialRequired(42)])
+    pause = FakePause(rests=3)
+
+    run_host(api, pause=pause)
+
+    assert pause.waits == [16, 16, 20]
+    assert len(api.registered) == 2
+    assert lines(caplog, "credential") == [
+        "The API wants a credential of server 42: registering again for one."
+    ]
+
+
+def test_a_host_shows_the_credential_that_it_was_given_last() -> None:
+    keys = HeldKeys.only("")
+    shown: list[str] = []
+
+    class Witness(FakeControlPlane):
+        def register(self, introduction: Introduction) -> Joined:
+            shown.append(keys.credential)
+            return super().register(introduction)
+
+        def heartbeat(self, *given: Any, **further: Any) -> Heard:
+            shown.append(keys.credential)
+            return super().heartbeat(*given, **further)
+
+    first, second = planted("credential"), planted("renewed credential")
+    api = Witness(
+        registering=[replace(JOINED, credential=first)],
+        beating=[HEARD, replace(HEARD, credential=second), HEARD],
+    )
+
+    run_host(api, rests=4, identity=host_identity(keys=keys))
+
+    # The last is its farewell.
+    assert shown == ["", first, first, second, second]
+
+
+def test_a_host_whose_farewell_needs_a_credential_stops_all_the_same(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    run_host(FakeControlPlane(leaving=[CredentialRequired(42)]))
+
+    assert lines(caplog, "Stopped without telling the API, which will notice")
+
+
+# The API away
+
+
+def test_a_host_whose_api_is_away_says_so_once_and_registers_when_it_is_there(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    api = FakeControlPlane(registering=[AWAY] * 9)
+    pause = FakePause(rests=10)
+
+    run_host(api, pause=pause)
+
+    assert pause.waits == [0.5, 1, 2, 4, 8, 16, 30, 30, 30, 16]
+    assert lines(caplog) == [
+        "The API is away. Trying again until it answers.",
+        "The API answers again.",
+        "Registered as server 42 under the name mars-production.",
+        "Stopped; the API shows server 42 as offline.",
+    ]
+
+
+def test_waits_between_tries_are_random_up_to_a_half() -> None:
+    pause = FakePause(rests=3)
+
+    run_host(FakeControlPlane(registering=[AWAY, AWAY]), pause=pause, random=1.0)
+
+    assert pause.waits == [0.25, 0.5, 8]
+
+
+def test_a_host_waits_at_least_as_long_as_the_api_asks_for() -> None:
+    busy = ControlPlaneUnavailable("The API is too busy.", retry_after=3)
+    pause = FakePause(5)
+    control_plane = FakeControlPlane(registering=[busy, AWAY], beating=[busy])
+    run_host(control_plane, pause=pause)
+
+    assert pause.waits == [3, 1, 16, 3, 20]
+
+
+def test_a_host_that_waits_for_the_api_registers_with_fresh_figures() -> None:
+    machine = FakeMachine()
+
+    run_host(FakeControlPlane(registering=[AWAY, AWAY]), machine, rests=3)
+
+    assert machine.reports == 3
+
+
+def test_a_registered_host_outlives_an_outage_of_the_api_and_says_so_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    api = FakeControlPlane(beating=[HEARD, AWAY, AWAY, AWAY, HEARD, AWAY])
+    pause = FakePause(rests=8)
+
+    run_host(api, pause=pause)
+
+    assert pause.waits == [16, 20, 0.5, 1, 2, 20, 0.5, 20]
+    assert len(api.registered) == 1
+    assert lines(caplog, "API") == [
+        "The API is away. Trying again until it answers.",
+        "The API answers again.",
+        "The API is away. Trying again until it answers.",
+        "The API answers again.",
+        "Stopped; the API shows server 42 as offline.",
+    ]
+
+
+# What cannot pass
+
+
+@pytest.mark.parametrize("error", [InvalidRegistrationKey(), ControlPlaneRefused("No.")])
+def test_a_refusal_ends_the_host_without_a_farewell(error: Exception) -> None:
+    api = FakeControlPlane(registering=[error])
+
+    with pytest.raises(type(error)):
+        run_host(api)
+
+    assert api.farewells == []
+
+
+def test_a_key_that_was_changed_meanwhile_ends_the_host_when_it_registers_again() -> None:
+    api = FakeControlPlane(
+        registering=[JOINED, InvalidRegistrationKey()], beating=[ServerNotFound(42)]
+    )
+
+    with pytest.raises(InvalidRegistrationKey):
+        run_host(api, rests=3)
+
+
+def test_a_key_that_was_changed_meanwhile_ends_the_host_when_it_fetches() -> None:
+    api = FakeControlPlane(
+        beating=[Heard(timedelta(seconds=20), config_revision=1)],
+        fetching=[InvalidRegistrationKey()],
+    )
+
+    with pytest.raises(InvalidRegistrationKey):
+        run_host(api, folder=FakeConfigurationFolder(), rests=3)
+
+
+# Another machine holds the name
+
+
+def held(seconds: int, address: str = "10.0.0.7") -> NameHeld:
+    return NameHeld.told(
+        f"the name 'mars' is held by server 7, another machine at {address}, heard {seconds} s ago"
+    )
+
+
+def test_a_host_whose_name_is_held_says_so_once_and_waits_until_it_is_free(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    api = FakeControlPlane(registering=[held(seconds) for seconds in range(8)])
+    pause = FakePause(rests=9)
+
+    run_host(api, pause=pause)
+
+    assert pause.waits == [0.5, 1, 2, 4, 8, 16, 30, 30, 16]
+    assert lines(caplog) == [
+        (
+            "The name 'mars' is held by server 7, another machine at 10.0.0.7, heard 0 s ago."
+            " Trying again until it is free."
+        ),
+        "The name is this host's now.",
+        "Registered as server 42 under the name mars-production.",
+        "Stopped; the API shows server 42 as offline.",
+    ]
+
+
+def test_another_holder_of_the_name_is_said_too(caplog: pytest.LogCaptureFixture) -> None:
+    api = FakeControlPlane(registering=[held(3), held(4), held(5, "10.0.0.8"), held(6)])
+
+    run_host(api, rests=5)
+
+    assert len(lines(caplog, "Trying again until it is free")) == 2
+    assert len(lines(caplog, "10.0.0.7")) == len(lines(caplog, "10.0.0.8")) == 1
+
+
+def test_a_host_that_waits_for_its_name_stops_without_a_farewell() -> None:
+    api = FakeControlPlane(registering=[held(3)] * 9)
+
+    run_host(api, rests=2)
+
+    assert api.farewells == []
+
+
+def test_a_host_that_waits_for_its_name_holds_nothing_up() -> None:
+    notifier = FakeNotifier()
+
+    run_host(FakeControlPlane(registering=[held(3)] * 9), notifier=notifier, rests=2)
+
+    assert "ready" in notifier.told
+
+
+# Another process has the server
+
+
+def test_every_heartbeat_and_the_farewell_carry_the_epoch_of_the_last_registration() -> None:
+    soon = timedelta(seconds=16)
+    api = FakeControlPlane(
+        registering=[Joined(42, soon, 0, epoch=7), Joined(42, soon, 0, epoch=8)],
+        beating=[HEARD, ServerNotFound(42)],
+    )
+
+    run_host(api, rests=4)
+
+    assert api.epochs == [7, 7, 8, 8]
+
+
+def test_a_host_that_was_replaced_ends_and_does_not_take_its_successor_offline() -> None:
+    api = FakeControlPlane(beating=[HEARD, REPLACED])
+
+    with pytest.raises(Replaced, match="registered again by another process"):
+        run_host(api, rests=9)
+
+    assert len(api.heartbeats) == 2
+    assert api.farewells == []
+
+
+def test_a_host_that_learns_as_it_stops_that_it_was_replaced_says_so(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    run_host(FakeControlPlane(leaving=[REPLACED]))
+
+    assert lines(caplog)[-1] == (
+        "Stopped without telling the API: Server 42 was registered again by another process."
+    )
+
+
+def test_a_host_whose_state_folder_is_taken_does_not_even_look_at_docker() -> None:
+    taken = StateFolderTaken("STATE_DIR /state is in use by another host manager: stop it.")
+    machine = FakeMachine()
+
+    with pytest.raises(StateFolderTaken):
+        run_host(machine=machine, identity=host_identity(FakeStateFolder(trouble=taken)))
+
+    assert machine.reports == 0
+
+
+# An operator's word
+
+
+NOT_ADMITTED = NotAdmitted("server 42 (mars)", "was rejected by an operator: unknown machine")
+
+
+@pytest.mark.parametrize(
+    "api",
+    [
+        FakeControlPlane(registering=[NOT_ADMITTED]),
+        FakeControlPlane(beating=[HEARD, NOT_ADMITTED]),
+        FakeControlPlane(
+            beating=[Heard(timedelta(seconds=20), config_revision=1)], fetching=[NOT_ADMITTED]
+        ),
+    ],
+    ids=["as it registers", "as it beats", "as it fetches"],
+)
+def test_a_host_that_is_not_let_in_ends_without_a_farewell(api: FakeControlPlane) -> None:
+    with pytest.raises(NotAdmitted, match="unknown machine"):
+        run_host(api, folder=FakeConfigurationFolder(), rests=9)
+
+    assert api.farewells == []
+
+
+def test_a_pending_host_says_once_that_it_waits_and_once_that_it_was_let_in(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    soon = timedelta(seconds=16)
+    page = ConfigurationChanges([document("game", 3)], ["game"], revision=3, more=False)
+    api = FakeControlPlane(
+        registering=[Joined(42, soon, 0, approval=PENDING)],
+        beating=[
+            Heard(soon, 0, PENDING),
+            ServerNotFound(42),
+            Heard(soon, 0, PENDING),
+            Heard(soon, 3),
+            Heard(soon, 3),
+        ],
+        fetching=[page],
+    )
+    api.registering.append(Joined(42, soon, 0, approval=PENDING))
+    # What it had before it had to wait is neither followed nor taken away.
+    folder = FakeConfigurationFolder(server_id=42, revision=2, documents={"game": "old"})
+    seen: list[str] = []
+
+    @dataclass
+    class Watched(FakeMachine):
+        def report(self) -> MachineReport:
+            seen.append(folder.documents["game"])
+            return super().report()
+
+    run_host(api, Watched(), folder=folder, rests=6)
+
+    assert seen == ["old"] * 5 + ['{"revision": 3}']
+    assert api.fetched == [(42, 2, 0)]
+    assert lines(caplog, "let ") == [
+        (
+            "Server 42 waits for an operator to let it in, by `manmanv2 servers approve 42`; until"
+            " then it gets no configuration and no commands."
+        ),
+        "Server 42 was let in.",
+    ]
+
+
+def test_a_pending_host_that_an_api_that_only_warns_would_refuse_is_not_let_in(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    soon = timedelta(seconds=16)
+    run_host(
+        FakeControlPlane(
+            registering=[Joined(42, soon, 0, approval=PENDING)],
+            beating=[Heard(soon, 0, Approval.BANNED), Heard(soon, 0, PENDING), HEARD],
+        ),
+        rests=4,
+    )
+
+    assert len(lines(caplog, "waits for an operator")) == 1
+    assert lines(caplog, "was let in") == ["Server 42 was let in."]
+
+
+def test_a_pending_host_follows_what_an_api_that_only_warns_tells_it() -> None:
+    page = ConfigurationChanges([document("game", 3)], ["game"], revision=3, more=False)
+    api = FakeControlPlane(
+        registering=[Joined(42, timedelta(seconds=16), 3, approval=PENDING)], fetching=[page]
+    )
+    folder = FakeConfigurationFolder()
+
+    run_host(api, folder=folder)
+
+    assert folder.documents.keys() == {"game"}
+
+
+def test_a_name_that_an_operator_gave_is_told_and_used_from_then_on(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    renamed = Joined(42, timedelta(seconds=16), 0, name="frontend")
+    api = FakeControlPlane(registering=[renamed, renamed], beating=[ServerNotFound(42)])
+
+    run_host(api, rests=2)
+
+    assert api.names == ["mars-production", "frontend"]
+    assert lines(caplog, "frontend") == [
+        "An operator named this host frontend; it had registered as mars-production.",
+        "Registered as server 42 under the name frontend.",
+        "Registered as server 42 under the name frontend.",
+    ]
+
+
+def test_a_host_says_that_it_is_registered_once_that_is_kept(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Folder(FakeStateFolder):
+        def write(self, state: KeptState) -> None:
+            super().write(state)
+            kept_when.append(len(lines(caplog, "Registered as")))
+
+    kept_when: list[int] = []
+    run_host(rests=1, identity=host_identity(Folder()))
+
+    assert kept_when == [0]
+    assert len(lines(caplog, "Registered as")) == 1
+
+
+def test_a_name_that_is_set_is_claimed_whatever_an_operator_named_the_server() -> None:
+    renamed = Joined(42, timedelta(seconds=16), 0, name="frontend")
+    api = FakeControlPlane(registering=[renamed, renamed], beating=[ServerNotFound(42)])
+
+    run_host(api, rests=2, identity=host_identity(server_name="phobos"))
+
+    assert api.names == ["phobos", "phobos"]
+
+
+# Configuration
+
+
+def test_a_host_fetches_its_configuration_as_soon_as_it_is_registered() -> None:
+    api = FakeControlPlane(
+        registering=[Joined(42, timedelta(seconds=16), config_revision=3)],
+        beating=[Heard(timedelta(seconds=16), config_revision=3)],
+        fetching=[ConfigurationChanges([document("game", 3)], ["game"], revision=3, more=False)],
+    )
+    folder = FakeConfigurationFolder()
+
+    run_host(api, folder=folder, rests=2)
+
+    assert api.fetched == [(42, 0, 0)]
+    assert folder.documents == {"game": '{"revision": 3}'}
+
+
+def test_a_host_fetches_what_changed_while_it_runs() -> None:
+    api = FakeControlPlane(
+        beating=[Heard(timedelta(seconds=16), config_revision=6)],
+        fetching=[ConfigurationChanges([document("b", 6)], ["b"], revision=6, more=False)],
+    )
+    folder = FakeConfigurationFolder(server_id=42, revision=5, documents={"a": "{}"})
+
+    run_host(api, folder=folder, rests=2)
+
+    assert api.fetched[-1] == (42, 5, 0)
+    assert folder.documents == {"b": '{"revision": 6}'}
+
+
+def test_a_host_fetches_as_long_as_there_is_more() -> None:
+    names = ["a", "b"]
+    api = FakeControlPlane(
+        registering=[Joined(42, timedelta(seconds=16), config_revision=2)],
+        fetching=[
+            ConfigurationChanges([document("a", 1)], names, revision=1, more=True),
+            ConfigurationChanges([document("b", 2)], names, revision=2, more=False),
+        ],
+    )
+    folder = FakeConfigurationFolder()
+
+    run_host(api, folder=folder)
+
+    assert api.fetched == [(42, 0, 0), (42, 0, 1)]
+    assert folder.documents.keys() == {"a", "b"}
+
+
+def test_a_host_that_stops_between_two_pages_asks_for_all_of_it_again() -> None:
+    names = ["a", "b"]
+    first = ConfigurationChanges([document("a", 3)], names, revision=3, more=True)
+    api = FakeControlPlane(
+        registering=[Joined(42, timedelta(seconds=16), config_revision=4)],
+        fetching=[first, AWAY, first, replace(first, revision=4, more=False)],
+    )
+    folder = FakeConfigurationFolder(server_id=42, revision=2)
+
+    run_host(api, folder=folder)
+    again = FakeControlPlane(
+        registering=[Joined(42, timedelta(seconds=16), config_revision=4)],
+        fetching=api.fetching,
+    )
+    run_host(again, folder=folder)
+
+    assert api.fetched == again.fetched == [(42, 2, 0), (42, 2, 3)]
+    assert folder.revision == 4
+
+
+def test_an_older_api_that_goes_on_from_what_is_known_is_asked_so() -> None:
+    pages = {
+        0: ConfigurationChanges([document("a", 1)], ["a", "b"], revision=1, more=True),
+        1: ConfigurationChanges([document("b", 2)], ["a", "b"], revision=2, more=False),
+    }
+
+    class OlderApi(FakeControlPlane):
+        def fetch_configuration(
+            self, server_id: int, known_revision: int, after_revision: int = 0
+        ) -> ConfigurationChanges:
+            return pages[known_revision]
+
+    folder = FakeConfigurationFolder()
+    run_host(OlderApi([Joined(42, timedelta(seconds=16), config_revision=2)]), folder=folder)
+
+    assert folder.documents.keys() == {"a", "b"}
+    assert folder.revision == 2
+
+
+def test_an_api_that_promises_more_without_giving_it_is_not_asked_for_ever() -> None:
+    api = FakeControlPlane(
+        registering=[Joined(42, timedelta(seconds=16), config_revision=2)],
+        fetching=[ConfigurationChanges([], [], revision=0, more=True)] * 100,
+    )
+
+    run_host(api, folder=FakeConfigurationFolder())
+
+    assert len(api.fetched) == 1
+
+
+def test_a_host_without_configuration_takes_away_what_another_server_left() -> None:
+    api = FakeControlPlane()
+    folder = FakeConfigurationFolder(server_id=7, revision=3, documents={"old": "{}"})
+
+    run_host(api, folder=folder)
+
+    assert api.fetched == []
+    assert folder == FakeConfigurationFolder(server_id=42)
+
+
+def test_a_host_without_a_folder_fetches_nothing() -> None:
+    api = FakeControlPlane(registering=[Joined(42, timedelta(seconds=16), config_revision=3)])
+
+    run_host(api)
+
+    assert api.fetched == []
+
+
+@pytest.mark.parametrize(
+    "failure", [AWAY, ControlPlaneRefused("Not this one."), ServerNotFound(42)]
+)
+def test_configuration_that_cannot_be_fetched_is_said_once_and_tried_with_each_heartbeat(
+    failure: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    api = FakeControlPlane(
+        beating=[Heard(timedelta(seconds=20), config_revision=3)] * 4,
+        fetching=[
+            failure,
+            failure,
+            ConfigurationChanges([document("game", 3)], ["game"], revision=3, more=False),
+        ],
+    )
+    folder = FakeConfigurationFolder()
+
+    run_host(api, folder=folder, rests=5)
+
+    assert len(api.heartbeats) == 4
+    assert folder.documents == {"game": '{"revision": 3}'}
+    reason = str(failure).removesuffix(".")
+    assert lines(caplog, "configuration") == [
+        f"The configuration cannot be fetched: {reason}. Trying again with each heartbeat.",
+        "The configuration is at revision 3, of 1 documents 1 changed.",
+        "The configuration can be followed again.",
+    ]
+
+
+def test_a_full_disk_is_said_once_and_stops_no_heartbeat(caplog: pytest.LogCaptureFixture) -> None:
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    told = Heard(timedelta(seconds=20), config_revision=3)
+    page = ConfigurationChanges([document("game", 3)], ["game"], revision=3, more=False)
+    api = FakeControlPlane(beating=[told] * 3, fetching=[page] * 3)
+    folder = FakeConfigurationFolder(server_id=42, troubles=[None, full, full, full])
+
+    run_host(api, folder=folder, rests=4)
+
+    assert len(api.heartbeats) == 3
+    assert len(lines(caplog, "kept in CONFIG_DIR (No space left on device)")) == 1
+
+
+def test_a_document_whose_name_leads_out_of_the_folder_is_not_written() -> None:
+    page = ConfigurationChanges(
+        [document("../../etc/cron.d/x", 1)], ["../../etc/cron.d/x"], revision=1, more=False
+    )
+    api = FakeControlPlane(
+        registering=[Joined(42, timedelta(seconds=16), config_revision=1)], fetching=[page]
+    )
+    folder = FakeConfigurationFolder()
+
+    run_host(api, folder=folder)
+
+    assert folder == FakeConfigurationFolder()
+
+
+# Stopping
+
+
+def test_a_host_that_is_asked_to_stop_tells_the_api(caplog: pytest.LogCaptureFixture) -> None:
+    api = FakeControlPlane()
+
+    run_host(api)
+
+    assert api.farewells == [42]
+    assert lines(caplog)[-1] == "Stopped; the API shows server 42 as offline."
+
+
+@pytest.mark.parametrize("failure", [AWAY, ServerNotFound(42), ControlPlaneRefused("No.")])
+def test_a_farewell_that_does_not_get_through_is_tried_once_and_said(
+    failure: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    api = FakeControlPlane(leaving=[failure])
+
+    run_host(api)
+
+    assert api.farewells == [42]
+    assert "will notice by this host's silence" in lines(caplog)[-1]
+
+
+def test_a_host_that_waits_for_docker_stops_without_registering() -> None:
+    api = FakeControlPlane()
+
+    run_host(api, FakeMachine([NO_ENGINE] * 9), rests=2)
+
+    assert api == FakeControlPlane()
+
+
+def test_a_host_that_waits_for_the_api_stops_without_a_farewell() -> None:
+    api = FakeControlPlane(registering=[AWAY] * 9)
+
+    run_host(api, rests=2)
+
+    assert api.farewells == []
+
+
+def test_a_host_that_is_asked_to_stop_while_it_looks_at_docker_does_not_register() -> None:
+    api = FakeControlPlane()
+
+    run_host(api, rests=0)
+
+    assert api == FakeControlPlane()
+
+
+@dataclass
+class Leaving:
+    """A host that was stopped and is to deregister."""
+
+    api: FakeControlPlane
+    folder: FakeStateFolder = field(default_factory=FakeStateFolder)
+
+    def __post_init__(self) -> None:
+        run_host(self.api, identity=host_identity(self.folder), deregisters=True)
+
+
+def test_a_host_that_deregisters_says_no_farewell_and_keeps_no_state(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    left = Leaving(FakeControlPlane())
+
+    assert left.api.deregistered == [(42, "1" * 32)]
+    assert left.api.farewells == []
+    assert (left.folder.writes, left.folder.state) == (1, None)
+    assert lines(caplog)[-1] == (
+        "Stopped and deregistered; `manmanv2 servers restore 42` brings the server back."
+    )
+
+
+def test_a_host_whose_server_is_gone_already_has_deregistered() -> None:
+    left = Leaving(FakeControlPlane(deregistering=[ServerNotFound(42)]))
+
+    assert left.folder.state is None
+
+
+@pytest.mark.parametrize(
+    ("failure", "farewells"),
+    [
+        (AWAY, []),
+        (REPLACED, []),
+        (ControlPlaneRefused("The API is too old."), [42]),
+        (InvalidRegistrationKey(), [42]),
+        (NOT_ADMITTED, [42]),
+    ],
+)
+def test_a_host_that_cannot_deregister_says_so_and_keeps_its_state(
+    failure: Exception, farewells: list[int], caplog: pytest.LogCaptureFixture
+) -> None:
+    left = Leaving(FakeControlPlane(deregistering=[failure]))
+
+    assert left.folder.state is not None
+    assert left.api.farewells == farewells
+    assert len(lines(caplog, "Stopped without deregistering server 42: ")) == 1
+
+
+def test_a_host_that_never_registered_deregisters_nothing() -> None:
+    left = Leaving(FakeControlPlane(registering=[AWAY] * 9))
+
+    assert left.api.deregistered == []
+
+
+# The service manager
+
+
+def test_the_service_manager_sees_each_state() -> None:
+    notifier = FakeNotifier()
+
+    run_host(notifier=notifier)
+
+    assert [told for told in notifier.told if told in list(HostState)] == [
+        HostState.DETECTING,
+        HostState.REGISTERING,
+        HostState.RUNNING,
+        HostState.LEAVING,
+    ]
+
+
+def test_a_host_is_ready_once_when_it_is_registered() -> None:
+    notifier = FakeNotifier()
+
+    run_host(notifier=notifier, rests=3)
+
+    assert notifier.told.index("ready") > notifier.told.index(HostState.RUNNING)
+    assert notifier.told.count("ready") == 1
+
+
+def test_a_host_that_waits_for_docker_holds_nothing_up() -> None:
+    notifier = FakeNotifier()
+
+    run_host(machine=FakeMachine([NO_ENGINE] * 9), notifier=notifier, rests=2)
+
+    assert "ready" in notifier.told
+
+
+def test_a_host_whose_start_cannot_succeed_is_never_ready() -> None:
+    notifier = FakeNotifier()
+
+    with pytest.raises(InvalidRegistrationKey):
+        run_host(FakeControlPlane(registering=[InvalidRegistrationKey()]), notifier=notifier)
+
+    assert "ready" not in notifier.told
+
+
+def test_a_long_rest_is_broken_up_to_feed_the_watchdog() -> None:
+    notifier = FakeNotifier(longest_silence=5.0)
+    pause = LoggedPause(rests=4, log=notifier.told)
+
+    run_host(notifier=notifier, pause=pause)
+
+    assert pause.waits == [5, 5, 5, 1]
+    assert steps_without_a_word_before(notifier.told) == []
+
+
+def test_a_slow_docker_and_a_slow_api_keep_the_watchdog_waiting_for_one_step_at_a_time() -> None:
+    notifier = FakeNotifier(longest_silence=30.0)
+    log = notifier.told
+    pages = [
+        ConfigurationChanges([document(name, revision)], ["a", "b", "c"], revision, more=more)
+        for name, revision, more in (("a", 1, True), ("b", 2, True), ("c", 3, False))
+    ]
+    api = LoggedControlPlane(
+        # One that is away and then forgets the host makes most steps follow each other.
+        registering=[AWAY, JOINED, Joined(42, timedelta(seconds=16), config_revision=3)],
+        beating=[Heard(timedelta(seconds=16), config_revision=3), AWAY, ServerNotFound(42)],
+        fetching=list(pages),
+        leaving=[AWAY],
+        log=log,
+    )
+    machine = LoggedMachine([NO_ENGINE, HEALTHY, NO_ENGINE], log=log)
+    pause = LoggedPause(rests=6, log=log)
+
+    run_host(api, machine, FakeConfigurationFolder(), notifier, pause)
+
+    assert len(api.registered) == 3
+    assert len(api.fetched) == 3
+    assert len(api.farewells) == 1
+    assert steps_without_a_word_before(log) == []
+
+
+def test_a_host_that_deregisters_keeps_the_watchdog_waiting_for_one_step_at_a_time() -> None:
+    notifier = FakeNotifier(longest_silence=30.0)
+    log = notifier.told
+    api = LoggedControlPlane(deregistering=[ControlPlaneRefused("No.")], log=log)
+
+    run_host(api, notifier=notifier, deregisters=True)
+
+    assert (len(api.deregistered), len(api.farewells)) == (1, 1)
+    assert steps_without_a_word_before(log[log.index(HostState.LEAVING) :]) == []
+
+
+def test_a_command_makes_the_host_speak_before_it_is_due() -> None:
+    control_plane = FakeControlPlane()
+    # As a service manager's watchdog has it, a rest is taken in turns.
+    notifier = FakeNotifier(longest_silence=1.0)
+    commands = FakeCommands([None, HostCommand.REPORT, None, None, HostCommand.CONFIG])
+    pause = FakePause(rests=6)
+    run_host(control_plane, notifier=notifier, pause=pause, commands=commands)
+
+    assert pause.waits == [1.0] * 6
+    assert [server_id for server_id, _ in control_plane.heartbeats] == [42, 42]
+    assert commands.listened == [42]
+
+
+def test_a_host_that_got_another_id_listens_for_that(caplog: pytest.LogCaptureFixture) -> None:
+    control_plane = FakeControlPlane(
+        registering=[JOINED, Joined(43, timedelta(seconds=16), 0)], beating=[ServerNotFound(42)]
+    )
+    commands = FakeCommands()
+    run_host(control_plane, commands=commands, rests=2)
+
+    assert commands.listened == [42, 43]
+
+
+def test_a_host_with_a_given_id_needs_no_name(caplog: pytest.LogCaptureFixture) -> None:
+    control_plane = FakeControlPlane()
+    run_host(control_plane, environment="", given_server_id=42)
+
+    assert control_plane.names == [""]
+    assert caplog.messages == [
+        "Online as server 42.",
+        "Stopped; the API shows server 42 as offline.",
+    ]
+
+
+def test_a_host_that_is_not_heard_tries_as_often_as_it_would_beat() -> None:
+    soon = timedelta(seconds=3)
+    control_plane = FakeControlPlane(
+        registering=[Joined(42, soon, 0)], beating=[Heard(soon, 0), *[AWAY] * 6]
+    )
+    pause = FakePause(rests=9)
+    run_host(control_plane, pause=pause)
+
+    assert pause.waits == [3, 3, 0.5, 1, 2, 3, 3, 3, 20]

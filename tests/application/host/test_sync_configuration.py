@@ -1,0 +1,81 @@
+"""Configuration that comes in parts. That a host has it at the end is in test_run_host.py."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import pytest
+
+from application.host.sync_configuration import FollowConfiguration
+from domain.configuration import Configuration, ConfigurationChanges
+from domain.errors import InvalidRegistrationKey
+from tests.support.fakes import FakeConfigurationFolder, FakeControlPlane, FakePause
+
+NAMES = ["a", "b", "c"]
+
+
+def part(name: str, revision: int, *, last_of: int | None = None) -> ConfigurationChanges:
+    """With one document; the last part tells the server's revision."""
+    document = Configuration(name, "{}", revision, datetime(2026, 1, 1, tzinfo=UTC))
+    return ConfigurationChanges([document], NAMES, last_of or revision, more=last_of is None)
+
+
+def follow(
+    parts: Sequence[ConfigurationChanges | Exception], told_revision: int, known_revision: int = 0
+) -> tuple[FakeControlPlane, FakeConfigurationFolder]:
+    control_plane = FakeControlPlane(fetching=list(parts))
+    folder = FakeConfigurationFolder(42, known_revision)
+    FollowConfiguration(control_plane, folder, FakePause(rests=1))(42, told_revision, lambda: None)
+    return control_plane, folder
+
+
+def test_each_question_goes_on_where_the_last_answer_ended() -> None:
+    parts = [part("a", 1), part("b", 5), part("c", 7, last_of=9)]
+    control_plane, folder = follow(parts, told_revision=9, known_revision=3)
+
+    assert control_plane.fetched == [(42, 3, 0), (42, 3, 1), (42, 3, 5)]
+    assert folder.revision == 9
+    assert folder.documents.keys() == {"a", "b", "c"}
+
+
+def test_what_changed_while_it_came_in_parts_is_asked_for_again() -> None:
+    # Between the parts an old document may have come into effect.
+    parts = [part("a", 1), part("b", 5), part("c", 10, last_of=10)]
+    _, folder = follow(parts, told_revision=9, known_revision=3)
+
+    assert folder.revision == 3
+    # What has come is there nevertheless.
+    assert folder.documents.keys() == {"a", "b", "c"}
+
+
+def test_what_comes_as_a_whole_is_known_whatever_was_told_before() -> None:
+    _, folder = follow([part("a", 10, last_of=10)], told_revision=9)
+
+    assert folder.revision == 10
+
+
+def test_a_host_whose_keys_may_change_waits_for_one_that_is_taken(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO")
+    refusal = InvalidRegistrationKey()
+    control_plane = FakeControlPlane(fetching=[refusal, refusal, part("a", 1, last_of=1)])
+    folder = FakeConfigurationFolder(42)
+    follow = FollowConfiguration(control_plane, folder, FakePause(rests=1), keys_may_change=True)
+    for _ in range(3):
+        follow(42, 1, lambda: None)
+
+    assert folder.documents.keys() == {"a"}
+    refused = "the API takes none of the keys in REGISTRATION_KEY_FILE; write the API's into it"
+    assert caplog.messages == [
+        f"The configuration cannot be fetched: {refused}. Trying again with each heartbeat.",
+        "The configuration is at revision 1, of 3 documents 1 changed.",
+        "The configuration can be followed again.",
+    ]
+
+
+def test_a_host_whose_key_stays_ends_when_it_is_refused() -> None:
+    control_plane = FakeControlPlane(fetching=[InvalidRegistrationKey()])
+    follow = FollowConfiguration(control_plane, FakeConfigurationFolder(42), FakePause(rests=1))
+
+    with pytest.raises(InvalidRegistrationKey):
+        follow(42, 1, lambda: None)

@@ -1,0 +1,362 @@
+"""What an API deletes by itself, and above all what it does not."""
+
+import logging
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import pytest
+
+from application.liveness.record_heartbeat import Heartbeat
+from application.ports.store.access.audit import AuditEntry
+from application.ports.store.store import StoreUnavailable
+from application.registration.register_server import Registration
+from domain.conflict import Conflict, ConflictState
+from domain.enforcement import Switch
+from domain.errors import DeletedServerNotFound
+from domain.liveness import Status
+from domain.machine_evidence import NOBODY
+from tests.support.builders import INTERVAL, NOW, SECOND
+from tests.support.fleet import Fleet
+
+HOUR = timedelta(hours=1)
+DAY = timedelta(days=1)
+
+
+@pytest.fixture
+def watched(fleet: Fleet) -> Fleet:
+    """A fleet whose API has listened for long enough to judge."""
+    fleet.pass_time(4 * INTERVAL)
+    return fleet
+
+
+@pytest.fixture
+def told(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+    caplog.set_level(logging.INFO, "application.operations.clean_up_fleet")
+    return caplog
+
+
+def join(fleet: Fleet, name: str = "web") -> int:
+    return fleet.register(Registration(name, ephemeral=True)).server.server_id
+
+
+def leave(fleet: Fleet, server_id: int) -> None:
+    fleet.heartbeat([Heartbeat(server_id, leaving=True)])
+
+
+def listed(fleet: Fleet) -> list[str]:
+    return [server.name for server in fleet.list(size=1000).servers]
+
+
+def away(fleet: Fleet, duration: timedelta) -> None:
+    """The API is not there for so long, and has just started."""
+    fleet.clock.advance(duration)
+    fleet.restart()
+
+
+def test_ephemeral_servers_that_were_offline_for_too_long_are_deleted_and_told(
+    watched: Fleet, told: pytest.LogCaptureFixture
+) -> None:
+    web = join(watched)
+    leave(watched, web)
+    watched.pass_time(24 * HOUR)
+    watched.tidy()
+    assert listed(watched) == ["web"]
+    assert told.messages == []
+
+    watched.pass_time(SECOND)
+    watched.tidy()
+    assert listed(watched) == []
+    assert told.messages == [
+        "server 1 (web) is deleted: ephemeral, and offline for longer than 24 hours"
+    ]
+
+
+def test_a_silent_server_is_offline_first_and_then_it_has_all_its_time(watched: Fleet) -> None:
+    web = join(watched)
+    assert watched.pass_time(3 * INTERVAL + SECOND) == [web]
+    watched.pass_time(24 * HOUR - SECOND)
+    watched.tidy()
+
+    assert listed(watched) == ["web"]
+    watched.pass_time(5 * SECOND)
+    watched.tidy()
+    assert listed(watched) == []
+
+
+def test_a_fleet_that_nobody_could_hear_for_a_day_is_not_deleted(watched: Fleet) -> None:
+    beating, slow, dead = (join(watched, name) for name in ("beating", "slow", "dead"))
+    away(watched, 25 * HOUR)
+    watched.pass_time(SECOND)
+    watched.tidy()
+    assert listed(watched) == ["beating", "slow", "dead"]
+
+    watched.heartbeat([Heartbeat(beating)])
+    # Who did not speak in time is called offline only now, and was seen a day ago.
+    assert watched.pass_time(3 * INTERVAL) == [slow, dead]
+    for _ in range(20):
+        watched.heartbeat([Heartbeat(beating)])
+        watched.pass_time(INTERVAL)
+        watched.tidy()
+    assert listed(watched) == ["beating", "slow", "dead"]
+
+    watched.heartbeat([Heartbeat(slow)])
+    for _ in range(24):
+        watched.heartbeat([Heartbeat(beating), Heartbeat(slow)])
+        watched.pass_time(HOUR)
+        watched.heartbeat([Heartbeat(beating), Heartbeat(slow)])
+        watched.tidy()
+    assert listed(watched) == ["beating", "slow"]
+    assert watched.get(slow).presence.status is Status.ONLINE
+    assert watched.list_deleted(size=9).servers[0].server.server_id == dead
+
+
+def test_an_api_that_just_started_waits_before_it_deletes_who_left_before(watched: Fleet) -> None:
+    back, gone = join(watched, "back"), join(watched, "gone")
+    for server_id in (back, gone):
+        leave(watched, server_id)
+    away(watched, 25 * HOUR)
+    # Both were known to be offline; one came back meanwhile, and asks again and again.
+    watched.tidy()
+    watched.pass_time(3 * INTERVAL - SECOND)
+    watched.tidy()
+    assert listed(watched) == ["back", "gone"]
+
+    assert join(watched, "back") == back
+    watched.pass_time(SECOND)
+    watched.tidy()
+    assert listed(watched) == ["back"]
+
+
+def test_a_store_that_was_away_makes_it_wait_as_long(watched: Fleet) -> None:
+    leave(watched, join(watched))
+    watched.pass_time(23 * HOUR)
+    watched.store.is_away = True
+    watched.clock.advance(2 * HOUR)
+    for call in (watched.expire, watched.tidy):
+        with pytest.raises(StoreUnavailable):
+            call()
+    watched.store.is_away = False
+    watched.tidy()
+    watched.pass_time(3 * INTERVAL - SECOND)
+    watched.tidy()
+
+    assert listed(watched) == ["web"]
+    watched.pass_time(SECOND)
+    watched.tidy()
+    assert listed(watched) == []
+
+
+@pytest.mark.parametrize("jump", [25 * HOUR, -SECOND])
+def test_a_clock_that_jumps_makes_it_wait_as_long(watched: Fleet, jump: timedelta) -> None:
+    leave(watched, join(watched))
+    watched.pass_time(25 * HOUR if jump < timedelta(0) else SECOND)
+    watched.clock.advance(jump)
+    watched.tidy()
+    watched.pass_time(3 * INTERVAL - SECOND)
+    watched.tidy()
+
+    assert listed(watched) == ["web"]
+    watched.pass_time(SECOND)
+    watched.tidy()
+    assert listed(watched) == []
+
+
+def test_heartbeats_that_could_not_be_written_make_it_wait_as_long(watched: Fleet) -> None:
+    web, other = join(watched), join(watched, "other")
+    leave(watched, web)
+    watched.pass_time(25 * HOUR)
+    watched.store.is_away = True
+    with pytest.raises(StoreUnavailable):
+        watched.heartbeat([Heartbeat(web), Heartbeat(other)])
+    watched.store.is_away = False
+    watched.tidy()
+
+    assert "web" in listed(watched)
+
+
+def test_a_way_to_hosts_that_is_cut_off_lets_nobody_be_deleted(watched: Fleet) -> None:
+    leave(watched, join(watched))
+    watched.pass_time(25 * HOUR)
+    watched.hearing.cut_off.add("amqp")
+    # At once, and not only from the next look for silent servers on.
+    watched.tidy()
+    watched.pass_time(HOUR)
+    watched.tidy()
+    watched.hearing.cut_off.discard("amqp")
+    watched.tidy()
+    watched.pass_time(3 * INTERVAL - SECOND)
+    watched.tidy()
+
+    assert listed(watched) == ["web"]
+    watched.pass_time(6 * SECOND)
+    watched.tidy()
+    assert listed(watched) == []
+
+
+def test_two_apis_delete_a_server_once(watched: Fleet, told: pytest.LogCaptureFixture) -> None:
+    other = Fleet(watched.store)
+    other.clock.advance(watched.clock.now() - NOW)
+    leave(watched, join(watched))
+    watched.pass_time(25 * HOUR)
+    other.pass_time(25 * HOUR)
+    for api in (watched, other, watched):
+        api.tidy()
+
+    assert len(told.messages) == 1
+
+
+def test_all_that_are_due_are_deleted_a_hundred_at_a_time(watched: Fleet) -> None:
+    for number in range(150):
+        leave(watched, join(watched, f"web-{number}"))
+    watched.pass_time(25 * HOUR)
+
+    assert watched.tidy()
+    assert len(listed(watched)) == 50
+    assert not watched.tidy()
+    assert listed(watched) == []
+
+
+def test_deleted_servers_are_purged_when_their_time_is_over_and_what_happened_with_them(
+    watched: Fleet, told: pytest.LogCaptureFixture
+) -> None:
+    web, db = join(watched), join(watched, "db")
+    watched.delete(web, force=True)
+    watched.clock.advance(DAY)
+    watched.delete(db, force=True)
+    watched.clock.advance(29 * DAY - SECOND)
+    watched.tidy()
+    assert watched.restore(web).server_id == web
+    watched.delete(web)
+    watched.clock.advance(30 * DAY)
+    watched.tidy()
+
+    assert told.messages == [
+        f"server {server_id} is gone for good: the time in which to restore it is over"
+        for server_id in (web, db)
+    ]
+    for server_id in (web, db):
+        with pytest.raises(DeletedServerNotFound):
+            watched.restore(server_id)
+        with watched.store.begin() as transaction:
+            assert transaction.history.of(server_id) == []
+
+
+def test_all_whose_time_is_over_are_purged_a_hundred_at_a_time(watched: Fleet) -> None:
+    for number in range(150):
+        watched.delete(watched.create(f"web-{number}", "").server_id)
+    watched.clock.advance(30 * DAY)
+
+    assert watched.tidy()
+    assert len(watched.list_deleted(size=1000).servers) == 50
+    assert not watched.tidy()
+    assert watched.list_deleted(size=1000).servers == []
+
+
+def test_deleted_servers_are_purged_by_an_api_that_was_deaf_too(fleet: Fleet) -> None:
+    fleet.delete(fleet.create("web", "").server_id)
+    fleet.clock.advance(31 * DAY)
+    fleet.tidy()
+
+    assert fleet.list_deleted(size=9).servers == []
+
+
+def claimed(at: datetime, state: ConflictState = ConflictState.OPEN) -> Conflict:
+    return Conflict(0, 42, "web", state, NOBODY, None, NOBODY, NOW, at)
+
+
+def states(fleet: Fleet) -> list[ConflictState]:
+    with fleet.store.begin() as transaction:
+        return [conflict.state for conflict in transaction.conflicts.of_name("web")[::-1]]
+
+
+def test_conflicts_lapse_when_nobody_claimed_for_a_day_and_are_forgotten_after_thirty(
+    watched: Fleet, told: pytest.LogCaptureFixture
+) -> None:
+    now = watched.clock.now()
+    with watched.store.begin() as transaction:
+        for at in (now, now + HOUR):
+            transaction.conflicts.add(claimed(at))
+    watched.clock.advance(24 * HOUR)
+    watched.tidy()
+    assert states(watched) == [ConflictState.OPEN, ConflictState.OPEN]
+
+    watched.clock.advance(SECOND)
+    watched.tidy()
+    watched.tidy()
+    assert states(watched) == [ConflictState.LAPSED, ConflictState.OPEN]
+    assert told.messages == [
+        "conflicts that lapsed, because nobody claimed the name for 24 hours: 1"
+    ]
+
+    watched.clock.advance(29 * DAY)
+    watched.tidy()
+    assert states(watched) == [ConflictState.LAPSED]
+
+
+def test_what_would_have_been_refused_is_forgotten_after_thirty_days(watched: Fleet) -> None:
+    with watched.store.begin() as transaction:
+        for days, name in enumerate(("old", "new")):
+            at = watched.clock.now() + days * DAY
+            transaction.would_rejects.record(Switch.EPOCH, 1, name, "why", at)
+    watched.clock.advance(30 * DAY)
+    watched.tidy()
+    with watched.store.begin() as transaction:
+        assert len(transaction.would_rejects.page(0, 9)) == 2
+
+    watched.clock.advance(SECOND)
+    watched.tidy()
+    with watched.store.begin() as transaction:
+        assert [entry.name for entry in transaction.would_rejects.page(0, 9)] == ["new"]
+
+
+def note(fleet: Fleet, action: str, at: datetime) -> None:
+    with fleet.store.begin() as transaction:
+        transaction.audit.append(AuditEntry(at, "ann", "ok-abc", "", action))
+
+
+def noted(fleet: Fleet) -> list[str]:
+    with fleet.store.begin() as transaction:
+        return [entry.action for entry in transaction.audit.page(0, 9, 0, "")]
+
+
+def test_what_operators_did_is_known_for_as_long_as_was_set(watched: Fleet) -> None:
+    tidy = replace(watched.tidy, audit_is_kept_for=DAY)
+    for days, action in enumerate(("Old", "New")):
+        note(watched, action, watched.clock.now() + days * DAY)
+    watched.clock.advance(DAY)
+    tidy()
+    assert noted(watched) == ["New", "Old"]
+
+    watched.clock.advance(SECOND)
+    tidy()
+    assert noted(watched) == ["New"]
+
+
+def test_what_operators_did_is_known_for_ever_unless_a_time_is_set(watched: Fleet) -> None:
+    note(watched, "Old", watched.clock.now())
+    watched.clock.advance(3650 * DAY)
+    watched.tidy()
+
+    assert noted(watched) == ["Old"]
+
+
+def test_who_finds_nothing_does_nothing(watched: Fleet, told: pytest.LogCaptureFixture) -> None:
+    join(watched)
+
+    assert not watched.tidy()
+    assert told.messages == []
+    assert listed(watched) == ["web"]
+
+
+def test_what_one_batch_did_is_told_even_if_the_next_fails(
+    watched: Fleet, told: pytest.LogCaptureFixture
+) -> None:
+    leave(watched, join(watched))
+    watched.pass_time(25 * HOUR)
+    store = watched.store
+    failing = replace(watched.tidy, store=replace(store, is_away=True))
+
+    with pytest.raises(StoreUnavailable):
+        failing()
+    assert len(told.messages) == 1
+    assert listed(watched) == []

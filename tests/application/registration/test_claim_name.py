@@ -1,0 +1,509 @@
+"""Who gets the server of a name, by evidence, by policy, and by what an operator decided."""
+
+from dataclasses import replace
+
+import pytest
+
+from adapters.memory.store import MemoryStore
+from application.liveness.record_heartbeat import Acknowledged, Heartbeat
+from application.ports.store.bans import Ban
+from application.registration.register_server import Registration
+from domain.approval import Approval, ApprovalPolicy
+from domain.conflict import Conflict, ConflictState, Resolution
+from domain.enforcement import Enforcement, Mode, Switch
+from domain.errors import InvalidField, NameHeld, NotAdmitted, Replaced
+from domain.events import EventKind
+from domain.liveness import Status
+from domain.machine_evidence import Evidence, NamePolicy
+from domain.registration_rules import JoiningRules
+from domain.server import Server
+from tests.support.builders import INTERVAL, SECOND, evidence
+from tests.support.fleet import Fleet
+
+HERE = evidence("disk", "board", "boot 1", "process 1")
+RESTARTED = replace(HERE, instance_id=evidence(instance="process 2").instance_id)
+REBOOTED = evidence("disk", "board", "boot 2", "process 3")
+ELSEWHERE = evidence("other disk", "other board", "other boot", "process 4")
+CLONE = evidence("disk", "third board", "third boot", "process 5")
+REIMAGED = evidence("new disk", "board", "boot 3", "process 6")
+# Of a host manager that may not read the board's id.
+BLIND = evidence("disk", "", "boot 1", "process 1")
+BLIND_REBOOTED = evidence("disk", "", "boot 2", "process 2")
+
+
+def join(fleet: Fleet, who: Evidence, name: str = "web", address: str = "10.0.0.7") -> Server:
+    return fleet.register(Registration(name, evidence=who, address=address)).server
+
+
+def leave(fleet: Fleet, server: Server) -> None:
+    fleet.heartbeat([Heartbeat(server.server_id, leaving=True, epoch=server.epoch)])
+
+
+def beat(fleet: Fleet, server: Server) -> object:
+    credential = fleet.credentials.issue(server.server_id, server.epoch)
+    [answer] = fleet.heartbeat([Heartbeat(server.server_id, credential=credential)])
+    return answer
+
+
+def happened(fleet: Fleet, server_id: int) -> list[EventKind]:
+    with fleet.store.begin() as transaction:
+        return [entry.kind for entry in transaction.history.of(server_id)]
+
+
+def conflicts(fleet: Fleet, state: ConflictState = ConflictState.OPEN) -> list[Conflict]:
+    with fleet.store.begin() as transaction:
+        return list(transaction.conflicts.page(state, after=0, size=100))
+
+
+def resolve(fleet: Fleet, conflict: Conflict, resolution: Resolution, new_name: str = "") -> None:
+    fleet.resolve(conflict.conflict_id, resolution, new_name)
+
+
+def with_rules(rules: JoiningRules) -> Fleet:
+    return Fleet(MemoryStore(), rules=rules)
+
+
+def only_warning_of(switch: Switch) -> JoiningRules:
+    return JoiningRules(enforcement=Enforcement({switch: Mode.WARN}))
+
+
+def would_rejects(fleet: Fleet) -> list[tuple[Switch, str, int]]:
+    with fleet.store.begin() as transaction:
+        found = transaction.would_rejects.page(after=0, size=100)
+    return [(entry.switch, entry.name, entry.count) for entry in found]
+
+
+@pytest.mark.parametrize("again", [HERE, RESTARTED, REBOOTED])
+def test_a_machine_gets_its_server_back_while_it_seems_to_be_alive(
+    fleet: Fleet, again: Evidence
+) -> None:
+    first = join(fleet, HERE)
+
+    assert join(fleet, again).server_id == first.server_id
+    assert not conflicts(fleet)
+
+
+def test_another_machine_is_refused_while_the_holder_is_alive(fleet: Fleet) -> None:
+    holder = join(fleet, HERE, address="10.0.0.7")
+    fleet.clock.advance(4 * SECOND)
+
+    with pytest.raises(NameHeld) as refusal:
+        join(fleet, ELSEWHERE, address="10.0.0.8")
+
+    told = str(refusal.value)
+    assert f"'web' is held by server {holder.server_id}" in told
+    assert "another machine at 10.0.0.7, heard 4 s ago" in told
+    assert "machine-id, hardware id, Docker engine ID and boot id are not" in told
+    assert "set another SERVER_NAME or ENVIRONMENT" in told
+    assert fleet.get(holder.server_id) == holder
+
+
+def test_a_refused_claim_is_a_conflict_that_shows_both_sides(fleet: Fleet) -> None:
+    holder = join(fleet, HERE, address="10.0.0.7")
+    for _ in range(3):
+        fleet.clock.advance(SECOND)
+        with pytest.raises(NameHeld):
+            join(fleet, ELSEWHERE, address="10.0.0.8")
+
+    [conflict] = conflicts(fleet)
+    assert (conflict.server_id, conflict.name, conflict.claims) == (holder.server_id, "web", 3)
+    assert (conflict.holder.evidence, conflict.holder.address) == (HERE, "10.0.0.7")
+    assert (conflict.challenger.evidence, conflict.challenger.address) == (ELSEWHERE, "10.0.0.8")
+    assert happened(fleet, holder.server_id).count(EventKind.CONTESTED) == 1
+
+
+def test_two_challengers_are_two_conflicts(fleet: Fleet) -> None:
+    join(fleet, HERE)
+    for challenger in (ELSEWHERE, CLONE, ELSEWHERE):
+        with pytest.raises(NameHeld):
+            join(fleet, challenger)
+
+    assert [conflict.claims for conflict in conflicts(fleet)] == [2, 1]
+
+
+def test_the_successor_of_a_silent_machine_gets_its_server(fleet: Fleet) -> None:
+    holder = join(fleet, HERE)
+    with pytest.raises(NameHeld):
+        join(fleet, ELSEWHERE)
+    fleet.pass_time(5 * INTERVAL)
+    successor = join(fleet, ELSEWHERE, address="10.0.0.8")
+
+    assert successor.server_id == holder.server_id
+    assert successor.address == "10.0.0.8"
+    assert EventKind.TAKEN_OVER in happened(fleet, holder.server_id)
+    assert not conflicts(fleet)
+    assert len(conflicts(fleet, ConflictState.LAPSED)) == 1
+
+
+def test_a_reimaged_machine_gets_its_server_and_it_is_told(fleet: Fleet) -> None:
+    before = join(fleet, HERE)
+    leave(fleet, before)
+    after = join(fleet, REIMAGED)
+
+    assert after.server_id == before.server_id
+    assert EventKind.TAKEN_OVER in happened(fleet, before.server_id)
+
+
+def test_a_clone_is_refused_and_told_what_to_change(fleet: Fleet) -> None:
+    join(fleet, HERE)
+
+    with pytest.raises(NameHeld, match="a clone"):
+        join(fleet, CLONE)
+
+
+def test_what_may_be_a_restart_waits_until_the_holder_is_silent(fleet: Fleet) -> None:
+    before = join(fleet, BLIND)
+    with pytest.raises(NameHeld):
+        join(fleet, BLIND_REBOOTED)
+
+    assert not conflicts(fleet)
+
+    fleet.pass_time(5 * INTERVAL)
+    after = join(fleet, BLIND_REBOOTED)
+
+    assert after.server_id == before.server_id
+    assert not conflicts(fleet)
+    assert EventKind.TAKEN_OVER not in happened(fleet, before.server_id)
+
+
+def test_what_seemed_a_restart_is_a_conflict_once_the_holder_is_heard(fleet: Fleet) -> None:
+    holder = join(fleet, BLIND)
+    with pytest.raises(NameHeld):
+        join(fleet, BLIND_REBOOTED)
+    fleet.clock.advance(SECOND)
+    beat(fleet, holder)
+    with pytest.raises(NameHeld):
+        join(fleet, BLIND_REBOOTED)
+
+    [conflict] = conflicts(fleet)
+    assert conflict.claims == 2
+
+
+def test_without_evidence_the_name_alone_decides(fleet: Fleet) -> None:
+    first = join(fleet, HERE)
+
+    assert join(fleet, Evidence()).server_id == first.server_id
+    assert join(fleet, RESTARTED).server_id == first.server_id
+    with pytest.raises(NameHeld):
+        join(fleet, ELSEWHERE)
+
+
+def test_evidence_is_taken_down_where_there_was_none(fleet: Fleet) -> None:
+    first = join(fleet, Evidence())
+
+    assert join(fleet, HERE).server_id == first.server_id
+    with pytest.raises(NameHeld):
+        join(fleet, ELSEWHERE)
+
+
+def test_the_policy_may_give_the_name_to_the_newcomer() -> None:
+    fleet = with_rules(JoiningRules(NamePolicy.TAKEOVER))
+    holder = join(fleet, HERE)
+    newcomer = join(fleet, ELSEWHERE)
+
+    assert newcomer.server_id == holder.server_id
+    assert isinstance(beat(fleet, holder), Replaced)
+    assert isinstance(beat(fleet, newcomer), Acknowledged)
+    assert EventKind.TAKEN_OVER in happened(fleet, holder.server_id)
+
+
+def test_the_policy_may_be_the_plain_rule_by_which_both_go_on() -> None:
+    fleet = with_rules(JoiningRules(NamePolicy.ALLOW))
+    holder = join(fleet, HERE)
+    newcomer = join(fleet, ELSEWHERE)
+
+    assert newcomer.server_id == holder.server_id
+    assert isinstance(beat(fleet, holder), Acknowledged)
+    assert isinstance(beat(fleet, newcomer), Acknowledged)
+
+
+def test_a_switch_that_warns_lets_in_and_lists() -> None:
+    fleet = with_rules(only_warning_of(Switch.NAME_CONFLICT))
+    holder = join(fleet, HERE)
+
+    assert join(fleet, ELSEWHERE).server_id == holder.server_id
+    assert would_rejects(fleet) == [(Switch.NAME_CONFLICT, "web", 1)]
+    assert not conflicts(fleet)
+
+
+def test_an_operator_gives_the_server_to_the_challenger(fleet: Fleet) -> None:
+    holder = join(fleet, HERE)
+    with pytest.raises(NameHeld):
+        join(fleet, ELSEWHERE)
+    [conflict] = conflicts(fleet)
+    resolve(fleet, conflict, Resolution.ADOPT)
+    adopted = join(fleet, ELSEWHERE)
+
+    assert adopted.server_id == holder.server_id
+    assert isinstance(beat(fleet, holder), Replaced)
+
+
+def test_an_operator_names_the_challenger_at_all_its_starts(fleet: Fleet) -> None:
+    holder = join(fleet, HERE)
+    with pytest.raises(NameHeld):
+        join(fleet, ELSEWHERE)
+    [conflict] = conflicts(fleet)
+    resolve(fleet, conflict, Resolution.RENAME, "web-2")
+    renamed = join(fleet, ELSEWHERE)
+
+    assert (renamed.name, renamed.server_id != holder.server_id) == ("web-2", True)
+    assert join(fleet, ELSEWHERE).server_id == renamed.server_id
+    assert join(fleet, RESTARTED).server_id == holder.server_id
+
+
+def test_the_later_process_replaces_the_earlier_one(fleet: Fleet) -> None:
+    earlier = join(fleet, HERE)
+    fleet.clock.advance(SECOND)
+    later = join(fleet, RESTARTED)
+
+    assert later.epoch > earlier.epoch
+    answer = beat(fleet, earlier)
+    assert isinstance(answer, Replaced)
+    assert "10.0.0.7 at 2026-02-28 23:59:59 UTC" in str(answer)
+    assert isinstance(beat(fleet, later), Acknowledged)
+    assert happened(fleet, later.server_id).count(EventKind.REPLACED) == 1
+
+
+def test_a_machine_that_was_started_again_replaces_no_process_that_could_go_on(
+    fleet: Fleet,
+) -> None:
+    before = join(fleet, HERE)
+    after = join(fleet, REBOOTED)
+
+    assert after.epoch > before.epoch
+    assert EventKind.REPLACED not in happened(fleet, after.server_id)
+
+
+def test_a_replaced_process_neither_keeps_its_server_alive_nor_takes_it_down(
+    fleet: Fleet,
+) -> None:
+    earlier = join(fleet, HERE)
+    later = join(fleet, RESTARTED)
+    fleet.clock.advance(SECOND)
+    leave(fleet, earlier)
+    beat(fleet, earlier)
+
+    assert fleet.get(later.server_id).presence == later.presence
+
+
+def test_both_processes_in_one_batch_get_answers_of_their_own(fleet: Fleet) -> None:
+    earlier = join(fleet, HERE)
+    later = join(fleet, RESTARTED)
+    server_id = later.server_id
+    answers = fleet.heartbeat(
+        [
+            Heartbeat(server_id, epoch=later.epoch),
+            Heartbeat(server_id, epoch=earlier.epoch, leaving=True),
+            Heartbeat(server_id),
+        ]
+    )
+
+    assert [type(answer) for answer in answers] == [Acknowledged, Replaced, Acknowledged]
+    assert fleet.get(server_id).presence.status is Status.ONLINE
+
+
+def test_an_epoch_that_nobody_was_given_is_refused_and_stops_no_other(fleet: Fleet) -> None:
+    joined = join(fleet, HERE)
+    good = Heartbeat(joined.server_id, epoch=joined.epoch)
+    answers = fleet.heartbeat([good, Heartbeat(joined.server_id, epoch=-1)])
+
+    assert [type(answer) for answer in answers] == [Acknowledged, InvalidField]
+
+
+def test_a_replaced_process_may_be_warned_of_only() -> None:
+    fleet = with_rules(only_warning_of(Switch.EPOCH))
+    earlier = join(fleet, HERE)
+    join(fleet, RESTARTED)
+
+    assert isinstance(beat(fleet, earlier), Acknowledged)
+    assert would_rejects(fleet) == [(Switch.EPOCH, "web", 1)]
+
+
+def test_a_retry_of_one_registration_replaces_nobody(fleet: Fleet) -> None:
+    first = join(fleet, HERE)
+    again = join(fleet, HERE)
+
+    assert EventKind.REPLACED not in happened(fleet, again.server_id)
+    # Whichever of the two answers the host got last.
+    assert isinstance(beat(fleet, first), Acknowledged)
+    assert isinstance(beat(fleet, again), Acknowledged)
+
+
+def test_an_epoch_from_before_a_restored_back_up_is_heard(fleet: Fleet) -> None:
+    server = join(fleet, HERE)
+
+    assert isinstance(beat(fleet, replace(server, epoch=server.epoch + 5)), Acknowledged)
+
+
+def test_a_renamed_host_is_recognised(fleet: Fleet) -> None:
+    old = join(fleet, HERE, "web-dev")
+    leave(fleet, old)
+    new = join(fleet, RESTARTED, "web-prod")
+
+    assert new.server_id != old.server_id
+    with fleet.store.begin() as transaction:
+        [recognised] = [
+            entry
+            for entry in transaction.history.of(new.server_id)
+            if entry.kind is EventKind.RECOGNISED
+        ]
+    assert f"manmanv2 servers merge {old.server_id} {new.server_id}" in recognised.cause
+
+
+def test_a_second_manager_on_a_machine_is_no_renamed_one(fleet: Fleet) -> None:
+    dev = join(fleet, HERE, "web-dev")
+    prod = join(fleet, RESTARTED, "web-prod")
+
+    assert EventKind.RECOGNISED not in happened(fleet, prod.server_id)
+    assert prod.machine == dev.machine != 0
+
+
+def test_who_takes_a_server_over_is_not_banned_together_with_the_machine_that_had_it(
+    fleet: Fleet,
+) -> None:
+    taken = join(fleet, HERE, "a")
+    leave(fleet, taken)
+    kept = join(fleet, RESTARTED, "b")
+    join(fleet, ELSEWHERE, "a")
+    own = join(fleet, ELSEWHERE, "c")
+    fleet.ban(taken.server_id, "")
+
+    approvals = {server.name: server.approval for server in fleet.list(size=10).servers}
+    assert approvals == {"a": Approval.BANNED, "b": Approval.APPROVED, "c": Approval.BANNED}
+    assert fleet.get(kept.server_id).machine == kept.machine
+    assert fleet.get(taken.server_id).machine == fleet.get(own.server_id).machine
+
+
+def test_a_machine_that_gets_its_server_back_has_all_of_its_servers_again(fleet: Fleet) -> None:
+    taken = join(fleet, HERE, "a")
+    leave(fleet, taken)
+    kept = join(fleet, RESTARTED, "b")
+    leave(fleet, join(fleet, ELSEWHERE, "a"))
+    back = join(fleet, HERE, "a")
+
+    assert fleet.get(back.server_id).machine == kept.machine
+    assert join(fleet, ELSEWHERE, "c").machine != kept.machine
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        pytest.param(JoiningRules(name_policy=NamePolicy.ALLOW), id="allow"),
+        pytest.param(only_warning_of(Switch.NAME_CONFLICT), id="warn"),
+        pytest.param(
+            JoiningRules(enforcement=Enforcement({Switch.NAME_CONFLICT: Mode.OFF})), id="off"
+        ),
+    ],
+)
+def test_a_server_that_two_machines_share_makes_them_no_single_one(rules: JoiningRules) -> None:
+    fleet = with_rules(rules)
+    join(fleet, HERE, "shared")
+    kept = join(fleet, HERE, "kept")
+    shared = join(fleet, ELSEWHERE, "shared")
+
+    assert shared.machine not in (0, kept.machine)
+
+
+def test_a_machine_whose_board_cannot_be_read_keeps_its_number_through_a_reboot(
+    fleet: Fleet,
+) -> None:
+    servers = [join(fleet, BLIND, name) for name in ("a", "b")]
+    for server in servers:
+        leave(fleet, server)
+    again = [join(fleet, BLIND_REBOOTED, name) for name in ("b", "a")]
+
+    assert {server.machine for server in again} == {servers[0].machine}
+
+
+def test_an_ephemeral_server_is_found_again_by_its_machine(fleet: Fleet) -> None:
+    old = fleet.register(Registration("web-1a2b3c4d", evidence=HERE, ephemeral=True)).server
+    leave(fleet, old)
+    new = fleet.register(Registration("web-5e6f7a8b", evidence=RESTARTED, ephemeral=True)).server
+
+    assert (new.server_id, new.name) == (old.server_id, "web-5e6f7a8b")
+    assert EventKind.READOPTED in happened(fleet, new.server_id)
+    assert len(fleet.list(size=10).servers) == 1
+
+
+def test_an_ephemeral_server_of_another_environment_is_left_alone(fleet: Fleet) -> None:
+    old = fleet.register(Registration("a", "dev", evidence=HERE, ephemeral=True)).server
+    leave(fleet, old)
+    new = fleet.register(Registration("b", "prod", evidence=RESTARTED)).server
+
+    assert new.server_id != old.server_id
+
+
+def test_an_ephemeral_server_that_is_alive_is_not_readopted(fleet: Fleet) -> None:
+    old = fleet.register(Registration("a", evidence=HERE, ephemeral=True)).server
+    new = fleet.register(Registration("b", evidence=RESTARTED, ephemeral=True)).server
+
+    assert new.server_id != old.server_id
+
+
+def test_a_new_server_waits_for_approval_where_that_is_manual() -> None:
+    fleet = with_rules(JoiningRules(approval_policy=ApprovalPolicy.MANUAL))
+    server = join(fleet, HERE)
+
+    assert server.approval is Approval.PENDING
+    assert EventKind.PENDING in happened(fleet, server.server_id)
+    assert beat(fleet, server) == Acknowledged(0, INTERVAL, Approval.PENDING)
+    assert join(fleet, RESTARTED).approval is Approval.PENDING
+
+
+def test_a_machine_is_approved_and_not_its_name() -> None:
+    fleet = with_rules(JoiningRules(approval_policy=ApprovalPolicy.MANUAL))
+    server = join(fleet, HERE)
+    with fleet.store.begin() as transaction:
+        record = transaction.servers.get(server.server_id, lock=True)
+        transaction.servers.save(replace(record, approval=Approval.APPROVED))
+
+    assert join(fleet, REBOOTED).approval is Approval.APPROVED
+
+    leave(fleet, fleet.get(server.server_id))
+
+    assert join(fleet, ELSEWHERE).approval is Approval.PENDING
+
+
+def test_a_record_that_an_operator_made_is_approved() -> None:
+    fleet = with_rules(JoiningRules(approval_policy=ApprovalPolicy.MANUAL))
+    fleet.create("web", "production")
+
+    assert join(fleet, HERE).approval is Approval.APPROVED
+
+
+@pytest.mark.parametrize("approval", [Approval.REJECTED, Approval.BANNED])
+def test_who_is_refused_neither_registers_nor_beats(fleet: Fleet, approval: Approval) -> None:
+    server = join(fleet, HERE)
+    refused = replace(server, approval=approval, approval_reason="decommissioned")
+    with fleet.store.begin() as transaction:
+        transaction.servers.save(refused)
+    fleet.clock.advance(SECOND)
+
+    with pytest.raises(NotAdmitted, match=f"was {approval} by an operator: decommissioned"):
+        join(fleet, RESTARTED)
+    assert isinstance(beat(fleet, server), NotAdmitted)
+    assert isinstance(beat(fleet, replace(server, epoch=0)), NotAdmitted)
+    assert fleet.get(server.server_id).presence == server.presence
+
+
+@pytest.mark.parametrize("who", [HERE, RESTARTED, REBOOTED, REIMAGED, BLIND_REBOOTED])
+def test_a_banned_machine_is_refused_under_any_name(fleet: Fleet, who: Evidence) -> None:
+    with fleet.store.begin() as transaction:
+        transaction.bans.add(Ban(7, "web", HERE, "compromised", fleet.clock.now()))
+
+    with pytest.raises(NotAdmitted, match=r"server 7 \(web\): compromised"):
+        join(fleet, who, "innocent")
+    assert not fleet.list(size=10).servers
+    assert join(fleet, ELSEWHERE, "innocent").name == "innocent"
+
+
+def test_a_ban_may_be_warned_of_only() -> None:
+    fleet = with_rules(only_warning_of(Switch.BAN))
+    server = join(fleet, HERE)
+    with fleet.store.begin() as transaction:
+        transaction.servers.save(replace(server, approval=Approval.REJECTED))
+    fleet.clock.advance(SECOND)
+
+    assert isinstance(beat(fleet, server), Acknowledged)
+    assert join(fleet, RESTARTED).server_id == server.server_id
+    assert would_rejects(fleet) == [(Switch.BAN, "web", 2)]

@@ -1,0 +1,150 @@
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from application.liveness.record_heartbeat import Heartbeat
+from application.registration.register_server import Registration
+from application.removal.prune_servers import PruneServers
+from domain.events import EventKind
+from domain.retention import Retention
+from domain.server import Server
+from tests.support.builders import SECOND
+from tests.support.fleet import Fleet
+
+HOUR = timedelta(hours=1)
+CAUSE = "ephemeral, and offline for longer than 24 hours"
+
+
+def join(fleet: Fleet, name: str, *, ephemeral: bool = True) -> int:
+    return fleet.register(Registration(name, ephemeral=ephemeral)).server.server_id
+
+
+def leave(fleet: Fleet, *server_ids: int) -> None:
+    fleet.heartbeat([Heartbeat(server_id, leaving=True) for server_id in server_ids])
+
+
+def ids(servers: object) -> list[int]:
+    assert isinstance(servers, list)
+    return [server.server_id for server in servers if isinstance(server, Server)]
+
+
+def listed(fleet: Fleet) -> list[int]:
+    return [server.server_id for server in fleet.list(size=1000).servers]
+
+
+@pytest.fixture
+def gone(fleet: Fleet) -> list[int]:
+    """Ephemeral servers that left 24 hours and a second ago."""
+    server_ids = [join(fleet, f"gone-{number}") for number in range(3)]
+    leave(fleet, *server_ids)
+    fleet.clock.advance(24 * HOUR + SECOND)
+    return server_ids
+
+
+def test_ephemeral_servers_that_were_offline_for_too_long_are_deleted(
+    fleet: Fleet, gone: list[int]
+) -> None:
+    online, lasting, late = (
+        join(fleet, "online"),
+        join(fleet, "lasting", ephemeral=False),
+        join(fleet, "late"),
+    )
+    leave(fleet, lasting, late)
+    fleet.clock.advance(23 * HOUR)
+    pruned = fleet.prune()
+
+    assert ids(pruned.servers) == gone
+    assert not pruned.more
+    assert listed(fleet) == [online, lasting, late]
+    assert ids(fleet.prune().servers) == []
+
+
+def test_not_before_their_time_is_over(fleet: Fleet, gone: list[int]) -> None:
+    fleet.clock.advance(-SECOND)
+    assert ids(fleet.prune().servers) == []
+
+    fleet.clock.advance(SECOND)
+    assert ids(fleet.prune().servers) == gone
+
+
+def test_they_are_deleted_as_any_other_with_the_cause(fleet: Fleet, gone: list[int]) -> None:
+    fleet.prune()
+    with fleet.store.begin() as transaction:
+        told = [
+            (event.server_id, event.cause)
+            for event in transaction.outbox.oldest(100)
+            if event.kind is EventKind.DELETED
+        ]
+
+    assert told == [(server_id, CAUSE) for server_id in gone]
+    [deleted, *_] = fleet.list_deleted(size=10).servers
+    assert deleted.cause == CAUSE
+    assert deleted.purged_at - deleted.deleted_at == timedelta(days=30)
+
+
+def test_a_dry_run_tells_the_same_and_deletes_nothing(fleet: Fleet, gone: list[int]) -> None:
+    found = fleet.prune(dry_run=True)
+
+    assert listed(fleet) == gone
+    assert fleet.list_deleted(size=10).servers == []
+    assert fleet.prune() == found
+
+
+def test_another_time_is_told_in_words(fleet: Fleet, gone: list[int]) -> None:
+    prune = PruneServers(fleet.store, fleet.clock, Retention(ephemeral=timedelta(seconds=90)))
+
+    assert prune.cause == "ephemeral, and offline for longer than 90 seconds"
+    assert ids(prune().servers) == gone
+
+
+def test_at_most_a_hundred_are_deleted_at_once(fleet: Fleet) -> None:
+    server_ids = [join(fleet, f"web-{number}") for number in range(201)]
+    leave(fleet, *server_ids)
+    fleet.clock.advance(25 * HOUR)
+    dry = fleet.prune(dry_run=True)
+    batches = [fleet.prune() for _ in range(4)]
+
+    assert dry == batches[0]
+    assert [ids(batch.servers) for batch in batches] == [
+        server_ids[:100],
+        server_ids[100:200],
+        server_ids[200:],
+        [],
+    ]
+    assert [batch.more for batch in batches] == [True, True, False, False]
+
+
+def test_a_restored_server_has_its_time_once_more(fleet: Fleet, gone: list[int]) -> None:
+    fleet.prune()
+    fleet.restore(gone[0])
+
+    fleet.clock.advance(24 * HOUR)
+    assert ids(fleet.prune().servers) == []
+    fleet.clock.advance(SECOND)
+    assert ids(fleet.prune().servers) == gone[:1]
+
+
+def test_a_server_that_an_operator_rejected_is_not_forgotten(fleet: Fleet, gone: list[int]) -> None:
+    fleet.reject(gone[0], "")
+    fleet.clock.advance(100 * HOUR)
+
+    assert ids(fleet.prune().servers) == gone[1:]
+
+
+def test_a_server_that_joined_for_longer_is_ephemeral_no_more(
+    fleet: Fleet, gone: list[int]
+) -> None:
+    join(fleet, "gone-0", ephemeral=False)
+    leave(fleet, gone[0])
+    fleet.clock.advance(100 * HOUR)
+
+    assert not fleet.get(gone[0]).ephemeral
+    assert ids(fleet.prune().servers) == gone[1:]
+
+
+def test_with_no_time_to_restore_them_they_are_gone_for_good(fleet: Fleet, gone: list[int]) -> None:
+    prune = replace(fleet.prune, retention=Retention(deleted=timedelta(0)))
+
+    assert ids(prune().servers) == gone
+    assert fleet.list_deleted(size=10).servers == []

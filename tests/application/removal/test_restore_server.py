@@ -1,0 +1,124 @@
+from collections.abc import Sequence
+
+import pytest
+
+from application.configuration.fetch_configuration import FetchConfiguration
+from application.configuration.put_configuration import PutConfiguration
+from application.liveness.record_heartbeat import Acknowledged, Heartbeat
+from application.registration.register_server import Registration
+from domain.errors import DeletedServerNotFound, InvalidField, ServerNameTaken
+from domain.events import EventKind
+from domain.history import HistoryEntry
+from domain.liveness import Status
+from tests.support.builders import CAPABILITIES, SECOND, evidence
+from tests.support.fleet import EVERYBODY, Fleet
+
+EVIDENCE = evidence("disk", "board", "boot", "instance")
+
+
+@pytest.fixture
+def web(fleet: Fleet) -> int:
+    """A server that was deleted, with a document."""
+    registration = Registration("web", "production", CAPABILITIES, evidence=EVIDENCE)
+    server_id = fleet.register(registration).server.server_id
+    PutConfiguration(fleet.store, fleet.clock)(server_id, "limits", "[16]")
+    fleet.delete(server_id, force=True)
+    fleet.clock.advance(SECOND)
+    return server_id
+
+
+def history(fleet: Fleet, server_id: int) -> Sequence[HistoryEntry]:
+    with fleet.store.begin() as transaction:
+        return transaction.history.of(server_id)
+
+
+def test_a_restored_server_is_offline_until_its_host_joins_again(fleet: Fleet, web: int) -> None:
+    restored = fleet.restore(web)
+
+    assert restored == fleet.get(web)
+    assert (restored.server_id, restored.name, restored.environment) == (web, "web", "production")
+    assert restored.presence.status is Status.OFFLINE
+    assert restored.capabilities == CAPABILITIES
+    again = fleet.register(Registration("web", evidence=EVIDENCE)).server
+    assert (again.server_id, again.epoch) == (web, 1)
+    assert again.presence.status is Status.ONLINE
+
+
+def test_its_host_fetches_its_configuration_again(fleet: Fleet, web: int) -> None:
+    fleet.restore(web)
+    [answer] = fleet.heartbeat([Heartbeat(web, epoch=1)])
+    fetch = FetchConfiguration(fleet.store, fleet.clock, admit_host=EVERYBODY)
+    changes = fetch(web, "", known_revision=1)
+
+    assert isinstance(answer, Acknowledged)
+    # More than the host may know: what hangs on selectors may have changed meanwhile.
+    assert answer.config_revision > 1
+    assert changes.revision == answer.config_revision
+    assert [(found.name, found.document) for found in changes.changed] == [("limits", "[16]")]
+
+
+def test_it_is_told_and_what_happened_before_is_still_known(fleet: Fleet, web: int) -> None:
+    fleet.restore(web)
+    kinds = [entry.kind for entry in history(fleet, web)]
+    told = next(entry for entry in history(fleet, web) if entry.kind is EventKind.RESTORED)
+
+    assert kinds[0] is EventKind.REGISTERED
+    assert kinds.index(EventKind.DELETED) < kinds.index(EventKind.RESTORED)
+    assert (told.at, told.cause) == (fleet.clock.now(), "an operator restored it")
+
+
+def test_under_another_name_it_is_told_under_which(fleet: Fleet, web: int) -> None:
+    restored = fleet.restore(web, "old-web")
+    [told] = [entry for entry in history(fleet, web) if entry.kind is EventKind.RESTORED]
+    with fleet.store.begin() as transaction:
+        names = {event.name for event in transaction.outbox.oldest(100) if event.at == told.at}
+
+    assert restored.name == "old-web"
+    assert told.cause == "an operator restored it under the name old-web"
+    assert names == {"old-web"}
+
+
+def test_who_has_its_name_keeps_it_and_the_cure_is_told(fleet: Fleet, web: int) -> None:
+    other = fleet.register(Registration("web")).server
+
+    with pytest.raises(ServerNameTaken) as refused:
+        fleet.restore(web)
+    assert str(refused.value) == (
+        "a server named 'web' exists already: restore this one under another name (--name),"
+        " or delete that one first"
+    )
+    assert fleet.get(other.server_id) == other
+    assert [deleted.server.server_id for deleted in fleet.list_deleted(size=9).servers] == [web]
+    fleet.delete(other.server_id, force=True)
+    assert fleet.restore(web).name == "web"
+
+
+@pytest.mark.parametrize("name", [" ", "x" * 256, "a\x00b", "web "])
+def test_a_name_against_the_rules_is_refused(fleet: Fleet, web: int, name: str) -> None:
+    with pytest.raises(InvalidField, match=r"^name "):
+        fleet.restore(web, name)
+    assert fleet.restore(web).name == "web"
+
+
+def test_what_is_not_deleted_cannot_be_restored(fleet: Fleet, web: int) -> None:
+    fleet.restore(web)
+
+    for server_id in (web, 4711):
+        with pytest.raises(DeletedServerNotFound):
+            fleet.restore(server_id)
+
+
+def test_deleted_servers_are_listed_a_page_at_a_time(fleet: Fleet) -> None:
+    ids = [fleet.create(f"web-{number}", "").server_id for number in range(5)]
+    for server_id in reversed(ids):
+        fleet.delete(server_id)
+    walked: list[int] = []
+    after: int | None = 0
+    while after is not None:
+        page = fleet.list_deleted(size=2, after=after)
+        walked += [deleted.server.server_id for deleted in page.servers]
+        after = page.next_after
+
+    assert walked == ids
+    assert fleet.list_deleted(size=5).next_after is None
+    assert fleet.list_deleted(size=4).next_after == ids[3]

@@ -1,0 +1,89 @@
+import hmac
+import os
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from domain.errors import InvalidRegistrationKey
+from domain.keys import ShownKey
+from domain.shared_keys import admit, everybody_may_join, unwrapped
+from tests.support.canary_secrets import almost, planted
+
+# As an environment variable gives them: any bytes at all.
+KEY = planted("registration key")
+KEYS = st.binary(max_size=64).map(os.fsdecode)
+SOME = st.lists(KEYS, min_size=1, max_size=4)
+JOIN_KEY = f"jk-abcdefghij.{planted('join key')}"
+
+
+@given(KEYS)
+def test_everybody_may_join_when_no_key_is_configured(given_key: str) -> None:
+    assert admit((), given_key) is None
+    assert everybody_may_join((), key_required=False)
+
+
+@given(keys=SOME, data=st.data())
+def test_each_of_the_configured_keys_opens(keys: list[str], data: st.DataObject) -> None:
+    assert admit(keys, data.draw(st.sampled_from(keys))) is None
+
+
+@given(configured=SOME, given_key=KEYS)
+def test_every_other_key_is_refused(configured: list[str], given_key: str) -> None:
+    if given_key in configured:
+        return
+
+    with pytest.raises(InvalidRegistrationKey):
+        admit(configured, given_key)
+
+
+@pytest.mark.parametrize("given_key", [*almost(KEY), f"{KEY}\ud800", "\udcff"])
+def test_a_key_that_is_almost_right_is_refused(given_key: str) -> None:
+    with pytest.raises(InvalidRegistrationKey) as refused:
+        admit([planted("new registration key"), KEY], given_key)
+
+    assert str(refused.value) == "invalid registration key"
+
+
+@pytest.mark.parametrize("place", range(3))
+def test_each_key_is_compared_wherever_the_right_one_is(
+    monkeypatch: pytest.MonkeyPatch, place: int
+) -> None:
+    compared: list[bytes] = []
+    compare = hmac.compare_digest
+
+    def noting(one: bytes, other: bytes) -> bool:
+        compared.append(one)
+        return compare(one, other)
+
+    monkeypatch.setattr(hmac, "compare_digest", noting)
+    keys = [planted(f"registration key {n}") for n in range(3)]
+    admit(keys, keys[place])
+
+    assert compared == [key.encode() for key in keys]
+
+
+@pytest.mark.parametrize("given_key", ["", KEY])
+def test_nobody_joins_without_a_key_where_one_is_required(given_key: str) -> None:
+    with pytest.raises(InvalidRegistrationKey):
+        admit((), given_key, key_required=True)
+    assert not everybody_may_join((), key_required=True)
+    assert not everybody_may_join([KEY], key_required=False)
+
+
+@pytest.mark.parametrize("shared_keys", [(), (KEY,)])
+@pytest.mark.parametrize("key_required", [False, True])
+def test_a_join_key_is_left_to_be_looked_up(shared_keys: Sequence[str], key_required: bool) -> None:
+    shown = admit(shared_keys, JOIN_KEY, key_required=key_required)
+
+    assert shown == ShownKey("jk-abcdefghij", planted("join key"))
+
+
+def test_a_shared_key_may_look_like_a_join_key() -> None:
+    assert admit([JOIN_KEY], JOIN_KEY) is None
+
+
+@pytest.mark.parametrize("wrapped", [KEY, f" {KEY}\t", f"{KEY}\r\n", f'"{KEY}"', f"'{KEY}' "])
+def test_blanks_and_quotes_around_a_key_can_be_taken_off(wrapped: str) -> None:
+    assert unwrapped(wrapped) == KEY

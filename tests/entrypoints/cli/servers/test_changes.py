@@ -1,0 +1,106 @@
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from datetime import timedelta
+
+import grpc
+
+from adapters.grpc.client.operator_client import OperatorCallFailed, OperatorClient
+from domain.approval import Approval
+from domain.labels import Labels, parse_selector
+from domain.liveness import heard, left
+from domain.server import Server
+from entrypoints.cli.fleet_filter import FleetFilter
+from entrypoints.cli.servers.changes import Change, Kind, Wanted
+from tests.support.builders import INTERVAL, NOW
+
+
+class Fleet(OperatorClient):
+    """An API's fleet, without the API; counts what it is asked."""
+
+    def __init__(self, servers: Iterable[Server]) -> None:
+        self.there = {server.server_id: server for server in servers}
+        self.listings = 0
+        self.asked_for: list[int] = []
+
+    def servers(
+        self,
+        environment: str = "",
+        status: str = "",
+        not_seen_for: timedelta = timedelta(0),
+        *,
+        approval: str = "",
+        selector: str = "",
+    ) -> Iterator[Server]:
+        self.listings += 1
+        for server in self.there.values():
+            if (
+                environment in ("", server.environment)
+                and status in ("", server.presence.status)
+                and approval in ("", server.approval)
+                and (not selector or parse_selector(selector).matches(server.labels.effective))
+            ):
+                yield server
+
+    def server(self, server_id: int) -> Server:
+        self.asked_for.append(server_id)
+        if server_id not in self.there:
+            raise OperatorCallFailed("It does not exist.", grpc.StatusCode.NOT_FOUND)
+        return self.there[server_id]
+
+
+def test_however_many_go_offline_at_once_none_is_asked_for_by_itself() -> None:
+    online = [Server(number, f"box-{number}", "dev", heard(NOW, INTERVAL)) for number in range(300)]
+    fleet, wanted = Fleet(online), Wanted((), FleetFilter("dev", "online"))
+    before = wanted.look(fleet, None).listed
+    fleet.there = {server.server_id: replace(server, presence=left(NOW)) for server in online[:-1]}
+    fleet.listings = 0
+    changes = list(wanted.look(fleet, before).changes_since(before, NOW))
+
+    assert {change.kind for change in changes[:-1]} == {Kind.UNLISTED}
+    assert changes[-1].kind is Kind.DELETED
+    assert len(changes) == len(online)
+    assert (fleet.listings, fleet.asked_for) == (2, [online[-1].server_id])
+
+
+def changes(fleet: Fleet, wanted: Wanted, after: Iterable[Server]) -> list[Change]:
+    """What changes when the fleet becomes another."""
+    before = wanted.look(fleet, None).listed
+    fleet.there = {server.server_id: server for server in after}
+    return list(wanted.look(fleet, before).changes_since(before, NOW))
+
+
+def test_a_decision_of_an_operator_is_a_change_of_status() -> None:
+    pending = Server(1, "box", presence=heard(NOW, INTERVAL), approval=Approval.PENDING)
+    approved = replace(pending, approval=Approval.APPROVED)
+    rejected = replace(pending, approval=Approval.REJECTED, presence=left(NOW))
+
+    for before, after, told in (
+        (pending, approved, ("pending", "online")),
+        (approved, rejected, ("online", "rejected")),
+    ):
+        [change] = changes(Fleet([before]), Wanted(), [after])
+        assert change.kind is Kind.STATUS
+        assert (change.old_status, change.new_status) == told
+    # What life it has does not show while it waits.
+    assert changes(Fleet([pending]), Wanted(), [replace(pending, presence=left(NOW))]) == []
+
+
+def test_a_status_is_asked_for_as_it_is_shown() -> None:
+    pending = Server(1, "box", presence=heard(NOW, INTERVAL), approval=Approval.PENDING)
+    online = Server(2, "web", presence=heard(NOW, INTERVAL))
+    fleet = Fleet([pending, online])
+
+    assert list(FleetFilter(status="online").servers(fleet)) == [online]
+    assert list(FleetFilter(status="pending").servers(fleet)) == [pending]
+    assert list(FleetFilter().servers(fleet)) == [pending, online]
+
+
+def test_who_has_lost_its_label_is_there_but_not_among_those_asked_for() -> None:
+    gold = Server(1, "box", labels=Labels({"tier": "gold"}))
+    fleet, wanted = Fleet([gold]), Wanted((), FleetFilter(selector="tier=gold"))
+
+    [change] = changes(fleet, wanted, [replace(gold, labels=Labels())])
+
+    assert change.kind is Kind.UNLISTED
+    # Looked for in the list of all, and not by itself.
+    assert fleet.asked_for == []

@@ -1,0 +1,250 @@
+"""What `manmanv2 ca` makes, without any API."""
+
+import json
+import os
+import ssl
+import stat
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from adapters.x509.authority import read_authority
+from adapters.x509.create_ca import new_authority
+from adapters.x509.inspection import described
+from entrypoints.cli.commands import manmanv2
+from tests.support.certified import A_DAY
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(manmanv2, ["ca", *arguments])
+
+
+def well(*arguments: str) -> str:
+    ended = run(*arguments)
+    assert ended.exit_code == 0, ended.output
+    return ended.stdout
+
+
+def modes(folder: Path) -> dict[str, int]:
+    return {file.name: stat.S_IMODE(file.stat().st_mode) for file in folder.iterdir()}
+
+
+def test_an_authority_is_two_files_of_which_one_is_for_their_owner_alone(folder: Path) -> None:
+    said = well("init", "--name", "Our CA", "--folder", "site")
+    (made,) = described(Path("site/ca.crt").read_bytes())
+
+    assert modes(folder / "site") == {"ca.crt": 0o644, "ca.key": 0o600}
+    assert made.subject == made.issuer == "CN=Our CA"
+    assert abs(made.expires - datetime.now(UTC) - 3650 * A_DAY) < A_DAY
+    assert read_authority(Path("site/ca.crt"), Path("site/ca.key")).digest == made.digest
+    assert f"sha256   {made.digest}" in said
+    for told in ("CA_CERT_PATH=", "CA_KEY_PATH=", "API_CA_CERT_PATH", "--pin-ca", "ca issue"):
+        assert told in said
+    assert str(folder / "site/ca.key") in said
+    assert "PRIVATE" not in said
+
+
+@pytest.mark.parametrize("there", ["ca.crt", "ca.key"])
+def test_an_authority_that_is_there_is_never_overwritten(folder: Path, there: str) -> None:
+    Path(there).write_text("of before")
+    ended = run("init")
+
+    assert ended.exit_code == 73
+    assert ended.stderr == (
+        f"manmanv2: {there} is there already, and is not overwritten: name another --folder, or"
+        " move it away\n"
+    )
+    assert [file.name for file in folder.iterdir()] == [there]
+    assert Path(there).read_text() == "of before"
+
+
+@pytest.mark.parametrize(
+    ("lifetime", "days"), [("90d", 90), ("2y", 730), ("24h", 1), ("100y", 36500)]
+)
+def test_how_long_is_said_in_days_and_years(folder: Path, lifetime: str, days: int) -> None:
+    well("init", "--lifetime", lifetime)
+    (made,) = described(Path("ca.crt").read_bytes())
+
+    assert abs(made.expires - datetime.now(UTC) - days * A_DAY) < timedelta(minutes=1)
+
+
+@pytest.mark.parametrize("lifetime", ["101y", "999999d", "0y", "y", "-1y", "1 y", "1w", "\u0661y"])
+def test_a_time_that_is_none_or_too_long_makes_nothing(folder: Path, lifetime: str) -> None:
+    assert run("init", f"--lifetime={lifetime}").exit_code == 2
+    assert not list(folder.iterdir())
+
+
+@pytest.mark.parametrize("name", ["", "x" * 65])
+def test_a_name_that_no_certificate_can_have_makes_nothing(folder: Path, name: str) -> None:
+    ended = run("init", "--name", name)
+
+    assert ended.exit_code == 65
+    assert ended.stderr.startswith("manmanv2: --name: ")
+    assert not list(folder.iterdir())
+
+
+def test_the_certificate_of_an_api_is_for_its_names_and_ends_with_the_authority(
+    folder: Path,
+) -> None:
+    well("init", "--lifetime", "30d")
+    said = well("issue", "api.example.com", "10.0.0.1", "::1", "*.example.com")
+    made, *others = described(Path("tls.crt").read_bytes())
+    (own,) = described(Path("ca.crt").read_bytes())
+
+    assert modes(folder)["tls.crt"] == 0o644
+    assert modes(folder)["tls.key"] == 0o600
+    assert list(made.names) == ["api.example.com", "10.0.0.1", "::1", "*.example.com"]
+    assert made.expires == own.expires
+    assert others == []
+    assert f"TLS_CERT_PATH={folder / 'tls.crt'}" in said
+    assert f"TLS_KEY_PATH={folder / 'tls.key'}" in said
+    ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain("tls.crt", "tls.key")
+
+
+def test_another_certificate_takes_the_place_of_the_one_before_with_its_owner_and_mode(
+    folder: Path,
+) -> None:
+    well("init")
+    well("issue", "a")
+    before = Path("tls.crt").read_text(), Path("tls.key").read_text()
+    Path("tls.key").chmod(0o640)
+    Path("tls.crt").chmod(0o600)
+    if os.geteuid() == 0:
+        os.chown("tls.key", 10001, 10002)
+    with Path("tls.key").open() as held:
+        said = well("issue", "b")
+        of_before = held.read()
+    after = Path("tls.crt").read_text(), Path("tls.key").read_text()
+
+    assert "An API that runs with these files takes them within seconds." in said
+    assert after[0] != before[0]
+    assert after[1] != before[1]
+    # Whoever reads meanwhile has one of them as a whole.
+    assert of_before == before[1]
+    assert modes(folder) == {"ca.crt": 0o644, "ca.key": 0o600, "tls.crt": 0o600, "tls.key": 0o640}
+    if os.geteuid() == 0:
+        found = Path("tls.key").stat()
+        assert (found.st_uid, found.st_gid) == (10001, 10002)
+    ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain("tls.crt", "tls.key")
+
+
+@pytest.mark.parametrize("name", ["", "a b", "http://a", "-a"])
+def test_a_name_that_is_none_changes_nothing(folder: Path, name: str) -> None:
+    well("init")
+    ended = run("issue", "localhost", "--", name)
+
+    assert ended.exit_code == 65
+    assert ended.stderr == f"manmanv2: {name!r} is neither a name of DNS nor an IP address\n"
+    assert set(modes(folder)) == {"ca.crt", "ca.key"}
+
+
+def test_what_is_wrong_with_the_authority_is_one_sentence_that_names_the_file(
+    folder: Path,
+) -> None:
+    without = run("issue", "a")
+    well("init")
+    Path("ca.key").write_text("no")
+    spoiled = run("issue", "a")
+
+    assert (without.exit_code, spoiled.exit_code) == (78, 78)
+    assert without.stderr == (
+        "manmanv2: ca.crt cannot be read (No such file or directory): mend it or its permissions\n"
+    )
+    assert spoiled.stderr == (
+        "manmanv2: ca.key holds no PEM private key: it must be the authority's key, as `manmanv2 ca"
+        " init` makes it\n"
+    )
+
+
+def test_an_authority_that_expired_issues_nothing(folder: Path) -> None:
+    certificate, key = new_authority("old", timedelta(minutes=-1))
+    Path("ca.crt").write_text(certificate)
+    Path("ca.key").write_text(key)
+    ended = run("issue", "a")
+
+    assert ended.exit_code == 69
+    assert ended.stderr.startswith("manmanv2: ca.crt expired on 20")
+    assert ended.stderr.endswith(
+        " UTC: make another authority by `manmanv2 ca init` in another --folder\n"
+    )
+    assert set(modes(folder)) == {"ca.crt", "ca.key"}
+
+
+def test_an_authority_between_is_shown_behind_the_certificate(folder: Path) -> None:
+    import trustme
+
+    between = trustme.CA().create_child_ca()
+    between.cert_pem.write_to_path("ca.crt")
+    between.private_key_pem.write_to_path("ca.key")
+    well("issue", "a")
+
+    leaf, shown = described(Path("tls.crt").read_bytes())
+    assert leaf.issuer == shown.subject
+    assert [shown] == list(described(Path("ca.crt").read_bytes()))
+
+
+def test_each_certificate_in_a_file_is_shown(folder: Path) -> None:
+    well("init", "--name", "old")
+    old = Path("ca.crt").read_bytes()
+    well("init", "--name", "new", "--folder", "new")
+    Path("ca.crt").write_bytes(Path("new/ca.crt").read_bytes() + old)
+    text, as_json = well("show"), json.loads(well("show", "ca.crt", "-o", "json"))
+
+    assert [part.splitlines()[0] for part in text.split("\n\n")] == [
+        "subject  CN=new",
+        "subject  CN=old",
+    ]
+    assert [shown["sha256"] for shown in as_json] == [
+        made.digest for made in described(Path("ca.crt").read_bytes())
+    ]
+    assert all(shown["expires_at"].endswith("Z") for shown in as_json)
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence", "code"),
+    [
+        (None, "x.pem cannot be read (No such file or directory)", 66),
+        ("no", "x.pem holds no PEM certificate", 65),
+    ],
+)
+def test_a_file_that_shows_nothing_is_told(
+    folder: Path, content: str | None, sentence: str, code: int
+) -> None:
+    if content:
+        Path("x.pem").write_text(content)
+    ended = run("show", "x.pem")
+
+    assert (ended.exit_code, ended.stderr) == (code, f"manmanv2: {sentence}\n")
+
+
+def test_json_is_all_that_is_printed_when_it_is_asked_for(folder: Path) -> None:
+    for arguments in (("init",), ("issue", "a")):
+        printed = json.loads(well(*arguments, "-o", "json"))
+        assert set(printed) == {"subject", "issuer", "names", "valid_from", "expires_at", "sha256"}
+
+
+def test_no_other_command_loads_what_makes_certificates(folder: Path) -> None:
+    program = """
+import contextlib, os, sys
+os.environ["API_CLIENT_CERT_PATH"] = "nowhere.pem"
+from entrypoints.cli.commands import manmanv2
+with contextlib.suppress(SystemExit):
+    manmanv2(["--api", "https://127.0.0.1:1", "servers", "list"])
+print("cryptography" in sys.modules)
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+
+    assert ended.stdout == "False\n"
+    assert "API_CLIENT_CERT_PATH: nowhere.pem cannot be read" in ended.stderr

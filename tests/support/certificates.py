@@ -1,0 +1,87 @@
+"""Certificates in files, as an operator puts them there."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import grpc
+import trustme
+
+from tests.support.canary_secrets import leaks, planted
+
+
+class CertificateFiles:
+    """A CA's certificate, and one of a server with its key, which may be replaced."""
+
+    def __init__(self, folder: Path) -> None:
+        self.ca = trustme.CA()
+        self.ca_file, self.certificate, self.key = (
+            folder / name for name in ("ca.crt", "tls.crt", "tls.key")
+        )
+        self.ca.cert_pem.write_to_path(str(self.ca_file))
+        leaks.guard("private key of the CA", self.ca.private_key_pem.bytes())
+
+    def issue(
+        self,
+        *names: str,
+        by: trustme.CA | None = None,
+        begins: timedelta = timedelta(days=-1),
+        ends: timedelta = timedelta(days=90),
+    ) -> None:
+        """Put another one there, valid from and until that long from now."""
+        now = datetime.now(UTC)
+        leaf = (by or self.ca).issue_cert(
+            *(names or ("127.0.0.1",)), not_before=now + begins, not_after=now + ends
+        )
+        self.write(leaf)
+
+    def write(self, leaf: trustme.LeafCert) -> None:
+        self.certificate.write_bytes(b"".join(each.bytes() for each in leaf.cert_chain_pems))
+        leaks.guard("private key", leaf.private_key_pem.bytes())
+        # What stands before the key in PEM is no part of it, and shows where the file came out.
+        mark = f"{planted('private key')}\n".encode()
+        self.key.write_bytes(mark + leaf.private_key_pem.bytes())
+
+    @property
+    def variables(self) -> dict[str, str]:
+        return {"TLS_CERT_PATH": str(self.certificate), "TLS_KEY_PATH": str(self.key)}
+
+
+@contextmanager
+def showing(files: CertificateFiles) -> Iterator[str]:
+    """The address of a gRPC server that shows that certificate, and knows no call."""
+    pair = (files.key.read_bytes(), files.certificate.read_bytes())
+    with _serving(grpc.ssl_server_credentials([pair])) as address:
+        yield address
+
+
+@contextmanager
+def insisting(files: CertificateFiles) -> Iterator[str]:
+    """The same of one that wants to see a certificate of whoever connects."""
+    pair = (files.key.read_bytes(), files.certificate.read_bytes())
+    credentials = grpc.ssl_server_credentials([pair], files.ca_file.read_bytes(), True)
+    with _serving(credentials) as address:
+        yield address
+
+
+@contextmanager
+def without_tls() -> Iterator[str]:
+    """The address of a gRPC server that speaks in the open, and knows no call."""
+    with _serving(None) as address:
+        yield address
+
+
+@contextmanager
+def _serving(credentials: grpc.ServerCredentials | None) -> Iterator[str]:
+    server = grpc.server(ThreadPoolExecutor(1), options=[("grpc.so_reuseport", 0)])
+    here = "127.0.0.1:0"
+    port = (
+        server.add_secure_port(here, credentials) if credentials else server.add_insecure_port(here)
+    )
+    server.start()
+    try:
+        yield f"127.0.0.1:{port}"
+    finally:
+        server.stop(grace=None).wait()

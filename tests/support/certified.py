@@ -1,0 +1,114 @@
+"""An authority of an API in files, and whom it gave certificates, or might have given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from contextlib import closing
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import grpc
+from cryptography import x509
+from cryptography.x509.oid import ExtendedKeyUsageOID
+
+from adapters.x509.authority import X509Authority, read_authority
+from adapters.x509.certificates import as_pem, key_as_pem, new_key
+from adapters.x509.create_ca import new_authority
+from adapters.x509.new_signing_request import new_signing_request
+from tests.support.canary_secrets import planted
+
+A_DAY = timedelta(days=1)
+CLIENT, SERVER = ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What a client shows, in PEM."""
+
+    certificate: str
+    key: str
+
+    @property
+    def name(self) -> str:
+        """The end of its URI."""
+        certificate = x509.load_pem_x509_certificate(self.certificate.encode())
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        (uri,) = names.get_values_for_type(x509.UniformResourceIdentifier)
+        return uri.rpartition("/")[2]
+
+    def write(self, file: Path) -> Path:
+        file.write_text(self.certificate + self.key)
+        return file
+
+    def credentials(self, root: bytes) -> grpc.ChannelCredentials:
+        return grpc.ssl_channel_credentials(root, self.key.encode(), self.certificate.encode())
+
+
+class Site:
+    """The files of an API's operator: ca.crt, ca.key, tls.crt and tls.key."""
+
+    def __init__(self, folder: Path, name: str = "Our CA") -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.ca_file, self.ca_key, self.tls_cert, self.tls_key = (
+            folder / name for name in ("ca.crt", "ca.key", "tls.crt", "tls.key")
+        )
+        certificate, key = new_authority(name, 10 * 365 * A_DAY)
+        self.ca_file.write_text(certificate)
+        # What stands before a key in PEM is no part of it, and shows where the file came out.
+        self.ca_key.write_text(f"{planted('key of the authority')}\n{key}")
+        self.issue("127.0.0.1", "localhost")
+
+    @property
+    def authority(self) -> X509Authority:
+        return read_authority(self.ca_file, self.ca_key)
+
+    def issue(self, *names: str, by: Site | None = None) -> None:
+        """Another certificate for the API."""
+        certificate, key = (by or self).authority.issue_to_api(names, 90 * A_DAY)
+        self.tls_key.write_text(key)
+        self.tls_cert.write_text(certificate)
+
+    @property
+    def variables(self) -> dict[str, str]:
+        return {
+            "CA_CERT_PATH": str(self.ca_file),
+            "CA_KEY_PATH": str(self.ca_key),
+            "TLS_CERT_PATH": str(self.tls_cert),
+            "TLS_KEY_PATH": str(self.tls_key),
+        }
+
+    def gives(
+        self,
+        uris: Iterable[str] = (),
+        *,
+        use: x509.ObjectIdentifier = CLIENT,
+        expired: bool = False,
+    ) -> Shown:
+        """A certificate with these URIs, or none, which the API itself would never issue."""
+        key, authority = new_key(), self.authority
+        if expired:
+            authority = replace(authority, now=lambda: datetime.now(UTC) - 2 * A_DAY)
+        names: list[x509.GeneralName] = [x509.UniformResourceIdentifier(uri) for uri in uris]
+        names = names or [x509.DNSName("x")]
+        issued = authority._issued(key.public_key(), "somebody", names, use, A_DAY)
+        return Shown(as_pem(issued), key_as_pem(key))
+
+
+def asked(issue: Callable[[bytes], str]) -> Shown:
+    """What comes of a new signing request: `issue` answers one with a certificate."""
+    key, request = new_signing_request()
+    return Shown(issue(request), key)
+
+
+def reaches(address: str, root: bytes, shown: Shown | None) -> bool:
+    """Whether TLS is spoken with whoever listens there."""
+    credentials = shown.credentials(root) if shown else grpc.ssl_channel_credentials(root)
+    with closing(grpc.secure_channel(address, credentials)) as channel:
+        try:
+            check: Any = channel.unary_unary("/grpc.health.v1.Health/Check")
+            check(b"", timeout=10)
+        except grpc.RpcError:
+            return False
+    return True

@@ -1,0 +1,246 @@
+"""Ports of the host manager that remember what they were asked and answer what a test wants."""
+
+import math
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TypeVar
+
+from application.host.certificate_store import HeldCertificate
+from application.host.host_identity import HostIdentity
+from application.host.key_ring import HeldKeys
+from application.ports.host.control_plane import Heard, Introduction, Joined
+from application.ports.host.machine import MachineReport
+from application.ports.host.state_folder import KeptState, NotForUs
+from domain.capabilities import Capabilities
+from domain.configuration import Configuration, ConfigurationChanges
+from domain.host_command import HostCommand
+from domain.host_state import HostState
+from domain.machine_evidence import Evidence
+
+T = TypeVar("T")
+
+CAPABILITIES = Capabilities(
+    total_memory_mb=8192,
+    available_memory_mb=4096,
+    cpu_cores=4,
+    available_cpu_millicores=3000,
+    docker_version="29.1.2",
+)
+JOINED = Joined(server_id=42, next_heartbeat=timedelta(seconds=16), config_revision=0)
+HEARD = Heard(next_heartbeat=timedelta(seconds=20), config_revision=0)
+EVIDENCE = Evidence(machine_id="a" * 32, hardware_id="b" * 32, boot_id="c" * 32)
+NO_CHANGES = ConfigurationChanges(changed=(), names=(), revision=0, more=False)
+
+
+@dataclass
+class FakePause:
+    """Takes no time, and is asked to stop in the last of the rests."""
+
+    rests: int
+    waits: list[float] = field(default_factory=list)
+
+    def wait(self, seconds: float) -> bool:
+        if seconds > 0:
+            self.waits.append(seconds)
+        return len(self.waits) >= self.rests
+
+
+@dataclass
+class FakeMachine:
+    """Each report is the next of the answers, then the machine in good health."""
+
+    answers: list[MachineReport | Exception] = field(default_factory=list)
+    reports: int = 0
+
+    def report(self) -> MachineReport:
+        self.reports += 1
+        return _next(self.answers, MachineReport("mars", CAPABILITIES))
+
+
+@dataclass
+class FakeControlPlane:
+    """Each call gets the next of its answers, then a good one."""
+
+    registering: list[Joined | Exception] = field(default_factory=list)
+    beating: list[Heard | Exception] = field(default_factory=list)
+    leaving: list[Heard | Exception] = field(default_factory=list)
+    fetching: list[ConfigurationChanges | Exception] = field(default_factory=list)
+    deregistering: list[Exception] = field(default_factory=list)
+
+    registered: list[Introduction] = field(default_factory=list)
+    heartbeats: list[tuple[int, Capabilities | None]] = field(default_factory=list)
+    farewells: list[int] = field(default_factory=list)
+    # Of the heartbeats and the farewells.
+    epochs: list[int] = field(default_factory=list)
+    fetched: list[tuple[int, int, int]] = field(default_factory=list)
+    deregistered: list[tuple[int, str]] = field(default_factory=list)
+
+    @property
+    def names(self) -> list[str]:
+        """Under which it was registered."""
+        return [introduction.name for introduction in self.registered]
+
+    def register(self, introduction: Introduction) -> Joined:
+        self.registered.append(introduction)
+        return _next(self.registering, JOINED)
+
+    def heartbeat(
+        self,
+        server_id: int,
+        capabilities: Capabilities | None,
+        *,
+        epoch: int = 0,
+        leaving: bool = False,
+    ) -> Heard:
+        self.epochs.append(epoch)
+        if leaving:
+            self.farewells.append(server_id)
+            return _next(self.leaving, HEARD)
+        self.heartbeats.append((server_id, capabilities))
+        return _next(self.beating, HEARD)
+
+    def fetch_configuration(
+        self, server_id: int, known_revision: int, after_revision: int = 0
+    ) -> ConfigurationChanges:
+        self.fetched.append((server_id, known_revision, after_revision))
+        return _next(self.fetching, NO_CHANGES)
+
+    def deregister(self, server_id: int, instance_id: str) -> None:
+        self.deregistered.append((server_id, instance_id))
+        if self.deregistering:
+            raise self.deregistering.pop(0)
+
+
+@dataclass
+class FakeMachineEvidence:
+    evidence: Evidence = EVIDENCE
+
+    def look(self) -> Evidence:
+        return self.evidence
+
+
+@dataclass
+class FakeStateFolder:
+    """Keeps one state in memory, as long as no trouble befalls it."""
+
+    state: KeptState | None = None
+    trouble: Exception | None = None
+    set_aside_as: list[NotForUs] = field(default_factory=list)
+    writes: int = 0
+
+    def take(self) -> None:
+        self._fail()
+
+    def read(self) -> KeptState | None:
+        self._fail()
+        return self.state
+
+    def write(self, state: KeptState) -> None:
+        self._fail()
+        self.writes += 1
+        self.state = state
+
+    def set_aside(self, why: NotForUs) -> str:
+        self._fail()
+        self.set_aside_as.append(why)
+        self.state = None
+        return f"/state/state.json.{why}"
+
+    def forget(self) -> None:
+        self._fail()
+        self.state = None
+
+    def _fail(self) -> None:
+        if self.trouble:
+            raise self.trouble
+
+
+def host_identity(
+    state_folder: FakeStateFolder | None = None,
+    evidence: FakeMachineEvidence | None = None,
+    *,
+    server_name: str = "",
+    environment: str = "production",
+    random_suffix: str = "0a1b2c3d",
+    instance_id: str = "1" * 32,
+    ephemeral: bool = False,
+    keys: HeldKeys | None = None,
+    certificate: HeldCertificate | None = None,
+) -> HostIdentity:
+    return HostIdentity(
+        evidence=evidence or FakeMachineEvidence(),
+        state_folder=state_folder,
+        server_name=server_name,
+        environment=environment,
+        random_suffix=random_suffix,
+        instance_id=instance_id,
+        keys=keys or HeldKeys.only(""),
+        certificate=certificate or HeldCertificate(),
+        labels={"tier": "gold"},
+        ephemeral=ephemeral,
+    )
+
+
+@dataclass
+class FakeConfigurationFolder:
+    """Holds documents by name; each `apply` meets the next of the troubles, None is none."""
+
+    server_id: int = 0
+    revision: int = 0
+    documents: dict[str, str] = field(default_factory=dict)
+    troubles: list[Exception | None] = field(default_factory=list)
+
+    def known_revision(self, server_id: int) -> int:
+        return self.revision if server_id == self.server_id else 0
+
+    def apply(
+        self,
+        server_id: int,
+        changed: Sequence[Configuration],
+        names: Collection[str],
+        revision: int,
+    ) -> None:
+        _next(self.troubles, None)
+        self.documents.update({document.name: document.document for document in changed})
+        self.documents = {
+            name: document for name, document in self.documents.items() if name in names
+        }
+        self.server_id, self.revision = server_id, revision
+
+
+@dataclass
+class FakeCommands:
+    """Each look finds the next of the commands, then none."""
+
+    arriving: list[HostCommand | None] = field(default_factory=list)
+    listened: list[int] = field(default_factory=list)
+
+    def listen(self, server_id: int) -> None:
+        self.listened.append(server_id)
+
+    def take(self) -> Collection[HostCommand]:
+        command = self.arriving.pop(0) if self.arriving else None
+        return {command} if command else ()
+
+
+@dataclass
+class FakeNotifier:
+    longest_silence: float = math.inf
+    told: list[str] = field(default_factory=list)
+
+    def entered(self, state: HostState) -> None:
+        self.told.append(state)
+
+    def ready(self) -> None:
+        self.told.append("ready")
+
+    def alive(self) -> None:
+        self.told.append("alive")
+
+
+def _next(answers: list[T | Exception], usual: T) -> T:
+    answer = answers.pop(0) if answers else usual
+    if isinstance(answer, Exception):
+        raise answer
+    return answer

@@ -1,0 +1,48 @@
+"""The side port as who watches sees it."""
+
+from __future__ import annotations
+
+import urllib.error
+import urllib.request
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.support.canary_secrets import leaks
+from tests.support.processes import Process
+
+WATCHED = "watched at "
+
+
+class SidePort:
+    """The one of a process that was started with METRICS_ADDRESS=127.0.0.1:0."""
+
+    def __init__(self, process: Process) -> None:
+        self._page = process.wait_until_said(WATCHED).removeprefix(WATCHED)
+        self.address = self._page.removeprefix("http://").removesuffix("/metrics")
+
+    def get(self, path: str) -> tuple[int, str]:
+        """Status and body."""
+        try:
+            with urllib.request.urlopen(f"http://{self.address}{path}", timeout=10) as answer:
+                status, body = answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                status, body = error.code, error.read().decode()
+        leaks.look_at("on the side port", body)
+        return status, body
+
+    def samples(self) -> dict[str, float]:
+        """Each sample by name{label="value",…}, labels in the order of their names."""
+        return {
+            _named(sample.name, sample.labels): sample.value
+            for family in text_string_to_metric_families(self.get("/metrics")[1])
+            for sample in family.samples
+        }
+
+    def value(self, sample: str) -> float | None:
+        return self.samples().get(sample)
+
+
+def _named(name: str, labels: dict[str, str]) -> str:
+    told = ",".join(f'{key}="{value}"' for key, value in sorted(labels.items()))
+    return f"{name}{{{told}}}" if told else name
