@@ -32,7 +32,7 @@ class Approval(StrEnum):
 _ADMITTED = (Approval.APPROVED, Approval.PENDING)
 
 
-def told_approval(text: str) -> Approval:
+def parse_approval(text: str) -> Approval:
     """What a control plane says of a server to its host. An older one, which says nothing, has
     let it in; whatever a later one may say, it is not that."""
     if not text:

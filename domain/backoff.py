@@ -1,11 +1,11 @@
 """How long to wait before the next try."""
 
-LONGEST_WAIT_SECONDS = 30.0
+MAX_WAIT_SECONDS = 30.0
 _FIRST_WAIT_SECONDS = 0.5
 
 
 def wait_before_retry(
-    failures: int, fraction: float, longest: float = LONGEST_WAIT_SECONDS, least: float = 0.0
+    failures: int, fraction: float, longest: float = MAX_WAIT_SECONDS, least: float = 0.0
 ) -> float:
     """Seconds to wait after this many failures in a row (1 or more).
 
@@ -14,5 +14,5 @@ def wait_before_retry(
     not return together. So it puts up to half on what is the `least` that was asked for.
     """
     doubled = _FIRST_WAIT_SECONDS * 2.0 ** min(failures - 1, 10)
-    most = min(LONGEST_WAIT_SECONDS, longest)
+    most = min(MAX_WAIT_SECONDS, longest)
     return max(min(most, doubled) * (1 - fraction / 2), min(most, least * (1 + fraction / 2)))

@@ -8,7 +8,7 @@ from typing import Self
 BACKDATED = timedelta(minutes=5)
 
 _FIRST_WAIT_SECONDS = 5.0
-_LONGEST_WAIT_SECONDS = 600.0
+_MAX_WAIT_SECONDS = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class CertificateLife:
 def wait_before_renewing(attempts: int) -> float:
     """Seconds to leave between attempts, of which there were so many (1 or more): it doubles from
     five seconds up to ten minutes."""
-    return min(_LONGEST_WAIT_SECONDS, _FIRST_WAIT_SECONDS * 2.0 ** min(attempts - 1, 10))
+    return min(_MAX_WAIT_SECONDS, _FIRST_WAIT_SECONDS * 2.0 ** min(attempts - 1, 10))
 
 
 def _lifetime(valid_from: datetime, expires: datetime) -> float:

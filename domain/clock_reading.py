@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 # Beyond it a person reads another story from two logs than the one that happened.
-MOST_CLOCK_DIFFERENCE = timedelta(seconds=2)
+MAX_CLOCK_DIFFERENCE = timedelta(seconds=2)
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,7 +72,7 @@ def _precedence(found: ConfigurationSummary) -> tuple[int, int]:
     return found.selector.specificity if found.selector else 0, found.revision
 
 
-def came_late(
+def has_older_revision(
     before: Iterable[ConfigurationSummary],
     after: Iterable[ConfigurationSummary],
     known_revision: int,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from domain.machine_evidence import Evidence, Identity, Weighing, same_claimant
+from domain.machine_evidence import Comparison, Evidence, Identity, same_claimant
 
 
 class ConflictState(StrEnum):
@@ -91,25 +91,25 @@ def decision_on(
     return last if last.stands(server_id) else None
 
 
-def likely_cause(weighing: Weighing) -> str:
+def likely_cause(comparison: Comparison) -> str:
     """A sentence on how two machines may have come to one name, for who has to decide."""
     disk = {"machine_id", "engine_id"}
-    same_disk = bool(disk.intersection(weighing.agreeing))
-    other_disk = bool(disk.intersection(weighing.differing))
-    if "boot_id" in weighing.agreeing:
+    same_disk = bool(disk.intersection(comparison.agreeing))
+    other_disk = bool(disk.intersection(comparison.differing))
+    if "boot_id" in comparison.agreeing:
         return "The kernel is the same: a virtual machine was most likely copied while it ran."
-    if same_disk and "hardware_id" in weighing.differing:
+    if same_disk and "hardware_id" in comparison.differing:
         return "The disk is the same and the board is not: a disk was most likely copied."
     if same_disk:
         return (
             "The disk is the same and the board is not known: a copied disk, or a machine that"
             " was started again."
         )
-    if "hardware_id" in weighing.agreeing:
+    if "hardware_id" in comparison.agreeing:
         return (
             "The board is the same and the disk is not: one machine that was installed anew, or"
             " two boards with one hardware id."
         )
-    if other_disk or "hardware_id" in weighing.differing:
+    if other_disk or "hardware_id" in comparison.differing:
         return "Nothing is the same: two machines that were given one name."
     return "Too little is known of them to tell how they came to one name."

@@ -64,7 +64,7 @@ class CertificateRequired(ManManError):
         self.server_id = server_id
 
 
-class CertificateOfAnother(ManManError):
+class CertificateMismatch(ManManError):
     """A call for one server shows the certificate of another."""
 
     def __init__(self, certified_server_id: int, server_id: int) -> None:
@@ -85,7 +85,7 @@ class NoCertificatesIssued(ManManError):
         )
 
 
-class NotOfOwnAuthority(ManManError):
+class CertificateNotFromOwnCA(ManManError):
     """Hosts are to know the API by its authority, and it shows a certificate of another."""
 
     def __init__(self) -> None:
@@ -104,7 +104,7 @@ class ServerNotFound(ManManError):
         self.server_id = server_id
 
 
-class NameHeld(ManManError):
+class NameInUse(ManManError):
     """Another machine claims the name of a server whose host is alive, or one that an operator
     gave to a machine which has not joined yet: then there is no server. `why` names the holder,
     what differs and the cure.
@@ -117,7 +117,7 @@ class NameHeld(ManManError):
         self.server_id = server_id
 
 
-class Replaced(ManManError):
+class SupersededRegistration(ManManError):
     """A process speaks for a server that was registered again by a later one."""
 
     def __init__(self, server_id: int, by: str) -> None:
@@ -165,7 +165,7 @@ class ConflictNotFound(ManManError):
         self.conflict_id = conflict_id
 
 
-class ConflictSettled(ManManError):
+class ConflictAlreadyResolved(ManManError):
     """The conflict was settled already."""
 
     def __init__(self, conflict_id: int, state: str) -> None:
@@ -223,7 +223,7 @@ class JoinKeyRefused(NotAdmitted):
         super().__init__(f"the join key {key_id}", why)
 
 
-class OperatorsOnThisMachineOnly(ManManError):
+class LocalOperatorsOnly(ManManError):
     """An operators' call from another machine, and no key by which to let it in."""
 
     def __init__(self) -> None:

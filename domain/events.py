@@ -45,7 +45,7 @@ class EventKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """`cause` is a sentence; `agreeing` and `differing` name evidence, as a Weighing does."""
+    """`cause` is a sentence; `agreeing` and `differing` name evidence, as a Comparison does."""
 
     kind: EventKind
     server_id: int

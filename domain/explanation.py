@@ -9,7 +9,7 @@ from domain.conflict import Conflict, ConflictState, likely_cause
 from domain.events import EventKind
 from domain.history import HistoryEntry
 from domain.liveness import Status
-from domain.machine_evidence import Identity, weigh
+from domain.machine_evidence import Identity, compare
 from domain.machine_evidence import in_words as kinds_in_words
 from domain.retention import in_words
 from domain.server import Server
@@ -55,7 +55,7 @@ def explain(facts: Facts) -> list[str]:
         *_whether_it_is_let_in(facts),
         *_why_it_has_its_status(facts),
         *_how_it_was_registered(facts),
-        *_what_turns_it_took(facts),
+        *_status_transitions(facts),
         *_who_else_is_on_its_machine(facts),
         *_who_contests_its_name(facts),
         *_when_it_is_deleted(facts),
@@ -151,7 +151,7 @@ def _how_it_was_registered(facts: Facts) -> Iterator[str]:
         yield "Its host says nothing of its machine: whoever knows the name gets this server."
 
 
-def _what_turns_it_took(facts: Facts) -> Iterator[str]:
+def _status_transitions(facts: Facts) -> Iterator[str]:
     last = {entry.kind: entry for entry in facts.history if entry.kind in _TURNS}
     for entry in sorted(last.values(), key=lambda entry: entry.at):
         turn = f"{_TURNS[entry.kind]}{_because(entry.cause)}{_shown(entry)}"
@@ -203,7 +203,7 @@ def _who_contests_its_name(facts: Facts) -> Iterator[str]:
             f"Another machine{address} claimed its name {often} at"
             f" {_moment(conflict.last_claimed_at)} (conflict {number})."
         )
-        yield likely_cause(weigh(conflict.holder.evidence, conflict.challenger.evidence))
+        yield likely_cause(compare(conflict.holder.evidence, conflict.challenger.evidence))
         yield (
             f"Who gets the name is settled by `manmanv2 conflicts resolve {number}` with --adopt,"
             " --rename or --evict."

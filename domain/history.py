@@ -11,7 +11,7 @@ ENTRIES_KEPT = 200
 
 @dataclass(frozen=True, slots=True)
 class HistoryEntry:
-    """`agreeing` and `differing` name evidence, as a Weighing does."""
+    """`agreeing` and `differing` name evidence, as a Comparison does."""
 
     at: datetime
     kind: EventKind

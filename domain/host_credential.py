@@ -13,7 +13,7 @@ _PREFIX = "hc"
 _SAID = re.compile(r"([a-z2-7]{10}) ([0-9]+) ([0-9]+) ([0-9]+) ([0-9]+)")
 _SIGNED = re.compile(rb"(hc\.[\w-]+)\.[\w-]+")
 # Far more than any has.
-_LARGEST_LENGTH = 512
+_MAX_LENGTH = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ def read(text: str, signing_key: bytes) -> HostCredential | None:
     """None for whatever was not issued with this key; not for one that has expired since."""
     signed, _, signature = text.rpartition(".")
     prefix, _, payload = signed.partition(".")
-    if prefix != _PREFIX or len(text) > _LARGEST_LENGTH or not text.isascii():
+    if prefix != _PREFIX or len(text) > _MAX_LENGTH or not text.isascii():
         return None
     # Compared in constant time, and before anything of what it says is looked at.
     if not hmac.compare_digest(signature, _signature(signed, signing_key)):

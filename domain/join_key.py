@@ -10,8 +10,8 @@ from domain.naming import check_environment, check_text
 
 MAX_PATTERN_LENGTH = 255
 MAX_USES = 1_000_000
-SHORTEST_LIFE_SECONDS = 60
-LONGEST_LIFE_SECONDS = 10 * 365 * 86400
+MIN_LIFETIME_SECONDS = 60
+MAX_LIFETIME_SECONDS = 10 * 365 * 86400
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +53,10 @@ class NewJoinKey:
         if self.uses is not None and not 1 <= self.uses <= MAX_USES:
             raise InvalidField("uses", f"must be from 1 to {MAX_USES}, or 0 for any number")
         life = self.expires_in_seconds
-        if life is not None and not SHORTEST_LIFE_SECONDS <= life <= LONGEST_LIFE_SECONDS:
+        if life is not None and not MIN_LIFETIME_SECONDS <= life <= MAX_LIFETIME_SECONDS:
             raise InvalidField(
                 "expires_in_seconds",
-                f"must be from {SHORTEST_LIFE_SECONDS} to {LONGEST_LIFE_SECONDS}, or 0 for never",
+                f"must be from {MIN_LIFETIME_SECONDS} to {MAX_LIFETIME_SECONDS}, or 0 for never",
             )
 
     def key(self, key_id: str, digest: str, now: datetime, created_by: str) -> JoinKey:

@@ -30,16 +30,16 @@ class Presence:
 
 
 # For a control plane that tells no interval.
-_USUAL_INTERVAL = timedelta(seconds=15)
+_DEFAULT_INTERVAL = timedelta(seconds=15)
 # No fleet needs more; what is beyond is a mistake that would silence the host.
-_LONGEST_INTERVAL_SECONDS = 3600
+_MAX_INTERVAL_SECONDS = 3600
 
 NEVER_SEEN = Presence(Status.OFFLINE, None, None)
 
 
-def heard(now: datetime, told_interval: timedelta, via: str = "") -> Presence:
+def heard(now: datetime, parse_interval: timedelta, via: str = "") -> Presence:
     """A host spoke, and was told to speak again after the interval."""
-    return Presence(Status.ONLINE, now, silent_until(now, told_interval), via)
+    return Presence(Status.ONLINE, now, offline_deadline(now, parse_interval), via)
 
 
 def left(now: datetime) -> Presence:
@@ -47,19 +47,19 @@ def left(now: datetime) -> Presence:
     return Presence(Status.OFFLINE, now, None)
 
 
-def silent_until(now: datetime, told_interval: timedelta) -> datetime:
-    return now + OFFLINE_AFTER_INTERVALS * told_interval
+def offline_deadline(now: datetime, parse_interval: timedelta) -> datetime:
+    return now + OFFLINE_AFTER_INTERVALS * parse_interval
 
 
-def told_interval(seconds: int) -> timedelta:
+def parse_interval(seconds: int) -> timedelta:
     """What a host makes of the interval that it was told."""
     if seconds <= 0:
-        return _USUAL_INTERVAL
-    return timedelta(seconds=min(seconds, _LONGEST_INTERVAL_SECONDS))
+        return _DEFAULT_INTERVAL
+    return timedelta(seconds=min(seconds, _MAX_INTERVAL_SECONDS))
 
 
 @dataclass(frozen=True, slots=True)
-class Cadence:
+class HeartbeatSchedule:
     """How often hosts beat: every interval, stretched so that the fleet stays under a rate."""
 
     interval: timedelta
@@ -72,7 +72,7 @@ class Cadence:
 
 
 @dataclass(frozen=True, slots=True)
-class Watch:
+class ObservationWindow:
     """How long the API has been able to hear heartbeats without a gap.
 
     Who was deaf may not call others silent: after a start, after the store was away, and
@@ -83,14 +83,14 @@ class Watch:
     last_look: datetime
 
     @classmethod
-    def begin(cls, now: datetime) -> "Watch":
+    def begin(cls, now: datetime) -> "ObservationWindow":
         return cls(since=now, last_look=now)
 
-    def look(self, now: datetime, longest_gap: timedelta) -> "Watch":
+    def look(self, now: datetime, longest_gap: timedelta) -> "ObservationWindow":
         """Look again. A gap that is too long, or time that ran backwards, begins a new watch."""
         if timedelta(0) <= now - self.last_look <= longest_gap:
-            return Watch(self.since, now)
-        return Watch.begin(now)
+            return ObservationWindow(self.since, now)
+        return ObservationWindow.begin(now)
 
-    def may_expire(self, now: datetime, interval: timedelta) -> bool:
-        return now >= silent_until(self.since, interval)
+    def can_expire(self, now: datetime, interval: timedelta) -> bool:
+        return now >= offline_deadline(self.since, interval)

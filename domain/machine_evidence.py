@@ -73,7 +73,7 @@ def check_evidence(evidence: Evidence) -> None:
             )
 
 
-class Verdict(StrEnum):
+class Match(StrEnum):
     SAME_PROCESS = "same process"
     SAME_MACHINE = "same machine"
     # A clone of its disk or a restart of it, a copy of its board or a new installation on it.
@@ -82,23 +82,23 @@ class Verdict(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Weighing:
+class Comparison:
     """The verdict on two sets of evidence, and the names of the fields on which it stands."""
 
-    verdict: Verdict
+    verdict: Match
     agreeing: tuple[str, ...]
     differing: tuple[str, ...]
 
     @property
     def same_machine(self) -> bool:
-        return self.verdict in (Verdict.SAME_PROCESS, Verdict.SAME_MACHINE)
+        return self.verdict in (Match.SAME_PROCESS, Match.SAME_MACHINE)
 
 
-def weigh(known: Evidence, given: Evidence) -> Weighing:
+def compare(known: Evidence, given: Evidence) -> Comparison:
     """Whether the two are of one machine. It does not matter which of them came first."""
     agreeing = _kinds(known, given, lambda one, other: one == other)
     differing = _kinds(known, given, lambda one, other: one != other)
-    return Weighing(_verdict(known, given, set(agreeing), set(differing)), agreeing, differing)
+    return Comparison(_verdict(known, given, set(agreeing), set(differing)), agreeing, differing)
 
 
 def _kinds(
@@ -108,7 +108,7 @@ def _kinds(
     return tuple(kind for kind, one, other in pairs if one and other and compare(one, other))
 
 
-def _verdict(known: Evidence, given: Evidence, agreeing: set[str], differing: set[str]) -> Verdict:
+def _verdict(known: Evidence, given: Evidence, agreeing: set[str], differing: set[str]) -> Match:
     disk = {"machine_id", "engine_id"}
     # A machine whose Docker was installed anew, or whose machine-id was, is not another one.
     same_disk = bool(agreeing & disk)
@@ -119,15 +119,15 @@ def _verdict(known: Evidence, given: Evidence, agreeing: set[str], differing: se
     witnesses = same_disk + same_board + same_kernel
     same_instance = bool(known.instance_id) and known.instance_id == given.instance_id
     if other_board:
-        return Verdict.UNCLEAR if same_kernel else Verdict.OTHER_MACHINE
+        return Match.UNCLEAR if same_kernel else Match.OTHER_MACHINE
     if witnesses >= 2:
-        return Verdict.SAME_PROCESS if same_instance else Verdict.SAME_MACHINE
+        return Match.SAME_PROCESS if same_instance else Match.SAME_MACHINE
     # A process that can read nothing else, and registers again, must not be in its own way.
     if same_instance and same_kernel and not differing:
-        return Verdict.SAME_PROCESS
+        return Match.SAME_PROCESS
     if other_disk and not witnesses:
-        return Verdict.OTHER_MACHINE
-    return Verdict.UNCLEAR
+        return Match.OTHER_MACHINE
+    return Match.UNCLEAR
 
 
 class NamePolicy(StrEnum):
@@ -154,26 +154,28 @@ class Claim(StrEnum):
     CONTEST = "contest"
 
 
-def judge(known: Evidence, given: Evidence, weighing: Weighing, *, holder_is_alive: bool) -> Claim:
+def classify_claim(
+    known: Evidence, given: Evidence, comparison: Comparison, *, holder_is_alive: bool
+) -> Claim:
     """What the claim to a name is, by the evidence of its last holder and of who claims it."""
     if not known or not given:
         return Claim.BY_NAME
-    if weighing.same_machine:
+    if comparison.same_machine:
         return Claim.OWN
     return Claim.CONTEST if holder_is_alive else Claim.SUCCESSION
 
 
 def same_claimant(before: Evidence, given: Evidence) -> bool:
     """Whether somebody who claimed a name before claims it again, as far as can be told."""
-    weighing = weigh(before, given)
-    return weighing.same_machine or bool(weighing.agreeing and not weighing.differing)
+    comparison = compare(before, given)
+    return comparison.same_machine or bool(comparison.agreeing and not comparison.differing)
 
 
-def meets_ban(banned: Evidence, given: Evidence) -> bool:
+def matches_ban(banned: Evidence, given: Evidence) -> bool:
     """Whether the evidence is of a banned machine, or may be: a restart is no way around a ban,
     nor is a copy of the disk, unless the board is known to be another one."""
-    weighing = weigh(banned, given)
-    return weighing.verdict is not Verdict.OTHER_MACHINE and bool(weighing.agreeing)
+    comparison = compare(banned, given)
+    return comparison.verdict is not Match.OTHER_MACHINE and bool(comparison.agreeing)
 
 
 def in_words(kinds: tuple[str, ...]) -> str:

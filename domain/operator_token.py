@@ -11,8 +11,8 @@ from domain.operator_key import BY_SETTING, LOCAL, Operator
 from domain.role import Role
 
 # What OIDC allows a subject, and the audit an actor.
-_MOST_OF_NAME = 255
-_MOST_OF_CREDENTIAL_ID = 64
+_MAX_NAME_LENGTH = 255
+_MAX_CREDENTIAL_ID_LENGTH = 64
 _OTHER_CALLERS = (LOCAL.casefold(), BY_SETTING.casefold())
 ROLES_BY_THEIR_NAMES: Mapping[str, Role] = {role.value: role for role in Role}
 
@@ -40,7 +40,7 @@ class ClaimRules:
     def _name(self, claims: Claims) -> str:
         name = _text(claims, self.name_claim)
         try:
-            check_text(self.name_claim, name, _MOST_OF_NAME)
+            check_text(self.name_claim, name, _MAX_NAME_LENGTH)
         except InvalidField as error:
             raise NotAnOperator(self.name_claim, error.problem) from None
         # Nor in letters that only look otherwise.
@@ -65,10 +65,10 @@ def credential_id_of(claims: Claims) -> str:
     themselves, and from whoever has a key. Raises NotAnOperator."""
     subject = _text(claims, "sub")
     plain = f"oidc:{subject}"
-    if len(plain) <= _MOST_OF_CREDENTIAL_ID and plain.isprintable() and " " not in plain:
+    if len(plain) <= _MAX_CREDENTIAL_ID_LENGTH and plain.isprintable() and " " not in plain:
         return plain
     digest = sha256(subject.encode(errors="surrogatepass")).hexdigest()
-    return f"oidc:sha256:{digest}"[:_MOST_OF_CREDENTIAL_ID]
+    return f"oidc:sha256:{digest}"[:_MAX_CREDENTIAL_ID_LENGTH]
 
 
 def _text(claims: Claims, name: str) -> str:

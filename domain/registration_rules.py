@@ -8,14 +8,14 @@ from domain.machine_evidence import NamePolicy
 
 
 @dataclass(frozen=True, slots=True)
-class JoiningRules:
+class RegistrationRules:
     """What an operator has set; the defaults are those of the settings."""
 
     name_policy: NamePolicy = NamePolicy.REJECT
     approval_policy: ApprovalPolicy = ApprovalPolicy.AUTO
     enforcement: Enforcement = ENFORCE_ALL
 
-    def told_revision(self, config_revision: int, approval: Approval) -> int:
+    def revision_for_host(self, config_revision: int, approval: Approval) -> int:
         """The revision of its configuration that a host is told: 0 while it waits."""
         waits = approval is Approval.PENDING
         return 0 if waits and self.enforces(Switch.APPROVAL) else config_revision
@@ -24,4 +24,4 @@ class JoiningRules:
         return self.enforcement.of(switch) is Mode.ENFORCE
 
 
-USUAL_RULES = JoiningRules()
+DEFAULT_RULES = RegistrationRules()

@@ -18,7 +18,7 @@ class Retention:
     audit: timedelta | None = None
 
 
-USUAL_RETENTION = Retention()
+DEFAULT_RETENTION = Retention()
 
 
 def in_words(duration: timedelta) -> str:

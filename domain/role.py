@@ -10,6 +10,6 @@ class Role(StrEnum):
     OPERATOR = "operator"
     ADMIN = "admin"
 
-    def may_act_as(self, needed: "Role") -> bool:
+    def includes(self, needed: "Role") -> bool:
         order = list(Role)
         return order.index(self) >= order.index(needed)

@@ -22,17 +22,17 @@ def admit(
     if _is_among(shared_keys, given_key):
         return None
     shown = ShownKey.parse(given_key, JOIN_KEY)
-    if shown is None and not everybody_may_join(shared_keys, key_required=key_required):
+    if shown is None and not is_open_registration(shared_keys, key_required=key_required):
         raise InvalidRegistrationKey
     return shown
 
 
-def everybody_may_join(shared_keys: Sequence[str], *, key_required: bool) -> bool:
+def is_open_registration(shared_keys: Sequence[str], *, key_required: bool) -> bool:
     """Whether also those who show no key are let in."""
     return not shared_keys and not key_required
 
 
-def unwrapped(key: str) -> str:
+def stripped_key(key: str) -> str:
     """The key without what it may have picked up on its way into the settings."""
     return key.strip(_WRAPPING)
 

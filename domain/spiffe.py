@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from domain.keys import OPERATOR_CERTIFICATE, is_key_id
 
-USUAL_TRUST_DOMAIN = "manmanv2"
+DEFAULT_TRUST_DOMAIN = "manmanv2"
 MAX_TRUST_DOMAIN_LENGTH = 255
 
 _TRUST_DOMAIN = re.compile(r"[a-z0-9._-]+")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from adapters.grpc.tls.trust import CaFileUnusable, Tls, read_ca_file
 from entrypoints.failures import ConfigurationError
-from entrypoints.settings import Settings, host_and_port, setting, switch
+from entrypoints.settings import Settings, boolean, host_and_port, setting
 
 HTTPS_PORT = 443
 
@@ -74,7 +74,7 @@ class ApiClientSettings(Settings):
         None,
         "true speaks TLS with the API, false does not; when not set, API_ADDRESS says so by"
         " https:// or the port 443",
-        switch,
+        boolean,
     )
     api_ca_cert_path: Path | None = setting(
         None,

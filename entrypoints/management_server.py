@@ -3,25 +3,25 @@ from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException
 from typing import TYPE_CHECKING
 
-from entrypoints.settings import reached_at, split_address
+from entrypoints.settings import loopback_address, split_address
 
 if TYPE_CHECKING:
-    from adapters.http.management_server import SidePort
+    from adapters.http.management_server import ManagementServer
 
 _log = logging.getLogger(__name__)
 
-_PATIENCE_SECONDS = 3.0
+_TIMEOUT_SECONDS = 3.0
 
 
-def open_side_port(side_port: "SidePort", address: str) -> None:
+def open_side_port(management_server: "ManagementServer", address: str) -> None:
     """Serve it at METRICS_ADDRESS. Who watches must not stop what works: a port that is taken is
     a warning."""
-    from adapters.http.management_server import CannotWatch
+    from adapters.http.management_server import CannotBind
 
     host, port = split_address(address)
     try:
-        port = side_port.start(host, port)
-    except CannotWatch:
+        port = management_server.start(host, port)
+    except CannotBind:
         _log.warning(
             "METRICS_ADDRESS: %s cannot be listened on, because another process has the port or"
             " the address is not of this machine: /metrics, /healthz and /readyz are not served,"
@@ -32,10 +32,10 @@ def open_side_port(side_port: "SidePort", address: str) -> None:
         _log.info("watched at http://%s:%d/metrics", f"[{host}]" if ":" in host else host, port)
 
 
-def why_not_well(address: str, owner: str) -> str:
+def health_problem(address: str, owner: str) -> str:
     """Ask /healthz of this owner at METRICS_ADDRESS; empty when all is well, else a sentence."""
-    where = reached_at(address)
-    connection = HTTPConnection(*split_address(where), timeout=_PATIENCE_SECONDS)
+    where = loopback_address(address)
+    connection = HTTPConnection(*split_address(where), timeout=_TIMEOUT_SECONDS)
     try:
         connection.request("GET", "/healthz")
         answer = connection.getresponse()

@@ -78,7 +78,7 @@ def setting(
     description: str,
     parse: Callable[[str], object] = str,
     *,
-    also_from: tuple[str, ...] = (),
+    aliases: tuple[str, ...] = (),
     in_file: bool = False,
     parse_file: Callable[[Path], object] | None = None,
     show: Callable[[Any], str] | None = None,
@@ -92,7 +92,7 @@ def setting(
     metadata = {
         "description": description,
         "parse": parse,
-        "also_from": also_from,
+        "aliases": aliases,
         "in_file": in_file or parse in (secret, bearer_token),
         "parse_file": parse_file,
         "show": show or _shown,
@@ -100,7 +100,7 @@ def setting(
     return field(default=default, metadata=metadata)
 
 
-def whole_number(least: int, most: int) -> Callable[[str], int]:
+def integer(least: int, most: int) -> Callable[[str], int]:
     def parse(text: str) -> int:
         if not re.fullmatch(r"\d{1,18}", text) or not least <= int(text) <= most:
             raise ValueError(f"must be a whole number from {least} to {most}")
@@ -109,7 +109,7 @@ def whole_number(least: int, most: int) -> Callable[[str], int]:
     return parse
 
 
-def one_of(*choices: str) -> Callable[[str], str]:
+def choice(*choices: str) -> Callable[[str], str]:
     def parse(text: str) -> str:
         if text not in choices:
             raise ValueError(f"must be one of {', '.join(choices)}")
@@ -118,7 +118,7 @@ def one_of(*choices: str) -> Callable[[str], str]:
     return parse
 
 
-def switch(text: str) -> bool:
+def boolean(text: str) -> bool:
     if text.lower() not in ("true", "false"):
         raise ValueError("must be true or false")
     return text.lower() == "true"
@@ -194,7 +194,7 @@ def split_address(address: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
-def reached_at(listen_address: str) -> str:
+def loopback_address(listen_address: str) -> str:
     """Where this machine reaches what listens there."""
     every, _, port = listen_address.rpartition(":")
     return f"{_LOOPBACK_OF.get(every, every)}:{port}"
@@ -244,7 +244,7 @@ class Settings:
             shown = found.metadata["show"](found.default)
             yield f"  {_variable(found)} (default: {shown or 'none'})"
             yield f"      {found.metadata['description']}"
-            others = list(found.metadata["also_from"])
+            others = list(found.metadata["aliases"])
             if found.metadata["in_file"]:
                 others.append(f"{_variable(found)}_FILE, the path of a file that holds it")
             if others:
@@ -268,12 +268,12 @@ class ServiceSettings(Settings):
     log_level: str = setting(
         "info",
         "debug, info, warning or error",
-        one_of("debug", "info", "warning", "error"),
+        choice("debug", "info", "warning", "error"),
     )
     log_format: str = setting(
         "",
         "console or json; when not set, console on a terminal, else json",
-        one_of("console", "json"),
+        choice("console", "json"),
     )
     # These, and all others that begin with OTEL_, are read by the OpenTelemetry SDK, too.
     otel_exporter_otlp_endpoint: Secret | None = setting(
@@ -289,7 +289,7 @@ class ServiceSettings(Settings):
         http_url,
         show=_shown_url,
     )
-    otel_sdk_disabled: bool = setting(False, "true traces nothing", switch)
+    otel_sdk_disabled: bool = setting(False, "true traces nothing", boolean)
 
     @property
     def collector(self) -> "Collector | None":
@@ -322,7 +322,7 @@ def _file_variable(found: Field[Any]) -> str:
 
 
 def _text(found: Field[Any], environment: Mapping[str, str]) -> str:
-    names = (_variable(found), *found.metadata["also_from"])
+    names = (_variable(found), *found.metadata["aliases"])
     return next((environment[name] for name in names if environment.get(name)), "")
 
 

@@ -42,7 +42,7 @@ class RunningApi:
 
         As after any start, nobody is declared offline before three heartbeat intervals are over.
         """
-        step = self._expire_servers.pace.cadence.interval / _LOOKS_PER_INTERVAL
+        step = self._expire_servers.heartbeat_interval.cadence.interval / _LOOKS_PER_INTERVAL
         while passing > timedelta(0):
             self.clock.advance(min(step, passing))
             passing -= step
@@ -76,7 +76,7 @@ def running_api(
         address = f"127.0.0.1:{port}"
         with grpc.insecure_channel(address) as channel:
             yield RunningApi(address, ManManAPIStub(channel), clock, expire_servers)
-    container.host_calls().close()
+    container.host_call_admission().close()
     container.operator_calls().close()
     container.heartbeat_writer().shutdown()
 

@@ -10,7 +10,7 @@ from typing import Any
 import hypothesis
 import pytest
 
-from tests.support import canary_secrets as planted
+from tests.support import canary_secrets as canary
 from tests.support.canary_secrets import DOCUMENT, MARK, leaks
 from tests.support.services.docker_engine import find_engine, socket_path
 from tests.support.services.postgres import PostgresCluster, PostgresServer
@@ -28,7 +28,7 @@ MISSED_PARTS = {NO_ENGINE: "Docker engine: none answered", NO_BROKER: "RabbitMQ:
 # It takes minutes and much of the machine: only for who names it.
 collect_ignore = ["stack"]
 # Folders and files whose tests mostly wait for something.
-_WAITING = {"e2e", "deploy", "test_control_planes.py", "test_amqp_inbox.py"}
+_WAITING = {"e2e", "deploy", "test_control_planes.py", "test_batch_consumer.py"}
 # The property of a test by which it says what it measured, for the end of the run.
 MEASURED = "measured"
 # A queue for what goes to the outside.
@@ -47,7 +47,7 @@ used_parts: set[str] = set()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.pluginmanager.register(planted)
+    config.pluginmanager.register(canary)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

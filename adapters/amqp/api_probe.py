@@ -3,8 +3,8 @@ from dataclasses import dataclass
 
 from adapters.amqp.broker import Broker
 from adapters.amqp.control_plane import AmqpControlPlane
-from application.host.key_ring import HeldKeys
-from application.ports.host.control_plane import ControlPlaneRefused, Introduction
+from application.host.key_ring import KeyRing
+from application.ports.host.control_plane import ControlPlaneRefused, RegistrationRequest
 from application.ports.probes.api_probe import NOBODY, KeyTrial
 from domain.errors import InvalidRegistrationKey, NotAdmitted, ServerNotFound
 
@@ -17,10 +17,10 @@ class AmqpApiProbe:
     broker: Broker
 
     def try_key(self, key: str, credential: str = "") -> KeyTrial:
-        keys = HeldKeys.only(key, credential)
+        keys = KeyRing.single(key, credential)
         with closing(AmqpControlPlane(self.broker, keys)) as control_plane:
             try:
-                control_plane.register(Introduction(name=""))
+                control_plane.register(RegistrationRequest(name=""))
             except InvalidRegistrationKey:
                 return KeyTrial(admitted=False, clock=None)
             except NotAdmitted as error:
@@ -36,7 +36,7 @@ class AmqpApiProbe:
 
     def ask_store(self, key: str) -> None:
         with (
-            closing(AmqpControlPlane(self.broker, HeldKeys.only(key))) as control_plane,
+            closing(AmqpControlPlane(self.broker, KeyRing.single(key))) as control_plane,
             suppress(ServerNotFound),
         ):
             control_plane.fetch_configuration(NOBODY, 0)

@@ -27,7 +27,7 @@ from application.context.trace_context import (
     calling_trace_parents,
     usable_trace_parent,
 )
-from application.host.transient_failure_log import PassingTrouble
+from application.host.transient_failure_log import TransientFailureLog
 from application.ports.broker import BrokerUnavailable
 from application.ports.store.store import StoreFailed, StoreUnavailable
 from domain.backoff import wait_before_retry
@@ -38,7 +38,7 @@ _log = logging.getLogger(__name__)
 # Nobody who answers needs longer; a connection that is silent for twice as long is given up.
 _HEARTBEAT_SECONDS = 10
 # How long a stop, a heartbeat that is due or a store that was away may wait to be noticed.
-_LONGEST_WAIT_SECONDS = 0.5
+_MAX_WAIT_SECONDS = 0.5
 # How often it is looked at whether hosts can publish at all.
 _PROBE_SECONDS = 5.0
 # For how long messages are held here while the store is away, before others may have them.
@@ -50,7 +50,7 @@ _REASONS_REMEMBERED = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Delivery:
+class IncomingMessage:
     """A message that was taken from a queue. `reply_to` is None when nobody waits."""
 
     routing_key: str
@@ -75,7 +75,7 @@ class Rejected:
 
 
 Outcome = Answered | Rejected
-Handle = Callable[[Sequence[Delivery]], Sequence[Outcome]]
+Handle = Callable[[Sequence[IncomingMessage]], Sequence[Outcome]]
 
 
 class _StoreAway(Exception):
@@ -83,7 +83,7 @@ class _StoreAway(Exception):
 
 
 @dataclass
-class Inbox:
+class BatchConsumer:
     """Takes what arrives in a queue, in batches, for as long as this process lives.
 
     A message is acknowledged after `handle` has returned, so after the commit; who waits is then
@@ -108,14 +108,14 @@ class Inbox:
     # Of its own: a broker that is short of memory stops to read from who publishes, and must go
     # on giving to who takes.
     _publisher: Publisher = field(init=False)
-    _trouble: PassingTrouble = field(init=False)
+    _trouble: TransientFailureLog = field(init=False)
     _reasons: set[str] = field(init=False, default_factory=set)
     _failures: int = field(init=False, default=0)
     _has_listened: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
         self._publisher = Publisher(self.broker)
-        self._trouble = PassingTrouble(_log, f"messages of {self.queue.name} arrive again")
+        self._trouble = TransientFailureLog(_log, f"messages of {self.queue.name} arrive again")
 
     def run(self) -> None:
         """Returns once `stop` was called."""
@@ -128,11 +128,11 @@ class Inbox:
                     with self.broker.connected(_HEARTBEAT_SECONDS) as connection:
                         self._listen(connection)
                 except BrokerUnavailable as error:
-                    self._trouble.strikes(
+                    self._trouble.failed(
                         f"{error} What is sent to {self.queue.name} waits until it is back."
                     )
                 except (StoreUnavailable, StoreFailed, _StoreAway):
-                    self._trouble.strikes(
+                    self._trouble.failed(
                         f"The store is away: what is sent to {self.queue.name} waits until it is"
                         " back."
                     )
@@ -162,14 +162,14 @@ class Inbox:
         while not self._stopping.is_set():
             if time.monotonic() >= next_probe:
                 next_probe = time.monotonic() + _PROBE_SECONDS
-                self._see_whether_hosts_can_publish()
+                self._probe_publish()
             connection.heartbeat_check()
             self._gather(connection, arrived)
             while arrived and not self._stopping.is_set():
                 batch = [arrived.popleft() for _ in range(min(len(arrived), self.largest_batch))]
                 self._settle(connection, channel, batch)
 
-    def _see_whether_hosts_can_publish(self) -> None:
+    def _probe_publish(self) -> None:
         """A broker that is short of memory or disk is there, and takes nothing from anybody."""
         self._publisher.publish([_nothing()])
         if not self._has_listened:
@@ -180,7 +180,7 @@ class Inbox:
         self.listens(True)
 
     def _gather(self, connection: Connection, arrived: deque[Any]) -> None:
-        wait = _LONGEST_WAIT_SECONDS
+        wait = _MAX_WAIT_SECONDS
         until = None
         while len(arrived) < self.largest_batch:
             try:
@@ -220,7 +220,7 @@ class Inbox:
             self._tell_once(message, one.reason)
 
     def _outcomes(
-        self, connection: Connection, deliveries: Sequence[Delivery]
+        self, connection: Connection, deliveries: Sequence[IncomingMessage]
     ) -> Sequence[Outcome]:
         """Raises _StoreAway when the store does not come back, or when this process stops."""
         until = time.monotonic() + _HOLD_SECONDS
@@ -237,7 +237,7 @@ class Inbox:
                 connection.heartbeat_check()
                 # Also read from, else the broker seems to be dead. It gives no more than it may.
                 with suppress(TimeoutError):
-                    connection.drain_events(timeout=_LONGEST_WAIT_SECONDS)
+                    connection.drain_events(timeout=_MAX_WAIT_SECONDS)
             except Exception:  # noqa: BLE001 - one message must not keep all others from being handled
                 # Whatever it is: is it the store? Then it raises again.
                 self.handle([])
@@ -276,8 +276,8 @@ class Inbox:
 _CANNOT_BE_READ = Rejected("its properties or headers cannot be read")
 
 
-def _delivery(message: Any) -> Delivery:
-    return Delivery(
+def _delivery(message: Any) -> IncomingMessage:
+    return IncomingMessage(
         routing_key=message.delivery_info["routing_key"],
         body=body_of(message),
         reply_to=message.properties.get("reply_to"),

@@ -35,7 +35,7 @@ class Broker:
         With heartbeats its owner must call `heartbeat_check` about every second. Raises
         BrokerUnavailable, for whatever goes wrong with the broker within the block too.
         """
-        with self.own_errors():
+        with self.translate_errors():
             connection = self.connect(heartbeat_seconds)
             try:
                 yield connection
@@ -68,7 +68,7 @@ class Broker:
         return connection
 
     @contextmanager
-    def own_errors(self) -> Iterator[None]:
+    def translate_errors(self) -> Iterator[None]:
         """From what kombu, and what it stands on, says to our own error."""
         try:
             yield

@@ -14,7 +14,7 @@ Use = TypeVar("Use")
 Result = TypeVar("Result")
 
 
-class OpenChannel:
+class ConfirmChannel:
     """A channel to publish on, with confirms, on a connection of its own.
 
     Raises what kombu raises: for use within the broker's `own_errors`.
@@ -33,7 +33,7 @@ class OpenChannel:
             declare_exchanges(self.channel)
             self.channel.confirm_select()
         except BaseException:
-            self.throw_away()
+            self.discard()
             raise
         self.channel.events["basic_ack"].add(self._on_ack)
         self.channel.events["basic_nack"].add(self._on_nack)
@@ -60,7 +60,7 @@ class OpenChannel:
         with suppress(exceptions.AMQPError, OSError):
             self._connection.release()
 
-    def throw_away(self) -> None:
+    def discard(self) -> None:
         # Without a word: who does not listen would be waited for.
         with suppress(exceptions.AMQPError, OSError):
             self._connection.collect()
@@ -85,20 +85,20 @@ def _left_until(deadline: float) -> float:
     return left
 
 
-class KeptChannel(Generic[Use]):
+class ReusableChannel(Generic[Use]):
     """What is used over a channel, kept from one use to the next.
 
     `begin` makes it on a fresh channel. Whenever a use raises, its connection is thrown away.
     """
 
-    def __init__(self, broker: Broker, begin: Callable[[OpenChannel], Use]) -> None:
+    def __init__(self, broker: Broker, begin: Callable[[ConfirmChannel], Use]) -> None:
         self._broker = broker
         self._begin = begin
-        self._kept: tuple[OpenChannel, Use] | None = None
+        self._kept: tuple[ConfirmChannel, Use] | None = None
 
     def use(self, use: Callable[[Use], Result]) -> Result:
         """Raises BrokerUnavailable, and what the use raises."""
-        with self._broker.own_errors():
+        with self._broker.translate_errors():
             if self._kept:
                 try:
                     return self._use(*self._kept, use)
@@ -108,7 +108,7 @@ class KeptChannel(Generic[Use]):
                     # The broker may have been restarted since the last time, which says nothing
                     # of now.
                     pass
-            return self._use(OpenChannel(self._broker), None, use)
+            return self._use(ConfirmChannel(self._broker), None, use)
 
     def close(self) -> None:
         """The next use makes another."""
@@ -116,13 +116,15 @@ class KeptChannel(Generic[Use]):
             self._kept[0].close()
         self._kept = None
 
-    def _use(self, opened: OpenChannel, kept: Use | None, use: Callable[[Use], Result]) -> Result:
+    def _use(
+        self, opened: ConfirmChannel, kept: Use | None, use: Callable[[Use], Result]
+    ) -> Result:
         try:
             if kept is None:
                 kept = self._begin(opened)
                 self._kept = (opened, kept)
             return use(kept)
         except BaseException:
-            opened.throw_away()
+            opened.discard()
             self._kept = None
             raise

@@ -12,9 +12,9 @@ from domain.configuration import Configuration, ConfigurationChanges
 from domain.machine_evidence import Evidence
 
 # What the control plane takes; its answers may hold a good deal of configuration.
-LARGEST_REQUEST_BYTES = 512 * 1024
-LARGEST_ANSWER_BYTES = 16 * 1024 * 1024
-_LARGEST_ID = 2**63 - 1
+MAX_REQUEST_BYTES = 512 * 1024
+MAX_ANSWER_BYTES = 16 * 1024 * 1024
+_MAX_ID = 2**63 - 1
 _LARGEST_INT32 = 2**31 - 1
 
 
@@ -26,7 +26,7 @@ def as_json(fields: Mapping[str, object]) -> bytes:
     return json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def fields_of(body: bytes, largest: int = LARGEST_REQUEST_BYTES) -> Mapping[str, Any]:
+def fields_of(body: bytes, largest: int = MAX_REQUEST_BYTES) -> Mapping[str, Any]:
     """Raises Malformed unless it is a JSON object, and no larger."""
     if len(body) > largest:
         raise Malformed(f"the body has {len(body)} bytes, at most {largest} are allowed")
@@ -49,7 +49,7 @@ def text_of(fields: Mapping[str, Any], key: str) -> str:
     return text
 
 
-def whole_number_of(fields: Mapping[str, Any], key: str, largest: int = _LARGEST_ID) -> int:
+def whole_number_of(fields: Mapping[str, Any], key: str, largest: int = _MAX_ID) -> int:
     """Zero where it is missing."""
     number: int = _typed(fields, key, int, "a whole number", 0)
     # To Python true is a number, too.

@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-from adapters.amqp.batch_consumer import Answered, Delivery, Inbox, Outcome, Rejected
+from adapters.amqp.batch_consumer import Answered, BatchConsumer, IncomingMessage, Outcome, Rejected
 from adapters.amqp.broker import Broker
 from adapters.amqp.topology import COMMAND, command_queue
 from domain.host_command import HostCommand
@@ -20,7 +20,7 @@ class AmqpCommands:
 
     broker: Broker
     wake: Callable[[], None]
-    _inbox: Inbox | None = field(init=False, default=None)
+    _inbox: BatchConsumer | None = field(init=False, default=None)
     _server_id: int | None = field(init=False, default=None)
     _lock: threading.Lock = field(init=False, default_factory=threading.Lock)
     _arrived: set[HostCommand] = field(init=False, default_factory=set)
@@ -30,7 +30,9 @@ class AmqpCommands:
             return
         self.close()
         self._server_id = server_id
-        self._inbox = Inbox(self.broker, command_queue(server_id), partial(self._handle, server_id))
+        self._inbox = BatchConsumer(
+            self.broker, command_queue(server_id), partial(self._handle, server_id)
+        )
         # It ends with the process: a stop must not wait for a broker that hangs.
         threading.Thread(target=self._inbox.run, name="commands", daemon=True).start()
 
@@ -45,10 +47,10 @@ class AmqpCommands:
             self._inbox.stop()
         self._inbox = self._server_id = None
 
-    def _handle(self, server_id: int, deliveries: Sequence[Delivery]) -> Sequence[Outcome]:
+    def _handle(self, server_id: int, deliveries: Sequence[IncomingMessage]) -> Sequence[Outcome]:
         return [self._outcome(server_id, delivery) for delivery in deliveries]
 
-    def _outcome(self, server_id: int, delivery: Delivery) -> Outcome:
+    def _outcome(self, server_id: int, delivery: IncomingMessage) -> Outcome:
         name = delivery.routing_key.removeprefix(f"{COMMAND}.{server_id}.")
         command = _KNOWN.get(name)
         if command is None:

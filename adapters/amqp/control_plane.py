@@ -6,9 +6,9 @@ from typing import Any, TypeVar
 from kombu import Consumer, Queue
 
 from adapters.amqp.broker import Broker
-from adapters.amqp.channel import KeptChannel, OpenChannel
+from adapters.amqp.channel import ConfirmChannel, ReusableChannel
 from adapters.amqp.codec import (
-    LARGEST_ANSWER_BYTES,
+    MAX_ANSWER_BYTES,
     Malformed,
     as_json,
     capabilities_to_fields,
@@ -29,20 +29,20 @@ from adapters.amqp.topology import (
     STATUS,
 )
 from application.context.request_id import current_request_id, new_request_id
-from application.host.key_ring import HeldKeys
+from application.host.key_ring import KeyRing
 from application.ports.broker import BrokerUnavailable
 from application.ports.host.control_plane import (
     ControlPlaneRefused,
     ControlPlaneUnavailable,
-    Heard,
-    Introduction,
-    Joined,
+    HeartbeatResult,
+    RegistrationRequest,
+    RegistrationResult,
 )
-from domain.approval import told_approval
+from domain.approval import parse_approval
 from domain.capabilities import Capabilities
 from domain.configuration import ConfigurationChanges
 from domain.errors import CredentialRequired, ServerNotFound
-from domain.liveness import Status, told_interval
+from domain.liveness import Status, parse_interval
 
 Answer = TypeVar("Answer")
 
@@ -60,15 +60,15 @@ class AmqpControlPlane:
     """
 
     broker: Broker
-    keys: HeldKeys
+    keys: KeyRing
     call_seconds: float = 5.0
-    farewell_seconds: float = 2.0
-    _conversation: "KeptChannel[_Conversation]" = field(init=False)
+    leave_timeout: float = 2.0
+    _conversation: "ReusableChannel[_Conversation]" = field(init=False)
 
     def __post_init__(self) -> None:
-        self._conversation = KeptChannel(self.broker, _Conversation)
+        self._conversation = ReusableChannel(self.broker, _Conversation)
 
-    def register(self, introduction: Introduction) -> Joined:
+    def register(self, introduction: RegistrationRequest) -> RegistrationResult:
         fields: dict[str, object] = {
             "name": introduction.name,
             "environment": introduction.environment,
@@ -88,11 +88,9 @@ class AmqpControlPlane:
         *,
         epoch: int = 0,
         leaving: bool = False,
-    ) -> Heard:
+    ) -> HeartbeatResult:
         if leaving:
-            return self.status(
-                server_id, Status.OFFLINE, epoch=epoch, seconds=self.farewell_seconds
-            )
+            return self.status(server_id, Status.OFFLINE, epoch=epoch, seconds=self.leave_timeout)
         fields: dict[str, object] = {
             "server_id": server_id,
             "epoch": epoch,
@@ -104,7 +102,7 @@ class AmqpControlPlane:
 
     def status(
         self, server_id: int, status: Status, *, epoch: int = 0, seconds: float | None = None
-    ) -> Heard:
+    ) -> HeartbeatResult:
         """Raises CredentialRequired, ServerNotFound, NotAdmitted and Replaced."""
         fields = {
             "server_id": server_id,
@@ -140,7 +138,7 @@ class AmqpControlPlane:
         server_id: int | None = None,
     ) -> Answer:
         with_credential = {**fields, "credential": self.keys.credential}
-        return self.keys.show(
+        return self.keys.try_each(
             lambda key: self._ask(
                 routing_key, {**with_credential, "registration_key": key}, understand, server_id
             )
@@ -167,7 +165,7 @@ class AmqpControlPlane:
         )
         try:
             body = self._conversation.use(lambda kept: kept.answer_to(request, within))
-            answer = fields_of(body, LARGEST_ANSWER_BYTES)
+            answer = fields_of(body, MAX_ANSWER_BYTES)
             raise_error_of(answer, server_id)
             understood = understand(answer)
             # What is logged after a failure still belongs to the request.
@@ -185,7 +183,7 @@ class AmqpControlPlane:
 class _Conversation:
     """One request at a time is asked and answered."""
 
-    def __init__(self, opened: OpenChannel) -> None:
+    def __init__(self, opened: ConfirmChannel) -> None:
         self._opened = opened
         self._answers: dict[str, bytes] = {}
         consumer = Consumer(
@@ -233,7 +231,7 @@ class LegacyControlPlane:
     over_amqp: AmqpControlPlane
     server_id: int
 
-    def register(self, introduction: Introduction) -> Joined:
+    def register(self, introduction: RegistrationRequest) -> RegistrationResult:
         """Only says that it is online. Raises ControlPlaneRefused when nobody has this id, and
         where a credential is needed."""
         try:
@@ -249,7 +247,7 @@ class LegacyControlPlane:
                 "The API wants each host's own credential (ENFORCEMENT), which one with a SERVER_ID"
                 " has not: unset SERVER_ID to register."
             ) from None
-        return Joined(
+        return RegistrationResult(
             self.server_id, heard.next_heartbeat, config_revision=0, approval=heard.approval
         )
 
@@ -260,7 +258,7 @@ class LegacyControlPlane:
         *,
         epoch: int = 0,
         leaving: bool = False,
-    ) -> Heard:
+    ) -> HeartbeatResult:
         heard = self.over_amqp.heartbeat(server_id, capabilities, leaving=leaving)
         return replace(heard, config_revision=0)
 
@@ -276,22 +274,22 @@ class LegacyControlPlane:
         self.over_amqp.close()
 
 
-def _joined(answer: Mapping[str, Any]) -> Joined:
-    return Joined(
+def _joined(answer: Mapping[str, Any]) -> RegistrationResult:
+    return RegistrationResult(
         server_id=whole_number_of(answer, "server_id"),
-        next_heartbeat=told_interval(whole_number_of(answer, "next_heartbeat_seconds")),
+        next_heartbeat=parse_interval(whole_number_of(answer, "next_heartbeat_seconds")),
         config_revision=whole_number_of(answer, "config_revision"),
         name=text_of(answer, "name"),
         epoch=whole_number_of(answer, "epoch"),
-        approval=told_approval(text_of(answer, "approval")),
+        approval=parse_approval(text_of(answer, "approval")),
         credential=text_of(answer, "credential"),
     )
 
 
-def _heard(answer: Mapping[str, Any]) -> Heard:
-    return Heard(
-        told_interval(whole_number_of(answer, "next_heartbeat_seconds")),
+def _heard(answer: Mapping[str, Any]) -> HeartbeatResult:
+    return HeartbeatResult(
+        parse_interval(whole_number_of(answer, "next_heartbeat_seconds")),
         whole_number_of(answer, "config_revision"),
-        told_approval(text_of(answer, "approval")),
+        parse_approval(text_of(answer, "approval")),
         text_of(answer, "credential"),
     )

@@ -11,10 +11,10 @@ from domain.errors import (
     InvalidRegistrationKey,
     JoinKeyRefused,
     ManManError,
-    NameHeld,
+    NameInUse,
     NotAdmitted,
-    Replaced,
     ServerNotFound,
+    SupersededRegistration,
 )
 
 _KINDS: dict[type[Exception], str] = {
@@ -23,8 +23,8 @@ _KINDS: dict[type[Exception], str] = {
     CredentialRequired: "credential_required",
     InvalidField: "invalid_argument",
     Malformed: "invalid_argument",
-    NameHeld: "name_held",
-    Replaced: "replaced",
+    NameInUse: "name_held",
+    SupersededRegistration: "replaced",
     NotAdmitted: "not_admitted",
     JoinKeyRefused: "not_admitted",
 }
@@ -57,9 +57,9 @@ def raise_error_of(fields: Mapping[str, Any], server_id: int | None) -> None:
         case "credential_required" if server_id is not None:
             raise CredentialRequired(server_id)
         case "name_held":
-            raise NameHeld.told(said)
+            raise NameInUse.told(said)
         case "replaced":
-            raise Replaced.told(said)
+            raise SupersededRegistration.told(said)
         case "not_admitted" if error.get("reason") == _REASONS[JoinKeyRefused]:
             raise JoinKeyRefused.told(said)
         case "not_admitted":

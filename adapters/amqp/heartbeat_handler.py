@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from adapters.amqp.batch_consumer import Answered, Delivery, Outcome, Rejected
+from adapters.amqp.batch_consumer import Answered, IncomingMessage, Outcome, Rejected
 from adapters.amqp.codec import (
     Malformed,
     capabilities_of,
@@ -21,7 +21,7 @@ RecordBatch = Callable[[Sequence[Heartbeat]], Sequence[Acknowledged | ManManErro
 
 
 @dataclass(frozen=True)
-class Reports:
+class HeartbeatHandler:
     """Status and health of hosts: `status.host.ID` and `health.host.ID`.
 
     Who waits for an answer is told what is wrong; without anybody who waits it is a dead letter.
@@ -29,7 +29,7 @@ class Reports:
 
     record_heartbeat: RecordBatch
 
-    def __call__(self, deliveries: Sequence[Delivery]) -> Sequence[Outcome]:
+    def __call__(self, deliveries: Sequence[IncomingMessage]) -> Sequence[Outcome]:
         read = [_heartbeat_or_reason(delivery) for delivery in deliveries]
         answers = iter(
             self.record_heartbeat([found for found in read if isinstance(found, Heartbeat)])
@@ -40,7 +40,7 @@ class Reports:
         ]
 
 
-def _outcome(delivery: Delivery, answer: Acknowledged | ManManError | Malformed) -> Outcome:
+def _outcome(delivery: IncomingMessage, answer: Acknowledged | ManManError | Malformed) -> Outcome:
     if isinstance(answer, Acknowledged):
         return Answered(
             {
@@ -56,14 +56,14 @@ def _outcome(delivery: Delivery, answer: Acknowledged | ManManError | Malformed)
     return Rejected(str(answer))
 
 
-def _heartbeat_or_reason(delivery: Delivery) -> Heartbeat | Malformed:
+def _heartbeat_or_reason(delivery: IncomingMessage) -> Heartbeat | Malformed:
     try:
         return _heartbeat(delivery)
     except Malformed as malformed:
         return malformed
 
 
-def _heartbeat(delivery: Delivery) -> Heartbeat:
+def _heartbeat(delivery: IncomingMessage) -> Heartbeat:
     kind, _, owner = delivery.routing_key.rpartition(".")
     fields = fields_of(delivery.body)
     server_id = whole_number_of(fields, "server_id")

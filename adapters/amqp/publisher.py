@@ -3,7 +3,7 @@ import time
 from collections.abc import Sequence
 
 from adapters.amqp.broker import Broker
-from adapters.amqp.channel import KeptChannel, OpenChannel
+from adapters.amqp.channel import ConfirmChannel, ReusableChannel
 from adapters.amqp.outgoing import Message
 
 
@@ -17,7 +17,7 @@ class Publisher:
     def __init__(self, broker: Broker) -> None:
         self._seconds = broker.seconds
         self._one_at_a_time = threading.Lock()
-        self._channel = KeptChannel(broker, lambda opened: opened)
+        self._channel = ReusableChannel(broker, lambda opened: opened)
 
     def publish(self, messages: Sequence[Message]) -> None:
         """Publish all, in this order; when it raises, some of them may be published.
@@ -31,7 +31,7 @@ class Publisher:
         with self._one_at_a_time:
             self._channel.close()
 
-    def _publish(self, channel: OpenChannel, messages: Sequence[Message]) -> None:
+    def _publish(self, channel: ConfirmChannel, messages: Sequence[Message]) -> None:
         # Many are on their way at once: waited for one by one, a tenth of them would be.
         deadline = time.monotonic() + self._seconds
         for message in messages:

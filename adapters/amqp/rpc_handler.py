@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from adapters.amqp.batch_consumer import Answered, Delivery, Outcome, Rejected
+from adapters.amqp.batch_consumer import Answered, IncomingMessage, Outcome, Rejected
 from adapters.amqp.codec import (
     Malformed,
     capabilities_of,
@@ -26,17 +26,17 @@ from domain.errors import ManManError
 
 
 @dataclass(frozen=True)
-class Calls:
+class RpcHandler:
     """`register.host`, `configuration.host.ID` and `deregister.host.ID`, each with an answer."""
 
     register_server: Callable[[Registration], Registered]
     fetch_configuration: Callable[[int, str, int, int, str], ConfigurationChanges]
     deregister_server: Callable[[int, str, str, str], None]
 
-    def __call__(self, deliveries: Sequence[Delivery]) -> Sequence[Outcome]:
+    def __call__(self, deliveries: Sequence[IncomingMessage]) -> Sequence[Outcome]:
         return [self._answer(delivery) for delivery in deliveries]
 
-    def _answer(self, delivery: Delivery) -> Outcome:
+    def _answer(self, delivery: IncomingMessage) -> Outcome:
         current_request_id.set(request_id_or_new(str(delivery.correlation_id or "")))
         calling_trace_parents.set([delivery.trace_parent] if delivery.trace_parent else ())
         try:

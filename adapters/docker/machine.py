@@ -15,7 +15,7 @@ from domain.naming import check_name
 
 _MEBIBYTE = 2**20
 # A UUID; of older engines, 59 characters.
-_LONGEST_ENGINE_ID = 100
+_MAX_ENGINE_ID_LENGTH = 100
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,7 @@ def _engine_id(info: Any) -> str:
     if "BuildahVersion" in info:
         return ""
     found = info.get("ID")
-    return found if isinstance(found, str) and len(found) <= _LONGEST_ENGINE_ID else ""
+    return found if isinstance(found, str) and len(found) <= _MAX_ENGINE_ID_LENGTH else ""
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

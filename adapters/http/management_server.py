@@ -12,16 +12,16 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 _log = logging.getLogger(__name__)
 
 # Nobody who watches is slower, from connecting to the last byte; who is must not keep a thread.
-_PATIENCE_SECONDS = 10.0
+_TIMEOUT_SECONDS = 10.0
 # Scrapers and probes are few.
-_MOST_AT_ONCE = 20
+_MAX_CONCURRENT = 20
 
 
-class CannotWatch(Exception):
+class CannotBind(Exception):
     """Somebody else has the port, or the address is not of this machine."""
 
 
-class SidePort:
+class ManagementServer:
     """/metrics, /healthz and /readyz over HTTP, on threads of its own.
 
     /healthz says that the process works at all, /readyz whether it can do its work: `readiness`
@@ -36,10 +36,10 @@ class SidePort:
         metrics: WSGIApplication,
         readiness: Callable[[], Sequence[str]],
         *,
-        patience_seconds: float = _PATIENCE_SECONDS,
-        most_at_once: int = _MOST_AT_ONCE,
+        timeout_seconds: float = _TIMEOUT_SECONDS,
+        most_at_once: int = _MAX_CONCURRENT,
     ) -> None:
-        self._patience_seconds = patience_seconds
+        self._timeout_seconds = timeout_seconds
         self._most_at_once = most_at_once
         self._owner = owner
         self._metrics = metrics
@@ -47,13 +47,13 @@ class SidePort:
         self._server: _Server | None = None
 
     def start(self, host: str, port: int) -> int:
-        """Serve; returns the port. Raises CannotWatch."""
+        """Serve; returns the port. Raises CannotBind."""
         try:
             self._server = _Server(
-                (host, port), self._answer, self._patience_seconds, self._most_at_once
+                (host, port), self._answer, self._timeout_seconds, self._most_at_once
             )
         except OSError:
-            raise CannotWatch from None
+            raise CannotBind from None
         threading.Thread(target=self._server.serve_forever, name="side port", daemon=True).start()
         return self._server.server_port
 
@@ -102,10 +102,10 @@ class _Server(socketserver.ThreadingMixIn, WSGIServer):
         self,
         address: tuple[str, int],
         answer: WSGIApplication,
-        patience_seconds: float,
+        timeout_seconds: float,
         most_at_once: int,
     ) -> None:
-        self._patience_seconds = patience_seconds
+        self._timeout_seconds = timeout_seconds
         self._places = threading.BoundedSemaphore(most_at_once)
         self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         super().__init__(address, _Handler)
@@ -125,7 +125,7 @@ class _Server(socketserver.ThreadingMixIn, WSGIServer):
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         # By all of it, and not by each byte.
-        cut_off = threading.Timer(self._patience_seconds, _hang_up, [request])
+        cut_off = threading.Timer(self._timeout_seconds, _hang_up, [request])
         cut_off.daemon = True
         cut_off.start()
         try:

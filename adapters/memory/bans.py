@@ -2,7 +2,7 @@ from collections.abc import Sequence
 
 from adapters.memory.tables import Tables
 from application.ports.store.bans import Ban
-from domain.machine_evidence import Evidence, weigh
+from domain.machine_evidence import Evidence, compare
 
 
 class MemoryBans:
@@ -14,7 +14,7 @@ class MemoryBans:
 
     def resembling(self, evidence: Evidence) -> Sequence[Ban]:
         found = [
-            ban for ban in self._tables.bans.values() if weigh(ban.evidence, evidence).agreeing
+            ban for ban in self._tables.bans.values() if compare(ban.evidence, evidence).agreeing
         ]
         return sorted(found, key=lambda ban: (ban.at, ban.server_id))
 

@@ -1,14 +1,14 @@
 from dataclasses import dataclass
 
 from application.configuration.fetch_configuration import FetchConfiguration
-from application.host.key_ring import HeldKeys
+from application.host.key_ring import KeyRing
 from application.liveness.record_heartbeat import Acknowledged, Heartbeat, RecordHeartbeat
 from application.ports.host.control_plane import (
     ControlPlaneRefused,
     ControlPlaneUnavailable,
-    Heard,
-    Introduction,
-    Joined,
+    HeartbeatResult,
+    RegistrationRequest,
+    RegistrationResult,
 )
 from application.ports.store.store import StoreFailed, StoreUnavailable
 from application.registration.register_server import RegisterServer, Registration
@@ -26,12 +26,12 @@ class MemoryControlPlane:
     record_heartbeat: RecordHeartbeat
     fetch: FetchConfiguration
     deregister_server: DeregisterServer
-    keys: HeldKeys
+    keys: KeyRing
 
-    def register(self, introduction: Introduction) -> Joined:
-        return self.keys.show(lambda key: self._register(introduction, key))
+    def register(self, introduction: RegistrationRequest) -> RegistrationResult:
+        return self.keys.try_each(lambda key: self._register(introduction, key))
 
-    def _register(self, introduction: Introduction, key: str) -> Joined:
+    def _register(self, introduction: RegistrationRequest, key: str) -> RegistrationResult:
         registration = Registration(
             name=introduction.name,
             environment=introduction.environment,
@@ -49,7 +49,7 @@ class MemoryControlPlane:
         except (StoreUnavailable, StoreFailed) as error:
             raise ControlPlaneUnavailable(f"The control plane cannot answer: {error}.") from error
         server = registered.server
-        return Joined(
+        return RegistrationResult(
             server.server_id,
             registered.next_heartbeat,
             registered.config_revision,
@@ -66,7 +66,7 @@ class MemoryControlPlane:
         *,
         epoch: int = 0,
         leaving: bool = False,
-    ) -> Heard:
+    ) -> HeartbeatResult:
         heartbeat = Heartbeat(server_id, capabilities, leaving, epoch, self.keys.credential)
         try:
             [answer] = self.record_heartbeat([heartbeat])
@@ -74,7 +74,7 @@ class MemoryControlPlane:
             raise ControlPlaneUnavailable(f"The control plane cannot answer: {error}.") from error
         match answer:
             case Acknowledged():
-                return Heard(
+                return HeartbeatResult(
                     answer.next_heartbeat,
                     answer.config_revision,
                     answer.approval,
@@ -89,7 +89,7 @@ class MemoryControlPlane:
         self, server_id: int, known_revision: int, after_revision: int = 0
     ) -> ConfigurationChanges:
         try:
-            return self.keys.show(
+            return self.keys.try_each(
                 lambda key: self.fetch(
                     server_id, key, known_revision, after_revision, self.keys.credential
                 )
@@ -99,7 +99,7 @@ class MemoryControlPlane:
 
     def deregister(self, server_id: int, instance_id: str) -> None:
         try:
-            self.keys.show(
+            self.keys.try_each(
                 lambda key: self.deregister_server(
                     server_id, key, instance_id, self.keys.credential
                 )

@@ -3,7 +3,7 @@ from dataclasses import replace
 from datetime import datetime
 from itertools import islice
 
-from adapters.memory.tables import Grave, Tables
+from adapters.memory.tables import DeletedRow, Tables
 from application.ports.store.deleted_servers import DeletedServer
 from domain.errors import DeletedServerNotFound, ServerNameTaken
 from domain.liveness import Status
@@ -14,14 +14,14 @@ class MemoryDeletedServers:
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
 
-    def bury(
+    def move_to_deleted(
         self, server_ids: Collection[int], now: datetime, purged_at: datetime, cause: str
     ) -> None:
         tables = self._tables
         for server_id in server_ids:
             server = tables.servers.pop(server_id)
             del tables.ids[server.name]
-            tables.graves[server_id] = Grave(
+            tables.deleted_rows[server_id] = DeletedRow(
                 DeletedServer(server, now, purged_at, cause),
                 tables.equipment.pop(server_id, ()),
                 tables.configurations.pop(server_id, {}),
@@ -30,7 +30,7 @@ class MemoryDeletedServers:
 
     def restore(self, server_id: int, name: str = "") -> Server:
         tables = self._tables
-        grave = tables.graves.pop(server_id, None)
+        grave = tables.deleted_rows.pop(server_id, None)
         if grave is None:
             raise DeletedServerNotFound(server_id)
         before = grave.deleted.server
@@ -48,16 +48,16 @@ class MemoryDeletedServers:
         return server
 
     def page(self, after: int, size: int) -> Sequence[DeletedServer]:
-        by_id = sorted(self._tables.graves.items())
+        by_id = sorted(self._tables.deleted_rows.items())
         found = (grave.deleted for server_id, grave in by_id if server_id > after)
         return list(islice(found, size))
 
     def purge(self, now: datetime, at_most: int) -> Collection[int]:
         over = sorted(
             (grave.deleted.purged_at, server_id)
-            for server_id, grave in self._tables.graves.items()
+            for server_id, grave in self._tables.deleted_rows.items()
             if grave.deleted.purged_at <= now
         )[:at_most]
         for _, server_id in over:
-            del self._tables.graves[server_id]
+            del self._tables.deleted_rows[server_id]
         return [server_id for _, server_id in over]

@@ -4,7 +4,7 @@ from datetime import datetime
 from itertools import islice
 
 from adapters.memory.tables import Tables
-from application.ports.store.dry_run_refusals import WouldReject
+from application.ports.store.dry_run_refusals import DryRunRefusal
 from domain.enforcement import Switch
 
 
@@ -18,12 +18,12 @@ class MemoryWouldRejects:
         if before is None:
             self._tables.last_would_reject_id += 1
             entry_id = self._tables.last_would_reject_id
-            before = WouldReject(entry_id, switch, server_id, name, reason, 0, now, now)
+            before = DryRunRefusal(entry_id, switch, server_id, name, reason, 0, now, now)
         self._tables.would_rejects[key] = replace(
             before, reason=reason, count=before.count + 1, last_at=now
         )
 
-    def page(self, after: int, size: int) -> Sequence[WouldReject]:
+    def page(self, after: int, size: int) -> Sequence[DryRunRefusal]:
         oldest_first = sorted(self._tables.would_rejects.values(), key=lambda entry: entry.entry_id)
         return list(islice((entry for entry in oldest_first if entry.entry_id > after), size))
 

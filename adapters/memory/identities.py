@@ -3,7 +3,7 @@ from dataclasses import replace
 
 from adapters.memory.tables import Tables
 from application.ports.store.identities import KnownIdentity
-from domain.machine_evidence import NOBODY, Evidence, Identity, weigh
+from domain.machine_evidence import NOBODY, Evidence, Identity, compare
 
 _MOST = 100
 
@@ -27,7 +27,7 @@ class MemoryIdentities:
         found = [
             KnownIdentity(server_id, identity)
             for server_id, identity in sorted(self._tables.identities.items())
-            if weigh(identity.evidence, of_any_process).same_machine
+            if compare(identity.evidence, of_any_process).same_machine
         ]
         return found[:_MOST]
 

@@ -42,7 +42,7 @@ class MemoryOutbox:
         held[holder] = until
         return True
 
-    def give_back(self, holder: str) -> None:
+    def release_lease(self, holder: str) -> None:
         self._tables.lease.pop(holder, None)
 
     def oldest(self, count: int) -> Sequence[RecordedEvent]:

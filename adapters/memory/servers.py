@@ -75,7 +75,7 @@ class MemoryServers:
     def count(self, approval: Approval) -> int:
         return sum(server.approval is approval for server in self._tables.servers.values())
 
-    def hardware_online(self) -> Hardware:
+    def online_hardware(self) -> Hardware:
         machines = machines_of(
             server
             for server in self._tables.servers.values()
@@ -130,7 +130,7 @@ class MemoryServers:
                 revision if behind else server.config_revision + 1, resync=resync or not behind
             )
 
-    def census(self) -> Mapping[tuple[Status, str], int]:
+    def count_by_status(self) -> Mapping[tuple[Status, str], int]:
         return Counter(
             (server.presence.status, server.environment) for server in self._tables.servers.values()
         )

@@ -8,7 +8,7 @@ from application.ports.store.access.join_keys import JoinKeyUse
 from application.ports.store.bans import Ban
 from application.ports.store.configuration.selector_changes import SelectorChange
 from application.ports.store.deleted_servers import DeletedServer
-from application.ports.store.dry_run_refusals import WouldReject
+from application.ports.store.dry_run_refusals import DryRunRefusal
 from application.ports.store.outbox import RecordedEvent
 from domain.capabilities import Capabilities
 from domain.configuration import Configuration
@@ -58,7 +58,7 @@ class Table(MutableMapping[K, V], Generic[K, V]):
 
 
 @dataclass(frozen=True, slots=True)
-class Grave:
+class DeletedRow:
     """A deleted server with all that hung on it."""
 
     deleted: DeletedServer
@@ -83,8 +83,8 @@ class Tables:
         self.history: Table[int, tuple[HistoryEntry, ...]] = Table(self.undo)
         self.conflicts: Table[int, Conflict] = Table(self.undo)
         self.bans: Table[int, Ban] = Table(self.undo)
-        self.graves: Table[int, Grave] = Table(self.undo)
-        self.would_rejects: Table[tuple[Switch, int, str], WouldReject] = Table(self.undo)
+        self.deleted_rows: Table[int, DeletedRow] = Table(self.undo)
+        self.would_rejects: Table[tuple[Switch, int, str], DryRunRefusal] = Table(self.undo)
         self.audit: Table[int, AuditEntry] = Table(self.undo)
         self.join_keys: Table[str, JoinKey] = Table(self.undo)
         self.join_key_uses: Table[tuple[str, int], JoinKeyUse] = Table(self.undo)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from adapters.oidc.provider import ProviderUnusable
 from adapters.oidc.verifying_key import VerifyingKey
-from application.host.transient_failure_log import PassingTrouble
+from application.host.transient_failure_log import TransientFailureLog
 
 _log = logging.getLogger(__name__)
 
@@ -15,7 +15,7 @@ FRESH_SECONDS = 3600.0
 
 
 @dataclass
-class ProviderKeys:
+class JwksCache:
     """A provider's keys as it last told them; while it is away those of before stay.
 
     `fetch` raises ProviderUnusable, within seconds. It is called by one at a time, and not again
@@ -30,23 +30,25 @@ class ProviderKeys:
     _not_before: float = field(init=False)
     _stale_at: float = field(init=False)
     _asking: threading.Lock = field(init=False, default_factory=threading.Lock)
-    _trouble: PassingTrouble = field(init=False)
+    _trouble: TransientFailureLog = field(init=False)
 
     def __post_init__(self) -> None:
         self._not_before = self._stale_at = self.monotonic()
-        self._trouble = PassingTrouble(_log, f"the OIDC provider {self.issuer} can be asked again")
+        self._trouble = TransientFailureLog(
+            _log, f"the OIDC provider {self.issuer} can be asked again"
+        )
 
     @property
-    def may_lack_one(self) -> bool:
+    def may_be_incomplete(self) -> bool:
         """Whether a key that is not known may be the provider's all the same."""
         return self._is_away or self._asking.locked()
 
-    def keep_fresh(self) -> None:
+    def refresh_if_stale(self) -> None:
         """To be called again and again, when nobody waits for it."""
         if self._is_away or self.monotonic() >= self._stale_at:
-            self.ask_again()
+            self.refresh()
 
-    def ask_again(self) -> None:
+    def refresh(self) -> None:
         """Unless somebody else does, for whom nobody waits, or it is too early."""
         if not self._asking.acquire(blocking=False):
             return
@@ -64,7 +66,7 @@ class ProviderKeys:
             until_then = (
                 "the keys that it had go on being used" if self.known else "no token is taken"
             )
-            self._trouble.strikes(
+            self._trouble.failed(
                 f"the OIDC provider {self.issuer} (OIDC_ISSUER) cannot be asked for its keys:"
                 f" {error}; until it can, {until_then}"
             )

@@ -7,13 +7,13 @@ from typing import Any
 
 import jwt
 
-from adapters.oidc.jwks_cache import ProviderKeys
+from adapters.oidc.jwks_cache import JwksCache
 from adapters.oidc.verifying_key import ALGORITHMS, VerifyingKey
 from application.ports.operator_tokens import ProviderUnavailable
 
 _log = logging.getLogger(__name__)
 
-LONGEST_TOKEN = 12 * 1024
+MAX_TOKEN_LENGTH = 12 * 1024
 LEEWAY_SECONDS = 60
 _TOKEN = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 
@@ -32,7 +32,7 @@ _WRONG_CLAIMS: Mapping[type[jwt.InvalidTokenError], str] = {
 class OidcOperatorTokens:
     """JSON Web Tokens (RFC 7519) that are signed by one of the keys."""
 
-    keys: ProviderKeys
+    keys: JwksCache
     issuer: str
     audience: str
 
@@ -59,14 +59,14 @@ class OidcOperatorTokens:
         claims = self._signed_by(known, token, key_id, algorithm)
         if claims is not None:
             return claims
-        self.keys.ask_again()
+        self.keys.refresh()
         # In this order: whoever else asks tells the keys before the end.
-        may_lack_one = self.keys.may_lack_one
+        may_be_incomplete = self.keys.may_be_incomplete
         if self.keys.known is not known:
             known = self.keys.known
             claims = self._signed_by(known, token, key_id, algorithm)
         is_strange = not any(key.fits(key_id, algorithm) for key in known)
-        if claims is None and is_strange and may_lack_one:
+        if claims is None and is_strange and may_be_incomplete:
             raise ProviderUnavailable
         return claims
 
@@ -94,7 +94,7 @@ class OidcOperatorTokens:
 
 def _key_that_is_named(token: str) -> tuple[str | None, str] | None:
     """The id of the key, where there is one, and the algorithm; None for what is no token."""
-    if len(token) > LONGEST_TOKEN or not _TOKEN.fullmatch(token):
+    if len(token) > MAX_TOKEN_LENGTH or not _TOKEN.fullmatch(token):
         return None
     try:
         header = jwt.get_unverified_header(token)

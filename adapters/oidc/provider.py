@@ -11,9 +11,9 @@ from adapters.oidc.url import checked_url
 from adapters.oidc.verifying_key import VerifyingKey, verifying_keys
 
 PATIENCE_SECONDS = 5.0
-_LARGEST_ANSWER_BYTES = 1024 * 1024
+_MAX_ANSWER_BYTES = 1024 * 1024
 _CHUNK_BYTES = 64 * 1024
-_MOST_KEYS = 100
+_MAX_KEYS = 100
 
 
 class ProviderUnusable(Exception):
@@ -40,8 +40,8 @@ class OidcProvider:
         published = self._fetch(url).get("keys")
         if not isinstance(published, list):
             raise ProviderUnusable(f"what {_shown(url)} answers is no JSON Web Key Set")
-        if len(published) > _MOST_KEYS:
-            raise ProviderUnusable(f"{_shown(url)} has more than {_MOST_KEYS} keys")
+        if len(published) > _MAX_KEYS:
+            raise ProviderUnusable(f"{_shown(url)} has more than {_MAX_KEYS} keys")
         keys = tuple(verifying_keys(published))
         if not keys:
             raise ProviderUnusable(
@@ -103,7 +103,7 @@ class OidcProvider:
             body = b""
             for part in answer.iter_content(_CHUNK_BYTES):
                 body += part
-                if len(body) > _LARGEST_ANSWER_BYTES:
+                if len(body) > _MAX_ANSWER_BYTES:
                     raise ProviderUnusable(f"{_shown(url)} answers with more than 1 MiB")
             return body
 

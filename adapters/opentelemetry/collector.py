@@ -10,7 +10,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, Spa
 from requests.exceptions import SSLError
 
 from adapters.opentelemetry.tracing import Tracing
-from application.host.transient_failure_log import PassingTrouble
+from application.host.transient_failure_log import TransientFailureLog
 
 _log = logging.getLogger(__name__)
 
@@ -33,14 +33,14 @@ class _Collector(SpanExporter):
         # Without a password that stands before it.
         self._address = urlsplit(url).netloc.rpartition("@")[2]
         self._variable = variable
-        self._trouble = PassingTrouble(_log, "the collector takes spans again")
+        self._trouble = TransientFailureLog(_log, "the collector takes spans again")
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         result = self._exporter.export(spans)
         if result is SpanExportResult.SUCCESS:
             self._trouble.ends()
         else:
-            self._trouble.strikes(
+            self._trouble.failed(
                 f"The collector at {self._address} ({self._variable}) {self._session.trouble}."
                 " Spans are dropped until it takes them."
             )
@@ -71,7 +71,7 @@ class _Session(requests.Session):
         return response
 
 
-class _SaysOnce(logging.Handler):
+class _OnceFilter(logging.Handler):
     """Hands on what the library says, of each kind the first."""
 
     def __init__(self) -> None:
@@ -88,5 +88,5 @@ def _quieten_the_library() -> None:
     """It would say the same with every batch that it cannot send, and every span it drops."""
     logging.getLogger(OTLPSpanExporter.__module__).setLevel(logging.CRITICAL)
     library = logging.getLogger("opentelemetry")
-    library.handlers = [_SaysOnce()]
+    library.handlers = [_OnceFilter()]
     library.propagate = False

@@ -3,7 +3,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-class NoTraces:
+class NullTracing:
     """ApiTraces where nothing is traced: everything stays what it is."""
 
     def interceptors(self) -> tuple[()]:

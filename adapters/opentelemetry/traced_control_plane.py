@@ -8,9 +8,9 @@ from adapters.opentelemetry.tracing import Tracing
 from application.context.trace_context import current_trace_parent
 from application.ports.host.control_plane import (
     ConnectedControlPlane,
-    Heard,
-    Introduction,
-    Joined,
+    HeartbeatResult,
+    RegistrationRequest,
+    RegistrationResult,
 )
 from domain.capabilities import Capabilities
 from domain.configuration import ConfigurationChanges
@@ -25,7 +25,7 @@ class TracedControlPlane:
     control_plane: ConnectedControlPlane
     tracing: Tracing
 
-    def register(self, introduction: Introduction) -> Joined:
+    def register(self, introduction: RegistrationRequest) -> RegistrationResult:
         return self._traced(
             "register",
             lambda: self.control_plane.register(introduction),
@@ -39,7 +39,7 @@ class TracedControlPlane:
         *,
         epoch: int = 0,
         leaving: bool = False,
-    ) -> Heard:
+    ) -> HeartbeatResult:
         return self._traced(
             "farewell" if leaving else "heartbeat",
             lambda: self.control_plane.heartbeat(

@@ -12,11 +12,11 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from application.liveness.record_heartbeat import Acknowledged, Heartbeat
 from application.ports.events import Events
-from application.ports.store.dry_run_refusals import WouldReject, WouldRejects
+from application.ports.store.dry_run_refusals import DryRunRefusal, DryRunRefusals
 from application.ports.store.outbox import RecordedEvent
 from application.ports.store.store import Store, Transaction
 from domain.enforcement import Switch
-from domain.errors import ManManError, NotAdmitted, Replaced, ServerNotFound
+from domain.errors import ManManError, NotAdmitted, ServerNotFound, SupersededRegistration
 
 RecordBatch = Callable[[Sequence[Heartbeat]], Sequence[Acknowledged | ManManError]]
 
@@ -126,7 +126,9 @@ class ApiMetrics:
             commit.observe(time.perf_counter() - start)
             refused = [answer for answer in answers if isinstance(answer, ManManError)]
             not_found = sum(isinstance(answer, ServerNotFound) for answer in refused)
-            turned_away = sum(isinstance(answer, NotAdmitted | Replaced) for answer in refused)
+            turned_away = sum(
+                isinstance(answer, NotAdmitted | SupersededRegistration) for answer in refused
+            )
             acknowledged.inc(len(answers) - len(refused))
             unknown.inc(not_found)
             not_admitted.inc(turned_away)
@@ -216,7 +218,7 @@ class _MeasuredTransaction:
 
     def __init__(self, transaction: Transaction, noted: list[Switch]) -> None:
         self._transaction = transaction
-        self.would_rejects: WouldRejects = _MeasuredWouldRejects(transaction.would_rejects, noted)
+        self.would_rejects: DryRunRefusals = _MeasuredWouldRejects(transaction.would_rejects, noted)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transaction, name)
@@ -224,14 +226,14 @@ class _MeasuredTransaction:
 
 @dataclass(frozen=True)
 class _MeasuredWouldRejects:
-    _would_rejects: WouldRejects
+    _would_rejects: DryRunRefusals
     _noted: list[Switch]
 
     def record(self, switch: Switch, server_id: int, name: str, reason: str, now: datetime) -> None:
         self._would_rejects.record(switch, server_id, name, reason, now)
         self._noted.append(switch)
 
-    def page(self, after: int, size: int) -> Sequence[WouldReject]:
+    def page(self, after: int, size: int) -> Sequence[DryRunRefusal]:
         return self._would_rejects.page(after, size)
 
     def purge(self, not_since: datetime) -> int:

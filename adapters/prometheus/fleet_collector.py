@@ -5,17 +5,17 @@ from collections.abc import Callable, Iterator
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from application.operations.count_fleet import Stock
+from application.operations.count_fleet import FleetStatistics
 from application.ports.store.store import StoreFailed, StoreUnavailable
 
 _MIB = 1024 * 1024
 
 
-class StockCollector(Collector):
+class FleetCollector(Collector):
     """`take_stock` raises StoreUnavailable and StoreFailed, within a bounded time."""
 
-    def __init__(self, take_stock: Callable[[], Stock]) -> None:
-        self._take_stock = take_stock
+    def __init__(self, count_fleet: Callable[[], FleetStatistics]) -> None:
+        self._take_stock = count_fleet
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         try:

@@ -8,9 +8,9 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from application.ports.host.control_plane import (
     ConnectedControlPlane,
-    Heard,
-    Introduction,
-    Joined,
+    HeartbeatResult,
+    RegistrationRequest,
+    RegistrationResult,
 )
 from application.ports.host.machine import EngineUnavailable, Machine, MachineReport
 from application.ports.host.notifier import Notifier
@@ -71,7 +71,7 @@ class MeasuredControlPlane:
     control_plane: ConnectedControlPlane
     metrics: HostMetrics
 
-    def register(self, introduction: Introduction) -> Joined:
+    def register(self, introduction: RegistrationRequest) -> RegistrationResult:
         joined = self.control_plane.register(introduction)
         self.metrics.was_heard(True)
         return joined
@@ -83,7 +83,7 @@ class MeasuredControlPlane:
         *,
         epoch: int = 0,
         leaving: bool = False,
-    ) -> Heard:
+    ) -> HeartbeatResult:
         try:
             heard = self.control_plane.heartbeat(
                 server_id, capabilities, epoch=epoch, leaving=leaving
@@ -129,8 +129,8 @@ class MeasuredNotifier:
     metrics: HostMetrics
 
     @property
-    def longest_silence(self) -> float:
-        return self.notifier.longest_silence
+    def watchdog_interval(self) -> float:
+        return self.notifier.watchdog_interval
 
     def entered(self, state: HostState) -> None:
         self.metrics.entered(state)

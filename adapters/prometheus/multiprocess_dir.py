@@ -24,7 +24,7 @@ class SharedFolder:
     """
 
     def __init__(self) -> None:
-        _remove_those_of_the_dead()
+        _remove_stale()
         self.path = tempfile.mkdtemp(prefix=_PREFIX)
         # Held for as long as this process lives, however it ends.
         self._lock = os.open(self.path, os.O_RDONLY)
@@ -68,7 +68,7 @@ def _add(source: Path, target: Path) -> None:
     source.unlink()
 
 
-def _remove_those_of_the_dead() -> None:
+def _remove_stale() -> None:
     for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
         # Another user's, or one that its owner removes just now, is none of ours.
         with suppress(OSError):

@@ -48,7 +48,7 @@ class SqlDeletedServers:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def bury(
+    def move_to_deleted(
         self, server_ids: Collection[int], now: datetime, purged_at: datetime, cause: str
     ) -> None:
         records: dict[int, dict[str, list[dict[str, Any]]]] = {
@@ -60,10 +60,10 @@ class SqlDeletedServers:
             in_order = owned.order_by(*table.primary_key)
             for row in self._connection.execute(in_order, {"ids": server_ids}):
                 records[row.server_id][table.name].append(_as_json(table, row._asdict()))
-        bury = insert_or_replace(self._connection.dialect.name, tables.deleted_servers)
+        move_to_deleted = insert_or_replace(self._connection.dialect.name, tables.deleted_servers)
         for server_id, record in records.items():
             self._connection.execute(
-                bury,
+                move_to_deleted,
                 {
                     "server_id": server_id,
                     "name": record[tables.servers.name][0]["name"],

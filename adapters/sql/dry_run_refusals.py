@@ -5,7 +5,7 @@ from sqlalchemy import Connection, delete, select, update
 
 from adapters.sql.statements import insert_or_ignore
 from adapters.sql.tables import would_rejects
-from application.ports.store.dry_run_refusals import WouldReject
+from application.ports.store.dry_run_refusals import DryRunRefusal
 from domain.enforcement import Switch
 
 _COLUMNS = would_rejects.c
@@ -29,7 +29,7 @@ class SqlWouldRejects:
             .values(count=_COLUMNS.count + 1, reason=reason, last_at=now)
         )
 
-    def page(self, after: int, size: int) -> Sequence[WouldReject]:
+    def page(self, after: int, size: int) -> Sequence[DryRunRefusal]:
         rows = self._connection.execute(
             select(would_rejects)
             .where(_COLUMNS.entry_id > after)
@@ -37,7 +37,7 @@ class SqlWouldRejects:
             .limit(size)
         )
         return [
-            WouldReject(
+            DryRunRefusal(
                 entry_id=row.entry_id,
                 switch=Switch(row.switch),
                 server_id=row.server_id,

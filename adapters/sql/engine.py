@@ -9,7 +9,7 @@ from sqlalchemy import URL, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, InvalidatePoolError
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from adapters.sql.errors import StoreNeeds
+from adapters.sql.errors import StoreProblem
 from adapters.sql.postgres_connection import PostgresConnection
 from application.context.request_id import current_request_id
 
@@ -142,9 +142,9 @@ class _OpenFile:
         self._inode = self._inode or self._inode_there()
 
     def check(self) -> None:
-        """Raises StoreNeeds."""
+        """Raises StoreProblem."""
         if self._inode and self._inode_there() != self._inode:
-            raise StoreNeeds(
+            raise StoreProblem(
                 f"{self._path} was removed or replaced while it was in use: put it back, or start"
                 " again what uses it"
             )

@@ -28,16 +28,16 @@ _DAMAGED = "the SQLite file is damaged or is no SQLite database: restore a back-
 _POSTGRES_PASSING = ("08", "40", "53", "55", "57", "23505", "25006")
 
 
-class StoreNeeds(Exception):
+class StoreProblem(Exception):
     """Why the store is not available, where a person has to mend it; for the log and the command
     line, behind "DATABASE_URL: "."""
 
 
 @contextmanager
-def own_errors() -> Iterator[None]:
+def translate_errors() -> Iterator[None]:
     try:
         yield
-    except StoreNeeds as error:
+    except StoreProblem as error:
         raise StoreUnavailable from error
     except exc.TimeoutError as error:  # the pool's: every connection is taken
         raise StoreUnavailable from error
@@ -45,7 +45,7 @@ def own_errors() -> Iterator[None]:
         _forget_values(error)
         code = _code(error)
         if code in _NEEDS:
-            raise StoreUnavailable from StoreNeeds(_NEEDS[code])
+            raise StoreUnavailable from StoreProblem(_NEEDS[code])
         if _passes(error, code):
             raise StoreUnavailable from error
         # Told here, once, however many callers wait for the transaction.

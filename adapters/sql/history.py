@@ -19,7 +19,7 @@ _LAST_NO = (
 )
 # A plan is made for the table as large as it is then. PostgreSQL reads one that it takes for small
 # as a whole for each server, also once the statement itself has made it large.
-_AT_ONCE = 1000
+_BATCH_SIZE = 1000
 _WHAT_HAPPENED = ("at", "kind", "cause", "agreeing", "differing")
 # One statement for all to whom the same happens: a sweep may have thousands of them.
 _ADD = insert(history).from_select(
@@ -65,8 +65,8 @@ class SqlHistory:
         """Each of these servers exists, and is locked."""
         for what_happened, group in groupby(events, key=_fields):
             ids = [event.server_id for event in group]
-            for start in range(0, len(ids), _AT_ONCE):
-                some = ids[start : start + _AT_ONCE]
+            for start in range(0, len(ids), _BATCH_SIZE):
+                some = ids[start : start + _BATCH_SIZE]
                 self._connection.execute(_ADD, {**what_happened, "ids": some})
                 self._connection.execute(_PUSH_OUT, {"ids": some})
 

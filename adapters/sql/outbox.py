@@ -63,7 +63,7 @@ class SqlOutbox:
         )
         return bool(taken.rowcount)
 
-    def give_back(self, holder: str) -> None:
+    def release_lease(self, holder: str) -> None:
         self._connection.execute(delete(tables.outbox_lease).where(_LEASE.holder == holder))
 
     def oldest(self, count: int) -> Sequence[RecordedEvent]:

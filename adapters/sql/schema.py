@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sqlalchemy import Engine, column, inspect, select, table
 
-from adapters.sql.errors import own_errors
+from adapters.sql.errors import translate_errors
 
 _VERSION = table("alembic_version", column("version_num"))
 
@@ -20,7 +20,7 @@ def newest_revision() -> str:
 
 def current_revision(engine: Engine) -> str | None:
     """The database's revision, None for an empty one. Raises StoreUnavailable, StoreFailed."""
-    with own_errors(), engine.connect() as connection:
+    with translate_errors(), engine.connect() as connection:
         if not inspect(connection).has_table(_VERSION.name):
             return None
         revision: str | None = connection.scalar(select(_VERSION.c.version_num))

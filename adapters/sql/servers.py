@@ -140,7 +140,7 @@ class SqlServers:
             select(func.count()).where(tables.servers.c.approval == approval)
         ).scalar_one()
 
-    def hardware_online(self) -> Hardware:
+    def online_hardware(self) -> Hardware:
         row = self._connection.execute(_HARDWARE_ONLINE).one()
         return Hardware(row.machines, row.cpu_cores, row.total_memory_mb)
 
@@ -185,7 +185,7 @@ class SqlServers:
         written = {"ids": server_ids, "revision": revision, "resync": resync}
         self._connection.execute(_CONFIGURE, written)
 
-    def census(self) -> Mapping[tuple[Status, str], int]:
+    def count_by_status(self) -> Mapping[tuple[Status, str], int]:
         columns = tables.servers.c
         rows = self._connection.execute(
             select(columns.status, columns.environment, func.count()).group_by(

@@ -14,7 +14,7 @@ from adapters.sql.configurations import SqlConfigurations
 from adapters.sql.conflicts import SqlConflicts
 from adapters.sql.deleted_servers import SqlDeletedServers
 from adapters.sql.dry_run_refusals import SqlWouldRejects
-from adapters.sql.errors import StoreNeeds, own_errors
+from adapters.sql.errors import StoreProblem, translate_errors
 from adapters.sql.history import SqlHistory
 from adapters.sql.identities import SqlIdentities
 from adapters.sql.join_keys import SqlJoinKeys
@@ -67,10 +67,10 @@ class SqlStore:
     @contextmanager
     def begin(self) -> Iterator[SqlTransaction]:
         try:
-            with own_errors(), self._engine.begin() as connection:
+            with translate_errors(), self._engine.begin() as connection:
                 yield SqlTransaction(connection)
         except StoreUnavailable as error:
-            if isinstance(error.__cause__, StoreNeeds):
+            if isinstance(error.__cause__, StoreProblem):
                 self._tell(str(error.__cause__))
             raise
 

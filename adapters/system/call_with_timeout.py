@@ -8,7 +8,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class BoundedCall(Generic[T]):
+class CallWithTimeout(Generic[T]):
     """A call that its caller gives up after a while, since a driver's call cannot be broken off.
 
     It goes on in a thread of its own; until it has ended, further callers are refused after the

@@ -15,7 +15,7 @@ _BOOT_ID = "proc/sys/kernel/random/boot_id"
 # The name that a unit's LoadCredential gives it, whose user may not read the file itself.
 _CREDENTIAL = "hardware-id"
 
-_LONGEST_BYTES = 64
+_MAX_BYTES = 64
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def _identifier(root: Path, path: Path) -> str:
         with os.fdopen(descriptor, "rb") as file:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 return ""
-            content = file.read(_LONGEST_BYTES + 1)
-        return identifier_in(content.decode("ascii")) if len(content) <= _LONGEST_BYTES else ""
+            content = file.read(_MAX_BYTES + 1)
+        return identifier_in(content.decode("ascii")) if len(content) <= _MAX_BYTES else ""
     except (OSError, RuntimeError, ValueError):
         return ""

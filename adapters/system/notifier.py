@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from domain.host_state import HostState
 
-_LONGEST_WAIT_SECONDS = 1.0
+_MAX_WAIT_SECONDS = 1.0
 
 
 class SystemdNotifier:
@@ -20,7 +20,7 @@ class SystemdNotifier:
         if self._address.startswith("@"):
             # An abstract socket: systemd writes its leading zero byte as @.
             self._address = "\0" + self._address[1:]
-        self.longest_silence = _half_of_watchdog(environment)
+        self.watchdog_interval = _half_of_watchdog(environment)
 
     def entered(self, state: HostState) -> None:
         stopping = "STOPPING=1\n" if state is HostState.LEAVING else ""
@@ -30,7 +30,7 @@ class SystemdNotifier:
         self._send("READY=1")
 
     def alive(self) -> None:
-        if self.longest_silence < math.inf:
+        if self.watchdog_interval < math.inf:
             self._send("WATCHDOG=1")
 
     def _send(self, message: str) -> None:
@@ -41,7 +41,7 @@ class SystemdNotifier:
             contextlib.suppress(OSError),
             socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notifications,
         ):
-            notifications.settimeout(_LONGEST_WAIT_SECONDS)
+            notifications.settimeout(_MAX_WAIT_SECONDS)
             notifications.sendto(message.encode(), self._address)
 
 

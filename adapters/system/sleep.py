@@ -1,7 +1,7 @@
 import threading
 
 
-class StoppablePause:
+class InterruptibleSleep:
     """A wait that another thread can cut short, or end for good."""
 
     def __init__(self) -> None:

@@ -40,13 +40,13 @@ from domain.errors import InvalidField
 _log = logging.getLogger(__name__)
 
 # Far more than any has that is not meant to keep us busy.
-_LARGEST_REQUEST_BYTES = 8 * 1024
+_MAX_REQUEST_BYTES = 8 * 1024
 _RSA_BITS = range(2048, 4097)
 _CURVES = (ec.SECP256R1, ec.SECP384R1)
 
 # Compose gives names with an underscore.
 _LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")
-_LONGEST_DNS_NAME = 253
+_MAX_DNS_NAME_LENGTH = 253
 
 
 class AuthorityUnusable(Exception):
@@ -252,7 +252,7 @@ def _general_name(name: str) -> x509.GeneralName:
         pass
     # An asterisk stands for the first label.
     labels = name.removeprefix("*.").split(".")
-    if not all(map(_LABEL.fullmatch, labels)) or len(name) > _LONGEST_DNS_NAME:
+    if not all(map(_LABEL.fullmatch, labels)) or len(name) > _MAX_DNS_NAME_LENGTH:
         raise ValueError(f"{name!r} is neither a name of DNS nor an IP address")
     return x509.DNSName(name)
 
@@ -272,8 +272,8 @@ def _may_issue(certificate: x509.Certificate) -> bool:
 
 def _public_key(signing_request: bytes) -> PublicKeyTypes:
     """Raises InvalidField."""
-    if len(signing_request) > _LARGEST_REQUEST_BYTES:
-        raise InvalidField("signing_request", f"must have at most {_LARGEST_REQUEST_BYTES} bytes")
+    if len(signing_request) > _MAX_REQUEST_BYTES:
+        raise InvalidField("signing_request", f"must have at most {_MAX_REQUEST_BYTES} bytes")
     try:
         request = x509.load_der_x509_csr(signing_request)
         key = request.public_key()

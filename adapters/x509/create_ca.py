@@ -13,7 +13,7 @@ from adapters.x509.certificates import (
 from domain.certificate_life import BACKDATED
 
 
-def new_authority(name: str, lifetime: timedelta) -> tuple[str, str]:
+def create_ca(name: str, lifetime: timedelta) -> tuple[str, str]:
     """The certificate and the key in PEM of one that issues to servers and clients, and to no other
     authority.
 

@@ -21,7 +21,7 @@ class Description:
     digest: str
 
 
-def described(pem: bytes) -> Sequence[Description]:
+def inspect(pem: bytes) -> Sequence[Description]:
     """Of each certificate, in their order. Raises ValueError where there is none."""
     try:
         return list(map(_described, x509.load_pem_x509_certificates(pem)))

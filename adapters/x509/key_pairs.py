@@ -17,7 +17,7 @@ _PRINTED = re.compile(
 
 
 @dataclass(frozen=True)
-class ChildKeyPairs:
+class SubprocessKeyGenerator:
     """Has each made by a process of its own, which ends then or is ended."""
 
     seconds: float = 10.0

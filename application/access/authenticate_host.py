@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass, field
 
-from application.access.host_credentials import HostCredentials, proof
+from application.access.host_credentials import HostCredentials, proof_of_identity
 from application.ports.registration_keys import RegistrationKeys
 from application.ports.store.store import Transaction
 from domain.enforcement import Enforcement, Mode, Switch
 from domain.errors import (
-    CertificateOfAnother,
+    CertificateMismatch,
     InvalidRegistrationKey,
     JoinKeyNotFound,
     JoinKeyRefused,
@@ -16,14 +16,14 @@ from domain.host_credential import HostCredential
 from domain.join_key import JoinKey, check_not_revoked
 from domain.keys import ShownKey
 from domain.server import Server
-from domain.shared_keys import admit, everybody_may_join
+from domain.shared_keys import admit, is_open_registration
 from domain.spiffe import NOT_CERTIFIED, Certified
 
 KeyRefusal = InvalidRegistrationKey | JoinKeyRefused
 
 
 @dataclass(frozen=True)
-class AdmitHost:
+class AuthenticateHost:
     """What is configured of it: the shared keys, and whether it takes one where there is none.
 
     Without `credentials` none are issued and none are taken.
@@ -35,46 +35,46 @@ class AdmitHost:
 
     def __call__(self, given_key: str) -> ShownKey | None:
         """None for who is let in by what is configured; else the join key that is shown, for
-        `known_join_key` to look up. Raises InvalidRegistrationKey."""
+        `find_join_key` to look up. Raises InvalidRegistrationKey."""
         return admit(self.registration_keys(), given_key, key_required=self.key_required)
 
-    def speaker(
+    def principal(
         self,
         server_id: int,
         given_key: str,
         credential: str,
         certified_as: Certified = NOT_CERTIFIED,
-    ) -> "Speaker":
-        """Raises CertificateOfAnother whatever else is shown, and InvalidRegistrationKey unless it
+    ) -> "HostPrincipal":
+        """Raises CertificateMismatch whatever else is shown, and InvalidRegistrationKey unless it
         shows the certificate or the credential of that very server or what may be a key."""
         check_certified_as(certified_as, server_id)
-        own = self.proof(credential, certified_as)
+        own = self.proof_of_identity(credential, certified_as)
         if own and own.server_id == server_id:
-            return Speaker(self, server_id, given_key, own, None)
-        return Speaker(self, server_id, given_key, None, self(given_key))
+            return HostPrincipal(self, server_id, given_key, own, None)
+        return HostPrincipal(self, server_id, given_key, None, self(given_key))
 
-    def proof(
+    def proof_of_identity(
         self, credential: str, certified_as: Certified = NOT_CERTIFIED
     ) -> HostCredential | None:
         """By what a host proves who it is; None where it does not."""
-        return proof(self.credentials, credential, certified_as)
+        return proof_of_identity(self.credentials, credential, certified_as)
 
     def issue_credential(self, server: Server) -> str:
         """Empty where none are issued."""
         return self.credentials.issue(server.server_id, server.epoch) if self.credentials else ""
 
     @property
-    def everybody_may_join(self) -> bool:
-        return everybody_may_join(self.registration_keys(), key_required=self.key_required)
+    def is_open_registration(self) -> bool:
+        return is_open_registration(self.registration_keys(), key_required=self.key_required)
 
 
 def check_certified_as(certified_as: Certified, server_id: int) -> None:
-    """Raise CertificateOfAnother; who shows the certificate of no server may be any."""
+    """Raise CertificateMismatch; who shows the certificate of no server may be any."""
     if certified_as.server_id not in (0, server_id):
-        raise CertificateOfAnother(certified_as.server_id, server_id)
+        raise CertificateMismatch(certified_as.server_id, server_id)
 
 
-def known_join_key(transaction: Transaction, shown: ShownKey) -> JoinKey:
+def find_join_key(transaction: Transaction, shown: ShownKey) -> JoinKey:
     """Raises InvalidRegistrationKey for one that is unknown or has another secret, and
     JoinKeyRefused for one that was revoked."""
     try:
@@ -90,16 +90,16 @@ def known_join_key(transaction: Transaction, shown: ShownKey) -> JoinKey:
 
 def check_speaks_for(transaction: Transaction, shown: ShownKey, server_id: int) -> None:
     """Raise InvalidRegistrationKey, too, where this server did not register with the key."""
-    key = known_join_key(transaction, shown)
+    key = find_join_key(transaction, shown)
     if transaction.join_keys.use(key.key_id, server_id) is None:
         raise InvalidRegistrationKey
 
 
 @dataclass(frozen=True)
-class Speaker:
+class HostPrincipal:
     """Who speaks for a server that has joined, by its credential or by a key."""
 
-    admit_host: AdmitHost
+    authenticate_host: AuthenticateHost
     server_id: int
     given_key: str = field(repr=False)
     own: HostCredential | None
@@ -114,7 +114,7 @@ class Speaker:
         minds_epoch = enforcement.of(Switch.EPOCH) is Mode.ENFORCE
         if self.own and minds_epoch and 0 < self.own.epoch < server.epoch:
             # Another host manager registered since, maybe on another machine.
-            join_key = self.admit_host(self.given_key)
+            join_key = self.authenticate_host(self.given_key)
             if join_key:
                 check_speaks_for(transaction, join_key, self.server_id)
         return server

@@ -3,13 +3,13 @@ from datetime import datetime, timedelta
 
 from application.ports.certificate_authority import CertificateAuthority
 from domain.spiffe import (
-    USUAL_TRUST_DOMAIN,
+    DEFAULT_TRUST_DOMAIN,
     operator_spiffe_id,
     server_common_name,
     server_spiffe_id,
 )
 
-USUAL_LIFETIME = timedelta(hours=24)
+DEFAULT_LIFETIME = timedelta(hours=24)
 # To hand out another one takes longer than to renew what it issues.
 _ENDS_SOON = timedelta(days=30)
 
@@ -20,10 +20,10 @@ class Certificates:
     that is none, and AuthorityExpired."""
 
     authority: CertificateAuthority
-    trust_domain: str = USUAL_TRUST_DOMAIN
-    host_lifetime: timedelta = USUAL_LIFETIME
+    trust_domain: str = DEFAULT_TRUST_DOMAIN
+    host_lifetime: timedelta = DEFAULT_LIFETIME
 
-    def why_not_for_long(self, now: datetime) -> str:
+    def expiry_warning(self, now: datetime) -> str:
         """What an operator has to be told of the authority, after its name; mostly nothing."""
         ends = self.authority.ends
         return f"issues nothing after {ends:%Y-%m-%d}" if ends - now <= _ENDS_SOON else ""

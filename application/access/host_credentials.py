@@ -7,7 +7,7 @@ from application.ports.store.store import Store
 from domain.host_credential import HostCredential, issue, of_certificate, read
 from domain.spiffe import Certified
 
-USUAL_LIFETIME = timedelta(days=30)
+DEFAULT_LIFETIME = timedelta(days=30)
 
 
 @dataclass
@@ -20,7 +20,7 @@ class HostCredentials:
     store: Store
     clock: Clock
     new_serial: NewSerial
-    lifetime: timedelta = USUAL_LIFETIME
+    lifetime: timedelta = DEFAULT_LIFETIME
     _signing_key: bytes = field(init=False, default=b"", repr=False)
 
     def prepare(self) -> None:
@@ -51,7 +51,7 @@ class HostCredentials:
         return self._signing_key
 
 
-def proof(
+def proof_of_identity(
     credentials: HostCredentials | None, credential: str, certified_as: Certified
 ) -> HostCredential | None:
     """By what a host proves who it is; None where it does not.

@@ -4,11 +4,11 @@ from application.access.identify_by_token import IdentifyByToken
 from application.ports.clock import Clock
 from application.ports.store.store import Store
 from domain.errors import (
+    LocalOperatorsOnly,
     OperatorCertificateRefused,
     OperatorKeyNotFound,
     OperatorKeyRefused,
     OperatorKeyRequired,
-    OperatorsOnThisMachineOnly,
 )
 from domain.keys import OPERATOR_KEY, ShownKey, are_same
 from domain.operator_key import BY_SETTING, LOCAL, Operator, OperatorKey
@@ -21,7 +21,7 @@ class IdentifyOperator:
 
     Without any: callers on this machine, as admins, until the API has an OPERATOR_KEY or an OIDC
     provider, or had a key of an admin, since behind a proxy every caller seems to be on this
-    machine. Raises OperatorKeyRequired, OperatorsOnThisMachineOnly, OperatorKeyRefused for every
+    machine. Raises OperatorKeyRequired, LocalOperatorsOnly, OperatorKeyRefused for every
     key that is not valid, whatever is wrong with it, as OperatorCertificateRefused for every
     certificate, and what IdentifyByToken raises.
     """
@@ -77,7 +77,7 @@ class IdentifyOperator:
         if has_admin:
             raise OperatorKeyRequired
         if not on_this_machine:
-            raise OperatorsOnThisMachineOnly
+            raise LocalOperatorsOnly
         return Operator(LOCAL, Role.ADMIN, "", address)
 
     def _known(self, key_id: str) -> OperatorKey | None:

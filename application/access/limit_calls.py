@@ -1,7 +1,7 @@
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
-from application.access.key_cache import KnownKeys
+from application.access.key_cache import KeyCache
 from application.access.rate_limit import RateLimit
 from domain.keys import JOIN_KEY, OPERATOR_KEY, ShownKey, are_same
 from domain.operator_key import BY_SETTING, LOCAL
@@ -28,11 +28,11 @@ class LimitCalls:
     nothing.
     """
 
-    known_keys: KnownKeys
+    key_cache: KeyCache
     of_servers: RateLimit
     of_host_keys: RateLimit
     of_operators: RateLimit
-    of_strangers: RateLimit
+    unauthenticated: RateLimit
     # The setting's.
     operator_key: str | None = field(default=None, repr=False)
 
@@ -44,13 +44,13 @@ class LimitCalls:
         certified_as: Certified = NOT_CERTIFIED,
     ) -> Caller:
         """`network` is from where it calls."""
-        server_id = certified_as.server_id or self.known_keys.server_of(credential)
+        server_id = certified_as.server_id or self.key_cache.server_of(credential)
         if server_id is not None:
             self.of_servers.take(str(server_id))
             return Caller.CREDENTIAL
         key = self._host_key(registration_key)
         if key is None:
-            self.of_strangers.take(network)
+            self.unauthenticated.take(network)
             return Caller.NOTHING
         self.of_host_keys.take(key)
         return Caller.KEY
@@ -67,24 +67,24 @@ class LimitCalls:
         is_certified = given is None and certified_as.key_id
         name = certified_as.key_id if is_certified else self._operator(given, on_this_machine)
         if name is None:
-            self.of_strangers.take(network)
+            self.unauthenticated.take(network)
             return Caller.NOTHING
         self.of_operators.take(name)
         return Caller.KEY
 
     def _host_key(self, given: str) -> str | None:
-        if self.known_keys.admits(given):
+        if self.key_cache.admits(given):
             return _SHARED_KEY
         shown = ShownKey.parse(given, JOIN_KEY)
-        return shown.key_id if shown and self.known_keys.has(shown) else None
+        return shown.key_id if shown and self.key_cache.contains(shown) else None
 
     def _operator(self, given: str | None, on_this_machine: bool) -> str | None:
         if given is None:
-            needs_key = self.operator_key is not None or self.known_keys.any_admin
+            needs_key = self.operator_key is not None or self.key_cache.any_admin
             return LOCAL if on_this_machine and not needs_key else None
         shown = ShownKey.parse(given, OPERATOR_KEY)
         if shown:
-            return shown.key_id if self.known_keys.has(shown) else None
+            return shown.key_id if self.key_cache.contains(shown) else None
         if self.operator_key and are_same(given, self.operator_key):
             return BY_SETTING
-        return self.known_keys.remembered(given)
+        return self.key_cache.token_owner(given)

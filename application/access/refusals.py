@@ -1,6 +1,6 @@
 """The errors that a host gets whose server is not its own to speak for any more."""
 
-from domain.errors import NotAdmitted, Replaced
+from domain.errors import NotAdmitted, SupersededRegistration
 from domain.machine_evidence import Identity
 from domain.server import Server
 
@@ -16,11 +16,11 @@ def not_admitted(server: Server) -> NotAdmitted:
     )
 
 
-def replaced(server: Server, by: Identity) -> Replaced:
+def replaced(server: Server, by: Identity) -> SupersededRegistration:
     """What a process is told that speaks for a server which another one registered since."""
     at = f" at {by.registered_at:%Y-%m-%d %H:%M:%S} UTC" if by.registered_at else ""
     address = f" from {by.address}" if by.address else ""
-    return Replaced(
+    return SupersededRegistration(
         server.server_id,
         f"another host manager{address}{at}: stop one of the two, or give each a SERVER_NAME or"
         " an ENVIRONMENT of its own",

@@ -7,7 +7,7 @@ from application.ports.store.store import Store, Transaction
 from domain.approval import Approval
 from domain.errors import ServerNotFound
 from domain.events import Event, EventKind
-from domain.machine_evidence import meets_ban
+from domain.machine_evidence import matches_ban
 from domain.server import Server
 
 
@@ -51,7 +51,7 @@ def _others_that_it_meets(transaction: Transaction, server_id: int) -> Sequence[
     return [
         ban
         for ban in transaction.bans.resembling(evidence)
-        if ban.server_id != server_id and meets_ban(ban.evidence, evidence)
+        if ban.server_id != server_id and matches_ban(ban.evidence, evidence)
     ]
 
 

@@ -1,7 +1,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from application.admission.refuse_server import turn_away
+from application.admission.refuse_server import refuse_server
 from application.ports.clock import Clock
 from application.ports.store.bans import Ban
 from application.ports.store.store import Store, Transaction
@@ -28,12 +28,12 @@ class BanServer:
             evidence = transaction.identities.get(server_id).evidence
             if evidence:
                 transaction.bans.add(Ban(server_id, server.name, evidence, reason, now))
-            banned = turn_away(
+            banned = refuse_server(
                 transaction, server, Approval.BANNED, _cause(mates, bool(evidence)), reason, now
             )
             for mate in mates:
                 cause = f"an operator banned its machine as server {server_id} ({server.name})"
-                turn_away(transaction, mate, Approval.BANNED, cause, reason, now)
+                refuse_server(transaction, mate, Approval.BANNED, cause, reason, now)
         return banned
 
 

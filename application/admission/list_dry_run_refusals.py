@@ -1,7 +1,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from application.ports.store.dry_run_refusals import WouldReject
+from application.ports.store.dry_run_refusals import DryRunRefusal
 from application.ports.store.store import Store
 
 
@@ -9,12 +9,12 @@ from application.ports.store.store import Store
 class WouldRejectPage:
     """`next_after` is where the next page begins, None on the last one."""
 
-    entries: Sequence[WouldReject]
+    entries: Sequence[DryRunRefusal]
     next_after: int | None
 
 
 @dataclass(frozen=True)
-class ListWouldReject:
+class ListDryRunRefusals:
     """What the switches that only warn would have refused, a page at a time, oldest first."""
 
     store: Store

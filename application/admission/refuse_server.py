@@ -10,7 +10,7 @@ from domain.server import Server
 _KINDS = {Approval.REJECTED: EventKind.REJECTED, Approval.BANNED: EventKind.BANNED}
 
 
-def turn_away(
+def refuse_server(
     transaction: Transaction,
     server: Server,
     approval: Approval,

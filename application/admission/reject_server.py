@@ -1,6 +1,6 @@
 from dataclasses import dataclass
 
-from application.admission.refuse_server import turn_away
+from application.admission.refuse_server import refuse_server
 from application.ports.clock import Clock
 from application.ports.store.store import Store
 from domain.approval import Approval, check_reason
@@ -26,6 +26,6 @@ class RejectServer:
             cause = "an operator rejected it"
             if lifted:
                 cause += " instead of banning its machine"
-            return turn_away(
+            return refuse_server(
                 transaction, server, Approval.REJECTED, cause, reason, self.clock.now()
             )

@@ -2,13 +2,13 @@ from dataclasses import dataclass, replace
 
 from application.ports.clock import Clock
 from application.ports.store.store import Store, Transaction
-from application.removal.move_to_deleted import bury
+from application.removal.move_to_deleted import move_to_deleted
 from domain.conflict import Conflict, ConflictState, Resolution
-from domain.errors import ConflictSettled, InvalidField, ServerNameTaken
+from domain.errors import ConflictAlreadyResolved, InvalidField, ServerNameTaken
 from domain.events import Event, EventKind
-from domain.machine_evidence import weigh
+from domain.machine_evidence import compare
 from domain.naming import check_name
-from domain.retention import USUAL_RETENTION, Retention
+from domain.retention import DEFAULT_RETENTION, Retention
 from domain.server import Server
 
 
@@ -18,13 +18,13 @@ class ResolveConflict:
     next claims.
 
     Who is evicted loses its server, which RestoreServer brings back. Raises ConflictNotFound,
-    ConflictSettled, InvalidField, and ServerNameTaken where the new name belongs to a third
+    ConflictAlreadyResolved, InvalidField, and ServerNameTaken where the new name belongs to a third
     machine.
     """
 
     store: Store
     clock: Clock
-    retention: Retention = USUAL_RETENTION
+    retention: Retention = DEFAULT_RETENTION
 
     def __call__(self, conflict_id: int, resolution: Resolution, new_name: str = "") -> Conflict:
         _check_new_name(resolution, new_name)
@@ -36,7 +36,7 @@ class ResolveConflict:
             server = transaction.servers.find(contested.name)
             contested = transaction.conflicts.get(conflict_id, lock=True)
             if not contested.is_unsettled:
-                raise ConflictSettled(conflict_id, contested.state)
+                raise ConflictAlreadyResolved(conflict_id, contested.state)
             if server and _is_between_two(transaction, contested, server):
                 if new_name:
                     _check_that_it_is_free(transaction, contested, new_name)
@@ -44,7 +44,7 @@ class ResolveConflict:
             lapsed = replace(contested, state=ConflictState.LAPSED)
             transaction.conflicts.save(lapsed)
         # Raised only now: that it lapsed is to stay.
-        raise ConflictSettled(conflict_id, lapsed.state)
+        raise ConflictAlreadyResolved(conflict_id, lapsed.state)
 
     def _resolve(
         self,
@@ -66,19 +66,19 @@ class ResolveConflict:
             resolved_at=now,
         )
         transaction.conflicts.save(resolved)
-        weighing = weigh(resolved.holder.evidence, resolved.challenger.evidence)
+        comparison = compare(resolved.holder.evidence, resolved.challenger.evidence)
         cause = _cause(resolved)
         decided = Event(
             EventKind.CONFLICT_RESOLVED,
             server.server_id,
             now,
             cause,
-            weighing.agreeing,
-            weighing.differing,
+            comparison.agreeing,
+            comparison.differing,
         )
         transaction.outbox.add([decided])
         if resolution is Resolution.EVICT:
-            bury(transaction, [server], cause, now, self.retention.deleted)
+            move_to_deleted(transaction, [server], cause, now, self.retention.deleted)
         return resolved
 
 
@@ -97,7 +97,7 @@ def _is_between_two(transaction: Transaction, contested: Conflict, server: Serve
     """Whether the record of the name is still the contested one, and another machine has it."""
     holder = transaction.identities.get(server.server_id).evidence
     challenger = contested.challenger.evidence
-    return server.server_id == contested.server_id and not weigh(holder, challenger).same_machine
+    return server.server_id == contested.server_id and not compare(holder, challenger).same_machine
 
 
 def _check_that_it_is_free(transaction: Transaction, contested: Conflict, new_name: str) -> None:
@@ -106,7 +106,7 @@ def _check_that_it_is_free(transaction: Transaction, contested: Conflict, new_na
     if server is None or server.presence.last_seen is None:
         return
     there = transaction.identities.get(server.server_id).evidence
-    if not weigh(there, contested.challenger.evidence).same_machine:
+    if not compare(there, contested.challenger.evidence).same_machine:
         raise ServerNameTaken(new_name)
 
 

@@ -6,7 +6,7 @@ from application.configuration.effective_configuration import (
 )
 from application.ports.clock import Clock
 from application.ports.store.store import Store
-from domain.configuration import came_late, check_configuration_name
+from domain.configuration import check_configuration_name, has_older_revision
 from domain.errors import ConfigurationNotFound
 from domain.events import Event, EventKind
 
@@ -29,7 +29,7 @@ class DeleteConfiguration:
             if not transaction.configurations.remove(server_id, name):
                 raise ConfigurationNotFound(server_id, name)
             has = effective_configuration(transaction, server)
-            resync = came_late(had, has, server.config_revision)
+            resync = has_older_revision(had, has, server.config_revision)
             transaction.servers.save(server.configured(revision, resync=resync))
             cause = f"an operator took the document {name} away"
             transaction.outbox.add(

@@ -1,7 +1,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from application.configuration.effective_configuration import revision_for_selected, spread_soon
+from application.configuration.effective_configuration import propagate_now, revision_for_selected
 from application.ports.store.configuration.selector_changes import SelectorChange
 from application.ports.store.store import Store
 from domain.configuration import check_configuration_name
@@ -34,4 +34,4 @@ class DeleteSelectorConfiguration:
             transaction.selector_changes.add(
                 SelectorChange(revision, selector, resync=hid_another, cause=cause)
             )
-        spread_soon(self.spread)
+        propagate_now(self.spread)

@@ -8,12 +8,12 @@ from contextlib import suppress
 from datetime import datetime
 
 from application.ports.store.store import StoreFailed, StoreUnavailable, Transaction
-from domain.configuration import Configuration, ConfigurationSummary, came_late, effective
+from domain.configuration import Configuration, ConfigurationSummary, effective, has_older_revision
 from domain.events import Event, EventKind
 from domain.server import Server
 
 # Each is for some hundred servers.
-_SPREADS = 20
+_MAX_PROPAGATION_ROUNDS = 20
 
 # Why a server's configuration changed though nobody touched a document.
 CONFIGURED_BY_LABELS = "by its labels other documents are for it now"
@@ -67,7 +67,7 @@ def _above(transaction: Transaction, revision: int, known: int) -> int:
     return revision if revision > known else transaction.configuration_clock.tick(above=known)
 
 
-def configure_newcomer(transaction: Transaction, server_id: int, last_revision: int) -> None:
+def configure_new_server(transaction: Transaction, server_id: int, last_revision: int) -> None:
     """Give a server that was just added a revision if it is configured with anything already:
     there are selectors of those that lack a label.
 
@@ -97,7 +97,7 @@ def configure_relabelled(
     misses_change = transaction.selector_changes.any()
     if had == has and not misses_change:
         return
-    resync = misses_change or came_late(had, has, server.config_revision)
+    resync = misses_change or has_older_revision(had, has, server.config_revision)
     revision = _next_revision(server, last_revision)
     transaction.servers.configure([server.server_id], revision, resync=resync)
     transaction.outbox.add(
@@ -105,7 +105,7 @@ def configure_relabelled(
     )
 
 
-def configure_anew(transaction: Transaction, server: Server, last_revision: int) -> None:
+def force_resync(transaction: Transaction, server: Server, last_revision: int) -> None:
     """Have the host of a server, which is locked, fetch everything that it is configured with:
     what it knows may be older than what was changed without this server.
 
@@ -116,11 +116,11 @@ def configure_anew(transaction: Transaction, server: Server, last_revision: int)
         transaction.servers.configure([server.server_id], revision, resync=True)
 
 
-def spread_soon(spread: Callable[[], bool]) -> None:
+def propagate_now(spread: Callable[[], bool]) -> None:
     """Spread a change that is durable, as far as can be done while its caller waits."""
     # What remains is done in the background, which also says what is wrong with the store.
     with suppress(StoreUnavailable, StoreFailed):
-        for _ in range(_SPREADS):
+        for _ in range(_MAX_PROPAGATION_ROUNDS):
             if not spread():
                 return
 

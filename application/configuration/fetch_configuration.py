@@ -1,6 +1,6 @@
 from dataclasses import dataclass
 
-from application.access.authenticate_host import AdmitHost
+from application.access.authenticate_host import AuthenticateHost
 from application.access.enforcement import enforce
 from application.access.refusals import not_admitted
 from application.configuration.effective_configuration import document_of, effective_configuration
@@ -10,12 +10,12 @@ from domain.approval import Approval
 from domain.configuration import Configuration, ConfigurationChanges
 from domain.enforcement import Switch
 from domain.errors import CertificateRequired, ServerNotApproved
-from domain.registration_rules import USUAL_RULES, JoiningRules
+from domain.registration_rules import DEFAULT_RULES, RegistrationRules
 from domain.server import Server
 from domain.spiffe import NOT_CERTIFIED, Certified
 
 # Keeps an answer far below gRPC's default limit of 4 MiB for a message.
-_ENOUGH_BYTES = 1024 * 1024
+_MAX_BUFFERED_BYTES = 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -23,16 +23,16 @@ class FetchConfiguration:
     """A host reads what changed since the revision it knows, oldest first. A server that waits
     for an operator has nothing to read.
 
-    Raises InvalidRegistrationKey, JoinKeyRefused and CertificateOfAnother before anything else,
+    Raises InvalidRegistrationKey, JoinKeyRefused and CertificateMismatch before anything else,
     then ServerNotFound, CertificateRequired and NotAdmitted.
     """
 
     store: Store
     clock: Clock
-    admit_host: AdmitHost
-    rules: JoiningRules = USUAL_RULES
+    authenticate_host: AuthenticateHost
+    rules: RegistrationRules = DEFAULT_RULES
     # An answer ends with the document with which it has so many.
-    enough_bytes: int = _ENOUGH_BYTES
+    enough_bytes: int = _MAX_BUFFERED_BYTES
 
     def __call__(
         self,
@@ -44,10 +44,12 @@ class FetchConfiguration:
         certified_as: Certified = NOT_CERTIFIED,
     ) -> ConfigurationChanges:
         """`after_revision` is where the last answer ended, if it had more."""
-        speaker = self.admit_host.speaker(server_id, registration_key, credential, certified_as)
+        principal = self.authenticate_host.principal(
+            server_id, registration_key, credential, certified_as
+        )
         with self.store.begin() as transaction:
             # Locked, so that the revision, the names and the documents belong together.
-            server = speaker.server(transaction, self.rules.enforcement)
+            server = principal.server(transaction, self.rules.enforcement)
             if not certified_as.server_id:
                 required = CertificateRequired(server_id)
                 now, enforcement = self.clock.now(), self.rules.enforcement

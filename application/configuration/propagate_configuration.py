@@ -5,11 +5,11 @@ from application.ports.store.store import Store
 from domain.events import Event, EventKind
 
 # Their heartbeats wait meanwhile.
-_AT_ONCE = 500
+_BATCH_SIZE = 500
 
 
 @dataclass(frozen=True)
-class SpreadConfiguration:
+class PropagateConfiguration:
     """Give the next servers that a change on a selector is for a new revision, and tell of it.
 
     A change may be for all of a large fleet, whose heartbeats must not wait for it. Any number of
@@ -18,7 +18,7 @@ class SpreadConfiguration:
 
     store: Store
     clock: Clock
-    at_once: int = _AT_ONCE
+    at_once: int = _BATCH_SIZE
 
     def __call__(self) -> bool:
         """Whether there may be more to do at once."""

@@ -1,7 +1,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from application.doctor.check_result import Finding, Outcome
+from application.doctor.check_result import CheckResult, Outcome
 from application.doctor.environment_checks import (
     check_broker,
     check_clock,
@@ -15,11 +15,11 @@ from application.ports.probes.api_probe import ApiProbe, KeyTrial
 from application.ports.probes.broker_probe import BrokerProbe
 from application.ports.probes.database_probe import DatabaseProbe
 from application.ports.probes.port_probe import PortProbe, PortState
-from domain.shared_keys import unwrapped
+from domain.shared_keys import stripped_key
 
 
 @dataclass
-class ExamineApi:
+class ApiChecks:
     """What an API needs to serve, and what serves already where it would."""
 
     listen_address: str
@@ -28,7 +28,7 @@ class ExamineApi:
     # Also where there is none.
     key_required: bool
     # One that nobody has been given.
-    strange_key: str = field(repr=False)
+    random_key: str = field(repr=False)
     has_operator_key: bool
 
     # None in memory.
@@ -39,9 +39,9 @@ class ExamineApi:
     running: ApiProbe
     side_port_answers: Callable[[str], bool]
     # None for one that speaks without TLS.
-    certificate: Callable[[], Finding] | None = None
+    certificate: Callable[[], CheckResult] | None = None
     # None without an OIDC provider.
-    oidc_provider: Callable[[], Finding] | None = None
+    oidc_provider: Callable[[], CheckResult] | None = None
 
     # What the API that runs says to our key.
     _trial: KeyTrial | None = field(init=False, default=None)
@@ -69,23 +69,23 @@ class ExamineApi:
             checks.append(Check("Metrics", self._check_side_port, ("METRICS_ADDRESS",)))
         return checks
 
-    def _check_database(self) -> Finding:
+    def _check_database(self) -> CheckResult:
         if self.database is None:
-            return Finding.ok("memory://, which forgets everything when the API stops")
-        return Finding.ok(self.database.look())
+            return CheckResult.ok("memory://, which forgets everything when the API stops")
+        return CheckResult.ok(self.database.look())
 
-    def _check_clock(self) -> Finding:
+    def _check_clock(self) -> CheckResult:
         assert self.database
         reading = self.database.read_clock()
         if reading is None:
-            return Finding(Outcome.SKIP, "not looked at, because an SQLite file has no clock")
+            return CheckResult(Outcome.SKIP, "not looked at, because an SQLite file has no clock")
         return check_clock("PostgreSQL's", reading)
 
-    def _check_broker(self) -> Finding:
+    def _check_broker(self) -> CheckResult:
         assert self.broker
         return check_broker(self.broker, after_an_api=False)
 
-    def _check_port(self) -> Finding:
+    def _check_port(self) -> CheckResult:
         found = self.ports.look(self.listen_address)
         if found.state is PortState.FREE:
             return free_port(self.listen_address, "manmanv2-api")
@@ -95,47 +95,47 @@ class ExamineApi:
             self._trial = self.running.try_key(self.registration_key)
         except (ControlPlaneRefused, ControlPlaneUnavailable):
             return port_failure("LISTEN_ADDRESS", self.listen_address, found)
-        return Finding.ok(f"manmanv2-api answers at {self.listen_address}")
+        return CheckResult.ok(f"manmanv2-api answers at {self.listen_address}")
 
-    def _check_key(self) -> Finding:
+    def _check_key(self) -> CheckResult:
         key = self.registration_key
         if self._trial and not self._runs_with(key):
-            return Finding.warning(
+            return CheckResult.warning(
                 "the API that runs has another REGISTRATION_KEY than these settings",
                 "start it again if they are its own, else name them by --env-file",
             )
         if not key and self.key_required:
-            return Finding.ok("REGISTRATION_KEY is not set, so hosts need a join key")
+            return CheckResult.ok("REGISTRATION_KEY is not set, so hosts need a join key")
         if not key:
-            return Finding.warning(
+            return CheckResult.warning(
                 "REGISTRATION_KEY is not set, so every host that reaches this API may join",
                 "set it on the API and on its hosts",
             )
-        if unwrapped(key) != key:
-            return Finding.warning(
+        if stripped_key(key) != key:
+            return CheckResult.warning(
                 "REGISTRATION_KEY has blanks or quotes around it, which are part of the key",
                 "take them away",
             )
-        return Finding.ok("REGISTRATION_KEY is set")
+        return CheckResult.ok("REGISTRATION_KEY is set")
 
     def _runs_with(self, key: str) -> bool:
         assert self._trial
         if not key and self.key_required:
             return not self._trial.admitted
-        takes_any = self._trial.admitted and self.running.try_key(self.strange_key).admitted
+        takes_any = self._trial.admitted and self.running.try_key(self.random_key).admitted
         return self._trial.admitted and takes_any is not bool(key)
 
-    def _check_operators(self) -> Finding:
+    def _check_operators(self) -> CheckResult:
         if self.oidc_provider:
-            return Finding.ok("every operator needs a key, or a token of the OIDC provider")
+            return CheckResult.ok("every operator needs a key, or a token of the OIDC provider")
         if self.has_operator_key:
-            return Finding.ok("OPERATOR_KEY is set, and every operator needs a key")
-        return Finding.ok(
+            return CheckResult.ok("OPERATOR_KEY is set, and every operator needs a key")
+        return CheckResult.ok(
             "OPERATOR_KEY is not set: without a key of an admin, operators are served on this"
             " machine only"
         )
 
-    def _check_side_port(self) -> Finding:
+    def _check_side_port(self) -> CheckResult:
         return check_side_port(
             self.metrics_address, self.ports, self.side_port_answers, "manmanv2-api"
         )

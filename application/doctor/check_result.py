@@ -10,24 +10,24 @@ class Outcome(StrEnum):
     SKIP = "skip"
 
 
-class Fault(StrEnum):
+class Cause(StrEnum):
     """Where the cause of a failure is to be sought."""
 
     SETTING = auto()
     # Something that a setting names, and that is not well.
-    SURROUNDINGS = auto()
+    ENVIRONMENT = auto()
     # A mistake of ours.
-    OURS = auto()
+    BUG = auto()
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class CheckResult:
     """What a check has found, and what to do where it is not well. Holds no secret."""
 
     outcome: Outcome
     found: str
     cure: str = ""
-    fault: Fault | None = None
+    fault: Cause | None = None
     # How the sentence goes on from the one to the other.
     mark: str = ": "
 
@@ -40,11 +40,11 @@ class Finding:
         return cls(Outcome.WARN, found, cure)
 
     @classmethod
-    def failure(cls, found: str, cure: str, fault: Fault) -> Self:
+    def failure(cls, found: str, cure: str, fault: Cause) -> Self:
         return cls(Outcome.FAIL, found, cure, fault)
 
     @classmethod
-    def of_sentence(cls, sentence: str, fault: Fault) -> Self:
+    def of_sentence(cls, sentence: str, fault: Cause) -> Self:
         """From a sentence of ours: what is wrong; what to do. Between them stands a colon, or,
         where a colon has said why, a semicolon."""
         said = sentence.removesuffix(".")

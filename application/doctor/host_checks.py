@@ -2,7 +2,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from application.doctor.check_result import Fault, Finding, Outcome
+from application.doctor.check_result import Cause, CheckResult, Outcome
 from application.doctor.environment_checks import check_broker, check_clock, check_side_port
 from application.doctor.run_checks import Check
 from application.ports.host.control_plane import ControlPlaneRefused, ControlPlaneUnavailable
@@ -13,7 +13,7 @@ from application.ports.probes.broker_probe import BrokerProbe
 from application.ports.probes.port_probe import PortProbe
 from domain.errors import InvalidField, InvalidRegistrationKey
 from domain.naming import choose_name
-from domain.shared_keys import unwrapped
+from domain.shared_keys import stripped_key
 
 _MEBIBYTES_PER_GIBIBYTE = 1024
 # What stands in a name where a start puts random characters.
@@ -27,7 +27,7 @@ _HOW_THE_API_IS_REACHED = (
 
 
 @dataclass
-class ExamineHost:
+class HostChecks:
     """What a host manager needs to join, looked at in the order in which it needs it."""
 
     server_name: str
@@ -37,7 +37,7 @@ class ExamineHost:
     # Further ones, where a file holds several.
     other_keys: Sequence[str] = field(repr=False)
     # One that nobody has been given.
-    strange_key: str = field(repr=False)
+    random_key: str = field(repr=False)
     api_address: str
     docker_socket: Path
     docker_optional: bool
@@ -49,7 +49,7 @@ class ExamineHost:
     engine: Machine
     itself: Machine
     # Another socket at which an engine does answer.
-    engine_elsewhere: Callable[[], Path | None]
+    other_engine_socket: Callable[[], Path | None]
     # None for a host that does not register.
     api: ApiProbe | None
     # None for one that does without.
@@ -102,34 +102,34 @@ class ExamineHost:
             checks.append(Check("Metrics", self._check_side_port, ("METRICS_ADDRESS",)))
         return checks
 
-    def _check_engine(self) -> Finding:
+    def _check_engine(self) -> CheckResult:
         try:
             report = self.engine.report()
         except EngineUnavailable as error:
             return self._engine_failure(str(error))
         self._hostname = report.hostname
         machine = report.capabilities
-        return Finding.ok(
+        return CheckResult.ok(
             f"Docker {machine.docker_version} at {self.docker_socket}, {machine.cpu_cores} cores,"
             f" {machine.total_memory_mb / _MEBIBYTES_PER_GIBIBYTE:.1f} GiB"
         )
 
-    def _engine_failure(self, sentence: str) -> Finding:
-        failure = Finding.of_sentence(sentence, Fault.SURROUNDINGS)
+    def _engine_failure(self, sentence: str) -> CheckResult:
+        failure = CheckResult.of_sentence(sentence, Cause.ENVIRONMENT)
         cure = failure.cure
-        elsewhere = self.engine_elsewhere()
+        elsewhere = self.other_engine_socket()
         if elsewhere:
             cure = f"Docker answers at another place, set DOCKER_SOCKET={elsewhere}"
         if self.docker_optional:
-            return Finding.warning(f"{failure.found}, and DOCKER_OPTIONAL does without", cure)
-        return Finding.failure(failure.found, cure, Fault.SURROUNDINGS)
+            return CheckResult.warning(f"{failure.found}, and DOCKER_OPTIONAL does without", cure)
+        return CheckResult.failure(failure.found, cure, Cause.ENVIRONMENT)
 
-    def _check_name(self) -> Finding:
+    def _check_name(self) -> CheckResult:
         if self.server_id is not None:
-            return Finding.ok(f"server {self.server_id}, from SERVER_ID")
+            return CheckResult.ok(f"server {self.server_id}, from SERVER_ID")
         foreign = self.in_container and not self._hostname
         if foreign and not self.server_name and not self.docker_optional:
-            return Finding(
+            return CheckResult(
                 Outcome.SKIP, "not known, because in a container Docker tells the machine's name"
             )
         hostname = self._hostname or self.itself.report().hostname
@@ -138,42 +138,44 @@ class ExamineHost:
         try:
             chosen = choose_name(self.server_name, hostname, self.environment, _RANDOM_PART, kept)
         except InvalidField as error:
-            return Finding.failure(
-                f"this host cannot be named so, {error}", "set SERVER_NAME", Fault.SETTING
+            return CheckResult.failure(
+                f"this host cannot be named so, {error}", "set SERVER_NAME", Cause.SETTING
             )
         if kept and chosen == kept.chosen and not self.server_name:
-            return Finding.ok(f"{chosen.name}, kept from the last start in STATE_DIR")
+            return CheckResult.ok(f"{chosen.name}, kept from the last start in STATE_DIR")
         if chosen.ephemeral and self.state_dir:
-            return Finding.ok(f"{chosen.name}, made up at the first start and kept in STATE_DIR")
+            return CheckResult.ok(
+                f"{chosen.name}, made up at the first start and kept in STATE_DIR"
+            )
         if chosen.ephemeral:
-            return Finding.warning(
+            return CheckResult.warning(
                 f"{chosen.name}, made up anew at each start, which so may get another server_id",
                 "set ENVIRONMENT or SERVER_NAME",
             )
         if self.server_name:
-            return Finding.ok(f"{chosen.name}, from SERVER_NAME")
+            return CheckResult.ok(f"{chosen.name}, from SERVER_NAME")
         if foreign:
-            return Finding.warning(
+            return CheckResult.warning(
                 f"{chosen.name}, from the container's hostname, so that another container gets"
                 " another server_id",
                 "see that Docker can be asked, or set SERVER_NAME",
             )
         source = "Docker's name of the machine" if self.in_container else "hostname"
-        return Finding.ok(f"{chosen.name}, from {source} and ENVIRONMENT")
+        return CheckResult.ok(f"{chosen.name}, from {source} and ENVIRONMENT")
 
-    def _check_broker(self) -> Finding:
+    def _check_broker(self) -> CheckResult:
         assert self.broker
         return check_broker(self.broker, after_an_api=True)
 
-    def _check_api(self) -> Finding:
+    def _check_api(self) -> CheckResult:
         if self.api is None:
-            return Finding(
+            return CheckResult(
                 Outcome.SKIP, "not asked, because with a SERVER_ID a host speaks to the broker only"
             )
         state = self.kept()
         self._credential = state.credential if state else ""
         self._try_keys(self.api)
-        return Finding.ok(
+        return CheckResult.ok(
             "an API answers over the broker"
             if self.over_amqp
             else f"a ManMan API answers at {self.api_address}"
@@ -202,90 +204,94 @@ class ExamineHost:
             # A join key that was revoked is no matter to a host that has joined.
             return replace(api.try_key(key, self._credential), admitted=False)
 
-    def _check_key(self) -> Finding:
+    def _check_key(self) -> CheckResult:
         assert self.api
         if not self._trial.admitted:
             return self._credential_instead(self.api) or self._refused_key(self.api)
-        if self.api.try_key(self.strange_key).admitted:
-            return Finding.warning(
+        if self.api.try_key(self.random_key).admitted:
+            return CheckResult.warning(
                 "the API takes any key, so everybody may join",
                 "set REGISTRATION_KEY on the API and start it again",
             )
         if self._key != self.registration_key:
-            return Finding.ok("the API takes another key of REGISTRATION_KEY_FILE than the first")
-        return Finding.ok("the API takes REGISTRATION_KEY")
+            return CheckResult.ok(
+                "the API takes another key of REGISTRATION_KEY_FILE than the first"
+            )
+        return CheckResult.ok("the API takes REGISTRATION_KEY")
 
-    def _credential_instead(self, api: ApiProbe) -> Finding | None:
+    def _credential_instead(self, api: ApiProbe) -> CheckResult | None:
         if not self._credential or not api.try_key(self._key, self._credential).admitted:
             return None
         told = "the API takes the credential of this host, which STATE_DIR keeps"
         if not self.registration_key:
-            return Finding.ok(told)
-        return Finding.warning(
+            return CheckResult.ok(told)
+        return CheckResult.warning(
             f"{told}, and not REGISTRATION_KEY",
             "leave the key out, or set it to one that the API takes",
         )
 
-    def _refused_key(self, api: ApiProbe) -> Finding:
+    def _refused_key(self, api: ApiProbe) -> CheckResult:
         key = self.registration_key
         if not key:
-            return Finding.failure(
+            return CheckResult.failure(
                 "REGISTRATION_KEY is not set, and the API wants one",
                 "set it to the same as the API's, where the service reads its settings",
-                Fault.SETTING,
+                Cause.SETTING,
             )
-        if unwrapped(key) != key and api.try_key(unwrapped(key)).admitted:
-            return Finding.failure(
+        if stripped_key(key) != key and api.try_key(stripped_key(key)).admitted:
+            return CheckResult.failure(
                 "REGISTRATION_KEY has blanks or quotes around it",
                 "take them away, the API takes the key without them",
-                Fault.SETTING,
+                Cause.SETTING,
             )
-        return Finding.failure(
+        return CheckResult.failure(
             "REGISTRATION_KEY is not the API's",
             "set it to the same as the API's, without blanks or line ends around it",
-            Fault.SETTING,
+            Cause.SETTING,
         )
 
-    def _check_store(self) -> Finding:
+    def _check_store(self) -> CheckResult:
         assert self.api
         try:
             self.api.ask_store(self._key)
         except ControlPlaneUnavailable:
-            return Finding.failure(
+            return CheckResult.failure(
                 "the API does not reach its database, or is too busy",
                 "its log says why, and so does `manmanv2 doctor api` on its machine",
-                Fault.SURROUNDINGS,
+                Cause.ENVIRONMENT,
             )
         except InvalidRegistrationKey:
             # A join key, which is looked up there: it speaks for no server but those that joined
             # with it.
             pass
-        return Finding.ok("the API reaches its database")
+        return CheckResult.ok("the API reaches its database")
 
-    def _check_clock(self) -> Finding:
+    def _check_clock(self) -> CheckResult:
         if self._trial.clock is None:
-            return Finding(Outcome.SKIP, "not known, because the API is too old to tell its time")
+            return CheckResult(
+                Outcome.SKIP, "not known, because the API is too old to tell its time"
+            )
         return check_clock("the API's", self._trial.clock)
 
-    def _check_folder(self) -> Finding:
+    def _check_folder(self) -> CheckResult:
         assert self.config_dir
         return self._writable("CONFIG_DIR", self.config_dir)
 
-    def _check_state(self) -> Finding:
+    def _check_state(self) -> CheckResult:
         assert self.state_dir
         return self._writable("STATE_DIR", self.state_dir)
 
-    def _writable(self, variable: str, folder: Path) -> Finding:
+    def _writable(self, variable: str, folder: Path) -> CheckResult:
         why_not = self.why_not_writable(folder)
         if why_not:
-            return Finding.failure(
+            return CheckResult.failure(
                 f"{variable} {folder} {why_not}",
                 "mend the folder or its permissions",
-                Fault.SURROUNDINGS,
+                Cause.ENVIRONMENT,
             )
-        return Finding.ok(f"this user may write to {folder}")
+        return CheckResult.ok(f"this user may write to {folder}")
 
-    def _check_side_port(self) -> Finding:
+    def _check_side_port(self) -> CheckResult:
         return check_side_port(
             self.metrics_address, self.ports, self.side_port_answers, "manmanv2-host"
         )

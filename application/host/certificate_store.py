@@ -1,14 +1,14 @@
 import logging
 from dataclasses import dataclass, field
 
-from application.host.transient_failure_log import PassingTrouble
+from application.host.transient_failure_log import TransientFailureLog
 from application.ports.host.certificate_folder import CertificateFolder, HostCertificate
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass
-class HeldCertificate:
+class CertificateStore:
     """The certificate that a host shows, and keeps over its restarts.
 
     One that cannot be kept is warned about once and ends nothing.
@@ -17,9 +17,9 @@ class HeldCertificate:
     # None keeps nothing.
     folder: CertificateFolder | None = None
     current: HostCertificate | None = field(init=False, default=None)
-    _trouble: PassingTrouble = field(
+    _trouble: TransientFailureLog = field(
         init=False,
-        default_factory=lambda: PassingTrouble(
+        default_factory=lambda: TransientFailureLog(
             _log, "The certificate of this host can be kept in STATE_DIR again."
         ),
     )
@@ -52,7 +52,7 @@ class HeldCertificate:
 
     def _tell(self, error: OSError) -> None:
         reason = error.strerror or type(error).__name__
-        self._trouble.strikes(
+        self._trouble.failed(
             f"The certificate of this host cannot be kept in STATE_DIR ({reason}): mend the folder"
             " or its permissions. The next start asks for another one."
         )

@@ -1,11 +1,11 @@
 from dataclasses import dataclass
 
-from application.host.key_ring import HeldKeys
+from application.host.key_ring import KeyRing
 from application.ports.host.control_plane import ControlPlane
 from application.ports.host.evidence import MachineEvidence
 from application.ports.host.state_folder import KeptState, StateFolder
 from domain.errors import ServerNotFound
-from domain.machine_evidence import Verdict, weigh
+from domain.machine_evidence import Match, compare
 
 
 class NothingToDeregister(Exception):
@@ -30,14 +30,14 @@ class DeregisterHost:
     control_plane: ControlPlane
     state_folder: StateFolder
     evidence: MachineEvidence
-    keys: HeldKeys
+    keys: KeyRing
 
     def __call__(self) -> Deregistered:
         self.state_folder.take()
         state = self.state_folder.read()
         if state is None:
             raise NothingToDeregister("STATE_DIR holds no state of a host that registered")
-        if weigh(state.evidence, self.evidence.look()).verdict is Verdict.OTHER_MACHINE:
+        if compare(state.evidence, self.evidence.look()).verdict is Match.OTHER_MACHINE:
             raise NothingToDeregister(
                 f"STATE_DIR was copied from another machine, server {state.server_id}"
                 f" ({state.name})"

@@ -2,15 +2,15 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from application.host.certificate_store import HeldCertificate
-from application.host.key_ring import HeldKeys
-from application.host.transient_failure_log import PassingTrouble
-from application.ports.host.control_plane import Introduction, Joined
+from application.host.certificate_store import CertificateStore
+from application.host.key_ring import KeyRing
+from application.host.transient_failure_log import TransientFailureLog
+from application.ports.host.control_plane import RegistrationRequest, RegistrationResult
 from application.ports.host.evidence import MachineEvidence
 from application.ports.host.machine import MachineReport
-from application.ports.host.state_folder import KeptState, NotForUs, StateFolder
+from application.ports.host.state_folder import KeptState, QuarantineReason, StateFolder
 from domain.digest import digest
-from domain.machine_evidence import Evidence, Verdict, in_words, weigh
+from domain.machine_evidence import Evidence, Match, compare, in_words
 from domain.naming import choose_name
 
 _log = logging.getLogger(__name__)
@@ -32,8 +32,8 @@ class HostIdentity:
     environment: str
     random_suffix: str
     instance_id: str
-    keys: HeldKeys
-    certificate: HeldCertificate = field(default_factory=HeldCertificate)
+    keys: KeyRing
+    certificate: CertificateStore = field(default_factory=CertificateStore)
     labels: Mapping[str, str] = field(default_factory=dict)
     ephemeral: bool = False
 
@@ -41,12 +41,12 @@ class HostIdentity:
     _name_is_made_up: bool = field(init=False, default=False)
     # Of the name that was kept, where ENVIRONMENT is not set any more.
     _kept_environment: str = field(init=False, default="")
-    _introduced: Introduction = field(init=False)
+    _introduced: RegistrationRequest = field(init=False)
     # As it is kept, or would be.
     _state: KeptState | None = field(init=False, default=None)
-    _trouble: PassingTrouble = field(
+    _trouble: TransientFailureLog = field(
         init=False,
-        default_factory=lambda: PassingTrouble(_log, "STATE_DIR can be written to again."),
+        default_factory=lambda: TransientFailureLog(_log, "STATE_DIR can be written to again."),
     )
 
     def take_state_folder(self) -> None:
@@ -94,8 +94,8 @@ class HostIdentity:
                 extra=said,
             )
 
-    def introduction(self, report: MachineReport) -> Introduction:
-        self._introduced = Introduction(
+    def introduction(self, report: MachineReport) -> RegistrationRequest:
+        self._introduced = RegistrationRequest(
             name=self.name,
             environment=self.environment,
             capabilities=report.capabilities,
@@ -105,7 +105,7 @@ class HostIdentity:
         )
         return self._introduced
 
-    def joined(self, joined: Joined) -> None:
+    def joined(self, joined: RegistrationResult) -> None:
         """Keep what the control plane answered to the last introduction."""
         name = joined.name or self.name
         if name != self.name:
@@ -177,10 +177,10 @@ class HostIdentity:
             state = self.state_folder.read()
             if state is None:
                 return None
-            weighing = weigh(state.evidence, evidence)
-            if weighing.verdict is not Verdict.OTHER_MACHINE:
+            comparison = compare(state.evidence, evidence)
+            if comparison.verdict is not Match.OTHER_MACHINE:
                 return state
-            aside = self.state_folder.set_aside(NotForUs.OF_ANOTHER_MACHINE)
+            aside = self.state_folder.quarantine(QuarantineReason.OF_ANOTHER_MACHINE)
         except OSError as error:
             self._tell(error)
             return None
@@ -190,7 +190,7 @@ class HostIdentity:
             " machine is to take the other one's place, stop that one and set SERVER_NAME=%s here.",
             state.server_id,
             state.name,
-            in_words(weighing.differing),
+            in_words(comparison.differing),
             aside,
             state.name,
         )
@@ -198,7 +198,7 @@ class HostIdentity:
 
     def _tell(self, error: OSError) -> None:
         reason = error.strerror or type(error).__name__
-        self._trouble.strikes(
+        self._trouble.failed(
             f"The state of this host cannot be kept in STATE_DIR ({reason}): mend the folder or its"
             " permissions. This host goes on without."
         )

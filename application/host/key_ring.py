@@ -9,7 +9,7 @@ Answer = TypeVar("Answer")
 
 
 @dataclass
-class HeldKeys:
+class KeyRing:
     """The keys that a host may show: while one replaces another, the control plane takes one of
     them, and which one it is may change. With each it shows the credential of its server."""
 
@@ -20,17 +20,17 @@ class HeldKeys:
     _taken: tuple[tuple[str, ...], str] | None = field(init=False, default=None, repr=False)
 
     @classmethod
-    def only(cls, key: str, credential: str = "") -> Self:
+    def single(cls, key: str, credential: str = "") -> Self:
         return cls(lambda: (key,), credential)
 
-    def show(self, call: Callable[[str], Answer]) -> Answer:
+    def try_each(self, call: Callable[[str], Answer]) -> Answer:
         """The answer to the first key that is not refused.
 
         Raises InvalidRegistrationKey once all were, those included that came in meanwhile, or
         JoinKeyRefused of the first of which more is known than that.
         """
         refusal: InvalidRegistrationKey | JoinKeyRefused = InvalidRegistrationKey()
-        for key, keys in self._one_after_the_other():
+        for key, keys in self._batches_of_keys():
             try:
                 answer = call(key)
             except (InvalidRegistrationKey, JoinKeyRefused) as error:
@@ -41,7 +41,7 @@ class HeldKeys:
                 return answer
         raise refusal
 
-    def _one_after_the_other(self) -> Iterator[tuple[str, tuple[str, ...]]]:
+    def _batches_of_keys(self) -> Iterator[tuple[str, tuple[str, ...]]]:
         """Each key once, with those that there were at that moment."""
         tried: set[str] = set()
         while True:

@@ -12,8 +12,8 @@ from domain.errors import (
     CredentialRequired,
     ManManError,
     NotAdmitted,
-    Replaced,
     ServerNotFound,
+    SupersededRegistration,
     as_sentence,
 )
 
@@ -38,13 +38,13 @@ class LeaveFleet:
             if self._try_to_deregister(server_id):
                 return
         alive()
-        self._say_goodbye(server_id, epoch)
+        self._send_leaving_heartbeat(server_id, epoch)
 
-    def _say_goodbye(self, server_id: int, epoch: int) -> None:
+    def _send_leaving_heartbeat(self, server_id: int, epoch: int) -> None:
         said = {"server_id": server_id}
         try:
             self.control_plane.heartbeat(server_id, None, epoch=epoch, leaving=True)
-        except Replaced as error:
+        except SupersededRegistration as error:
             _log.warning("Stopped without telling the API: %s", as_sentence(error), extra=said)
         except (
             ControlPlaneRefused,
@@ -68,7 +68,7 @@ class LeaveFleet:
             self.control_plane.deregister(server_id, self.identity.instance_id)
         except ServerNotFound:
             _log.info("Stopped; the API had deleted server %d already.", server_id, extra=said)
-        except (ControlPlaneUnavailable, Replaced) as error:
+        except (ControlPlaneUnavailable, SupersededRegistration) as error:
             self._tell_that_it_stays(server_id, error)
             # A farewell would not get through either, or is not this process's to say.
             return True
@@ -87,7 +87,7 @@ class LeaveFleet:
     def _tell_that_it_stays(self, server_id: int, error: Exception) -> None:
         cure = (
             ""
-            if isinstance(error, Replaced)
+            if isinstance(error, SupersededRegistration)
             else (f" An operator can delete it by `manmanv2 servers delete {server_id}`.")
         )
         _log.warning(

@@ -7,14 +7,14 @@ from datetime import timedelta
 from application.context.request_id import current_request_id
 from application.host.host_identity import HostIdentity
 from application.host.leave_fleet import LeaveFleet
-from application.host.sync_configuration import FollowConfiguration
-from application.host.transient_failure_log import PassingTrouble
+from application.host.sync_configuration import SyncConfiguration
+from application.host.transient_failure_log import TransientFailureLog
 from application.ports.host.commands import Commands
 from application.ports.host.control_plane import (
     ControlPlane,
     ControlPlaneUnavailable,
-    Introduction,
-    Joined,
+    RegistrationRequest,
+    RegistrationResult,
 )
 from application.ports.host.machine import EngineUnavailable, Machine, MachineReport
 from application.ports.host.notifier import Notifier
@@ -22,7 +22,7 @@ from application.ports.host.sleep import Pause
 from domain.approval import Approval
 from domain.backoff import wait_before_retry
 from domain.capabilities import Capabilities
-from domain.errors import CredentialRequired, NameHeld, ServerNotFound, as_sentence
+from domain.errors import CredentialRequired, NameInUse, ServerNotFound, as_sentence
 from domain.host_state import HostState
 
 _log = logging.getLogger(__name__)
@@ -49,7 +49,7 @@ class RunHost:
     machine: Machine
     identity: HostIdentity
     leave_fleet: LeaveFleet
-    follow_configuration: FollowConfiguration | None
+    follow_configuration: SyncConfiguration | None
     pause: Pause
     notifier: Notifier
     # From 0 to 1: hosts that started or failed together must not march in step.
@@ -65,16 +65,17 @@ class RunHost:
     _interval: timedelta = field(init=False)
     _failed_heartbeats: int = field(init=False, default=0)
     # Seconds, by the last registration that failed.
-    _asked_to_be_left_alone: float = field(init=False, default=0.0)
+    _retry_after: float = field(init=False, default=0.0)
     _ready: bool = field(init=False, default=False)
-    _engine_trouble: PassingTrouble = field(
-        init=False, default_factory=lambda: PassingTrouble(_log, "Docker answers again.")
+    _engine_trouble: TransientFailureLog = field(
+        init=False, default_factory=lambda: TransientFailureLog(_log, "Docker answers again.")
     )
-    _api_trouble: PassingTrouble = field(
-        init=False, default_factory=lambda: PassingTrouble(_log, "The API answers again.")
+    _api_trouble: TransientFailureLog = field(
+        init=False, default_factory=lambda: TransientFailureLog(_log, "The API answers again.")
     )
-    _name_trouble: PassingTrouble = field(
-        init=False, default_factory=lambda: PassingTrouble(_log, "The name is this host's now.")
+    _name_trouble: TransientFailureLog = field(
+        init=False,
+        default_factory=lambda: TransientFailureLog(_log, "The name is this host's now."),
     )
 
     def __call__(self) -> None:
@@ -105,9 +106,7 @@ class RunHost:
         failures = 0
         while (joined := self._try_to_register()) is None:
             failures += 1
-            self._rest(
-                wait_before_retry(failures, self.random(), least=self._asked_to_be_left_alone)
-            )
+            self._rest(wait_before_retry(failures, self.random(), least=self._retry_after))
             self._look("Registering with the figures known so far.")
         self._failed_heartbeats = 0
         self._interval = joined.next_heartbeat
@@ -122,7 +121,7 @@ class RunHost:
         self._follow(joined.server_id, joined.approval, joined.config_revision)
         return joined.server_id, joined.next_heartbeat.total_seconds() * (1 - self.random() / 2)
 
-    def _tell_that_it_joined(self, joined: Joined) -> None:
+    def _tell_that_it_joined(self, joined: RegistrationResult) -> None:
         said = {"server_id": joined.server_id}
         if self.given_server_id is not None:
             _log.info("Online as server %d.", joined.server_id, extra=said)
@@ -135,27 +134,27 @@ class RunHost:
             extra={**said, "server_name": name, "environment": self.identity.environment},
         )
 
-    def _try_to_register(self) -> Joined | None:
+    def _try_to_register(self) -> RegistrationResult | None:
         self._stop_if_asked()
         self.notifier.alive()
-        self._asked_to_be_left_alone = 0.0
+        self._retry_after = 0.0
         try:
             joined = self.control_plane.register(self._introduction())
         except ControlPlaneUnavailable as error:
-            self._asked_to_be_left_alone = error.retry_after
-            self._api_trouble.strikes(f"{error} Trying again until it answers.")
+            self._retry_after = error.retry_after
+            self._api_trouble.failed(f"{error} Trying again until it answers.")
             return None
-        except NameHeld as error:
+        except NameInUse as error:
             self._api_trouble.ends()
-            self._name_trouble.strikes(f"{as_sentence(error)} Trying again until it is free.")
+            self._name_trouble.failed(f"{as_sentence(error)} Trying again until it is free.")
             return None
         self._api_trouble.ends()
         self._name_trouble.ends()
         return joined
 
-    def _introduction(self) -> Introduction:
+    def _introduction(self) -> RegistrationRequest:
         if self.given_server_id is not None:
-            return Introduction(name="", capabilities=self._last_report.capabilities)
+            return RegistrationRequest(name="", capabilities=self._last_report.capabilities)
         return self.identity.introduction(self._last_report)
 
     def _beat(self, server_id: int) -> tuple[int, float]:
@@ -182,7 +181,7 @@ class RunHost:
             )
             return self._register()
         except ControlPlaneUnavailable as error:
-            self._api_trouble.strikes(f"{error} Trying again until it answers.")
+            self._api_trouble.failed(f"{error} Trying again until it answers.")
             self._failed_heartbeats += 1
             # At least as often as it would beat: whoever hears it again waits three intervals
             # for it, and no longer.
@@ -212,12 +211,12 @@ class RunHost:
         try:
             self._last_report = self.machine.report()
         except EngineUnavailable as error:
-            self._engine_trouble.strikes(f"{error} {meanwhile}")
+            self._engine_trouble.failed(f"{error} {meanwhile}")
             return None
         self._engine_trouble.ends()
         return self._last_report.capabilities
 
-    def _follow(self, server_id: int, approval: Approval, told_revision: int) -> None:
+    def _follow(self, server_id: int, approval: Approval, revision_for_host: int) -> None:
         waits = approval is Approval.PENDING
         if waits and not self._waits_for_operator:
             _log.warning(
@@ -233,8 +232,8 @@ class RunHost:
         if approval.admits:
             self._waits_for_operator = waits
         # Who waits is told a revision only where the API does not make it wait in earnest.
-        if self.follow_configuration and (told_revision or not waits):
-            self.follow_configuration(server_id, told_revision, self.notifier.alive)
+        if self.follow_configuration and (revision_for_host or not waits):
+            self.follow_configuration(server_id, revision_for_host, self.notifier.alive)
 
     def _rest(self, seconds: float) -> None:
         if not self._ready:
@@ -246,7 +245,7 @@ class RunHost:
         current_request_id.set("")
         while seconds > 0:
             self.notifier.alive()
-            turn = min(seconds, self.notifier.longest_silence)
+            turn = min(seconds, self.notifier.watchdog_interval)
             if self.pause.wait(turn):
                 raise _AskedToStop
             if self.commands and self.commands.take():

@@ -2,7 +2,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from application.host.transient_failure_log import PassingTrouble
+from application.host.transient_failure_log import TransientFailureLog
 from application.ports.host.configuration_folder import ConfigurationFolder
 from application.ports.host.control_plane import (
     ControlPlane,
@@ -17,7 +17,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass
-class FollowConfiguration:
+class SyncConfiguration:
     """A host brings its folder to the revision that the control plane told it.
 
     Whatever goes wrong is said once and left to the next call, so that heartbeats never wait
@@ -30,25 +30,27 @@ class FollowConfiguration:
     pause: Pause
     # Whether the host may be given another registration key while it runs.
     keys_may_change: bool = False
-    _trouble: PassingTrouble = field(
+    _trouble: TransientFailureLog = field(
         init=False,
-        default_factory=lambda: PassingTrouble(_log, "The configuration can be followed again."),
+        default_factory=lambda: TransientFailureLog(
+            _log, "The configuration can be followed again."
+        ),
     )
 
-    def __call__(self, server_id: int, told_revision: int, alive: Callable[[], None]) -> None:
+    def __call__(self, server_id: int, revision_for_host: int, alive: Callable[[], None]) -> None:
         """`alive` is called before each fetch: a host that was away for long needs many."""
         try:
-            self._catch_up(server_id, told_revision, alive)
+            self._catch_up(server_id, revision_for_host, alive)
         except OSError as error:
             reason = error.strerror or type(error).__name__
-            self._trouble.strikes(
+            self._trouble.failed(
                 f"The configuration cannot be kept in CONFIG_DIR ({reason}): mend the folder or"
                 " its permissions. Trying again with each heartbeat."
             )
         except InvalidRegistrationKey:
             if not self.keys_may_change:
                 raise
-            self._trouble.strikes(
+            self._trouble.failed(
                 "The configuration cannot be fetched: the API takes none of the keys in"
                 " REGISTRATION_KEY_FILE; write the API's into it. Trying again with each heartbeat."
             )
@@ -59,18 +61,18 @@ class FollowConfiguration:
             ServerNotFound,
         ) as error:
             reason = str(error).removesuffix(".")
-            self._trouble.strikes(
+            self._trouble.failed(
                 f"The configuration cannot be fetched: {reason}. Trying again with each heartbeat."
             )
         else:
             self._trouble.ends()
 
-    def _catch_up(self, server_id: int, told_revision: int, alive: Callable[[], None]) -> None:
+    def _catch_up(self, server_id: int, revision_for_host: int, alive: Callable[[], None]) -> None:
         known = self.folder.known_revision(server_id)
-        if known == told_revision == 0:
+        if known == revision_for_host == 0:
             # Nothing was ever attached to this server: what the folder holds was another one's.
             self.folder.apply(server_id, (), (), 0)
-        behind, after, changed = known != told_revision, 0, 0
+        behind, after, changed = known != revision_for_host, 0, 0
         while behind and not self.pause.wait(0):
             alive()
             changes = self.control_plane.fetch_configuration(server_id, known, after)
@@ -80,7 +82,7 @@ class FollowConfiguration:
             # What was known stays known until all has arrived: a host that stops in between
             # asks for all of it again. So does one that got it in parts while it changed: an old
             # document may have come into effect behind the part where it belongs.
-            whole = not changes.more and (after == 0 or changes.revision == told_revision)
+            whole = not changes.more and (after == 0 or changes.revision == revision_for_host)
             reached = changes.revision if whole else known
             self.folder.apply(server_id, changes.changed, changes.names, reached)
             changed += len(changes.changed)

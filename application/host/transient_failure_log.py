@@ -7,7 +7,7 @@ _NUMBER = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d UTC|(?<![\w.:-])\d+(?![\w.:-])"
 
 
 @dataclass
-class PassingTrouble:
+class TransientFailureLog:
     """A failure that passes by itself, told to the log once per change and not once per try.
 
     Each sentence is said once until the trouble is over; then `over` is said, once. Sentences
@@ -18,7 +18,7 @@ class PassingTrouble:
     over: str
     _said: set[str] = field(init=False, default_factory=set)
 
-    def strikes(self, sentence: str) -> None:
+    def failed(self, sentence: str) -> None:
         said = _NUMBER.sub("#", sentence)
         if said not in self._said:
             self._said.add(said)

@@ -1,7 +1,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from application.access.authenticate_host import AdmitHost
+from application.access.authenticate_host import AuthenticateHost
 from application.ports.clock import Clock
 from application.ports.new_key import NewKey
 from application.ports.store.store import Store
@@ -16,7 +16,7 @@ class CreatedJoinKey:
 
     key: JoinKey
     shown: ShownKey
-    everybody_may_join: bool
+    is_open_registration: bool
 
 
 def no_authority() -> str:
@@ -33,7 +33,7 @@ class CreateJoinKey:
     store: Store
     clock: Clock
     new_key: NewKey
-    admit_host: AdmitHost
+    authenticate_host: AuthenticateHost
     # The digest of the authority by which hosts may know this API.
     pin_authority: Callable[[], str] = no_authority
 
@@ -46,4 +46,4 @@ class CreateJoinKey:
         key = new.key(shown.key_id, shown.digest, self.clock.now(), created_by)
         with self.store.begin() as transaction:
             transaction.join_keys.add(key)
-        return CreatedJoinKey(key, shown, self.admit_host.everybody_may_join)
+        return CreatedJoinKey(key, shown, self.authenticate_host.is_open_registration)

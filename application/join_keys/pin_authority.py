@@ -2,7 +2,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from application.access.certificates import Certificates
-from domain.errors import NoCertificatesIssued, NotOfOwnAuthority
+from domain.errors import CertificateNotFromOwnCA, NoCertificatesIssued
 
 
 @dataclass(frozen=True)
@@ -10,7 +10,7 @@ class PinAuthority:
     """By which authority hosts may know this API: the digest of the one that issued the
     certificate that it shows now.
 
-    Raises NoCertificatesIssued and NotOfOwnAuthority.
+    Raises NoCertificatesIssued and CertificateNotFromOwnCA.
     """
 
     # None issues none.
@@ -23,5 +23,5 @@ class PinAuthority:
             raise NoCertificatesIssued
         authority = self.certificates.authority
         if not authority.has_issued(self.own_chain()):
-            raise NotOfOwnAuthority
+            raise CertificateNotFromOwnCA
         return authority.digest

@@ -2,7 +2,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass
-class Hearing:
+class HeartbeatIntake:
     """Whether this API could write every heartbeat that it heard.
 
     One that could not be written is one that was not heard: its host must not be called silent.
@@ -10,7 +10,7 @@ class Hearing:
     """
 
     # Batches that could not be written. It only grows, so that whoever looks misses none.
-    lost_batches: int = 0
+    failed_batches: int = 0
     # The ways over which it hears nobody now, as `via` of a presence names them.
     cut_off: set[str] = field(default_factory=set)
 

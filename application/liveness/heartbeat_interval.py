@@ -1,14 +1,14 @@
 from dataclasses import dataclass
 from datetime import timedelta
 
-from domain.liveness import Cadence
+from domain.liveness import HeartbeatSchedule
 
 
 @dataclass
-class HeartbeatPace:
+class HeartbeatInterval:
     """The interval that hosts are told, by the size of the fleet at its last count."""
 
-    cadence: Cadence
+    cadence: HeartbeatSchedule
     fleet_size: int = 0
 
     @property

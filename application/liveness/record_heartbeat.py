@@ -3,10 +3,10 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import islice
 
-from application.access.host_credentials import HostCredentials, proof
+from application.access.host_credentials import HostCredentials, proof_of_identity
 from application.access.refusals import not_admitted, replaced
-from application.liveness.heartbeat_intake import Hearing
-from application.liveness.heartbeat_interval import HeartbeatPace
+from application.liveness.heartbeat_intake import HeartbeatIntake
+from application.liveness.heartbeat_interval import HeartbeatInterval
 from application.ports.clock import Clock
 from application.ports.store.presences import Known
 from application.ports.store.store import Store, Transaction
@@ -14,7 +14,7 @@ from domain.approval import Approval
 from domain.capabilities import Capabilities, check_capabilities
 from domain.enforcement import Mode, Switch
 from domain.errors import (
-    CertificateOfAnother,
+    CertificateMismatch,
     CertificateRequired,
     CredentialRequired,
     InvalidField,
@@ -25,12 +25,12 @@ from domain.events import EventKind, events_of_change
 from domain.host_credential import HostCredential
 from domain.liveness import Status, heard, left
 from domain.machine_evidence import NOBODY
-from domain.registration_rules import USUAL_RULES, JoiningRules
+from domain.registration_rules import DEFAULT_RULES, RegistrationRules
 from domain.server import Server
 from domain.spiffe import NOT_CERTIFIED, Certified
 
 # Of each batch: where a whole fleet has no credentials, later ones bring the others.
-_MOST_NOTED = 10
+_MAX_RECORDED = 10
 
 # What a heartbeat may have to show; who must show the first need not show the other.
 _PROOFS: Mapping[Switch, Callable[[int], ManManError]] = {
@@ -68,7 +68,7 @@ class RecordHeartbeat:
     """Write a batch of heartbeats in one transaction; one heartbeat is a batch of one.
 
     The answers stand in the order of the batch. What is wrong with one heartbeat,
-    CertificateOfAnother, CertificateRequired and CredentialRequired before anything else,
+    CertificateMismatch, CertificateRequired and CredentialRequired before anything else,
     InvalidField, ServerNotFound, Replaced or NotAdmitted, is its answer and keeps no other from
     being written. Who took a server over and why an operator refuses it is told to who shows its
     credential or its certificate alone. Of several heartbeats of one server the last one counts,
@@ -77,10 +77,10 @@ class RecordHeartbeat:
 
     store: Store
     clock: Clock
-    pace: HeartbeatPace
-    hearing: Hearing
+    heartbeat_interval: HeartbeatInterval
+    heartbeat_intake: HeartbeatIntake
     via: str = ""
-    rules: JoiningRules = USUAL_RULES
+    rules: RegistrationRules = DEFAULT_RULES
     # None takes no credential for good.
     credentials: HostCredentials | None = None
 
@@ -88,7 +88,7 @@ class RecordHeartbeat:
         try:
             return self._record(batch)
         except Exception:
-            self.hearing.lost_batches += 1
+            self.heartbeat_intake.failed_batches += 1
             raise
 
     def _record(self, batch: Sequence[Heartbeat]) -> list[Acknowledged | ManManError]:
@@ -106,7 +106,7 @@ class RecordHeartbeat:
         newest = self._newest(good)
         leaving = {one.server_id: one.epoch for one in newest.values() if one.leaving}
         staying = {one.server_id: one.epoch for one in newest.values() if not one.leaving}
-        interval = self.pace.interval
+        interval = self.heartbeat_interval.interval
         with self.store.begin() as transaction:
             presences = transaction.presences
             if leaving:
@@ -145,7 +145,9 @@ class RecordHeartbeat:
 
     def _credentials(self, batch: Sequence[Heartbeat]) -> Sequence[HostCredential | None]:
         """That of each heartbeat, if it is a good one of the server that it speaks for."""
-        shown = [proof(self.credentials, one.credential, one.certified_as) for one in batch]
+        shown = [
+            proof_of_identity(self.credentials, one.credential, one.certified_as) for one in batch
+        ]
         return [
             credential if credential and credential.server_id == heartbeat.server_id else None
             for heartbeat, credential in zip(batch, shown, strict=True)
@@ -173,7 +175,7 @@ class RecordHeartbeat:
                 )
                 and heartbeat.server_id in known
             )
-            for server_id in sorted(islice(unproven, _MOST_NOTED)):
+            for server_id in sorted(islice(unproven, _MAX_RECORDED)):
                 name = transaction.servers.get(server_id).name
                 error = required(server_id)
                 transaction.would_rejects.record(switch, server_id, name, str(error), now)
@@ -256,7 +258,7 @@ class RecordHeartbeat:
     def _acknowledged(
         self, server: Known, interval: timedelta, credential: HostCredential | None
     ) -> Acknowledged:
-        told = self.rules.told_revision(server.config_revision, server.approval)
+        told = self.rules.revision_for_host(server.config_revision, server.approval)
         renewed = ""
         if self.credentials and credential:
             renewed = self.credentials.renewed(credential)
@@ -307,7 +309,7 @@ def _unproven(
     server_id, certified_as = heartbeat.server_id, heartbeat.certified_as
     if certified_as.server_id:
         is_own = certified_as.server_id == server_id
-        return None if is_own else CertificateOfAnother(certified_as.server_id, server_id)
+        return None if is_own else CertificateMismatch(certified_as.server_id, server_id)
     if not required or (credential and required is Switch.CREDENTIAL):
         return None
     return _PROOFS[required](server_id)

@@ -10,13 +10,13 @@ from domain.retention import in_words
 
 _log = logging.getLogger(__name__)
 
-_AT_ONCE = 100
+_BATCH_SIZE = 100
 _CONFLICTS_LAPSE_AFTER = timedelta(hours=24)
-_NOTES_ARE_KEPT_FOR = timedelta(days=30)
+_DECISION_RETENTION = timedelta(days=30)
 
 
 @dataclass(frozen=True)
-class TidyFleet:
+class CleanUpFleet:
     """Delete what nobody needs any more, a batch of each kind at a time, and tell the log.
 
     Any number of processes may do it at once: what one has at hand the others pass over.
@@ -27,14 +27,14 @@ class TidyFleet:
     clock: Clock
     prune_servers: PruneServers
     # Whether this process can tell who is silent: who was deaf itself deletes nobody for it.
-    may_judge: Callable[[], bool]
+    can_expire: Callable[[], bool]
     # None: for ever.
     audit_is_kept_for: timedelta | None = None
 
     def __call__(self) -> bool:
         """Whether there may be more to do at once."""
-        more = [self._prune() if self.may_judge() else False, self._purge()]
-        self._forget_notes()
+        more = [self._prune() if self.can_expire() else False, self._purge()]
+        self._purge_expired_records()
         return any(more)
 
     def _prune(self) -> bool:
@@ -50,21 +50,21 @@ class TidyFleet:
 
     def _purge(self) -> bool:
         with self.store.begin() as transaction:
-            gone = sorted(transaction.deleted_servers.purge(self.clock.now(), _AT_ONCE))
+            gone = sorted(transaction.deleted_servers.purge(self.clock.now(), _BATCH_SIZE))
             if gone:
                 transaction.history.purge(gone)
         for server_id in gone:
             _log.info(
                 "server %d is gone for good: the time in which to restore it is over", server_id
             )
-        return len(gone) == _AT_ONCE
+        return len(gone) == _BATCH_SIZE
 
-    def _forget_notes(self) -> None:
+    def _purge_expired_records(self) -> None:
         with self.store.begin() as transaction:
             now = self.clock.now()
             lapsed = transaction.conflicts.lapse(now - _CONFLICTS_LAPSE_AFTER)
-            transaction.conflicts.purge(now - _NOTES_ARE_KEPT_FOR)
-            transaction.would_rejects.purge(now - _NOTES_ARE_KEPT_FOR)
+            transaction.conflicts.purge(now - _DECISION_RETENTION)
+            transaction.would_rejects.purge(now - _DECISION_RETENTION)
             if self.audit_is_kept_for:
                 transaction.audit.purge(now - self.audit_is_kept_for)
         if lapsed:

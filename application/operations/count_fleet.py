@@ -6,12 +6,12 @@ from application.ports.clock import Clock
 from application.ports.store.store import Store
 from domain.approval import Approval
 from domain.conflict import ConflictState
-from domain.liveness import Cadence, Status
+from domain.liveness import HeartbeatSchedule, Status
 from domain.machine import Hardware
 
 
 @dataclass(frozen=True, slots=True)
-class Stock:
+class FleetStatistics:
     """What the store holds just now."""
 
     servers: Mapping[tuple[Status, str], int]
@@ -28,24 +28,24 @@ class Stock:
 
 
 @dataclass(frozen=True)
-class TakeStock:
+class CountFleet:
     """Count the fleet and what waits in the outbox. Raises StoreUnavailable and StoreFailed."""
 
     store: Store
     clock: Clock
-    cadence: Cadence
+    cadence: HeartbeatSchedule
 
-    def __call__(self) -> Stock:
+    def __call__(self) -> FleetStatistics:
         with self.store.begin() as transaction:
-            servers = transaction.servers.census()
-            hardware = transaction.servers.hardware_online()
+            servers = transaction.servers.count_by_status()
+            hardware = transaction.servers.online_hardware()
             pending = transaction.servers.count(Approval.PENDING)
             conflicts = transaction.conflicts.count(ConflictState.OPEN)
             backlog = transaction.outbox.backlog()
         online = sum(count for (status, _), count in servers.items() if status is Status.ONLINE)
         now = self.clock.now()
         waits_since = backlog.oldest_at or now
-        return Stock(
+        return FleetStatistics(
             servers=servers,
             hardware=hardware,
             pending_servers=pending,

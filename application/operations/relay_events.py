@@ -8,7 +8,7 @@ from application.ports.events import Events
 from application.ports.store.outbox import RecordedEvent
 from application.ports.store.store import Store
 
-_AT_ONCE = 100
+_BATCH_SIZE = 100
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class RelayEvents:
                 return False
             if not transaction.outbox.lease(self.holder, now, now + self.lease):
                 return False
-            waiting = self._due(transaction.outbox.oldest(_AT_ONCE), now)
+            waiting = self._due(transaction.outbox.oldest(_BATCH_SIZE), now)
         published = False
         try:
             self.events.publish(waiting)
@@ -50,8 +50,8 @@ class RelayEvents:
             with self.store.begin() as transaction:
                 if published:
                     transaction.outbox.remove([event.entry_id for event in waiting])
-                transaction.outbox.give_back(self.holder)
-        return len(waiting) == _AT_ONCE
+                transaction.outbox.release_lease(self.holder)
+        return len(waiting) == _BATCH_SIZE
 
     def _due(self, events: Sequence[RecordedEvent], now: datetime) -> Sequence[RecordedEvent]:
         if not self.hold_back:

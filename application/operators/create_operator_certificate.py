@@ -10,7 +10,7 @@ from domain.keys import OPERATOR_CERTIFICATE
 from domain.operator_key import OperatorKey, check_key_name
 from domain.role import Role
 
-USUAL_LIFETIME = timedelta(days=90)
+DEFAULT_LIFETIME = timedelta(days=90)
 
 
 @dataclass(frozen=True)
@@ -35,14 +35,14 @@ class CreateOperatorCertificate:
         signing_request: bytes,
         created_by: str,
     ) -> tuple[OperatorKey, str]:
-        """With the certificate in PEM; `expires_in` of None is USUAL_LIFETIME."""
+        """With the certificate in PEM; `expires_in` of None is DEFAULT_LIFETIME."""
         check_key_name(name)
         if not self.certificates:
             raise NoCertificatesIssued
         # Its secret is dropped here: nobody ever has what this digest is of.
         dropped = self.new_key(OPERATOR_CERTIFICATE)
         now = self.clock.now()
-        expires_at = min(now + (expires_in or USUAL_LIFETIME), self.certificates.authority.ends)
+        expires_at = min(now + (expires_in or DEFAULT_LIFETIME), self.certificates.authority.ends)
         certificate = self.certificates.of_operator(
             dropped.key_id, signing_request, expires_at - now
         )

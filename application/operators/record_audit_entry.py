@@ -6,15 +6,15 @@ from application.ports.store.store import Store
 from domain.keys import without_secrets
 from domain.operator_key import Operator
 
-_MOST_OF_ACTOR = 255
-_MOST_OF_CREDENTIAL_ID = 64
-_MOST_OF_ADDRESS = 100
-_MOST_OF_ACTION = 64
-_MOST_OF_TEXT = 1000
+_MAX_ACTOR_LENGTH = 255
+_MAX_CREDENTIAL_ID_LENGTH = 64
+_MAX_ADDRESS_LENGTH = 100
+_MAX_ACTION_LENGTH = 64
+_MAX_TEXT_LENGTH = 1000
 
 
 @dataclass(frozen=True)
-class NoteAction:
+class RecordAuditEntry:
     """Note what an operator is about to do, or with an `outcome` why that was refused or failed.
 
     It is durable on return. Raises StoreUnavailable and StoreFailed: what is not noted is not to
@@ -35,13 +35,13 @@ class NoteAction:
     ) -> None:
         entry = AuditEntry(
             at=self.clock.now(),
-            actor=_fit(operator.name, _MOST_OF_ACTOR),
-            credential_id=_fit(operator.credential_id, _MOST_OF_CREDENTIAL_ID),
-            address=_fit(operator.address, _MOST_OF_ADDRESS),
-            action=_fit(action, _MOST_OF_ACTION),
+            actor=_fit(operator.name, _MAX_ACTOR_LENGTH),
+            credential_id=_fit(operator.credential_id, _MAX_CREDENTIAL_ID_LENGTH),
+            address=_fit(operator.address, _MAX_ADDRESS_LENGTH),
+            action=_fit(action, _MAX_ACTION_LENGTH),
             server_id=server_id,
-            target=_fit(without_secrets(target), _MOST_OF_TEXT),
-            outcome=_fit(without_secrets(outcome), _MOST_OF_TEXT),
+            target=_fit(without_secrets(target), _MAX_TEXT_LENGTH),
+            outcome=_fit(without_secrets(outcome), _MAX_TEXT_LENGTH),
         )
         with self.store.begin() as transaction:
             transaction.audit.append(entry)

@@ -6,22 +6,22 @@ from application.ports.clock import Clock
 from application.ports.store.store import StoreUnavailable, Transaction
 from domain.conflict import Conflict, ConflictState, Resolution, decision_on
 from domain.enforcement import Mode, Switch
-from domain.errors import NameHeld, ServerNameTaken, ServerNotFound
+from domain.errors import NameInUse, ServerNameTaken, ServerNotFound
 from domain.events import Event, EventKind
 from domain.liveness import Status
 from domain.machine_evidence import (
     Claim,
+    Comparison,
     Evidence,
     Identity,
+    Match,
     NamePolicy,
-    Verdict,
-    Weighing,
+    classify_claim,
+    compare,
     in_words,
-    judge,
     same_claimant,
-    weigh,
 )
-from domain.registration_rules import JoiningRules
+from domain.registration_rules import RegistrationRules
 from domain.server import Server
 
 
@@ -45,18 +45,18 @@ class ClaimName:
 
     transaction: Transaction
     clock: Clock
-    rules: JoiningRules
+    rules: RegistrationRules
 
-    def __call__(self, name: str, environment: str, claimant: Identity) -> Claimed | NameHeld:
+    def __call__(self, name: str, environment: str, claimant: Identity) -> Claimed | NameInUse:
         # Looked at before anything is locked: one server behind another, and not by the order of
         # their ids, could meet a batch of heartbeats.
         decision = self._decision_on(name, claimant.evidence, None)
         renamed = decision and decision.resolution is Resolution.RENAME
-        if decision and renamed and not self._has_it(name, claimant.evidence):
+        if decision and renamed and not self._already_owns(name, claimant.evidence):
             name = decision.new_name
         return self._claim(name, environment, claimant)
 
-    def _claim(self, name: str, environment: str, claimant: Identity) -> Claimed | NameHeld:
+    def _claim(self, name: str, environment: str, claimant: Identity) -> Claimed | NameInUse:
         server = self.transaction.servers.find(name)
         switched_off = self.rules.enforcement.of(Switch.NAME_CONFLICT) is Mode.OFF
         if server is None:
@@ -65,28 +65,30 @@ class ClaimName:
         if switched_off:
             return Claimed(server)
         holder = self.transaction.identities.get(server.server_id)
-        weighing = weigh(holder.evidence, claimant.evidence)
+        comparison = compare(holder.evidence, claimant.evidence)
         alive = server.presence.status is Status.ONLINE
-        claim = judge(holder.evidence, claimant.evidence, weighing, holder_is_alive=alive)
+        claim = classify_claim(
+            holder.evidence, claimant.evidence, comparison, holder_is_alive=alive
+        )
         if claim is Claim.BY_NAME:
             return Claimed(server)
         if claim is Claim.OWN:
             # Also of who is to lose it, until the other comes for it.
             # Of two registrations of one process the answer to the first may come last.
-            same_process = weighing.verdict is Verdict.SAME_PROCESS
-            events = self._of_replacement(server, weighing)
+            same_process = comparison.verdict is Match.SAME_PROCESS
+            events = self._of_replacement(server, comparison)
             return Claimed(server, events, keeps_epoch=same_process)
         decision = self._decision_on(name, claimant.evidence, server.server_id)
         if decision and decision.takes_from(claimant.evidence):
             # Whether the other is alive or not, and whatever the policy is now.
-            self._keep_in_mind(decision)
+            self._touch(decision)
             claim = Claim.CONTEST
         match claim:
             case Claim.SUCCESSION:
-                self._let_lapse(self._own_conflicts(name, claimant.evidence))
-                return self._succeeded(server, weighing)
+                self._expire(self._own_conflicts(name, claimant.evidence))
+                return self._take_over(server, comparison)
             case _:
-                return self._contested(server, holder, claimant, weighing, decision)
+                return self._contested(server, holder, claimant, comparison, decision)
 
     def _decision_on(self, name: str, evidence: Evidence, server_id: int | None) -> Conflict | None:
         """What an operator decided on this machine's claim to a name that has this server."""
@@ -94,7 +96,7 @@ class ClaimName:
             return None
         return decision_on(self.transaction.conflicts.of_name(name), evidence, server_id)
 
-    def _has_it(self, name: str, evidence: Evidence) -> bool:
+    def _already_owns(self, name: str, evidence: Evidence) -> bool:
         """Whether the server of this name is on this machine."""
         machines = {
             known.identity.machine for known in self.transaction.identities.of_machine(evidence)
@@ -105,13 +107,13 @@ class ClaimName:
             for server in self.transaction.servers.of_machine(machine)
         )
 
-    def _refused_before(self, name: str, evidence: Evidence) -> NameHeld | None:
+    def _refused_before(self, name: str, evidence: Evidence) -> NameInUse | None:
         """Why this machine does not get a name that has no server: it was evicted, and who is to
         have the name has not come yet."""
         decision = self._decision_on(name, evidence, None)
         if not decision or not decision.takes_from(evidence):
             return None
-        error = NameHeld(
+        error = NameInUse(
             name,
             None,
             f"to which an operator gave it (conflict {decision.conflict_id}): set another"
@@ -125,7 +127,7 @@ class ClaimName:
         )
         return None
 
-    def _keep_in_mind(self, decision: Conflict) -> None:
+    def _touch(self, decision: Conflict) -> None:
         """It is not to be forgotten while it is of use."""
         self.transaction.conflicts.save(replace(decision, last_claimed_at=self.clock.now()))
 
@@ -137,7 +139,9 @@ class ClaimName:
             if same_claimant(conflict.challenger.evidence, evidence)
         ]
 
-    def _first_of_name(self, name: str, environment: str, claimant: Identity) -> Claimed | NameHeld:
+    def _first_of_name(
+        self, name: str, environment: str, claimant: Identity
+    ) -> Claimed | NameInUse:
         old = self._last_on_this_machine(claimant.evidence)
         if old and old.ephemeral and old.environment in ("", environment):
             try:
@@ -146,7 +150,7 @@ class ClaimName:
                 # Deleted at this moment: the next try does without it.
                 raise StoreUnavailable from None
             if old.presence.status is Status.OFFLINE and old.approval.admits:
-                return self._readopted(old, name)
+                return self._rename_ephemeral(old, name)
             old = None
         server = self.transaction.servers.find_or_add(name)
         if server.presence.last_seen:
@@ -175,7 +179,7 @@ class ClaimName:
         ]
         return max(offline, key=lambda one: one[0])[1] if offline else None
 
-    def _readopted(self, server: Server, name: str) -> Claimed:
+    def _rename_ephemeral(self, server: Server, name: str) -> Claimed:
         renamed = replace(server, name=name)
         try:
             self.transaction.servers.save(renamed)
@@ -185,30 +189,32 @@ class ClaimName:
         cause = f"its machine registered again under the name {name}; it was {server.name}"
         return Claimed(renamed, [self._event(EventKind.READOPTED, server, cause)])
 
-    def _of_replacement(self, server: Server, weighing: Weighing) -> Sequence[Event]:
-        if weighing.verdict is Verdict.SAME_PROCESS or server.presence.status is Status.OFFLINE:
+    def _of_replacement(self, server: Server, comparison: Comparison) -> Sequence[Event]:
+        if comparison.verdict is Match.SAME_PROCESS or server.presence.status is Status.OFFLINE:
             return ()
-        if "boot_id" in weighing.differing:
+        if "boot_id" in comparison.differing:
             # Its machine was started again: who had it ended with the kernel.
             return ()
         cause = "another host manager on its machine registered under its name"
-        return [self._event(EventKind.REPLACED, server, cause, weighing)]
+        return [self._event(EventKind.REPLACED, server, cause, comparison)]
 
-    def _succeeded(self, server: Server, weighing: Weighing) -> Claimed:
-        if weighing.verdict is Verdict.OTHER_MACHINE:
+    def _take_over(self, server: Server, comparison: Comparison) -> Claimed:
+        if comparison.verdict is Match.OTHER_MACHINE:
             cause = (
                 "another machine registered under its name while it was offline:"
-                f" its {in_words(weighing.differing)} {_is_or_are(weighing.differing)} not the same"
+                f" its {in_words(comparison.differing)} {_is_or_are(comparison.differing)} not"
+                " the same"
             )
-        elif "hardware_id" in weighing.agreeing:
+        elif "hardware_id" in comparison.agreeing:
             cause = (
                 "its machine was installed anew, or another one of the same board registered:"
-                f" its {in_words(weighing.differing)} {_is_or_are(weighing.differing)} not the same"
+                f" its {in_words(comparison.differing)} {_is_or_are(comparison.differing)} not"
+                " the same"
             )
         else:
             # Most likely a restart, where the board cannot be read.
             return Claimed(server)
-        taken_over = self._event(EventKind.TAKEN_OVER, server, cause, weighing)
+        taken_over = self._event(EventKind.TAKEN_OVER, server, cause, comparison)
         return Claimed(server, [taken_over], is_taken_over=True)
 
     def _contested(
@@ -216,20 +222,20 @@ class ClaimName:
         server: Server,
         holder: Identity,
         claimant: Identity,
-        weighing: Weighing,
+        comparison: Comparison,
         decision: Conflict | None,
-    ) -> Claimed | NameHeld:
+    ) -> Claimed | NameInUse:
         lost = decision and decision.takes_from(claimant.evidence)
         if decision and decision.resolution is Resolution.ADOPT and not lost:
             cause = (
                 f"an operator gave it to another machine (conflict {decision.conflict_id}), which"
                 " claimed its name"
             )
-            taken_over = self._event(EventKind.TAKEN_OVER, server, cause, weighing)
+            taken_over = self._event(EventKind.TAKEN_OVER, server, cause, comparison)
             return Claimed(server, [taken_over], is_taken_over=True)
         if self.rules.name_policy is NamePolicy.TAKEOVER and not lost:
             cause = "another machine claimed its name, and NAME_CONFLICT_POLICY is takeover"
-            taken_over = self._event(EventKind.TAKEN_OVER, server, cause, weighing)
+            taken_over = self._event(EventKind.TAKEN_OVER, server, cause, comparison)
             return Claimed(server, [taken_over], is_taken_over=True)
         if self.rules.name_policy is NamePolicy.ALLOW and not lost:
             return Claimed(server, keeps_epoch=True)
@@ -237,14 +243,14 @@ class ClaimName:
         given_away = ""
         if decision and lost:
             given_away = f", and to which an operator gave it (conflict {decision.conflict_id})"
-        why = _why_held(server, holder, weighing, now, given_away)
-        error = NameHeld(server.name, server.server_id, why)
+        why = _why_held(server, holder, comparison, now, given_away)
+        error = NameInUse(server.name, server.server_id, why)
         if self.rules.enforcement.of(Switch.NAME_CONFLICT) is Mode.WARN:
             self.transaction.would_rejects.record(
                 Switch.NAME_CONFLICT, server.server_id, server.name, str(error), now
             )
             return Claimed(server, keeps_epoch=True)
-        self._note_conflict(server, holder, claimant, weighing)
+        self._note_conflict(server, holder, claimant, comparison)
         return error
 
     def _note_conflict(
@@ -252,11 +258,11 @@ class ClaimName:
         server: Server,
         holder: Identity,
         claimant: Identity,
-        weighing: Weighing,
+        comparison: Comparison,
     ) -> None:
         conflicts = self._own_conflicts(server.name, claimant.evidence)
         now = self.clock.now()
-        is_sure = weighing.verdict is Verdict.OTHER_MACHINE
+        is_sure = comparison.verdict is Match.OTHER_MACHINE
         before = next((one for one in conflicts if one.is_unsettled), None)
         conflict = before or self.transaction.conflicts.add(
             Conflict(
@@ -292,36 +298,38 @@ class ClaimName:
                 f"another machine{_from(claimant.address)} claims its name: see `manmanv2"
                 f" conflicts show {conflict.conflict_id}`"
             )
-            self.transaction.outbox.add([self._event(EventKind.CONTESTED, server, cause, weighing)])
+            self.transaction.outbox.add(
+                [self._event(EventKind.CONTESTED, server, cause, comparison)]
+            )
 
-    def _let_lapse(self, conflicts: Sequence[Conflict]) -> None:
+    def _expire(self, conflicts: Sequence[Conflict]) -> None:
         for conflict in conflicts:
             if conflict.is_unsettled:
                 self.transaction.conflicts.save(replace(conflict, state=ConflictState.LAPSED))
 
     def _event(
-        self, kind: EventKind, server: Server, cause: str, weighing: Weighing | None = None
+        self, kind: EventKind, server: Server, cause: str, comparison: Comparison | None = None
     ) -> Event:
-        agreeing = weighing.agreeing if weighing else ()
-        differing = weighing.differing if weighing else ()
+        agreeing = comparison.agreeing if comparison else ()
+        differing = comparison.differing if comparison else ()
         return Event(kind, server.server_id, self.clock.now(), cause, agreeing, differing)
 
 
 def _why_held(
-    server: Server, holder: Identity, weighing: Weighing, now: datetime, given_away: str
+    server: Server, holder: Identity, comparison: Comparison, now: datetime, given_away: str
 ) -> str:
     """The rest of a sentence: by whom, what differs, and the cure."""
     seen = ""
     if server.presence.last_seen:
         seconds = max(0, int((now - server.presence.last_seen).total_seconds()))
         seen = f", heard {seconds} s ago"
-    differs = in_words(weighing.differing) or "evidence"
+    differs = in_words(comparison.differing) or "evidence"
     clone = ""
-    if "machine_id" in weighing.agreeing:
+    if "machine_id" in comparison.agreeing:
         clone = " (the machine-id is the same: a clone? give it one of its own)"
     return (
         f"another machine{_from(holder.address)}{seen}, whose {differs}"
-        f" {_is_or_are(weighing.differing)} not this one's{clone}{given_away}: set another"
+        f" {_is_or_are(comparison.differing)} not this one's{clone}{given_away}: set another"
         " SERVER_NAME or ENVIRONMENT on this host, or let an operator settle it with"
         " `manmanv2 conflicts`"
     )

@@ -11,17 +11,17 @@ from application.registration.claim_name import Claimed
 from domain.errors import (
     InvalidRegistrationKey,
     JoinKeyRefused,
-    NameHeld,
+    NameInUse,
     NotAdmitted,
     ServerNotFound,
 )
 from domain.host_credential import HostCredential
 from domain.join_key import JoinKey, check_admits
-from domain.machine_evidence import Evidence, weigh
+from domain.machine_evidence import Evidence, compare
 
 
 @dataclass(frozen=True, slots=True)
-class Granted:
+class Grant:
     """What a registration gets from the key that it shows: labels, which an operator gave to the
     key, and approval."""
 
@@ -32,11 +32,11 @@ class Granted:
     is_by_credential: bool = False
 
 
-NOTHING = Granted()
+NO_GRANT = Grant()
 
 
 @dataclass(frozen=True)
-class JoinByKey:
+class JoinWithKey:
     """A registration with a join key that is known. Raises JoinKeyRefused from each call."""
 
     transaction: Transaction
@@ -48,7 +48,7 @@ class JoinByKey:
         """Before it is known which server the host gets, and so whether it has joined before."""
         check_admits(self.key, self.name, self.environment, now, has_joined=True)
 
-    def check_refused(self, refused: NameHeld | NotAdmitted, now: datetime) -> None:
+    def check_refused(self, refused: NameInUse | NotAdmitted, now: datetime) -> None:
         """Whom the key does not admit is not told who holds a name, or why an operator refuses a
         server."""
         server_id = refused.server_id
@@ -56,7 +56,7 @@ class JoinByKey:
         has_joined = use is not None and isinstance(refused, NotAdmitted)
         self._check_admits(use, now, has_joined=has_joined, lock=False)
 
-    def record(self, claimed: Claimed, address: str, now: datetime) -> Granted:
+    def record(self, claimed: Claimed, address: str, now: datetime) -> Grant:
         """Note that the server registers with the key.
 
         A machine is admitted, not a name: who takes a server over has not joined before.
@@ -69,7 +69,7 @@ class JoinByKey:
         self.transaction.join_keys.record_use(
             self.key.key_id, server.server_id, server.name, address, now
         )
-        return Granted(
+        return Grant(
             self.key.key_id,
             # Not each time: an operator may have taken them away.
             self.key.labels if use is None else {},
@@ -87,28 +87,28 @@ class JoinByKey:
 
 
 @dataclass(frozen=True)
-class JoinAgain:
+class RejoinWithCredential:
     """A registration that shows the credential of a server: it gets that one whatever became of the
     key, and another only where the key admits it. `key` may be what is wrong with it."""
 
     transaction: Transaction
     own: HostCredential
     evidence: Evidence
-    key: JoinByKey | KeyRefusal
+    key: JoinWithKey | KeyRefusal
 
-    def check_refused(self, refused: NameHeld | NotAdmitted, now: datetime) -> None:
+    def check_refused(self, refused: NameInUse | NotAdmitted, now: datetime) -> None:
         """Whom neither admits is not told who holds a name, or why an operator refuses a server."""
         if not self._is_of(refused.server_id):
             self._by_key().check_refused(refused, now)
 
-    def record(self, claimed: Claimed, address: str, now: datetime) -> Granted:
+    def record(self, claimed: Claimed, address: str, now: datetime) -> Grant:
         """A machine is admitted, not a name: who takes a server over needs a key."""
         try:
             return self._by_key().record(claimed, address, now)
         except (InvalidRegistrationKey, JoinKeyRefused):
             if claimed.is_taken_over or not self._is_of(claimed.server.server_id):
                 raise
-            return Granted(is_by_credential=True)
+            return Grant(is_by_credential=True)
 
     def _is_of(self, server_id: int | None) -> bool:
         """Whether the credential is the server's. Where somebody registered since, it takes
@@ -123,9 +123,9 @@ class JoinAgain:
         if self.own.epoch >= server.epoch:
             return True
         last = self.transaction.identities.get(server_id).evidence
-        return not last or bool(weigh(last, self.evidence).agreeing)
+        return not last or bool(compare(last, self.evidence).agreeing)
 
-    def _by_key(self) -> JoinByKey:
-        if isinstance(self.key, JoinByKey):
+    def _by_key(self) -> JoinWithKey:
+        if isinstance(self.key, JoinWithKey):
             return self.key
         raise self.key

@@ -3,23 +3,28 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from application.access.authenticate_host import AdmitHost, KeyRefusal, known_join_key
+from application.access.authenticate_host import AuthenticateHost, KeyRefusal, find_join_key
 from application.access.certificates import Certificates
 from application.access.refusals import not_admitted
 from application.configuration.effective_configuration import (
-    configure_newcomer,
+    configure_new_server,
     configure_relabelled,
 )
-from application.liveness.heartbeat_interval import HeartbeatPace
+from application.liveness.heartbeat_interval import HeartbeatInterval
 from application.ports.certificate_authority import AuthorityExpired
 from application.ports.clock import Clock
 from application.ports.store.store import Store, Transaction
 from application.registration.claim_name import Claimed, ClaimName
-from application.registration.join_decision import NOTHING, Granted, JoinAgain, JoinByKey
+from application.registration.join_decision import (
+    NO_GRANT,
+    Grant,
+    JoinWithKey,
+    RejoinWithCredential,
+)
 from domain.approval import Approval, ApprovalPolicy
 from domain.capabilities import Capabilities, check_capabilities
 from domain.enforcement import Mode, Switch
-from domain.errors import InvalidRegistrationKey, JoinKeyRefused, NameHeld, NotAdmitted
+from domain.errors import InvalidRegistrationKey, JoinKeyRefused, NameInUse, NotAdmitted
 from domain.events import Event, EventKind, events_of_registration
 from domain.host_credential import HostCredential
 from domain.keys import ShownKey
@@ -29,13 +34,13 @@ from domain.machine_evidence import (
     NO_EVIDENCE,
     Evidence,
     Identity,
-    Verdict,
+    Match,
     check_evidence,
-    meets_ban,
-    weigh,
+    compare,
+    matches_ban,
 )
 from domain.naming import check_environment, check_name
-from domain.registration_rules import USUAL_RULES, JoiningRules
+from domain.registration_rules import DEFAULT_RULES, RegistrationRules
 from domain.server import Server
 from domain.spiffe import NOT_CERTIFIED, Certified
 
@@ -78,40 +83,42 @@ class RegisterServer:
     one again, whatever became of its key.
 
     Raises InvalidRegistrationKey before anything else, as it does JoinKeyRefused of a revoked key,
-    then InvalidField, then JoinKeyRefused, NotAdmitted and NameHeld.
+    then InvalidField, then JoinKeyRefused, NotAdmitted and NameInUse.
     """
 
     store: Store
     clock: Clock
-    pace: HeartbeatPace
-    admit_host: AdmitHost
+    heartbeat_interval: HeartbeatInterval
+    authenticate_host: AuthenticateHost
     via: str = ""
-    rules: JoiningRules = USUAL_RULES
+    rules: RegistrationRules = DEFAULT_RULES
     # None issues none.
     certificates: Certificates | None = None
 
     def __call__(self, registration: Registration) -> Registered:
-        own = self.admit_host.proof(registration.credential, registration.certified_as)
+        own = self.authenticate_host.proof_of_identity(
+            registration.credential, registration.certified_as
+        )
         shown: ShownKey | KeyRefusal | None
         try:
-            shown = self.admit_host(registration.registration_key)
+            shown = self.authenticate_host(registration.registration_key)
         except InvalidRegistrationKey as error:
             if own is None:
                 raise
             shown = error
         if not shown:
             self._check(registration)
-        interval = self.pace.interval
+        interval = self.heartbeat_interval.interval
         with self.store.begin() as transaction:
             with_key, joining = registration, None
             if shown:
                 with_key, joining = self._joining(transaction, registration, shown, own)
             outcome = self._join(transaction, registration, with_key, interval, joining)
         # Raised only now: what was noted of a refusal is to stay.
-        if isinstance(outcome, NameHeld | NotAdmitted):
+        if isinstance(outcome, NameInUse | NotAdmitted):
             raise outcome
-        told = self.rules.told_revision(outcome.config_revision, outcome.approval)
-        credential = self.admit_host.issue_credential(outcome)
+        told = self.rules.revision_for_host(outcome.config_revision, outcome.approval)
+        credential = self.authenticate_host.issue_credential(outcome)
         certificate = self._certificate(outcome, registration.signing_request)
         return Registered(outcome, interval, told, credential, certificate)
 
@@ -126,24 +133,24 @@ class RegisterServer:
         try:
             if not isinstance(shown, ShownKey):
                 raise shown
-            key = known_join_key(transaction, shown)
+            key = find_join_key(transaction, shown)
             self._check(registration)
             with_key = replace(
                 registration,
                 environment=registration.environment or key.environment,
                 ephemeral=registration.ephemeral or key.ephemeral,
             )
-            by_key = JoinByKey(transaction, key, with_key.name, with_key.environment)
+            by_key = JoinWithKey(transaction, key, with_key.name, with_key.environment)
             by_key.check_scope(self.clock.now())
         except (InvalidRegistrationKey, JoinKeyRefused) as refusal:
             if own is None:
                 raise
             self._check(registration)
-            again = JoinAgain(transaction, own, registration.evidence, refusal)
+            again = RejoinWithCredential(transaction, own, registration.evidence, refusal)
             return registration, again
         if own is None:
             return with_key, by_key
-        return with_key, JoinAgain(transaction, own, registration.evidence, by_key)
+        return with_key, RejoinWithCredential(transaction, own, registration.evidence, by_key)
 
     def _certificate(self, server: Server, signing_request: bytes) -> str:
         if not (self.certificates and signing_request):
@@ -172,16 +179,16 @@ class RegisterServer:
         with_key: Registration,
         interval: timedelta,
         joining: "_Joining",
-    ) -> Server | NameHeld | NotAdmitted:
+    ) -> Server | NameInUse | NotAdmitted:
         # Held before the server is locked, as everywhere.
         last_revision = transaction.configuration_clock.hold()
         claimed = self._claim(transaction, with_key)
-        if isinstance(claimed, NameHeld | NotAdmitted):
+        if isinstance(claimed, NameInUse | NotAdmitted):
             if joining:
                 joining.check_refused(claimed, self.clock.now())
             return claimed
         server = claimed.server
-        granted = NOTHING
+        granted = NO_GRANT
         if joining:
             granted = joining.record(claimed, registration.address, self.clock.now())
         if not granted.is_by_credential:
@@ -217,21 +224,21 @@ class RegisterServer:
         ]
         transaction.outbox.add(events)
         if claimed.is_new:
-            configure_newcomer(transaction, joined.server_id, last_revision)
+            configure_new_server(transaction, joined.server_id, last_revision)
         elif relabelled:
             configure_relabelled(transaction, joined, last_revision, now)
         return transaction.servers.get(joined.server_id)
 
     def _claim(
         self, transaction: Transaction, registration: Registration
-    ) -> Claimed | NameHeld | NotAdmitted:
+    ) -> Claimed | NameInUse | NotAdmitted:
         banned = self._banned(transaction, registration)
         if banned:
             return banned
         claim_name = ClaimName(transaction, self.clock, self.rules)
         claimant = Identity(registration.evidence, 0, registration.address, self.clock.now())
         claimed = claim_name(registration.name, registration.environment, claimant)
-        if isinstance(claimed, NameHeld):
+        if isinstance(claimed, NameInUse):
             return claimed
         return self._refused(transaction, claimed.server) or claimed
 
@@ -239,7 +246,7 @@ class RegisterServer:
         if not registration.evidence:
             return None
         for ban in transaction.bans.resembling(registration.evidence):
-            if meets_ban(ban.evidence, registration.evidence):
+            if matches_ban(ban.evidence, registration.evidence):
                 why = f"was banned by an operator, as server {ban.server_id} ({ban.name})"
                 why = f"{why}: {ban.reason}" if ban.reason else why
                 error = NotAdmitted("this machine", why, ban.server_id)
@@ -262,7 +269,7 @@ class RegisterServer:
             transaction.would_rejects.record(switch, server_id, name, str(error), self.clock.now())
         return mode is Mode.ENFORCE
 
-    def _approval(self, server: Server, claimed: Claimed, granted: Granted) -> Approval:
+    def _approval(self, server: Server, claimed: Claimed, granted: Grant) -> Approval:
         """A machine is approved, not a name: who takes a server over waits again."""
         if granted.approves:
             # Whom an operator refused, an operator alone lets in.
@@ -288,7 +295,7 @@ class RegisterServer:
 
 
 # None where what is configured lets everybody in, or the key that was shown.
-_Joining = JoinByKey | JoinAgain | None
+_Joining = JoinWithKey | RejoinWithCredential | None
 
 
 def _label(transaction: Transaction, server: Server, of_key: Mapping[str, str]) -> bool:
@@ -299,7 +306,7 @@ def _label(transaction: Transaction, server: Server, of_key: Mapping[str, str]) 
 
 
 def _events_of_grant(
-    before: Server, approval: Approval, granted: Granted, now: datetime
+    before: Server, approval: Approval, granted: Grant, now: datetime
 ) -> Iterator[Event]:
     """What it tells that a server that registers is approved or not now, and labelled."""
     if approval is Approval.PENDING and before.approval is not Approval.PENDING:
@@ -325,8 +332,8 @@ def _machine(
         for other in transaction.identities.of_machine(evidence)
         if other.server_id != server_id
     }
-    weighing = weigh(known.evidence, evidence)
-    if not claimed.is_taken_over and weighing.verdict is not Verdict.OTHER_MACHINE:
+    comparison = compare(known.evidence, evidence)
+    if not claimed.is_taken_over and comparison.verdict is not Match.OTHER_MACHINE:
         numbers.add(known.machine)
     numbers.discard(0)
     if numbers:

@@ -1,6 +1,6 @@
 from dataclasses import dataclass
 
-from application.access.authenticate_host import AdmitHost, check_certified_as
+from application.access.authenticate_host import AuthenticateHost, check_certified_as
 from application.access.certificates import Certificates
 from application.access.enforcement import enforce
 from application.access.refusals import not_admitted
@@ -15,13 +15,13 @@ from domain.spiffe import NOT_CERTIFIED, Certified
 class RenewCertificate:
     """A host gets another certificate of its server, by the one that it has or its credential.
 
-    Raises CertificateOfAnother and CredentialRequired before anything else, then
+    Raises CertificateMismatch and CredentialRequired before anything else, then
     NoCertificatesIssued, InvalidField, ServerNotFound, NotAdmitted and AuthorityExpired.
     """
 
     store: Store
     clock: Clock
-    admit_host: AdmitHost
+    authenticate_host: AuthenticateHost
     # None issues none.
     certificates: Certificates | None
     enforcement: Enforcement = ENFORCE_ALL
@@ -34,7 +34,7 @@ class RenewCertificate:
         certified_as: Certified = NOT_CERTIFIED,
     ) -> str:
         check_certified_as(certified_as, server_id)
-        own = self.admit_host.proof(credential, certified_as)
+        own = self.authenticate_host.proof_of_identity(credential, certified_as)
         if own is None or own.server_id != server_id:
             raise CredentialRequired(server_id)
         if not self.certificates:

@@ -3,11 +3,11 @@ from dataclasses import dataclass
 from application.access.enforcement import enforce
 from application.ports.clock import Clock
 from application.ports.store.store import Store
-from application.removal.move_to_deleted import bury
+from application.removal.move_to_deleted import move_to_deleted
 from domain.enforcement import ENFORCE_ALL, Enforcement, Switch
 from domain.errors import ServerIsOnline
 from domain.liveness import Status
-from domain.retention import USUAL_RETENTION, Retention
+from domain.retention import DEFAULT_RETENTION, Retention
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class DeleteServer:
     store: Store
     clock: Clock
     enforcement: Enforcement = ENFORCE_ALL
-    retention: Retention = USUAL_RETENTION
+    retention: Retention = DEFAULT_RETENTION
 
     def __call__(self, server_id: int, *, force: bool = False) -> None:
         with self.store.begin() as transaction:
@@ -30,4 +30,6 @@ class DeleteServer:
             if server.presence.status is Status.ONLINE and not force:
                 error = ServerIsOnline(server_id)
                 enforce(transaction, self.enforcement, Switch.DELETE_ONLINE, server, error, now)
-            bury(transaction, [server], "an operator deleted it", now, self.retention.deleted)
+            move_to_deleted(
+                transaction, [server], "an operator deleted it", now, self.retention.deleted
+            )

@@ -1,14 +1,14 @@
 from dataclasses import dataclass
 
-from application.access.authenticate_host import AdmitHost
+from application.access.authenticate_host import AuthenticateHost
 from application.access.enforcement import enforce
 from application.access.refusals import not_admitted, replaced
 from application.ports.clock import Clock
 from application.ports.store.store import Store
-from application.removal.move_to_deleted import bury
+from application.removal.move_to_deleted import move_to_deleted
 from domain.enforcement import ENFORCE_ALL, Enforcement, Switch
 from domain.errors import CertificateRequired
-from domain.retention import USUAL_RETENTION, Retention
+from domain.retention import DEFAULT_RETENTION, Retention
 from domain.spiffe import NOT_CERTIFIED, Certified
 
 
@@ -17,15 +17,15 @@ class DeregisterServer:
     """A host leaves the fleet for good: its server is deleted, as by DeleteServer.
 
     Only the process that registered last may say so. Raises InvalidRegistrationKey, JoinKeyRefused
-    and CertificateOfAnother before anything else, then ServerNotFound, CertificateRequired,
+    and CertificateMismatch before anything else, then ServerNotFound, CertificateRequired,
     NotAdmitted and Replaced.
     """
 
     store: Store
     clock: Clock
-    admit_host: AdmitHost
+    authenticate_host: AuthenticateHost
     enforcement: Enforcement = ENFORCE_ALL
-    retention: Retention = USUAL_RETENTION
+    retention: Retention = DEFAULT_RETENTION
 
     def __call__(
         self,
@@ -35,9 +35,11 @@ class DeregisterServer:
         credential: str = "",
         certified_as: Certified = NOT_CERTIFIED,
     ) -> None:
-        speaker = self.admit_host.speaker(server_id, registration_key, credential, certified_as)
+        principal = self.authenticate_host.principal(
+            server_id, registration_key, credential, certified_as
+        )
         with self.store.begin() as transaction:
-            server = speaker.server(transaction, self.enforcement)
+            server = principal.server(transaction, self.enforcement)
             now = self.clock.now()
             if not certified_as.server_id:
                 required = CertificateRequired(server_id)
@@ -49,4 +51,6 @@ class DeregisterServer:
             identity = transaction.identities.get(server_id)
             if identity.evidence.instance_id not in ("", instance_id):
                 raise replaced(server, identity)
-            bury(transaction, [server], "its host left for good", now, self.retention.deleted)
+            move_to_deleted(
+                transaction, [server], "its host left for good", now, self.retention.deleted
+            )

@@ -8,7 +8,7 @@ from domain.events import Event, EventKind
 from domain.server import Server
 
 
-def bury(
+def move_to_deleted(
     transaction: Transaction,
     servers: Sequence[Server],
     cause: str,
@@ -24,7 +24,7 @@ def bury(
     for server in servers:
         _let_conflicts_lapse(transaction, server)
     if retention:
-        transaction.deleted_servers.bury(ids, now, now + retention, cause)
+        transaction.deleted_servers.move_to_deleted(ids, now, now + retention, cause)
         return
     for server_id in ids:
         transaction.servers.remove(server_id)

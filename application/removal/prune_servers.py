@@ -3,11 +3,11 @@ from dataclasses import dataclass
 
 from application.ports.clock import Clock
 from application.ports.store.store import Store
-from application.removal.move_to_deleted import bury
-from domain.retention import USUAL_RETENTION, Retention, in_words
+from application.removal.move_to_deleted import move_to_deleted
+from domain.retention import DEFAULT_RETENTION, Retention, in_words
 from domain.server import Server
 
-_AT_ONCE = 100
+_BATCH_SIZE = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,17 +24,17 @@ class PruneServers:
 
     store: Store
     clock: Clock
-    retention: Retention = USUAL_RETENTION
+    retention: Retention = DEFAULT_RETENTION
 
     def __call__(self, *, dry_run: bool = False) -> Pruned:
         """One batch, in one transaction; with `dry_run` it is only looked for."""
         with self.store.begin() as transaction:
             now = self.clock.now()
-            found = transaction.servers.prunable(now - self.retention.ephemeral, _AT_ONCE + 1)
-            servers = found[:_AT_ONCE]
+            found = transaction.servers.prunable(now - self.retention.ephemeral, _BATCH_SIZE + 1)
+            servers = found[:_BATCH_SIZE]
             if servers and not dry_run:
-                bury(transaction, servers, self.cause, now, self.retention.deleted)
-        return Pruned(servers, more=len(found) > _AT_ONCE)
+                move_to_deleted(transaction, servers, self.cause, now, self.retention.deleted)
+        return Pruned(servers, more=len(found) > _BATCH_SIZE)
 
     @property
     def cause(self) -> str:

@@ -1,6 +1,6 @@
 from dataclasses import dataclass
 
-from application.configuration.effective_configuration import configure_anew
+from application.configuration.effective_configuration import force_resync
 from application.ports.clock import Clock
 from application.ports.store.store import Store
 from domain.errors import ServerNameTaken
@@ -27,7 +27,7 @@ class RestoreServer:
             with self.store.begin() as transaction:
                 last_revision = transaction.configuration_clock.hold()
                 server = transaction.deleted_servers.restore(server_id, name)
-                configure_anew(transaction, server, last_revision)
+                force_resync(transaction, server, last_revision)
                 server = transaction.servers.get(server_id)
                 transaction.outbox.add(
                     [Event(EventKind.RESTORED, server_id, self.clock.now(), _cause(name))]

@@ -1,6 +1,6 @@
 from dataclasses import dataclass
 
-from application.configuration.effective_configuration import configure_newcomer
+from application.configuration.effective_configuration import configure_new_server
 from application.ports.clock import Clock
 from application.ports.store.store import Store
 from domain.events import Event, EventKind
@@ -21,7 +21,7 @@ class CreateServer:
         with self.store.begin() as transaction:
             last_revision = transaction.configuration_clock.hold()
             server = transaction.servers.add(name, environment)
-            configure_newcomer(transaction, server.server_id, last_revision)
+            configure_new_server(transaction, server.server_id, last_revision)
             cause = "an operator made its record"
             created = Event(EventKind.CREATED, server.server_id, self.clock.now(), cause)
             transaction.outbox.add([created])

@@ -6,7 +6,7 @@ from application.ports.store.store import Store, Transaction
 from domain.errors import ServerNotFound
 from domain.explanation import Facts, explain, explain_deleted
 from domain.history import HistoryEntry
-from domain.retention import USUAL_RETENTION, Retention
+from domain.retention import DEFAULT_RETENTION, Retention
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class ExplainServer:
 
     store: Store
     clock: Clock
-    retention: Retention = USUAL_RETENTION
+    retention: Retention = DEFAULT_RETENTION
 
     def __call__(self, server_id: int) -> Explained:
         with self.store.begin() as transaction:

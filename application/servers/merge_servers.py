@@ -9,13 +9,13 @@ from application.configuration.effective_configuration import (
 )
 from application.ports.clock import Clock
 from application.ports.store.store import Store, Transaction
-from application.removal.move_to_deleted import bury
-from domain.configuration import came_late
+from application.removal.move_to_deleted import move_to_deleted
+from domain.configuration import has_older_revision
 from domain.errors import InvalidField, ServerIsOnline
 from domain.events import Event, EventKind
 from domain.labels import check_labels
 from domain.liveness import Status
-from domain.retention import USUAL_RETENTION, Retention
+from domain.retention import DEFAULT_RETENTION, Retention
 from domain.server import Server
 
 # Of what may be many, in a cause.
@@ -32,7 +32,7 @@ class MergeServers:
 
     store: Store
     clock: Clock
-    retention: Retention = USUAL_RETENTION
+    retention: Retention = DEFAULT_RETENTION
 
     def __call__(self, old_server_id: int, new_server_id: int) -> Server:
         if old_server_id == new_server_id:
@@ -52,7 +52,7 @@ class MergeServers:
             # A change on a selector that the new one misses, as it is not selected any more.
             misses_change = transaction.selector_changes.any()
             if has != had or misses_change:
-                resync = misses_change or came_late(had, has, new.config_revision)
+                resync = misses_change or has_older_revision(had, has, new.config_revision)
                 transaction.servers.configure([new_server_id], revision, resync=resync)
             # Before the event of the old one, which is the last that is told of it.
             transaction.history.move(old_server_id, new_server_id)
@@ -68,7 +68,7 @@ class MergeServers:
                 [Event(kind, new_server_id, now, cause) for kind, cause in causes.items()]
             )
             cause = f"an operator merged it into {_named(new)}"
-            bury(transaction, [old], cause, now, self.retention.deleted)
+            move_to_deleted(transaction, [old], cause, now, self.retention.deleted)
             return transaction.servers.get(new_server_id)
 
 

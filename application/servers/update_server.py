@@ -1,10 +1,10 @@
 from dataclasses import dataclass, replace
 
-from application.liveness.heartbeat_interval import HeartbeatPace
+from application.liveness.heartbeat_interval import HeartbeatInterval
 from application.ports.clock import Clock
 from application.ports.store.store import Store
 from domain.events import Event, EventKind, events_of_change
-from domain.liveness import Presence, Status, silent_until
+from domain.liveness import Presence, Status, offline_deadline
 from domain.naming import check_name
 from domain.server import Server
 
@@ -27,7 +27,7 @@ class UpdateServer:
 
     store: Store
     clock: Clock
-    pace: HeartbeatPace
+    heartbeat_interval: HeartbeatInterval
 
     def __call__(self, server_id: int, changes: ServerChanges) -> Server:
         if changes.name is not None:
@@ -61,5 +61,7 @@ class UpdateServer:
 
     def _set_by_hand(self, server: Server, status: Status) -> Presence:
         online = status is Status.ONLINE
-        offline_after = silent_until(self.clock.now(), self.pace.interval) if online else None
+        offline_after = (
+            offline_deadline(self.clock.now(), self.heartbeat_interval.interval) if online else None
+        )
         return replace(server.presence, status=status, offline_after=offline_after)

@@ -27,7 +27,7 @@ def declared_settings(settings: type[Settings]) -> Iterator[DeclaredSetting]:
             variable,
             found.metadata["show"](found.default),
             found.metadata["description"],
-            found.metadata["also_from"],
+            found.metadata["aliases"],
             (f"{variable}_FILE",) if found.metadata["in_file"] else (),
             Secret in (types[found.name], *get_args(types[found.name])),
         )

@@ -12,23 +12,23 @@ from dependency_injector import containers, providers
 from prometheus_client import CollectorRegistry
 from prometheus_client.registry import Collector
 
-from adapters.amqp.batch_consumer import Inbox
+from adapters.amqp.batch_consumer import BatchConsumer
 from adapters.amqp.broker import Broker
 from adapters.amqp.events import AmqpEvents
-from adapters.amqp.heartbeat_handler import Reports
+from adapters.amqp.heartbeat_handler import HeartbeatHandler
 from adapters.amqp.host_commands import AmqpHostCommands
 from adapters.amqp.publisher import Publisher
-from adapters.amqp.rpc_handler import Calls
+from adapters.amqp.rpc_handler import RpcHandler
 from adapters.amqp.topology import CALLS, REPORTS
 from adapters.grpc.client.health import NotServing, check_own_serving
 from adapters.grpc.server.call_audit import CallAudit
 from adapters.grpc.server.group_commit import GroupCommit
 from adapters.grpc.server.handlers import handlers
-from adapters.grpc.server.host_call_admission import HostCalls
-from adapters.grpc.server.in_flight_calls import Gate
-from adapters.grpc.server.key_refresher import KeyLooks
-from adapters.grpc.server.operator_authenticator import OperatorAccess
-from adapters.grpc.server.refusal_delay import Tarpit
+from adapters.grpc.server.host_call_admission import HostCallAdmission
+from adapters.grpc.server.in_flight_calls import InFlightCalls
+from adapters.grpc.server.key_refresher import KeyRefresher
+from adapters.grpc.server.operator_authenticator import OperatorAuthenticator
+from adapters.grpc.server.refusal_delay import RefusalDelay
 from adapters.grpc.server.request_bodies import RequestBodies
 from adapters.grpc.server.server import ConnectionLimits, GrpcServer
 from adapters.grpc.server.server_certificate import ServerCertificate
@@ -42,31 +42,31 @@ from adapters.grpc.server.services.operators import AccessService
 from adapters.grpc.server.services.removal import RemovalService
 from adapters.grpc.server.services.servers import ManManService
 from adapters.grpc.server.worker_pool import WorkerPool
-from adapters.http.management_server import SidePort
+from adapters.http.management_server import ManagementServer
 from adapters.memory.events import MemoryEvents
 from adapters.memory.host_commands import NoHostCommands
 from adapters.memory.store import MemoryStore
-from adapters.opentelemetry.null_tracing import NoTraces
+from adapters.opentelemetry.null_tracing import NullTracing
 from adapters.prometheus.api_metrics import ApiMetrics
 from adapters.prometheus.exposition import BuildInfo, metrics_page, shared_metrics_page
-from adapters.prometheus.fleet_collector import StockCollector
-from adapters.system.call_with_timeout import BoundedCall
+from adapters.prometheus.fleet_collector import FleetCollector
+from adapters.system.call_with_timeout import CallWithTimeout
 from adapters.system.clock import SystemClock
 from adapters.system.new_key import new_key, new_serial
 from adapters.system.open_files import allow_open_files
-from application.access.authenticate_host import AdmitHost
+from application.access.authenticate_host import AuthenticateHost
 from application.access.certificates import Certificates
 from application.access.host_credentials import HostCredentials
 from application.access.identify_by_token import IdentifyByToken
 from application.access.identify_operator import IdentifyOperator
-from application.access.key_cache import KnownKeys
+from application.access.key_cache import KeyCache
 from application.access.limit_calls import LimitCalls
 from application.access.rate_limit import RateLimit
 from application.admission.approve_server import ApproveServer
 from application.admission.ban_server import BanServer
 from application.admission.get_conflict import GetConflict
 from application.admission.list_conflicts import ListConflicts
-from application.admission.list_dry_run_refusals import ListWouldReject
+from application.admission.list_dry_run_refusals import ListDryRunRefusals
 from application.admission.reject_server import RejectServer
 from application.admission.resolve_conflict import ResolveConflict
 from application.configuration.delete_configuration import DeleteConfiguration
@@ -77,7 +77,7 @@ from application.configuration.get_effective_configuration import GetEffectiveCo
 from application.configuration.get_selector_configuration import GetSelectorConfiguration
 from application.configuration.list_configurations import ListConfigurations
 from application.configuration.list_selector_configurations import ListSelectorConfigurations
-from application.configuration.propagate_configuration import SpreadConfiguration
+from application.configuration.propagate_configuration import PropagateConfiguration
 from application.configuration.put_configuration import PutConfiguration
 from application.configuration.put_selector_configuration import PutSelectorConfiguration
 from application.join_keys.create_join_key import CreateJoinKey
@@ -85,18 +85,18 @@ from application.join_keys.list_join_key_uses import ListJoinKeyUses
 from application.join_keys.list_join_keys import ListJoinKeys
 from application.join_keys.revoke_join_key import RevokeJoinKey
 from application.liveness.expire_servers import ExpireServers
-from application.liveness.heartbeat_intake import Hearing
-from application.liveness.heartbeat_interval import HeartbeatPace
+from application.liveness.heartbeat_intake import HeartbeatIntake
+from application.liveness.heartbeat_interval import HeartbeatInterval
 from application.liveness.record_heartbeat import Acknowledged, Heartbeat, RecordHeartbeat
 from application.operations.check_readiness import AskStore, CheckReadiness
-from application.operations.clean_up_fleet import TidyFleet
-from application.operations.count_fleet import TakeStock
+from application.operations.clean_up_fleet import CleanUpFleet
+from application.operations.count_fleet import CountFleet
 from application.operations.relay_events import RelayEvents
 from application.operators.create_operator_certificate import CreateOperatorCertificate
 from application.operators.create_operator_key import CreateOperatorKey
 from application.operators.list_audit import ListAudit
 from application.operators.list_operator_keys import ListOperatorKeys
-from application.operators.record_audit_entry import NoteAction
+from application.operators.record_audit_entry import RecordAuditEntry
 from application.operators.revoke_operator_key import RevokeOperatorKey
 from application.ports.clock import Clock
 from application.ports.events import Events
@@ -119,7 +119,7 @@ from application.servers.list_servers import ListServers
 from application.servers.merge_servers import MergeServers
 from application.servers.refresh_server import RefreshServer
 from application.servers.update_server import UpdateServer
-from domain.liveness import Cadence
+from domain.liveness import HeartbeatSchedule
 from domain.token_bucket import TokenBucket
 from entrypoints.api.oidc import make_identify_by_token, make_provider_keys
 from entrypoints.api.settings import ApiSettings
@@ -131,7 +131,7 @@ from entrypoints.tracing import make_tracing
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-    from adapters.oidc.jwks_cache import ProviderKeys
+    from adapters.oidc.jwks_cache import JwksCache
     from adapters.opentelemetry.api_traces import ApiTraces
 
 _log = logging.getLogger(__name__)
@@ -146,11 +146,11 @@ _OPERATOR_THREADS = 2
 _CONNECTIONS = _HOST_THREADS + _JOINING_THREADS + _OPERATOR_THREADS + 10
 # A host with a thousand documents that it does not have fetches as fast as it can.
 _OF_ONE_SERVER_PER_SECOND = 100
-_AT_ONCE_SECONDS = 5
+_BURST_SECONDS = 5
 # Of a database, a broker and whoever scrapes, and what is read: they must not lack for connections.
 _OTHER_FILES = 256
 # Shorter than a scraper or a probe waits.
-_WATCHERS_PATIENCE_SECONDS = 3.0
+_MANAGEMENT_TIMEOUT_SECONDS = 3.0
 
 # The ways over which hosts are heard, as they are kept with each server.
 _GRPC = "grpc"
@@ -158,7 +158,7 @@ _AMQP = "amqp"
 
 
 def _rate_limit(per_second: int, whose: str) -> RateLimit:
-    return RateLimit(TokenBucket(per_second, _AT_ONCE_SECONDS * per_second), whose)
+    return RateLimit(TokenBucket(per_second, _BURST_SECONDS * per_second), whose)
 
 
 def _connection_limits(most: int) -> ConnectionLimits:
@@ -193,10 +193,10 @@ def _trust_domain(certificates: Certificates | None) -> str:
     return certificates.trust_domain if certificates else ""
 
 
-def _traces(settings: ApiSettings) -> "ApiTraces | NoTraces":
+def _traces(settings: ApiSettings) -> "ApiTraces | NullTracing":
     tracing = make_tracing(settings, "manmanv2-api")
     if not tracing:
-        return NoTraces()
+        return NullTracing()
     # An API that does not trace saves 16 MB.
     from adapters.opentelemetry.api_traces import ApiTraces
 
@@ -236,9 +236,9 @@ def _serves(address: str, over_tls: bool) -> bool:
 
 def _side_port(
     page: WSGIApplication, ask_store: Callable[[], None], over_tls: bool, address: str
-) -> SidePort:
+) -> ManagementServer:
     serves = partial(_serves, address, over_tls)
-    return SidePort("manmanv2-api", page, CheckReadiness(serves, ask_store))
+    return ManagementServer("manmanv2-api", page, CheckReadiness(serves, ask_store))
 
 
 class ApiContainer(containers.DeclarativeContainer):
@@ -257,7 +257,7 @@ class ApiContainer(containers.DeclarativeContainer):
     )
 
     clock: providers.Provider[Clock] = providers.ThreadSafeSingleton(SystemClock)
-    traces: providers.Provider["ApiTraces | NoTraces"] = providers.ThreadSafeSingleton(
+    traces: providers.Provider["ApiTraces | NullTracing"] = providers.ThreadSafeSingleton(
         _traces, settings
     )
     engine: providers.Provider["Engine"] = providers.ThreadSafeSingleton(
@@ -282,8 +282,8 @@ class ApiContainer(containers.DeclarativeContainer):
         providers.Object(new_serial),
         settings.provided.host_credential_lifetime,
     )
-    admit_host: providers.Provider[AdmitHost] = providers.ThreadSafeSingleton(
-        AdmitHost,
+    authenticate_host: providers.Provider[AuthenticateHost] = providers.ThreadSafeSingleton(
+        AuthenticateHost,
         registration_keys,
         settings.provided.registration_key_required,
         host_credentials,
@@ -295,20 +295,22 @@ class ApiContainer(containers.DeclarativeContainer):
     certificate: providers.Provider[ServerCertificate | None] = providers.ThreadSafeSingleton(
         read_certificate, settings, metrics
     )
-    known_keys: providers.Provider[KnownKeys] = providers.ThreadSafeSingleton(
-        KnownKeys, store, admit_host
+    key_cache: providers.Provider[KeyCache] = providers.ThreadSafeSingleton(
+        KeyCache, store, authenticate_host
     )
-    cadence: providers.Provider[Cadence] = providers.ThreadSafeSingleton(
-        Cadence,
+    cadence: providers.Provider[HeartbeatSchedule] = providers.ThreadSafeSingleton(
+        HeartbeatSchedule,
         interval=providers.Factory(timedelta, seconds=settings.provided.heartbeat_interval_seconds),
         max_heartbeats_per_second=settings.provided.max_heartbeats_per_second,
     )
-    pace: providers.Provider[HeartbeatPace] = providers.ThreadSafeSingleton(HeartbeatPace, cadence)
+    heartbeat_interval: providers.Provider[HeartbeatInterval] = providers.ThreadSafeSingleton(
+        HeartbeatInterval, cadence
+    )
 
     # Where several processes keep what they count; empty for one that is alone.
     shared_metrics_folder: providers.Provider[str] = providers.Object("")
     # Takes the address at which the API answers.
-    side_port: providers.Provider[SidePort] = providers.Factory(
+    management_server: providers.Provider[ManagementServer] = providers.Factory(
         _side_port,
         providers.ThreadSafeSingleton(
             _metrics_page,
@@ -316,19 +318,19 @@ class ApiContainer(containers.DeclarativeContainer):
             shared_metrics_folder,
             providers.Factory(BuildInfo, "api", VERSION, COMMIT),
             providers.Factory(
-                StockCollector,
+                FleetCollector,
                 providers.Factory(
-                    BoundedCall,
-                    providers.Factory(TakeStock, store, clock, cadence),
-                    _WATCHERS_PATIENCE_SECONDS,
+                    CallWithTimeout,
+                    providers.Factory(CountFleet, store, clock, cadence),
+                    _MANAGEMENT_TIMEOUT_SECONDS,
                     providers.Object(StoreUnavailable),
                 ),
             ),
         ),
         providers.ThreadSafeSingleton(
-            BoundedCall,
+            CallWithTimeout,
             providers.Factory(AskStore, store),
-            _WATCHERS_PATIENCE_SECONDS,
+            _MANAGEMENT_TIMEOUT_SECONDS,
             providers.Object(StoreUnavailable),
         ),
         settings.provided.speaks_tls,
@@ -368,9 +370,11 @@ class ApiContainer(containers.DeclarativeContainer):
         hold_back=settings.provided.events_held_back,
     )
 
-    hearing: providers.Provider[Hearing] = providers.ThreadSafeSingleton(Hearing)
+    heartbeat_intake: providers.Provider[HeartbeatIntake] = providers.ThreadSafeSingleton(
+        HeartbeatIntake
+    )
     expire_servers: providers.Provider[ExpireServers] = providers.ThreadSafeSingleton(
-        ExpireServers, store, clock, pace, hearing
+        ExpireServers, store, clock, heartbeat_interval, heartbeat_intake
     )
     sweep: providers.Provider[Callable[[], Collection[int]]] = providers.ThreadSafeSingleton(
         ApiMetrics.sweep, metrics, traces.provided.sweep.call(expire_servers)
@@ -379,10 +383,10 @@ class ApiContainer(containers.DeclarativeContainer):
         RecordHeartbeat,
         store,
         clock,
-        pace,
-        hearing,
+        heartbeat_interval,
+        heartbeat_intake,
         _GRPC,
-        settings.provided.joining_rules,
+        settings.provided.registration_rules,
         host_credentials,
     )
 
@@ -400,7 +404,7 @@ class ApiContainer(containers.DeclarativeContainer):
     )
     limit_calls: providers.Provider[LimitCalls] = providers.ThreadSafeSingleton(
         LimitCalls,
-        known_keys,
+        key_cache,
         providers.Factory(_rate_limit, _OF_ONE_SERVER_PER_SECOND, "of this server"),
         providers.Factory(
             _rate_limit, settings.provided.max_registrations_per_second, "with this key"
@@ -415,44 +419,44 @@ class ApiContainer(containers.DeclarativeContainer):
         ),
         operator_key,
     )
-    key_looks: providers.Provider[KeyLooks] = providers.ThreadSafeSingleton(
-        KeyLooks, known_keys.provided.look
+    key_refresher: providers.Provider[KeyRefresher] = providers.ThreadSafeSingleton(
+        KeyRefresher, key_cache.provided.refresh
     )
     joining_calls: providers.Provider[WorkerPool] = providers.ThreadSafeSingleton(
         WorkerPool, "joining", _JOINING_THREADS
     )
-    host_calls: providers.Provider[HostCalls] = providers.ThreadSafeSingleton(
-        HostCalls,
+    host_call_admission: providers.Provider[HostCallAdmission] = providers.ThreadSafeSingleton(
+        HostCallAdmission,
         providers.Factory(WorkerPool, "hosts", _HOST_THREADS),
         joining_calls,
         limit_calls,
-        key_looks,
+        key_refresher,
     )
     operator_calls: providers.Provider[WorkerPool] = providers.ThreadSafeSingleton(
         WorkerPool, "operators", _OPERATOR_THREADS
     )
     fetch_configuration: providers.Provider[FetchConfiguration] = providers.ThreadSafeSingleton(
-        FetchConfiguration, store, clock, admit_host, settings.provided.joining_rules
+        FetchConfiguration, store, clock, authenticate_host, settings.provided.registration_rules
     )
     service: providers.Provider[ManManService] = providers.ThreadSafeSingleton(
         ManManService,
-        host_calls=host_calls,
+        host_call_admission=host_call_admission,
         operator_calls=operator_calls,
         heartbeats=heartbeats,
         register_server=providers.Factory(
             RegisterServer,
             store,
             clock,
-            pace,
-            admit_host,
+            heartbeat_interval,
+            authenticate_host,
             _GRPC,
-            settings.provided.joining_rules,
+            settings.provided.registration_rules,
             certificates,
         ),
         list_servers=providers.Factory(ListServers, store, clock),
         get_server=providers.Factory(GetServer, store),
         create_server=providers.Factory(CreateServer, store, clock),
-        update_server=providers.Factory(UpdateServer, store, clock, pace),
+        update_server=providers.Factory(UpdateServer, store, clock, heartbeat_interval),
         label_server=providers.Factory(LabelServer, store, clock),
         refresh_server=providers.Factory(
             RefreshServer, store, clock, host_commands, settings.provided.enforcement
@@ -461,23 +465,23 @@ class ApiContainer(containers.DeclarativeContainer):
     )
     certificate_service: providers.Provider[CertificateService] = providers.ThreadSafeSingleton(
         CertificateService,
-        host_calls=host_calls,
+        host_call_admission=host_call_admission,
         renew_certificate=providers.Factory(
             RenewCertificate,
             store,
             clock,
-            admit_host,
+            authenticate_host,
             certificates,
             settings.provided.enforcement,
         ),
         trust_bundle=trust_bundle,
     )
-    spread_configuration: providers.Provider[SpreadConfiguration] = providers.ThreadSafeSingleton(
-        SpreadConfiguration, store, clock
+    propagate_configuration: providers.Provider[PropagateConfiguration] = (
+        providers.ThreadSafeSingleton(PropagateConfiguration, store, clock)
     )
     configuration_service: providers.Provider[ConfigurationService] = providers.ThreadSafeSingleton(
         ConfigurationService,
-        host_calls=host_calls,
+        host_call_admission=host_call_admission,
         operator_calls=operator_calls,
         fetch_configuration=fetch_configuration,
         put_configuration=providers.Factory(PutConfiguration, store, clock),
@@ -485,12 +489,12 @@ class ApiContainer(containers.DeclarativeContainer):
         list_configurations=providers.Factory(ListConfigurations, store),
         delete_configuration=providers.Factory(DeleteConfiguration, store, clock),
         put_selector_configuration=providers.Factory(
-            PutSelectorConfiguration, store, clock, spread_configuration
+            PutSelectorConfiguration, store, clock, propagate_configuration
         ),
         get_selector_configuration=providers.Factory(GetSelectorConfiguration, store),
         list_selector_configurations=providers.Factory(ListSelectorConfigurations, store),
         delete_selector_configuration=providers.Factory(
-            DeleteSelectorConfiguration, store, spread_configuration
+            DeleteSelectorConfiguration, store, propagate_configuration
         ),
         get_effective_configuration=providers.Factory(GetEffectiveConfiguration, store),
     )
@@ -498,24 +502,24 @@ class ApiContainer(containers.DeclarativeContainer):
         DeregisterServer,
         store,
         clock,
-        admit_host,
+        authenticate_host,
         settings.provided.enforcement,
         settings.provided.retention,
     )
     prune_servers: providers.Provider[PruneServers] = providers.ThreadSafeSingleton(
         PruneServers, store, clock, settings.provided.retention
     )
-    tidy_fleet: providers.Provider[TidyFleet] = providers.ThreadSafeSingleton(
-        TidyFleet,
+    clean_up_fleet: providers.Provider[CleanUpFleet] = providers.ThreadSafeSingleton(
+        CleanUpFleet,
         store,
         clock,
         prune_servers,
-        expire_servers.provided.may_judge,
+        expire_servers.provided.can_expire,
         settings.provided.retention.audit,
     )
     removal_service: providers.Provider[RemovalService] = providers.ThreadSafeSingleton(
         RemovalService,
-        host_calls=host_calls,
+        host_call_admission=host_call_admission,
         operator_calls=operator_calls,
         deregister_server=deregister_server,
         delete_server=providers.Factory(
@@ -542,20 +546,27 @@ class ApiContainer(containers.DeclarativeContainer):
         resolve_conflict=providers.Factory(
             ResolveConflict, store, clock, settings.provided.retention
         ),
-        list_would_reject=providers.Factory(ListWouldReject, store),
+        list_would_reject=providers.Factory(ListDryRunRefusals, store),
     )
     make_key: providers.Provider[NewKey] = providers.Object(new_key)
-    provider_keys: providers.Provider["ProviderKeys | None"] = providers.ThreadSafeSingleton(
+    jwks_cache: providers.Provider["JwksCache | None"] = providers.ThreadSafeSingleton(
         make_provider_keys, settings
     )
     identify_by_token: providers.Provider[IdentifyByToken | None] = providers.ThreadSafeSingleton(
-        make_identify_by_token, settings, provider_keys
+        make_identify_by_token, settings, jwks_cache
     )
     identify_operator: providers.Provider[IdentifyOperator] = providers.ThreadSafeSingleton(
         IdentifyOperator, store, clock, operator_key, identify_by_token
     )
-    operator_access: providers.Provider[OperatorAccess] = providers.ThreadSafeSingleton(
-        OperatorAccess, operator_calls, joining_calls, identify_operator, limit_calls, key_looks
+    operator_authenticator: providers.Provider[OperatorAuthenticator] = (
+        providers.ThreadSafeSingleton(
+            OperatorAuthenticator,
+            operator_calls,
+            joining_calls,
+            identify_operator,
+            limit_calls,
+            key_refresher,
+        )
     )
     join_key_service: providers.Provider[JoinKeyService] = providers.ThreadSafeSingleton(
         JoinKeyService,
@@ -565,7 +576,7 @@ class ApiContainer(containers.DeclarativeContainer):
             store,
             clock,
             make_key,
-            admit_host,
+            authenticate_host,
             providers.Factory(make_pin_authority, certificates, certificate),
         ),
         list_join_keys=providers.Factory(ListJoinKeys, store),
@@ -588,21 +599,21 @@ class ApiContainer(containers.DeclarativeContainer):
         list_audit=providers.Factory(ListAudit, store),
     )
     call_audit: providers.Provider[CallAudit] = providers.ThreadSafeSingleton(
-        CallAudit, operator_calls, providers.Factory(NoteAction, store, clock)
+        CallAudit, operator_calls, providers.Factory(RecordAuditEntry, store, clock)
     )
     # What arrives over the broker.
-    inboxes: providers.Provider[Sequence[Inbox]] = providers.Selector(
+    inboxes: providers.Provider[Sequence[BatchConsumer]] = providers.Selector(
         settings.provided.messages_kind,
         memory=providers.Object(()),
         amqp=providers.List(
             providers.ThreadSafeSingleton(
-                Inbox,
+                BatchConsumer,
                 broker,
                 REPORTS,
                 traces.provided.messages.call(
                     REPORTS.name,
                     providers.Factory(
-                        Reports,
+                        HeartbeatHandler,
                         providers.Callable(
                             ApiMetrics.heartbeats,
                             metrics,
@@ -611,10 +622,10 @@ class ApiContainer(containers.DeclarativeContainer):
                                 RecordHeartbeat,
                                 store,
                                 clock,
-                                pace,
-                                hearing,
+                                heartbeat_interval,
+                                heartbeat_intake,
                                 _AMQP,
-                                settings.provided.joining_rules,
+                                settings.provided.registration_rules,
                                 host_credentials,
                             ),
                         ),
@@ -623,25 +634,25 @@ class ApiContainer(containers.DeclarativeContainer):
                 listens=providers.Callable(
                     ApiMetrics.listens,
                     metrics,
-                    providers.Callable(partial, hearing.provided.listens, _AMQP),
+                    providers.Callable(partial, heartbeat_intake.provided.listens, _AMQP),
                 ),
             ),
             providers.ThreadSafeSingleton(
-                Inbox,
+                BatchConsumer,
                 broker,
                 CALLS,
                 providers.Factory(
-                    Calls,
+                    RpcHandler,
                     traces.provided.message.call(
                         CALLS.name,
                         providers.Factory(
                             RegisterServer,
                             store,
                             clock,
-                            pace,
-                            admit_host,
+                            heartbeat_interval,
+                            authenticate_host,
                             _AMQP,
-                            settings.provided.joining_rules,
+                            settings.provided.registration_rules,
                         ),
                     ),
                     traces.provided.message.call(CALLS.name, fetch_configuration),
@@ -655,8 +666,10 @@ class ApiContainer(containers.DeclarativeContainer):
     )
 
     request_bodies: providers.Provider[RequestBodies] = providers.ThreadSafeSingleton(RequestBodies)
-    tarpit: providers.Provider[Tarpit] = providers.ThreadSafeSingleton(Tarpit)
-    gate: providers.Provider[Gate] = providers.ThreadSafeSingleton(Gate)
+    refusal_delay: providers.Provider[RefusalDelay] = providers.ThreadSafeSingleton(RefusalDelay)
+    in_flight_calls: providers.Provider[InFlightCalls] = providers.ThreadSafeSingleton(
+        InFlightCalls
+    )
     rpc_handlers: providers.Provider[grpc.GenericRpcHandler] = providers.Callable(
         handlers,
         providers.List(
@@ -670,12 +683,12 @@ class ApiContainer(containers.DeclarativeContainer):
             access_service,
             audit_service,
         ),
-        operator_access,
-        gate,
+        operator_authenticator,
+        in_flight_calls,
         metrics.provided.call_handled,
         call_audit,
         request_bodies,
-        tarpit,
+        refusal_delay,
         providers.Callable(_trust_domain, certificates),
     )
     shares_port: providers.Provider[bool] = providers.Callable(
@@ -688,7 +701,7 @@ class ApiContainer(containers.DeclarativeContainer):
     server: providers.Provider[GrpcServer] = providers.Factory(
         GrpcServer,
         rpc_handlers,
-        gate,
+        in_flight_calls,
         shared_port=shares_port,
         with_reflection=settings.provided.grpc_reflection,
         interceptors=traces.provided.interceptors.call(),

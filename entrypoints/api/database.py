@@ -9,7 +9,7 @@ from adapters.sql.diagnosis import (
     check_schema,
 )
 from adapters.sql.engine import make_engine, sqlite_file
-from adapters.sql.errors import StoreNeeds
+from adapters.sql.errors import StoreProblem
 from adapters.sql.schema import current_revision, newest_revision
 from application.ports.store.store import StoreFailed, StoreUnavailable
 from entrypoints.failures import CommandFailed, ConfigurationError
@@ -35,7 +35,7 @@ def prepare_database(url: str, *, upgrade: bool = False) -> None:
     except DatabaseUnreachable as error:
         raise _unreachable(str(error)) from error
     except (StoreUnavailable, StoreFailed) as error:
-        needs = isinstance(error.__cause__, StoreNeeds)
+        needs = isinstance(error.__cause__, StoreProblem)
         why = str(error.__cause__) if needs else "it failed at a question about its schema"
         raise _unreachable(why) from error
     finally:

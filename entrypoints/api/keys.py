@@ -5,7 +5,7 @@ from application.ports.registration_keys import RegistrationKeys
 _PERIOD_SECONDS = 2.0
 
 
-async def look_at_keys_forever(registration_keys: RegistrationKeys) -> None:
+async def watch_keys(registration_keys: RegistrationKeys) -> None:
     """Have the log tell of a change when it is made, and not when the next host shows a key."""
     while True:
         await asyncio.to_thread(registration_keys)

@@ -43,7 +43,7 @@ def run(settings: "ApiSettings") -> int:
 
     read_certificate(settings)
     certificates = read_certificates(settings)
-    why_not = certificates.why_not_for_long(datetime.now(UTC)) if certificates else ""
+    why_not = certificates.expiry_warning(datetime.now(UTC)) if certificates else ""
     if why_not:
         _log.warning(
             "the authority in CA_CERT_PATH %s: make another with `manmanv2 ca init`", why_not
@@ -83,9 +83,9 @@ def run(settings: "ApiSettings") -> int:
 def check_health(settings: "ApiSettings") -> None:
     from adapters.grpc.client.health import NotServing, check_own_serving
     from entrypoints.failures import CommandFailed
-    from entrypoints.settings import reached_at
+    from entrypoints.settings import loopback_address
 
-    address = reached_at(settings.listen_address)
+    address = loopback_address(settings.listen_address)
     try:
         check_own_serving(address, over_tls=settings.speaks_tls)
     except NotServing as error:

@@ -4,13 +4,13 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from adapters.grpc.tls.trust import CaFileUnusable, bundles_of_the_machine, read_ca_file
-from adapters.system.call_with_timeout import BoundedCall
+from adapters.system.call_with_timeout import CallWithTimeout
 from application.access.identify_by_token import IdentifyByToken
 from entrypoints.api.settings import ApiSettings
 from entrypoints.failures import ConfigurationError
 
 if TYPE_CHECKING:
-    from adapters.oidc.jwks_cache import ProviderKeys
+    from adapters.oidc.jwks_cache import JwksCache
     from adapters.oidc.provider import OidcProvider
 
 _PERIOD_SECONDS = 5.0
@@ -28,20 +28,20 @@ def make_provider(settings: ApiSettings) -> "OidcProvider":
     return OidcProvider(settings.oidc_issuer, settings.oidc_jwks_url, ca_file)
 
 
-def make_provider_keys(settings: ApiSettings) -> "ProviderKeys | None":
+def make_provider_keys(settings: ApiSettings) -> "JwksCache | None":
     """None without a provider."""
     if not settings.oidc_issuer:
         return None
-    from adapters.oidc.jwks_cache import ProviderKeys
+    from adapters.oidc.jwks_cache import JwksCache
     from adapters.oidc.provider import PATIENCE_SECONDS, ProviderTooSlow
 
     # By itself a provider that sends byte by byte would hold a thread of the operators for ever.
-    fetch = BoundedCall(make_provider(settings).keys, PATIENCE_SECONDS, ProviderTooSlow)
-    return ProviderKeys(settings.oidc_issuer, fetch)
+    fetch = CallWithTimeout(make_provider(settings).keys, PATIENCE_SECONDS, ProviderTooSlow)
+    return JwksCache(settings.oidc_issuer, fetch)
 
 
 def make_identify_by_token(
-    settings: ApiSettings, keys: "ProviderKeys | None"
+    settings: ApiSettings, keys: "JwksCache | None"
 ) -> IdentifyByToken | None:
     if keys is None:
         return None
@@ -64,8 +64,8 @@ def check_provider_ca(settings: ApiSettings) -> None:
             ) from None
 
 
-async def keep_provider_keys_fresh(keys: "ProviderKeys") -> None:
+async def keep_provider_keys_fresh(keys: "JwksCache") -> None:
     """So that no operator waits for them, and the log tells of a provider that is away."""
     while True:
-        await asyncio.to_thread(keys.keep_fresh)
+        await asyncio.to_thread(keys.refresh_if_stale)
         await asyncio.sleep(_PERIOD_SECONDS)

@@ -2,7 +2,7 @@ import asyncio
 import logging
 import random
 
-from application.host.transient_failure_log import PassingTrouble
+from application.host.transient_failure_log import TransientFailureLog
 from application.operations.relay_events import RelayEvents
 from application.ports.broker import BrokerUnavailable
 from application.ports.store.store import StoreFailed, StoreUnavailable
@@ -13,9 +13,9 @@ _log = logging.getLogger(__name__)
 _PERIOD_SECONDS = 0.5
 
 
-async def relay_forever(relay_events: RelayEvents) -> None:
+async def run_relay(relay_events: RelayEvents) -> None:
     """Publish what happens as it happens, until cancelled."""
-    trouble = PassingTrouble(_log, "the broker takes events again")
+    trouble = TransientFailureLog(_log, "the broker takes events again")
     failures = 0
     while True:
         try:
@@ -24,7 +24,7 @@ async def relay_forever(relay_events: RelayEvents) -> None:
             trouble.ends()
             failures = 0
         except BrokerUnavailable as error:
-            trouble.strikes(f"{error} Events wait in the store until it takes them.")
+            trouble.failed(f"{error} Events wait in the store until it takes them.")
             failures += 1
         except (StoreUnavailable, StoreFailed):
             # The look for silent servers says so already.

@@ -9,26 +9,26 @@ from domain.approval import ApprovalPolicy
 from domain.enforcement import ENFORCE_ALL, Enforcement, Mode, Switch
 from domain.machine_evidence import NamePolicy
 from domain.operator_token import ROLES_BY_THEIR_NAMES, ClaimRules
-from domain.registration_rules import JoiningRules
+from domain.registration_rules import RegistrationRules
 from domain.retention import Retention
 from domain.role import Role
-from domain.spiffe import USUAL_TRUST_DOMAIN, is_trust_domain
+from domain.spiffe import DEFAULT_TRUST_DOMAIN, is_trust_domain
 from entrypoints.failures import ConfigurationError
 from entrypoints.settings import (
     Secret,
     ServiceSettings,
     bearer_token,
+    boolean,
     broker_url,
+    choice,
     file_path,
     host_and_port,
     host_and_port_or_off,
-    one_of,
+    integer,
     registration_keys_in,
     secret,
     setting,
-    switch,
     url_without_secrets,
-    whole_number,
 )
 
 IN_MEMORY = "memory://"
@@ -103,7 +103,7 @@ class ApiSettings(ServiceSettings):
         Secret("sqlite:///manmanv2.sqlite3"),
         "memory://, sqlite:///FILE or postgresql://USER:PASSWORD@HOST/DATABASE",
         secret,
-        also_from=("PG_DATABASE_URL",),
+        aliases=("PG_DATABASE_URL",),
         show=lambda url: url_without_secrets(url.reveal()),
     )
     listen_address: str = setting(
@@ -148,14 +148,14 @@ class ApiSettings(ServiceSettings):
         host_and_port(),
     )
     trust_domain: str = setting(
-        USUAL_TRUST_DOMAIN,
+        DEFAULT_TRUST_DOMAIN,
         "what certificates are for begins with it: spiffe://TRUST_DOMAIN/server/ID",
         _trust_domain,
     )
     host_certificate_lifetime_seconds: int = setting(
         86400,
         "how long a host's certificate is good; it gets another after half of that",
-        whole_number(60, 10 * 365 * 86400),
+        integer(60, 10 * 365 * 86400),
     )
     metrics_address: str = setting(
         METRICS_ADDRESS,
@@ -163,7 +163,7 @@ class ApiSettings(ServiceSettings):
         host_and_port_or_off,
         show=lambda address: address or "off",
     )
-    api_workers: int = setting(1, "processes that share the port", whole_number(1, 64))
+    api_workers: int = setting(1, "processes that share the port", integer(1, 64))
     registration_key: Secret | None = setting(
         None,
         "what a host must show to join; without it everybody may join; the file may hold several,"
@@ -175,7 +175,7 @@ class ApiSettings(ServiceSettings):
         False,
         "true lets nobody join without a key: where no REGISTRATION_KEY is set, hosts need a join"
         " key, which `manmanv2 keys create` makes",
-        switch,
+        boolean,
     )
     operator_key: Secret | None = setting(
         None,
@@ -214,45 +214,45 @@ class ApiSettings(ServiceSettings):
         "sub", "the claim that says who it is, for the audit; one that users cannot set themselves"
     )
     heartbeat_interval_seconds: int = setting(
-        15, "how often hosts beat; offline after three of them", whole_number(1, 3600)
+        15, "how often hosts beat; offline after three of them", integer(1, 3600)
     )
     max_heartbeats_per_second: int = setting(
         2000,
         "a fleet that would beat faster is told a longer interval",
-        whole_number(1, 1_000_000),
+        integer(1, 1_000_000),
     )
     max_registrations_per_second: int = setting(
         500,
         "registrations, fetches of configuration and farewells with one and the same key of hosts,"
         " in each process; five seconds' worth may come at once, and what is above is tried again",
-        whole_number(1, 1_000_000),
+        integer(1, 1_000_000),
     )
     max_operator_calls_per_second: int = setting(
         200,
         "calls of operators with one and the same key, counted as those of hosts are",
-        whole_number(1, 1_000_000),
+        integer(1, 1_000_000),
     )
     max_wrong_keys_per_second: int = setting(
         20,
         "calls without a key that is known, of hosts and of operators, from one and the same"
         " address, counted as the others are",
-        whole_number(1, 1_000_000),
+        integer(1, 1_000_000),
     )
     max_connections: int = setting(
         15_000,
         "connections to one process at a time; one more is closed, those that are open go on",
-        whole_number(1, 1_000_000),
+        integer(1, 1_000_000),
     )
     name_conflict_policy: str = setting(
         NamePolicy.REJECT,
         "what happens when another machine claims the name of one that is alive: reject refuses"
         " it, takeover gives it the server and tells the other to stop, allow lets both have it",
-        one_of(*NamePolicy),
+        choice(*NamePolicy),
     )
     registration_approval: str = setting(
         ApprovalPolicy.AUTO,
         "auto, or manual: new servers wait for an operator's approval, without configuration",
-        one_of(*ApprovalPolicy),
+        choice(*ApprovalPolicy),
     )
     enforcement: Enforcement = setting(
         ENFORCE_ALL,
@@ -265,28 +265,28 @@ class ApiSettings(ServiceSettings):
     host_credential_lifetime_seconds: int = setting(
         30 * 86400,
         "how long a host's own credential is good; it gets another after half of that",
-        whole_number(60, 10 * 365 * 86400),
+        integer(60, 10 * 365 * 86400),
     )
     ephemeral_retention_seconds: int = setting(
         86400,
         "after how long offline an ephemeral server is deleted",
-        whole_number(1, 10 * 365 * 86400),
+        integer(1, 10 * 365 * 86400),
     )
     deleted_retention_days: int = setting(
         30,
         "how long a deleted server can be restored; 0 deletes for good",
-        whole_number(0, 3650),
+        integer(0, 3650),
     )
     audit_retention_days: int = setting(
         0,
         "how long `manmanv2 audit list` knows what operators did; 0 keeps it for ever",
-        whole_number(0, 3650),
+        integer(0, 3650),
     )
-    grpc_reflection: bool = setting(False, "true lets clients list the API's methods", switch)
+    grpc_reflection: bool = setting(False, "true lets clients list the API's methods", boolean)
 
     @property
-    def joining_rules(self) -> JoiningRules:
-        return JoiningRules(
+    def registration_rules(self) -> RegistrationRules:
+        return RegistrationRules(
             NamePolicy(self.name_conflict_policy),
             ApprovalPolicy(self.registration_approval),
             self.enforcement,

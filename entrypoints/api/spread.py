@@ -9,7 +9,7 @@ _log = logging.getLogger(__name__)
 _PERIOD_SECONDS = 1.0
 
 
-async def spread_forever(spread: Callable[[], bool]) -> None:
+async def run_propagation(spread: Callable[[], bool]) -> None:
     """Tell servers of changes on selectors that are not told to all yet, until cancelled.
 
     Of changes that are for a large fleet, and of those of an API that stopped in the middle of one.

@@ -8,14 +8,14 @@ from contextlib import ExitStack
 from multiprocessing.connection import wait
 from multiprocessing.context import SpawnProcess
 
-from adapters.grpc.server.port_reservation import CannotListen, held_port
-from adapters.opentelemetry.null_tracing import NoTraces
+from adapters.grpc.server.port_reservation import CannotListen, reserve_port
+from adapters.opentelemetry.null_tracing import NullTracing
 from adapters.prometheus.multiprocess_dir import COUNT_IN, SharedFolder
 from entrypoints.api.container import ApiContainer
 from entrypoints.api.settings import ApiSettings
 from entrypoints.api.worker import STOP_SIGNALS, cannot_listen, serve_as_child
 from entrypoints.management_server import open_side_port
-from entrypoints.settings import reached_at
+from entrypoints.settings import loopback_address
 
 _log = logging.getLogger(__name__)
 
@@ -51,25 +51,27 @@ class Supervisor:
                 self._open_side_port(self._metrics_folder.path)
             while self._workers:
                 wait([worker.sentinel for worker in self._workers], timeout=0.5)
-                self._replace_the_dead()
+                self._restart_dead_workers()
 
     def _held_port(self, address: str) -> socket.socket:
         try:
-            return held_port(address)
+            return reserve_port(address)
         except CannotListen:
             raise cannot_listen(address, self._settings) from None
 
     def _open_side_port(self, metrics_folder: str) -> None:
         container = ApiContainer(settings=self._settings)
         container.shared_metrics_folder.override(metrics_folder)
-        container.traces.override(NoTraces())
-        side_port = container.side_port(reached_at(self._settings.listen_address))
-        open_side_port(side_port, self._settings.metrics_address)
+        container.traces.override(NullTracing())
+        management_server = container.management_server(
+            loopback_address(self._settings.listen_address)
+        )
+        open_side_port(management_server, self._settings.metrics_address)
 
     def _start_worker(self) -> None:
         if self._stopping.is_set():
             return
-        self._set_where_to_count()
+        self._set_metrics_dir()
         worker = multiprocessing.get_context("spawn").Process(
             target=serve_as_child, args=(self._settings,)
         )
@@ -79,7 +81,7 @@ class Supervisor:
             # The signal came while it started, too early for it to be among those told.
             worker.terminate()
 
-    def _replace_the_dead(self) -> None:
+    def _restart_dead_workers(self) -> None:
         for worker in [worker for worker in self._workers if not worker.is_alive()]:
             worker.join()
             self._workers.remove(worker)
@@ -90,7 +92,7 @@ class Supervisor:
                 self._stopping.wait(_PAUSE_BEFORE_RESTART_SECONDS)
                 self._start_worker()
 
-    def _set_where_to_count(self) -> None:
+    def _set_metrics_dir(self) -> None:
         """For the next worker, which is started with this environment; else it counts alone."""
         os.environ.pop(COUNT_IN, None)
         if self._metrics_folder:

@@ -10,7 +10,7 @@ _log = logging.getLogger(__name__)
 _LOOKS_PER_INTERVAL = 5
 
 
-async def sweep_forever(expire: Callable[[], Collection[int]], interval: timedelta) -> None:
+async def run_sweep(expire: Callable[[], Collection[int]], interval: timedelta) -> None:
     """Look for silent servers several times an interval, until cancelled."""
     period = interval.total_seconds() / _LOOKS_PER_INTERVAL
     store_is_away = False

@@ -11,7 +11,7 @@ _log = logging.getLogger(__name__)
 _PERIOD = timedelta(minutes=1)
 
 
-async def tidy_forever(tidy: Callable[[], bool], ephemeral_retention: timedelta) -> None:
+async def run_clean_up(tidy: Callable[[], bool], ephemeral_retention: timedelta) -> None:
     """Delete what nobody needs any more about once a minute, until cancelled.
 
     Often enough for an ephemeral server to be kept for no more than twice its time.

@@ -49,7 +49,7 @@ def make_pin_authority(
     return PinAuthority(certificates, lambda: certificate.current.chain if certificate else b"")
 
 
-async def look_at_certificate_forever(certificate: ServerCertificate) -> None:
+async def watch_certificate(certificate: ServerCertificate) -> None:
     """On a thread: a disk that hangs must not keep anybody from connecting."""
     _log.info("speaking TLS with the certificate %s", certificate.told())
     while True:

@@ -15,19 +15,19 @@ from adapters.grpc.server.port_reservation import CannotListen
 from adapters.grpc.server.server import GrpcServer
 from adapters.prometheus.multiprocess_dir import COUNT_IN, reserve_room
 from entrypoints.api.container import ApiContainer
-from entrypoints.api.keys import look_at_keys_forever
+from entrypoints.api.keys import watch_keys
 from entrypoints.api.oidc import keep_provider_keys_fresh
-from entrypoints.api.relay import relay_forever
+from entrypoints.api.relay import run_relay
 from entrypoints.api.settings import ApiSettings, MessagesKind, StoreKind
-from entrypoints.api.spread import spread_forever
-from entrypoints.api.sweep import sweep_forever
-from entrypoints.api.tidy import tidy_forever
-from entrypoints.api.tls import look_at_certificate_forever
+from entrypoints.api.spread import run_propagation
+from entrypoints.api.sweep import run_sweep
+from entrypoints.api.tidy import run_clean_up
+from entrypoints.api.tls import watch_certificate
 from entrypoints.api.tuning import batch_threads, tune_garbage_collection
 from entrypoints.failures import CommandFailed
 from entrypoints.logs import configure_logs
 from entrypoints.management_server import open_side_port
-from entrypoints.settings import reached_at
+from entrypoints.settings import loopback_address
 
 _log = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ def serve(settings: ApiSettings) -> None:
         stack.callback(giving_up.cancel)
         if settings.store_kind is StoreKind.SQL:
             stack.callback(container.engine().dispose)
-        for threads in (container.host_calls(), container.operator_calls()):
+        for threads in (container.host_call_admission(), container.operator_calls()):
             stack.callback(threads.close)
         stack.callback(container.heartbeat_writer().shutdown)
         if settings.messages_kind is MessagesKind.AMQP:
@@ -92,8 +92,8 @@ async def _serve(
     if settings.mutual_tls_address:
         _log.info("serving those who show a certificate on %s", settings.mutual_tls_address)
     if settings.metrics_address and not parent:
-        side_port = container.side_port(reached_at(address))
-        open_side_port(side_port, settings.metrics_address)
+        management_server = container.management_server(loopback_address(address))
+        open_side_port(management_server, settings.metrics_address)
     background = [loop.create_task(work) for work in _background(container, settings)]
 
     inboxes = container.inboxes()
@@ -128,17 +128,17 @@ async def _start(server: GrpcServer, settings: ApiSettings) -> str:
 def _background(
     container: ApiContainer, settings: ApiSettings
 ) -> Iterator[Coroutine[Any, Any, None]]:
-    yield sweep_forever(container.sweep(), container.cadence().interval)
-    yield relay_forever(container.relay_events())
-    yield spread_forever(container.spread_configuration())
-    yield tidy_forever(container.tidy_fleet(), settings.retention.ephemeral)
-    yield look_at_keys_forever(container.registration_keys())
+    yield run_sweep(container.sweep(), container.cadence().interval)
+    yield run_relay(container.relay_events())
+    yield run_propagation(container.propagate_configuration())
+    yield run_clean_up(container.clean_up_fleet(), settings.retention.ephemeral)
+    yield watch_keys(container.registration_keys())
     certificate = container.certificate()
     if certificate:
-        yield look_at_certificate_forever(certificate)
-    provider_keys = container.provider_keys()
-    if provider_keys:
-        yield keep_provider_keys_fresh(provider_keys)
+        yield watch_certificate(certificate)
+    jwks_cache = container.jwks_cache()
+    if jwks_cache:
+        yield keep_provider_keys_fresh(jwks_cache)
 
 
 def _reserve_room_for_counting() -> None:

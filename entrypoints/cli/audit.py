@@ -4,7 +4,7 @@ from typing import Any
 import click
 
 from application.ports.store.access.audit import AuditEntry
-from application.ports.store.dry_run_refusals import WouldReject
+from application.ports.store.dry_run_refusals import DryRunRefusal
 from entrypoints.cli.options import ServerId, output_option
 from entrypoints.cli.session import api
 from entrypoints.cli.views.tables import as_json, iso, table
@@ -101,7 +101,7 @@ def would_reject(output: str) -> None:
     click.echo(table(columns, rows))
 
 
-def _as_object(entry: WouldReject) -> dict[str, Any]:
+def _as_object(entry: DryRunRefusal) -> dict[str, Any]:
     return {
         "switch": entry.switch.value,
         "server_id": entry.server_id or None,

@@ -67,8 +67,8 @@ def init(name: str, folder: Path, lifetime: timedelta, output: str) -> None:
     What is there is never overwritten. Whoever has ca.key can make a certificate of any host and
     of any operator.
     """
-    from adapters.x509.create_ca import new_authority
-    from adapters.x509.inspection import described
+    from adapters.x509.create_ca import create_ca
+    from adapters.x509.inspection import inspect
 
     certificate_file, key_file = folder / _CERTIFICATE, folder / _KEY
     for file in (certificate_file, key_file):
@@ -77,13 +77,13 @@ def init(name: str, folder: Path, lifetime: timedelta, output: str) -> None:
     if not name:
         raise Failure("--name: must not be empty", os.EX_DATAERR)
     try:
-        certificate, key = new_authority(name, lifetime)
+        certificate, key = create_ca(name, lifetime)
     except ValueError:
         raise Failure("--name: has at most 64 characters", os.EX_DATAERR) from None
     folder.mkdir(parents=True, exist_ok=True)
     _create(key_file, key, 0o600)
     _create(certificate_file, certificate, 0o644)
-    (made,) = described(certificate.encode())
+    (made,) = inspect(certificate.encode())
     if output == "json":
         click.echo(as_json(_as_object(made)))
         return
@@ -115,7 +115,7 @@ def issue(names: tuple[str, ...], folder: Path, lifetime: timedelta, output: str
     """
     from adapters.system.files.atomic_file import replace_atomically
     from adapters.x509.authority import AuthorityUnusable, read_authority
-    from adapters.x509.inspection import described
+    from adapters.x509.inspection import inspect
     from application.ports.certificate_authority import AuthorityExpired
 
     try:
@@ -136,7 +136,7 @@ def issue(names: tuple[str, ...], folder: Path, lifetime: timedelta, output: str
     was_there = certificate_file.exists()
     replace_atomically(key_file, key, 0o600)
     replace_atomically(certificate_file, certificate, 0o644)
-    made = described(certificate.encode())[0]
+    made = inspect(certificate.encode())[0]
     if output == "json":
         click.echo(as_json(_as_object(made)))
         return
@@ -157,10 +157,10 @@ def issue(names: tuple[str, ...], folder: Path, lifetime: timedelta, output: str
 @output_option
 def show(file: Path, output: str) -> None:
     """Tell of each certificate in FILE, else in ca.crt: whom it is for, until when, its SHA-256."""
-    from adapters.x509.inspection import described
+    from adapters.x509.inspection import inspect
 
     try:
-        found = described(file.read_bytes())
+        found = inspect(file.read_bytes())
     except OSError as error:
         raise Failure(f"{file} cannot be read ({error.strerror})", os.EX_NOINPUT) from None
     except ValueError:

@@ -17,7 +17,7 @@ from entrypoints.cli.keys import keys
 from entrypoints.cli.machines import machines
 from entrypoints.cli.operators import operators
 from entrypoints.cli.servers.command import servers
-from entrypoints.cli.session import Failure, answered_with
+from entrypoints.cli.session import Failure, to_click_error
 from entrypoints.cli.settings import CliSettings
 from entrypoints.failures import CommandFailed
 from entrypoints.settings import BUILD
@@ -45,7 +45,7 @@ class _Commands(click.Group):
         except OSError as error:
             raise Failure(f"cannot go on: {error.strerror}", os.EX_IOERR) from None
         except Exception as error:
-            failure = answered_with(error)
+            failure = to_click_error(error)
             if failure:
                 raise failure from None
             raise

@@ -67,7 +67,7 @@ def demo() -> None:
     client: OperatorClient | None = None
     try:
         while not asked_to_stop.wait(_REFRESH_SECONDS):
-            _see_that_all_run(programs, display)
+            _check_running(programs, display)
             if client:
                 display.draw(_servers(client, display))
             elif api.address:
@@ -92,7 +92,7 @@ def demo() -> None:
         raise CommandFailed("they did not end cleanly, see the lines above.", os.EX_SOFTWARE)
 
 
-def _see_that_all_run(programs: "Sequence[_Program]", display: "_Display") -> None:
+def _check_running(programs: "Sequence[_Program]", display: "_Display") -> None:
     for program in programs:
         if program.has_ended():
             display.close()
@@ -110,7 +110,7 @@ def _servers(client: "OperatorClient", display: "_Display") -> Sequence[Server] 
         return list(client.servers())
     except OperatorCallFailed as error:
         if error.code.name == "UNAUTHENTICATED":
-            display.say_once(f"demo: {error}")
+            display.log_once(f"demo: {error}")
             return []
         return None
 
@@ -181,7 +181,7 @@ class _Display:
             if not self._screen:
                 click.echo(line)
 
-    def say_once(self, line: str) -> None:
+    def log_once(self, line: str) -> None:
         if line not in self._said_once:
             self._said_once.add(line)
             self.say(line)

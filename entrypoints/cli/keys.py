@@ -84,16 +84,16 @@ def create(
         pre_approved,
     )
     with api() as client:
-        made, key, everybody_may_join = client.create_join_key(new, pins_authority=pin_ca)
+        made, key, is_open_registration = client.create_join_key(new, pins_authority=pin_ca)
     answer = {
         "join_key": _key_json(made),
         "key": key,
-        "everybody_may_join": everybody_may_join,
+        "everybody_may_join": is_open_registration,
     }
     click.echo(as_json(answer) if output == "json" else key)
     click.echo(f"made the join key {made.key.key_id}", err=True)
     click.echo("It is shown this once: set it as REGISTRATION_KEY of the hosts.", err=True)
-    if everybody_may_join:
+    if is_open_registration:
         click.echo(
             "Everybody may join without it: set REGISTRATION_KEY on the API, or"
             " REGISTRATION_KEY_REQUIRED=true to admit hosts with join keys alone.",

@@ -70,7 +70,7 @@ def settings_of(context: click.Context) -> CliSettings:
         raise ConfigurationError(str(error).replace("API_ADDRESS", "--api")) from None
 
 
-def answered_with(error: Exception) -> Failure | None:
+def to_click_error(error: Exception) -> Failure | None:
     """What to say of an error that the API answered with; None for any other."""
     from adapters.grpc.client.operator_client import OperatorCallFailed
 

@@ -20,15 +20,15 @@ from adapters.system.files.state_folder import DiskStateFolder
 from adapters.system.machine_evidence import FileMachineEvidence
 from adapters.system.notifier import SystemdNotifier
 from adapters.system.psutil_machine import PsutilMachine
-from adapters.system.sleep import StoppablePause
-from adapters.x509.key_pairs import ChildKeyPairs
-from application.host.certificate_store import HeldCertificate
+from adapters.system.sleep import InterruptibleSleep
+from adapters.x509.key_pairs import SubprocessKeyGenerator
+from application.host.certificate_store import CertificateStore
 from application.host.deregister_host import DeregisterHost
 from application.host.host_identity import HostIdentity
-from application.host.key_ring import HeldKeys
+from application.host.key_ring import KeyRing
 from application.host.leave_fleet import LeaveFleet
 from application.host.run_host import RunHost
-from application.host.sync_configuration import FollowConfiguration
+from application.host.sync_configuration import SyncConfiguration
 from application.ports.host.authority_folder import AuthorityFolder
 from application.ports.host.certificate_folder import CertificateFolder
 from application.ports.host.commands import Commands
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 
     from adapters.amqp.broker import Broker
     from adapters.amqp.control_plane import AmqpControlPlane, LegacyControlPlane
-    from adapters.http.management_server import SidePort
+    from adapters.http.management_server import ManagementServer
     from adapters.opentelemetry.tracing import Tracing
     from adapters.prometheus.host_metrics import HostMetrics
 
@@ -79,9 +79,9 @@ def _machine_evidence(machine_root: Path) -> MachineEvidence:
     )
 
 
-def _held_keys(registration_key: Secret | None) -> HeldKeys:
+def _held_keys(registration_key: Secret | None) -> KeyRing:
     # Shown with few calls, each of which is worth a look.
-    return HeldKeys(make_registration_keys(registration_key, look_every_seconds=0))
+    return KeyRing(make_registration_keys(registration_key, look_every_seconds=0))
 
 
 def _may_change(registration_key: Secret | None) -> bool:
@@ -92,13 +92,13 @@ def _may_change(registration_key: Secret | None) -> bool:
 # does without saves 3 MB for each of the first two, and more for the third.
 
 
-def _amqp_control_plane(settings: HostSettings, keys: HeldKeys) -> "AmqpControlPlane":
+def _amqp_control_plane(settings: HostSettings, keys: KeyRing) -> "AmqpControlPlane":
     from adapters.amqp.control_plane import AmqpControlPlane
 
     return AmqpControlPlane(_broker(settings), keys)
 
 
-def _legacy_control_plane(settings: HostSettings, keys: HeldKeys) -> "LegacyControlPlane":
+def _legacy_control_plane(settings: HostSettings, keys: KeyRing) -> "LegacyControlPlane":
     from adapters.amqp.control_plane import LegacyControlPlane
 
     assert settings.server_id is not None
@@ -155,12 +155,12 @@ def _host_metrics(registry: "CollectorRegistry") -> "HostMetrics":
     return HostMetrics(registry)
 
 
-def _side_port(registry: "CollectorRegistry", metrics: "HostMetrics") -> "SidePort":
-    from adapters.http.management_server import SidePort
+def _side_port(registry: "CollectorRegistry", metrics: "HostMetrics") -> "ManagementServer":
+    from adapters.http.management_server import ManagementServer
     from adapters.prometheus.exposition import BuildInfo, metrics_page
 
     page = metrics_page(registry, BuildInfo("host", VERSION, COMMIT))
-    return SidePort("manmanv2-host", page, metrics.why_not_ready)
+    return ManagementServer("manmanv2-host", page, metrics.why_not_ready)
 
 
 class HostContainer(containers.DeclarativeContainer):
@@ -168,7 +168,7 @@ class HostContainer(containers.DeclarativeContainer):
 
     settings: providers.Dependency[HostSettings] = providers.Dependency(instance_of=HostSettings)
 
-    held_keys: providers.Provider[HeldKeys] = providers.ThreadSafeSingleton(
+    held_keys: providers.Provider[KeyRing] = providers.ThreadSafeSingleton(
         _held_keys, settings.provided.registration_key
     )
     registry: providers.Provider["CollectorRegistry"] = providers.ThreadSafeSingleton(_registry)
@@ -178,7 +178,7 @@ class HostContainer(containers.DeclarativeContainer):
     is_watched: providers.Provider[str] = providers.Callable(
         _switch, settings.provided.metrics_address
     )
-    side_port: providers.Provider["SidePort | None"] = providers.Selector(
+    management_server: providers.Provider["ManagementServer | None"] = providers.Selector(
         is_watched,
         on=providers.ThreadSafeSingleton(_side_port, registry, metrics),
         off=providers.Object(None),
@@ -199,10 +199,10 @@ class HostContainer(containers.DeclarativeContainer):
         on=providers.ThreadSafeSingleton(DiskCertificateFolder, settings.provided.state_dir),
         off=providers.Object(None),
     )
-    held_certificate: providers.Provider[HeldCertificate] = providers.ThreadSafeSingleton(
-        HeldCertificate, certificate_folder
+    held_certificate: providers.Provider[CertificateStore] = providers.ThreadSafeSingleton(
+        CertificateStore, certificate_folder
     )
-    key_pairs: providers.Provider[KeyPairs] = providers.ThreadSafeSingleton(ChildKeyPairs)
+    key_pairs: providers.Provider[KeyPairs] = providers.ThreadSafeSingleton(SubprocessKeyGenerator)
     enrolment: providers.Provider[Enrolment | None] = providers.Selector(
         providers.Callable(_switch, settings.provided.api.tls),
         on=providers.ThreadSafeSingleton(
@@ -257,7 +257,9 @@ class HostContainer(containers.DeclarativeContainer):
         on=providers.ThreadSafeSingleton(FallbackMachine, docker_machine, own_figures),
         off=docker_machine,
     )
-    pause: providers.Provider[StoppablePause] = providers.ThreadSafeSingleton(StoppablePause)
+    pause: providers.Provider[InterruptibleSleep] = providers.ThreadSafeSingleton(
+        InterruptibleSleep
+    )
     commands: providers.Provider[Commands | None] = providers.Selector(
         providers.Callable(_switch, settings.provided.rabbitmq_url),
         on=providers.ThreadSafeSingleton(_amqp_commands, settings, pause.provided.wake),
@@ -274,10 +276,10 @@ class HostContainer(containers.DeclarativeContainer):
     configuration_folder: providers.Provider[ConfigurationFolder] = providers.ThreadSafeSingleton(
         DiskConfigurationFolder, settings.provided.config_dir
     )
-    follow_configuration: providers.Provider[FollowConfiguration | None] = providers.Selector(
+    follow_configuration: providers.Provider[SyncConfiguration | None] = providers.Selector(
         providers.Callable(_switch, settings.provided.config_dir),
         on=providers.ThreadSafeSingleton(
-            FollowConfiguration,
+            SyncConfiguration,
             control_plane,
             configuration_folder,
             pause,

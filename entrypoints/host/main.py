@@ -65,26 +65,26 @@ def run(settings: "HostSettings") -> int:
         InvalidField,
         InvalidRegistrationKey,
         NotAdmitted,
-        Replaced,
+        SupersededRegistration,
         as_sentence,
     )
     from entrypoints.host.container import HostContainer
 
-    _warn_of_blanks(settings)
+    _warn_about_whitespace(settings)
     container = HostContainer(settings=settings)
     threading.Thread(
-        target=_obey_signals, args=(container.pause().stop,), name="signals", daemon=True
+        target=_handle_signals, args=(container.pause().stop,), name="signals", daemon=True
     ).start()
     with ExitStack() as stack:
         tracing = container.tracing()
         if tracing:
             stack.callback(tracing.close)
-        side_port = container.side_port()
-        if side_port:
+        management_server = container.management_server()
+        if management_server:
             from entrypoints.management_server import open_side_port
 
-            open_side_port(side_port, settings.metrics_address)
-            stack.callback(side_port.close)
+            open_side_port(management_server, settings.metrics_address)
+            stack.callback(management_server.close)
         stack.callback(container.control_plane().close)
         run_host = container.run_host()
         try:
@@ -95,7 +95,7 @@ def run(settings: "HostSettings") -> int:
         except NotAdmitted as error:
             _log.error("The API does not let this host in: %s", as_sentence(error))
             return os.EX_NOPERM
-        except Replaced as error:
+        except SupersededRegistration as error:
             _log.error(
                 "Another host manager took the place of this one, which ends: %s",
                 as_sentence(error),
@@ -119,7 +119,12 @@ def deregister(settings: "HostSettings") -> None:
     from application.host.deregister_host import NothingToDeregister
     from application.ports.host.control_plane import ControlPlaneRefused, ControlPlaneUnavailable
     from application.ports.host.state_folder import StateFolderTaken
-    from domain.errors import InvalidRegistrationKey, NotAdmitted, Replaced, as_sentence
+    from domain.errors import (
+        InvalidRegistrationKey,
+        NotAdmitted,
+        SupersededRegistration,
+        as_sentence,
+    )
     from entrypoints.failures import CommandFailed, ConfigurationError
     from entrypoints.host.container import HostContainer
 
@@ -151,7 +156,7 @@ def deregister(settings: "HostSettings") -> None:
             raise CommandFailed(_invalid_key(settings), os.EX_NOPERM) from None
         except NotAdmitted as error:
             raise CommandFailed(as_sentence(error), os.EX_NOPERM) from None
-        except Replaced as error:
+        except SupersededRegistration as error:
             raise CommandFailed(as_sentence(error), os.EX_TEMPFAIL) from None
         except ControlPlaneUnavailable as error:
             raise CommandFailed(str(error), os.EX_UNAVAILABLE) from None
@@ -167,14 +172,14 @@ def deregister(settings: "HostSettings") -> None:
 
 def check_health(settings: "HostSettings") -> None:
     from entrypoints.failures import CommandFailed, ConfigurationError
-    from entrypoints.management_server import why_not_well
+    from entrypoints.management_server import health_problem
 
     if not settings.metrics_address:
         raise ConfigurationError(
             "METRICS_ADDRESS: must be set for the host manager to be asked how it is, as"
             " 127.0.0.1:9091."
         )
-    why_not = why_not_well(settings.metrics_address, NAME)
+    why_not = health_problem(settings.metrics_address, NAME)
     if why_not:
         raise CommandFailed(why_not, os.EX_UNAVAILABLE)
 
@@ -190,7 +195,7 @@ def _invalid_key(settings: "HostSettings") -> str:
     )
 
 
-def _warn_of_blanks(settings: "HostSettings") -> None:
+def _warn_about_whitespace(settings: "HostSettings") -> None:
     key = settings.registration_key.reveal() if settings.registration_key else ""
     if key != key.strip():
         _log.warning(
@@ -199,7 +204,7 @@ def _warn_of_blanks(settings: "HostSettings") -> None:
         )
 
 
-def _obey_signals(stop: Callable[[], None]) -> None:
+def _handle_signals(stop: Callable[[], None]) -> None:
     signal.sigwait(_STOP_SIGNALS)
     stop()
     # Whoever signals a process and then its group, as timeout(1) does, is not in a hurry.

@@ -13,16 +13,16 @@ from entrypoints.settings import (
     Secret,
     SecretsInFile,
     ServiceSettings,
+    boolean,
     broker_url,
+    choice,
     host_and_port,
     host_and_port_or_off,
-    one_of,
+    integer,
     registration_keys_in,
     secret,
     setting,
-    switch,
     url_without_secrets,
-    whole_number,
 )
 
 
@@ -121,12 +121,12 @@ class HostSettings(ApiClientSettings, ServiceSettings):
         None,
         "legacy mode: the id of a server that is there already; the host then does not register,"
         " and speaks over RABBITMQ_URL only",
-        whole_number(1, 10**18 - 1),
+        integer(1, 10**18 - 1),
     )
     transport: str = setting(
         Transport.GRPC,
         "grpc, over API_ADDRESS, or amqp, over RABBITMQ_URL",
-        one_of(Transport.GRPC, Transport.AMQP),
+        choice(Transport.GRPC, Transport.AMQP),
     )
     rabbitmq_url: Secret | None = setting(
         None,
@@ -143,7 +143,7 @@ class HostSettings(ApiClientSettings, ServiceSettings):
         Path("/var/run/docker.sock"), "path of the Docker engine's socket", _socket_path
     )
     docker_optional: bool = setting(
-        False, "true uses the machine's own figures while Docker does not answer", switch
+        False, "true uses the machine's own figures while Docker does not answer", boolean
     )
     metrics_address: str = setting(
         "",
@@ -170,10 +170,10 @@ class HostSettings(ApiClientSettings, ServiceSettings):
         show=_shown_labels,
     )
     ephemeral: bool = setting(
-        False, "true lets the API delete the server once it was offline for long", switch
+        False, "true lets the API delete the server once it was offline for long", boolean
     )
     deregister_on_exit: bool = setting(
-        False, "true deletes the server when the host manager is stopped", switch
+        False, "true deletes the server when the host manager is stopped", boolean
     )
     machine_root: Path = setting(
         Path("/"),

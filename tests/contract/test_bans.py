@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from application.ports.store.bans import Ban
 from application.ports.store.store import Store
-from domain.machine_evidence import NO_EVIDENCE, Evidence, weigh
+from domain.machine_evidence import NO_EVIDENCE, Evidence, compare
 from tests.support.builders import NOW, SECOND, evidence
 
 WHOLE = evidence("disk", "board", "boot", "instance", engine="engine")
@@ -125,5 +125,5 @@ def test_those_are_found_that_agree_in_anything(
     add(store, *(ban(number, one) for number, one in enumerate(banned)))
 
     assert [found.server_id for found in resembling(store, given_evidence)] == [
-        number for number, one in enumerate(banned) if weigh(one, given_evidence).agreeing
+        number for number, one in enumerate(banned) if compare(one, given_evidence).agreeing
     ]

@@ -8,7 +8,7 @@ import pytest
 from application.ports.store.store import Store
 from application.registration.register_server import Registration
 from domain.conflict import ConflictState, Resolution
-from domain.errors import NameHeld, NotAdmitted
+from domain.errors import NameInUse, NotAdmitted
 from domain.machine_evidence import Evidence
 from domain.server import Server
 from tests.support.builders import at_once, evidence
@@ -28,7 +28,7 @@ def claim(fleet: Fleet, who: Evidence, name: str = "web") -> Server | None:
     """None when it is refused."""
     try:
         return fleet.register(Registration(name, evidence=who)).server
-    except (NameHeld, NotAdmitted):
+    except (NameInUse, NotAdmitted):
         return None
 
 

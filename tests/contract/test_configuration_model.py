@@ -14,10 +14,10 @@ from application.configuration.delete_configuration import DeleteConfiguration
 from application.configuration.delete_selector_configuration import DeleteSelectorConfiguration
 from application.configuration.fetch_configuration import FetchConfiguration
 from application.configuration.get_effective_configuration import GetEffectiveConfiguration
-from application.configuration.propagate_configuration import SpreadConfiguration
+from application.configuration.propagate_configuration import PropagateConfiguration
 from application.configuration.put_configuration import PutConfiguration
 from application.configuration.put_selector_configuration import PutSelectorConfiguration
-from application.host.sync_configuration import FollowConfiguration
+from application.host.sync_configuration import SyncConfiguration
 from application.liveness.record_heartbeat import Acknowledged, Heartbeat
 from application.ports.store.store import Store
 from application.registration.register_server import Registration
@@ -26,7 +26,7 @@ from domain.configuration import ConfigurationChanges
 from domain.errors import ConfigurationNotFound, SelectorConfigurationNotFound
 from domain.labels import Selector, parse_selector
 from tests.support.fakes import FakeConfigurationFolder, FakeControlPlane, FakePause
-from tests.support.fleet import EVERYBODY, Fleet
+from tests.support.fleet import OPEN, Fleet
 
 HOSTS = st.sampled_from(["web", "db"])
 LABELS = st.dictionaries(st.sampled_from(["a", "b"]), st.sampled_from(["x", "y"]))
@@ -86,14 +86,14 @@ class ConfigurationMachine(RuleBasedStateMachine):
         self.put_own = PutConfiguration(self.store, self.fleet.clock)
         self.delete_own = DeleteConfiguration(self.store, self.fleet.clock)
         # Told to one server after the other, and not before somebody asks for it.
-        self.spread = SpreadConfiguration(self.store, self.fleet.clock, at_once=1)
+        self.spread = PropagateConfiguration(self.store, self.fleet.clock, at_once=1)
         self.put_on = PutSelectorConfiguration(self.store, self.fleet.clock, lambda: False)
         self.delete_from = DeleteSelectorConfiguration(self.store, lambda: False)
         self.label_server = LabelServer(self.store, self.fleet.clock)
         self.effective = GetEffectiveConfiguration(self.store)
         # Small answers, so that there are several to most questions.
         self.control_plane = BusyControlPlane(
-            FetchConfiguration(self.store, self.fleet.clock, EVERYBODY, enough_bytes=1)
+            FetchConfiguration(self.store, self.fleet.clock, OPEN, enough_bytes=1)
         )
         self.hosts: dict[str, Host] = {}
         self.on_selectors: dict[tuple[Selector, str], Put] = {}
@@ -241,9 +241,9 @@ class ConfigurationMachine(RuleBasedStateMachine):
         assert isinstance(answer, Acknowledged)
         self.follow(host, answer.config_revision)
 
-    def follow(self, host: Host, told_revision: int) -> None:
-        follow = FollowConfiguration(self.control_plane, host.folder, FakePause(rests=1))
-        follow(host.server_id, told_revision, alive=lambda: None)
+    def follow(self, host: Host, revision_for_host: int) -> None:
+        follow = SyncConfiguration(self.control_plane, host.folder, FakePause(rests=1))
+        follow(host.server_id, revision_for_host, alive=lambda: None)
 
     def expected(self, host: Host) -> dict[str, str]:
         labels = {**host.of_host, **host.of_operators}

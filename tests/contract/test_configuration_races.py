@@ -12,10 +12,10 @@ import pytest
 from application.configuration.delete_configuration import DeleteConfiguration
 from application.configuration.delete_selector_configuration import DeleteSelectorConfiguration
 from application.configuration.fetch_configuration import FetchConfiguration
-from application.configuration.propagate_configuration import SpreadConfiguration
+from application.configuration.propagate_configuration import PropagateConfiguration
 from application.configuration.put_configuration import PutConfiguration
 from application.configuration.put_selector_configuration import PutSelectorConfiguration
-from application.host.sync_configuration import FollowConfiguration
+from application.host.sync_configuration import SyncConfiguration
 from application.liveness.record_heartbeat import Acknowledged, Heartbeat
 from application.ports.store.store import Store
 from application.registration.register_server import Registration
@@ -26,7 +26,7 @@ from domain.labels import parse_selector
 from domain.server import Server
 from tests.support.builders import NOW, at_once
 from tests.support.fakes import FakeConfigurationFolder, FakeControlPlane, FakePause
-from tests.support.fleet import EVERYBODY, Fleet
+from tests.support.fleet import OPEN, Fleet
 
 SELECTORS = [parse_selector(text) for text in ("a", "!a", "a=x", "a,b", "b!=y")]
 NAMES = ["limits", "motd", "ports"]
@@ -39,7 +39,7 @@ class Followed(FakeControlPlane):
 
     def __init__(self, fleet: Fleet) -> None:
         super().__init__()
-        self.fetch = FetchConfiguration(fleet.store, fleet.clock, EVERYBODY, enough_bytes=1)
+        self.fetch = FetchConfiguration(fleet.store, fleet.clock, OPEN, enough_bytes=1)
 
     def fetch_configuration(
         self, server_id: int, known_revision: int, after_revision: int = 0
@@ -57,7 +57,7 @@ class Host:
         self.chance = random.Random(number)
         self.folder = FakeConfigurationFolder()
         self.server_id = fleet.register(Registration(self.name)).server.server_id
-        self.follow = FollowConfiguration(Followed(fleet), self.folder, FakePause(rests=1))
+        self.follow = SyncConfiguration(Followed(fleet), self.folder, FakePause(rests=1))
 
     def live(self) -> None:
         for _ in range(STEPS):
@@ -73,7 +73,7 @@ class Host:
 
 def operate(fleet: Fleet, server_ids: list[int], seed: int) -> None:
     chance = random.Random(f"operator {seed}")
-    spread = SpreadConfiguration(fleet.store, fleet.clock, at_once=2)
+    spread = PropagateConfiguration(fleet.store, fleet.clock, at_once=2)
     put_on = PutSelectorConfiguration(fleet.store, fleet.clock, spread)
     take_from = DeleteSelectorConfiguration(fleet.store, spread)
     for step in range(STEPS):
@@ -104,13 +104,13 @@ def test_whatever_happens_at_the_same_moment_hosts_end_with_what_is_for_them(
     for seed, fleet in enumerate(fleets):
         lives.append(partial(operate, fleet, server_ids, seed))
     at_once(lives)
-    spread = SpreadConfiguration(fleets[0].store, fleets[0].clock)
+    spread = PropagateConfiguration(fleets[0].store, fleets[0].clock)
     while spread():
         pass
 
     for host in hosts:
         host.beat()
-        everything = FetchConfiguration(host.fleet.store, host.fleet.clock, EVERYBODY)(
+        everything = FetchConfiguration(host.fleet.store, host.fleet.clock, OPEN)(
             host.server_id, "", 0
         )
         assert host.folder.documents == {found.name: found.document for found in everything.changed}

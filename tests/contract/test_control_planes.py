@@ -10,29 +10,29 @@ from typing import Any
 import pytest
 from dependency_injector import providers
 
-from adapters.amqp.batch_consumer import Inbox
+from adapters.amqp.batch_consumer import BatchConsumer
 from adapters.amqp.broker import Broker
 from adapters.amqp.control_plane import AmqpControlPlane
-from adapters.amqp.heartbeat_handler import Reports
-from adapters.amqp.rpc_handler import Calls
+from adapters.amqp.heartbeat_handler import HeartbeatHandler
+from adapters.amqp.rpc_handler import RpcHandler
 from adapters.amqp.topology import CALLS, REPORTS
 from adapters.grpc.client.host.control_plane import GrpcControlPlane
 from adapters.memory.control_plane import MemoryControlPlane
 from adapters.memory.store import MemoryStore
 from adapters.system.new_key import new_key
-from application.access.host_credentials import USUAL_LIFETIME
+from application.access.host_credentials import DEFAULT_LIFETIME
 from application.configuration.fetch_configuration import FetchConfiguration
 from application.configuration.put_configuration import PutConfiguration
-from application.host.key_ring import HeldKeys
+from application.host.key_ring import KeyRing
 from application.join_keys.create_join_key import CreateJoinKey
 from application.join_keys.revoke_join_key import RevokeJoinKey
 from application.ports.host.control_plane import (
     ControlPlane,
     ControlPlaneRefused,
     ControlPlaneUnavailable,
-    Heard,
-    Introduction,
-    Joined,
+    HeartbeatResult,
+    RegistrationRequest,
+    RegistrationResult,
 )
 from domain.approval import Approval
 from domain.capabilities import Capabilities
@@ -42,24 +42,24 @@ from domain.errors import (
     CredentialRequired,
     InvalidRegistrationKey,
     JoinKeyRefused,
-    NameHeld,
+    NameInUse,
     NotAdmitted,
-    Replaced,
     ServerNotFound,
+    SupersededRegistration,
 )
 from domain.join_key import NewJoinKey
 from domain.liveness import Status
 from domain.machine_evidence import Evidence
-from domain.registration_rules import JoiningRules
+from domain.registration_rules import RegistrationRules
 from entrypoints.api.container import ApiContainer
 from entrypoints.api.settings import IN_MEMORY, ApiSettings
 from entrypoints.settings import Secret
 from entrypoints.testing import serving
 from tests.support.builders import CAPABILITIES, SECOND
-from tests.support.canary_secrets import almost, planted
-from tests.support.fleet import Fleet, who_shows
+from tests.support.canary_secrets import almost, canary
+from tests.support.fleet import Fleet, admitting_keys
 
-KEY = f"{planted('registration key')} ✓"
+KEY = f"{canary('registration key')} ✓"
 INTERVAL = timedelta(seconds=15)
 HERE = Evidence("a" * 32, "b" * 32, "c" * 32, "d" * 32, "1" * 32)
 # A clone of the disk.
@@ -79,37 +79,37 @@ class Transport:
     """A fleet and a way for hosts to talk to it."""
 
     fleet: Fleet
-    connect: Callable[[HeldKeys], ControlPlane]
+    connect: Callable[[KeyRing], ControlPlane]
 
     def host(self, *keys: str) -> ControlPlane:
-        return self.connect(HeldKeys(lambda: keys or (KEY,)))
+        return self.connect(KeyRing(lambda: keys or (KEY,)))
 
     def host_with(self, credential: str) -> ControlPlane:
         """One that holds no key."""
-        return self.connect(HeldKeys(lambda: (), credential))
+        return self.connect(KeyRing(lambda: (), credential))
 
 
 @pytest.fixture(params=over_each(ENFORCE_ALL))
 def transport(request: pytest.FixtureRequest) -> Iterator[Transport]:
     """By the name of the transport, and with what is enforced where that is not as usual."""
     way, enforcement = request.param
-    fleet = Fleet(MemoryStore(), rules=JoiningRules(enforcement=enforcement))
-    admit_host = replace(who_shows(KEY), credentials=fleet.credentials)
-    fleet.register = replace(fleet.register, admit_host=admit_host)
-    fleet.deregister = replace(fleet.deregister, admit_host=admit_host)
-    fetch = FetchConfiguration(fleet.store, fleet.clock, admit_host)
+    fleet = Fleet(MemoryStore(), rules=RegistrationRules(enforcement=enforcement))
+    authenticate_host = replace(admitting_keys(KEY), credentials=fleet.credentials)
+    fleet.register = replace(fleet.register, authenticate_host=authenticate_host)
+    fleet.deregister = replace(fleet.deregister, authenticate_host=authenticate_host)
+    fetch = FetchConfiguration(fleet.store, fleet.clock, authenticate_host)
     with ExitStack() as stack:
         if way == "grpc":
             port = stack.enter_context(serving(container_of(fleet, enforcement)))
 
-            def connect(keys: HeldKeys) -> ControlPlane:
+            def connect(keys: KeyRing) -> ControlPlane:
                 return closed_at_the_end(GrpcControlPlane(f"127.0.0.1:{port}", keys))
 
         elif way == "amqp":
             broker = Broker(request.getfixturevalue("rabbitmq_url"))
             inboxes = (
-                Inbox(broker, REPORTS, Reports(fleet.heartbeat)),
-                Inbox(broker, CALLS, Calls(fleet.register, fetch, fleet.deregister)),
+                BatchConsumer(broker, REPORTS, HeartbeatHandler(fleet.heartbeat)),
+                BatchConsumer(broker, CALLS, RpcHandler(fleet.register, fetch, fleet.deregister)),
             )
             for inbox in inboxes:
                 stack.enter_context(running(inbox))
@@ -117,12 +117,12 @@ def transport(request: pytest.FixtureRequest) -> Iterator[Transport]:
             for inbox in inboxes:
                 stack.callback(inbox.stop)
 
-            def connect(keys: HeldKeys) -> ControlPlane:
+            def connect(keys: KeyRing) -> ControlPlane:
                 return closed_at_the_end(AmqpControlPlane(broker, keys))
 
         else:
 
-            def connect(keys: HeldKeys) -> ControlPlane:
+            def connect(keys: KeyRing) -> ControlPlane:
                 return MemoryControlPlane(
                     fleet.register, fleet.heartbeat, fetch, fleet.deregister, keys
                 )
@@ -148,7 +148,7 @@ def container_of(fleet: Fleet, enforcement: Enforcement) -> ApiContainer:
 
 
 @contextmanager
-def running(inbox: Inbox) -> Iterator[None]:
+def running(inbox: BatchConsumer) -> Iterator[None]:
     listening = threading.Event()
     inbox.listens = lambda listens: listening.set() if listens else None
     thread = threading.Thread(target=inbox.run)
@@ -161,11 +161,11 @@ def running(inbox: Inbox) -> Iterator[None]:
         thread.join()
 
 
-def introduction(name: str, **others: Any) -> Introduction:
-    return Introduction(name, **{"capabilities": CAPABILITIES, **others})
+def introduction(name: str, **others: Any) -> RegistrationRequest:
+    return RegistrationRequest(name, **{"capabilities": CAPABILITIES, **others})
 
 
-def without_credential(joined: Joined) -> Joined:
+def without_credential(joined: RegistrationResult) -> RegistrationResult:
     """Each registration is answered with another one."""
     assert joined.credential
     return replace(joined, credential="")
@@ -177,7 +177,7 @@ def test_a_host_joins_and_joins_again_under_the_same_id(transport: Transport) ->
     again = without_credential(transport.host().register(introduction("web")))
     server = transport.fleet.get(first.server_id)
 
-    assert first == Joined(first.server_id, INTERVAL, 0, name="web", epoch=1)
+    assert first == RegistrationResult(first.server_id, INTERVAL, 0, name="web", epoch=1)
     assert again == replace(first, epoch=2)
     assert (server.name, server.environment) == ("web", "production")
     assert server.capabilities == CAPABILITIES
@@ -201,7 +201,7 @@ def test_another_machine_gets_no_name_that_is_held_and_is_told_by_whom(
     joined = transport.host().register(introduction("web", evidence=HERE))
     clone = transport.host()
 
-    with pytest.raises(NameHeld) as caught:
+    with pytest.raises(NameInUse) as caught:
         clone.register(introduction("web", evidence=ELSEWHERE))
     assert f"the name 'web' is held by server {joined.server_id}, another machine" in str(
         caught.value
@@ -227,12 +227,14 @@ def test_a_process_that_was_replaced_is_told_so_and_takes_nobody_offline(
     second = later.register(introduction("web", evidence=replace(HERE, instance_id="2" * 32)))
     server_id = first.server_id
 
-    with pytest.raises(Replaced, match=f"^server {server_id} was registered again by "):
+    with pytest.raises(
+        SupersededRegistration, match=f"^server {server_id} was registered again by "
+    ):
         host.heartbeat(server_id, CAPABILITIES, epoch=first.epoch)
-    with pytest.raises(Replaced):
+    with pytest.raises(SupersededRegistration):
         host.heartbeat(server_id, None, epoch=first.epoch, leaving=True)
     assert transport.fleet.get(server_id).presence.status is Status.ONLINE
-    assert later.heartbeat(server_id, None, epoch=second.epoch) == Heard(INTERVAL, 0)
+    assert later.heartbeat(server_id, None, epoch=second.epoch) == HeartbeatResult(INTERVAL, 0)
 
 
 def test_who_does_not_know_its_epoch_is_heard(transport: Transport) -> None:
@@ -240,7 +242,7 @@ def test_who_does_not_know_its_epoch_is_heard(transport: Transport) -> None:
     joined = host.register(introduction("web"))
     host.register(introduction("web"))
 
-    assert host.heartbeat(joined.server_id, None, epoch=0) == Heard(INTERVAL, 0)
+    assert host.heartbeat(joined.server_id, None, epoch=0) == HeartbeatResult(INTERVAL, 0)
 
 
 def test_a_host_that_an_operator_rejected_is_told_why(transport: Transport) -> None:
@@ -267,7 +269,7 @@ def test_a_host_that_waits_for_an_operator_is_told_so_until_it_is_let_in(
     again = host.register(introduction("web"))
 
     assert (again.approval, again.config_revision) == (Approval.PENDING, 0)
-    assert host.heartbeat(server_id, None) == Heard(INTERVAL, 0, Approval.PENDING)
+    assert host.heartbeat(server_id, None) == HeartbeatResult(INTERVAL, 0, Approval.PENDING)
     transport.fleet.approve(server_id)
     heard = host.heartbeat(server_id, None)
     assert heard.approval is Approval.APPROVED
@@ -278,7 +280,7 @@ def test_a_host_that_an_operator_renamed_is_told_its_name(transport: Transport) 
     fleet = transport.fleet
     transport.host().register(introduction("web", evidence=HERE))
     other = transport.host()
-    with pytest.raises(NameHeld):
+    with pytest.raises(NameInUse):
         other.register(introduction("web", evidence=ELSEWHERE))
     [conflict] = conflicts_of(fleet, "web")
     fleet.resolve(conflict.conflict_id, Resolution.RENAME, "web-2")
@@ -309,7 +311,7 @@ def test_only_the_last_process_of_a_host_deregisters_it_and_only_with_the_key(
     joined = host.register(introduction("web", evidence=HERE))
     host.register(introduction("web", evidence=replace(HERE, instance_id="2" * 32)))
 
-    with pytest.raises(Replaced, match="was registered again by"):
+    with pytest.raises(SupersededRegistration, match="was registered again by"):
         host.deregister(joined.server_id, HERE.instance_id)
     with pytest.raises(InvalidRegistrationKey):
         transport.host("").deregister(joined.server_id, "2" * 32)
@@ -324,7 +326,7 @@ def test_a_heartbeat_is_durable_when_it_is_answered(transport: Transport) -> Non
     heard = host.heartbeat(joined.server_id, fewer)
     server = transport.fleet.get(joined.server_id)
 
-    assert heard == Heard(INTERVAL, config_revision=0)
+    assert heard == HeartbeatResult(INTERVAL, config_revision=0)
     assert server.presence.last_seen == transport.fleet.clock.now()
     assert server.capabilities == fewer
 
@@ -360,7 +362,7 @@ def test_another_key_opens_nothing(transport: Transport, key: str) -> None:
 
 
 def test_a_host_that_holds_several_keys_shows_the_one_that_is_taken(transport: Transport) -> None:
-    host = transport.host(planted("new key"), KEY, planted("newer key"))
+    host = transport.host(canary("new key"), KEY, canary("newer key"))
     joined = host.register(introduction("web", evidence=HERE))
     PutConfiguration(transport.fleet.store, transport.fleet.clock)(joined.server_id, "a", "{}")
     changes = host.fetch_configuration(joined.server_id, 0)
@@ -375,7 +377,7 @@ def test_a_host_that_joins_by_a_join_key_is_told_when_that_admits_it_no_more(
     transport: Transport,
 ) -> None:
     fleet = transport.fleet
-    create = CreateJoinKey(fleet.store, fleet.clock, new_key, fleet.register.admit_host)
+    create = CreateJoinKey(fleet.store, fleet.clock, new_key, fleet.register.authenticate_host)
     made = create(NewJoinKey(environment="prod", uses=1), "anna")
     host = transport.host(str(made.shown))
     joined = host.register(introduction("web", evidence=HERE))
@@ -386,7 +388,7 @@ def test_a_host_that_joins_by_a_join_key_is_told_when_that_admits_it_no_more(
     with pytest.raises(NotAdmitted, match=words):
         host.register(introduction("db"))
     with pytest.raises(InvalidRegistrationKey):
-        transport.host(f"{made.key.key_id}.{planted('join key')}").register(introduction("db"))
+        transport.host(f"{made.key.key_id}.{canary('join key')}").register(introduction("db"))
     RevokeJoinKey(fleet.store, fleet.clock)(made.key.key_id)
     words = f"^the join key {made.key.key_id} was revoked$"
     with pytest.raises(NotAdmitted, match=words):
@@ -402,7 +404,7 @@ def test_a_join_key_that_does_not_admit_keeps_no_other_key_from_being_shown(
     transport: Transport, becomes_of_it: str
 ) -> None:
     fleet = transport.fleet
-    create = CreateJoinKey(fleet.store, fleet.clock, new_key, fleet.register.admit_host)
+    create = CreateJoinKey(fleet.store, fleet.clock, new_key, fleet.register.authenticate_host)
     pattern = "db" if becomes_of_it == "of another name" else ""
     made = create(NewJoinKey(uses=1, expires_in_seconds=60, name_pattern=pattern), "anna")
     if becomes_of_it == "used up":
@@ -417,16 +419,16 @@ def test_a_join_key_that_does_not_admit_keeps_no_other_key_from_being_shown(
     assert fleet.get(joined.server_id).name == "web"
     assert transport.host(str(made.shown), KEY).fetch_configuration(joined.server_id, 0).names == []
     with pytest.raises(JoinKeyRefused, match=f"^the join key {made.key.key_id} "):
-        transport.host(planted("other key"), str(made.shown)).register(introduction("cache"))
+        transport.host(canary("other key"), str(made.shown)).register(introduction("cache"))
 
 
 def test_whom_an_operator_refuses_shows_no_other_key(transport: Transport) -> None:
     joined = transport.host().register(introduction("web", evidence=HERE))
     transport.fleet.ban(joined.server_id)
-    keys = Counting([KEY, planted("other key")])
+    keys = Counting([KEY, canary("other key")])
 
     with pytest.raises(NotAdmitted) as refused:
-        transport.connect(HeldKeys(keys)).register(introduction("web", evidence=HERE))
+        transport.connect(KeyRing(keys)).register(introduction("web", evidence=HERE))
     assert not isinstance(refused.value, JoinKeyRefused)
     assert keys.asked == 1
 
@@ -487,7 +489,9 @@ def test_a_machine_from_which_a_server_was_taken_over_has_a_credential_that_is_v
     after = transport.host_with(later.credential)
 
     for epoch in (0, joined.epoch, later.epoch):
-        with pytest.raises(Replaced, match="by another host manager: stop one of the two"):
+        with pytest.raises(
+            SupersededRegistration, match="by another host manager: stop one of the two"
+        ):
             before.heartbeat(server_id, None, epoch=epoch)
     with pytest.raises(InvalidRegistrationKey):
         before.fetch_configuration(server_id, 0)
@@ -495,7 +499,7 @@ def test_a_machine_from_which_a_server_was_taken_over_has_a_credential_that_is_v
         before.deregister(server_id, ELSEWHERE.instance_id)
     with pytest.raises(InvalidRegistrationKey):
         before.register(introduction("web"))
-    assert after.heartbeat(server_id, None) == Heard(INTERVAL, 0)
+    assert after.heartbeat(server_id, None) == HeartbeatResult(INTERVAL, 0)
     assert after.fetch_configuration(server_id, 0).names == []
 
 
@@ -505,12 +509,12 @@ def test_a_credential_is_renewed_by_a_heartbeat_after_half_of_its_life(
     joined = transport.host().register(introduction("web"))
     host = transport.host_with(joined.credential)
     early = host.heartbeat(joined.server_id, None)
-    transport.fleet.clock.advance(USUAL_LIFETIME / 2 + SECOND)
+    transport.fleet.clock.advance(DEFAULT_LIFETIME / 2 + SECOND)
     due = host.heartbeat(joined.server_id, None)
     # Its answer was lost.
     lost = host.heartbeat(joined.server_id, None)
     renewed = transport.host_with(due.credential)
-    transport.fleet.clock.advance(USUAL_LIFETIME / 2 - SECOND)
+    transport.fleet.clock.advance(DEFAULT_LIFETIME / 2 - SECOND)
 
     assert early.credential == ""
     assert len({joined.credential, due.credential, lost.credential}) == 3
@@ -537,7 +541,7 @@ def test_where_credentials_are_enforced_a_heartbeat_needs_that_of_its_server(
             host.heartbeat(web.server_id, None, leaving=True)
     assert transport.fleet.get(web.server_id).presence == last_seen
     host = transport.host_with(web.credential)
-    assert host.heartbeat(web.server_id, None) == Heard(INTERVAL, 0)
+    assert host.heartbeat(web.server_id, None) == HeartbeatResult(INTERVAL, 0)
     host.heartbeat(web.server_id, None, leaving=True)
     assert transport.fleet.get(web.server_id).presence.status is Status.OFFLINE
 

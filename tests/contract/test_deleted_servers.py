@@ -92,13 +92,13 @@ def add_with_everything(store: Store, name: str = "web") -> int:
     return server_id
 
 
-def bury(
+def move_to_deleted(
     store: Store, *server_ids: int, now: datetime = NOW, purged_at: datetime = NOW + 30 * DAY
 ) -> None:
     with store.begin() as transaction:
         for server_id in sorted(server_ids):
             transaction.servers.get(server_id, lock=True)
-        transaction.deleted_servers.bury(server_ids, now, purged_at, CAUSE)
+        transaction.deleted_servers.move_to_deleted(server_ids, now, purged_at, CAUSE)
 
 
 def restore(store: Store, server_id: int, name: str = "") -> Server:
@@ -136,7 +136,7 @@ def as_restored(before: Whole, name: str) -> Whole:
 def test_a_deleted_server_is_gone_with_all_that_hung_on_it(store: Store) -> None:
     web = add_with_everything(store)
     [db] = add(store, "db")
-    bury(store, web)
+    move_to_deleted(store, web)
 
     assert names(store) == ["db"]
     with pytest.raises(ServerNotFound):
@@ -152,7 +152,7 @@ def test_a_deleted_server_is_gone_with_all_that_hung_on_it(store: Store) -> None
 def test_a_deleted_server_is_listed_as_it_was(store: Store) -> None:
     web = add_with_everything(store)
     before = whole(store, web).server
-    bury(store, web, purged_at=NOW + 7 * DAY)
+    move_to_deleted(store, web, purged_at=NOW + 7 * DAY)
 
     assert before.labels == Labels(
         {"region": "nyc", "tier": "gold", "old": ""}, {"tier": "silver", "rack": "r2"}
@@ -164,7 +164,7 @@ def test_a_deleted_server_is_listed_as_it_was(store: Store) -> None:
 def test_a_server_of_which_nothing_is_known_is_listed_as_it_was(store: Store) -> None:
     [bare] = add(store, "bare")
     before = whole(store, bare).server
-    bury(store, bare)
+    move_to_deleted(store, bare)
 
     assert [deleted.server for deleted in buried(store)] == [before]
     assert restore(store, bare) == before
@@ -174,7 +174,7 @@ def test_a_server_of_which_nothing_is_known_is_listed_as_it_was(store: Store) ->
 def test_a_restored_server_is_what_it_was_to_the_byte(store: Store, name: str) -> None:
     web = add_with_everything(store)
     before = whole(store, web)
-    bury(store, web)
+    move_to_deleted(store, web)
     restored = restore(store, web, name)
 
     assert {found.name: found.document for found in before.documents if found} == DOCUMENTS
@@ -188,7 +188,7 @@ def test_a_restored_server_is_what_it_was_to_the_byte(store: Store, name: str) -
 
 def test_a_restored_server_lives_as_any_other(store: Store) -> None:
     web = add_with_everything(store)
-    bury(store, web)
+    move_to_deleted(store, web)
     restore(store, web)
     with store.begin() as transaction:
         server = transaction.servers.get(web, lock=True)
@@ -206,7 +206,7 @@ def test_a_restored_server_lives_as_any_other(store: Store) -> None:
 
 def test_the_mark_of_the_default_stays_where_it_went_meanwhile(store: Store) -> None:
     web = add_with_everything(store)
-    bury(store, web)
+    move_to_deleted(store, web)
     db = add_with_everything(store, "db")
     restore(store, web)
 
@@ -216,7 +216,7 @@ def test_the_mark_of_the_default_stays_where_it_went_meanwhile(store: Store) -> 
 
 def test_the_name_of_a_deleted_server_is_free_and_its_id_is_not(store: Store) -> None:
     [web] = add(store, "web")
-    bury(store, web)
+    move_to_deleted(store, web)
     [again] = add(store, "web")
 
     assert again > web
@@ -226,7 +226,7 @@ def test_the_name_of_a_deleted_server_is_free_and_its_id_is_not(store: Store) ->
 def test_a_server_whose_name_was_taken_is_restored_under_another(store: Store) -> None:
     web = add_with_everything(store)
     before = whole(store, web)
-    bury(store, web)
+    move_to_deleted(store, web)
     add(store, "web", "db")
 
     for name in ("", "web", "db"):
@@ -259,7 +259,7 @@ def test_a_server_can_be_deleted_and_restored_again_and_again(store: Store) -> N
     web = add_with_everything(store)
     before = whole(store, web)
     for day in range(3):
-        bury(store, web, now=NOW + day * DAY, purged_at=NOW + (day + 1) * DAY)
+        move_to_deleted(store, web, now=NOW + day * DAY, purged_at=NOW + (day + 1) * DAY)
         [deleted] = buried(store)
 
         assert (deleted.deleted_at, deleted.purged_at) == (NOW + day * DAY, NOW + (day + 1) * DAY)
@@ -271,7 +271,7 @@ def test_many_are_deleted_together_and_none_of_the_others(store: Store) -> None:
     full = [add_with_everything(store, f"full-{n}") for n in range(3)]
     bare = add(store, *(f"bare-{n}" for n in range(40)))
     before = {server_id: whole(store, server_id) for server_id in full}
-    bury(store, *full[:2], *bare[::2])
+    move_to_deleted(store, *full[:2], *bare[::2])
 
     assert buried_ids(store) == sorted([*full[:2], *bare[::2]])
     assert names(store) == ["full-2", *(f"bare-{n}" for n in range(1, 40, 2))]
@@ -282,7 +282,7 @@ def test_many_are_deleted_together_and_none_of_the_others(store: Store) -> None:
 
 def test_to_delete_nobody_deletes_nobody(store: Store) -> None:
     add(store, "web")
-    bury(store)
+    move_to_deleted(store)
 
     assert names(store) == ["web"]
     assert buried(store) == []
@@ -291,7 +291,7 @@ def test_to_delete_nobody_deletes_nobody(store: Store) -> None:
 def test_pages_of_any_size_give_each_deleted_server_once_and_in_order(store: Store) -> None:
     ids = add(store, *(f"web-{n}" for n in range(7)))
     for server_id in reversed(ids):
-        bury(store, server_id)
+        move_to_deleted(store, server_id)
     restore(store, ids.pop(3))
 
     for size in (1, 2, 3, 6, 100):
@@ -306,7 +306,7 @@ def test_pages_of_any_size_give_each_deleted_server_once_and_in_order(store: Sto
 def test_only_those_are_purged_whose_time_is_over(store: Store) -> None:
     ids = add(store, "a", "b", "c")
     for number, server_id in enumerate(ids):
-        bury(store, server_id, purged_at=NOW + number * SECOND)
+        move_to_deleted(store, server_id, purged_at=NOW + number * SECOND)
 
     assert purge(store, NOW - SECOND) == []
     assert purge(store, NOW + SECOND) == ids[:2]
@@ -319,7 +319,7 @@ def test_only_those_are_purged_whose_time_is_over(store: Store) -> None:
 def test_no_more_are_purged_at_once_than_asked_for_and_the_oldest_first(store: Store) -> None:
     ids = add(store, "a", "b", "c", "d", "e")
     for number, server_id in enumerate(reversed(ids)):
-        bury(store, server_id, purged_at=NOW + number * SECOND)
+        move_to_deleted(store, server_id, purged_at=NOW + number * SECOND)
 
     assert sorted(purge(store, NOW + DAY, at_most=2)) == ids[3:]
     assert sorted(purge(store, NOW + DAY, at_most=2)) == ids[1:3]
@@ -329,7 +329,7 @@ def test_no_more_are_purged_at_once_than_asked_for_and_the_oldest_first(store: S
 def test_many_who_purge_at_once_share_what_there_is(open_store: Callable[[], Store]) -> None:
     stores = [open_store(), open_store()]
     ids = add(stores[0], *(f"web-{n}" for n in range(60)))
-    bury(stores[0], *ids)
+    move_to_deleted(stores[0], *ids)
 
     def purge_all(store: Store) -> list[int]:
         gone: list[int] = []
@@ -347,7 +347,7 @@ def test_one_of_many_who_restore_at_once_succeeds(open_store: Callable[[], Store
     stores = [open_store(), open_store()]
     web = add_with_everything(stores[0])
     before = whole(stores[0], web)
-    bury(stores[0], web)
+    move_to_deleted(stores[0], web)
 
     def is_first(store: Store) -> bool:
         try:
@@ -376,7 +376,7 @@ def test_a_name_goes_to_who_is_restored_or_to_who_joins(open_store: Callable[[],
     stores = [open_store(), open_store()]
     for turn in range(10):
         [web] = add(stores[0], f"web-{turn}")
-        bury(stores[0], web)
+        move_to_deleted(stores[0], web)
 
         restored, joined = at_once(
             [
@@ -397,14 +397,14 @@ class SomethingFailed(Exception):
 @pytest.mark.parametrize("what", ["bury", "restore", "purge"])
 def test_what_fails_leaves_everything_as_it_was(store: Store, what: str) -> None:
     web, db = add_with_everything(store), add_with_everything(store, "db")
-    bury(store, db)
+    move_to_deleted(store, db)
     before, deleted = whole(store, web), buried(store)
 
     def fail() -> None:
         with store.begin() as transaction:
             match what:
                 case "bury":
-                    transaction.deleted_servers.bury([web], NOW, NOW + DAY, CAUSE)
+                    transaction.deleted_servers.move_to_deleted([web], NOW, NOW + DAY, CAUSE)
                 case "restore":
                     transaction.deleted_servers.restore(db)
                 case "purge":
@@ -422,7 +422,7 @@ def test_what_happened_to_a_server_outlives_it(store: Store) -> None:
     [web] = add(store, "web")
     with store.begin() as transaction:
         transaction.outbox.add([Event(EventKind.DELETED, web, NOW, CAUSE)])
-        transaction.deleted_servers.bury([web], NOW, NOW, CAUSE)
+        transaction.deleted_servers.move_to_deleted([web], NOW, NOW, CAUSE)
     purge(store, NOW)
 
     with store.begin() as transaction:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 
-from application.ports.store.dry_run_refusals import WouldReject
+from application.ports.store.dry_run_refusals import DryRunRefusal
 from application.ports.store.store import Store
 from domain.enforcement import Switch
 from tests.support.builders import NOW, SECOND, at_once
@@ -21,7 +21,7 @@ def record(
         transaction.would_rejects.record(switch, server_id, name, reason, NOW + seconds * SECOND)
 
 
-def page(store: Store, after: int = 0, size: int = 100) -> list[WouldReject]:
+def page(store: Store, after: int = 0, size: int = 100) -> list[DryRunRefusal]:
     with store.begin() as transaction:
         return list(transaction.would_rejects.page(after, size))
 
@@ -30,7 +30,7 @@ def test_the_first_of_its_kind_is_counted_once(store: Store) -> None:
     record(store, Switch.NAME_CONFLICT, 42, "web ✓", "another machine holds it")
     [entry] = page(store)
 
-    assert entry == WouldReject(
+    assert entry == DryRunRefusal(
         entry.entry_id,
         Switch.NAME_CONFLICT,
         42,
@@ -81,7 +81,7 @@ def test_pages_of_any_size_give_each_entry_once_and_the_oldest_first(store: Stor
     record(store, name="web-0")
 
     for size in (1, 3, 7, 100):
-        walked: list[WouldReject] = []
+        walked: list[DryRunRefusal] = []
         while found := page(store, walked[-1].entry_id if walked else 0, size):
             assert len(found) <= size
             walked += found

@@ -6,7 +6,7 @@ from functools import partial
 from application.liveness.record_heartbeat import Acknowledged, Heartbeat
 from application.ports.store.store import Store
 from application.registration.register_server import Registration
-from domain.errors import Replaced
+from domain.errors import SupersededRegistration
 from tests.support.builders import at_once
 from tests.support.fleet import Fleet
 
@@ -26,4 +26,4 @@ def test_batches_in_which_some_are_refused_never_deadlock(open_store: Callable[[
     for _ in range(ROUNDS):
         answers = at_once([partial(beat, n) for n in range(8)])
 
-        assert answers == [[Acknowledged, Acknowledged], [Replaced, Acknowledged]] * 4
+        assert answers == [[Acknowledged, Acknowledged], [SupersededRegistration, Acknowledged]] * 4

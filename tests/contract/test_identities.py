@@ -11,7 +11,7 @@ from application.ports.store.store import Store
 from domain.capabilities import MAX_CPU_CORES, MAX_MEMORY_MB, Capabilities
 from domain.liveness import heard, left
 from domain.machine import Hardware
-from domain.machine_evidence import NO_EVIDENCE, NOBODY, Evidence, Identity, weigh
+from domain.machine_evidence import NO_EVIDENCE, NOBODY, Evidence, Identity, compare
 from tests.support.builders import CAPABILITIES, INTERVAL, NOW, evidence
 
 DIGESTS = st.sampled_from(["", "a" * 32, "b" * 32])
@@ -118,7 +118,7 @@ def test_the_store_finds_a_machine_as_the_rules_have_it(
     assert of_machine(store, given) == [
         server_id
         for server_id, one in zip(ids, kept, strict=True)
-        if weigh(one, of_any_process).same_machine
+        if compare(one, of_any_process).same_machine
     ]
 
 
@@ -136,7 +136,7 @@ def test_the_store_finds_a_machine_as_the_rules_have_it(
 def test_a_thousand_clones_do_not_hide_the_one_that_is_the_same(
     store: Store, clone: dict[str, str]
 ) -> None:
-    assert not weigh(BOX, replace(BOX, **clone, instance_id="")).same_machine
+    assert not compare(BOX, replace(BOX, **clone, instance_id="")).same_machine
     with store.begin() as transaction:
         for n in range(1000):
             server_id = transaction.servers.add(f"clone-{n}", "").server_id
@@ -197,13 +197,13 @@ def online(store: Store, server_id: int, capabilities: Capabilities | None) -> N
             transaction.capability_reports.record({server_id: capabilities}, NOW)
 
 
-def hardware_online(store: Store) -> Hardware:
+def online_hardware(store: Store) -> Hardware:
     with store.begin() as transaction:
-        return transaction.servers.hardware_online()
+        return transaction.servers.online_hardware()
 
 
 def test_a_fleet_of_nobody_has_no_hardware(store: Store) -> None:
-    assert hardware_online(store) == Hardware(0, 0, 0)
+    assert online_hardware(store) == Hardware(0, 0, 0)
 
 
 def test_the_hardware_behind_several_servers_is_counted_once(store: Store) -> None:
@@ -216,7 +216,7 @@ def test_the_hardware_behind_several_servers_is_counted_once(store: Store) -> No
     elsewhere = add(store, "elsewhere", identity(BOX, machine=8))
     online(store, elsewhere, small)
 
-    assert hardware_online(store) == Hardware(2, 4, 3072)
+    assert online_hardware(store) == Hardware(2, 4, 3072)
 
 
 def test_a_server_of_which_no_machine_is_known_is_a_machine_of_its_own(store: Store) -> None:
@@ -226,7 +226,7 @@ def test_a_server_of_which_no_machine_is_known_is_a_machine_of_its_own(store: St
     # The number of its machine is the id of another server.
     online(store, add(store, "e", identity(BOX, machine=alone[0])), None)
 
-    assert hardware_online(store) == Hardware(
+    assert online_hardware(store) == Hardware(
         5, 4 * CAPABILITIES.cpu_cores, 4 * CAPABILITIES.total_memory_mb
     )
 
@@ -239,7 +239,7 @@ def test_the_hardware_of_servers_that_are_offline_is_not_counted(store: Store) -
     with store.begin() as transaction:
         transaction.presences.set({prod: 0, away: 0}, left(NOW))
 
-    assert hardware_online(store) == Hardware(
+    assert online_hardware(store) == Hardware(
         1, CAPABILITIES.cpu_cores, CAPABILITIES.total_memory_mb
     )
 
@@ -249,4 +249,4 @@ def test_the_hardware_of_a_large_fleet_is_no_number_too_large(store: Store) -> N
     for number in range(3):
         online(store, add(store, f"box-{number}"), most)
 
-    assert hardware_online(store) == Hardware(3, 3 * MAX_CPU_CORES, 3 * MAX_MEMORY_MB)
+    assert online_hardware(store) == Hardware(3, 3 * MAX_CPU_CORES, 3 * MAX_MEMORY_MB)

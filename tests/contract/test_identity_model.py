@@ -19,7 +19,7 @@ from application.liveness.record_heartbeat import Acknowledged, Heartbeat
 from application.ports.store.store import Store
 from application.registration.register_server import Registration
 from domain.approval import Approval
-from domain.errors import NameHeld, NotAdmitted, Replaced, ServerNotFound
+from domain.errors import NameInUse, NotAdmitted, ServerNotFound, SupersededRegistration
 from domain.liveness import Status
 from domain.machine_evidence import NO_EVIDENCE, Evidence
 from tests.support.builders import INTERVAL, evidence
@@ -86,7 +86,7 @@ class Claims(RuleBasedStateMachine):
             return
         is_other = machine is not None and record.holder not in (None, machine)
         if is_other and record.online:
-            with pytest.raises(NameHeld):
+            with pytest.raises(NameInUse):
                 self.fleet.register(registration)
             return
         server = self.fleet.register(registration).server
@@ -115,7 +115,7 @@ class Claims(RuleBasedStateMachine):
             # It shows no credential.
             assert isinstance(answer, ServerNotFound)
         elif 0 < epoch < record.epoch:
-            assert isinstance(answer, Replaced)
+            assert isinstance(answer, SupersededRegistration)
         else:
             assert isinstance(answer, Acknowledged)
             record.online = not leaving

@@ -13,10 +13,10 @@ from domain.errors import JoinKeyNotFound, JoinKeyRefused
 from domain.join_key import JoinKey
 from domain.keys import ShownKey
 from tests.support.builders import NOW, SECOND, at_once
-from tests.support.canary_secrets import planted
+from tests.support.canary_secrets import canary
 from tests.support.fleet import Fleet
 
-SHOWN = ShownKey("jk-abcdefghij", planted("join key"))
+SHOWN = ShownKey("jk-abcdefghij", canary("join key"))
 PLAIN = JoinKey(SHOWN.key_id, SHOWN.digest, NOW, "local")
 FULL = JoinKey(
     "jk-zzzzzzzzzz",

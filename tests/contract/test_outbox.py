@@ -37,9 +37,9 @@ def lease(store: Store, holder: str, now: float, until: float) -> bool:
         return transaction.outbox.lease(holder, NOW + now * SECOND, NOW + until * SECOND)
 
 
-def give_back(store: Store, holder: str) -> None:
+def release_lease(store: Store, holder: str) -> None:
     with store.begin() as transaction:
-        transaction.outbox.give_back(holder)
+        transaction.outbox.release_lease(holder)
 
 
 def test_an_event_is_recorded_with_what_its_server_is_then(store: Store) -> None:
@@ -135,10 +135,10 @@ def test_one_holder_at_a_time_has_the_lease(store: Store) -> None:
 
 def test_only_who_has_the_lease_can_give_it_back(store: Store) -> None:
     assert lease(store, "one", now=0, until=30)
-    give_back(store, "other")
+    release_lease(store, "other")
 
     assert not lease(store, "other", now=1, until=31)
-    give_back(store, "one")
+    release_lease(store, "one")
     assert lease(store, "other", now=1, until=31)
 
 

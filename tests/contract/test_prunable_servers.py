@@ -102,7 +102,7 @@ def test_each_is_deleted_by_one_of_many_who_prune_at_once(open_store: Callable[[
         while True:
             with store.begin() as transaction:
                 found = [server.server_id for server in transaction.servers.prunable(NOW, 7)]
-                transaction.deleted_servers.bury(found, NOW, NOW, "nobody needs it")
+                transaction.deleted_servers.move_to_deleted(found, NOW, NOW, "nobody needs it")
             if not found:
                 return deleted
             deleted += found
@@ -122,7 +122,7 @@ def test_a_server_that_is_heard_meanwhile_is_not_deleted(open_store: Callable[[]
         def prune() -> list[int]:
             with stores[0].begin() as transaction:
                 found = [server.server_id for server in transaction.servers.prunable(NOW, 100)]
-                transaction.deleted_servers.bury(found, NOW, NOW, "nobody needs it")
+                transaction.deleted_servers.move_to_deleted(found, NOW, NOW, "nobody needs it")
             return found
 
         def beat(server_id: int = web) -> list[int]:

@@ -408,9 +408,9 @@ def test_the_census_counts_servers_by_status_and_environment(store: Store) -> No
         add(store, name, environment)
     save(store, replace(add(store, "e", "dev"), presence=heard(NOW, INTERVAL)))
     with store.begin() as transaction:
-        census = dict(transaction.servers.census())
+        count_by_status = dict(transaction.servers.count_by_status())
 
-    assert census == {
+    assert count_by_status == {
         (Status.OFFLINE, "dev"): 2,
         (Status.OFFLINE, "prod"): 1,
         (Status.OFFLINE, ""): 1,

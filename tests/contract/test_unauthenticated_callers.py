@@ -24,12 +24,12 @@ from domain.enforcement import ENFORCE_ALL, Enforcement, Mode, Switch
 from domain.errors import CredentialRequired, InvalidRegistrationKey, JoinKeyRefused, ManManError
 from domain.join_key import NewJoinKey
 from domain.machine_evidence import NO_EVIDENCE
-from domain.registration_rules import JoiningRules
+from domain.registration_rules import RegistrationRules
 from tests.support.builders import NOW, SECOND, evidence
-from tests.support.canary_secrets import planted
-from tests.support.fleet import Fleet, who_shows
+from tests.support.canary_secrets import canary
+from tests.support.fleet import Fleet, admitting_keys
 
-SHARED = planted("registration key")
+SHARED = canary("registration key")
 ELSEWHERE = evidence("other disk", "other board", "other boot", "process 3")
 NAME, ADDRESS, REASON = "unseen name", "10.0.0.9", "unseen reason"
 NAMES = {
@@ -48,11 +48,11 @@ class Site:
     """Servers of which a stranger may guess the id, and the fleet that they are in."""
 
     def __init__(self, store: Store, enforcement: Enforcement) -> None:
-        self.fleet = fleet = Fleet(store, rules=JoiningRules(enforcement=enforcement))
-        admit_host = replace(who_shows(SHARED), credentials=fleet.credentials)
-        fleet.register = replace(fleet.register, admit_host=admit_host)
-        fleet.deregister = replace(fleet.deregister, admit_host=admit_host)
-        self.fetch = FetchConfiguration(fleet.store, fleet.clock, admit_host, fleet.rules)
+        self.fleet = fleet = Fleet(store, rules=RegistrationRules(enforcement=enforcement))
+        authenticate_host = replace(admitting_keys(SHARED), credentials=fleet.credentials)
+        fleet.register = replace(fleet.register, authenticate_host=authenticate_host)
+        fleet.deregister = replace(fleet.deregister, authenticate_host=authenticate_host)
+        self.fetch = FetchConfiguration(fleet.store, fleet.clock, authenticate_host, fleet.rules)
         self.of_another = self.join("another").credential
         self.expired = HostCredentials(fleet.store, fleet.clock, new_serial, timedelta(0))
 
@@ -102,17 +102,17 @@ class Site:
         good, revoked, expired = self._join_key(), self._join_key(), self._join_key()
         self.join("by a join key", str(good.shown))
         RevokeJoinKey(self.fleet.store, self.fleet.clock)(revoked.key.key_id)
-        unknown = f"jk-aaaaaaaaaa.{planted('join key')}"
-        wrong_secret = f"{good.key.key_id}.{planted('join key')}"
+        unknown = f"jk-aaaaaaaaaa.{canary('join key')}"
+        wrong_secret = f"{good.key.key_id}.{canary('join key')}"
         self.fleet.clock.advance(60 * SECOND)
         return [
-            *("", planted("other key"), unknown, wrong_secret),
+            *("", canary("other key"), unknown, wrong_secret),
             *(str(each.shown) for each in (good, revoked, expired)),
         ]
 
     def _join_key(self) -> CreatedJoinKey:
         fleet = self.fleet
-        create = CreateJoinKey(fleet.store, fleet.clock, new_key, fleet.register.admit_host)
+        create = CreateJoinKey(fleet.store, fleet.clock, new_key, fleet.register.authenticate_host)
         return create(NewJoinKey(expires_in_seconds=60), "anna")
 
 

@@ -62,7 +62,7 @@ def test_what_is_secret_is_given_in_a_file(source: Callable[[], Iterator[Given]]
 
 def names_of(settings: type[ServiceSettings]) -> set[str]:
     names = {each.name.upper() for each in fields(settings)}
-    others = {name for each in fields(settings) for name in each.metadata["also_from"]}
+    others = {name for each in fields(settings) for name in each.metadata["aliases"]}
     return names | others | {f"{name}_FILE" for name in secret_names(settings)}
 
 

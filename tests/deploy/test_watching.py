@@ -13,9 +13,9 @@ from prometheus_client import CollectorRegistry
 from adapters.memory.store import MemoryStore
 from adapters.prometheus.api_metrics import ApiMetrics
 from adapters.prometheus.exposition import BuildInfo, metrics_page
-from adapters.prometheus.fleet_collector import StockCollector
+from adapters.prometheus.fleet_collector import FleetCollector
 from adapters.prometheus.host_metrics import HostMetrics
-from application.operations.count_fleet import Stock
+from application.operations.count_fleet import FleetStatistics
 from domain.liveness import Status
 from domain.machine import Hardware
 from tests.support.deploy.manifests import DEPLOY
@@ -37,8 +37,10 @@ def told() -> Mapping[str, set[str]]:
     metrics.certificate_expires()
     metrics.store(MemoryStore())
     servers = {(Status.ONLINE, "production"): 1}
-    stock = Stock(servers, Hardware(1, 16, 65536), 0, 0, timedelta(seconds=15), 0, timedelta(0))
-    metrics_page(api, BuildInfo("api", "", ""), StockCollector(lambda: stock))
+    stock = FleetStatistics(
+        servers, Hardware(1, 16, 65536), 0, 0, timedelta(seconds=15), 0, timedelta(0)
+    )
+    metrics_page(api, BuildInfo("api", "", ""), FleetCollector(lambda: stock))
     HostMetrics(host)
     metrics_page(host, BuildInfo("host", "", ""))
     found: dict[str, set[str]] = defaultdict(set)

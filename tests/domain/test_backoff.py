@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.backoff import LONGEST_WAIT_SECONDS, wait_before_retry
+from domain.backoff import MAX_WAIT_SECONDS, wait_before_retry
 
 FAILURES = st.integers(1, 10**9)
 FRACTIONS = st.floats(0, 1)
@@ -11,7 +11,7 @@ FRACTIONS = st.floats(0, 1)
 def test_a_wait_is_never_longer_than_the_longest_nor_shorter_than_half_the_first(
     failures: int, fraction: float
 ) -> None:
-    assert 0.25 <= wait_before_retry(failures, fraction) <= LONGEST_WAIT_SECONDS
+    assert 0.25 <= wait_before_retry(failures, fraction) <= MAX_WAIT_SECONDS
 
 
 @given(failures=FAILURES, fraction=FRACTIONS)
@@ -36,7 +36,7 @@ def test_waits_double_from_half_a_second_up_to_half_a_minute() -> None:
 def test_a_wait_is_never_longer_than_it_may_be(
     failures: int, fraction: float, longest: float
 ) -> None:
-    assert wait_before_retry(failures, fraction, longest) <= min(longest, LONGEST_WAIT_SECONDS)
+    assert wait_before_retry(failures, fraction, longest) <= min(longest, MAX_WAIT_SECONDS)
 
 
 @given(failures=FAILURES, fraction=FRACTIONS, least=st.floats(0, 60))
@@ -45,10 +45,10 @@ def test_a_wait_that_was_asked_for_is_kept_and_does_not_bring_all_back_at_once(
 ) -> None:
     wait = wait_before_retry(failures, fraction, least=least)
 
-    assert wait >= min(least, LONGEST_WAIT_SECONDS)
+    assert wait >= min(least, MAX_WAIT_SECONDS)
     assert wait == max(
         wait_before_retry(failures, fraction),
-        min(least * (1 + fraction / 2), LONGEST_WAIT_SECONDS),
+        min(least * (1 + fraction / 2), MAX_WAIT_SECONDS),
     )
 
 

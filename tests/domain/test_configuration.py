@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from domain.configuration import (
     MAX_DOCUMENT_BYTES,
     ConfigurationSummary,
-    came_late,
     check_configuration_name,
     check_document,
     effective,
+    has_older_revision,
 )
 from domain.errors import InvalidField
 from domain.labels import parse_selector
@@ -162,10 +162,10 @@ def test_a_document_that_comes_into_effect_comes_late_unless_it_is_newer_than_wh
     old = ConfigurationSummary("limits", 3, NOW)
     new = ConfigurationSummary("motd", 8, NOW, parse_selector("a"))
 
-    assert not came_late([], [], 5)
-    assert not came_late([old], [old, new], 7)
-    assert came_late([old], [old, new], 8)
-    assert came_late([new], [old], 3)
-    assert not came_late([old, new], [old], 9)
+    assert not has_older_revision([], [], 5)
+    assert not has_older_revision([old], [old, new], 7)
+    assert has_older_revision([old], [old, new], 8)
+    assert has_older_revision([new], [old], 3)
+    assert not has_older_revision([old, new], [old], 9)
     # The same name and revision, but not the same document.
-    assert came_late([old], [ConfigurationSummary("limits", 3, NOW, new.selector)], 3)
+    assert has_older_revision([old], [ConfigurationSummary("limits", 3, NOW, new.selector)], 3)

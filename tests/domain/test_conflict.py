@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.conflict import Conflict, ConflictState, Resolution, decision_on, likely_cause
-from domain.machine_evidence import Evidence, Identity, weigh
+from domain.machine_evidence import Evidence, Identity, compare
 from tests.support.builders import NOW, SECOND, evidence
 
 MACHINES = [evidence(f"disk {n}", f"board {n}", f"boot {n}") for n in range(4)]
@@ -148,4 +148,4 @@ def test_no_decision_both_gives_and_takes(decision: Conflict, machine: Evidence)
     ],
 )
 def test_who_decides_is_told_how_it_may_have_come(other: Evidence, words: str) -> None:
-    assert words in likely_cause(weigh(HOLDER, other))
+    assert words in likely_cause(compare(HOLDER, other))

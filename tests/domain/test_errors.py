@@ -1,9 +1,9 @@
 import pytest
 
-from domain.errors import ManManError, NameHeld, NotAdmitted, Replaced, as_sentence
+from domain.errors import ManManError, NameInUse, NotAdmitted, SupersededRegistration, as_sentence
 
 
-@pytest.mark.parametrize("kind", [NameHeld, Replaced, NotAdmitted])
+@pytest.mark.parametrize("kind", [NameInUse, SupersededRegistration, NotAdmitted])
 def test_an_error_that_another_process_told_is_of_its_kind_and_has_its_words(
     kind: type[ManManError],
 ) -> None:

@@ -4,7 +4,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.liveness import Cadence, Presence, Status, Watch, heard, left
+from domain.liveness import HeartbeatSchedule, ObservationWindow, Presence, Status, heard, left
 from tests.support.builders import INTERVAL, NOW, SECOND
 
 INTERVALS = st.integers(1, 3600).map(lambda seconds: timedelta(seconds=seconds))
@@ -16,7 +16,7 @@ GAPS = st.lists(st.integers(0, 15) | st.integers(-100, 100), max_size=40)
 
 @given(interval=INTERVALS, servers=FLEETS, rate=RATES)
 def test_a_fleet_stays_under_the_rate(interval: timedelta, servers: int, rate: int) -> None:
-    told = Cadence(interval, rate).for_fleet(servers)
+    told = HeartbeatSchedule(interval, rate).for_fleet(servers)
 
     assert servers / told.total_seconds() <= rate
 
@@ -25,7 +25,7 @@ def test_a_fleet_stays_under_the_rate(interval: timedelta, servers: int, rate: i
 def test_a_host_is_told_whole_seconds_and_never_less_than_the_interval(
     interval: timedelta, servers: int, rate: int
 ) -> None:
-    told = Cadence(interval, rate).for_fleet(servers)
+    told = HeartbeatSchedule(interval, rate).for_fleet(servers)
 
     assert told >= interval
     assert told % SECOND == timedelta(0)
@@ -35,7 +35,7 @@ def test_a_host_is_told_whole_seconds_and_never_less_than_the_interval(
 def test_the_interval_is_stretched_no_further_than_needed(
     interval: timedelta, servers: int, rate: int
 ) -> None:
-    told = Cadence(interval, rate).for_fleet(servers)
+    told = HeartbeatSchedule(interval, rate).for_fleet(servers)
 
     assert told == interval or servers / (told - SECOND).total_seconds() > rate
 
@@ -53,14 +53,14 @@ def test_a_host_that_left_is_offline_at_once() -> None:
 
 @given(GAPS)
 def test_nobody_is_expired_before_three_intervals_of_unbroken_looking(gaps: list[int]) -> None:
-    watch, looks = Watch.begin(NOW), [NOW]
+    watch, looks = ObservationWindow.begin(NOW), [NOW]
 
     for gap in gaps:
         looks.append(looks[-1] + gap * SECOND)
         watch = watch.look(looks[-1], longest_gap=INTERVAL)
 
         unbroken = looks[-1] - _begin_of_the_last_unbroken_run(looks)
-        assert watch.may_expire(looks[-1], INTERVAL) == (unbroken >= 3 * INTERVAL)
+        assert watch.can_expire(looks[-1], INTERVAL) == (unbroken >= 3 * INTERVAL)
 
 
 def _begin_of_the_last_unbroken_run(looks: list[datetime]) -> datetime:

@@ -10,13 +10,13 @@ from domain.machine_evidence import (
     NO_EVIDENCE,
     Claim,
     Evidence,
-    Verdict,
+    Match,
     check_evidence,
+    classify_claim,
+    compare,
     in_words,
-    judge,
-    meets_ban,
+    matches_ban,
     same_claimant,
-    weigh,
 )
 
 # Few of each kind, so that they often agree.
@@ -47,18 +47,18 @@ def witnesses(kinds: tuple[str, ...]) -> int:
 
 @given(one=EVIDENCE, another=EVIDENCE)
 def test_it_does_not_matter_which_evidence_came_first(one: Evidence, another: Evidence) -> None:
-    assert weigh(one, another) == weigh(another, one)
+    assert compare(one, another) == compare(another, one)
 
 
 @given(one=EVIDENCE, another=EVIDENCE)
 def test_what_agrees_and_what_differs_is_what_both_sides_have(
     one: Evidence, another: Evidence
 ) -> None:
-    weighing = weigh(one, another)
+    comparison = compare(one, another)
     both = [kind for kind in KINDS if getattr(one, kind) and getattr(another, kind)]
 
-    assert sorted(weighing.agreeing + weighing.differing) == sorted(both)
-    assert all(getattr(one, kind) == getattr(another, kind) for kind in weighing.agreeing)
+    assert sorted(comparison.agreeing + comparison.differing) == sorted(both)
+    assert all(getattr(one, kind) == getattr(another, kind) for kind in comparison.agreeing)
 
 
 @given(one=EVIDENCE, another=EVIDENCE)
@@ -66,20 +66,20 @@ def test_a_machine_is_recognised_by_two_witnesses_and_never_by_one(
     one: Evidence, another: Evidence
 ) -> None:
     assume(one.instance_id != another.instance_id)
-    weighing = weigh(one, another)
+    comparison = compare(one, another)
 
-    if weighing.same_machine:
-        assert witnesses(weighing.agreeing) >= 2
-    if witnesses(weighing.agreeing) >= 2 and "hardware_id" not in weighing.differing:
-        assert weighing.same_machine
+    if comparison.same_machine:
+        assert witnesses(comparison.agreeing) >= 2
+    if witnesses(comparison.agreeing) >= 2 and "hardware_id" not in comparison.differing:
+        assert comparison.same_machine
 
 
 @given(evidence=EVIDENCE, kind=kinds)
 def test_no_single_kind_of_evidence_recognises_a_machine(evidence: Evidence, kind: str) -> None:
     alone = without(evidence, *(KINDS.keys() - {kind}), "instance_id")
 
-    assert not weigh(alone, alone).same_machine
-    assert not weigh(evidence, other(alone, "instance_id")).same_machine
+    assert not compare(alone, alone).same_machine
+    assert not compare(evidence, other(alone, "instance_id")).same_machine
 
 
 @settings(max_examples=1000)
@@ -87,11 +87,11 @@ def test_no_single_kind_of_evidence_recognises_a_machine(evidence: Evidence, kin
 def test_a_kind_that_is_missing_never_makes_another_machine_of_the_same_one_nor_the_reverse(
     one: Evidence, another: Evidence, missing: str
 ) -> None:
-    whole, less = weigh(one, another), weigh(one, without(another, missing))
+    whole, less = compare(one, another), compare(one, without(another, missing))
 
     if whole.same_machine:
-        assert less.verdict is not Verdict.OTHER_MACHINE
-    if whole.verdict is Verdict.OTHER_MACHINE:
+        assert less.verdict is not Match.OTHER_MACHINE
+    if whole.verdict is Match.OTHER_MACHINE:
         assert not less.same_machine
 
 
@@ -100,15 +100,15 @@ def test_a_kind_that_is_missing_never_makes_another_machine_of_the_same_one_nor_
 def test_however_much_is_missing_another_machine_is_never_taken_for_the_same(
     one: Evidence, another: Evidence, missing: set[str]
 ) -> None:
-    if weigh(one, another).verdict is Verdict.OTHER_MACHINE:
-        assert not weigh(one, without(another, *missing)).same_machine
+    if compare(one, another).verdict is Match.OTHER_MACHINE:
+        assert not compare(one, without(another, *missing)).same_machine
 
 
 @given(one=EVIDENCE, another=EVIDENCE)
 def test_it_is_the_same_process_only_with_the_same_instance_id(
     one: Evidence, another: Evidence
 ) -> None:
-    if weigh(one, another).verdict is Verdict.SAME_PROCESS:
+    if compare(one, another).verdict is Match.SAME_PROCESS:
         assert one.instance_id == another.instance_id != ""
 
 
@@ -116,7 +116,7 @@ def test_it_is_the_same_process_only_with_the_same_instance_id(
 def test_a_process_that_registers_again_is_recognised_however_little_it_can_read(
     process: Evidence,
 ) -> None:
-    assert weigh(process, process).verdict is Verdict.SAME_PROCESS
+    assert compare(process, process).verdict is Match.SAME_PROCESS
 
 
 @given(process=OF_A_PROCESS, appeared=kinds)
@@ -126,51 +126,51 @@ def test_a_process_is_recognised_when_it_can_read_more_than_before(
     assume(appeared != "boot_id")
     before = without(process, appeared)
 
-    assert weigh(before, process).verdict is Verdict.SAME_PROCESS
+    assert compare(before, process).verdict is Match.SAME_PROCESS
 
 
 @given(one=EVIDENCE, another=EVIDENCE)
 def test_another_board_is_never_the_same_machine(one: Evidence, another: Evidence) -> None:
-    weighing = weigh(one, another)
+    comparison = compare(one, another)
 
-    if "hardware_id" in weighing.differing:
-        assert not weighing.same_machine
+    if "hardware_id" in comparison.differing:
+        assert not comparison.same_machine
 
 
 @pytest.mark.parametrize(
     ("what", "given", "verdict"),
     [
-        ("the host manager was started again", other(FULL, "instance_id"), Verdict.SAME_MACHINE),
-        ("it registers again", FULL, Verdict.SAME_PROCESS),
-        ("the machine was started again", other(FULL, "boot_id"), Verdict.SAME_PROCESS),
-        ("Docker was installed anew", other(FULL, "engine_id"), Verdict.SAME_PROCESS),
-        ("the machine-id was made anew", other(FULL, "machine_id"), Verdict.SAME_PROCESS),
-        ("a clone of the disk", other(FULL, "hardware_id", "boot_id"), Verdict.OTHER_MACHINE),
-        ("a copy while it ran", other(FULL, "hardware_id"), Verdict.UNCLEAR),
-        ("a new installation", other(FULL, *DISK, "boot_id"), Verdict.UNCLEAR),
+        ("the host manager was started again", other(FULL, "instance_id"), Match.SAME_MACHINE),
+        ("it registers again", FULL, Match.SAME_PROCESS),
+        ("the machine was started again", other(FULL, "boot_id"), Match.SAME_PROCESS),
+        ("Docker was installed anew", other(FULL, "engine_id"), Match.SAME_PROCESS),
+        ("the machine-id was made anew", other(FULL, "machine_id"), Match.SAME_PROCESS),
+        ("a clone of the disk", other(FULL, "hardware_id", "boot_id"), Match.OTHER_MACHINE),
+        ("a copy while it ran", other(FULL, "hardware_id"), Match.UNCLEAR),
+        ("a new installation", other(FULL, *DISK, "boot_id"), Match.UNCLEAR),
         (
             "a clone of the disk, or a restart, where the board cannot be read",
             without(other(FULL, "boot_id"), "hardware_id"),
-            Verdict.UNCLEAR,
+            Match.UNCLEAR,
         ),
         (
             "another machine, where the board cannot be read",
             without(other(FULL, *DISK, "boot_id"), "hardware_id"),
-            Verdict.OTHER_MACHINE,
+            Match.OTHER_MACHINE,
         ),
-        ("another machine", other(FULL, *KINDS), Verdict.OTHER_MACHINE),
-        ("a host that says nothing", NO_EVIDENCE, Verdict.UNCLEAR),
+        ("another machine", other(FULL, *KINDS), Match.OTHER_MACHINE),
+        ("a host that says nothing", NO_EVIDENCE, Match.UNCLEAR),
     ],
 )
-def test_the_stories_of_machines(what: str, given: Evidence, verdict: Verdict) -> None:
-    assert weigh(FULL, given).verdict is verdict, what
+def test_the_stories_of_machines(what: str, given: Evidence, verdict: Match) -> None:
+    assert compare(FULL, given).verdict is verdict, what
 
 
 @given(known=EVIDENCE, given=EVIDENCE, alive=st.booleans())
 def test_a_claim_is_judged_by_name_exactly_where_one_side_has_no_evidence(
     known: Evidence, given: Evidence, alive: bool
 ) -> None:
-    claim = judge(known, given, weigh(known, given), holder_is_alive=alive)
+    claim = classify_claim(known, given, compare(known, given), holder_is_alive=alive)
 
     assert (claim is Claim.BY_NAME) == (not known or not given)
 
@@ -179,9 +179,9 @@ def test_a_claim_is_judged_by_name_exactly_where_one_side_has_no_evidence(
 def test_only_whether_the_holder_is_alive_parts_a_contest_from_a_succession(
     known: Evidence, given: Evidence
 ) -> None:
-    weighing = weigh(known, given)
-    alive = judge(known, given, weighing, holder_is_alive=True)
-    silent = judge(known, given, weighing, holder_is_alive=False)
+    comparison = compare(known, given)
+    alive = classify_claim(known, given, comparison, holder_is_alive=True)
+    silent = classify_claim(known, given, comparison, holder_is_alive=False)
 
     if alive is Claim.CONTEST:
         assert silent is Claim.SUCCESSION
@@ -194,34 +194,34 @@ def test_only_whether_the_holder_is_alive_parts_a_contest_from_a_succession(
 def test_the_machine_that_has_a_server_never_contests_it(
     known: Evidence, given: Evidence, alive: bool
 ) -> None:
-    weighing = weigh(known, given)
+    comparison = compare(known, given)
     assume(known and given)
-    claim = judge(known, given, weighing, holder_is_alive=alive)
+    claim = classify_claim(known, given, comparison, holder_is_alive=alive)
 
-    assert (claim is Claim.OWN) == weighing.same_machine
+    assert (claim is Claim.OWN) == comparison.same_machine
 
 
 @given(banned=EVIDENCE, given=EVIDENCE)
 def test_a_ban_meets_nobody_without_evidence_in_common(banned: Evidence, given: Evidence) -> None:
-    if meets_ban(banned, given):
-        assert weigh(banned, given).agreeing
+    if matches_ban(banned, given):
+        assert compare(banned, given).agreeing
 
 
 @given(banned=EVIDENCE, given=EVIDENCE)
 def test_a_ban_meets_the_same_machine_and_no_other(banned: Evidence, given: Evidence) -> None:
-    weighing = weigh(banned, given)
+    comparison = compare(banned, given)
 
-    assert meets_ban(banned, given) or not weighing.same_machine
-    assert not (meets_ban(banned, given) and weighing.verdict is Verdict.OTHER_MACHINE)
+    assert matches_ban(banned, given) or not comparison.same_machine
+    assert not (matches_ban(banned, given) and comparison.verdict is Match.OTHER_MACHINE)
 
 
 @given(banned=EVIDENCE, instance=DIGESTS)
 def test_a_restart_is_no_way_around_a_ban(banned: Evidence, instance: str) -> None:
     assume(banned)
 
-    assert meets_ban(banned, replace(banned, instance_id=instance))
+    assert matches_ban(banned, replace(banned, instance_id=instance))
     if without(banned, "boot_id"):
-        assert meets_ban(banned, other(banned, "boot_id", "instance_id"))
+        assert matches_ban(banned, other(banned, "boot_id", "instance_id"))
 
 
 @given(evidence=EVIDENCE)
@@ -236,7 +236,7 @@ def test_a_claimant_whose_docker_was_installed_anew_is_the_same() -> None:
 
 @given(before=EVIDENCE, given=EVIDENCE)
 def test_another_machine_is_not_the_same_claimant(before: Evidence, given: Evidence) -> None:
-    if weigh(before, given).verdict is Verdict.OTHER_MACHINE:
+    if compare(before, given).verdict is Match.OTHER_MACHINE:
         assert not same_claimant(before, given)
 
 

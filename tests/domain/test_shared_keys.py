@@ -8,20 +8,20 @@ from hypothesis import strategies as st
 
 from domain.errors import InvalidRegistrationKey
 from domain.keys import ShownKey
-from domain.shared_keys import admit, everybody_may_join, unwrapped
-from tests.support.canary_secrets import almost, planted
+from domain.shared_keys import admit, is_open_registration, stripped_key
+from tests.support.canary_secrets import almost, canary
 
 # As an environment variable gives them: any bytes at all.
-KEY = planted("registration key")
+KEY = canary("registration key")
 KEYS = st.binary(max_size=64).map(os.fsdecode)
 SOME = st.lists(KEYS, min_size=1, max_size=4)
-JOIN_KEY = f"jk-abcdefghij.{planted('join key')}"
+JOIN_KEY = f"jk-abcdefghij.{canary('join key')}"
 
 
 @given(KEYS)
 def test_everybody_may_join_when_no_key_is_configured(given_key: str) -> None:
     assert admit((), given_key) is None
-    assert everybody_may_join((), key_required=False)
+    assert is_open_registration((), key_required=False)
 
 
 @given(keys=SOME, data=st.data())
@@ -41,7 +41,7 @@ def test_every_other_key_is_refused(configured: list[str], given_key: str) -> No
 @pytest.mark.parametrize("given_key", [*almost(KEY), f"{KEY}\ud800", "\udcff"])
 def test_a_key_that_is_almost_right_is_refused(given_key: str) -> None:
     with pytest.raises(InvalidRegistrationKey) as refused:
-        admit([planted("new registration key"), KEY], given_key)
+        admit([canary("new registration key"), KEY], given_key)
 
     assert str(refused.value) == "invalid registration key"
 
@@ -58,7 +58,7 @@ def test_each_key_is_compared_wherever_the_right_one_is(
         return compare(one, other)
 
     monkeypatch.setattr(hmac, "compare_digest", noting)
-    keys = [planted(f"registration key {n}") for n in range(3)]
+    keys = [canary(f"registration key {n}") for n in range(3)]
     admit(keys, keys[place])
 
     assert compared == [key.encode() for key in keys]
@@ -68,8 +68,8 @@ def test_each_key_is_compared_wherever_the_right_one_is(
 def test_nobody_joins_without_a_key_where_one_is_required(given_key: str) -> None:
     with pytest.raises(InvalidRegistrationKey):
         admit((), given_key, key_required=True)
-    assert not everybody_may_join((), key_required=True)
-    assert not everybody_may_join([KEY], key_required=False)
+    assert not is_open_registration((), key_required=True)
+    assert not is_open_registration([KEY], key_required=False)
 
 
 @pytest.mark.parametrize("shared_keys", [(), (KEY,)])
@@ -77,7 +77,7 @@ def test_nobody_joins_without_a_key_where_one_is_required(given_key: str) -> Non
 def test_a_join_key_is_left_to_be_looked_up(shared_keys: Sequence[str], key_required: bool) -> None:
     shown = admit(shared_keys, JOIN_KEY, key_required=key_required)
 
-    assert shown == ShownKey("jk-abcdefghij", planted("join key"))
+    assert shown == ShownKey("jk-abcdefghij", canary("join key"))
 
 
 def test_a_shared_key_may_look_like_a_join_key() -> None:
@@ -86,4 +86,4 @@ def test_a_shared_key_may_look_like_a_join_key() -> None:
 
 @pytest.mark.parametrize("wrapped", [KEY, f" {KEY}\t", f"{KEY}\r\n", f'"{KEY}"', f"'{KEY}' "])
 def test_blanks_and_quotes_around_a_key_can_be_taken_off(wrapped: str) -> None:
-    assert unwrapped(wrapped) == KEY
+    assert stripped_key(wrapped) == KEY

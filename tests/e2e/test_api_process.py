@@ -18,7 +18,7 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
 )
 
 from protos.manman.v1 import manman_pb2 as pb
-from tests.support.canary_secrets import planted
+from tests.support.canary_secrets import canary
 from tests.support.processes import (
     Api,
     Process,
@@ -199,7 +199,7 @@ def test_a_port_of_somebody_who_would_share_it_is_in_use_as_well(
 
 
 # Without a word of its own that a driver's could be taken for.
-PASSWORD = planted("database login")
+PASSWORD = canary("database login")
 
 BROKEN_DATABASES = {
     "nonsense": ("is not a database URL", 78),

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from protos.manman.v1 import manman_pb2 as pb
-from tests.support.canary_secrets import DOCUMENT, planted
+from tests.support.canary_secrets import DOCUMENT, canary
 from tests.support.processes import Api, client, json_from, outcome_of, printed_by
 
 StartApi = Callable[..., Api]
@@ -20,7 +20,7 @@ def test_what_operators_did_is_listed_with_what_was_refused_also_after_a_crash(
     with client(api.address) as stub:
         stub.RegisterServer(pb.RegisterServerRequest(name="web"))
     printed_by(api, "servers", "label", "1", "zone=a")
-    printed_by(api, "configs", "put", "1", "limits", stdin=f'"{planted(DOCUMENT)}"')
+    printed_by(api, "configs", "put", "1", "limits", stdin=f'"{canary(DOCUMENT)}"')
     printed_by(api, "servers", "list")
     refused = outcome_of(api, "servers", "approve", "4711")
     printed_by(api, "configs", "put", "limits", "-l", "zone=a", stdin="{}")

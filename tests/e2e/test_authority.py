@@ -7,11 +7,11 @@ from typing import Any
 
 import grpc
 
-from adapters.x509.inspection import described
+from adapters.x509.inspection import inspect
 from adapters.x509.new_signing_request import new_signing_request
 from protos.manman.v1 import manman_pb2 as pb
 from protos.manman.v1.manman_pb2_grpc import ManManAPIStub
-from tests.support.canary_secrets import planted
+from tests.support.canary_secrets import canary
 from tests.support.certified import Shown, reaches
 from tests.support.doctor import doctor
 from tests.support.processes import Api, eventually, free_address, run_to_end
@@ -31,7 +31,7 @@ def test_operators_and_hosts_are_known_by_certificates_at_every_worker(
     made(tmp_path, "issue", "localhost", "127.0.0.1")
     ca_file, ca_key = tmp_path / "ca.crt", tmp_path / "ca.key"
     # What stands before the key in PEM is no part of it, and shows where the file came out.
-    ca_key.write_text(f"{planted('key of the authority')}\n{ca_key.read_text()}")
+    ca_key.write_text(f"{canary('key of the authority')}\n{ca_key.read_text()}")
     address, for_certificates = free_address(), free_address()
     settings = {
         "CA_CERT_PATH": str(ca_file),
@@ -97,7 +97,7 @@ def test_operators_and_hosts_are_known_by_certificates_at_every_worker(
 
     assert heard.acknowledged
     assert joined.mutual_tls_port == int(for_certificates.rpartition(":")[2])
-    assert join_key.split(".")[2] == described(root)[0].digest
+    assert join_key.split(".")[2] == inspect(root)[0].digest
     assert (tmp_path / "ann.pem").stat().st_mode & 0o777 == 0o600
     assert answers("bob.pem") == {"let in"}
     assert not any(reaches(for_certificates, root, None) for _ in range(10))

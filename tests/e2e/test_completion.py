@@ -24,9 +24,7 @@ printf '%s\\n' "${{COMPREPLY[@]}}"
 """
 
 
-def completed(
-    words: str, patience_seconds: float = PATIENCE_SECONDS, **variables: str
-) -> list[str]:
+def completed(words: str, timeout_seconds: float = PATIENCE_SECONDS, **variables: str) -> list[str]:
     """What bash offers for the last of the words, which may be ''."""
     ended = subprocess.run(
         ["bash", "--norc", "-c", PRESS_TAB.format(words=words)],
@@ -34,7 +32,7 @@ def completed(
         capture_output=True,
         text=True,
         check=True,
-        timeout=patience_seconds,
+        timeout=timeout_seconds,
     )
     assert ended.stderr == ""
     return ended.stdout.split()
@@ -70,7 +68,7 @@ def test_without_an_api_no_ids_are_completed_and_nothing_is_said(address: str) -
 def test_an_api_that_does_not_answer_is_not_waited_for_until_its_call_fails(api: Api) -> None:
     os.kill(api.pid, signal.SIGSTOP)
     # Calls fail after ten seconds by themselves.
-    offered = completed("manmanv2 servers show ''", patience_seconds=8, API_ADDRESS=api.address)
+    offered = completed("manmanv2 servers show ''", timeout_seconds=8, API_ADDRESS=api.address)
 
     assert offered == []
 

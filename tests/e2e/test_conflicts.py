@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.machines import FakeMachine
 from tests.support.processes import Api, Process, eventually, printed_by, run_to_end, servers
-from tests.support.scraping import SidePort
+from tests.support.scraping import ManagementServer
 
 StartApi = Callable[..., Api]
 StartHost = Callable[..., Process]
@@ -114,7 +114,7 @@ def test_a_conflict_is_listed_and_counted_and_shown_with_both_sides(open_contest
     assert "The disk is the same and the board is not: a disk was most likely copied." in shown
     for option in ("--adopt", "--rename NAME", "--evict"):
         assert f"  manmanv2 conflicts resolve 1 {option}\n" in shown
-    assert SidePort(open_contest.api).value("manmanv2_conflicts_open") == 1
+    assert ManagementServer(open_contest.api).value("manmanv2_conflicts_open") == 1
 
 
 def test_ready_commands_name_the_api_that_was_named(open_contest: Contest) -> None:
@@ -279,7 +279,7 @@ def test_a_switch_that_warns_lets_both_in_and_is_audited(
     assert "'web' is held by server 1" in entry["reason"]
     assert listed(api) == []
     counted = 'manmanv2_would_reject_total{switch="name-conflict"}'
-    assert SidePort(api).value(counted) == 1
+    assert ManagementServer(api).value(counted) == 1
 
 
 def test_a_decision_outlives_the_api(

@@ -14,8 +14,8 @@ from adapters.sql.store import SqlStore
 from adapters.system.clock import SystemClock
 from application.operators.create_operator_key import CreateOperatorKey
 from domain.role import Role
-from tests.support.canary_keys import PlantedKeys
-from tests.support.canary_secrets import leaks, planted
+from tests.support.canary_keys import CanaryKeys
+from tests.support.canary_secrets import canary, leaks
 from tests.support.processes import eventually, free_address
 from tests.support.services.docker_engine import find_engine
 from tests.support.terminal import Terminal
@@ -32,8 +32,8 @@ def run_demonstration(folder: Path, docker_socket: str = "") -> tuple[int, str]:
         env={
             "PATH": os.environ["PATH"],
             "LISTEN_ADDRESS": free_address(),
-            "REGISTRATION_KEY": planted("registration key"),
-            "OPERATOR_KEY": planted("operator key"),
+            "REGISTRATION_KEY": canary("registration key"),
+            "OPERATOR_KEY": canary("operator key"),
             "DOCKER_SOCKET": docker_socket or str(folder / "no-docker.sock"),
         },
         stdout=writing,
@@ -77,7 +77,7 @@ def test_once_an_admin_has_a_key_it_says_that_it_needs_one(tmp_path: Path) -> No
     file = f"sqlite:///{tmp_path / 'demo.sqlite3'}"
     upgrade(file)
     engine = make_engine(file)
-    CreateOperatorKey(SqlStore(engine), SystemClock(), PlantedKeys())(
+    CreateOperatorKey(SqlStore(engine), SystemClock(), CanaryKeys())(
         "ann", Role.ADMIN, None, "local"
     )
     engine.dispose()

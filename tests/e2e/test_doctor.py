@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.canary_secrets import almost, planted
+from tests.support.canary_secrets import almost, canary
 from tests.support.doctor import doctor
 from tests.support.fake_servers import engine
 from tests.support.processes import Api, Process, free_address, run_to_end, servers
@@ -17,7 +17,7 @@ from tests.support.processes import Api, Process, free_address, run_to_end, serv
 StartApi = Callable[..., Api]
 StartHost = Callable[..., Process]
 
-KEY = planted("key")
+KEY = canary("key")
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +120,7 @@ def test_a_host_over_amqp_is_judged_by_the_api_behind_the_broker(
         "DOCKER_SOCKET": str(docker_socket),
     }
     right = doctor(**host, REGISTRATION_KEY=KEY)
-    wrong = doctor(**host, REGISTRATION_KEY=planted("other key"))
+    wrong = doctor(**host, REGISTRATION_KEY=canary("other key"))
 
     assert right.outcomes["Key"] == right.outcomes["Database"] == "ok"
     assert wrong.outcomes["Key"] == "FAIL"
@@ -269,8 +269,8 @@ def test_a_secret_that_is_no_text_is_not_shown(subject: str) -> None:
     report = doctor(
         subject,
         REGISTRATION_KEY=f"{KEY}\n",
-        RABBITMQ_URL=f"amqp://u:{planted('broker password')}/@h",
-        DATABASE_URL=f"oracle://u:{planted('database password')}@h/d",
+        RABBITMQ_URL=f"amqp://u:{canary('broker password')}/@h",
+        DATABASE_URL=f"oracle://u:{canary('database password')}@h/d",
         API_ADDRESS=free_address(),
     )
 

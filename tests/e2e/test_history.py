@@ -18,7 +18,7 @@ from tests.support.processes import (
     run_to_end,
     servers,
 )
-from tests.support.scraping import SidePort
+from tests.support.scraping import ManagementServer
 
 StartApi = Callable[..., Api]
 StartHost = Callable[..., Process]
@@ -143,7 +143,7 @@ def test_two_managers_on_one_box_are_one_machine(
         listed = json_from(api, "machines", "list")
         _, printed = outcome_of(api, "machines", "list")
         _, told = outcome_of(api, "servers", "explain", "1")
-        scraped = SidePort(api).samples()
+        scraped = ManagementServer(api).samples()
     machines = {
         tuple(server["name"] for server in machine["servers"]): machine
         for machine in listed["machines"]

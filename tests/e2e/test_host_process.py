@@ -11,7 +11,7 @@ import grpc
 import psutil
 import pytest
 
-from tests.support.canary_secrets import planted
+from tests.support.canary_secrets import canary
 from tests.support.processes import Api, Process, eventually, run_to_end
 
 StartApi = Callable[..., Api]
@@ -125,7 +125,7 @@ def test_a_server_that_is_no_manman_api_is_a_matter_of_configuration(
 def test_a_key_with_blanks_around_it_is_warned_about(
     start_api: StartApi, start_host: StartHost
 ) -> None:
-    key = planted("registration key")
+    key = canary("registration key")
     api = start_api("memory://", REGISTRATION_KEY=key)
     host = start_host(api.address, REGISTRATION_KEY=f"{key} ", SERVER_NAME="box")
     exit_code = host.wait()

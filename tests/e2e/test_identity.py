@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from protos.manman.v1 import manman_pb2 as pb
-from tests.support.canary_secrets import planted
+from tests.support.canary_secrets import canary
 from tests.support.machines import FakeMachine
 from tests.support.processes import (
     Api,
@@ -390,7 +390,7 @@ def test_no_identifier_leaves_the_machine(
 def test_a_host_that_deregisters_as_it_stops_is_gone_and_can_be_restored(
     start_api: StartApi, start_host: StartHost, machine: FakeMachine
 ) -> None:
-    key = planted("registration key")
+    key = canary("registration key")
     api = start_api("memory://", REGISTRATION_KEY=key)
     host = start_host(
         api.address,

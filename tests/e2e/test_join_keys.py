@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.support.canary_secrets import planted
+from tests.support.canary_secrets import canary
 from tests.support.machines import FakeMachine
 from tests.support.processes import (
     Api,
@@ -19,7 +19,7 @@ from tests.support.processes import (
 StartApi = Callable[..., Api]
 StartHost = Callable[..., Process]
 
-KEY = planted("registration key")
+KEY = canary("registration key")
 
 
 def test_a_key_lets_in_so_many_hosts_which_start_again_with_it_until_it_is_revoked(

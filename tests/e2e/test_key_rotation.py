@@ -12,7 +12,7 @@ import pytest
 
 from protos.manman.v1 import manman_pb2 as pb
 from protos.manman.v1.manman_pb2_grpc import ManManAPIStub
-from tests.support.canary_secrets import planted
+from tests.support.canary_secrets import canary
 from tests.support.processes import (
     PATIENCE_SECONDS,
     Api,
@@ -26,7 +26,7 @@ from tests.support.processes import (
 StartApi = Callable[..., Api]
 StartHost = Callable[..., Process]
 
-OLD, NEW = planted("old registration key"), planted("new registration key")
+OLD, NEW = canary("old registration key"), canary("new registration key")
 WORKERS = 2
 NAMES = ("client 1", "client 2", "client 3")
 
@@ -251,7 +251,7 @@ def test_a_host_whose_keys_are_all_refused_when_it_starts_ends(
             REGISTRATION_KEY_FILE=str(file.path),
         )
 
-    file.holds(OLD, planted("older registration key"))
+    file.holds(OLD, canary("older registration key"))
     refused = run_host()
     exit_code = refused.wait()
     file.holds(OLD, NEW)

@@ -13,13 +13,13 @@ import grpc
 from protos.manman.v1 import manman_pb2 as pb
 from protos.manman.v1.manman_pb2_grpc import ManManAPIStub
 from tests.support.builders import evidence
-from tests.support.canary_secrets import planted
+from tests.support.canary_secrets import canary
 from tests.support.processes import Api, Process, client, eventually, json_from, run_to_end, servers
 
 StartApi = Callable[..., Api]
 StartHost = Callable[..., Process]
 
-KEY = planted("registration key")
+KEY = canary("registration key")
 EVIDENCE = evidence("disk", "board", "boot", "instance")
 OTHER_INSTANCE = evidence(instance="other").instance_id
 
@@ -38,12 +38,12 @@ def join(api: Api, *names: str, ephemeral: bool = False, leaves: bool = False) -
             for name in names
         ]
         ids = [registration.result().server_id for registration in registrations]
-        farewells = [
+        leaving_heartbeats = [
             stub.Heartbeat.future(pb.HeartbeatRequest(server_id=server_id, leaving=True))
             for server_id in ids
             if leaves
         ]
-        for farewell in farewells:
+        for farewell in leaving_heartbeats:
             farewell.result()
 
 
@@ -299,7 +299,7 @@ def test_a_host_leaves_for_good_with_the_key_and_as_the_process_that_it_is(
         codes = [
             deregister(stub, **{**mine, **wrong})
             for wrong in (
-                {"registration_key": planted("other key")},
+                {"registration_key": canary("other key")},
                 {"registration_key": "", "server_id": 4711},
                 {"server_id": 4711},
                 {"instance_id": OTHER_INSTANCE},

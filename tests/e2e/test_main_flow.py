@@ -7,14 +7,14 @@ import psutil
 import pytest
 
 from protos.manman.v1 import manman_pb2 as pb
-from tests.support.canary_secrets import planted
+from tests.support.canary_secrets import canary
 from tests.support.processes import Api, Process, client, eventually, run_to_end, servers
 from tests.support.services.docker_engine import find_engine
 
 StartApi = Callable[..., Api]
 StartHost = Callable[..., Process]
 
-KEY = planted("registration key")
+KEY = canary("registration key")
 
 
 def test_a_host_joins_with_what_docker_says_of_its_machine(
@@ -83,7 +83,7 @@ def test_a_host_with_another_key_ends_with_one_sentence(
     start_api: StartApi, start_host: StartHost
 ) -> None:
     api = start_api("memory://", REGISTRATION_KEY=KEY)
-    host = start_host(api.address, REGISTRATION_KEY=planted("other key"))
+    host = start_host(api.address, REGISTRATION_KEY=canary("other key"))
     exit_code = host.wait()
 
     assert exit_code == 77
@@ -152,7 +152,7 @@ def test_the_settings_are_printed_without_their_secrets(command: str) -> None:
         command,
         "config",
         REGISTRATION_KEY=KEY,
-        DATABASE_URL=f"postgresql://manman:{planted('password')}@db/manman",
+        DATABASE_URL=f"postgresql://manman:{canary('password')}@db/manman",
     )
 
     assert printed.returncode == 0

@@ -18,7 +18,7 @@ from adapters.sql.engine import make_engine, sql_url
 from entrypoints.settings import VERSION
 from protos.manman.v1 import manman_pb2 as pb
 from tests.support.processes import Api, Process, client, eventually, free_address, run_to_end
-from tests.support.scraping import SidePort
+from tests.support.scraping import ManagementServer
 from tests.support.services.postgres import PostgresCluster
 from tests.support.services.rabbitmq import RabbitBroker
 
@@ -51,7 +51,7 @@ def workers(api: Api) -> list[psutil.Process]:
 
 def test_an_api_counts_calls_heartbeats_and_servers(start_api: StartApi, tmp_path: Path) -> None:
     api = start_api(f"sqlite:///{tmp_path}/fleet.sqlite3", **ANYWHERE)
-    side_port = SidePort(api)
+    management_server = ManagementServer(api)
     with client(api.address) as stub:
         for name in ("one", "two", "three"):
             stub.RegisterServer(pb.RegisterServerRequest(name=name, environment="dev"))
@@ -59,7 +59,7 @@ def test_an_api_counts_calls_heartbeats_and_servers(start_api: StartApi, tmp_pat
     absurd = pb.ServerCapabilities(total_memory_mb=-1)
     code_of_heartbeat(api, pb.HeartbeatRequest(server_id=2, capabilities=absurd))
     code_of_heartbeat(api, pb.HeartbeatRequest(server_id=99))
-    found = side_port.samples()
+    found = management_server.samples()
 
     assert found[called("RegisterServer", "OK")] == 3
     assert found[called("Heartbeat", "OK")] == 1
@@ -82,12 +82,14 @@ def test_an_api_counts_calls_heartbeats_and_servers(start_api: StartApi, tmp_pat
 
 def test_who_is_silent_is_counted(start_api: StartApi) -> None:
     api = start_api("memory://", **ANYWHERE)
-    side_port = SidePort(api)
+    management_server = ManagementServer(api)
     with client(api.address) as stub:
         stub.RegisterServer(pb.RegisterServerRequest(name="one"))
 
-    eventually(lambda: side_port.value("manmanv2_servers_expired_total") == 1, "silence", api)
-    looks = side_port.value("manmanv2_sweep_seconds_count")
+    eventually(
+        lambda: management_server.value("manmanv2_servers_expired_total") == 1, "silence", api
+    )
+    looks = management_server.value("manmanv2_sweep_seconds_count")
     assert looks
     assert looks > 10
 
@@ -98,7 +100,7 @@ def test_what_was_built_is_told(start_api: StartApi) -> None:
 
     assert version.endswith(" (0123abc)\n")
     told = f'manmanv2_build_info{{commit="0123abc",component="api",version="{VERSION}"}}'
-    assert SidePort(api).value(told) == 1
+    assert ManagementServer(api).value(told) == 1
 
 
 def test_an_api_is_ready_while_its_database_answers(
@@ -107,19 +109,19 @@ def test_an_api_is_ready_while_its_database_answers(
     url = own_postgres.create_database()
     run_to_end("manmanv2", "db", "upgrade", DATABASE_URL=url)
     api = start_api(url, **ANYWHERE)
-    side_port = SidePort(api)
+    management_server = ManagementServer(api)
 
-    assert side_port.get("/readyz") == (200, "ready\n")
-    assert side_port.get("/healthz") == (200, "ok\n")
+    assert management_server.get("/readyz") == (200, "ready\n")
+    assert management_server.get("/healthz") == (200, "ok\n")
     own_postgres.stop()
-    status, why = side_port.get("/readyz")
+    status, why = management_server.get("/readyz")
     assert status == 503
     assert why == "not ready: the store does not answer: see the log, and check DATABASE_URL\n"
-    assert side_port.value("manmanv2_store_up") == 0
-    assert side_port.get("/healthz") == (200, "ok\n")
+    assert management_server.value("manmanv2_store_up") == 0
+    assert management_server.get("/healthz") == (200, "ok\n")
     own_postgres.start()
-    eventually(lambda: side_port.get("/readyz")[0] == 200, "the database", api)
-    assert side_port.value("manmanv2_store_up") == 1
+    eventually(lambda: management_server.get("/readyz")[0] == 200, "the database", api)
+    assert management_server.value("manmanv2_store_up") == 1
 
 
 def test_a_database_that_hangs_holds_up_nobody_who_watches(
@@ -128,19 +130,19 @@ def test_a_database_that_hangs_holds_up_nobody_who_watches(
     url = own_postgres.create_database()
     run_to_end("manmanv2", "db", "upgrade", DATABASE_URL=url)
     api = start_api(url, **ANYWHERE)
-    side_port = SidePort(api)
+    management_server = ManagementServer(api)
     with own_postgres.frozen():
-        answers = [side_port.get("/readyz")[0] for _ in range(2)]
-        store_up = side_port.value("manmanv2_store_up")
+        answers = [management_server.get("/readyz")[0] for _ in range(2)]
+        store_up = management_server.value("manmanv2_store_up")
 
     assert answers == [503, 503]
     assert store_up == 0
-    eventually(lambda: side_port.get("/readyz")[0] == 200, "the database", api)
+    eventually(lambda: management_server.get("/readyz")[0] == 200, "the database", api)
 
 
 def test_an_api_that_stops_is_not_ready(start_api: StartApi, postgres_url: str) -> None:
     api = start_api(postgres_url, **ANYWHERE)
-    side_port = SidePort(api)
+    management_server = ManagementServer(api)
     with client(api.address) as stub:
         stub.CreateServer(pb.CreateServerRequest(name="one"))
     engine = create_engine(sql_url(postgres_url))
@@ -157,7 +159,9 @@ def test_an_api_that_stops_is_not_ready(start_api: StartApi, postgres_url: str) 
         os.kill(api.pid, signal.SIGTERM)
         api.wait_until_said("draining")
 
-        eventually(lambda: "does not take calls" in side_port.get("/readyz")[1], "the drain", api)
+        eventually(
+            lambda: "does not take calls" in management_server.get("/readyz")[1], "the drain", api
+        )
         assert run_to_end("manmanv2-api", "health", LISTEN_ADDRESS=api.address).returncode == 69
     engine.dispose()
 
@@ -173,19 +177,19 @@ def test_processes_that_share_a_port_are_counted_together(
         HEARTBEAT_INTERVAL_SECONDS="60",
         **ANYWHERE,
     )
-    side_port = SidePort(api)
+    management_server = ManagementServer(api)
     for number in range(40):
         # A connection each, which the kernel spreads over the processes.
         with client(api.address) as stub:
             stub.RegisterServer(pb.RegisterServerRequest(name=f"host-{number}"))
 
-    assert side_port.value(called("RegisterServer", "OK")) == 40
-    assert side_port.value('manmanv2_servers{environment="",status="online"}') == 40
-    assert side_port.get("/readyz") == (200, "ready\n")
-    eventually(lambda: side_port.value("manmanv2_broker_up") == 1, "the broker", api)
+    assert management_server.value(called("RegisterServer", "OK")) == 40
+    assert management_server.value('manmanv2_servers{environment="",status="online"}') == 40
+    assert management_server.get("/readyz") == (200, "ready\n")
+    eventually(lambda: management_server.value("manmanv2_broker_up") == 1, "the broker", api)
     workers(api)[0].kill()
     api.wait_until_said("starting another")
-    assert side_port.value(called("RegisterServer", "OK")) == 40
+    assert management_server.value(called("RegisterServer", "OK")) == 40
 
 
 def test_what_is_counted_outlives_its_process_and_its_folder(
@@ -204,7 +208,7 @@ def test_what_is_counted_outlives_its_process_and_its_folder(
     for worker in workers(api):
         worker.kill()
     eventually(lambda: api.count("serving on") == 4, "other workers", api)
-    counted = SidePort(api).value(called("RegisterServer", "OK"))
+    counted = ManagementServer(api).value(called("RegisterServer", "OK"))
 
     assert left != folder
     assert counted == 1
@@ -220,14 +224,16 @@ def test_what_is_counted_outlives_its_process_and_its_folder(
 
 def test_a_call_that_its_caller_gives_up_is_counted(start_api: StartApi, postgres_url: str) -> None:
     api = start_api(postgres_url, **ANYWHERE)
-    side_port = SidePort(api)
+    management_server = ManagementServer(api)
     engine = make_engine(postgres_url)
     with engine.begin() as holder, client(api.address) as stub:
         holder.execute(text("LOCK TABLE servers"))
         with pytest.raises(grpc.RpcError):
             stub.GetServer(pb.GetServerRequest(server_id=1), timeout=0.3)
 
-        eventually(lambda: side_port.value(called("GetServer", "CANCELLED")) == 1, "it", api)
+        eventually(
+            lambda: management_server.value(called("GetServer", "CANCELLED")) == 1, "it", api
+        )
     engine.dispose()
 
 
@@ -242,10 +248,10 @@ def test_an_event_that_only_a_newer_version_knows_makes_no_api_unready(
     with engine.begin() as connection:
         connection.execute(text("UPDATE outbox SET kind = 'merged'"))
     engine.dispose()
-    side_port = SidePort(api)
+    management_server = ManagementServer(api)
 
-    assert side_port.get("/readyz") == (200, "ready\n")
-    assert (side_port.value("manmanv2_outbox_events") or 0) >= 1
+    assert management_server.get("/readyz") == (200, "ready\n")
+    assert (management_server.value("manmanv2_outbox_events") or 0) >= 1
 
 
 def test_a_proxy_that_is_there_for_other_things_is_not_asked(
@@ -256,15 +262,15 @@ def test_a_proxy_that_is_there_for_other_things_is_not_asked(
     host = start_host(api.address, SERVER_NAME="box", **proxy)
     host.wait_until_said("Registered")
 
-    assert SidePort(api).get("/readyz") == (200, "ready\n")
+    assert ManagementServer(api).get("/readyz") == (200, "ready\n")
     assert run_to_end("manmanv2-api", "health", LISTEN_ADDRESS=api.address, **proxy).returncode == 0
     listed = run_to_end("manmanv2", "servers", "list", API_ADDRESS=api.address, **proxy)
     assert "box" in listed.stdout
 
 
 def test_another_process_at_the_port_does_not_stand_for_a_host(start_api: StartApi) -> None:
-    side_port = SidePort(start_api("memory://", **ANYWHERE))
-    ended = run_to_end("manmanv2-host", "health", METRICS_ADDRESS=side_port.address)
+    management_server = ManagementServer(start_api("memory://", **ANYWHERE))
+    ended = run_to_end("manmanv2-host", "health", METRICS_ADDRESS=management_server.address)
 
     assert ended.returncode == 69
     assert "is not manmanv2-host" in ended.stderr
@@ -274,22 +280,26 @@ def test_events_that_wait_for_the_broker_are_seen(
     start_api: StartApi, rabbitmq: RabbitBroker
 ) -> None:
     api = start_api("memory://", RABBITMQ_URL=rabbitmq.url(), **ANYWHERE)
-    side_port = SidePort(api)
-    eventually(lambda: side_port.value("manmanv2_broker_up") == 1, "the broker", api)
+    management_server = ManagementServer(api)
+    eventually(lambda: management_server.value("manmanv2_broker_up") == 1, "the broker", api)
     rabbitmq.stop()
     with client(api.address) as stub:
         stub.RegisterServer(pb.RegisterServerRequest(name="one"))
 
-    eventually(lambda: side_port.value("manmanv2_broker_up") == 0, "the broker's absence", api)
-    assert (side_port.value("manmanv2_outbox_events") or 0) >= 2
     eventually(
-        lambda: (side_port.value("manmanv2_outbox_oldest_event_age_seconds") or 0) > 1, "age", api
+        lambda: management_server.value("manmanv2_broker_up") == 0, "the broker's absence", api
     )
-    assert side_port.get("/readyz") == (200, "ready\n")
+    assert (management_server.value("manmanv2_outbox_events") or 0) >= 2
+    eventually(
+        lambda: (management_server.value("manmanv2_outbox_oldest_event_age_seconds") or 0) > 1,
+        "age",
+        api,
+    )
+    assert management_server.get("/readyz") == (200, "ready\n")
     rabbitmq.start()
-    eventually(lambda: side_port.value("manmanv2_outbox_events") == 0, "the events", api)
-    eventually(lambda: side_port.value("manmanv2_broker_up") == 1, "the broker", api)
-    assert (side_port.value("manmanv2_events_published_total") or 0) >= 2
+    eventually(lambda: management_server.value("manmanv2_outbox_events") == 0, "the events", api)
+    eventually(lambda: management_server.value("manmanv2_broker_up") == 1, "the broker", api)
+    assert (management_server.value("manmanv2_events_published_total") or 0) >= 2
 
 
 def test_a_port_that_is_taken_stops_nobody(start_api: StartApi, api: Api) -> None:
@@ -308,39 +318,42 @@ def test_a_port_that_is_taken_stops_nobody(start_api: StartApi, api: Api) -> Non
 
 def test_who_talks_nonsense_to_the_side_port_is_sent_away(start_api: StartApi) -> None:
     api = start_api("memory://", **ANYWHERE)
-    side_port = SidePort(api)
-    host, port = side_port.address.split(":")
+    management_server = ManagementServer(api)
+    host, port = management_server.address.split(":")
     for nonsense in (b"\x16\x03\x01\x02\x00\x01", b"GET\r\n\r\n", b"PUT / HTTP/1.1\r\n\r\n", b""):
         with socket.create_connection((host, int(port)), 10) as stranger:
             stranger.sendall(nonsense)
             stranger.shutdown(socket.SHUT_WR)
             stranger.recv(1000)
 
-    assert side_port.get("/healthz") == (200, "ok\n")
-    assert side_port.get("/elsewhere")[0] == 404
+    assert management_server.get("/healthz") == (200, "ok\n")
+    assert management_server.get("/elsewhere")[0] == 404
     assert not [event for event in api.events if event["level"] not in ("info", "warning")]
 
 
 def test_a_host_tells_how_it_is(start_api: StartApi, start_host: StartHost) -> None:
     api = start_api("memory://")
     host = start_host(api.address, SERVER_NAME="box", **ANYWHERE)
-    side_port = SidePort(host)
+    management_server = ManagementServer(host)
     acknowledged = 'manmanv2_host_heartbeats_total{result="acknowledged"}'
-    eventually(lambda: (side_port.value(acknowledged) or 0) >= 1, "a heartbeat", host)
-    found = side_port.samples()
+    eventually(lambda: (management_server.value(acknowledged) or 0) >= 1, "a heartbeat", host)
+    found = management_server.samples()
     last = "manmanv2_host_last_acknowledged_heartbeat_timestamp_seconds"
 
-    assert side_port.get("/readyz") == (200, "ready\n")
+    assert management_server.get("/readyz") == (200, "ready\n")
     assert found['manmanv2_host_state{state="running"}'] == 1
     assert found['manmanv2_host_state{state="registering"}'] == 0
     assert time.time() - 60 < found[last] <= time.time()
     assert found["manmanv2_host_docker_up"] == 0
-    assert run_to_end("manmanv2-host", "health", METRICS_ADDRESS=side_port.address).returncode == 0
+    assert (
+        run_to_end("manmanv2-host", "health", METRICS_ADDRESS=management_server.address).returncode
+        == 0
+    )
     api.kill()
-    eventually(lambda: side_port.get("/readyz")[0] == 503, "the API's absence", host)
-    assert "the API did not acknowledge the last heartbeat" in side_port.get("/readyz")[1]
-    assert (side_port.value('manmanv2_host_heartbeats_total{result="failed"}') or 0) >= 1
-    assert side_port.get("/healthz")[0] == 200
+    eventually(lambda: management_server.get("/readyz")[0] == 503, "the API's absence", host)
+    assert "the API did not acknowledge the last heartbeat" in management_server.get("/readyz")[1]
+    assert (management_server.value('manmanv2_host_heartbeats_total{result="failed"}') or 0) >= 1
+    assert management_server.get("/healthz")[0] == 200
 
 
 def test_a_host_whose_docker_answers_says_so(
@@ -349,7 +362,7 @@ def test_a_host_whose_docker_answers_says_so(
     host = start_host(api.address, SERVER_NAME="box", DOCKER_SOCKET=docker_engine, **ANYWHERE)
     host.wait_until_said("Registered")
 
-    assert SidePort(host).value("manmanv2_host_docker_up") == 1
+    assert ManagementServer(host).value("manmanv2_host_docker_up") == 1
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,10 @@ from typing import Any
 import pika
 
 from adapters.sql.migrations import upgrade
-from application.host.key_ring import HeldKeys
-from domain.backoff import LONGEST_WAIT_SECONDS
+from application.host.key_ring import KeyRing
+from domain.backoff import MAX_WAIT_SECONDS
 from protos.manman.v1 import manman_pb2 as pb
-from tests.support.canary_secrets import planted
+from tests.support.canary_secrets import canary
 from tests.support.event_subscriber import Audience, channel
 from tests.support.processes import (
     PATIENCE_SECONDS,
@@ -31,7 +31,7 @@ from tests.support.services.rabbitmq import PASSWORD, RabbitBroker
 StartApi = Callable[..., Api]
 StartHost = Callable[..., Process]
 
-KEY = planted("registration key")
+KEY = canary("registration key")
 
 # Said once the queue is bound, too: what is sent while it is only there is lost.
 TAKEN = "messages of {} are taken"
@@ -109,7 +109,7 @@ def test_a_host_with_another_key_ends_over_amqp_too(
 ) -> None:
     start_api("memory://", RABBITMQ_URL=rabbitmq_url, REGISTRATION_KEY=KEY)
     host = start_host(
-        None, TRANSPORT="amqp", RABBITMQ_URL=rabbitmq_url, REGISTRATION_KEY=planted("other key")
+        None, TRANSPORT="amqp", RABBITMQ_URL=rabbitmq_url, REGISTRATION_KEY=canary("other key")
     )
 
     assert host.wait() == 77
@@ -356,7 +356,7 @@ def test_api_and_host_wait_for_a_broker_that_is_not_there_yet(
     rabbitmq.start()
     # Who asks just before the API has found the broker again comes back when its longest wait is
     # over.
-    host.wait_until_said("Registered as server 2 ", LONGEST_WAIT_SECONDS + PATIENCE_SECONDS)
+    host.wait_until_said("Registered as server 2 ", MAX_WAIT_SECONDS + PATIENCE_SECONDS)
     host.wait_until_said("The API answers again.")
 
     assert servers(api.address)["box"].status == "online"
@@ -463,14 +463,14 @@ def test_no_acknowledged_heartbeat_is_missing_after_broker_and_api_were_killed(
 ) -> None:
     from adapters.amqp.broker import Broker
     from adapters.amqp.control_plane import AmqpControlPlane
-    from application.ports.host.control_plane import ControlPlaneUnavailable, Introduction
+    from application.ports.host.control_plane import ControlPlaneUnavailable, RegistrationRequest
     from domain.capabilities import Capabilities
 
     apis = [start_api(postgres_url, RABBITMQ_URL=rabbitmq.url(), **PATIENT) for _ in range(2)]
-    host = AmqpControlPlane(Broker(rabbitmq.url()), HeldKeys.only(""))
+    host = AmqpControlPlane(Broker(rabbitmq.url()), KeyRing.single(""))
     for api in apis:
         api.wait_until_said(TAKEN.format("manman.calls"))
-    joined = host.register(Introduction(name="box"))
+    joined = host.register(RegistrationRequest(name="box"))
     acknowledged = 0
     _let_queues_settle()
     with client(apis[1].address) as stub:

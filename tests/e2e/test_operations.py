@@ -13,7 +13,7 @@ from sqlalchemy import text
 
 from adapters.sql.engine import make_engine
 from protos.manman.v1 import manman_pb2 as pb
-from tests.support.canary_secrets import planted
+from tests.support.canary_secrets import canary
 from tests.support.processes import Api, Process, client, eventually, servers
 
 StartApi = Callable[..., Api]
@@ -117,7 +117,7 @@ def test_a_copy_of_sqlite_that_was_made_meanwhile_is_a_back_up(
 def test_the_registration_key_is_changed_without_losing_a_host(
     start_api: StartApi, start_host: StartHost, postgres_url: str, tmp_path: Path
 ) -> None:
-    old, new = planted("old registration key"), planted("new registration key")
+    old, new = canary("old registration key"), canary("new registration key")
     key = tmp_path / "key"
     key.write_text(f"{old}\n")
     api = start_api(postgres_url, REGISTRATION_KEY=old)
@@ -141,7 +141,7 @@ def test_the_registration_key_is_changed_without_losing_a_host(
 def test_a_host_with_an_old_key_a_void_credential_and_something_to_fetch_ends(
     start_api: StartApi, start_host: StartHost, postgres_url: str, tmp_path: Path
 ) -> None:
-    old, new = planted("old registration key"), planted("new registration key")
+    old, new = canary("old registration key"), canary("new registration key")
     api = start_api(postgres_url, REGISTRATION_KEY=old)
     host = start_host(
         api.address, SERVER_NAME="box", REGISTRATION_KEY=old, CONFIG_DIR=str(tmp_path / "config")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.canary_secrets import planted
+from tests.support.canary_secrets import canary
 from tests.support.doctor import doctor
 from tests.support.oidc_provider import DISCOVERY, KEYS, Provider, provider
 from tests.support.processes import Api, run_to_end
@@ -82,7 +82,7 @@ def test_an_api_starts_while_its_provider_is_away_and_the_doctor_says_so(
     idp: Provider, start_api: Callable[..., Api]
 ) -> None:
     idp.answers[DISCOVERY] = 503
-    api = start_api("memory://", OPERATOR_KEY=planted("operator key"), **idp.variables)
+    api = start_api("memory://", OPERATOR_KEY=canary("operator key"), **idp.variables)
     api.wait_until_said(f"the OIDC provider {idp.issuer} (OIDC_ISSUER) cannot be asked")
     settings = {"DATABASE_URL": "memory://", "LISTEN_ADDRESS": api.address, **idp.variables}
 
@@ -91,7 +91,7 @@ def test_an_api_starts_while_its_provider_is_away_and_the_doctor_says_so(
         return ended.returncode, ended.stderr
 
     ill = doctor("api", **settings)
-    by_token, by_key = listed(idp.token()), listed(planted("operator key"))
+    by_token, by_key = listed(idp.token()), listed(canary("operator key"))
     del idp.answers[DISCOVERY]
     well = doctor("api", **settings)
 

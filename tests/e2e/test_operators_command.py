@@ -13,7 +13,7 @@ import pytest
 
 from adapters.sql.schema import newest_revision
 from protos.manman.v1 import manman_pb2 as pb
-from tests.support.canary_secrets import planted
+from tests.support.canary_secrets import canary
 from tests.support.processes import (
     PATIENCE_SECONDS,
     Api,
@@ -245,7 +245,7 @@ def test_ctrl_c_while_the_command_is_still_being_loaded_leaves_no_traceback(
 
 
 def test_an_operator_without_the_key_is_told_so(start_api: Callable[..., Api]) -> None:
-    key = planted("operator key")
+    key = canary("operator key")
     api = start_api("memory://", OPERATOR_KEY=key)
     without = run_to_end("manmanv2", "servers", "list", API_ADDRESS=api.address)
     with_key = run_to_end("manmanv2", "servers", "list", API_ADDRESS=api.address, OPERATOR_KEY=key)

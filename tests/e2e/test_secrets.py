@@ -16,7 +16,7 @@ import pytest
 
 from adapters.sql.migrations import upgrade
 from protos.manman.v1 import manman_pb2 as pb
-from tests.support.canary_secrets import DOCUMENT, planted
+from tests.support.canary_secrets import DOCUMENT, canary
 from tests.support.certificates import CertificateFiles
 from tests.support.processes import Api, Process, client, eventually, free_address, run_to_end
 from tests.support.services.postgres import STRANGER, SUPERUSER, PostgresCluster
@@ -26,19 +26,19 @@ StartApi = Callable[..., Api]
 StartHost = Callable[..., Process]
 
 KEYS = {
-    "REGISTRATION_KEY": planted("registration key"),
-    "OPERATOR_KEY": planted("operator key"),
+    "REGISTRATION_KEY": canary("registration key"),
+    "OPERATOR_KEY": canary("operator key"),
 }
 WORDY = {
     "LOG_LEVEL": "debug",
     "GRPC_VERBOSITY": "debug",
     # Nobody is there.
-    "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://us:{planted('collector password')}@127.0.0.1:1",
-    "OTEL_EXPORTER_OTLP_HEADERS": f"authorization=Bearer%20{planted('collector token')}",
+    "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://us:{canary('collector password')}@127.0.0.1:1",
+    "OTEL_EXPORTER_OTLP_HEADERS": f"authorization=Bearer%20{canary('collector token')}",
 }
 WORDY_API = {**KEYS, **WORDY}
 WORDY_HOST = {"REGISTRATION_KEY": KEYS["REGISTRATION_KEY"], "SERVER_NAME": "box", **WORDY}
-CONFIGURATION = json.dumps({"password": planted(f"{DOCUMENT} of a game")})
+CONFIGURATION = json.dumps({"password": canary(f"{DOCUMENT} of a game")})
 
 
 def operator(api: Api, *arguments: str, stdin: str = "") -> CompletedProcess[str]:
@@ -101,7 +101,7 @@ def test_a_wrong_key(
     rabbitmq_url: str, start_api: StartApi, start_host: StartHost, transport: str
 ) -> None:
     api = start_api("memory://", RABBITMQ_URL=rabbitmq_url, **WORDY_API)
-    other = planted("other key")
+    other = canary("other key")
     host = start_host(
         api.address if transport == "grpc" else None,
         TRANSPORT=transport,
@@ -170,7 +170,7 @@ def test_a_broker_that_cannot_be_used(
 ) -> None:
     url = rabbitmq.url()
     if refuses:
-        url = url.replace(PASSWORD, planted("other broker password"))
+        url = url.replace(PASSWORD, canary("other broker password"))
     else:
         rabbitmq.stop()
     words = "refuses this user or password" if refuses else "nothing listens on that port"
@@ -274,7 +274,7 @@ def test_a_private_key_in_use(
     assert debug_lines(api) > 0
 
 
-LOGIN = planted("database password")
+LOGIN = canary("database password")
 EVERYTHING = {
     **KEYS,
     "DATABASE_URL": f"postgresql://manman:{LOGIN}@db/manman?password={LOGIN}",

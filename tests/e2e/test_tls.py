@@ -9,7 +9,7 @@ import pytest
 from tests.support.certificates import CertificateFiles
 from tests.support.doctor import doctor
 from tests.support.processes import Api, Process, eventually, free_address, run_to_end
-from tests.support.scraping import SidePort
+from tests.support.scraping import ManagementServer
 
 StartApi = Callable[..., Api]
 StartHost = Callable[..., Process]
@@ -46,7 +46,7 @@ def test_hosts_and_operators_speak_tls_while_the_certificate_is_replaced(
     report = doctor(API_ADDRESS=url, SERVER_NAME="web1", DOCKER_OPTIONAL="true", **trust)
     report_of_the_api = doctor("api", DATABASE_URL=database, **settings)
 
-    ends = SidePort(api).samples()["manmanv2_tls_certificate_expires_timestamp_seconds"]
+    ends = ManagementServer(api).samples()["manmanv2_tls_certificate_expires_timestamp_seconds"]
 
     assert ends > time.time() + 80 * 86400
     assert (well.returncode, well.stdout) == (0, "ok\n"), well.stderr

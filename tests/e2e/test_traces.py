@@ -12,7 +12,7 @@ import pytest
 
 from protos.manman.v1 import manman_pb2 as pb
 from protos.manman.v1.manman_pb2_grpc import ManManAPIStub
-from tests.support.canary_secrets import planted
+from tests.support.canary_secrets import canary
 from tests.support.collector import Collected, Collector, running_collector
 from tests.support.event_subscriber import Audience, channel
 from tests.support.processes import Api, Process, client, eventually, free_address, servers
@@ -20,7 +20,7 @@ from tests.support.processes import Api, Process, client, eventually, free_addre
 StartApi = Callable[..., Api]
 StartHost = Callable[..., Process]
 
-KEY = planted("registration key")
+KEY = canary("registration key")
 PATIENT = {"HEARTBEAT_INTERVAL_SECONDS": "600"}
 SERVED = "manman.v1.ManManAPI/"
 

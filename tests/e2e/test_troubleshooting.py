@@ -24,8 +24,8 @@ from adapters.sql.engine import sql_url
 from adapters.sql.migrations import upgrade
 from adapters.sql.schema import newest_revision
 from adapters.system.files.authority_folder import DiskAuthorityFolder, ReadOnlyAuthorityFolder
-from application.doctor.check_result import Fault, Finding
-from application.host.key_ring import HeldKeys
+from application.doctor.check_result import Cause, CheckResult
+from application.host.key_ring import KeyRing
 from application.ports.host.authority_folder import KnownAuthority
 from application.ports.host.control_plane import ControlPlaneUnavailable
 from domain.errors import TooManyCalls
@@ -34,7 +34,7 @@ from entrypoints.api.settings import IN_MEMORY, ApiSettings
 from entrypoints.settings import Secret
 from entrypoints.testing import serving
 from protos.manman.v1 import manman_pb2 as pb
-from tests.support.canary_secrets import planted
+from tests.support.canary_secrets import canary
 from tests.support.certificates import CertificateFiles, showing, without_tls
 from tests.support.certified import Site
 from tests.support.doctor import (
@@ -69,7 +69,7 @@ from tests.support.services.rabbitmq import RabbitBroker
 StartApi = Callable[..., Api]
 StartHost = Callable[..., Process]
 
-KEY, OTHER_KEY = planted("key"), planted("other key")
+KEY, OTHER_KEY = canary("key"), canary("other key")
 
 DOCUMENT = ROOT / "docs" / "troubleshooting.md"
 _SECTION = re.compile(r"^#{2,3} (.+)\n((?:(?!^#{2,3} ).*\n?)*)", re.MULTILINE)
@@ -422,7 +422,7 @@ def files(tmp_path: Path) -> CertificateFiles:
 
 def told_over_tls(address: str, ca_file: Path | None) -> str:
     """What a host says of an API with which it cannot speak TLS."""
-    keys = HeldKeys.only(KEY)
+    keys = KeyRing.single(KEY)
     with (
         closing(GrpcControlPlane(address, keys, tls=Tls(ca_file))) as control_plane,
         pytest.raises(ControlPlaneUnavailable) as caught,
@@ -436,7 +436,7 @@ def test_the_port_does_not_speak_tls(files: CertificateFiles) -> None:
         said = told_over_tls(address, files.ca_file)
         with pytest.raises(ControlPlaneUnavailable) as caught:
             GrpcApiProbe(address, Tls(files.ca_file)).try_key(KEY)
-    by_the_doctor = Finding.of_sentence(str(caught.value), Fault.SURROUNDINGS)
+    by_the_doctor = CheckResult.of_sentence(str(caught.value), Cause.ENVIRONMENT)
 
     assert as_examples([said, f"FAIL  API        {by_the_doctor}"], {address: API}) == quoted(
         "The port does not speak TLS"
@@ -477,7 +477,7 @@ def test_the_join_key_names_another_authority(
 ) -> None:
     api = certifying(files, start_api)
     settings = {
-        "REGISTRATION_KEY": f"jk-{'a' * 10}.{planted('secret')}.{'0' * 64}",
+        "REGISTRATION_KEY": f"jk-{'a' * 10}.{canary('secret')}.{'0' * 64}",
         "SERVER_NAME": "web1",
     }
     host = start_host(f"https://{api.address}", **settings)
@@ -504,7 +504,7 @@ def test_the_api_is_not_of_the_authority_that_the_host_knows(
         trust = ApiTrust(address, Tls(), ReadOnlyAuthorityFolder(tmp_path))
         with pytest.raises(ControlPlaneUnavailable) as caught:
             GrpcApiProbe(address, Tls(), trust).try_key(KEY)
-    by_the_doctor = Finding.of_sentence(str(caught.value), Fault.SURROUNDINGS)
+    by_the_doctor = CheckResult.of_sentence(str(caught.value), Cause.ENVIRONMENT)
     said = f"{caught.value} Trying again until it answers."
 
     assert as_examples([said, f"FAIL  API        {by_the_doctor}"], {address: API}) == quoted(
@@ -673,17 +673,17 @@ def busy_api() -> Iterator[str]:
         database_url=Secret(IN_MEMORY),
         listen_address="127.0.0.1:0",
         registration_key=Secret(KEY),
-        operator_key=Secret(planted("operator key")),
+        operator_key=Secret(canary("operator key")),
     )
     container = ApiContainer(settings=settings)
-    of_strangers = container.limit_calls().of_strangers
-    of_strangers.monotonic = lambda: 0.0
+    unauthenticated = container.limit_calls().unauthenticated
+    unauthenticated.monotonic = lambda: 0.0
     with suppress(TooManyCalls):
         while True:
-            of_strangers.take("127.0.0.1")
+            unauthenticated.take("127.0.0.1")
     with serving(container) as port:
         yield f"127.0.0.1:{port}"
-    container.host_calls().close()
+    container.host_call_admission().close()
     container.operator_calls().close()
     container.heartbeat_writer().shutdown()
 
@@ -807,7 +807,7 @@ def test_the_broker_is_away(
 
 
 def test_the_broker_refuses_the_password(rabbitmq_url: str, start_host: StartHost) -> None:
-    url = re.sub(r":[^:]*@", f":{planted('other password')}@", rabbitmq_url)
+    url = re.sub(r":[^:]*@", f":{canary('other password')}@", rabbitmq_url)
     host = start_host(None, TRANSPORT="amqp", RABBITMQ_URL=url, SERVER_NAME="web1")
     said = host.wait_until_said("Trying again until it answers.")
     report = doctor(TRANSPORT="amqp", RABBITMQ_URL=url)

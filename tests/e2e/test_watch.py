@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from protos.manman.v1 import manman_pb2 as pb
-from tests.support.canary_secrets import planted
+from tests.support.canary_secrets import canary
 from tests.support.processes import PATIENCE_SECONDS, Api, client, eventually, run_to_end
 from tests.support.terminal import Terminal
 
@@ -349,7 +349,7 @@ def test_an_api_that_never_answered_and_one_that_refuses_end_it(
     watching = piped(api)
     _wait_until_it_looks(api, watching)
     api.kill()
-    start_api("memory://", address=api.address, OPERATOR_KEY=planted("new operator key"))
+    start_api("memory://", address=api.address, OPERATOR_KEY=canary("new operator key"))
 
     assert (never.returncode, never.stdout) == (69, "")
     assert never.stderr.startswith("manmanv2: no API answers at 127.0.0.1:1")

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from sqlalchemy import QueuePool
 
-from adapters.http.management_server import SidePort
+from adapters.http.management_server import ManagementServer
 from adapters.oidc.operator_tokens import OidcOperatorTokens
-from adapters.system.call_with_timeout import BoundedCall
+from adapters.system.call_with_timeout import CallWithTimeout
 from domain.backoff import wait_before_retry
 from domain.errors import TooManyCalls
 from entrypoints.api.container import ApiContainer
@@ -25,10 +25,10 @@ from entrypoints.cli.settings import CliSettings
 from entrypoints.host.container import HostContainer
 from entrypoints.host.settings import HostSettings
 from entrypoints.settings import Secret
-from tests.support.canary_secrets import planted
+from tests.support.canary_secrets import canary
 from tests.support.repository import ROOT
 
-BROKER = f"amqp://guest:{planted('broker password')}@nowhere/vhost"
+BROKER = f"amqp://guest:{canary('broker password')}@nowhere/vhost"
 
 
 def build_all(container: Any, *but: str) -> None:
@@ -43,31 +43,34 @@ def build_all(container: Any, *but: str) -> None:
 def test_the_api(url: str) -> None:
     container = ApiContainer(
         settings=ApiSettings(
-            database_url=Secret(url), registration_key=Secret(planted("registration key"))
+            database_url=Secret(url), registration_key=Secret(canary("registration key"))
         )
     )
 
     async def build() -> None:
-        build_all(container, "side_port", *(["engine"] if url == IN_MEMORY else []))
+        build_all(container, "management_server", *(["engine"] if url == IN_MEMORY else []))
 
     asyncio.run(build())
 
     assert container.service().register_server.store is container.store()
-    assert isinstance(container.side_port("127.0.0.1:50051"), SidePort)
-    assert container.record_heartbeat().pace is container.expire_servers().pace
+    assert isinstance(container.management_server("127.0.0.1:50051"), ManagementServer)
+    assert (
+        container.record_heartbeat().heartbeat_interval
+        is container.expire_servers().heartbeat_interval
+    )
 
 
 @pytest.fixture
 def key_file(tmp_path: Path) -> Path:
     file = tmp_path / "key"
-    file.write_text(planted("registration key"))
+    file.write_text(canary("registration key"))
     return file
 
 
 def test_all_that_an_api_guards_takes_the_keys_that_the_file_holds_now(key_file: Path) -> None:
     variables = {"DATABASE_URL": IN_MEMORY, "REGISTRATION_KEY_FILE": str(key_file)}
     container = ApiContainer(settings=ApiSettings.load(variables))
-    key_file.write_text(planted("new registration key"))
+    key_file.write_text(canary("new registration key"))
     guarded = (
         container.service().register_server,
         container.fetch_configuration(),
@@ -75,8 +78,8 @@ def test_all_that_an_api_guards_takes_the_keys_that_the_file_holds_now(key_file:
     )
 
     for use_case in guarded:
-        assert use_case.admit_host.registration_keys is container.registration_keys()
-    assert list(container.registration_keys()()) == [planted("new registration key")]
+        assert use_case.authenticate_host.registration_keys is container.registration_keys()
+    assert list(container.registration_keys()()) == [canary("new registration key")]
 
 
 def test_a_host_looks_at_its_key_file_each_time_and_does_not_end_for_want_of_a_key(
@@ -85,21 +88,21 @@ def test_a_host_looks_at_its_key_file_each_time_and_does_not_end_for_want_of_a_k
     variables = {"REGISTRATION_KEY_FILE": str(key_file), "CONFIG_DIR": str(tmp_path)}
     container = HostContainer(settings=HostSettings.load(variables))
     held = container.held_keys()
-    shown = [held.show(lambda key: key)]
-    key_file.write_text(planted("new registration key"))
-    shown.append(held.show(lambda key: key))
+    shown = [held.try_each(lambda key: key)]
+    key_file.write_text(canary("new registration key"))
+    shown.append(held.try_each(lambda key: key))
     follow_configuration = container.follow_configuration()
 
-    assert shown == [planted("registration key"), planted("new registration key")]
+    assert shown == [canary("registration key"), canary("new registration key")]
     assert follow_configuration
     assert follow_configuration.keys_may_change
 
 
 def test_a_host_whose_key_is_set_shows_it_and_no_other() -> None:
-    key = planted("registration key")
+    key = canary("registration key")
     container = HostContainer(settings=HostSettings.load({"REGISTRATION_KEY": f"'{key}' "}))
 
-    assert container.held_keys().show(lambda key: key) == f"'{key}' "
+    assert container.held_keys().try_each(lambda key: key) == f"'{key}' "
 
 
 def test_an_api_in_memory_loads_no_library_of_databases() -> None:
@@ -110,7 +113,7 @@ def test_an_api_in_memory_loads_no_library_of_databases() -> None:
         "from entrypoints.api.settings import ApiSettings\n"
         "from entrypoints.api.worker import ApiContainer\n"
         "container = ApiContainer(settings=ApiSettings.load({'DATABASE_URL': 'memory://'}))\n"
-        "container.rpc_handlers(), container.side_port('127.0.0.1:1')\n"
+        "container.rpc_handlers(), container.management_server('127.0.0.1:1')\n"
         f"sys.exit(', '.join({unwanted!r} & sys.modules.keys()) or 0)\n"
     )
     ended = subprocess.run(
@@ -144,7 +147,7 @@ def test_the_api_forgets_what_operators_did_after_the_days_that_are_set(
 ) -> None:
     settings = ApiSettings(database_url=Secret(IN_MEMORY), audit_retention_days=days)
 
-    assert ApiContainer(settings=settings).tidy_fleet().audit_is_kept_for == kept
+    assert ApiContainer(settings=settings).clean_up_fleet().audit_is_kept_for == kept
 
 
 def test_the_api_with_an_oidc_provider() -> None:
@@ -160,8 +163,8 @@ def test_the_api_with_an_oidc_provider() -> None:
     assert by_token
     assert by_token.rules == settings.claim_rules
     assert isinstance(by_token.tokens, OidcOperatorTokens)
-    assert by_token.tokens.keys is container.provider_keys()
-    assert isinstance(by_token.tokens.keys.fetch, BoundedCall)
+    assert by_token.tokens.keys is container.jwks_cache()
+    assert isinstance(by_token.tokens.keys.fetch, CallWithTimeout)
     assert (by_token.tokens.issuer, by_token.tokens.audience) == (
         "https://id.example.com",
         "manmanv2",
@@ -211,7 +214,7 @@ def test_the_host(docker_optional: bool, config_dir: Path | None, metrics_addres
     build_all(container)
 
     assert container.run_host().control_plane is container.control_plane()
-    assert (container.side_port() is not None) is bool(metrics_address)
+    assert (container.management_server() is not None) is bool(metrics_address)
     assert (container.run_host().follow_configuration is not None) is (config_dir is not None)
 
 

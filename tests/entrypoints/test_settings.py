@@ -9,7 +9,7 @@ from domain.approval import ApprovalPolicy
 from domain.enforcement import Mode, Switch
 from domain.machine_evidence import NamePolicy
 from domain.operator_token import ClaimRules
-from domain.registration_rules import USUAL_RULES, JoiningRules
+from domain.registration_rules import DEFAULT_RULES, RegistrationRules
 from domain.role import Role
 from entrypoints.api.oidc import check_provider_ca
 from entrypoints.api.settings import ApiSettings
@@ -17,10 +17,10 @@ from entrypoints.cli.settings import CliSettings
 from entrypoints.failures import ConfigurationError
 from entrypoints.host.settings import HostSettings, Transport
 from entrypoints.settings import SecretsInFile, Settings
-from tests.support.canary_secrets import MARK, planted
+from tests.support.canary_secrets import MARK, canary
 
-KEY = planted("registration key")
-PASSWORD = planted("password")
+KEY = canary("registration key")
+PASSWORD = canary("password")
 
 
 def problem(settings: type[Settings], **variables: str) -> str:
@@ -153,7 +153,7 @@ def test_a_secret_may_come_from_a_file_without_its_line_ends(key_file: Path) -> 
 def test_the_file_of_the_registration_key_may_hold_several(
     key_file: Path, settings: type[ApiSettings | HostSettings]
 ) -> None:
-    new = planted("new registration key")
+    new = canary("new registration key")
     key_file.write_text(f"# The new one comes first.\n{new}\n'{KEY}'\n")
     loaded = settings.load({"REGISTRATION_KEY_FILE": str(key_file)})
     found = loaded.registration_key
@@ -223,7 +223,7 @@ def test_an_empty_file_does_not_open_what_it_was_meant_to_close(tmp_path: Path) 
 
 
 def test_a_key_that_no_header_can_carry_is_told() -> None:
-    told = problem(CliSettings, OPERATOR_KEY=f"{planted('operator key')}ü")
+    told = problem(CliSettings, OPERATOR_KEY=f"{canary('operator key')}ü")
 
     assert told == "OPERATOR_KEY: must be ASCII, because it travels in a header."
 
@@ -261,7 +261,7 @@ def test_secrets_are_shown_in_no_printed_form() -> None:
         {
             "DATABASE_URL": f"postgresql://manman:{PASSWORD}@{PASSWORD}@db/manman?password={PASSWORD}",
             "REGISTRATION_KEY": f"x://{KEY}",
-            "OPERATOR_KEY": planted("operator key"),
+            "OPERATOR_KEY": canary("operator key"),
         }
     )
     printed = "\n".join([repr(settings), str(settings), *settings.redacted_lines()])
@@ -524,7 +524,7 @@ def test_switches_are_enforced_unless_they_are_set_otherwise() -> None:
         Switch.NAME_CONFLICT: Mode.WARN,
         Switch.EPOCH: Mode.OFF,
     }
-    assert loaded.joining_rules.enforcement == loaded.enforcement
+    assert loaded.registration_rules.enforcement == loaded.enforcement
     assert "ENFORCEMENT=name-conflict=warn,epoch=off" in loaded.redacted_lines()
 
 
@@ -564,8 +564,10 @@ def test_the_rules_of_joining_are_those_that_were_set() -> None:
         {"NAME_CONFLICT_POLICY": "takeover", "REGISTRATION_APPROVAL": "manual"}
     )
 
-    assert loaded.joining_rules == JoiningRules(NamePolicy.TAKEOVER, ApprovalPolicy.MANUAL)
-    assert ApiSettings().joining_rules == USUAL_RULES
+    assert loaded.registration_rules == RegistrationRules(
+        NamePolicy.TAKEOVER, ApprovalPolicy.MANUAL
+    )
+    assert ApiSettings().registration_rules == DEFAULT_RULES
     told = problem(ApiSettings, NAME_CONFLICT_POLICY="fight")
     assert told == "NAME_CONFLICT_POLICY: must be one of reject, takeover, allow."
 
@@ -577,9 +579,9 @@ def test_the_rules_of_joining_are_those_that_were_set() -> None:
 def test_a_key_that_says_by_whom_the_api_is_known_needs_tls(
     address: dict[str, str], tmp_path: Path
 ) -> None:
-    pinned = f"jk-{'a' * 10}.{planted('secret')}.{'0' * 64}"
+    pinned = f"jk-{'a' * 10}.{canary('secret')}.{'0' * 64}"
     file = tmp_path / "keys"
-    file.write_text(f"{planted('registration key')}\n{pinned}\n")
+    file.write_text(f"{canary('registration key')}\n{pinned}\n")
 
     for key in ({"REGISTRATION_KEY": pinned}, {"REGISTRATION_KEY_FILE": str(file)}):
         told = problem(HostSettings, **address, **key)

@@ -3,16 +3,16 @@
 from dataclasses import dataclass, field
 
 from domain.keys import ID_ALPHABET, ID_LENGTH, ShownKey
-from tests.support.canary_secrets import planted
+from tests.support.canary_secrets import canary
 
 
 @dataclass
-class PlantedKeys:
+class CanaryKeys:
     """Their ids are of one letter each: ok-aaaaaaaaaa, ok-bbbbbbbbbb, …"""
 
     made: list[ShownKey] = field(default_factory=list)
 
     def __call__(self, kind: str) -> ShownKey:
         letter = ID_ALPHABET[len(self.made)]
-        self.made.append(ShownKey(f"{kind}-{letter * ID_LENGTH}", planted(f"secret {letter}")))
+        self.made.append(ShownKey(f"{kind}-{letter * ID_LENGTH}", canary(f"secret {letter}")))
         return self.made[-1]

@@ -29,14 +29,14 @@ _CREDENTIAL = re.compile(r"hc(?<!\whc)\.[\w-]{20,}\.[\w-]{20,}")
 # Of an OIDC provider, as tests/support/oidc_provider.py signs them: a header and what it claims.
 _TOKEN = re.compile(r"eyJ(?<!\weyJ)[\w-]{10,}\.[\w-]{10,}")
 # Shorter ones could be part of something else.
-_LEAST_KEY_LINE = 40
+_MIN_KEY_LINE_LENGTH = 40
 # Of a certificate, which a host makes for itself.
 _PRIVATE_KEY = re.compile(r"-----BEGIN (?:[A-Z]+ )?PRIVATE KEY-----")
 _SHOWN_BEFORE, _SHOWN_BEHIND = 120, 40
 _SHOWN_SENTENCES = 20
 
 
-def planted(name: str) -> str:
+def canary(name: str) -> str:
     """The secret of this name, always the same; fit for a URL, a header and a file.
 
     One whose name begins with DOCUMENT is for a configuration document.
@@ -53,7 +53,7 @@ def almost(secret: str) -> list[Any]:
         "too short": secret[:-1],
         "too long": f"{secret}s",
         "an accent": secret.replace("a", "á", 1),
-        "another": planted("other key"),
+        "another": canary("other key"),
     }
     return [pytest.param(given, id=name) for name, given in wrong.items()]
 
@@ -69,7 +69,7 @@ class Leaks:
     def guard(self, name: str, private_key: bytes) -> None:
         """Look for the lines of a private key in PEM, too, which nobody can choose."""
         for line in private_key.decode().splitlines():
-            if len(line) >= _LEAST_KEY_LINE and not line.startswith("---"):
+            if len(line) >= _MIN_KEY_LINE_LENGTH and not line.startswith("---"):
                 self._key_lines[line] = name
 
     def look_at(

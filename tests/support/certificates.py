@@ -9,7 +9,7 @@ from pathlib import Path
 import grpc
 import trustme
 
-from tests.support.canary_secrets import leaks, planted
+from tests.support.canary_secrets import canary, leaks
 
 
 class CertificateFiles:
@@ -41,7 +41,7 @@ class CertificateFiles:
         self.certificate.write_bytes(b"".join(each.bytes() for each in leaf.cert_chain_pems))
         leaks.guard("private key", leaf.private_key_pem.bytes())
         # What stands before the key in PEM is no part of it, and shows where the file came out.
-        mark = f"{planted('private key')}\n".encode()
+        mark = f"{canary('private key')}\n".encode()
         self.key.write_bytes(mark + leaf.private_key_pem.bytes())
 
     @property

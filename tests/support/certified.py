@@ -15,9 +15,9 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from adapters.x509.authority import X509Authority, read_authority
 from adapters.x509.certificates import as_pem, key_as_pem, new_key
-from adapters.x509.create_ca import new_authority
+from adapters.x509.create_ca import create_ca
 from adapters.x509.new_signing_request import new_signing_request
-from tests.support.canary_secrets import planted
+from tests.support.canary_secrets import canary
 
 A_DAY = timedelta(days=1)
 CLIENT, SERVER = ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH
@@ -54,10 +54,10 @@ class Site:
         self.ca_file, self.ca_key, self.tls_cert, self.tls_key = (
             folder / name for name in ("ca.crt", "ca.key", "tls.crt", "tls.key")
         )
-        certificate, key = new_authority(name, 10 * 365 * A_DAY)
+        certificate, key = create_ca(name, 10 * 365 * A_DAY)
         self.ca_file.write_text(certificate)
         # What stands before a key in PEM is no part of it, and shows where the file came out.
-        self.ca_key.write_text(f"{planted('key of the authority')}\n{key}")
+        self.ca_key.write_text(f"{canary('key of the authority')}\n{key}")
         self.issue("127.0.0.1", "localhost")
 
     @property

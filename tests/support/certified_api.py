@@ -18,20 +18,24 @@ from adapters.system.files.certificate_folder import DiskCertificateFolder
 from adapters.x509.authority import read_authority
 from adapters.x509.new_signing_request import new_signing_request
 from application.access.certificates import Certificates
-from application.host.certificate_store import HeldCertificate
-from application.host.key_ring import HeldKeys
-from application.ports.host.control_plane import Heard, Introduction, Joined
+from application.host.certificate_store import CertificateStore
+from application.host.key_ring import KeyRing
+from application.ports.host.control_plane import (
+    HeartbeatResult,
+    RegistrationRequest,
+    RegistrationResult,
+)
 from application.ports.host.key_pairs import KeyPairUnavailable, NewKeyPair
 from domain.enforcement import Enforcement, Mode, Switch
 from entrypoints.api.container import ApiContainer
 from entrypoints.api.settings import IN_MEMORY, ApiSettings
 from entrypoints.settings import Secret
 from entrypoints.testing import serving
-from tests.support.canary_secrets import planted
+from tests.support.canary_secrets import canary
 from tests.support.certificates import CertificateFiles
 from tests.support.services.ports import free_port
 
-KEY = planted("registration key")
+KEY = canary("registration key")
 ONLY_CERTIFIED = Enforcement({Switch.CERTIFICATE: Mode.ENFORCE})
 LIFETIME = 3600
 
@@ -130,7 +134,7 @@ def certified_api(
         container.certificates.override(providers.Object(Certificates(late)))
     with serving(container) as port:
         yield CertifiedApi(files, container, port)
-    container.host_calls().close()
+    container.host_call_admission().close()
     container.operator_calls().close()
     container.heartbeat_writer().shutdown()
 
@@ -142,7 +146,7 @@ class Host:
     address: str
     tls: Tls | None
     folder: Path | None = None
-    keys: HeldKeys = field(default_factory=lambda: HeldKeys.only(KEY))
+    keys: KeyRing = field(default_factory=lambda: KeyRing.single(KEY))
     mutual_tls_address: str = ""
     # The server of the state that is kept.
     kept_server_id: int | None = None
@@ -151,7 +155,7 @@ class Host:
     server_id: int = 0
 
     def __post_init__(self) -> None:
-        self.held = HeldCertificate(DiskCertificateFolder(self.folder) if self.folder else None)
+        self.held = CertificateStore(DiskCertificateFolder(self.folder) if self.folder else None)
         self.held.take_up(self.kept_server_id)
         self.enrolment = Enrolment(
             self.address, self.held, self.key_pairs, self.mutual_tls_address, self.clock
@@ -166,12 +170,12 @@ class Host:
             enrolment=self.enrolment if self.tls else None,
         )
 
-    def joins(self, name: str = "web") -> Joined:
-        joined = self.control_plane.register(Introduction(name=name))
+    def joins(self, name: str = "web") -> RegistrationResult:
+        joined = self.control_plane.register(RegistrationRequest(name=name))
         self.server_id, self.keys.credential = joined.server_id, joined.credential
         return joined
 
-    def beats(self) -> Heard:
+    def beats(self) -> HeartbeatResult:
         return self.control_plane.heartbeat(self.server_id, None)
 
     @property

@@ -14,7 +14,7 @@ from tests.support.canary_secrets import leaks
 
 
 @dataclass(frozen=True)
-class Heard:
+class ReceivedEvent:
     routing_key: str
     message_id: str
     body: dict[str, Any]
@@ -30,13 +30,13 @@ class Audience:
 
     def __init__(self, url: str) -> None:
         self._url = url
-        self.heard: list[Heard] = []
+        self.heard: list[ReceivedEvent] = []
         with channel(url) as open_channel:
             open_channel.exchange_declare("external", "topic", durable=True)
             open_channel.queue_declare(AUDIENCE, durable=True)
             open_channel.queue_bind(AUDIENCE, "external", "manman.host.#")
 
-    def listen(self) -> list[Heard]:
+    def listen(self) -> list[ReceivedEvent]:
         """All that was heard until now, in its order; nothing new while the broker is away."""
         with suppress(pika.exceptions.AMQPError), channel(self._url) as open_channel:
             while True:
@@ -48,7 +48,9 @@ class Audience:
                 leaks.look_at("in an event", (method.routing_key, properties, body))
                 trace_parent = (properties.headers or {}).get("traceparent", "")
                 self.heard.append(
-                    Heard(method.routing_key, properties.message_id, json.loads(body), trace_parent)
+                    ReceivedEvent(
+                        method.routing_key, properties.message_id, json.loads(body), trace_parent
+                    )
                 )
         return self.heard
 

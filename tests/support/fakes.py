@@ -6,12 +6,16 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TypeVar
 
-from application.host.certificate_store import HeldCertificate
+from application.host.certificate_store import CertificateStore
 from application.host.host_identity import HostIdentity
-from application.host.key_ring import HeldKeys
-from application.ports.host.control_plane import Heard, Introduction, Joined
+from application.host.key_ring import KeyRing
+from application.ports.host.control_plane import (
+    HeartbeatResult,
+    RegistrationRequest,
+    RegistrationResult,
+)
 from application.ports.host.machine import MachineReport
-from application.ports.host.state_folder import KeptState, NotForUs
+from application.ports.host.state_folder import KeptState, QuarantineReason
 from domain.capabilities import Capabilities
 from domain.configuration import Configuration, ConfigurationChanges
 from domain.host_command import HostCommand
@@ -27,8 +31,8 @@ CAPABILITIES = Capabilities(
     available_cpu_millicores=3000,
     docker_version="29.1.2",
 )
-JOINED = Joined(server_id=42, next_heartbeat=timedelta(seconds=16), config_revision=0)
-HEARD = Heard(next_heartbeat=timedelta(seconds=20), config_revision=0)
+JOINED = RegistrationResult(server_id=42, next_heartbeat=timedelta(seconds=16), config_revision=0)
+HEARD = HeartbeatResult(next_heartbeat=timedelta(seconds=20), config_revision=0)
 EVIDENCE = Evidence(machine_id="a" * 32, hardware_id="b" * 32, boot_id="c" * 32)
 NO_CHANGES = ConfigurationChanges(changed=(), names=(), revision=0, more=False)
 
@@ -62,15 +66,15 @@ class FakeMachine:
 class FakeControlPlane:
     """Each call gets the next of its answers, then a good one."""
 
-    registering: list[Joined | Exception] = field(default_factory=list)
-    beating: list[Heard | Exception] = field(default_factory=list)
-    leaving: list[Heard | Exception] = field(default_factory=list)
+    registering: list[RegistrationResult | Exception] = field(default_factory=list)
+    beating: list[HeartbeatResult | Exception] = field(default_factory=list)
+    leaving: list[HeartbeatResult | Exception] = field(default_factory=list)
     fetching: list[ConfigurationChanges | Exception] = field(default_factory=list)
     deregistering: list[Exception] = field(default_factory=list)
 
-    registered: list[Introduction] = field(default_factory=list)
+    registered: list[RegistrationRequest] = field(default_factory=list)
     heartbeats: list[tuple[int, Capabilities | None]] = field(default_factory=list)
-    farewells: list[int] = field(default_factory=list)
+    leaving_heartbeats: list[int] = field(default_factory=list)
     # Of the heartbeats and the farewells.
     epochs: list[int] = field(default_factory=list)
     fetched: list[tuple[int, int, int]] = field(default_factory=list)
@@ -81,7 +85,7 @@ class FakeControlPlane:
         """Under which it was registered."""
         return [introduction.name for introduction in self.registered]
 
-    def register(self, introduction: Introduction) -> Joined:
+    def register(self, introduction: RegistrationRequest) -> RegistrationResult:
         self.registered.append(introduction)
         return _next(self.registering, JOINED)
 
@@ -92,10 +96,10 @@ class FakeControlPlane:
         *,
         epoch: int = 0,
         leaving: bool = False,
-    ) -> Heard:
+    ) -> HeartbeatResult:
         self.epochs.append(epoch)
         if leaving:
-            self.farewells.append(server_id)
+            self.leaving_heartbeats.append(server_id)
             return _next(self.leaving, HEARD)
         self.heartbeats.append((server_id, capabilities))
         return _next(self.beating, HEARD)
@@ -126,7 +130,7 @@ class FakeStateFolder:
 
     state: KeptState | None = None
     trouble: Exception | None = None
-    set_aside_as: list[NotForUs] = field(default_factory=list)
+    set_aside_as: list[QuarantineReason] = field(default_factory=list)
     writes: int = 0
 
     def take(self) -> None:
@@ -141,7 +145,7 @@ class FakeStateFolder:
         self.writes += 1
         self.state = state
 
-    def set_aside(self, why: NotForUs) -> str:
+    def quarantine(self, why: QuarantineReason) -> str:
         self._fail()
         self.set_aside_as.append(why)
         self.state = None
@@ -165,8 +169,8 @@ def host_identity(
     random_suffix: str = "0a1b2c3d",
     instance_id: str = "1" * 32,
     ephemeral: bool = False,
-    keys: HeldKeys | None = None,
-    certificate: HeldCertificate | None = None,
+    keys: KeyRing | None = None,
+    certificate: CertificateStore | None = None,
 ) -> HostIdentity:
     return HostIdentity(
         evidence=evidence or FakeMachineEvidence(),
@@ -175,8 +179,8 @@ def host_identity(
         environment=environment,
         random_suffix=random_suffix,
         instance_id=instance_id,
-        keys=keys or HeldKeys.only(""),
-        certificate=certificate or HeldCertificate(),
+        keys=keys or KeyRing.single(""),
+        certificate=certificate or CertificateStore(),
         labels={"tier": "gold"},
         ephemeral=ephemeral,
     )
@@ -226,7 +230,7 @@ class FakeCommands:
 
 @dataclass
 class FakeNotifier:
-    longest_silence: float = math.inf
+    watchdog_interval: float = math.inf
     told: list[str] = field(default_factory=list)
 
     def entered(self, state: HostState) -> None:

@@ -7,17 +7,17 @@ from datetime import timedelta
 
 from adapters.memory.clock import MemoryClock
 from adapters.system.new_key import new_serial
-from application.access.authenticate_host import AdmitHost
+from application.access.authenticate_host import AuthenticateHost
 from application.access.host_credentials import HostCredentials
 from application.admission.approve_server import ApproveServer
 from application.admission.ban_server import BanServer
 from application.admission.reject_server import RejectServer
 from application.admission.resolve_conflict import ResolveConflict
 from application.liveness.expire_servers import ExpireServers
-from application.liveness.heartbeat_intake import Hearing
-from application.liveness.heartbeat_interval import HeartbeatPace
+from application.liveness.heartbeat_intake import HeartbeatIntake
+from application.liveness.heartbeat_interval import HeartbeatInterval
 from application.liveness.record_heartbeat import RecordHeartbeat
-from application.operations.clean_up_fleet import TidyFleet
+from application.operations.clean_up_fleet import CleanUpFleet
 from application.ports.store.store import Store, StoreUnavailable, Transaction
 from application.registration.register_server import RegisterServer
 from application.removal.delete_server import DeleteServer
@@ -31,16 +31,16 @@ from application.servers.get_server import GetServer
 from application.servers.list_servers import ListServers
 from application.servers.merge_servers import MergeServers
 from application.servers.update_server import UpdateServer
-from domain.liveness import Cadence
-from domain.registration_rules import USUAL_RULES, JoiningRules
+from domain.liveness import HeartbeatSchedule
+from domain.registration_rules import DEFAULT_RULES, RegistrationRules
 from tests.support.builders import INTERVAL, NOW
 
 # Who may join: whoever likes to.
-EVERYBODY = AdmitHost(lambda: ())
+OPEN = AuthenticateHost(lambda: ())
 
 
-def who_shows(*keys: str) -> AdmitHost:
-    return AdmitHost(lambda: keys)
+def admitting_keys(*keys: str) -> AuthenticateHost:
+    return AuthenticateHost(lambda: keys)
 
 
 @dataclass
@@ -66,12 +66,12 @@ class Fleet:
         store: Store,
         interval: timedelta = INTERVAL,
         max_heartbeats_per_second: int = 2000,
-        rules: JoiningRules = USUAL_RULES,
+        rules: RegistrationRules = DEFAULT_RULES,
     ) -> None:
         self.store = TroubledStore(store)
         self.clock = MemoryClock(NOW)
         self.rules = rules
-        self.cadence = Cadence(interval, max_heartbeats_per_second)
+        self.cadence = HeartbeatSchedule(interval, max_heartbeats_per_second)
         self.create = CreateServer(self.store, self.clock)
         self.delete = DeleteServer(self.store, self.clock)
         self.get = GetServer(self.store)
@@ -83,29 +83,35 @@ class Fleet:
         self.restore = RestoreServer(self.store, self.clock)
         self.list_deleted = ListDeletedServers(self.store)
         self.prune = PruneServers(self.store, self.clock)
-        self.deregister = DeregisterServer(self.store, self.clock, admit_host=EVERYBODY)
+        self.deregister = DeregisterServer(self.store, self.clock, authenticate_host=OPEN)
         self.merge = MergeServers(self.store, self.clock)
         self.explain = ExplainServer(self.store, self.clock)
         self.restart()
 
     def restart(self) -> None:
-        self.pace = HeartbeatPace(self.cadence)
-        self.hearing = Hearing()
-        self.expire = ExpireServers(self.store, self.clock, self.pace, self.hearing)
-        self.tidy = TidyFleet(self.store, self.clock, self.prune, self.expire.may_judge)
+        self.heartbeat_interval = HeartbeatInterval(self.cadence)
+        self.heartbeat_intake = HeartbeatIntake()
+        self.expire = ExpireServers(
+            self.store, self.clock, self.heartbeat_interval, self.heartbeat_intake
+        )
+        self.tidy = CleanUpFleet(self.store, self.clock, self.prune, self.expire.can_expire)
         self.credentials = HostCredentials(self.store, self.clock, new_serial)
         self.heartbeat = RecordHeartbeat(
             self.store,
             self.clock,
-            self.pace,
-            self.hearing,
+            self.heartbeat_interval,
+            self.heartbeat_intake,
             rules=self.rules,
             credentials=self.credentials,
         )
         self.register = RegisterServer(
-            self.store, self.clock, self.pace, admit_host=EVERYBODY, rules=self.rules
+            self.store,
+            self.clock,
+            self.heartbeat_interval,
+            authenticate_host=OPEN,
+            rules=self.rules,
         )
-        self.update = UpdateServer(self.store, self.clock, self.pace)
+        self.update = UpdateServer(self.store, self.clock, self.heartbeat_interval)
 
     def pass_time(self, duration: timedelta) -> list[int]:
         """Time passes while the API looks for silent servers as often as it does; their ids."""

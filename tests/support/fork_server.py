@@ -39,7 +39,7 @@ _PACKAGES = ("domain", "application", "adapters", "entrypoints", "protos")
 _LATE = ("alembic.command", "docker", "grpc.aio", "kombu", "psutil", "psycopg2", "rich.live")
 # Alembic runs it, and it is nothing to be imported.
 _NOT_TO_BE_LOADED = ("adapters.sql.migrations.env", "adapters.sql.migrations.versions")
-_LARGEST_REQUEST_BYTES = 200_000
+_MAX_REQUEST_BYTES = 200_000
 # What is told of a process, its id and then its exit code. A short one may have ended before the
 # first is read.
 _WORD_BYTES = 20
@@ -165,7 +165,7 @@ def _serve(requests: socket.socket) -> Callable[[], None]:
                 _tell_of_the_dead(to_tell)
             if requests not in ready:
                 continue
-            body, descriptors, _, _ = socket.recv_fds(requests, _LARGEST_REQUEST_BYTES, 4)
+            body, descriptors, _, _ = socket.recv_fds(requests, _MAX_REQUEST_BYTES, 4)
             if not body:
                 _end(to_tell)
             *streams, status = descriptors

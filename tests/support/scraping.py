@@ -13,7 +13,7 @@ from tests.support.processes import Process
 WATCHED = "watched at "
 
 
-class SidePort:
+class ManagementServer:
     """The one of a process that was started with METRICS_ADDRESS=127.0.0.1:0."""
 
     def __init__(self, process: Process) -> None:

@@ -3,12 +3,12 @@
 import pytest
 
 from tests.support import canary_secrets as plugin
-from tests.support.canary_secrets import MARK, almost, planted
+from tests.support.canary_secrets import MARK, almost, canary
 from tests.support.repository import ROOT
 
 pytest_plugins = ["pytester"]
 
-KEY = planted("registration key")
+KEY = canary("registration key")
 
 LEAKING = """
     import logging
@@ -193,5 +193,5 @@ def test_it_looks_at_what_comes_out_of_this_run(pytestconfig: pytest.Config) -> 
 
 
 def test_one_name_is_one_secret_and_what_is_almost_it_is_not() -> None:
-    assert planted("registration key") == KEY != planted("operator key")
+    assert canary("registration key") == KEY != canary("operator key")
     assert KEY not in [param.values[0] for param in almost(KEY)]

@@ -10,13 +10,13 @@ from adapters.grpc.client.health import NotServing, check_serving
 from adapters.grpc.client.host.api_trust import ApiTrust
 from adapters.grpc.client.host.control_plane import GrpcControlPlane
 from adapters.grpc.messages.metadata import UNIX_TIME
-from adapters.grpc.tls.diagnosis import tls_trouble
+from adapters.grpc.tls.diagnosis import diagnose_tls
 from adapters.grpc.tls.trust import Tls
-from application.host.key_ring import HeldKeys
+from application.host.key_ring import KeyRing
 from application.ports.host.control_plane import (
     ControlPlaneRefused,
     ControlPlaneUnavailable,
-    Introduction,
+    RegistrationRequest,
 )
 from application.ports.probes.api_probe import NOBODY, KeyTrial
 from domain.clock_reading import ClockReading
@@ -41,9 +41,9 @@ class GrpcApiProbe:
 
     def try_key(self, key: str, credential: str = "") -> KeyTrial:
         before = datetime.now(UTC)
-        with closing(self._control_plane(HeldKeys.only(key, credential))) as control_plane:
+        with closing(self._control_plane(KeyRing.single(key, credential))) as control_plane:
             try:
-                control_plane.register(Introduction(name=""))
+                control_plane.register(RegistrationRequest(name=""))
             except InvalidRegistrationKey as error:
                 return KeyTrial(admitted=False, clock=_reading(before, error.__cause__))
             except NotAdmitted as error:
@@ -61,12 +61,12 @@ class GrpcApiProbe:
 
     def ask_store(self, key: str) -> None:
         with (
-            closing(self._control_plane(HeldKeys.only(key))) as control_plane,
+            closing(self._control_plane(KeyRing.single(key))) as control_plane,
             suppress(ServerNotFound),
         ):
             control_plane.fetch_configuration(NOBODY, 0)
 
-    def _control_plane(self, keys: HeldKeys) -> GrpcControlPlane:
+    def _control_plane(self, keys: KeyRing) -> GrpcControlPlane:
         return GrpcControlPlane(
             self.address, keys, self.call_seconds, tls=self.tls, trust=self.trust
         )
@@ -83,7 +83,7 @@ class GrpcApiProbe:
         if call.trailing_metadata():
             # Only a server sends these, so it did get through.
             return self._why_it_takes_no_calls() or trouble
-        if tls_trouble(self.address, self._tls, self.step_seconds):
+        if diagnose_tls(self.address, self._tls, self.step_seconds):
             # So it has been told already.
             return trouble
         host, _, port = self.address.rpartition(":")

@@ -2,7 +2,7 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from adapters.grpc.client.channel import open_channel
-from adapters.grpc.tls.diagnosis import tls_to_whoever, tls_trouble
+from adapters.grpc.tls.diagnosis import diagnose_tls, unverified_tls
 from adapters.grpc.tls.trust import Tls
 
 _SECONDS = 3.0
@@ -14,7 +14,7 @@ class NotServing(Exception):
 
 def check_own_serving(address: str, *, over_tls: bool) -> None:
     """Ask the API of this very machine, whoever its certificate is for. Raises NotServing."""
-    check_serving(address, tls_to_whoever(address) if over_tls else None)
+    check_serving(address, unverified_tls(address) if over_tls else None)
 
 
 def check_serving(address: str, tls: Tls | None = None) -> None:
@@ -27,7 +27,7 @@ def check_serving(address: str, tls: Tls | None = None) -> None:
     except grpc.RpcError as error:
         if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
             raise NotServing(f"does not answer within {_SECONDS:.0f} s") from None
-        trouble = tls_trouble(address, tls)
+        trouble = diagnose_tls(address, tls)
         if trouble:
             cure = "check TLS_CERT_PATH and TLS_KEY_PATH, here and where it was started"
             raise NotServing(f"{trouble.found}: {cure}") from None

@@ -13,14 +13,14 @@ from adapters.grpc.messages.join_keys import join_key_from_message, use_from_mes
 from adapters.grpc.messages.metadata import REQUEST_ID, STATUS_DETAILS
 from adapters.grpc.messages.operators import operator_key_from_message
 from adapters.grpc.messages.servers import deleted_server_from_message, server_from_message
-from adapters.grpc.tls.diagnosis import tls_trouble
+from adapters.grpc.tls.diagnosis import diagnose_tls
 from adapters.grpc.tls.trust import Tls
 from application.context.request_id import new_request_id
 from application.join_keys.list_join_keys import UsedJoinKey
 from application.ports.store.access.audit import AuditEntry
 from application.ports.store.access.join_keys import JoinKeyUse
 from application.ports.store.deleted_servers import DeletedServer
-from application.ports.store.dry_run_refusals import WouldReject
+from application.ports.store.dry_run_refusals import DryRunRefusal
 from application.servers.explain_server import Explained
 from domain.approval import Approval
 from domain.configuration import Configuration, ConfigurationSummary
@@ -189,7 +189,7 @@ class OperatorClient:
         )
         return conflict_from_message(self._call(self._api.ResolveConflict, request).conflict)
 
-    def would_rejects(self) -> Iterator[WouldReject]:
+    def would_rejects(self) -> Iterator[DryRunRefusal]:
         """What the switches that only warn would have refused, oldest first."""
         token = ""
         while True:
@@ -358,7 +358,7 @@ class OperatorClient:
         code: grpc.StatusCode = error.code()
         match code:
             case grpc.StatusCode.UNAVAILABLE if _is_local(error):
-                trouble = tls_trouble(self._address, self._tls)
+                trouble = diagnose_tls(self._address, self._tls)
                 sentence = (
                     f"the API at {self._address} {trouble}"
                     if trouble

@@ -3,15 +3,15 @@
 from datetime import UTC, datetime
 
 from adapters.grpc.messages.hosts import evidence_from_message, evidence_to_message, unix_seconds
-from application.ports.store.dry_run_refusals import WouldReject
+from application.ports.store.dry_run_refusals import DryRunRefusal
 from domain.conflict import Conflict, ConflictState, Resolution
 from domain.enforcement import Switch
-from domain.machine_evidence import Identity, weigh
+from domain.machine_evidence import Identity, compare
 from protos.manman.v1 import manman_pb2 as pb
 
 
 def conflict_to_message(conflict: Conflict) -> pb.Conflict:
-    weighing = weigh(conflict.holder.evidence, conflict.challenger.evidence)
+    comparison = compare(conflict.holder.evidence, conflict.challenger.evidence)
     return pb.Conflict(
         conflict_id=conflict.conflict_id,
         name=conflict.name,
@@ -24,8 +24,8 @@ def conflict_to_message(conflict: Conflict) -> pb.Conflict:
         claims=conflict.claims,
         holder=_claimant(conflict.holder, conflict.holder_last_seen),
         challenger=_claimant(conflict.challenger, conflict.last_claimed_at),
-        agreeing=weighing.agreeing,
-        differing=weighing.differing,
+        agreeing=comparison.agreeing,
+        differing=comparison.differing,
     )
 
 
@@ -48,7 +48,7 @@ def conflict_from_message(message: pb.Conflict) -> Conflict:
     )
 
 
-def would_reject_to_message(entry: WouldReject) -> pb.WouldReject:
+def would_reject_to_message(entry: DryRunRefusal) -> pb.WouldReject:
     return pb.WouldReject(
         switch=entry.switch,
         server_id=entry.server_id,
@@ -60,9 +60,9 @@ def would_reject_to_message(entry: WouldReject) -> pb.WouldReject:
     )
 
 
-def would_reject_from_message(message: pb.WouldReject) -> WouldReject:
+def would_reject_from_message(message: pb.WouldReject) -> DryRunRefusal:
     """Without its entry_id, which no operator needs."""
-    return WouldReject(
+    return DryRunRefusal(
         entry_id=0,
         switch=Switch(message.switch),
         server_id=message.server_id,

@@ -8,7 +8,7 @@ from google.protobuf.message import Message
 
 from adapters.grpc.server.error_codes import TooBusy
 from adapters.grpc.server.worker_pool import WorkerPool
-from application.operators.record_audit_entry import NoteAction
+from application.operators.record_audit_entry import RecordAuditEntry
 from application.ports.store.store import StoreFailed, StoreUnavailable
 from domain.keys import public_id
 from domain.operator_key import Operator
@@ -63,13 +63,13 @@ class CallAudit:
     """Notes the calls by which operators change something, and what each is about."""
 
     operator_calls: WorkerPool
-    note_action: NoteAction
+    record_audit_entry: RecordAuditEntry
 
     async def attempted(self, operator: Operator, method_name: str, request: Message) -> None:
         """Before the call is made. When this raises, it is not to be made."""
         server_id, target = _about(request)
         await self.operator_calls.run(
-            self.note_action, operator, method_name, server_id=server_id, target=target
+            self.record_audit_entry, operator, method_name, server_id=server_id, target=target
         )
 
     async def refused(
@@ -81,7 +81,7 @@ class CallAudit:
         server_id, target = _about(request) if request is not None else (0, "")
         try:
             await self.operator_calls.run(
-                self.note_action,
+                self.record_audit_entry,
                 operator,
                 method_name,
                 server_id=server_id,

@@ -16,34 +16,34 @@ from application.ports.host_commands import HostNotListening
 from application.ports.operator_tokens import ProviderUnavailable
 from application.ports.store.store import StoreFailed, StoreUnavailable
 from domain.errors import (
-    CertificateOfAnother,
+    CertificateMismatch,
+    CertificateNotFromOwnCA,
     CertificateRequired,
     ConfigurationNotFound,
+    ConflictAlreadyResolved,
     ConflictNotFound,
-    ConflictSettled,
     CredentialRequired,
     DeletedServerNotFound,
     InvalidField,
     InvalidRegistrationKey,
     JoinKeyNotFound,
     JoinKeyRefused,
-    NameHeld,
+    LocalOperatorsOnly,
+    NameInUse,
     NoCertificatesIssued,
     NotAdmitted,
     NotAnOperator,
-    NotOfOwnAuthority,
     OperatorCertificateRefused,
     OperatorKeyNotFound,
     OperatorKeyRefused,
     OperatorKeyRequired,
-    OperatorsOnThisMachineOnly,
-    Replaced,
     RoleTooLow,
     SelectorConfigurationNotFound,
     ServerIsOnline,
     ServerNameTaken,
     ServerNotApproved,
     ServerNotFound,
+    SupersededRegistration,
     TooManyCalls,
 )
 
@@ -58,21 +58,21 @@ class TooBusy(Exception):
         self.retry_after_seconds = retry_after_seconds
 
 
-class NotTheMessage(Exception):
+class MalformedRequest(Exception):
     """The body of a call is not the message that it should be."""
 
     def __init__(self, message_name: str) -> None:
         super().__init__(f"the request is not a valid {message_name} message")
 
 
-class NoMessage(Exception):
+class EmptyRequest(Exception):
     """A call ended without any message."""
 
     def __init__(self) -> None:
         super().__init__("the request has no message")
 
 
-class TooSlow(Exception):
+class RequestTimeout(Exception):
     """The body of a call does not arrive in time."""
 
     def __init__(self) -> None:
@@ -90,27 +90,27 @@ CODES: dict[type[Exception], grpc.StatusCode] = {
     InvalidRegistrationKey: grpc.StatusCode.PERMISSION_DENIED,
     CredentialRequired: grpc.StatusCode.UNAUTHENTICATED,
     CertificateRequired: grpc.StatusCode.UNAUTHENTICATED,
-    CertificateOfAnother: grpc.StatusCode.PERMISSION_DENIED,
+    CertificateMismatch: grpc.StatusCode.PERMISSION_DENIED,
     NoCertificatesIssued: grpc.StatusCode.FAILED_PRECONDITION,
-    NotOfOwnAuthority: grpc.StatusCode.FAILED_PRECONDITION,
+    CertificateNotFromOwnCA: grpc.StatusCode.FAILED_PRECONDITION,
     AuthorityExpired: grpc.StatusCode.FAILED_PRECONDITION,
     InvalidField: grpc.StatusCode.INVALID_ARGUMENT,
-    NotTheMessage: grpc.StatusCode.INVALID_ARGUMENT,
+    MalformedRequest: grpc.StatusCode.INVALID_ARGUMENT,
     ServerNotFound: grpc.StatusCode.NOT_FOUND,
     DeletedServerNotFound: grpc.StatusCode.NOT_FOUND,
     ConfigurationNotFound: grpc.StatusCode.NOT_FOUND,
     SelectorConfigurationNotFound: grpc.StatusCode.NOT_FOUND,
     ConflictNotFound: grpc.StatusCode.NOT_FOUND,
-    ConflictSettled: grpc.StatusCode.FAILED_PRECONDITION,
+    ConflictAlreadyResolved: grpc.StatusCode.FAILED_PRECONDITION,
     ServerNameTaken: grpc.StatusCode.ALREADY_EXISTS,
-    NameHeld: grpc.StatusCode.ALREADY_EXISTS,
-    Replaced: grpc.StatusCode.FAILED_PRECONDITION,
+    NameInUse: grpc.StatusCode.ALREADY_EXISTS,
+    SupersededRegistration: grpc.StatusCode.FAILED_PRECONDITION,
     NotAdmitted: grpc.StatusCode.PERMISSION_DENIED,
     JoinKeyRefused: grpc.StatusCode.PERMISSION_DENIED,
     JoinKeyNotFound: grpc.StatusCode.NOT_FOUND,
     ServerIsOnline: grpc.StatusCode.FAILED_PRECONDITION,
     ServerNotApproved: grpc.StatusCode.FAILED_PRECONDITION,
-    OperatorsOnThisMachineOnly: grpc.StatusCode.PERMISSION_DENIED,
+    LocalOperatorsOnly: grpc.StatusCode.PERMISSION_DENIED,
     OperatorKeyRequired: grpc.StatusCode.UNAUTHENTICATED,
     OperatorKeyRefused: grpc.StatusCode.UNAUTHENTICATED,
     NotAnOperator: grpc.StatusCode.PERMISSION_DENIED,
@@ -120,8 +120,8 @@ CODES: dict[type[Exception], grpc.StatusCode] = {
     TooBusy: grpc.StatusCode.RESOURCE_EXHAUSTED,
     TooManyCalls: grpc.StatusCode.RESOURCE_EXHAUSTED,
     TooLarge: grpc.StatusCode.RESOURCE_EXHAUSTED,
-    TooSlow: grpc.StatusCode.DEADLINE_EXCEEDED,
-    NoMessage: grpc.StatusCode.INVALID_ARGUMENT,
+    RequestTimeout: grpc.StatusCode.DEADLINE_EXCEEDED,
+    EmptyRequest: grpc.StatusCode.INVALID_ARGUMENT,
     HostNotListening: grpc.StatusCode.FAILED_PRECONDITION,
     BrokerUnavailable: grpc.StatusCode.UNAVAILABLE,
     ProviderUnavailable: grpc.StatusCode.UNAVAILABLE,

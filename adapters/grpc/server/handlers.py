@@ -11,9 +11,9 @@ from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 
 from adapters.grpc.messages.metadata import REQUEST_ID, STATUS_DETAILS, UNIX_TIME
-from adapters.grpc.server.error_codes import NotTheMessage, TooLarge, message_of, status_of
-from adapters.grpc.server.in_flight_calls import Gate
-from adapters.grpc.server.operator_authenticator import OperatorAccess
+from adapters.grpc.server.error_codes import MalformedRequest, TooLarge, message_of, status_of
+from adapters.grpc.server.in_flight_calls import InFlightCalls
+from adapters.grpc.server.operator_authenticator import OperatorAuthenticator
 from adapters.grpc.server.peer import (
     address_of,
     caller_address,
@@ -22,7 +22,7 @@ from adapters.grpc.server.peer import (
     current_operator,
 )
 from adapters.grpc.server.permissions import CALL_RULES, SERVICE, CallRule
-from adapters.grpc.server.refusal_delay import Tarpit
+from adapters.grpc.server.refusal_delay import RefusalDelay
 from adapters.grpc.server.request_bodies import RequestBodies
 from application.context.request_id import current_request_id, request_id_or_new
 from domain.errors import RoleTooLow, TooManyCalls
@@ -31,7 +31,7 @@ from domain.operator_key import Operator
 _log = logging.getLogger(__name__)
 
 # A configuration document has at most 256 KiB, everything else much less.
-_LARGEST_REQUEST_BYTES = 1024 * 1024
+_MAX_REQUEST_BYTES = 1024 * 1024
 
 # To ask a code for its name costs more than to remember it.
 _OK, _LATE, _CANCELLED = (
@@ -79,12 +79,12 @@ class NoAudit:
 
 def handlers(
     services: Sequence[object],
-    operators: OperatorAccess,
-    gate: Gate,
+    operators: OperatorAuthenticator,
+    in_flight_calls: InFlightCalls,
     handled: Handled = lambda *_: None,
     audit: CallAudit | None = None,
     bodies: RequestBodies | None = None,
-    tarpit: Tarpit | None = None,
+    refusal_delay: RefusalDelay | None = None,
     trust_domain: str = "",
 ) -> grpc.GenericRpcHandler:
     """The contract as gRPC takes it: each call is a method of one of the services, guarded by its
@@ -94,7 +94,7 @@ def handlers(
     be answered by it as the server's own failure. They are read here, too, as a stream of one,
     which is the same on the wire: gRPC would wait for a body for ever.
     """
-    bodies, tarpit = bodies or RequestBodies(), tarpit or Tarpit()
+    bodies, refusal_delay = bodies or RequestBodies(), refusal_delay or RefusalDelay()
     methods: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
     for method in SERVICE.methods:
         parse = _parse_of(method)
@@ -106,7 +106,15 @@ def handlers(
                 method.name, rule, parse, call, operators, audit or NoAudit()
             )
         guarded = _guarded(
-            method.name, parse, call, operators_call, gate, handled, bodies, tarpit, trust_domain
+            method.name,
+            parse,
+            call,
+            operators_call,
+            in_flight_calls,
+            handled,
+            bodies,
+            refusal_delay,
+            trust_domain,
         )
         methods[method.name] = grpc.stream_unary_rpc_method_handler(
             guarded,
@@ -125,13 +133,13 @@ def _parse_of(method: MethodDescriptor) -> _Parse:
     message_name = method.input_type.full_name
 
     def parse(body: bytes) -> Message:
-        """Raises TooLarge, NotTheMessage."""
-        if len(body) > _LARGEST_REQUEST_BYTES:
-            raise TooLarge(len(body), _LARGEST_REQUEST_BYTES)
+        """Raises TooLarge, MalformedRequest."""
+        if len(body) > _MAX_REQUEST_BYTES:
+            raise TooLarge(len(body), _MAX_REQUEST_BYTES)
         try:
             return from_string(body)
         except DecodeError:
-            raise NotTheMessage(message_name) from None
+            raise MalformedRequest(message_name) from None
 
     return parse
 
@@ -141,7 +149,7 @@ def _identified(
     rule: CallRule,
     parse: _Parse,
     call: _Call,
-    operators: OperatorAccess,
+    operators: OperatorAuthenticator,
     audit: CallAudit,
 ) -> _OperatorsCall:
     """The call for an operator whose role is high enough. Of anybody else's no byte of the body is
@@ -171,7 +179,7 @@ def _identified(
 def _if_parsed(parse: _Parse, body: bytes) -> Message | None:
     try:
         return parse(body)
-    except (TooLarge, NotTheMessage):
+    except (TooLarge, MalformedRequest):
         return None
 
 
@@ -180,10 +188,10 @@ def _guarded(
     parse: _Parse,
     call: _Call,
     operators_call: _OperatorsCall | None,
-    gate: Gate,
+    in_flight_calls: InFlightCalls,
     handled: Handled,
     bodies: RequestBodies,
-    tarpit: Tarpit,
+    refusal_delay: RefusalDelay,
     trust_domain: str,
 ) -> Callable[[Any, Any], Awaitable[Message]]:
     # Of these nobody asks, and they are many.
@@ -201,7 +209,7 @@ def _guarded(
         try:
             body = await bodies.read(context)
             start = time.perf_counter()
-            with gate:
+            with in_flight_calls:
                 answer = await (
                     operators_call(body, context.peer(), metadata)
                     if operators_call
@@ -222,7 +230,7 @@ def _guarded(
             is_too_often = isinstance(error, TooManyCalls)
         _tell(handled, name, code.name, time.perf_counter() - start)
         if is_too_often:
-            await tarpit.hold()
+            await refusal_delay.hold()
         return await context.abort(  # type: ignore[no-any-return]  # it always raises
             code,
             status.message,

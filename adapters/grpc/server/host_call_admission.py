@@ -2,7 +2,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ParamSpec, TypeVar
 
-from adapters.grpc.server.key_refresher import KeyLooks
+from adapters.grpc.server.key_refresher import KeyRefresher
 from adapters.grpc.server.peer import caller_address, certified_caller, network_of
 from adapters.grpc.server.worker_pool import WorkerPool
 from application.access.limit_calls import Caller, LimitCalls
@@ -13,14 +13,14 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class HostCalls:
+class HostCallAdmission:
     """Threads for what hosts ask for besides heartbeats: some for those who show the credential of
     a server, and others, so that a crowd that joins lets them through."""
 
     with_credential: WorkerPool
     with_key: WorkerPool
     limit_calls: LimitCalls
-    key_looks: KeyLooks
+    key_refresher: KeyRefresher
 
     async def run(
         self,
@@ -36,10 +36,10 @@ class HostCalls:
             caller = self.limit_calls.of_host(registration_key, credential, network, certified_as)
         except TooManyCalls:
             # It may have a key that was made since.
-            self.key_looks.ask()
+            self.key_refresher.ask()
             raise
         if caller is Caller.NOTHING:
-            self.key_looks.ask()
+            self.key_refresher.ask()
         pool = self.with_credential if caller is Caller.CREDENTIAL else self.with_key
         return await pool.run(call, *arguments, **options)
 

@@ -9,7 +9,7 @@ class Draining(Exception):
         super().__init__("this API is stopping, try again")
 
 
-class Gate:
+class InFlightCalls:
     """Counts the calls that are under way; once closed it lets no more in.
 
     gRPC itself would cancel calls that arrive while it stops, which tells a client nothing.
@@ -36,11 +36,11 @@ class Gate:
         if self._closed and not self._under_way:
             self._empty.set()
 
-    async def close(self, patience_seconds: float) -> None:
+    async def close(self, timeout_seconds: float) -> None:
         """Returns when the last call has ended, or patience has."""
         self._closed = True
         if self._under_way:
             try:
-                await asyncio.wait_for(self._empty.wait(), patience_seconds)
+                await asyncio.wait_for(self._empty.wait(), timeout_seconds)
             except TimeoutError:
                 return

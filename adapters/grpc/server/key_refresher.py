@@ -8,7 +8,7 @@ from application.ports.store.store import StoreFailed, StoreUnavailable
 _REST_FOR_EACH_SECOND = 20
 
 
-class KeyLooks:
+class KeyRefresher:
     """Has the keys looked at again when somebody shows one that is not known: one look at a time
     and a second, however many do, and where there are so many keys that it takes long, less often.
     """

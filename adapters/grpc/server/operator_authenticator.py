@@ -2,7 +2,7 @@ import ipaddress
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from adapters.grpc.server.key_refresher import KeyLooks
+from adapters.grpc.server.key_refresher import KeyRefresher
 from adapters.grpc.server.peer import address_of, certified_caller, network_of
 from adapters.grpc.server.worker_pool import WorkerPool
 from application.access.identify_operator import IdentifyOperator
@@ -12,7 +12,7 @@ from domain.operator_key import Operator
 
 
 @dataclass(frozen=True)
-class OperatorAccess:
+class OperatorAuthenticator:
     """Who makes an operators' call, by what gRPC tells of it.
 
     Who is not known is looked up in threads of others, so that operators never wait for those who
@@ -23,7 +23,7 @@ class OperatorAccess:
     stranger_calls: WorkerPool
     identify_operator: IdentifyOperator
     limit_calls: LimitCalls
-    key_looks: KeyLooks
+    key_refresher: KeyRefresher
 
     async def identify(self, peer: str, metadata: Iterable[tuple[str, str | bytes]]) -> Operator:
         """Raises TooManyCalls, and what IdentifyOperator raises.
@@ -49,11 +49,11 @@ class OperatorAccess:
             )
         except (TooManyCalls, OperatorKeyRefused, OperatorKeyRequired):
             # There may be other keys by now.
-            self.key_looks.ask()
+            self.key_refresher.ask()
             raise
         if caller is Caller.NOTHING:
-            self.limit_calls.known_keys.remember(given, operator.credential_id)
-            self.key_looks.ask()
+            self.limit_calls.key_cache.remember_token(given, operator.credential_id)
+            self.key_refresher.ask()
         return operator
 
 

@@ -8,14 +8,14 @@ from domain.errors import InvalidField
 from domain.keys import check_key_id
 
 DEFAULT_PAGE_SIZE = 50
-LARGEST_PAGE_SIZE = 100
+MAX_PAGE_SIZE = 100
 _PREFIX = b"after:"
 
 
 def page_size(asked_for: int) -> int:
     """The default where 0 is asked for. Raises InvalidField."""
-    if not 0 <= asked_for <= LARGEST_PAGE_SIZE:
-        raise InvalidField("page_size", f"must be from 0 to {LARGEST_PAGE_SIZE}")
+    if not 0 <= asked_for <= MAX_PAGE_SIZE:
+        raise InvalidField("page_size", f"must be from 0 to {MAX_PAGE_SIZE}")
     return asked_for or DEFAULT_PAGE_SIZE
 
 

@@ -24,7 +24,7 @@ class CallRule:
 
     def check(self, role: Role) -> None:
         """Raises RoleTooLow unless an operator of this role may make the call."""
-        if self.role and not role.may_act_as(self.role):
+        if self.role and not role.includes(self.role):
             raise RoleTooLow(self.role, role)
 
 

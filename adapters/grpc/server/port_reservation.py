@@ -9,7 +9,7 @@ class CannotListen(Exception):
         self.address = address
 
 
-def held_port(address: str) -> socket.socket:
+def reserve_port(address: str) -> socket.socket:
     """A socket that holds the port, for those that are to share it, without taking connections.
 
     Bound alone first: else another program that shares its port would take part of our calls.

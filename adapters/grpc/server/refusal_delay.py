@@ -1,7 +1,7 @@
 import asyncio
 
 
-class Tarpit:
+class RefusalDelay:
     """Holds refusals back for a moment: who calls too often mostly calls again as soon as it is
     answered, and each answer costs the others. More than so many at once are not held."""
 

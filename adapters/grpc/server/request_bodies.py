@@ -6,7 +6,7 @@ from typing import Any
 import grpc.aio
 
 from adapters.grpc.messages.metadata import UNIX_TIME
-from adapters.grpc.server.error_codes import NoMessage, TooSlow, status_of
+from adapters.grpc.server.error_codes import EmptyRequest, RequestTimeout, status_of
 
 _LOOK_SECONDS = 1.0
 
@@ -16,33 +16,33 @@ class RequestBodies:
     for ever. Patience is longer than hosts and operators wait for an answer.
     """
 
-    def __init__(self, *, patience_seconds: float = 10.0) -> None:
-        self._patience_seconds = patience_seconds
+    def __init__(self, *, timeout_seconds: float = 10.0) -> None:
+        self._timeout_seconds = timeout_seconds
         # Since when; those that wait longest come first.
         self._waiting: dict[Any, float] = {}
         self._next_look: asyncio.TimerHandle | None = None
         self._refusals: set[asyncio.Task[None]] = set()
 
     async def read(self, context: Any) -> bytes:
-        """Raises NoMessage where the call ended without one, and AbortError once it was refused."""
+        """Raises EmptyRequest where the call ended without one, and AbortError if refused."""
         self._waiting[context] = time.monotonic()
         if self._next_look is None:
-            self._look_later()
+            self._schedule_timeout_check()
         try:
             body = await context.read()
         finally:
             self._waiting.pop(context, None)
         if body is grpc.aio.EOF:
-            raise NoMessage
+            raise EmptyRequest
         return body  # type: ignore[no-any-return]  # there is no deserializer
 
-    def _look_later(self) -> None:
-        seconds = min(_LOOK_SECONDS, self._patience_seconds)
+    def _schedule_timeout_check(self) -> None:
+        seconds = min(_LOOK_SECONDS, self._timeout_seconds)
         self._next_look = asyncio.get_running_loop().call_later(seconds, self._look)
 
     def _look(self) -> None:
         self._next_look = None
-        began_before = time.monotonic() - self._patience_seconds
+        began_before = time.monotonic() - self._timeout_seconds
         late = []
         for context, began in self._waiting.items():
             if began > began_before:
@@ -51,7 +51,7 @@ class RequestBodies:
         for context in late:
             self._refuse(context)
         if self._waiting:
-            self._look_later()
+            self._schedule_timeout_check()
 
     def _refuse(self, context: Any) -> None:
         del self._waiting[context]
@@ -62,7 +62,7 @@ class RequestBodies:
 
 
 async def _abort(context: Any) -> None:
-    code, status = status_of(TooSlow(), "")
+    code, status = status_of(RequestTimeout(), "")
     # What it raises, whoever reads gets, too; and the call may be over by now.
     with suppress(grpc.aio.BaseError, asyncio.CancelledError):
         await context.abort(

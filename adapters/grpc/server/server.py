@@ -9,15 +9,15 @@ from grpc_health.v1.health import OVERALL_HEALTH
 from grpc_health.v1.health import aio as aio_health
 from grpc_reflection.v1alpha import reflection
 
-from adapters.grpc.server.in_flight_calls import Gate
+from adapters.grpc.server.in_flight_calls import InFlightCalls
 from adapters.grpc.server.permissions import SERVICE
-from adapters.grpc.server.port_reservation import CannotListen, held_port
+from adapters.grpc.server.port_reservation import CannotListen, reserve_port
 from adapters.grpc.server.server_certificate import CertifiedKey, ServerCertificate
 
 # Above what the handlers allow, so that a client mostly reads their words and not gRPC's.
-_LARGEST_RECEIVED_BYTES = 2 * 1024 * 1024
+_MAX_RECEIVED_BYTES = 2 * 1024 * 1024
 # At the default of half as much gRPC refuses some calls with a long token, and not others.
-_LARGEST_METADATA_BYTES = 16 * 1024
+_MAX_METADATA_BYTES = 16 * 1024
 
 # Calls that are on their way are still refused in words, before gRPC cancels them without any.
 _REFUSE_IN_WORDS_SECONDS = 0.3
@@ -53,7 +53,7 @@ class ConnectionLimits:
     answers_within: float = 20.0
 
 
-USUAL_LIMITS = ConnectionLimits()
+DEFAULT_LIMITS = ConnectionLimits()
 
 
 class GrpcServer:
@@ -69,16 +69,16 @@ class GrpcServer:
     def __init__(
         self,
         handlers: grpc.GenericRpcHandler,
-        gate: Gate,
+        in_flight_calls: InFlightCalls,
         *,
         shared_port: bool = False,
         with_reflection: bool = False,
         interceptors: Sequence[grpc.aio.ServerInterceptor] = (),
         certificate: ServerCertificate | None = None,
         trust_bundle: str = "",
-        limits: ConnectionLimits = USUAL_LIMITS,
+        limits: ConnectionLimits = DEFAULT_LIMITS,
     ) -> None:
-        self._gate = gate
+        self._gate = in_flight_calls
         self._shared_port = shared_port
         self._trust_bundle = trust_bundle
         self._certificate = certificate
@@ -111,7 +111,7 @@ class GrpcServer:
         host, _, port = address.rpartition(":")
         with ExitStack() as until_all_have_it:
             if not self._shared_port and int(port):
-                until_all_have_it.enter_context(held_port(address))
+                until_all_have_it.enter_context(reserve_port(address))
             for server in self._servers:
                 port = str(_bind(server, f"{host}:{port}", credentials()))
         return int(port)
@@ -135,7 +135,7 @@ def _server(
         interceptors=interceptors,
         options=[
             ("grpc.so_reuseport", 1),
-            ("grpc.max_receive_message_length", _LARGEST_RECEIVED_BYTES),
+            ("grpc.max_receive_message_length", _MAX_RECEIVED_BYTES),
             # At the default limits a fleet that connects at once is refused in part.
             ("grpc.server.max_pending_requests", 20_000),
             ("grpc.server.max_pending_requests_hard_limit", 30_000),
@@ -166,8 +166,8 @@ def _options(limits: ConnectionLimits) -> Iterator[tuple[str, int]]:
     yield "grpc.keepalive_timeout_ms", _milliseconds(limits.answers_within)
     # Measured with gRPC 1.85: this one counts, and has a minute by default.
     yield "grpc.http2.ping_timeout_ms", _milliseconds(limits.answers_within)
-    yield "grpc.max_metadata_size", _LARGEST_METADATA_BYTES
-    yield "grpc.absolute_max_metadata_size", _LARGEST_METADATA_BYTES
+    yield "grpc.max_metadata_size", _MAX_METADATA_BYTES
+    yield "grpc.absolute_max_metadata_size", _MAX_METADATA_BYTES
 
 
 def _milliseconds(seconds: float) -> int:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from adapters.grpc.tls.certificate import CertificateFacts, day_of, reading_context
 from adapters.grpc.tls.trust import as_text
-from application.host.transient_failure_log import PassingTrouble
+from application.host.transient_failure_log import TransientFailureLog
 
 _log = logging.getLogger(__name__)
 
@@ -164,10 +164,12 @@ class ServerCertificate:
     tell_end: Callable[[datetime], None] = lambda _: None
     current: CertifiedKey = field(init=False)
     _remind_at: datetime = field(init=False)
-    _trouble: PassingTrouble = field(init=False)
+    _trouble: TransientFailureLog = field(init=False)
 
     def __post_init__(self) -> None:
-        self._trouble = PassingTrouble(_log, "TLS_CERT_PATH and TLS_KEY_PATH can be used again.")
+        self._trouble = TransientFailureLog(
+            _log, "TLS_CERT_PATH and TLS_KEY_PATH can be used again."
+        )
         self.current = read_certified_key(self.certificate_path, self.key_path)
         self._remind_at = self.now()
         if self.current.facts.expires <= self._remind_at:
@@ -178,7 +180,7 @@ class ServerCertificate:
         facts = self.current.facts
         return f"for {facts.told_names}, until {day_of(facts.expires)}"
 
-    def why_not_for_long(self) -> str:
+    def expiry_warning(self) -> str:
         """What an operator has to be told of it, after "The certificate …"; mostly nothing."""
         facts, now = self.current.facts, self.now()
         clock = f", and this machine's clock says {day_of(now)}, so that nobody can connect"
@@ -198,7 +200,7 @@ class ServerCertificate:
                 self._take(read_certified_key(self.certificate_path, self.key_path))
             self._trouble.ends()
         except CertificateUnusable as error:
-            self._trouble.strikes(f"{error} Until then the certificate of before is in use.")
+            self._trouble.failed(f"{error} Until then the certificate of before is in use.")
         self._remind()
 
     def _take(self, found: CertifiedKey) -> None:
@@ -223,7 +225,7 @@ class ServerCertificate:
 
     def _remind(self) -> None:
         now = self.now()
-        why = self.why_not_for_long() if now >= self._remind_at else ""
+        why = self.expiry_warning() if now >= self._remind_at else ""
         if why:
             self._remind_at = now + _BETWEEN_REMINDERS
             _log.warning(

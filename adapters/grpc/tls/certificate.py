@@ -14,8 +14,8 @@ _NO_CHECK_TIME = 0x200000
 _PEM = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 # X.690
 _EXPLICIT_VERSION, _UTC_TIME, _GENERALIZED_TIME = 0xA0, 0x17, 0x18
-_MOST_NAMES = 5
-_LONGEST_TEXT = 100
+_MAX_NAMES = 5
+_MAX_TEXT_LENGTH = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +57,8 @@ class CertificateFacts:
         """Some of the names, for a sentence."""
         if not self.names:
             return "nobody"
-        more = ", …" if len(self.names) > _MOST_NAMES else ""
-        return f"{', '.join(self.names[:_MOST_NAMES])}{more}"
+        more = ", …" if len(self.names) > _MAX_NAMES else ""
+        return f"{', '.join(self.names[:_MAX_NAMES])}{more}"
 
 
 def reading_context(certificate: str | None = None) -> ssl.SSLContext:
@@ -147,4 +147,4 @@ def _time(tag: int, content: bytes) -> datetime:
 
 def _printable(text: str) -> str:
     # Whoever answers may have written anything into it.
-    return "".join(each if each.isprintable() else "?" for each in text[:_LONGEST_TEXT]).strip()
+    return "".join(each if each.isprintable() else "?" for each in text[:_MAX_TEXT_LENGTH]).strip()

@@ -28,7 +28,7 @@ _OTHER_NAME = (62, 64)
 
 
 @dataclass(frozen=True, slots=True)
-class TlsTrouble:
+class TlsProblem:
     """What is wrong, and what to do: `found` goes on with "The API at HOST:PORT …"."""
 
     found: str
@@ -38,7 +38,9 @@ class TlsTrouble:
         return f"{self.found}: {self.cure}"
 
 
-def tls_trouble(address: str, tls: Tls | None, seconds: float = _STEP_SECONDS) -> TlsTrouble | None:
+def diagnose_tls(
+    address: str, tls: Tls | None, seconds: float = _STEP_SECONDS
+) -> TlsProblem | None:
     """Why a client with these settings cannot speak with whoever listens at host:port.
 
     None where TLS is not the reason. Each step takes so many seconds at most, and there are three.
@@ -60,8 +62,8 @@ def tls_trouble(address: str, tls: Tls | None, seconds: float = _STEP_SECONDS) -
             context.wrap_socket(connection, server_hostname=tls.server_name or host) as spoken,
         ):
             if spoken.selected_alpn_protocol() == "h2":
-                return _of_first_word(spoken, tls)
-            return TlsTrouble(
+                return _from_first_read(spoken, tls)
+            return TlsProblem(
                 "speaks TLS, but not HTTP/2",
                 "set API_ADDRESS to the API's port, or have the proxy before the API pass HTTP/2",
             )
@@ -73,7 +75,7 @@ def tls_trouble(address: str, tls: Tls | None, seconds: float = _STEP_SECONDS) -
         return None
 
 
-def tls_to_whoever(address: str, name: str = "", seconds: float = 1.0) -> Tls:
+def unverified_tls(address: str, name: str = "", seconds: float = 1.0) -> Tls:
     """TLS that trusts whoever listens there now, by the certificate that it shows.
 
     Only for who asks an API on this same machine how it is, since nobody is between and its
@@ -99,7 +101,7 @@ def _strict(tls: Tls) -> ssl.SSLContext:
     return context
 
 
-def _of_no_tls(address: str, seconds: float) -> TlsTrouble | None:
+def _of_no_tls(address: str, seconds: float) -> TlsProblem | None:
     try:
         with (
             socket.create_connection(_split(address), seconds) as connection,
@@ -112,10 +114,10 @@ def _of_no_tls(address: str, seconds: float) -> TlsTrouble | None:
             return None
     except OSError:
         return None
-    return TlsTrouble("speaks TLS", f"set API_ADDRESS to https://{address}, or API_USE_TLS=true")
+    return TlsProblem("speaks TLS", f"set API_ADDRESS to https://{address}, or API_USE_TLS=true")
 
 
-def _of_first_word(spoken: ssl.SSLSocket, tls: Tls) -> TlsTrouble | None:
+def _from_first_read(spoken: ssl.SSLSocket, tls: Tls) -> TlsProblem | None:
     """In TLS 1.3 one who wants a certificate of the client says so, or hangs up, only now."""
     try:
         if spoken.recv(1):
@@ -124,97 +126,97 @@ def _of_first_word(spoken: ssl.SSLSocket, tls: Tls) -> TlsTrouble | None:
         pass
     if tls.client:
         return _of_client(tls.client)
-    return TlsTrouble("hangs up once TLS is spoken with it", _NO_CERTIFICATE_OF_OURS)
+    return TlsProblem("hangs up once TLS is spoken with it", _NO_CERTIFICATE_OF_OURS)
 
 
-def _of_client(client: ClientCertificate) -> TlsTrouble:
+def _of_client(client: ClientCertificate) -> TlsProblem:
     """gRPC's servers do not say what they have against a certificate."""
     file, facts, now = client.certificate_file, client.facts(), datetime.now(UTC)
     another = "have another one made by `manmanv2 operators create --certificate`"
     if facts.expires <= now:
-        return TlsTrouble(
+        return TlsProblem(
             f"does not take the certificate in API_CLIENT_CERT_PATH {file}, which expired on"
             f" {day_of(facts.expires)}, and this machine's clock says {day_of(now)}",
             f"{another}, or set the clock",
         )
-    return TlsTrouble(
+    return TlsProblem(
         f"does not take the certificate in API_CLIENT_CERT_PATH {file}, which"
         f" {facts.issuer or 'somebody'} issued",
         f"if that is not the API's authority, {another}; else its log says why",
     )
 
 
-def _of_handshake(error: OSError, address: str, tls: Tls) -> TlsTrouble:
+def _of_handshake(error: OSError, address: str, tls: Tls) -> TlsProblem:
     reason = error.reason or "" if isinstance(error, ssl.SSLError) else ""
     if "PROTOCOL_VERSION" in reason or "UNSUPPORTED_PROTOCOL" in reason:
-        return TlsTrouble(
+        return TlsProblem(
             "speaks a version of TLS that is too old",
             "have it speak TLS 1.2 or 1.3",
         )
     if "ALERT" in reason:
         if tls.client:
             return _of_client(tls.client)
-        return TlsTrouble("refuses to speak TLS with this machine", _NO_CERTIFICATE_OF_OURS)
+        return TlsProblem("refuses to speak TLS with this machine", _NO_CERTIFICATE_OF_OURS)
     found = "does not speak TLS"
     if isinstance(error, (ssl.SSLEOFError, ssl.SSLZeroReturnError, ConnectionError)):
         found = "closes the connection when it is spoken to in TLS"
-    return TlsTrouble(
+    return TlsProblem(
         found,
         "set API_ADDRESS to the port on which the API speaks TLS, or where it does without to"
         f" http://{address}, and leave API_USE_TLS away",
     )
 
 
-def _of_certificate(verify_code: int, address: str, tls: Tls, seconds: float) -> TlsTrouble:
+def _of_certificate(verify_code: int, address: str, tls: Tls, seconds: float) -> TlsProblem:
     name = tls.server_name or _split(address)[0]
     facts, now = None, datetime.now(UTC)
     with suppress(OSError, ValueError):
         _, facts = _look_at(address, name, seconds)
     if verify_code in _OTHER_NAME:
         named = f", but for {facts.told_names}" if facts else ""
-        return TlsTrouble(
+        return TlsProblem(
             f"shows a certificate that is not for {name}{named}",
             "use a name that it is for in API_ADDRESS, or set API_TLS_SERVER_NAME to one",
         )
     if verify_code == _EXPIRED and facts and facts.expires <= now:
-        return TlsTrouble(
+        return TlsProblem(
             f"shows a certificate that expired on {day_of(facts.expires)}, and this machine's clock"
             f" says {day_of(now)}",
             "renew the certificate, or set the clock",
         )
     if verify_code == _NOT_YET_VALID and facts and facts.valid_from > now:
-        return TlsTrouble(
+        return TlsProblem(
             f"shows a certificate that is valid from {day_of(facts.valid_from)} on, and this"
             f" machine's clock says {day_of(now)}",
             "set the clock, or wait",
         )
     if verify_code in (_EXPIRED, _NOT_YET_VALID):
-        return TlsTrouble(
+        return TlsProblem(
             "shows a certificate of a CA whose own is not valid at this machine's time,"
             f" {day_of(now)}",
             "renew the CA's certificate, or set the clock",
         )
     if tls.certificates and verify_code in (_SELF_SIGNED, *_UNKNOWN_CA):
         issuer = f" {facts.issuer}" if facts and facts.issuer else ""
-        return TlsTrouble(
+        return TlsProblem(
             f"shows a certificate of{issuer or ' a CA'}, which is not the authority that this host"
             " knows the API by, as its join key says",
             "see who is between, and have the API show a certificate of that authority, or set"
             " API_CA_CERT_PATH",
         )
     if verify_code == _SELF_SIGNED:
-        return TlsTrouble(
+        return TlsProblem(
             "shows a certificate that it signed itself and that is not trusted here",
             "set API_CA_CERT_PATH to the file of that certificate",
         )
     if verify_code in _UNKNOWN_CA:
         issuer = f" ({facts.issuer})" if facts and facts.issuer else ""
         where = "is not in API_CA_CERT_PATH" if tls.ca_file else "this machine does not trust"
-        return TlsTrouble(
+        return TlsProblem(
             f"shows a certificate of a CA{issuer} that {where}",
             "set API_CA_CERT_PATH to the file of that CA's certificate",
         )
-    return TlsTrouble(
+    return TlsProblem(
         "shows a certificate that is not fit for a server",
         "have its CA issue one that is, with a key and a signature of today's strength",
     )

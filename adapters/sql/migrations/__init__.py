@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Engine, text
 
 from adapters.sql import tables
 from adapters.sql.engine import make_engine
-from adapters.sql.errors import own_errors
+from adapters.sql.errors import translate_errors
 
 # Any number that no other software takes on the same database: the first bytes of "manmanv2".
 _ADVISORY_LOCK = 0x6D616E6D
@@ -29,7 +29,7 @@ def upgrade(url: str) -> None:
 
 
 def upgrade_engine(engine: Engine) -> None:
-    with own_errors(), engine.begin() as connection:
+    with translate_errors(), engine.begin() as connection:
         if connection.dialect.name == "postgresql":
             connection.execute(text(f"SELECT pg_advisory_xact_lock({_ADVISORY_LOCK})"))
         command.upgrade(alembic_config(connection), "head")

@@ -15,7 +15,7 @@ from application.ports.host.certificate_folder import HostCertificate
 _log = logging.getLogger(__name__)
 
 _VERSION = 1
-_LARGEST_PORT = 65535
+_MAX_PORT = 65535
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class DiskCertificateFolder:
             if whole_number_of(fields, "version", least=1) > _VERSION:
                 raise ValueError("version")
             port = whole_number_of(fields, "mutual_tls_port", least=1)
-            if port > _LARGEST_PORT:
+            if port > _MAX_PORT:
                 raise ValueError("port")
             return HostCertificate(
                 server_id=whole_number_of(fields, "server_id", least=1),

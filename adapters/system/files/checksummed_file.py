@@ -15,14 +15,14 @@ CHECKSUM = "checksum"
 # What comes of reading what nobody wrote.
 DAMAGE = (InvalidField, LookupError, RecursionError, TypeError, ValueError)
 
-_LARGEST_BYTES = 2**20
-_LARGEST_NUMBER = 2**63 - 1
+_MAX_BYTES = 2**20
+_MAX_NUMBER = 2**63 - 1
 
 
 def read_checked(path: Path) -> dict[str, Any]:
     """The fields, when they are as they were written. Raises OSError, and what DAMAGE names."""
     content = _content(path)
-    if len(content) > _LARGEST_BYTES:
+    if len(content) > _MAX_BYTES:
         raise ValueError("too large")
     fields = json.loads(content)
     if not isinstance(fields, dict):
@@ -41,7 +41,7 @@ def write_checked(path: Path, fields: Mapping[str, object]) -> None:
 
 def whole_number_of(fields: Mapping[str, Any], key: str, least: int) -> int:
     value = fields[key]
-    if type(value) is not int or not least <= value <= _LARGEST_NUMBER:
+    if type(value) is not int or not least <= value <= _MAX_NUMBER:
         raise TypeError(key)
     return value
 
@@ -57,7 +57,7 @@ def _content(path: Path) -> bytes:
     # Whatever lies there, nobody waits for it.
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     with os.fdopen(descriptor, "rb") as file:
-        return file.read(_LARGEST_BYTES + 1) or b""
+        return file.read(_MAX_BYTES + 1) or b""
 
 
 def _checksum(fields: Mapping[str, object]) -> str:

@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from application.host.transient_failure_log import PassingTrouble
-from domain.shared_keys import unwrapped
+from application.host.transient_failure_log import TransientFailureLog
+from domain.shared_keys import stripped_key
 
 _log = logging.getLogger(__name__)
 
-MOST_KEYS = 100
-LONGEST_KEY = 4096
-_LARGEST_BYTES = 1 << 20
+MAX_KEYS = 100
+MAX_KEY_LENGTH = 4096
+_MAX_BYTES = 1 << 20
 
 
 def read_keys(path: Path) -> Sequence[str]:
@@ -23,15 +23,15 @@ def read_keys(path: Path) -> Sequence[str]:
     Raises OSError, UnicodeDecodeError, and ValueError whose message completes "the file …".
     """
     with path.open("rb") as file:
-        content = file.read(_LARGEST_BYTES + 1)
-    if len(content) > _LARGEST_BYTES:
-        raise ValueError(f"is larger than {_LARGEST_BYTES >> 20} MB: is it the right one?")
+        content = file.read(_MAX_BYTES + 1)
+    if len(content) > _MAX_BYTES:
+        raise ValueError(f"is larger than {_MAX_BYTES >> 20} MB: is it the right one?")
     # Once each: whoever tries one after the other need not try any twice.
     keys = tuple(dict.fromkeys(_keys_of(content.decode())))
     if not keys:
         raise ValueError("holds no key: write one into it")
-    if len(keys) > MOST_KEYS:
-        raise ValueError(f"holds more than {MOST_KEYS} keys: take out those that are not used")
+    if len(keys) > MAX_KEYS:
+        raise ValueError(f"holds more than {MAX_KEYS} keys: take out those that are not used")
     return keys
 
 
@@ -39,11 +39,13 @@ def _keys_of(text: str) -> Iterator[str]:
     for number, line in enumerate(text.split("\n"), start=1):
         if line.strip().startswith("#"):
             continue
-        key = unwrapped(line)
+        key = stripped_key(line)
         if not key.isprintable():
             raise ValueError(f"holds a character that cannot be printed in line {number}: mend it")
-        if len(key) > LONGEST_KEY:
-            raise ValueError(f"holds more than {LONGEST_KEY} characters in line {number}: mend it")
+        if len(key) > MAX_KEY_LENGTH:
+            raise ValueError(
+                f"holds more than {MAX_KEY_LENGTH} characters in line {number}: mend it"
+            )
         if key:
             yield key
 
@@ -64,11 +66,11 @@ class KeyFile:
     monotonic: Callable[[], float] = time.monotonic
     _next_look: float = field(init=False)
     _looking: threading.Lock = field(init=False, default_factory=threading.Lock)
-    _trouble: PassingTrouble = field(init=False)
+    _trouble: TransientFailureLog = field(init=False)
 
     def __post_init__(self) -> None:
         self._next_look = self.monotonic()
-        self._trouble = PassingTrouble(_log, f"{self.name} can be used again.")
+        self._trouble = TransientFailureLog(_log, f"{self.name} can be used again.")
 
     def __call__(self) -> Sequence[str]:
         # Nobody waits for the look of another, which lasts where the disk is slow.
@@ -101,4 +103,4 @@ class KeyFile:
             _log.info("%s has changed: %s in force.", self.name, in_force)
 
     def _keep(self, why: str) -> None:
-        self._trouble.strikes(f"{self.name} {why}. Until then the keys that it held are in force.")
+        self._trouble.failed(f"{self.name} {why}. Until then the keys that it held are in force.")

@@ -15,7 +15,7 @@ from adapters.system.files.checksummed_file import (
     whole_number_of,
     write_checked,
 )
-from application.ports.host.state_folder import KeptState, NotForUs, StateFolderTaken
+from application.ports.host.state_folder import KeptState, QuarantineReason, StateFolderTaken
 from domain.machine_evidence import KINDS, Evidence, check_evidence
 from domain.naming import check_environment, check_name
 
@@ -74,14 +74,14 @@ class DiskStateFolder:
             return None
         except _LaterVersion:
             self._warn(
-                NotForUs.OF_A_LATER_VERSION,
+                QuarantineReason.OF_A_LATER_VERSION,
                 "was written by a later version of the host manager",
                 "if it was this host's, start that version with it again",
             )
             return None
         except DAMAGE:
             self._warn(
-                NotForUs.DAMAGED,
+                QuarantineReason.DAMAGED,
                 "is damaged",
                 "if it was restored from a backup, restore it again",
             )
@@ -89,7 +89,7 @@ class DiskStateFolder:
         self._of_others = {key: value for key, value in fields.items() if key not in _ALL_OURS}
         return state
 
-    def glance(self) -> KeptState | None:
+    def peek(self) -> KeptState | None:
         """What `read` would return, for somebody who changes nothing. Never raises."""
         try:
             return _understood(read_checked(self.path / STATE))
@@ -112,7 +112,7 @@ class DiskStateFolder:
         }
         write_checked(self.path / STATE, fields)
 
-    def set_aside(self, why: NotForUs) -> str:
+    def quarantine(self, why: QuarantineReason) -> str:
         # What was in it for a later version belongs to whom it belonged.
         self._of_others = {}
         aside = self.path / f"{STATE}.{why}"
@@ -128,8 +128,8 @@ class DiskStateFolder:
         (self.path / CERTIFICATE).unlink(missing_ok=True)
         sync_folder(self.path)
 
-    def _warn(self, why: NotForUs, what: str, cure: str) -> None:
-        aside = self.set_aside(why)
+    def _warn(self, why: QuarantineReason, what: str, cure: str) -> None:
+        aside = self.quarantine(why)
         _log.warning(
             "%s %s: it is set aside as %s, and this host starts without it; %s.",
             self.path / STATE,

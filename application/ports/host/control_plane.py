@@ -28,7 +28,7 @@ class ControlPlaneRefused(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Introduction:
+class RegistrationRequest:
     """What a host says of itself when it joins. An ephemeral one may be deleted while away."""
 
     name: str
@@ -40,7 +40,7 @@ class Introduction:
 
 
 @dataclass(frozen=True, slots=True)
-class Joined:
+class RegistrationResult:
     """`name` is the server's, which is another than the host's where an operator decided so.
 
     `epoch` goes with each heartbeat, 0 where the control plane counts none. `credential` is to be
@@ -57,7 +57,7 @@ class Joined:
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class HeartbeatResult:
     """`credential` is to be shown in place of the last one, mostly empty: then that stays."""
 
     next_heartbeat: timedelta
@@ -74,8 +74,8 @@ class ControlPlane(Protocol):
     all NotAdmitted.
     """
 
-    def register(self, introduction: Introduction) -> Joined:
-        """Raises InvalidRegistrationKey, NameHeld and ControlPlaneRefused."""
+    def register(self, introduction: RegistrationRequest) -> RegistrationResult:
+        """Raises InvalidRegistrationKey, NameInUse and ControlPlaneRefused."""
         ...
 
     def heartbeat(
@@ -85,7 +85,7 @@ class ControlPlane(Protocol):
         *,
         epoch: int = 0,
         leaving: bool = False,
-    ) -> Heard:
+    ) -> HeartbeatResult:
         """Raises Replaced, and CredentialRequired, after which a registration helps."""
         ...
 

@@ -7,7 +7,7 @@ class Notifier(Protocol):
     """The service manager that started this process, where there is one. Never raises."""
 
     @property
-    def longest_silence(self) -> float:
+    def watchdog_interval(self) -> float:
         """Seconds after which `alive` is due again, infinity where nobody waits for it."""
         ...
 

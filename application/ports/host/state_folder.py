@@ -10,7 +10,7 @@ class StateFolderTaken(Exception):
     """Another host manager works with the folder. The message is one sentence with the cure."""
 
 
-class NotForUs(StrEnum):
+class QuarantineReason(StrEnum):
     """Why a state is set aside: the end of the name that it gets."""
 
     DAMAGED = "damaged"
@@ -58,7 +58,7 @@ class StateFolder(Protocol):
         """Wholly or not at all. What a later version added to the kept state stays."""
         ...
 
-    def set_aside(self, why: NotForUs) -> str:
+    def quarantine(self, why: QuarantineReason) -> str:
         """Keep what is there under another name, in place of an older one; the path."""
         ...
 

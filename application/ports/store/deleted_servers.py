@@ -19,7 +19,7 @@ class DeletedServer:
 class DeletedServers(Protocol):
     """Servers that were deleted, with all that hung on them."""
 
-    def bury(
+    def move_to_deleted(
         self, server_ids: Collection[int], now: datetime, purged_at: datetime, cause: str
     ) -> None:
         """Take the servers and what hangs on them out of the fleet and keep it here.

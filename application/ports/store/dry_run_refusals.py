@@ -7,7 +7,7 @@ from domain.enforcement import Switch
 
 
 @dataclass(frozen=True, slots=True)
-class WouldReject:
+class DryRunRefusal:
     """What a switch that only warns would have refused. `server_id` is 0 where there is none."""
 
     entry_id: int
@@ -20,12 +20,12 @@ class WouldReject:
     last_at: datetime
 
 
-class WouldRejects(Protocol):
+class DryRunRefusals(Protocol):
     def record(self, switch: Switch, server_id: int, name: str, reason: str, now: datetime) -> None:
         """Count it: one entry for each switch, server and name, with the last reason."""
         ...
 
-    def page(self, after: int, size: int) -> Sequence[WouldReject]:
+    def page(self, after: int, size: int) -> Sequence[DryRunRefusal]:
         """Up to `size` with an entry_id above `after`, oldest first."""
         ...
 

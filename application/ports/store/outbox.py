@@ -49,7 +49,7 @@ class Outbox(Protocol):
         """Whether the holder alone publishes until then, or until it gives the lease back."""
         ...
 
-    def give_back(self, holder: str) -> None:
+    def release_lease(self, holder: str) -> None:
         """Let others publish, if the holder still has the lease."""
         ...
 

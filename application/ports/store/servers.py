@@ -83,13 +83,13 @@ class Servers(Protocol):
         """
         ...
 
-    def census(self) -> Mapping[tuple[Status, str], int]:
+    def count_by_status(self) -> Mapping[tuple[Status, str], int]:
         """How many servers there are of each status and environment, where there is any."""
         ...
 
     def count(self, approval: Approval) -> int: ...
 
-    def hardware_online(self) -> Hardware:
+    def online_hardware(self) -> Hardware:
         """Of the machines of servers that are online. Where the servers of a machine say different
         things of it, the most counts."""
         ...

@@ -13,7 +13,7 @@ from application.ports.store.configuration.selector_changes import SelectorChang
 from application.ports.store.configuration.selector_configurations import SelectorConfigurations
 from application.ports.store.conflicts import Conflicts
 from application.ports.store.deleted_servers import DeletedServers
-from application.ports.store.dry_run_refusals import WouldRejects
+from application.ports.store.dry_run_refusals import DryRunRefusals
 from application.ports.store.history import History
 from application.ports.store.identities import Identities
 from application.ports.store.outbox import Outbox
@@ -68,7 +68,7 @@ class Transaction(Protocol):
     @property
     def history(self) -> History: ...
     @property
-    def would_rejects(self) -> WouldRejects: ...
+    def would_rejects(self) -> DryRunRefusals: ...
     @property
     def join_keys(self) -> JoinKeys: ...
     @property

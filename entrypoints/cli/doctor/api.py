@@ -5,73 +5,73 @@ from functools import partial
 from adapters.amqp.broker import Broker
 from adapters.amqp.broker_probe import AmqpBrokerProbe
 from adapters.grpc.client.api_probe import GrpcApiProbe
-from adapters.grpc.tls.diagnosis import tls_to_whoever
+from adapters.grpc.tls.diagnosis import unverified_tls
 from adapters.sql.database_probe import SqlDatabaseProbe
 from adapters.system.port_probe import SystemPortProbe
-from application.doctor.api_checks import ExamineApi
-from application.doctor.check_result import Fault, Finding
+from application.doctor.api_checks import ApiChecks
+from application.doctor.check_result import Cause, CheckResult
 from application.doctor.run_checks import Check
 from entrypoints.api.oidc import make_provider
 from entrypoints.api.settings import ApiSettings, MessagesKind, StoreKind
 from entrypoints.api.tls import read_certificate, read_certificates
 from entrypoints.failures import ConfigurationError
-from entrypoints.management_server import why_not_well
-from entrypoints.settings import reached_at
+from entrypoints.management_server import health_problem
+from entrypoints.settings import loopback_address
 
 
-def api_checks(settings: ApiSettings, strange_key: str) -> Sequence[Check]:
+def api_checks(settings: ApiSettings, random_key: str) -> Sequence[Check]:
     in_memory = settings.store_kind is StoreKind.MEMORY
     broker = Broker(settings.rabbitmq_url.reveal(), settings.rabbitmq_ca_cert_path)
-    return ExamineApi(
+    return ApiChecks(
         listen_address=settings.listen_address,
         metrics_address=settings.metrics_address,
         registration_key=settings.registration_key.reveal() if settings.registration_key else "",
         key_required=settings.registration_key_required,
-        strange_key=strange_key,
+        random_key=random_key,
         has_operator_key=settings.operator_key is not None,
         database=None if in_memory else SqlDatabaseProbe(settings.database_url.reveal()),
         broker=AmqpBrokerProbe(broker) if settings.messages_kind is MessagesKind.AMQP else None,
         ports=SystemPortProbe(),
         running=_running(settings),
-        side_port_answers=lambda address: not why_not_well(address, "manmanv2-api"),
+        side_port_answers=lambda address: not health_problem(address, "manmanv2-api"),
         certificate=partial(_look_at_certificate, settings) if settings.speaks_tls else None,
         oidc_provider=partial(_look_at_provider, settings) if settings.oidc_issuer else None,
     ).checks()
 
 
 def _running(settings: ApiSettings) -> GrpcApiProbe:
-    address = reached_at(settings.listen_address)
-    return GrpcApiProbe(address, tls_to_whoever(address) if settings.speaks_tls else None)
+    address = loopback_address(settings.listen_address)
+    return GrpcApiProbe(address, unverified_tls(address) if settings.speaks_tls else None)
 
 
-def _look_at_certificate(settings: ApiSettings) -> Finding:
+def _look_at_certificate(settings: ApiSettings) -> CheckResult:
     try:
         certificate, certificates = read_certificate(settings), read_certificates(settings)
     except ConfigurationError as error:
-        return Finding.of_sentence(str(error), Fault.SETTING)
+        return CheckResult.of_sentence(str(error), Cause.SETTING)
     assert certificate
-    why_not = certificate.why_not_for_long()
+    why_not = certificate.expiry_warning()
     if why_not:
-        return Finding.warning(f"the certificate {why_not}", "put another one at TLS_CERT_PATH")
-    why_not = certificates.why_not_for_long(datetime.now(UTC)) if certificates else ""
+        return CheckResult.warning(f"the certificate {why_not}", "put another one at TLS_CERT_PATH")
+    why_not = certificates.expiry_warning(datetime.now(UTC)) if certificates else ""
     if why_not:
-        return Finding.warning(
+        return CheckResult.warning(
             f"the authority in CA_CERT_PATH {why_not}", "make another with `manmanv2 ca init`"
         )
-    return Finding.ok(f"the certificate is {certificate.told()}")
+    return CheckResult.ok(f"the certificate is {certificate.told()}")
 
 
-def _look_at_provider(settings: ApiSettings) -> Finding:
+def _look_at_provider(settings: ApiSettings) -> CheckResult:
     from adapters.oidc.provider import ProviderUnusable
 
     try:
         keys = make_provider(settings).keys()
     except ConfigurationError as error:
-        return Finding.of_sentence(str(error), Fault.SETTING)
+        return CheckResult.of_sentence(str(error), Cause.SETTING)
     except ProviderUnusable as error:
-        return Finding.failure(
+        return CheckResult.failure(
             f"the OIDC provider {settings.oidc_issuer} tells no keys, because {error}",
             "mend OIDC_ISSUER, or have the provider answer this machine",
-            Fault.SURROUNDINGS,
+            Cause.ENVIRONMENT,
         )
-    return Finding.ok(f"the OIDC provider {settings.oidc_issuer} answers, keys: {len(keys)}")
+    return CheckResult.ok(f"the OIDC provider {settings.oidc_issuer} answers, keys: {len(keys)}")

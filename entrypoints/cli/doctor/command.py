@@ -8,21 +8,21 @@ from pathlib import Path
 
 import click
 
-from adapters.system.call_with_timeout import BoundedCall
+from adapters.system.call_with_timeout import CallWithTimeout
 from adapters.system.files.environment_file import parse_environment_file
-from application.doctor.check_result import Fault, Finding, Outcome
-from application.doctor.run_checks import Check, RunChecks, TookTooLong
+from application.doctor.check_result import Cause, CheckResult, Outcome
+from application.doctor.run_checks import Check, CheckTimedOut, RunChecks
 from entrypoints.cli.doctor.settings import examine_settings
 from entrypoints.cli.options import output_option
 from entrypoints.cli.session import Failure
 
 # Each step of a check has a shorter limit of its own; this is for what has none.
-_LONGEST_CHECK_SECONDS = 10.0
+_MAX_CHECK_SECONDS = 10.0
 
 _EXIT_CODES = {
-    Fault.SURROUNDINGS: os.EX_UNAVAILABLE,
-    Fault.OURS: os.EX_SOFTWARE,
-    Fault.SETTING: os.EX_CONFIG,
+    Cause.ENVIRONMENT: os.EX_UNAVAILABLE,
+    Cause.BUG: os.EX_SOFTWARE,
+    Cause.SETTING: os.EX_CONFIG,
 }
 
 # What only an API is told.
@@ -106,9 +106,9 @@ def _chosen(subject: str | None, settings: Mapping[str, str]) -> tuple[Subject, 
 
 def _findings(
     subject: Subject, environment: Mapping[str, str], from_files: Mapping[str, str]
-) -> Iterator[tuple[str, Finding]]:
+) -> Iterator[tuple[str, CheckResult]]:
     # Imported here: the other commands start without the libraries of hosts and APIs.
-    strange_key = secrets.token_hex(16)
+    random_key = secrets.token_hex(16)
     checks: Sequence[Check] | None = None
     if subject is Subject.API:
         from entrypoints.api.settings import ApiSettings
@@ -116,27 +116,27 @@ def _findings(
 
         api_settings, wrong, findings = examine_settings(ApiSettings, environment, from_files)
         if api_settings:
-            checks = api_checks(api_settings, strange_key)
+            checks = api_checks(api_settings, random_key)
     else:
         from entrypoints.cli.doctor.host import host_checks
         from entrypoints.host.settings import HostSettings
 
         host_settings, wrong, findings = examine_settings(HostSettings, environment, from_files)
         if host_settings:
-            checks = host_checks(host_settings, strange_key)
+            checks = host_checks(host_settings, random_key)
     for finding in findings:
         yield "Settings", finding
     if checks is None:
-        yield "All else", Finding(Outcome.SKIP, "not looked at, because of the settings")
+        yield "All else", CheckResult(Outcome.SKIP, "not looked at, because of the settings")
     else:
         yield from RunChecks(_bounded)(checks, {name: f"{name} is wrong" for name in wrong})
 
 
-def _bounded(look: Callable[[], Finding]) -> Finding:
-    return BoundedCall(look, _LONGEST_CHECK_SECONDS, TookTooLong)()
+def _bounded(look: Callable[[], CheckResult]) -> CheckResult:
+    return CallWithTimeout(look, _MAX_CHECK_SECONDS, CheckTimedOut)()
 
 
-def _as_json(check: str, finding: Finding) -> Mapping[str, object]:
+def _as_json(check: str, finding: CheckResult) -> Mapping[str, object]:
     return {
         "check": check,
         "outcome": finding.outcome.lower(),

@@ -15,27 +15,27 @@ from adapters.system.files.state_folder import DiskStateFolder
 from adapters.system.files.write_access import why_not_writable
 from adapters.system.port_probe import SystemPortProbe
 from adapters.system.psutil_machine import PsutilMachine
-from application.doctor.host_checks import ExamineHost
+from application.doctor.host_checks import HostChecks
 from application.doctor.run_checks import Check
 from application.ports.probes.api_probe import ApiProbe
 from entrypoints.host.settings import HostSettings, Transport
-from entrypoints.management_server import why_not_well
+from entrypoints.management_server import health_problem
 from entrypoints.registration_keys import make_registration_keys
 
 
-def host_checks(settings: HostSettings, strange_key: str) -> Sequence[Check]:
+def host_checks(settings: HostSettings, random_key: str) -> Sequence[Check]:
     itself = PsutilMachine()
     engine = DockerMachine(settings.docker_socket, itself, in_container=runs_in_container())
     url = settings.rabbitmq_url
     key, *other_keys = make_registration_keys(settings.registration_key)() or ("",)
     broker = Broker(url.reveal(), settings.rabbitmq_ca_cert_path) if url else None
-    return ExamineHost(
+    return HostChecks(
         server_name=settings.server_name,
         environment=settings.environment,
         server_id=settings.server_id,
         registration_key=key,
         other_keys=other_keys,
-        strange_key=strange_key,
+        random_key=random_key,
         api_address=settings.api_address,
         docker_socket=settings.docker_socket,
         docker_optional=settings.docker_optional,
@@ -45,14 +45,14 @@ def host_checks(settings: HostSettings, strange_key: str) -> Sequence[Check]:
         metrics_address=settings.metrics_address,
         engine=engine,
         itself=itself,
-        engine_elsewhere=EngineSearch(engine, Path(os.environ.get("HOME", "/"))),
+        other_engine_socket=EngineSearch(engine, Path(os.environ.get("HOME", "/"))),
         api=_api_probe(settings, broker),
         broker=AmqpBrokerProbe(broker) if broker else None,
         over_amqp=settings.way is Transport.AMQP,
-        kept=DiskStateFolder(settings.state_dir).glance if settings.state_dir else lambda: None,
+        kept=DiskStateFolder(settings.state_dir).peek if settings.state_dir else lambda: None,
         why_not_writable=why_not_writable,
         ports=SystemPortProbe(),
-        side_port_answers=lambda address: not why_not_well(address, "manmanv2-host"),
+        side_port_answers=lambda address: not health_problem(address, "manmanv2-host"),
     ).checks()
 
 

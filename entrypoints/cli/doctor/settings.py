@@ -2,7 +2,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import TypeVar
 
-from application.doctor.check_result import Fault, Finding
+from application.doctor.check_result import Cause, CheckResult
 from entrypoints.failures import ConfigurationError
 from entrypoints.settings import Settings
 
@@ -11,7 +11,7 @@ S = TypeVar("S", bound=Settings)
 
 def examine_settings(
     settings_class: type[S], environment: Mapping[str, str], from_files: Mapping[str, str]
-) -> tuple[S | None, Sequence[str], Sequence[Finding]]:
+) -> tuple[S | None, Sequence[str], Sequence[CheckResult]]:
     """The settings without those that are wrong, the names of these, and what to say.
 
     What is in files wins over the environment. No settings, where what is left does not go
@@ -24,7 +24,7 @@ def examine_settings(
     except ConfigurationError as error:
         sentences = str(error).splitlines()
     wrong = [sentence.partition(":")[0] for sentence in sentences]
-    findings = [Finding.of_sentence(sentence, Fault.SETTING) for sentence in sentences]
+    findings = [CheckResult.of_sentence(sentence, Cause.SETTING) for sentence in sentences]
     names = {
         variable
         for name, variables in _variables(settings_class).items()
@@ -40,7 +40,7 @@ def examine_settings(
 
 def _told(
     settings_class: type[Settings], given: Mapping[str, str], from_files: Mapping[str, str]
-) -> Finding:
+) -> CheckResult:
     names = [
         variable
         for variables in _variables(settings_class).values()
@@ -52,7 +52,7 @@ def _told(
         "by this environment": [name for name in names if name not in from_files],
     }
     told = [f"{source}: {', '.join(found)}" for source, found in by_source.items() if found]
-    return Finding.ok(f"set {'; '.join(told)}" if told else "none is set, all is as by default")
+    return CheckResult.ok(f"set {'; '.join(told)}" if told else "none is set, all is as by default")
 
 
 def _variables(settings_class: type[Settings]) -> Mapping[str, Sequence[str]]:
@@ -60,7 +60,7 @@ def _variables(settings_class: type[Settings]) -> Mapping[str, Sequence[str]]:
     return {
         found.name.upper(): (
             found.name.upper(),
-            *found.metadata["also_from"],
+            *found.metadata["aliases"],
             *([f"{found.name.upper()}_FILE"] if found.metadata["in_file"] else ()),
         )
         for found in fields(settings_class)

@@ -42,7 +42,7 @@ class Change:
 
 
 @dataclass(frozen=True)
-class Look:
+class Snapshot:
     """The servers that were asked for, and what became of those that were listed before: None for
     one that is deleted."""
 
@@ -68,13 +68,13 @@ class Look:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class WatchFilter:
     """Which servers: those with the ids, or, without any, those that the filter lets pass."""
 
     server_ids: tuple[int, ...] = ()
     matching: FleetFilter = field(default_factory=FleetFilter)
 
-    def look(self, client: "OperatorClient", before: Mapping[int, Server] | None) -> Look:
+    def look(self, client: "OperatorClient", before: Mapping[int, Server] | None) -> Snapshot:
         """Raises OperatorCallFailed, for the first look also where an id does not exist."""
         if not self.server_ids:
             listed = {server.server_id: server for server in self.matching.servers(client)}
@@ -84,7 +84,7 @@ class Wanted:
             there = {server_id: _if_there(client, server_id) for server_id in self.server_ids}
             listed = {server_id: server for server_id, server in there.items() if server}
         gone = (before or {}).keys() - listed.keys()
-        return Look(listed, self._what_became(client, gone))
+        return Snapshot(listed, self._what_became(client, gone))
 
     def _what_became(
         self, client: "OperatorClient", gone: Collection[int]

@@ -13,7 +13,7 @@ import click
 from domain.server import Server
 from entrypoints.cli.fleet_filter import FleetFilter
 from entrypoints.cli.options import Duration, ServerId, fleet_options, output_option
-from entrypoints.cli.servers.changes import Look, Wanted
+from entrypoints.cli.servers.changes import Snapshot, WatchFilter
 from entrypoints.cli.servers.watch_views import Lines, LiveTable, View, line_of, object_of
 from entrypoints.cli.session import operator_client
 
@@ -53,7 +53,7 @@ def watch(
     matching = FleetFilter(environment, status or "", not_seen_for or timedelta(0), selector)
     if server_ids and matching:
         raise click.UsageError("Name servers by their ids, or choose them by options.")
-    wanted = Wanted(server_ids, matching)
+    wanted = WatchFilter(server_ids, matching)
     if output == "json":
         view: View = Lines(object_of)
     elif sys.stdout.isatty() and os.environ.get("TERM") != "dumb":
@@ -63,12 +63,12 @@ def watch(
     _watch(context, wanted, every.total_seconds(), view)
 
 
-def _watch(context: click.Context, wanted: Wanted, every_seconds: float, view: View) -> None:
+def _watch(context: click.Context, wanted: WatchFilter, every_seconds: float, view: View) -> None:
     """Raises OperatorCallFailed when the first look fails, or the API refuses."""
     from adapters.grpc.client.operator_client import OperatorCallFailed
 
     # None asks to stop.
-    happened: SimpleQueue[Future[Look] | None] = SimpleQueue()
+    happened: SimpleQueue[Future[Snapshot] | None] = SimpleQueue()
     for signal_number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signal_number, lambda *_: happened.put(None))
     known: Mapping[int, Server] | None = None

@@ -9,7 +9,7 @@ from typing import Protocol
 import click
 
 from domain.server import Server
-from entrypoints.cli.servers.changes import Change, Kind, Look
+from entrypoints.cli.servers.changes import Change, Kind, Snapshot
 from entrypoints.cli.views.screen import Row, Screen
 from entrypoints.cli.views.tables import SERVER_COLUMNS, ago, iso, server_json, server_row
 
@@ -20,7 +20,7 @@ _STATUS = SERVER_COLUMNS.index("STATUS")
 
 
 class View(Protocol):
-    def heard(self, look: Look, changes: Sequence[Change]) -> None: ...
+    def heard(self, look: Snapshot, changes: Sequence[Change]) -> None: ...
 
     def lost(self, why: str) -> None:
         """The API does not answer, now or still."""
@@ -36,7 +36,7 @@ class Lines:
         self._line = line
         self._lost = False
 
-    def heard(self, look: Look, changes: Sequence[Change]) -> None:
+    def heard(self, look: Snapshot, changes: Sequence[Change]) -> None:
         if self._lost:
             click.echo("manmanv2: the API answers again", err=True)
         self._lost = False
@@ -85,7 +85,7 @@ class LiveTable:
         self._heard_at: datetime | None = None
         self._problem = ""
 
-    def heard(self, look: Look, changes: Sequence[Change]) -> None:
+    def heard(self, look: Snapshot, changes: Sequence[Change]) -> None:
         self._servers = look.listed
         self._heard_at = datetime.now(UTC)
         self._problem = ""

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from domain.conflict import Conflict, Resolution, likely_cause
-from domain.machine_evidence import KINDS, Identity, Weighing, weigh
+from domain.machine_evidence import KINDS, Comparison, Identity, compare
 from entrypoints.cli.views.tables import ago, aligned, iso, table
 
 # Enough to tell digests apart, and to find them in the JSON.
@@ -33,7 +33,7 @@ def conflict_table(conflicts: Iterable[Conflict], now: datetime) -> str:
 
 def conflict_json(conflict: Conflict) -> dict[str, Any]:
     """Named as in the wire contract; times are ISO 8601 in UTC."""
-    weighing = weigh(conflict.holder.evidence, conflict.challenger.evidence)
+    comparison = compare(conflict.holder.evidence, conflict.challenger.evidence)
     return {
         "conflict_id": conflict.conflict_id,
         "name": conflict.name,
@@ -46,8 +46,8 @@ def conflict_json(conflict: Conflict) -> dict[str, Any]:
         "claims": conflict.claims,
         "holder": _claimant_json(conflict.holder, conflict.holder_last_seen),
         "challenger": _claimant_json(conflict.challenger, conflict.last_claimed_at),
-        "agreeing": list(weighing.agreeing),
-        "differing": list(weighing.differing),
+        "agreeing": list(comparison.agreeing),
+        "differing": list(comparison.differing),
     }
 
 
@@ -61,16 +61,16 @@ def _claimant_json(identity: Identity, last_seen: datetime | None) -> dict[str, 
 
 def conflict_details(conflict: Conflict, command: str, now: datetime) -> str:
     """With ready commands to resolve it; `command` is how they begin."""
-    weighing = weigh(conflict.holder.evidence, conflict.challenger.evidence)
+    comparison = compare(conflict.holder.evidence, conflict.challenger.evidence)
     server = f"server {conflict.server_id} ({conflict.name})"
     claims = f"claimed {_times(conflict.claims)} since {iso(conflict.opened_at)}"
     lines = [
         f"Conflict {conflict.conflict_id}: another machine claims the name of {server}.",
         f"It is {_state(conflict)}; {claims}.",
         "",
-        *_sides(conflict, weighing, now),
+        *_sides(conflict, comparison, now),
         "",
-        likely_cause(weighing),
+        likely_cause(comparison),
     ]
     if conflict.is_unsettled:
         lines += ["", "Resolve it in one of these ways:"]
@@ -123,7 +123,7 @@ def _who(role: str, identity: Identity) -> str:
     return f"the {role} at {identity.address}" if identity.address else f"the {role}"
 
 
-def _sides(conflict: Conflict, weighing: Weighing, now: datetime) -> list[str]:
+def _sides(conflict: Conflict, comparison: Comparison, now: datetime) -> list[str]:
     holder, challenger = conflict.holder, conflict.challenger
     seen = conflict.holder_last_seen
     rows = [
@@ -138,8 +138,8 @@ def _sides(conflict: Conflict, weighing: Weighing, now: datetime) -> list[str]:
     ]
     for kind, name in KINDS.items():
         here, there = getattr(holder.evidence, kind), getattr(challenger.evidence, kind)
-        verdict = "the same" if kind in weighing.agreeing else "another"
-        if kind not in (*weighing.agreeing, *weighing.differing):
+        verdict = "the same" if kind in comparison.agreeing else "another"
+        if kind not in (*comparison.agreeing, *comparison.differing):
             verdict = "not known of both"
         rows.append((name, here[:_DIGITS] or "-", there[:_DIGITS] or "-", verdict))
     return aligned(rows)

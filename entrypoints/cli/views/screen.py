@@ -7,7 +7,7 @@ from textwrap import wrap
 
 import click
 
-from entrypoints.cli.views.tables import aligned, cut, text_width
+from entrypoints.cli.views.tables import aligned, text_width, truncate
 
 _HOME = "\x1b[H"
 _CLEAR_REST_OF_LINE = "\x1b[K"
@@ -15,7 +15,7 @@ _CLEAR_BELOW = "\x1b[J"
 
 _GAP = 2
 # With less in a cell there is nothing to recognise it by.
-_LEAST_CELL = 6
+_MIN_CELL_WIDTH = 6
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Screen:
             for line, stands_out in zip(table, stand_out, strict=True)
         ]
         if len(shown) < len(rows):
-            lines.append(cut(f"and {len(rows) - len(shown)} more than fit here", width))
+            lines.append(truncate(f"and {len(rows) - len(shown)} more than fit here", width))
         lines += ["", _shown(status, width)]
         log_room = height - 1 - len(lines) - 1
         if log and log_room > 0:
@@ -89,7 +89,7 @@ def fitting(
         widths = [max(map(text_width, column)) for column in zip(*shown, strict=True)]
         fixed = [name in never_cut for name in columns[:count]]
         room = width - _GAP * (count - 1)
-        for most in range(max(widths), _LEAST_CELL - 1, -1):
+        for most in range(max(widths), _MIN_CELL_WIDTH - 1, -1):
             allowed = [
                 wide if whole else min(wide, most)
                 for wide, whole in zip(widths, fixed, strict=True)
@@ -111,4 +111,4 @@ def wrapped(line: str, width: int) -> list[str]:
 
 def _shown(text: str, width: int) -> str:
     """Cut, and without what a terminal would obey: what others wrote appears in these lines."""
-    return cut("".join(sign if sign.isprintable() else " " for sign in text), width)
+    return truncate("".join(sign if sign.isprintable() else " " for sign in text), width)

@@ -43,7 +43,7 @@ def text_width(text: str) -> int:
     return len(text) if text.isascii() else sum(map(_sign_width, text))
 
 
-def cut(text: str, width: int) -> str:
+def truncate(text: str, width: int) -> str:
     """The text, or as much of its beginning as fits, with a mark at the end."""
     if text_width(text) <= width:
         return text

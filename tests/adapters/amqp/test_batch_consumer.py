@@ -11,19 +11,19 @@ import pika
 import pytest
 
 from adapters.amqp import batch_consumer as inbox_module
-from adapters.amqp.batch_consumer import Answered, Delivery, Inbox, Outcome
+from adapters.amqp.batch_consumer import Answered, BatchConsumer, IncomingMessage, Outcome
 from adapters.amqp.broker import Broker
 from adapters.amqp.control_plane import AmqpControlPlane
 from adapters.amqp.topology import CALLS, REPORTS
-from application.host.key_ring import HeldKeys
+from application.host.key_ring import KeyRing
 from application.ports.host.control_plane import (
     ControlPlaneRefused,
     ControlPlaneUnavailable,
-    Introduction,
+    RegistrationRequest,
 )
 from application.ports.store.store import StoreFailed, StoreUnavailable
 from tests.adapters.amqp.test_broker import ShortOfMemory
-from tests.support.canary_secrets import planted
+from tests.support.canary_secrets import canary
 from tests.support.event_subscriber import channel
 from tests.support.processes import eventually
 
@@ -36,9 +36,9 @@ class Handler:
     # Whether the store is at fault, and not the message.
     store_is_away: bool = False
     answer: Mapping[str, object] = field(default_factory=dict)
-    handled: list[Delivery] = field(default_factory=list)
+    handled: list[IncomingMessage] = field(default_factory=list)
 
-    def __call__(self, deliveries: Sequence[Delivery]) -> Sequence[Outcome]:
+    def __call__(self, deliveries: Sequence[IncomingMessage]) -> Sequence[Outcome]:
         if self.trouble and (deliveries or self.store_is_away):
             raise self.trouble
         self.handled += deliveries
@@ -64,7 +64,7 @@ def start() -> Iterator[Start]:
 
         def start_one(url: str, handler: Handler, queue: Any = REPORTS, **options: Any) -> Ear:
             ear = Ear()
-            inbox = Inbox(Broker(url), queue, handler, ear, **options)
+            inbox = BatchConsumer(Broker(url), queue, handler, ear, **options)
             stack.enter_context(_running(inbox))
             return ear
 
@@ -72,7 +72,7 @@ def start() -> Iterator[Start]:
 
 
 @contextmanager
-def _running(inbox: Inbox) -> Iterator[None]:
+def _running(inbox: BatchConsumer) -> Iterator[None]:
     thread = threading.Thread(target=inbox.run)
     thread.start()
     try:
@@ -136,12 +136,12 @@ def test_what_only_one_message_is_to_blame_for_is_a_dead_letter_without_a_key(
 ) -> None:
     ear = start(rabbitmq_url, Handler(ValueError("a mistake")), CALLS, keeps_bodies=False)
     eventually(lambda: ear.listens, "the inbox")
-    key = planted("registration key")
+    key = canary("registration key")
     send(rabbitmq_url, "register.host", b'{"registration_key": "%s"}' % key.encode())
-    host = AmqpControlPlane(Broker(rabbitmq_url), HeldKeys.only(key))
+    host = AmqpControlPlane(Broker(rabbitmq_url), KeyRing.single(key))
     try:
         with pytest.raises(ControlPlaneUnavailable, match="failed to answer"):
-            host.register(Introduction(name="box"))
+            host.register(RegistrationRequest(name="box"))
     finally:
         host.close()
 
@@ -215,9 +215,9 @@ def test_an_answer_that_makes_no_sense_is_refused_in_words(
 ) -> None:
     ear = start(rabbitmq_url, Handler(answer=answer), CALLS)
     eventually(lambda: ear.listens, "the inbox")
-    host = AmqpControlPlane(Broker(rabbitmq_url), HeldKeys.only(""))
+    host = AmqpControlPlane(Broker(rabbitmq_url), KeyRing.single(""))
     try:
         with pytest.raises(ControlPlaneRefused, match="an answer that makes no sense"):
-            host.register(Introduction(name="box"))
+            host.register(RegistrationRequest(name="box"))
     finally:
         host.close()

@@ -28,14 +28,14 @@ from adapters.amqp.topology import EXTERNAL, MANMAN
 from application.ports.broker import BrokerUnavailable
 from tests.conftest import AUDIENCE, NO_BROKER
 from tests.support.builders import at_once
-from tests.support.canary_secrets import planted
+from tests.support.canary_secrets import canary
 from tests.support.event_subscriber import Audience, channel
 from tests.support.services.ports import free_port
 from tests.support.services.rabbitmq import PASSWORD, RabbitBroker, Tls, find_broker_binaries
 
 # For who answers, however busy this machine is; and for who does not.
 PATIENT, IMPATIENT = 10.0, 0.5
-SECRET = planted("other broker password")
+SECRET = canary("other broker password")
 
 NOT_FOUND = "is not found: its name does not resolve; check RABBITMQ_URL and the name service."
 NO_ANSWER = (

@@ -8,7 +8,7 @@ from adapters.amqp.broker_probe import AmqpBrokerProbe
 from adapters.amqp.topology import declare_exchanges
 from application.ports.broker import BrokerUnavailable
 from application.ports.host.control_plane import ControlPlaneUnavailable
-from tests.support.canary_secrets import planted
+from tests.support.canary_secrets import canary
 from tests.support.event_subscriber import channel
 from tests.support.services.rabbitmq import RabbitBroker
 
@@ -45,7 +45,7 @@ def test_an_exchange_of_ours_with_other_properties_is_told(rabbitmq_url: str) ->
 def test_a_broker_that_is_away_a_password_and_a_virtual_host_are_told_apart(
     rabbitmq: RabbitBroker,
 ) -> None:
-    wrong = re.sub(r":[^:]*@", f":{planted('other password')}@", rabbitmq.url())
+    wrong = re.sub(r":[^:]*@", f":{canary('other password')}@", rabbitmq.url())
 
     assert "refuses this user or password" in trouble_with(wrong)
     assert "has no such virtual host" in trouble_with(rabbitmq.url("staging"))
@@ -55,4 +55,4 @@ def test_a_broker_that_is_away_a_password_and_a_virtual_host_are_told_apart(
 
 def test_a_broker_behind_which_no_api_is_is_told(rabbitmq_url: str) -> None:
     with pytest.raises(ControlPlaneUnavailable, match="knows of no API that takes messages"):
-        AmqpApiProbe(Broker(rabbitmq_url)).try_key(planted("key"))
+        AmqpApiProbe(Broker(rabbitmq_url)).try_key(canary("key"))

@@ -8,7 +8,7 @@ from typing import Any
 import pika
 import pytest
 
-from adapters.amqp.batch_consumer import Inbox
+from adapters.amqp.batch_consumer import BatchConsumer
 from adapters.amqp.broker import Broker
 from adapters.amqp.commands import AmqpCommands
 from adapters.amqp.host_commands import AmqpHostCommands
@@ -37,7 +37,7 @@ class Host:
         return set(self.commands.take())
 
     @property
-    def inbox(self) -> Inbox:
+    def inbox(self) -> BatchConsumer:
         assert self.commands._inbox
         return self.commands._inbox
 

@@ -18,16 +18,16 @@ from adapters.amqp.publisher import Publisher
 from adapters.memory.clock import MemoryClock
 from adapters.sql.engine import make_engine
 from adapters.sql.store import SqlStore
-from application.liveness.heartbeat_interval import HeartbeatPace
+from application.liveness.heartbeat_interval import HeartbeatInterval
 from application.operations.relay_events import RelayEvents
 from application.ports.store.outbox import RecordedEvent
 from application.registration.register_server import RegisterServer, Registration
 from domain.events import EventKind
-from domain.liveness import Cadence, Status
+from domain.liveness import HeartbeatSchedule, Status
 from tests.conftest import AUDIENCE
 from tests.support.builders import INTERVAL, NOW
 from tests.support.event_subscriber import Audience, channel
-from tests.support.fleet import EVERYBODY
+from tests.support.fleet import OPEN
 from tests.support.repository import ROOT
 
 EVENT = RecordedEvent(
@@ -134,7 +134,7 @@ def test_events_of_a_relay_that_was_killed_after_it_published_them_are_published
     engine = make_engine(postgres_url, 2)
     store, clock = SqlStore(engine), MemoryClock(NOW)
     register = RegisterServer(
-        store, clock, HeartbeatPace(Cadence(INTERVAL, 2000)), admit_host=EVERYBODY
+        store, clock, HeartbeatInterval(HeartbeatSchedule(INTERVAL, 2000)), authenticate_host=OPEN
     )
     ids = [register(Registration(name)).server.server_id for name in ("box", "other-box")]
     killed = subprocess.run(

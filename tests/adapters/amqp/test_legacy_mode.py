@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from adapters.amqp.control_plane import LegacyControlPlane
-from application.ports.host.control_plane import ControlPlaneRefused, Introduction
+from application.ports.host.control_plane import ControlPlaneRefused, RegistrationRequest
 from domain.errors import CredentialRequired
 
 
@@ -22,4 +22,4 @@ def test_a_host_with_a_given_id_is_told_that_it_must_register_for_a_credential()
     with pytest.raises(
         ControlPlaneRefused, match=r"^The API wants .*: unset SERVER_ID to register\.$"
     ):
-        LegacyControlPlane(over_amqp, 42).register(Introduction(""))
+        LegacyControlPlane(over_amqp, 42).register(RegistrationRequest(""))

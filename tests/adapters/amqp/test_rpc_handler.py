@@ -7,15 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.amqp.batch_consumer import Answered, Delivery, Rejected
+from adapters.amqp.batch_consumer import Answered, IncomingMessage, Rejected
 from adapters.amqp.codec import as_json
-from adapters.amqp.rpc_handler import Calls
+from adapters.amqp.rpc_handler import RpcHandler
 from adapters.memory.store import MemoryStore
 from application.configuration.fetch_configuration import FetchConfiguration
 from application.registration.register_server import Registration
 from tests.support.builders import evidence
-from tests.support.canary_secrets import planted
-from tests.support.fleet import EVERYBODY, Fleet, who_shows
+from tests.support.canary_secrets import canary
+from tests.support.fleet import OPEN, Fleet, admitting_keys
 
 EVIDENCE = evidence("disk", "board", "boot", "instance")
 
@@ -26,9 +26,9 @@ def fleet() -> Fleet:
 
 
 @pytest.fixture
-def calls(fleet: Fleet) -> Calls:
-    fetch = FetchConfiguration(fleet.store, fleet.clock, admit_host=EVERYBODY)
-    return Calls(fleet.register, fetch, fleet.deregister)
+def calls(fleet: Fleet) -> RpcHandler:
+    fetch = FetchConfiguration(fleet.store, fleet.clock, authenticate_host=OPEN)
+    return RpcHandler(fleet.register, fetch, fleet.deregister)
 
 
 @pytest.fixture
@@ -37,12 +37,12 @@ def web(fleet: Fleet) -> int:
 
 
 def send(
-    calls: Calls,
+    calls: RpcHandler,
     routing_key: str,
     fields: dict[str, object],
     reply_to: str | None = "answers",
 ) -> Answered | Rejected:
-    [outcome] = calls([Delivery(routing_key, as_json(fields), reply_to, "request-1")])
+    [outcome] = calls([IncomingMessage(routing_key, as_json(fields), reply_to, "request-1")])
     return outcome
 
 
@@ -50,7 +50,7 @@ def listed(fleet: Fleet) -> list[str]:
     return [server.name for server in fleet.list(size=9).servers]
 
 
-def test_a_host_leaves_for_good(fleet: Fleet, calls: Calls, web: int) -> None:
+def test_a_host_leaves_for_good(fleet: Fleet, calls: RpcHandler, web: int) -> None:
     leaves: dict[str, object] = {"server_id": web, "instance_id": EVIDENCE.instance_id}
 
     assert send(calls, f"deregister.host.{web}", leaves) == Answered({})
@@ -59,7 +59,7 @@ def test_a_host_leaves_for_good(fleet: Fleet, calls: Calls, web: int) -> None:
 
 @pytest.mark.parametrize("routing_key", ["deregister.host.4711", "deregister.host."])
 def test_who_names_two_servers_deletes_none(
-    fleet: Fleet, calls: Calls, web: int, routing_key: str
+    fleet: Fleet, calls: RpcHandler, web: int, routing_key: str
 ) -> None:
     outcome = send(calls, routing_key, {"server_id": web, "instance_id": EVIDENCE.instance_id})
 
@@ -71,7 +71,9 @@ def test_who_names_two_servers_deletes_none(
     assert listed(fleet) == ["web"]
 
 
-def test_another_process_is_told_that_it_was_replaced(fleet: Fleet, calls: Calls, web: int) -> None:
+def test_another_process_is_told_that_it_was_replaced(
+    fleet: Fleet, calls: RpcHandler, web: int
+) -> None:
     outcome = send(calls, f"deregister.host.{web}", {"server_id": web})
 
     assert isinstance(outcome, Answered)
@@ -79,7 +81,7 @@ def test_another_process_is_told_that_it_was_replaced(fleet: Fleet, calls: Calls
     assert listed(fleet) == ["web"]
 
 
-def test_where_nobody_waits_a_refusal_is_a_dead_letter(calls: Calls, web: int) -> None:
+def test_where_nobody_waits_a_refusal_is_a_dead_letter(calls: RpcHandler, web: int) -> None:
     outcome = send(calls, "deregister.host.4711", {"server_id": 4711}, reply_to=None)
 
     assert outcome == Rejected("server 4711 does not exist")
@@ -90,7 +92,7 @@ def test_where_nobody_waits_a_refusal_is_a_dead_letter(calls: Calls, web: int) -
     [{"server_id": "1"}, {"server_id": 1, "instance_id": 7}, {"server_id": True}],
 )
 def test_what_is_no_such_message_is_refused(
-    fleet: Fleet, calls: Calls, web: int, fields: dict[str, object]
+    fleet: Fleet, calls: RpcHandler, web: int, fields: dict[str, object]
 ) -> None:
     outcome = send(calls, "deregister.host.1", fields)
 
@@ -108,17 +110,17 @@ def test_what_is_no_such_message_is_refused(
 )
 def test_whatever_a_host_shows_as_its_key_it_is_answered(key: object, prefix: str) -> None:
     fleet = Fleet(MemoryStore())
-    admit_host = who_shows(planted("registration key"))
-    calls = Calls(
-        replace(fleet.register, admit_host=admit_host),
-        FetchConfiguration(fleet.store, fleet.clock, admit_host),
-        replace(fleet.deregister, admit_host=admit_host),
+    authenticate_host = admitting_keys(canary("registration key"))
+    calls = RpcHandler(
+        replace(fleet.register, authenticate_host=authenticate_host),
+        FetchConfiguration(fleet.store, fleet.clock, authenticate_host),
+        replace(fleet.deregister, authenticate_host=authenticate_host),
     )
     shown = f"{prefix}{key}" if isinstance(key, str) else key
     # With its escapes JSON holds surrogates, which UTF-8 does not.
     body = json.dumps({"server_id": 1, "name": "web", "registration_key": shown}).encode()
     for routing_key in ("register.host", "configuration.host.1", "deregister.host.1"):
-        [outcome] = calls([Delivery(routing_key, body, "answers", "request-1")])
+        [outcome] = calls([IncomingMessage(routing_key, body, "answers", "request-1")])
 
         assert isinstance(outcome, Answered)
         error = outcome.fields["error"]

@@ -13,7 +13,7 @@ import pytest
 from adapters.docker.machine import DockerMachine
 from application.ports.host.machine import EngineUnavailable, MachineReport
 from domain.capabilities import Capabilities
-from tests.support.canary_secrets import planted
+from tests.support.canary_secrets import canary
 from tests.support.fake_servers import answering_socket
 from tests.support.fakes import FakeMachine
 
@@ -316,7 +316,7 @@ def test_what_answers_but_not_as_docker_is_not_taken_for_it(
 
 
 def test_an_engine_in_trouble_points_to_its_log(path: Path) -> None:
-    secret = planted("what the engine says")
+    secret = canary("what the engine says")
     with engine(path, http(b'{"message":"%s"}' % secret.encode(), "500 Internal Server Error")):
         trouble = trouble_at(path)
 

@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager, suppress
 import pytest
 from prometheus_client import CollectorRegistry
 
-from adapters.http.management_server import SidePort
+from adapters.http.management_server import ManagementServer
 from adapters.prometheus.exposition import metrics_page
 
 
@@ -18,13 +18,13 @@ def test_a_mistake_behind_it_is_a_line_of_the_log_and_not_ready(
     def fail() -> Sequence[str]:
         raise KeyError("a mistake")
 
-    side_port = SidePort("somebody", metrics_page(CollectorRegistry()), fail)
-    connection = http.client.HTTPConnection("127.0.0.1", side_port.start("127.0.0.1", 0))
+    management_server = ManagementServer("somebody", metrics_page(CollectorRegistry()), fail)
+    connection = http.client.HTTPConnection("127.0.0.1", management_server.start("127.0.0.1", 0))
     connection.request("GET", "/readyz")
     answer = connection.getresponse()
     body = answer.read()
     connection.close()
-    side_port.close()
+    management_server.close()
 
     assert (answer.status, body) == (503, b"not ready: see the log\n")
     assert answer.getheader("Server") == "somebody"
@@ -34,12 +34,12 @@ def test_a_mistake_behind_it_is_a_line_of_the_log_and_not_ready(
 @contextmanager
 def serving(**limits: float) -> Iterator[int]:
     page = metrics_page(CollectorRegistry())
-    side_port = SidePort("somebody", page, list, **limits)  # type: ignore[arg-type]
-    port = side_port.start("127.0.0.1", 0)
+    management_server = ManagementServer("somebody", page, list, **limits)  # type: ignore[arg-type]
+    port = management_server.start("127.0.0.1", 0)
     try:
         yield port
     finally:
-        side_port.close()
+        management_server.close()
 
 
 def status_of(port: int, path: str = "/healthz") -> int | None:
@@ -59,7 +59,7 @@ def status_of(port: int, path: str = "/healthz") -> int | None:
 )
 @pytest.mark.parametrize("drips", [False, True])
 def test_who_does_not_end_a_request_is_cut_off(sent: str, drips: bool) -> None:
-    with serving(patience_seconds=0.3) as port:
+    with serving(timeout_seconds=0.3) as port:
         with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
             connection.sendall(sent.encode())
             if drips:

@@ -20,12 +20,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from jwt.algorithms import RSAAlgorithm
 
-from adapters.oidc.jwks_cache import COOL_DOWN_SECONDS, FRESH_SECONDS, ProviderKeys
-from adapters.oidc.operator_tokens import LONGEST_TOKEN, OidcOperatorTokens
+from adapters.oidc.jwks_cache import COOL_DOWN_SECONDS, FRESH_SECONDS, JwksCache
+from adapters.oidc.operator_tokens import MAX_TOKEN_LENGTH, OidcOperatorTokens
 from adapters.oidc.provider import OidcProvider, ProviderTooSlow, ProviderUnusable
 from adapters.oidc.url import checked_url
 from adapters.oidc.verifying_key import ALGORITHMS, verifying_keys
-from adapters.system.call_with_timeout import BoundedCall
+from adapters.system.call_with_timeout import CallWithTimeout
 from application.ports.operator_tokens import ProviderUnavailable
 from entrypoints.api.oidc import make_provider
 from entrypoints.api.settings import ApiSettings
@@ -50,16 +50,16 @@ class Verifier:
     provider: Provider
     jwks_url: str = ""
     ca_file: Path | None = None
-    patience_seconds: float = PATIENCE_SECONDS
+    timeout_seconds: float = PATIENCE_SECONDS
     now: float = 1000.0
-    keys: ProviderKeys = field(init=False)
+    keys: JwksCache = field(init=False)
     tokens: OidcOperatorTokens = field(init=False)
 
     def __post_init__(self) -> None:
         issuer = self.provider.issuer
         asked = OidcProvider(issuer, self.jwks_url, self.ca_file)
-        fetch = BoundedCall(asked.keys, self.patience_seconds, ProviderTooSlow)
-        self.keys = ProviderKeys(issuer, fetch, lambda: self.now)
+        fetch = CallWithTimeout(asked.keys, self.timeout_seconds, ProviderTooSlow)
+        self.keys = JwksCache(issuer, fetch, lambda: self.now)
         self.tokens = OidcOperatorTokens(self.keys, issuer, AUDIENCE)
 
     def claims(self, token: str) -> Mapping[str, object] | None:
@@ -288,8 +288,8 @@ def test_a_token_is_only_so_long(idp: Provider, verifier: Verifier) -> None:
         missing = size - len(idp.token(groups=""))
         return idp.token(groups="x" * (missing * 3 // 4))
 
-    assert verifier.accepts(padded(LONGEST_TOKEN - 10))
-    assert not verifier.accepts(padded(LONGEST_TOKEN + 10))
+    assert verifier.accepts(padded(MAX_TOKEN_LENGTH - 10))
+    assert not verifier.accepts(padded(MAX_TOKEN_LENGTH + 10))
 
 
 NO_TOKENS = ["", ".", "..", "a.b.c", "eyJ.eyJ.x", "guess", "ok-aaaaaaaaaa.x", "a.b.c.d", "ä.b.c"]
@@ -306,7 +306,7 @@ def test_what_is_no_token_makes_nobody_ask_the_provider(
 def test_headers_that_go_deep_are_no_failure_of_ours(verifier: Verifier) -> None:
     deep = f"{segment(b'[' * 8000)}.AA.AA"
 
-    assert len(deep) < LONGEST_TOKEN
+    assert len(deep) < MAX_TOKEN_LENGTH
     assert not verifier.accepts(deep)
 
 
@@ -423,15 +423,15 @@ def test_keys_and_tokens_need_no_names(idp: Provider, verifier: Verifier) -> Non
 
 
 def test_keys_are_fetched_again_after_an_hour(idp: Provider, verifier: Verifier) -> None:
-    verifier.keys.keep_fresh()
+    verifier.keys.refresh_if_stale()
     verifier.now += FRESH_SECONDS - 1
-    verifier.keys.keep_fresh()
+    verifier.keys.refresh_if_stale()
 
     assert verifier.fetches == 1
 
     idp.keys = [published("RS256", "second", 1)]
     verifier.now += 1
-    verifier.keys.keep_fresh()
+    verifier.keys.refresh_if_stale()
 
     assert verifier.fetches == 2
     assert not verifier.accepts(idp.token())
@@ -444,7 +444,7 @@ def test_while_the_provider_is_away_its_keys_go_on_being_used_and_one_warning_sa
     idp.stop()
     for _ in range(5):
         verifier.now += FRESH_SECONDS
-        verifier.keys.keep_fresh()
+        verifier.keys.refresh_if_stale()
         assert verifier.accepts(idp.token())
         with pytest.raises(ProviderUnavailable):
             verifier.claims(idp.token(key_id="new"))
@@ -459,7 +459,7 @@ def test_while_the_provider_is_away_its_keys_go_on_being_used_and_one_warning_sa
 
     idp.start_again()
     verifier.now += COOL_DOWN_SECONDS
-    verifier.keys.keep_fresh()
+    verifier.keys.refresh_if_stale()
 
     assert f"the OIDC provider {idp.issuer} can be asked again" in caplog.messages
     assert not verifier.accepts(idp.token(key_id="new"))
@@ -558,7 +558,7 @@ def test_a_provider_that_answers_wrongly_lets_nobody_in_and_is_told(
 def test_a_provider_that_hangs_holds_up_one_caller_and_for_so_long(
     idp: Provider, caplog: pytest.LogCaptureFixture
 ) -> None:
-    verifier = Verifier(idp, patience_seconds=2.0)
+    verifier = Verifier(idp, timeout_seconds=2.0)
     token = idp.token()
     idp.answers[DISCOVERY] = idp.hang
     told: list[object] = []
@@ -591,7 +591,7 @@ def test_who_comes_while_another_asks_is_answered_by_what_is_known(idp: Provider
     assert verifier.accepts(token)
     verifier.now += COOL_DOWN_SECONDS
     idp.answers[DISCOVERY] = idp.hang
-    other = threading.Thread(target=verifier.keys.ask_again)
+    other = threading.Thread(target=verifier.keys.refresh)
     other.start()
     while idp.asked.count(DISCOVERY) < 2:
         time.sleep(0.001)
@@ -755,7 +755,7 @@ def test_the_log_says_why_a_token_of_the_provider_was_refused(
     why: str,
 ) -> None:
     caplog.set_level(logging.INFO)
-    verifier.keys.keep_fresh()
+    verifier.keys.refresh_if_stale()
     caplog.clear()
 
     assert not verifier.accepts(idp.token(**claims))

@@ -31,7 +31,7 @@ from adapters.sql.store import SqlStore
 from adapters.sql.tables import UtcDateTime
 from application.context.trace_context import calling_trace_parents, current_trace_parent
 from application.ports.broker import BrokerUnavailable
-from application.ports.host.control_plane import ControlPlaneUnavailable, Introduction
+from application.ports.host.control_plane import ControlPlaneUnavailable, RegistrationRequest
 from application.ports.store.outbox import RecordedEvent
 from application.ports.store.store import StoreUnavailable
 from domain.errors import InvalidRegistrationKey
@@ -48,13 +48,13 @@ from entrypoints.tracing import make_tracing
 from protos.manman.v1 import manman_pb2 as pb
 from protos.manman.v1.manman_pb2_grpc import ManManAPIStub
 from tests.support.builders import NOW
-from tests.support.canary_secrets import leaks, planted
+from tests.support.canary_secrets import canary, leaks
 from tests.support.collector import Collector, running_collector
 from tests.support.fakes import FakeControlPlane
 from tests.support.processes import eventually
 from tests.support.repository import ROOT
 
-KEY = planted("registration key")
+KEY = canary("registration key")
 SAMPLED = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 UNSAMPLED = "00-1bf7651916cd43dd8448eb211c80319c-c7ad6b7169203331-00"
 
@@ -123,7 +123,7 @@ def served(traced: Traced, **settings: Any) -> Iterator[tuple[ApiContainer, ManM
     )
     container.traces.override(providers.Object(traced.traces))
     with ExitStack() as stack:
-        for threads in (container.host_calls(), container.operator_calls()):
+        for threads in (container.host_call_admission(), container.operator_calls()):
             stack.callback(threads.close)
         stack.callback(container.heartbeat_writer().shutdown)
         port = stack.enter_context(serving(container))
@@ -226,7 +226,7 @@ class _AwayStore:
 
 class _BrokenStore:
     def begin(self) -> Any:
-        raise RuntimeError(f"cannot work with {planted('database password')}")
+        raise RuntimeError(f"cannot work with {canary('database password')}")
 
 
 @pytest.mark.parametrize(
@@ -503,12 +503,12 @@ def test_what_a_host_logs_after_a_failed_call_belongs_to_its_trace(
     control_plane: Any = FakeControlPlane(registering=[trouble])
     host = TracedControlPlane(control_plane, traced.tracing)
     with pytest.raises(type(trouble)):
-        host.register(Introduction(name="box"))
+        host.register(RegistrationRequest(name="box"))
     [first] = traced.spans
 
     assert failed(first)
     assert tuple(current_trace_parent.get().split("-")[1:3]) == identity(first)
-    host.register(Introduction(name="box"))
+    host.register(RegistrationRequest(name="box"))
     assert current_trace_parent.get() == ""
     assert parent(traced.spans[1]) == ""
 
@@ -525,7 +525,7 @@ def test_trouble_with_the_collector_is_told_once_and_so_is_its_end(
     caplog.set_level(logging.INFO)
     monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "10")
     url = f"{collector.variables['OTEL_EXPORTER_OTLP_ENDPOINT']}/v1/traces"
-    secret = url.replace("http://", f"http://user:{planted('collector password')}@")
+    secret = url.replace("http://", f"http://user:{canary('collector password')}@")
     tracing = collected_traces(secret, "OTEL_EXPORTER_OTLP_ENDPOINT", "tests", "1")
     for turn in range(6):
         collector.status = 400 if turn < 3 else 200

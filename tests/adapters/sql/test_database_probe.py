@@ -12,7 +12,7 @@ from adapters.sql.engine import make_engine
 from adapters.sql.migrations import upgrade
 from adapters.sql.schema import newest_revision
 from application.ports.probes.database_probe import DatabaseUnavailable, DatabaseUnfit
-from tests.support.canary_secrets import planted
+from tests.support.canary_secrets import canary
 from tests.support.services.postgres import PostgresCluster, PostgresServer
 
 
@@ -96,12 +96,12 @@ def test_a_server_that_is_away_is_told(own_postgres: PostgresCluster) -> None:
 
 
 def test_no_trouble_shows_the_password(postgres_url: str) -> None:
-    url = postgres_url.replace("://manman@", f"://nobody:{planted('password')}@") + "x"
+    url = postgres_url.replace("://manman@", f"://nobody:{canary('password')}@") + "x"
 
-    assert planted("password") not in str(SqlDatabaseProbe(url))
+    assert canary("password") not in str(SqlDatabaseProbe(url))
     with pytest.raises((DatabaseUnavailable, DatabaseUnfit)) as caught:
         SqlDatabaseProbe(url).look()
-    assert planted("password") not in str(caught.value)
+    assert canary("password") not in str(caught.value)
 
 
 # SQLite

@@ -145,7 +145,9 @@ def test_every_column_of_a_server_that_a_record_may_lack_has_a_default(engine: E
     needed = {"server_id", "name", "last_seen", "offline_after"}
     with SqlStore(engine).begin() as transaction:
         web = transaction.servers.add("web", "").server_id
-        transaction.deleted_servers.bury([web], NOW, NOW + SECOND, "an operator deleted it")
+        transaction.deleted_servers.move_to_deleted(
+            [web], NOW, NOW + SECOND, "an operator deleted it"
+        )
     _thin_out(engine, web, lambda column: column in needed)
     with SqlStore(engine).begin() as transaction:
         [listed] = transaction.deleted_servers.page(0, 10)
@@ -171,7 +173,7 @@ def test_what_another_process_deletes_just_now_is_passed_over(postgres_url: str)
     store = SqlStore(engine)
     with store.begin() as transaction:
         ids = [transaction.servers.add(name, "").server_id for name in ("a", "b", "c", "d")]
-        transaction.deleted_servers.bury(ids[:2], NOW, NOW, "an operator deleted it")
+        transaction.deleted_servers.move_to_deleted(ids[:2], NOW, NOW, "an operator deleted it")
         for server_id in ids[2:]:
             server = transaction.servers.get(server_id, lock=True)
             transaction.servers.save(replace(server, ephemeral=True, presence=left(NOW)))
@@ -188,7 +190,9 @@ def test_what_is_kept_of_a_server_is_json_that_others_can_read(engine: Engine) -
     with SqlStore(engine).begin() as transaction:
         web = transaction.servers.add("web", "").server_id
         transaction.capability_reports.record({web: CAPABILITIES}, NOW)
-        transaction.deleted_servers.bury([web], NOW, NOW + SECOND, "an operator deleted it")
+        transaction.deleted_servers.move_to_deleted(
+            [web], NOW, NOW + SECOND, "an operator deleted it"
+        )
     with engine.connect() as connection:
         record: Record = connection.execute(select(tables.deleted_servers.c.record)).scalar_one()
 

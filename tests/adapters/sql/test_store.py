@@ -25,16 +25,16 @@ from adapters.sql.schema import current_revision, newest_revision
 from adapters.sql.store import SqlStore
 from adapters.sql.tables import metadata
 from application.configuration.put_configuration import PutConfiguration
-from application.liveness.heartbeat_intake import Hearing
-from application.liveness.heartbeat_interval import HeartbeatPace
+from application.liveness.heartbeat_intake import HeartbeatIntake
+from application.liveness.heartbeat_interval import HeartbeatInterval
 from application.liveness.record_heartbeat import Acknowledged, Heartbeat, RecordHeartbeat
 from application.ports.store.servers import ServerFilter
 from application.ports.store.store import StoreFailed, StoreUnavailable
 from application.registration.register_server import RegisterServer, Registration
 from application.servers.update_server import ServerChanges, UpdateServer
-from domain.liveness import Cadence
+from domain.liveness import HeartbeatSchedule
 from tests.support.builders import CAPABILITIES, INTERVAL, NOW, SECOND, at_once
-from tests.support.fleet import EVERYBODY
+from tests.support.fleet import OPEN
 from tests.support.services.postgres import PASSWORD, PostgresCluster, PostgresServer
 from tests.support.services.postgres_wire import statements_sent
 
@@ -79,15 +79,17 @@ def sqlite_url(tmp_path: Path) -> str:
 
 def register(store: SqlStore, names: list[str], now: datetime = NOW) -> list[int]:
     """The ids of servers that reported their capabilities at the time."""
-    pace = HeartbeatPace(Cadence(INTERVAL, 2000))
-    use_case = RegisterServer(store, MemoryClock(now), pace, admit_host=EVERYBODY)
+    heartbeat_interval = HeartbeatInterval(HeartbeatSchedule(INTERVAL, 2000))
+    use_case = RegisterServer(store, MemoryClock(now), heartbeat_interval, authenticate_host=OPEN)
     registrations = [Registration(name, capabilities=CAPABILITIES) for name in names]
     return [use_case(registration).server.server_id for registration in registrations]
 
 
 def heartbeats_of(store: SqlStore) -> tuple[RecordHeartbeat, MemoryClock]:
     clock = MemoryClock(NOW)
-    return RecordHeartbeat(store, clock, HeartbeatPace(Cadence(INTERVAL, 2000)), Hearing()), clock
+    return RecordHeartbeat(
+        store, clock, HeartbeatInterval(HeartbeatSchedule(INTERVAL, 2000)), HeartbeatIntake()
+    ), clock
 
 
 def count_rows(engine: Engine) -> dict[str, int]:
@@ -211,7 +213,9 @@ def test_batches_sweeps_and_operators_in_any_order_never_deadlock(
         register(store, random.sample(names, len(names)))
 
     def move_the_default(store: SqlStore) -> None:
-        update = UpdateServer(store, MemoryClock(NOW), HeartbeatPace(Cadence(INTERVAL, 2000)))
+        update = UpdateServer(
+            store, MemoryClock(NOW), HeartbeatInterval(HeartbeatSchedule(INTERVAL, 2000))
+        )
         for _ in range(50):
             update(random.choice(ids), ServerChanges(is_default=True))
 

@@ -9,7 +9,7 @@ import pytest
 from adapters.system.container_detection import runs_in_container
 from adapters.system.fallback_machine import FallbackMachine
 from adapters.system.psutil_machine import PsutilMachine
-from adapters.system.sleep import StoppablePause
+from adapters.system.sleep import InterruptibleSleep
 from application.ports.host.machine import EngineUnavailable, Machine, MachineReport
 from domain.capabilities import Capabilities, check_capabilities
 from tests.support.fakes import CAPABILITIES, FakeMachine
@@ -100,7 +100,7 @@ def test_a_system_without_control_groups_is_no_container(tmp_path: Path) -> None
 
 
 def test_a_wait_ends_as_soon_as_somebody_asks_to_stop() -> None:
-    pause = StoppablePause()
+    pause = InterruptibleSleep()
     began = time.monotonic()
     threading.Timer(0.05, pause.stop).start()
 
@@ -112,4 +112,4 @@ def test_a_wait_ends_as_soon_as_somebody_asks_to_stop() -> None:
 
 
 def test_a_wait_that_nobody_ends_lasts() -> None:
-    assert not StoppablePause().wait(0.01)
+    assert not InterruptibleSleep().wait(0.01)

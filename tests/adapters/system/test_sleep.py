@@ -1,7 +1,7 @@
 import threading
 import time
 
-from adapters.system.sleep import StoppablePause
+from adapters.system.sleep import InterruptibleSleep
 
 LONG = 20.0
 
@@ -9,12 +9,12 @@ LONG = 20.0
 def test_a_wait_that_nobody_disturbs_takes_its_time() -> None:
     began = time.monotonic()
 
-    assert not StoppablePause().wait(0.05)
+    assert not InterruptibleSleep().wait(0.05)
     assert time.monotonic() - began >= 0.05
 
 
 def test_a_stop_ends_every_wait_from_then_on() -> None:
-    pause = StoppablePause()
+    pause = InterruptibleSleep()
     threading.Timer(0.05, pause.stop).start()
     began = time.monotonic()
 
@@ -25,7 +25,7 @@ def test_a_stop_ends_every_wait_from_then_on() -> None:
 
 
 def test_who_is_woken_rests_again_the_next_time() -> None:
-    pause = StoppablePause()
+    pause = InterruptibleSleep()
     threading.Timer(0.05, pause.wake).start()
     began = time.monotonic()
 
@@ -35,7 +35,7 @@ def test_who_is_woken_rests_again_the_next_time() -> None:
 
 
 def test_a_call_that_comes_before_the_wait_is_not_lost() -> None:
-    pause = StoppablePause()
+    pause = InterruptibleSleep()
     pause.wake()
     began = time.monotonic()
 
@@ -45,7 +45,7 @@ def test_a_call_that_comes_before_the_wait_is_not_lost() -> None:
 
 
 def test_a_stop_is_stronger_than_a_call() -> None:
-    pause = StoppablePause()
+    pause = InterruptibleSleep()
     pause.stop()
     pause.wake()
 

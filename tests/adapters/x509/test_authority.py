@@ -25,11 +25,11 @@ from hypothesis import strategies as st
 
 from adapters.x509.authority import AuthorityUnusable, X509Authority, read_authority
 from adapters.x509.certificates import as_pem, new_key
-from adapters.x509.create_ca import new_authority
+from adapters.x509.create_ca import create_ca
 from adapters.x509.new_signing_request import new_signing_request
 from application.ports.certificate_authority import AuthorityExpired
 from domain.errors import InvalidField
-from tests.support.canary_secrets import planted
+from tests.support.canary_secrets import canary
 from tests.support.certified import A_DAY, CLIENT, SERVER, Site
 
 SPIFFE_ID = "spiffe://manmanv2/server/7"
@@ -42,7 +42,7 @@ def site(tmp_path: Path) -> Site:
 
 @cache
 def authority() -> X509Authority:
-    certificate, key = new_authority("Our CA", 10 * 365 * A_DAY)
+    certificate, key = create_ca("Our CA", 10 * 365 * A_DAY)
     return of_pem(certificate, key)
 
 
@@ -103,7 +103,7 @@ def test_what_it_issues_is_for_one_use_and_valid_for_clocks_that_are_slow(
 
 
 def test_nothing_outlives_its_authority() -> None:
-    by = of_pem(*new_authority("short", A_DAY))
+    by = of_pem(*create_ca("short", A_DAY))
     pem, _ = by.issue_to_api(["x"], 90 * A_DAY)
     client = x509.load_pem_x509_certificate(
         by.issue(new_signing_request()[1], SPIFFE_ID, "server-7", 90 * A_DAY).encode()
@@ -177,7 +177,7 @@ def test_a_chain_is_from_who_issued_it_and_from_who_issued_that_one() -> None:
 
 
 def test_a_certificate_of_the_same_name_and_another_key_is_of_nobody() -> None:
-    twin = of_pem(*new_authority("Our CA", A_DAY))
+    twin = of_pem(*create_ca("Our CA", A_DAY))
     pem, _ = twin.issue_to_api(["x"], A_DAY)
 
     assert twin.has_issued(pem.encode())
@@ -318,7 +318,7 @@ def unreadable(file: Path) -> None:
 
 
 def encrypted(file: Path) -> None:
-    password = BestAvailableEncryption(planted("password of a key").encode())
+    password = BestAvailableEncryption(canary("password of a key").encode())
     file.write_bytes(new_key().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, password))
 
 
@@ -384,7 +384,7 @@ def test_the_certificate_of_the_authority_before_is_trusted_behind_the_own(site:
 
 
 def test_its_key_is_shown_to_nobody(site: Site) -> None:
-    assert planted("key of the authority") in site.ca_key.read_text()
+    assert canary("key of the authority") in site.ca_key.read_text()
 
     assert "PRIVATE" not in repr(site.authority)
     assert os.linesep not in repr(site.authority.key)

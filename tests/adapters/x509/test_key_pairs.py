@@ -9,7 +9,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from adapters.x509.key_pairs import ChildKeyPairs
+from adapters.x509.key_pairs import SubprocessKeyGenerator
 from application.ports.host.key_pairs import KeyPairUnavailable
 
 
@@ -18,7 +18,7 @@ def failing(module: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: 
     (tmp_path / f"{module}.py").write_text(body)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     with pytest.raises(KeyPairUnavailable) as caught:
-        ChildKeyPairs(seconds=1 if "sleep" in body else 10, module=module)()
+        SubprocessKeyGenerator(seconds=1 if "sleep" in body else 10, module=module)()
     return str(caught.value)
 
 
@@ -26,7 +26,7 @@ def test_a_key_pair_is_another_one_each_time_and_its_request_is_signed_by_it(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    pairs = [ChildKeyPairs()() for _ in range(2)]
+    pairs = [SubprocessKeyGenerator()() for _ in range(2)]
 
     for pair in pairs:
         key = load_pem_private_key(pair.key.encode(), None)
@@ -74,7 +74,7 @@ def test_a_process_that_cannot_be_started_is_told_of(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("sys.executable", "/nowhere/python")
 
     with pytest.raises(KeyPairUnavailable, match="no process can be started for it"):
-        ChildKeyPairs()()
+        SubprocessKeyGenerator()()
 
 
 def test_the_process_is_not_told_what_the_host_knows(

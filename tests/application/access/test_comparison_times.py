@@ -18,10 +18,10 @@ from domain.host_credential import HostCredential, issue, read
 from domain.keys import ShownKey
 from domain.shared_keys import admit
 from tests.support.builders import NOW, SECOND
-from tests.support.canary_secrets import planted
+from tests.support.canary_secrets import canary
 
-LONG_KEY = planted("long key") * 64
-SHOWN = ShownKey("jk-abcdefghij", planted("join key"))
+LONG_KEY = canary("long key") * 64
+SHOWN = ShownKey("jk-abcdefghij", canary("join key"))
 SIGNING_KEY = b"k" * 32
 CREDENTIAL = issue(HostCredential("abcdefghij", 42, 7, NOW, NOW + SECOND), SIGNING_KEY)
 SAID, _, SIGNATURE = CREDENTIAL.rpartition(".")
@@ -30,7 +30,7 @@ IDENTIFY = IdentifyOperator(MemoryStore(), MemoryClock(NOW), LONG_KEY)
 ROUNDS, TRIES = 101, 5
 # Of what a guess takes that is wrong from the beginning. Measured: within 0.02 in constant time,
 # also beside other load, and from 0.2 up where the comparison ends with the first difference.
-LARGEST_SHARE = 0.1
+MAX_SHARE = 0.1
 
 
 def until_they_differ(one: Sequence[object], other: Sequence[object]) -> bool:
@@ -86,7 +86,7 @@ def share_that_tells(place: Place) -> float:
 
 def tells(place: Place) -> bool:
     """What a machine does besides may look like a difference once, or hide one, and not mostly."""
-    return median(share_that_tells(place) for _ in range(TRIES)) > LARGEST_SHARE
+    return median(share_that_tells(place) for _ in range(TRIES)) > MAX_SHARE
 
 
 @pytest.mark.parametrize("place", PLACES.values(), ids=PLACES)

@@ -8,7 +8,7 @@ import pytest
 
 from adapters.memory.store import MemoryStore
 from adapters.system.new_key import new_key, new_serial
-from application.access.host_credentials import USUAL_LIFETIME, HostCredentials
+from application.access.host_credentials import DEFAULT_LIFETIME, HostCredentials
 from application.configuration.fetch_configuration import FetchConfiguration
 from application.configuration.put_configuration import PutConfiguration
 from application.join_keys.create_join_key import CreatedJoinKey, CreateJoinKey
@@ -23,32 +23,32 @@ from domain.errors import (
     InvalidField,
     InvalidRegistrationKey,
     JoinKeyRefused,
-    NameHeld,
+    NameInUse,
     NotAdmitted,
-    Replaced,
     ServerNotFound,
+    SupersededRegistration,
 )
 from domain.join_key import NewJoinKey
 from domain.liveness import Status
 from domain.machine_evidence import NO_EVIDENCE, Evidence
-from domain.registration_rules import JoiningRules
+from domain.registration_rules import RegistrationRules
 from tests.support.builders import INTERVAL, SECOND, evidence
-from tests.support.canary_secrets import planted
-from tests.support.fleet import Fleet, who_shows
+from tests.support.canary_secrets import canary
+from tests.support.fleet import Fleet, admitting_keys
 
-SHARED = planted("registration key")
+SHARED = canary("registration key")
 HERE = evidence("disk", "board", "boot 1", "process 1")
 REBOOTED = evidence("disk", "board", "boot 2", "process 2")
 ELSEWHERE = evidence("other disk", "other board", "other boot", "process 3")
-HALF_A_LIFE = USUAL_LIFETIME / 2
+HALF_A_LIFE = DEFAULT_LIFETIME / 2
 
 
 def fleet_that(mode: Mode | None = None, **rules: Any) -> Fleet:
     enforcement = Enforcement({} if mode is None else {Switch.CREDENTIAL: mode})
-    fleet = Fleet(MemoryStore(), rules=JoiningRules(enforcement=enforcement, **rules))
-    admit_host = replace(who_shows(SHARED), credentials=fleet.credentials)
-    fleet.register = replace(fleet.register, admit_host=admit_host)
-    fleet.deregister = replace(fleet.deregister, admit_host=admit_host)
+    fleet = Fleet(MemoryStore(), rules=RegistrationRules(enforcement=enforcement, **rules))
+    authenticate_host = replace(admitting_keys(SHARED), credentials=fleet.credentials)
+    fleet.register = replace(fleet.register, authenticate_host=authenticate_host)
+    fleet.deregister = replace(fleet.deregister, authenticate_host=authenticate_host)
     return fleet
 
 
@@ -59,7 +59,7 @@ def fleet() -> Fleet:
 
 
 def key_of(fleet: Fleet, **terms: Any) -> CreatedJoinKey:
-    create = CreateJoinKey(fleet.store, fleet.clock, new_key, fleet.register.admit_host)
+    create = CreateJoinKey(fleet.store, fleet.clock, new_key, fleet.register.authenticate_host)
     return create(NewJoinKey(**terms), "anna")
 
 
@@ -234,7 +234,7 @@ def test_what_is_no_good_credential_is_as_none(fleet: Fleet, made_of: str) -> No
     joined = join(fleet)
     other_api = HostCredentials(Fleet(MemoryStore()).store, fleet.clock, new_serial)
     if made_of == "an expired one":
-        fleet.clock.advance(USUAL_LIFETIME)
+        fleet.clock.advance(DEFAULT_LIFETIME)
     credential = {
         "nothing": "",
         "another key": other_api.issue(joined.server.server_id, 1),
@@ -260,7 +260,7 @@ def test_with_a_credential_a_registration_against_the_rules_is_told(fleet: Fleet
 def test_a_credential_proves_no_machine(fleet: Fleet) -> None:
     joined = join(fleet)
 
-    with pytest.raises(NameHeld):
+    with pytest.raises(NameInUse):
         join_again(fleet, joined, evidence=ELSEWHERE)
     fleet.heartbeat([Heartbeat(joined.server.server_id, leaving=True)])
     with pytest.raises(InvalidRegistrationKey):
@@ -312,8 +312,8 @@ def test_of_a_deleted_server_the_credential_is_good_for_nothing_until_it_is_rest
 def test_an_api_that_is_started_again_takes_what_it_issued(fleet: Fleet) -> None:
     joined = join(fleet)
     fleet.restart()
-    admit_host = replace(who_shows(SHARED), credentials=fleet.credentials)
-    fleet.register = replace(fleet.register, admit_host=admit_host)
+    authenticate_host = replace(admitting_keys(SHARED), credentials=fleet.credentials)
+    fleet.register = replace(fleet.register, authenticate_host=authenticate_host)
 
     assert join_again(fleet, joined).server.epoch == 2
 
@@ -323,7 +323,7 @@ def test_an_api_that_is_started_again_takes_what_it_issued(fleet: Fleet) -> None
 
 def test_a_credential_is_enough_to_fetch_and_to_leave_for_that_very_server(fleet: Fleet) -> None:
     web, db = join(fleet), join(fleet, "db", evidence=ELSEWHERE)
-    fetch = FetchConfiguration(fleet.store, fleet.clock, fleet.register.admit_host)
+    fetch = FetchConfiguration(fleet.store, fleet.clock, fleet.register.authenticate_host)
     PutConfiguration(fleet.store, fleet.clock)(web.server.server_id, "limits", "{}")
 
     def fetched(server: Registered, credential: str) -> list[str]:
@@ -368,7 +368,7 @@ def test_who_was_taken_over_neither_keeps_its_server_alive_nor_takes_it_down(
         for leaving in (False, True)
     ]
 
-    assert [type(answer) for answer in answers] == [Replaced, Replaced]
+    assert [type(answer) for answer in answers] == [SupersededRegistration, SupersededRegistration]
     assert "10.0.0.9" not in str(answers)
     assert fleet.get(server_id).presence == presence
 
@@ -410,7 +410,7 @@ def test_a_host_that_may_have_been_rebooted_and_never_got_the_answer_waits_and_r
     join_again(fleet, joined, evidence=replace(blind, instance_id=REBOOTED.instance_id))
     rebooted = replace(blind, boot_id=REBOOTED.boot_id)
 
-    with pytest.raises(NameHeld):
+    with pytest.raises(NameInUse):
         join_again(fleet, joined, evidence=rebooted)
     fleet.pass_time(4 * INTERVAL)
     assert join_again(fleet, joined, evidence=rebooted).server.epoch == 3
@@ -421,7 +421,7 @@ def test_a_process_that_a_later_one_on_its_machine_replaced_is_told_by_whom(flee
     join(fleet, evidence=REBOOTED, address="10.0.0.7")
     answer = beat(fleet, joined)
 
-    assert isinstance(answer, Replaced)
+    assert isinstance(answer, SupersededRegistration)
     assert "10.0.0.7" in str(answer)
 
 
@@ -429,8 +429,8 @@ def test_a_process_that_a_later_one_on_its_machine_replaced_is_told_by_whom(flee
 def test_of_a_registration_that_another_followed_it_fetches_and_leaves_no_more(mode: Mode) -> None:
     fleet = fleet_that(mode)
     joined = join(fleet)
-    server_id, admit_host = joined.server.server_id, fleet.register.admit_host
-    fetch = FetchConfiguration(fleet.store, fleet.clock, admit_host, fleet.rules)
+    server_id, authenticate_host = joined.server.server_id, fleet.register.authenticate_host
+    fetch = FetchConfiguration(fleet.store, fleet.clock, authenticate_host, fleet.rules)
     taken_over(fleet, joined)
 
     with pytest.raises(InvalidRegistrationKey):
@@ -449,18 +449,18 @@ def test_a_renewed_credential_is_no_better_than_the_one_before(fleet: Fleet) -> 
     renewed = beat(fleet, joined).credential
     taken_over(fleet, joined)
 
-    assert isinstance(beat(fleet, joined, renewed), Replaced)
+    assert isinstance(beat(fleet, joined, renewed), SupersededRegistration)
     with pytest.raises(InvalidRegistrationKey):
         join_again(fleet, joined, credential=renewed)
 
 
 def test_where_later_processes_replace_nobody_a_credential_stays_good() -> None:
     fleet = fleet_that()
-    rules = JoiningRules(enforcement=Enforcement({Switch.EPOCH: Mode.OFF}))
+    rules = RegistrationRules(enforcement=Enforcement({Switch.EPOCH: Mode.OFF}))
     fleet.heartbeat = replace(fleet.heartbeat, rules=rules)
     joined = join(fleet)
     join(fleet, evidence=REBOOTED)
-    fetch = FetchConfiguration(fleet.store, fleet.clock, fleet.register.admit_host, rules)
+    fetch = FetchConfiguration(fleet.store, fleet.clock, fleet.register.authenticate_host, rules)
 
     assert isinstance(beat(fleet, joined), Acknowledged)
     assert fetch(joined.server.server_id, "", 0, credential=joined.credential).names == []
@@ -483,7 +483,7 @@ def test_any_other_heartbeat_is_heard_noted_or_refused(mode: Mode | None, shown:
     fleet = fleet_that(mode)
     web, db = join(fleet), join(fleet, "db", evidence=ELSEWHERE)
     if shown == "expired":
-        fleet.clock.advance(USUAL_LIFETIME)
+        fleet.clock.advance(DEFAULT_LIFETIME)
     fleet.clock.advance(SECOND)
     before = fleet.get(web.server.server_id).presence
     credentials = {"none": "", "of another server": db.credential, "expired": web.credential}
@@ -580,7 +580,7 @@ def test_who_is_refused_is_given_none(fleet: Fleet) -> None:
     [replaced] = fleet.heartbeat([replaced_one])
     fleet.reject(joined.server.server_id)
 
-    assert isinstance(replaced, Replaced)
+    assert isinstance(replaced, SupersededRegistration)
     assert isinstance(beat(fleet, joined), NotAdmitted)
 
 

@@ -19,13 +19,13 @@ from domain.operator_key import Operator
 from domain.operator_token import ROLES_BY_THEIR_NAMES, ClaimRules
 from domain.role import Role
 from tests.support.builders import NOW
-from tests.support.canary_keys import PlantedKeys
-from tests.support.canary_secrets import planted
+from tests.support.canary_keys import CanaryKeys
+from tests.support.canary_secrets import canary
 from tests.support.fleet import TroubledStore
 
 HERE, ELSEWHERE = True, False
-SETTING = planted("operator key")
-TOKEN = planted("token")
+SETTING = canary("operator key")
+TOKEN = canary("token")
 
 
 @dataclass
@@ -48,7 +48,7 @@ class Access:
         self.store = TroubledStore(MemoryStore())
         self.tokens = FakeTokens({TOKEN: {"sub": "ann", "role": ["operator"]}})
         clock = MemoryClock(NOW)
-        self.create = CreateOperatorKey(self.store, clock, PlantedKeys())
+        self.create = CreateOperatorKey(self.store, clock, CanaryKeys())
         rules = ClaimRules("sub", "role", ROLES_BY_THEIR_NAMES)
         by_token = IdentifyByToken(self.tokens, rules)
         self.identify = IdentifyOperator(self.store, clock, setting, by_token)

@@ -6,9 +6,9 @@ import pytest
 from adapters.memory.clock import MemoryClock
 from adapters.memory.store import MemoryStore
 from adapters.system.new_key import new_serial
-from application.access.authenticate_host import AdmitHost
+from application.access.authenticate_host import AuthenticateHost
 from application.access.host_credentials import HostCredentials
-from application.access.key_cache import KnownKeys
+from application.access.key_cache import KeyCache
 from application.access.limit_calls import Caller, LimitCalls
 from application.access.rate_limit import RateLimit
 from application.ports.store.store import StoreUnavailable
@@ -20,13 +20,13 @@ from domain.role import Role
 from domain.spiffe import Certified
 from domain.token_bucket import TokenBucket
 from tests.support.builders import NOW
-from tests.support.canary_secrets import almost, planted
+from tests.support.canary_secrets import almost, canary
 from tests.support.fleet import TroubledStore
 
-SHARED = planted("registration key")
-SETTING = planted("operator key")
-JOIN_KEY = ShownKey("jk-aaaaaaaaaa", planted("join key"))
-OWN_KEY = ShownKey("ok-aaaaaaaaaa", planted("secret a"))
+SHARED = canary("registration key")
+SETTING = canary("operator key")
+JOIN_KEY = ShownKey("jk-aaaaaaaaaa", canary("join key"))
+OWN_KEY = ShownKey("ok-aaaaaaaaaa", canary("secret a"))
 HERE, ELSEWHERE = "10.0.0.7", "10.0.0.8"
 # Of each kind, by names which differ.
 AT_ONCE = 3
@@ -48,8 +48,10 @@ class Api:
 
     def __post_init__(self) -> None:
         self.credentials = HostCredentials(self.store, MemoryClock(NOW), new_serial)
-        admit_host = AdmitHost(lambda: self.shared, self.key_required, self.credentials)
-        self.known = KnownKeys(self.store, admit_host)
+        authenticate_host = AuthenticateHost(
+            lambda: self.shared, self.key_required, self.credentials
+        )
+        self.known = KeyCache(self.store, authenticate_host)
         self.limits = LimitCalls(
             self.known,
             rate_limit("of this server"),
@@ -69,7 +71,7 @@ class Api:
                 OperatorKey(OWN_KEY.key_id, OWN_KEY.digest, "Zoë", Role.ADMIN, NOW, "somebody")
             )
         if looks:
-            self.known.look()
+            self.known.refresh()
 
     def host(self, key: str = "", credential: str = "", network: str = HERE) -> Caller:
         return self.limits.of_host(key, credential, network)
@@ -140,7 +142,7 @@ def test_a_crowd_with_the_shared_key_takes_nothing_from_a_host_with_a_credential
     [
         "",
         *almost(SHARED),
-        f"{JOIN_KEY.key_id}.{planted('other key')}",
+        f"{JOIN_KEY.key_id}.{canary('other key')}",
         f"jk-bbbbbbbbbb.{JOIN_KEY.secret}",
         str(OWN_KEY),
         SETTING,
@@ -156,7 +158,7 @@ def test_a_host_with_another_key_is_a_stranger_whatever_it_is_like(api: Api, sho
         None,
         "",
         *almost(SETTING),
-        f"{OWN_KEY.key_id}.{planted('other key')}",
+        f"{OWN_KEY.key_id}.{canary('other key')}",
         f"ok-bbbbbbbbbb.{OWN_KEY.secret}",
         str(JOIN_KEY),
         SHARED,
@@ -174,7 +176,7 @@ def test_guesses_of_hosts_and_of_operators_are_counted_together(api: Api) -> Non
 
 def test_without_any_key_everybody_who_shows_none_has_one_limit() -> None:
     api = Api(shared=())
-    api.known.look()
+    api.known.refresh()
 
     assert api.host("") is api.host("any", network=ELSEWHERE) is Caller.KEY
     assert api.host(str(JOIN_KEY)) is Caller.NOTHING
@@ -190,7 +192,7 @@ def test_where_a_key_is_required_nobody_without_is_known() -> None:
 
 def test_without_keys_of_operators_those_on_this_machine_are_known() -> None:
     api = Api()
-    api.known.look()
+    api.known.refresh()
 
     assert api.operator(None, on_this_machine=True) is Caller.KEY
     assert api.operator(None, on_this_machine=False) is Caller.NOTHING
@@ -203,7 +205,7 @@ def test_a_key_is_known_from_the_look_after_it_was_made_to_that_after_it_was_rev
     api.add(looks=False)
     assert api.host(str(JOIN_KEY)) is api.operator(str(OWN_KEY)) is Caller.NOTHING
 
-    api.known.look()
+    api.known.refresh()
     assert api.host(str(JOIN_KEY)) is api.operator(str(OWN_KEY)) is Caller.KEY
 
     with api.store.begin() as transaction:
@@ -211,16 +213,16 @@ def test_a_key_is_known_from_the_look_after_it_was_made_to_that_after_it_was_rev
         transaction.join_keys.save(replace(join_key, revoked_at=NOW))
         own_key = transaction.operator_keys.get(OWN_KEY.key_id)
         transaction.operator_keys.save(replace(own_key, revoked_at=NOW))
-    api.known.look()
+    api.known.refresh()
     assert api.host(str(JOIN_KEY), network=ELSEWHERE) is Caller.NOTHING
     assert api.operator(str(OWN_KEY), ELSEWHERE) is Caller.NOTHING
 
 
 def test_a_registration_key_that_replaces_another_is_known_after_the_next_look(api: Api) -> None:
-    new = planted("new registration key")
+    new = canary("new registration key")
     api.shared = (new,)
     assert api.host(new) is Caller.NOTHING
-    api.known.look()
+    api.known.refresh()
 
     assert api.host(new) is Caller.KEY
     assert api.host(SHARED) is Caller.NOTHING
@@ -238,7 +240,7 @@ def test_nobody_waits_for_a_store_that_is_away(api: Api) -> None:
 def test_what_was_known_stays_known_when_a_look_fails(api: Api) -> None:
     api.store.is_away = True
     with pytest.raises(StoreUnavailable):
-        api.known.look()
+        api.known.refresh()
 
     assert api.host(SHARED) is api.host(str(JOIN_KEY)) is Caller.KEY
 
@@ -247,7 +249,7 @@ def test_the_keys_that_are_configured_are_known_without_a_store() -> None:
     api = Api()
     api.store.is_away = True
     with pytest.raises(StoreUnavailable):
-        api.known.look()
+        api.known.refresh()
 
     assert api.host(SHARED) is Caller.KEY
     assert api.host("", "hc.none.none") is Caller.NOTHING
@@ -281,14 +283,14 @@ def test_who_shows_a_certificate_is_known_by_it(api: Api) -> None:
 def test_a_token_that_was_good_is_known_from_then_on_and_of_many_the_oldest_is_forgotten(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("application.access.key_cache._MOST_TOKENS", 2)
-    tokens = [f"{planted('token')}.{number}" for number in range(3)]
+    monkeypatch.setattr("application.access.key_cache._MAX_TOKENS", 2)
+    tokens = [f"{canary('token')}.{number}" for number in range(3)]
     assert api.operator(tokens[0]) is Caller.NOTHING
 
     for token in tokens:
-        api.known.remember(token, "oidc:zoë")
-    api.known.remember(None, "")
+        api.known.remember_token(token, "oidc:zoë")
+    api.known.remember_token(None, "")
 
-    assert [api.known.remembered(token) for token in tokens] == [None, "oidc:zoë", "oidc:zoë"]
+    assert [api.known.token_owner(token) for token in tokens] == [None, "oidc:zoë", "oidc:zoë"]
     assert let_through(lambda: api.operator(tokens[2], ELSEWHERE)) == AT_ONCE
     assert api.operator(tokens[0]) is Caller.NOTHING

@@ -16,7 +16,7 @@ from domain.history import HistoryEntry
 from domain.host_command import HostCommand
 from domain.liveness import Status
 from domain.machine_evidence import NO_EVIDENCE, Evidence
-from domain.registration_rules import JoiningRules
+from domain.registration_rules import RegistrationRules
 from domain.server import Server
 from tests.support.builders import NOW, SECOND, evidence
 from tests.support.fleet import Fleet
@@ -60,7 +60,7 @@ def published(fleet: Fleet) -> list[tuple[EventKind, int]]:
 
 def wait_for_approval(fleet: Fleet) -> Server:
     """A server that waits, with a document that it does not get yet."""
-    fleet.rules = JoiningRules(approval_policy=ApprovalPolicy.MANUAL)
+    fleet.rules = RegistrationRules(approval_policy=ApprovalPolicy.MANUAL)
     fleet.restart()
     server = join(fleet)
     with fleet.store.begin() as transaction:

@@ -6,7 +6,7 @@ import pytest
 
 from application.admission.get_conflict import GetConflict
 from application.admission.list_conflicts import ListConflicts
-from application.admission.list_dry_run_refusals import ListWouldReject
+from application.admission.list_dry_run_refusals import ListDryRunRefusals
 from application.liveness.record_heartbeat import Heartbeat
 from application.registration.register_server import Registration
 from application.removal.restore_server import RestoreServer
@@ -14,18 +14,18 @@ from application.servers.update_server import ServerChanges
 from domain.conflict import Conflict, ConflictState, Resolution
 from domain.enforcement import Enforcement, Mode, Switch
 from domain.errors import (
+    ConflictAlreadyResolved,
     ConflictNotFound,
-    ConflictSettled,
     InvalidField,
-    NameHeld,
-    Replaced,
+    NameInUse,
     ServerNameTaken,
     ServerNotFound,
+    SupersededRegistration,
 )
 from domain.events import EventKind
 from domain.history import HistoryEntry
 from domain.machine_evidence import Evidence, NamePolicy
-from domain.registration_rules import JoiningRules
+from domain.registration_rules import RegistrationRules
 from domain.server import Server
 from tests.support.builders import INTERVAL, SECOND, evidence
 from tests.support.fleet import Fleet
@@ -45,7 +45,7 @@ def join(fleet: Fleet, who: Evidence, name: str = "web") -> Server:
 
 
 def refused(fleet: Fleet, who: Evidence) -> str:
-    with pytest.raises(NameHeld) as refusal:
+    with pytest.raises(NameInUse) as refusal:
         join(fleet, who)
     return str(refusal.value)
 
@@ -78,7 +78,7 @@ def test_the_challenger_adopts_the_server_and_its_holder_is_told_to_stop(fleet: 
 
     assert (resolved.state, resolved.resolution) == (ConflictState.RESOLVED, ADOPT)
     assert adopted.server_id == holder.server_id
-    assert isinstance(heartbeat(fleet, holder), Replaced)
+    assert isinstance(heartbeat(fleet, holder), SupersededRegistration)
     told = {entry.kind: entry for entry in history(fleet, holder.server_id)}
     assert told[EventKind.CONFLICT_RESOLVED].cause == (
         "an operator gave it to the other machine at 10.0.0.8 that claims its name, which gets it"
@@ -97,7 +97,7 @@ def test_the_holder_goes_on_until_the_challenger_comes(fleet: Fleet) -> None:
 
     join(fleet, CHALLENGER_REBOOTED)
 
-    assert isinstance(heartbeat(fleet, again), Replaced)
+    assert isinstance(heartbeat(fleet, again), SupersededRegistration)
 
 
 @pytest.mark.parametrize("policy", NamePolicy)
@@ -107,7 +107,7 @@ def test_who_lost_a_server_does_not_take_it_back(
 ) -> None:
     fleet.resolve(contest(fleet).conflict_id, ADOPT)
     adopted = join(fleet, CHALLENGER)
-    fleet.rules = JoiningRules(policy)
+    fleet.rules = RegistrationRules(policy)
     fleet.restart()
     if not is_alive:
         fleet.pass_time(5 * INTERVAL)
@@ -258,11 +258,11 @@ def test_who_was_evicted_is_let_in_again_once_its_server_is_restored(fleet: Flee
 
 def test_who_lost_is_only_warned_of_where_the_switch_only_warns(fleet: Fleet) -> None:
     fleet.resolve(contest(fleet).conflict_id, EVICT)
-    fleet.rules = JoiningRules(enforcement=Enforcement({Switch.NAME_CONFLICT: Mode.WARN}))
+    fleet.rules = RegistrationRules(enforcement=Enforcement({Switch.NAME_CONFLICT: Mode.WARN}))
     fleet.restart()
 
     assert join(fleet, HOLDER).name == "web"
-    [entry] = ListWouldReject(fleet.store)(size=10).entries
+    [entry] = ListDryRunRefusals(fleet.store)(size=10).entries
     assert (entry.switch, entry.name, entry.server_id) == (Switch.NAME_CONFLICT, "web", 0)
     assert "is kept for another machine, to which an operator gave it" in entry.reason
 
@@ -286,7 +286,7 @@ def test_what_was_settled_is_not_settled_again(fleet: Fleet, resolution: Resolut
     conflict_id = contest(fleet).conflict_id
     fleet.resolve(conflict_id, resolution)
 
-    with pytest.raises(ConflictSettled, match="is resolved already"):
+    with pytest.raises(ConflictAlreadyResolved, match="is resolved already"):
         fleet.resolve(conflict_id, ADOPT)
 
 
@@ -294,7 +294,7 @@ def test_a_conflict_over_a_server_that_is_gone_is_settled_already(fleet: Fleet) 
     conflict = contest(fleet)
     fleet.delete(conflict.server_id, force=True)
 
-    with pytest.raises(ConflictSettled, match="is lapsed already"):
+    with pytest.raises(ConflictAlreadyResolved, match="is lapsed already"):
         fleet.resolve(conflict.conflict_id, ADOPT)
 
 
@@ -307,18 +307,18 @@ def test_a_conflict_over_a_server_that_has_another_name_lapses(
     for successor in successors:
         join(fleet, successor)
 
-    with pytest.raises(ConflictSettled, match="is lapsed already"):
+    with pytest.raises(ConflictAlreadyResolved, match="is lapsed already"):
         fleet.resolve(conflict.conflict_id, ADOPT)
     assert conflicts(fleet, ConflictState.LAPSED)[0].conflict_id == conflict.conflict_id
 
 
 def test_a_conflict_lapses_once_the_challenger_has_the_server(fleet: Fleet) -> None:
     conflict = contest(fleet)
-    fleet.rules = JoiningRules(NamePolicy.TAKEOVER)
+    fleet.rules = RegistrationRules(NamePolicy.TAKEOVER)
     fleet.restart()
     join(fleet, CHALLENGER)
 
-    with pytest.raises(ConflictSettled, match="is lapsed already"):
+    with pytest.raises(ConflictAlreadyResolved, match="is lapsed already"):
         fleet.resolve(conflict.conflict_id, ADOPT)
 
 
@@ -351,7 +351,7 @@ def test_an_unknown_conflict_is_not_found(fleet: Fleet, conflict_id: int) -> Non
 def test_conflicts_are_listed_a_page_at_a_time(fleet: Fleet) -> None:
     for n in range(5):
         join(fleet, HOLDER, f"web-{n}")
-        with pytest.raises(NameHeld):
+        with pytest.raises(NameInUse):
             join(fleet, CHALLENGER, f"web-{n}")
     names, after = [], 0
     while True:
@@ -372,7 +372,7 @@ def test_what_would_be_refused_is_listed_a_page_at_a_time(fleet: Fleet) -> None:
             )
     names, after = [], 0
     while True:
-        page = ListWouldReject(fleet.store)(size=2, after=after)
+        page = ListDryRunRefusals(fleet.store)(size=2, after=after)
         names += [entry.name for entry in page.entries]
         if page.next_after is None:
             break

@@ -25,10 +25,10 @@ from domain.errors import (
     NotAdmitted,
     ServerNotFound,
 )
-from domain.registration_rules import JoiningRules
+from domain.registration_rules import RegistrationRules
 from tests.support.builders import INTERVAL, NOW, SECOND
-from tests.support.canary_secrets import planted
-from tests.support.fleet import EVERYBODY, Fleet, who_shows
+from tests.support.canary_secrets import canary
+from tests.support.fleet import OPEN, Fleet, admitting_keys
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def delete(fleet: Fleet) -> DeleteConfiguration:
 
 @pytest.fixture
 def fetch(fleet: Fleet) -> FetchConfiguration:
-    return FetchConfiguration(fleet.store, fleet.clock, admit_host=EVERYBODY)
+    return FetchConfiguration(fleet.store, fleet.clock, authenticate_host=OPEN)
 
 
 @pytest.fixture
@@ -226,8 +226,8 @@ def test_a_host_that_knows_more_than_a_restored_store_fetches_everything(
 def test_a_host_needs_the_registration_key_before_anything_else(
     fleet: Fleet, put: PutConfiguration, web: int
 ) -> None:
-    key = planted("registration key")
-    fetch = FetchConfiguration(fleet.store, fleet.clock, who_shows(key))
+    key = canary("registration key")
+    fetch = FetchConfiguration(fleet.store, fleet.clock, admitting_keys(key))
     put(web, "a", "1")
 
     for server_id in (web, 4711):
@@ -243,8 +243,8 @@ def decide(fleet: Fleet, server_id: int, approval: Approval) -> None:
 
 
 def fetch_with(fleet: Fleet, switch: Switch, mode: Mode) -> FetchConfiguration:
-    rules = JoiningRules(enforcement=Enforcement({switch: mode}))
-    return FetchConfiguration(fleet.store, fleet.clock, admit_host=EVERYBODY, rules=rules)
+    rules = RegistrationRules(enforcement=Enforcement({switch: mode}))
+    return FetchConfiguration(fleet.store, fleet.clock, authenticate_host=OPEN, rules=rules)
 
 
 def would_rejects(fleet: Fleet) -> list[tuple[Switch, int, str]]:

@@ -6,7 +6,7 @@ from application.configuration.fetch_configuration import FetchConfiguration
 from application.configuration.get_effective_configuration import GetEffectiveConfiguration
 from application.configuration.get_selector_configuration import GetSelectorConfiguration
 from application.configuration.list_selector_configurations import ListSelectorConfigurations
-from application.configuration.propagate_configuration import SpreadConfiguration
+from application.configuration.propagate_configuration import PropagateConfiguration
 from application.configuration.put_configuration import PutConfiguration
 from application.configuration.put_selector_configuration import PutSelectorConfiguration
 from application.ports.store.store import StoreUnavailable
@@ -17,7 +17,7 @@ from domain.errors import InvalidField, SelectorConfigurationNotFound, ServerNot
 from domain.events import EventKind
 from domain.labels import Selector, parse_selector
 from tests.support.builders import NOW
-from tests.support.fleet import EVERYBODY, Fleet
+from tests.support.fleet import OPEN, Fleet
 
 NYC = parse_selector("region=nyc")
 GOLD_IN_NYC = parse_selector("region=nyc,tier=gold")
@@ -27,7 +27,7 @@ LACKS_A_TIER = parse_selector("!tier")
 @pytest.fixture
 def put(fleet: Fleet) -> PutSelectorConfiguration:
     return PutSelectorConfiguration(
-        fleet.store, fleet.clock, SpreadConfiguration(fleet.store, fleet.clock)
+        fleet.store, fleet.clock, PropagateConfiguration(fleet.store, fleet.clock)
     )
 
 
@@ -38,7 +38,9 @@ def put_own(fleet: Fleet) -> PutConfiguration:
 
 @pytest.fixture
 def delete(fleet: Fleet) -> DeleteSelectorConfiguration:
-    return DeleteSelectorConfiguration(fleet.store, SpreadConfiguration(fleet.store, fleet.clock))
+    return DeleteSelectorConfiguration(
+        fleet.store, PropagateConfiguration(fleet.store, fleet.clock)
+    )
 
 
 @pytest.fixture
@@ -53,7 +55,7 @@ def label(fleet: Fleet) -> LabelServer:
 
 @pytest.fixture
 def fetch(fleet: Fleet) -> FetchConfiguration:
-    return FetchConfiguration(fleet.store, fleet.clock, admit_host=EVERYBODY)
+    return FetchConfiguration(fleet.store, fleet.clock, authenticate_host=OPEN)
 
 
 def register(fleet: Fleet, name: str, **labels: str) -> int:
@@ -321,7 +323,7 @@ def test_everything_is_sent_in_parts_to_a_host_that_knows_too_little(
     label: LabelServer,
     web: int,
 ) -> None:
-    fetch = FetchConfiguration(fleet.store, fleet.clock, EVERYBODY, enough_bytes=1)
+    fetch = FetchConfiguration(fleet.store, fleet.clock, OPEN, enough_bytes=1)
     of_gold = put(GOLD_IN_NYC, "motd", "1")
     own = [put_own(web, f"x{number}", "{}") for number in range(3)]
     label(web, {"tier": "gold"})
@@ -340,7 +342,7 @@ def test_documents_of_one_revision_are_in_one_answer(fleet: Fleet, web: int) -> 
             transaction.configurations.put(web, Configuration(name, "{}", 7, NOW))
         transaction.configurations.put(web, Configuration("c", "{}", 8, NOW))
         transaction.servers.configure([web], 8, resync=False)
-    fetch = FetchConfiguration(fleet.store, fleet.clock, EVERYBODY, enough_bytes=1)
+    fetch = FetchConfiguration(fleet.store, fleet.clock, OPEN, enough_bytes=1)
     first = fetch(web, "", 0)
 
     assert [found.name for found in first.changed] == ["a", "b"]
@@ -393,7 +395,7 @@ def test_a_change_that_could_not_be_told_to_all_is_done_later(fleet: Fleet, web:
 
     assert [fleet.get(server_id).config_revision for server_id in ids] == [0] * 5
 
-    spread = SpreadConfiguration(fleet.store, fleet.clock, at_once=2)
+    spread = PropagateConfiguration(fleet.store, fleet.clock, at_once=2)
     told = []
     while spread():
         told.append([bool(fleet.get(server_id).config_revision) for server_id in ids].count(True))
@@ -432,7 +434,7 @@ def test_who_was_configured_otherwise_while_a_change_is_told_is_sent_what_is_old
     DeleteSelectorConfiguration(fleet.store, away)(GOLD_IN_NYC, "motd")
     put_own(gold, "limits", "3")
     known = fetch(gold, "", 2).revision
-    SpreadConfiguration(fleet.store, fleet.clock)()
+    PropagateConfiguration(fleet.store, fleet.clock)()
 
     assert fleet.get(gold).config_revision > known
     assert hidden in fetch(gold, "", known).changed

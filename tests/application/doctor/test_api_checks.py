@@ -4,17 +4,17 @@ from typing import Any
 
 import pytest
 
-from application.doctor.api_checks import ExamineApi
-from application.doctor.check_result import Fault, Finding
+from application.doctor.api_checks import ApiChecks
+from application.doctor.check_result import Cause, CheckResult
 from application.doctor.run_checks import RunChecks
 from application.ports.host.control_plane import ControlPlaneUnavailable
 from application.ports.probes.api_probe import KeyTrial
 from application.ports.probes.broker_probe import BrokerFound
 from application.ports.probes.port_probe import PortFound, PortState
 from domain.clock_reading import ClockReading
-from tests.support.canary_secrets import planted
+from tests.support.canary_secrets import canary
 
-KEY, OTHER_KEY, STRANGE_KEY = planted("key"), planted("other key"), planted("strange key")
+KEY, OTHER_KEY, STRANGE_KEY = canary("key"), canary("other key"), canary("strange key")
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 
 
@@ -60,12 +60,12 @@ class FakePorts:
 FREE = FakePorts(PortFound(PortState.FREE))
 TAKEN = FakePorts(PortFound(PortState.TAKEN, "nginx (pid 7)"))
 
-API = ExamineApi(
+API = ApiChecks(
     listen_address="127.0.0.1:50051",
     metrics_address="",
     registration_key=KEY,
     key_required=False,
-    strange_key=STRANGE_KEY,
+    random_key=STRANGE_KEY,
     has_operator_key=True,
     database=None,
     broker=None,
@@ -75,7 +75,7 @@ API = ExamineApi(
 )
 
 
-def examine(**other: Any) -> dict[str, Finding]:
+def examine(**other: Any) -> dict[str, CheckResult]:
     return dict(RunChecks(lambda look: look())(replace(API, **other).checks(), {}))
 
 
@@ -127,12 +127,12 @@ def test_nothing_is_said_to_be_absent_from_a_port_that_is_chosen_at_the_start(ch
 @pytest.mark.parametrize(
     ("state", "said", "fault"),
     [
-        (PortState.TAKEN, "is taken by nginx, which does not answer", Fault.SURROUNDINGS),
-        (PortState.ELSEWHERE, "is no address of this machine: ", Fault.SETTING),
-        (PortState.FORBIDDEN, "may not be listened on by this user: ", Fault.SETTING),
+        (PortState.TAKEN, "is taken by nginx, which does not answer", Cause.ENVIRONMENT),
+        (PortState.ELSEWHERE, "is no address of this machine: ", Cause.SETTING),
+        (PortState.FORBIDDEN, "may not be listened on by this user: ", Cause.SETTING),
     ],
 )
-def test_a_port_that_cannot_be_had_fails(state: PortState, said: str, fault: Fault) -> None:
+def test_a_port_that_cannot_be_had_fails(state: PortState, said: str, fault: Cause) -> None:
     finding = examine(ports=FakePorts(PortFound(state, "nginx")))["Port"]
 
     assert str(finding).startswith(f"LISTEN_ADDRESS 127.0.0.1:50051 {said}")
@@ -192,8 +192,8 @@ def test_operators_without_a_key_are_no_failure() -> None:
 
 
 def test_an_oidc_provider_is_looked_at_where_there_is_one() -> None:
-    def look() -> Finding:
-        return Finding.ok("it answers")
+    def look() -> CheckResult:
+        return CheckResult.ok("it answers")
 
     assert told("OIDC", oidc_provider=look) == "ok it answers"
     assert told("Operators", oidc_provider=look) == (

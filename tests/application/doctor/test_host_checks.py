@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from application.doctor.check_result import Finding
-from application.doctor.host_checks import ExamineHost
+from application.doctor.check_result import CheckResult
+from application.doctor.host_checks import HostChecks
 from application.doctor.run_checks import RunChecks
 from application.ports.host.control_plane import ControlPlaneRefused, ControlPlaneUnavailable
 from application.ports.host.machine import EngineUnavailable, MachineReport
@@ -17,11 +17,11 @@ from application.ports.probes.port_probe import PortFound, PortState
 from domain.clock_reading import ClockReading
 from domain.errors import InvalidRegistrationKey
 from domain.machine_evidence import NO_EVIDENCE
-from tests.support.canary_secrets import planted
+from tests.support.canary_secrets import canary
 from tests.support.fakes import CAPABILITIES, FakeMachine
 
-KEY, OTHER_KEY, STRANGE_KEY = planted("key"), planted("other key"), planted("strange key")
-CREDENTIAL = planted("credential")
+KEY, OTHER_KEY, STRANGE_KEY = canary("key"), canary("other key"), canary("strange key")
+CREDENTIAL = canary("credential")
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 AWAY = EngineUnavailable("DOCKER_SOCKET /x does not exist: start Docker.")
 
@@ -67,13 +67,13 @@ class FakePorts:
         return self.found
 
 
-HOST = ExamineHost(
+HOST = HostChecks(
     server_name="",
     environment="production",
     server_id=None,
     registration_key=KEY,
     other_keys=(),
-    strange_key=STRANGE_KEY,
+    random_key=STRANGE_KEY,
     api_address="api:50051",
     docker_socket=Path("/x"),
     docker_optional=False,
@@ -83,7 +83,7 @@ HOST = ExamineHost(
     metrics_address="",
     engine=FakeMachine([MachineReport("web1", CAPABILITIES)] * 2),
     itself=FakeMachine([MachineReport("itself", CAPABILITIES)] * 2),
-    engine_elsewhere=lambda: None,
+    other_engine_socket=lambda: None,
     api=FakeApi(),
     broker=None,
     over_amqp=False,
@@ -94,7 +94,7 @@ HOST = ExamineHost(
 )
 
 
-def examine(**other: Any) -> dict[str, Finding]:
+def examine(**other: Any) -> dict[str, CheckResult]:
     machines = {
         "engine": FakeMachine([MachineReport("web1", CAPABILITIES)]),
         "itself": FakeMachine([MachineReport("itself", CAPABILITIES)]),
@@ -211,7 +211,7 @@ def test_an_engine_that_is_away_fails_with_the_cure() -> None:
 
 
 def test_an_engine_that_answers_elsewhere_is_pointed_to() -> None:
-    said = told("Docker", engine=FakeMachine([AWAY]), engine_elsewhere=lambda: Path("/y"))
+    said = told("Docker", engine=FakeMachine([AWAY]), other_engine_socket=lambda: Path("/y"))
 
     assert said.endswith(": Docker answers at another place, set DOCKER_SOCKET=/y")
 
@@ -277,7 +277,7 @@ def test_a_key_that_a_credential_makes_up_for_is_warned_about() -> None:
 
 @pytest.mark.parametrize("key", ["", OTHER_KEY])
 def test_a_credential_that_is_void_makes_up_for_nothing(key: str) -> None:
-    void = replace(KEPT, credential=planted("expired credential"))
+    void = replace(KEPT, credential=canary("expired credential"))
 
     assert told("Key", registration_key=key, kept=lambda: void).startswith("FAIL REGISTRATION_KEY")
 

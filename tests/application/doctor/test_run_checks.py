@@ -2,24 +2,24 @@ from collections.abc import Callable
 
 import pytest
 
-from application.doctor.check_result import Fault, Finding, Outcome
-from application.doctor.run_checks import Check, RunChecks, TookTooLong
+from application.doctor.check_result import Cause, CheckResult, Outcome
+from application.doctor.run_checks import Check, CheckTimedOut, RunChecks
 from application.ports.broker import BrokerUnavailable
 from application.ports.host.control_plane import ControlPlaneRefused, ControlPlaneUnavailable
 from application.ports.host.machine import EngineUnavailable
 from application.ports.probes.database_probe import DatabaseUnavailable, DatabaseUnfit
 
-WELL = Finding.ok("well")
+WELL = CheckResult.ok("well")
 
 
-def raises(error: Exception) -> Callable[[], Finding]:
-    def look() -> Finding:
+def raises(error: Exception) -> Callable[[], CheckResult]:
+    def look() -> CheckResult:
         raise error
 
     return look
 
 
-def run(*checks: Check, wrong: str = "") -> dict[str, Finding]:
+def run(*checks: Check, wrong: str = "") -> dict[str, CheckResult]:
     failed = {wrong: f"{wrong} is wrong"} if wrong else {}
     return dict(RunChecks(lambda look: look())(checks, failed))
 
@@ -56,17 +56,17 @@ def test_what_needs_a_setting_that_is_wrong_is_not_looked_at() -> None:
 @pytest.mark.parametrize(
     ("error", "fault"),
     [
-        (EngineUnavailable("No."), Fault.SURROUNDINGS),
-        (BrokerUnavailable("No."), Fault.SURROUNDINGS),
-        (ControlPlaneUnavailable("No."), Fault.SURROUNDINGS),
-        (DatabaseUnavailable("No."), Fault.SURROUNDINGS),
-        (ControlPlaneRefused("No."), Fault.SETTING),
-        (DatabaseUnfit("No."), Fault.SETTING),
-        (TookTooLong(), Fault.SURROUNDINGS),
-        (ZeroDivisionError(), Fault.OURS),
+        (EngineUnavailable("No."), Cause.ENVIRONMENT),
+        (BrokerUnavailable("No."), Cause.ENVIRONMENT),
+        (ControlPlaneUnavailable("No."), Cause.ENVIRONMENT),
+        (DatabaseUnavailable("No."), Cause.ENVIRONMENT),
+        (ControlPlaneRefused("No."), Cause.SETTING),
+        (DatabaseUnfit("No."), Cause.SETTING),
+        (CheckTimedOut(), Cause.ENVIRONMENT),
+        (ZeroDivisionError(), Cause.BUG),
     ],
 )
-def test_a_failure_says_where_its_cause_is(error: Exception, fault: Fault) -> None:
+def test_a_failure_says_where_its_cause_is(error: Exception, fault: Cause) -> None:
     finding = run(Check("x", raises(error)))["x"]
 
     assert (finding.outcome, finding.fault) == (Outcome.FAIL, fault)
@@ -97,7 +97,7 @@ def test_a_check_that_breaks_is_our_mistake_and_shows_none_of_its_words() -> Non
 def test_a_sentence_of_ours_says_at_its_end_what_to_do(
     sentence: str, found: str, cure: str
 ) -> None:
-    finding = Finding.of_sentence(sentence, Fault.SETTING)
+    finding = CheckResult.of_sentence(sentence, Cause.SETTING)
 
     assert (finding.found, finding.cure) == (found, cure)
     assert str(finding) == sentence.removesuffix(".")

@@ -3,15 +3,15 @@ from dataclasses import replace
 import pytest
 
 from application.host.deregister_host import DeregisterHost, NothingToDeregister
-from application.host.key_ring import HeldKeys
+from application.host.key_ring import KeyRing
 from application.ports.host.control_plane import ControlPlaneUnavailable
 from application.ports.host.state_folder import KeptState
-from domain.errors import Replaced, ServerNotFound
-from tests.support.canary_secrets import planted
+from domain.errors import ServerNotFound, SupersededRegistration
+from tests.support.canary_secrets import canary
 from tests.support.fakes import EVIDENCE, FakeControlPlane, FakeMachineEvidence, FakeStateFolder
 
 INSTANCE = "1" * 32
-CREDENTIAL = planted("credential")
+CREDENTIAL = canary("credential")
 STATE = KeptState(
     server_id=42,
     name="mars",
@@ -28,7 +28,7 @@ def deregister(
     api: FakeControlPlane, folder: FakeStateFolder, evidence: FakeMachineEvidence | None = None
 ) -> bool:
     """Whether the server was gone already."""
-    keys = HeldKeys.only("")
+    keys = KeyRing.single("")
     done = DeregisterHost(api, folder, evidence or FakeMachineEvidence(), keys)()
 
     assert done.state == STATE
@@ -53,7 +53,7 @@ def test_a_server_that_is_gone_already_is_no_failure() -> None:
 
 @pytest.mark.parametrize(
     "failure",
-    [ControlPlaneUnavailable("It is away."), Replaced(42, "another process")],
+    [ControlPlaneUnavailable("It is away."), SupersededRegistration(42, "another process")],
 )
 def test_the_state_stays_where_the_server_does(failure: Exception) -> None:
     folder = FakeStateFolder(STATE)

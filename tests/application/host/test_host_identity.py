@@ -6,16 +6,16 @@ from datetime import timedelta
 
 import pytest
 
-from application.host.certificate_store import HeldCertificate
+from application.host.certificate_store import CertificateStore
 from application.host.host_identity import HostIdentity
-from application.host.key_ring import HeldKeys
+from application.host.key_ring import KeyRing
 from application.ports.host.certificate_folder import HostCertificate
-from application.ports.host.control_plane import Joined
+from application.ports.host.control_plane import RegistrationResult
 from application.ports.host.machine import MachineReport
-from application.ports.host.state_folder import KeptState, NotForUs
+from application.ports.host.state_folder import KeptState, QuarantineReason
 from domain.digest import digest
 from domain.machine_evidence import Evidence
-from tests.support.canary_secrets import planted
+from tests.support.canary_secrets import canary
 from tests.support.fakes import (
     CAPABILITIES,
     EVIDENCE,
@@ -26,7 +26,7 @@ from tests.support.fakes import (
 
 ENGINE_ID = "f4b5e7de-9b4f-4f6e-8f0c-8a4b5f1d2c3e"
 REPORT = MachineReport("mars", CAPABILITIES, ENGINE_ID)
-JOINED = Joined(42, timedelta(seconds=16), config_revision=0, name="", epoch=3)
+JOINED = RegistrationResult(42, timedelta(seconds=16), config_revision=0, name="", epoch=3)
 FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
@@ -44,7 +44,10 @@ class Starts:
     count: int = 0
 
     def start(
-        self, report: MachineReport = REPORT, joined: Joined = JOINED, **settings: str | bool
+        self,
+        report: MachineReport = REPORT,
+        joined: RegistrationResult = JOINED,
+        **settings: str | bool,
     ) -> HostIdentity:
         """Each makes up another name."""
         self.count += 1
@@ -185,7 +188,7 @@ def test_a_state_of_another_machine_is_set_aside_with_one_warning(
     copied = starts.start(environment="")
 
     assert copied.name == "mars-00000002"
-    assert starts.folder.set_aside_as == [NotForUs.OF_ANOTHER_MACHINE]
+    assert starts.folder.set_aside_as == [QuarantineReason.OF_ANOTHER_MACHINE]
     assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [
         (
             "STATE_DIR was copied from another machine, server 42 (mars-00000001), which differs"
@@ -274,11 +277,13 @@ def test_a_host_that_was_deregistered_is_forgotten(starts: Starts) -> None:
 # The credential
 
 
-CREDENTIAL, RENEWED = planted("credential"), planted("renewed credential")
+CREDENTIAL, RENEWED = canary("credential"), canary("renewed credential")
 WITH_CREDENTIAL = replace(JOINED, credential=CREDENTIAL)
 
 
-def start_with(keys: HeldKeys, folder: FakeStateFolder | None, joined: Joined) -> HostIdentity:
+def start_with(
+    keys: KeyRing, folder: FakeStateFolder | None, joined: RegistrationResult
+) -> HostIdentity:
     identity = host_identity(folder, keys=keys)
     identity.choose_name(REPORT)
     identity.introduction(REPORT)
@@ -290,7 +295,7 @@ def start_with(keys: HeldKeys, folder: FakeStateFolder | None, joined: Joined) -
 def test_a_credential_is_shown_once_it_was_issued_and_until_there_is_another(
     folder: FakeStateFolder | None,
 ) -> None:
-    keys = HeldKeys.only("")
+    keys = KeyRing.single("")
     identity = start_with(keys, folder, WITH_CREDENTIAL)
     first = keys.credential
     identity.renewed(RENEWED)
@@ -306,14 +311,14 @@ def test_a_credential_is_kept_over_a_restart_with_all_else(starts: Starts) -> No
     before.renewed(RENEWED)
     assert first
     assert starts.folder.state == replace(first, credential=RENEWED)
-    keys = HeldKeys.only("")
+    keys = KeyRing.single("")
     host_identity(starts.folder, keys=keys).choose_name(REPORT)
 
     assert keys.credential == RENEWED
 
 
 def test_a_renewed_credential_is_kept_before_it_is_shown() -> None:
-    keys = HeldKeys.only("")
+    keys = KeyRing.single("")
     shown: list[str] = []
 
     class Watched(FakeStateFolder):
@@ -329,16 +334,16 @@ def test_a_renewed_credential_is_kept_before_it_is_shown() -> None:
 
 def test_a_state_of_another_machine_brings_no_credential_along(starts: Starts) -> None:
     starts.start(joined=WITH_CREDENTIAL)
-    keys = HeldKeys.only("")
+    keys = KeyRing.single("")
     elsewhere = FakeMachineEvidence(replace(EVIDENCE, hardware_id="e" * 32, boot_id="f" * 32))
     host_identity(starts.folder, elsewhere, keys=keys).choose_name(REPORT)
 
     assert keys.credential == ""
-    assert starts.folder.set_aside_as == [NotForUs.OF_ANOTHER_MACHINE]
+    assert starts.folder.set_aside_as == [QuarantineReason.OF_ANOTHER_MACHINE]
 
 
 def test_an_older_api_takes_no_credential_away_but_that_of_another_server() -> None:
-    keys, folder = HeldKeys.only(""), FakeStateFolder()
+    keys, folder = KeyRing.single(""), FakeStateFolder()
     identity = start_with(keys, folder, WITH_CREDENTIAL)
     identity.joined(JOINED)
     same_server = keys.credential
@@ -348,20 +353,20 @@ def test_an_older_api_takes_no_credential_away_but_that_of_another_server() -> N
 
 
 def test_with_its_server_its_credential_is_forgotten(starts: Starts) -> None:
-    keys = HeldKeys.only("")
+    keys = KeyRing.single("")
     start_with(keys, starts.folder, WITH_CREDENTIAL).forget()
 
     assert (keys.credential, starts.folder.state) == ("", None)
 
 
 def test_no_credential_is_shown_by_what_holds_it(starts: Starts) -> None:
-    keys = HeldKeys.only("")
+    keys = KeyRing.single("")
     identity = start_with(keys, starts.folder, WITH_CREDENTIAL)
 
     assert CREDENTIAL not in repr((identity, keys, starts.folder.state, WITH_CREDENTIAL))
 
 
-CERTIFICATE = HostCertificate(JOINED.server_id, "certificate", planted("private key"), 50052)
+CERTIFICATE = HostCertificate(JOINED.server_id, "certificate", canary("private key"), 50052)
 
 
 @dataclass
@@ -382,14 +387,14 @@ class FakeCertificateFolder:
 
 def test_the_certificate_of_the_server_that_is_kept_is_held_from_the_start(starts: Starts) -> None:
     starts.start()
-    held = HeldCertificate(FakeCertificateFolder())
+    held = CertificateStore(FakeCertificateFolder())
     host_identity(starts.folder, certificate=held).choose_name(REPORT)
 
     assert held.current == CERTIFICATE
 
 
 def test_a_certificate_without_its_state_is_not_held(starts: Starts) -> None:
-    held = HeldCertificate(FakeCertificateFolder())
+    held = CertificateStore(FakeCertificateFolder())
     elsewhere = FakeMachineEvidence(replace(EVIDENCE, hardware_id="e" * 32, boot_id="f" * 32))
     host_identity(FakeStateFolder(), certificate=held).choose_name(REPORT)
     without_a_state = held.current
@@ -404,7 +409,7 @@ def test_a_certificate_without_its_state_is_not_held(starts: Starts) -> None:
 
 def test_with_its_server_its_certificate_is_forgotten(starts: Starts) -> None:
     starts.start()
-    held = HeldCertificate(FakeCertificateFolder())
+    held = CertificateStore(FakeCertificateFolder())
     identity = host_identity(starts.folder, certificate=held)
     identity.choose_name(REPORT)
     identity.forget()
@@ -416,7 +421,7 @@ def test_a_certificate_that_cannot_be_kept_is_shown_all_the_same(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     folder = FakeCertificateFolder(trouble=FULL)
-    held = HeldCertificate(folder)
+    held = CertificateStore(folder)
     held.take_up(CERTIFICATE.server_id)
     held.hold(CERTIFICATE)
     shown = held.current

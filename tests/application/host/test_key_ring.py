@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from application.host.key_ring import HeldKeys
+from application.host.key_ring import KeyRing
 from domain.errors import InvalidRegistrationKey, JoinKeyRefused, NotAdmitted
-from tests.support.canary_secrets import planted
+from tests.support.canary_secrets import canary
 
-OLD, NEW = planted("old key"), planted("new key")
+OLD, NEW = canary("old key"), canary("new key")
 
 
 @dataclass
@@ -37,32 +37,32 @@ class FakeKeys:
 
 
 def test_the_first_key_is_shown_first_and_another_only_when_it_is_refused() -> None:
-    held = HeldKeys(FakeKeys([NEW, OLD]))
+    held = KeyRing(FakeKeys([NEW, OLD]))
     both, older = FakeApi([OLD, NEW]), FakeApi([OLD])
 
-    assert (held.show(both), held.show(older)) == ("welcome", "welcome")
+    assert (held.try_each(both), held.try_each(older)) == ("welcome", "welcome")
     assert (both.shown, older.shown) == ([NEW], [NEW, OLD])
 
 
 def test_the_key_that_was_taken_is_shown_from_then_on() -> None:
-    held = HeldKeys(FakeKeys([NEW, OLD]))
+    held = KeyRing(FakeKeys([NEW, OLD]))
     api = FakeApi([OLD])
     for _ in range(3):
-        held.show(api)
+        held.try_each(api)
     api.keys = [NEW]
-    held.show(api)
-    held.show(api)
+    held.try_each(api)
+    held.try_each(api)
 
     assert api.shown == [NEW, OLD, OLD, OLD, OLD, NEW, NEW]
 
 
 def test_what_was_taken_before_a_change_of_the_keys_does_not_count() -> None:
     keys = FakeKeys([OLD])
-    held = HeldKeys(keys)
+    held = KeyRing(keys)
     api = FakeApi([OLD, NEW])
-    held.show(api)
+    held.try_each(api)
     keys.keys = [NEW, OLD]
-    held.show(api)
+    held.try_each(api)
 
     assert api.shown == [OLD, NEW]
 
@@ -71,14 +71,14 @@ def test_a_key_that_comes_in_while_the_others_are_refused_is_shown_too() -> None
     keys = FakeKeys([OLD])
     api = FakeApi([NEW], with_each_refusal=lambda: setattr(keys, "keys", [NEW]))
 
-    assert HeldKeys(keys).show(api) == "welcome"
+    assert KeyRing(keys).try_each(api) == "welcome"
     assert api.shown == [OLD, NEW]
 
 
 def test_who_has_no_key_shows_none() -> None:
     api = FakeApi([""])
 
-    assert HeldKeys(FakeKeys([])).show(api) == "welcome"
+    assert KeyRing(FakeKeys([])).try_each(api) == "welcome"
 
 
 KEYS = st.lists(st.sampled_from("abcd"), unique=True)
@@ -89,11 +89,11 @@ def test_a_call_is_refused_only_if_each_key_was_and_none_is_shown_twice(
     calls: list[tuple[list[str], list[str]]],
 ) -> None:
     keys = FakeKeys([])
-    held = HeldKeys(keys)
+    held = KeyRing(keys)
     for held_now, taken_now in calls:
         keys.keys, api = held_now, FakeApi(taken_now)
         try:
-            held.show(api)
+            held.try_each(api)
         except InvalidRegistrationKey:
             assert not set(held_now) & set(taken_now)
             assert sorted(api.shown) == sorted(held_now or [""])
@@ -103,7 +103,7 @@ def test_a_call_is_refused_only_if_each_key_was_and_none_is_shown_twice(
 
 
 def test_a_join_key_that_admits_nobody_any_more_keeps_no_other_from_being_shown() -> None:
-    used_up, revoked = planted("used up"), planted("revoked")
+    used_up, revoked = canary("used up"), canary("revoked")
 
     def call(key: str) -> str:
         if key in (used_up, revoked):
@@ -112,9 +112,9 @@ def test_a_join_key_that_admits_nobody_any_more_keeps_no_other_from_being_shown(
             raise InvalidRegistrationKey
         return key
 
-    assert HeldKeys(FakeKeys([used_up, OLD, revoked, NEW])).show(call) == NEW
+    assert KeyRing(FakeKeys([used_up, OLD, revoked, NEW])).try_each(call) == NEW
     with pytest.raises(JoinKeyRefused, match=used_up):
-        HeldKeys(FakeKeys([OLD, used_up, revoked])).show(call)
+        KeyRing(FakeKeys([OLD, used_up, revoked])).try_each(call)
 
 
 @pytest.mark.parametrize("failure", [TimeoutError(), NotAdmitted("this machine", "was banned")])
@@ -126,5 +126,5 @@ def test_other_failures_show_no_other_key(failure: Exception) -> None:
         raise failure
 
     with pytest.raises(type(failure)):
-        HeldKeys(FakeKeys([NEW, OLD])).show(fails)
+        KeyRing(FakeKeys([NEW, OLD])).try_each(fails)
     assert shown == [NEW]

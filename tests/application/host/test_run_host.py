@@ -9,16 +9,16 @@ from typing import Any
 import pytest
 
 from application.host.host_identity import HostIdentity
-from application.host.key_ring import HeldKeys
+from application.host.key_ring import KeyRing
 from application.host.leave_fleet import LeaveFleet
 from application.host.run_host import RunHost
-from application.host.sync_configuration import FollowConfiguration
+from application.host.sync_configuration import SyncConfiguration
 from application.ports.host.control_plane import (
     ControlPlaneRefused,
     ControlPlaneUnavailable,
-    Heard,
-    Introduction,
-    Joined,
+    HeartbeatResult,
+    RegistrationRequest,
+    RegistrationResult,
 )
 from application.ports.host.machine import EngineUnavailable, MachineReport
 from application.ports.host.state_folder import KeptState, StateFolderTaken
@@ -29,14 +29,14 @@ from domain.errors import (
     CredentialRequired,
     InvalidField,
     InvalidRegistrationKey,
-    NameHeld,
+    NameInUse,
     NotAdmitted,
-    Replaced,
     ServerNotFound,
+    SupersededRegistration,
 )
 from domain.host_command import HostCommand
 from domain.host_state import HostState
-from tests.support.canary_secrets import planted
+from tests.support.canary_secrets import canary
 from tests.support.fakes import (
     CAPABILITIES,
     EVIDENCE,
@@ -54,7 +54,7 @@ from tests.support.fakes import (
 
 HEALTHY = MachineReport("mars", CAPABILITIES)
 AWAY = ControlPlaneUnavailable("The API is away.")
-REPLACED = Replaced.told("server 42 was registered again by another process")
+REPLACED = SupersededRegistration.told("server 42 was registered again by another process")
 PENDING = Approval.PENDING
 NO_ENGINE = EngineUnavailable("Docker is away.")
 
@@ -89,7 +89,7 @@ def run_host(
         identity=identity,
         leave_fleet=LeaveFleet(control_plane, identity, deregisters),
         follow_configuration=(
-            FollowConfiguration(control_plane, folder, pause) if folder is not None else None
+            SyncConfiguration(control_plane, folder, pause) if folder is not None else None
         ),
         pause=pause,
         notifier=notifier or FakeNotifier(),
@@ -123,7 +123,7 @@ class LoggedMachine(FakeMachine):
 class LoggedControlPlane(FakeControlPlane):
     log: list[str] = field(default_factory=list)
 
-    def register(self, introduction: Introduction) -> Joined:
+    def register(self, introduction: RegistrationRequest) -> RegistrationResult:
         self.log.append(STEP)
         return super().register(introduction)
 
@@ -134,7 +134,7 @@ class LoggedControlPlane(FakeControlPlane):
         *,
         epoch: int = 0,
         leaving: bool = False,
-    ) -> Heard:
+    ) -> HeartbeatResult:
         self.log.append(STEP)
         return super().heartbeat(server_id, capabilities, epoch=epoch, leaving=leaving)
 
@@ -177,7 +177,7 @@ def test_a_host_registers_as_its_hostname_and_environment_with_what_it_can_do() 
     run_host(api)
 
     assert api.registered == [
-        Introduction(
+        RegistrationRequest(
             name="mars-production",
             environment="production",
             capabilities=CAPABILITIES,
@@ -292,8 +292,8 @@ def test_the_first_heartbeat_comes_after_a_random_part_of_the_interval() -> None
 def test_heartbeats_come_as_often_as_the_api_says() -> None:
     api = FakeControlPlane(
         beating=[
-            Heard(timedelta(seconds=15), config_revision=0),
-            Heard(timedelta(seconds=60), config_revision=0),
+            HeartbeatResult(timedelta(seconds=15), config_revision=0),
+            HeartbeatResult(timedelta(seconds=60), config_revision=0),
         ]
     )
     pause = FakePause(rests=3)
@@ -317,7 +317,7 @@ def test_a_host_that_the_api_has_forgotten_registers_again_at_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     api = FakeControlPlane(
-        registering=[JOINED, Joined(43, timedelta(seconds=16), config_revision=0)],
+        registering=[JOINED, RegistrationResult(43, timedelta(seconds=16), config_revision=0)],
         beating=[ServerNotFound(42)],
     )
     pause = FakePause(rests=3)
@@ -347,19 +347,19 @@ def test_a_host_that_needs_a_credential_registers_for_one_at_once(
 
 
 def test_a_host_shows_the_credential_that_it_was_given_last() -> None:
-    keys = HeldKeys.only("")
+    keys = KeyRing.single("")
     shown: list[str] = []
 
     class Witness(FakeControlPlane):
-        def register(self, introduction: Introduction) -> Joined:
+        def register(self, introduction: RegistrationRequest) -> RegistrationResult:
             shown.append(keys.credential)
             return super().register(introduction)
 
-        def heartbeat(self, *given: Any, **further: Any) -> Heard:
+        def heartbeat(self, *given: Any, **further: Any) -> HeartbeatResult:
             shown.append(keys.credential)
             return super().heartbeat(*given, **further)
 
-    first, second = planted("credential"), planted("renewed credential")
+    first, second = canary("credential"), canary("renewed credential")
     api = Witness(
         registering=[replace(JOINED, credential=first)],
         beating=[HEARD, replace(HEARD, credential=second), HEARD],
@@ -453,7 +453,7 @@ def test_a_refusal_ends_the_host_without_a_farewell(error: Exception) -> None:
     with pytest.raises(type(error)):
         run_host(api)
 
-    assert api.farewells == []
+    assert api.leaving_heartbeats == []
 
 
 def test_a_key_that_was_changed_meanwhile_ends_the_host_when_it_registers_again() -> None:
@@ -467,7 +467,7 @@ def test_a_key_that_was_changed_meanwhile_ends_the_host_when_it_registers_again(
 
 def test_a_key_that_was_changed_meanwhile_ends_the_host_when_it_fetches() -> None:
     api = FakeControlPlane(
-        beating=[Heard(timedelta(seconds=20), config_revision=1)],
+        beating=[HeartbeatResult(timedelta(seconds=20), config_revision=1)],
         fetching=[InvalidRegistrationKey()],
     )
 
@@ -478,8 +478,8 @@ def test_a_key_that_was_changed_meanwhile_ends_the_host_when_it_fetches() -> Non
 # Another machine holds the name
 
 
-def held(seconds: int, address: str = "10.0.0.7") -> NameHeld:
-    return NameHeld.told(
+def held(seconds: int, address: str = "10.0.0.7") -> NameInUse:
+    return NameInUse.told(
         f"the name 'mars' is held by server 7, another machine at {address}, heard {seconds} s ago"
     )
 
@@ -518,7 +518,7 @@ def test_a_host_that_waits_for_its_name_stops_without_a_farewell() -> None:
 
     run_host(api, rests=2)
 
-    assert api.farewells == []
+    assert api.leaving_heartbeats == []
 
 
 def test_a_host_that_waits_for_its_name_holds_nothing_up() -> None:
@@ -535,7 +535,10 @@ def test_a_host_that_waits_for_its_name_holds_nothing_up() -> None:
 def test_every_heartbeat_and_the_farewell_carry_the_epoch_of_the_last_registration() -> None:
     soon = timedelta(seconds=16)
     api = FakeControlPlane(
-        registering=[Joined(42, soon, 0, epoch=7), Joined(42, soon, 0, epoch=8)],
+        registering=[
+            RegistrationResult(42, soon, 0, epoch=7),
+            RegistrationResult(42, soon, 0, epoch=8),
+        ],
         beating=[HEARD, ServerNotFound(42)],
     )
 
@@ -547,11 +550,11 @@ def test_every_heartbeat_and_the_farewell_carry_the_epoch_of_the_last_registrati
 def test_a_host_that_was_replaced_ends_and_does_not_take_its_successor_offline() -> None:
     api = FakeControlPlane(beating=[HEARD, REPLACED])
 
-    with pytest.raises(Replaced, match="registered again by another process"):
+    with pytest.raises(SupersededRegistration, match="registered again by another process"):
         run_host(api, rests=9)
 
     assert len(api.heartbeats) == 2
-    assert api.farewells == []
+    assert api.leaving_heartbeats == []
 
 
 def test_a_host_that_learns_as_it_stops_that_it_was_replaced_says_so(
@@ -586,7 +589,8 @@ NOT_ADMITTED = NotAdmitted("server 42 (mars)", "was rejected by an operator: unk
         FakeControlPlane(registering=[NOT_ADMITTED]),
         FakeControlPlane(beating=[HEARD, NOT_ADMITTED]),
         FakeControlPlane(
-            beating=[Heard(timedelta(seconds=20), config_revision=1)], fetching=[NOT_ADMITTED]
+            beating=[HeartbeatResult(timedelta(seconds=20), config_revision=1)],
+            fetching=[NOT_ADMITTED],
         ),
     ],
     ids=["as it registers", "as it beats", "as it fetches"],
@@ -595,7 +599,7 @@ def test_a_host_that_is_not_let_in_ends_without_a_farewell(api: FakeControlPlane
     with pytest.raises(NotAdmitted, match="unknown machine"):
         run_host(api, folder=FakeConfigurationFolder(), rests=9)
 
-    assert api.farewells == []
+    assert api.leaving_heartbeats == []
 
 
 def test_a_pending_host_says_once_that_it_waits_and_once_that_it_was_let_in(
@@ -604,17 +608,17 @@ def test_a_pending_host_says_once_that_it_waits_and_once_that_it_was_let_in(
     soon = timedelta(seconds=16)
     page = ConfigurationChanges([document("game", 3)], ["game"], revision=3, more=False)
     api = FakeControlPlane(
-        registering=[Joined(42, soon, 0, approval=PENDING)],
+        registering=[RegistrationResult(42, soon, 0, approval=PENDING)],
         beating=[
-            Heard(soon, 0, PENDING),
+            HeartbeatResult(soon, 0, PENDING),
             ServerNotFound(42),
-            Heard(soon, 0, PENDING),
-            Heard(soon, 3),
-            Heard(soon, 3),
+            HeartbeatResult(soon, 0, PENDING),
+            HeartbeatResult(soon, 3),
+            HeartbeatResult(soon, 3),
         ],
         fetching=[page],
     )
-    api.registering.append(Joined(42, soon, 0, approval=PENDING))
+    api.registering.append(RegistrationResult(42, soon, 0, approval=PENDING))
     # What it had before it had to wait is neither followed nor taken away.
     folder = FakeConfigurationFolder(server_id=42, revision=2, documents={"game": "old"})
     seen: list[str] = []
@@ -644,8 +648,12 @@ def test_a_pending_host_that_an_api_that_only_warns_would_refuse_is_not_let_in(
     soon = timedelta(seconds=16)
     run_host(
         FakeControlPlane(
-            registering=[Joined(42, soon, 0, approval=PENDING)],
-            beating=[Heard(soon, 0, Approval.BANNED), Heard(soon, 0, PENDING), HEARD],
+            registering=[RegistrationResult(42, soon, 0, approval=PENDING)],
+            beating=[
+                HeartbeatResult(soon, 0, Approval.BANNED),
+                HeartbeatResult(soon, 0, PENDING),
+                HEARD,
+            ],
         ),
         rests=4,
     )
@@ -657,7 +665,8 @@ def test_a_pending_host_that_an_api_that_only_warns_would_refuse_is_not_let_in(
 def test_a_pending_host_follows_what_an_api_that_only_warns_tells_it() -> None:
     page = ConfigurationChanges([document("game", 3)], ["game"], revision=3, more=False)
     api = FakeControlPlane(
-        registering=[Joined(42, timedelta(seconds=16), 3, approval=PENDING)], fetching=[page]
+        registering=[RegistrationResult(42, timedelta(seconds=16), 3, approval=PENDING)],
+        fetching=[page],
     )
     folder = FakeConfigurationFolder()
 
@@ -669,7 +678,7 @@ def test_a_pending_host_follows_what_an_api_that_only_warns_tells_it() -> None:
 def test_a_name_that_an_operator_gave_is_told_and_used_from_then_on(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    renamed = Joined(42, timedelta(seconds=16), 0, name="frontend")
+    renamed = RegistrationResult(42, timedelta(seconds=16), 0, name="frontend")
     api = FakeControlPlane(registering=[renamed, renamed], beating=[ServerNotFound(42)])
 
     run_host(api, rests=2)
@@ -698,7 +707,7 @@ def test_a_host_says_that_it_is_registered_once_that_is_kept(
 
 
 def test_a_name_that_is_set_is_claimed_whatever_an_operator_named_the_server() -> None:
-    renamed = Joined(42, timedelta(seconds=16), 0, name="frontend")
+    renamed = RegistrationResult(42, timedelta(seconds=16), 0, name="frontend")
     api = FakeControlPlane(registering=[renamed, renamed], beating=[ServerNotFound(42)])
 
     run_host(api, rests=2, identity=host_identity(server_name="phobos"))
@@ -711,8 +720,8 @@ def test_a_name_that_is_set_is_claimed_whatever_an_operator_named_the_server() -
 
 def test_a_host_fetches_its_configuration_as_soon_as_it_is_registered() -> None:
     api = FakeControlPlane(
-        registering=[Joined(42, timedelta(seconds=16), config_revision=3)],
-        beating=[Heard(timedelta(seconds=16), config_revision=3)],
+        registering=[RegistrationResult(42, timedelta(seconds=16), config_revision=3)],
+        beating=[HeartbeatResult(timedelta(seconds=16), config_revision=3)],
         fetching=[ConfigurationChanges([document("game", 3)], ["game"], revision=3, more=False)],
     )
     folder = FakeConfigurationFolder()
@@ -725,7 +734,7 @@ def test_a_host_fetches_its_configuration_as_soon_as_it_is_registered() -> None:
 
 def test_a_host_fetches_what_changed_while_it_runs() -> None:
     api = FakeControlPlane(
-        beating=[Heard(timedelta(seconds=16), config_revision=6)],
+        beating=[HeartbeatResult(timedelta(seconds=16), config_revision=6)],
         fetching=[ConfigurationChanges([document("b", 6)], ["b"], revision=6, more=False)],
     )
     folder = FakeConfigurationFolder(server_id=42, revision=5, documents={"a": "{}"})
@@ -739,7 +748,7 @@ def test_a_host_fetches_what_changed_while_it_runs() -> None:
 def test_a_host_fetches_as_long_as_there_is_more() -> None:
     names = ["a", "b"]
     api = FakeControlPlane(
-        registering=[Joined(42, timedelta(seconds=16), config_revision=2)],
+        registering=[RegistrationResult(42, timedelta(seconds=16), config_revision=2)],
         fetching=[
             ConfigurationChanges([document("a", 1)], names, revision=1, more=True),
             ConfigurationChanges([document("b", 2)], names, revision=2, more=False),
@@ -757,14 +766,14 @@ def test_a_host_that_stops_between_two_pages_asks_for_all_of_it_again() -> None:
     names = ["a", "b"]
     first = ConfigurationChanges([document("a", 3)], names, revision=3, more=True)
     api = FakeControlPlane(
-        registering=[Joined(42, timedelta(seconds=16), config_revision=4)],
+        registering=[RegistrationResult(42, timedelta(seconds=16), config_revision=4)],
         fetching=[first, AWAY, first, replace(first, revision=4, more=False)],
     )
     folder = FakeConfigurationFolder(server_id=42, revision=2)
 
     run_host(api, folder=folder)
     again = FakeControlPlane(
-        registering=[Joined(42, timedelta(seconds=16), config_revision=4)],
+        registering=[RegistrationResult(42, timedelta(seconds=16), config_revision=4)],
         fetching=api.fetching,
     )
     run_host(again, folder=folder)
@@ -786,7 +795,9 @@ def test_an_older_api_that_goes_on_from_what_is_known_is_asked_so() -> None:
             return pages[known_revision]
 
     folder = FakeConfigurationFolder()
-    run_host(OlderApi([Joined(42, timedelta(seconds=16), config_revision=2)]), folder=folder)
+    run_host(
+        OlderApi([RegistrationResult(42, timedelta(seconds=16), config_revision=2)]), folder=folder
+    )
 
     assert folder.documents.keys() == {"a", "b"}
     assert folder.revision == 2
@@ -794,7 +805,7 @@ def test_an_older_api_that_goes_on_from_what_is_known_is_asked_so() -> None:
 
 def test_an_api_that_promises_more_without_giving_it_is_not_asked_for_ever() -> None:
     api = FakeControlPlane(
-        registering=[Joined(42, timedelta(seconds=16), config_revision=2)],
+        registering=[RegistrationResult(42, timedelta(seconds=16), config_revision=2)],
         fetching=[ConfigurationChanges([], [], revision=0, more=True)] * 100,
     )
 
@@ -814,7 +825,9 @@ def test_a_host_without_configuration_takes_away_what_another_server_left() -> N
 
 
 def test_a_host_without_a_folder_fetches_nothing() -> None:
-    api = FakeControlPlane(registering=[Joined(42, timedelta(seconds=16), config_revision=3)])
+    api = FakeControlPlane(
+        registering=[RegistrationResult(42, timedelta(seconds=16), config_revision=3)]
+    )
 
     run_host(api)
 
@@ -828,7 +841,7 @@ def test_configuration_that_cannot_be_fetched_is_said_once_and_tried_with_each_h
     failure: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
     api = FakeControlPlane(
-        beating=[Heard(timedelta(seconds=20), config_revision=3)] * 4,
+        beating=[HeartbeatResult(timedelta(seconds=20), config_revision=3)] * 4,
         fetching=[
             failure,
             failure,
@@ -851,7 +864,7 @@ def test_configuration_that_cannot_be_fetched_is_said_once_and_tried_with_each_h
 
 def test_a_full_disk_is_said_once_and_stops_no_heartbeat(caplog: pytest.LogCaptureFixture) -> None:
     full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    told = Heard(timedelta(seconds=20), config_revision=3)
+    told = HeartbeatResult(timedelta(seconds=20), config_revision=3)
     page = ConfigurationChanges([document("game", 3)], ["game"], revision=3, more=False)
     api = FakeControlPlane(beating=[told] * 3, fetching=[page] * 3)
     folder = FakeConfigurationFolder(server_id=42, troubles=[None, full, full, full])
@@ -867,7 +880,8 @@ def test_a_document_whose_name_leads_out_of_the_folder_is_not_written() -> None:
         [document("../../etc/cron.d/x", 1)], ["../../etc/cron.d/x"], revision=1, more=False
     )
     api = FakeControlPlane(
-        registering=[Joined(42, timedelta(seconds=16), config_revision=1)], fetching=[page]
+        registering=[RegistrationResult(42, timedelta(seconds=16), config_revision=1)],
+        fetching=[page],
     )
     folder = FakeConfigurationFolder()
 
@@ -884,7 +898,7 @@ def test_a_host_that_is_asked_to_stop_tells_the_api(caplog: pytest.LogCaptureFix
 
     run_host(api)
 
-    assert api.farewells == [42]
+    assert api.leaving_heartbeats == [42]
     assert lines(caplog)[-1] == "Stopped; the API shows server 42 as offline."
 
 
@@ -896,7 +910,7 @@ def test_a_farewell_that_does_not_get_through_is_tried_once_and_said(
 
     run_host(api)
 
-    assert api.farewells == [42]
+    assert api.leaving_heartbeats == [42]
     assert "will notice by this host's silence" in lines(caplog)[-1]
 
 
@@ -913,7 +927,7 @@ def test_a_host_that_waits_for_the_api_stops_without_a_farewell() -> None:
 
     run_host(api, rests=2)
 
-    assert api.farewells == []
+    assert api.leaving_heartbeats == []
 
 
 def test_a_host_that_is_asked_to_stop_while_it_looks_at_docker_does_not_register() -> None:
@@ -941,7 +955,7 @@ def test_a_host_that_deregisters_says_no_farewell_and_keeps_no_state(
     left = Leaving(FakeControlPlane())
 
     assert left.api.deregistered == [(42, "1" * 32)]
-    assert left.api.farewells == []
+    assert left.api.leaving_heartbeats == []
     assert (left.folder.writes, left.folder.state) == (1, None)
     assert lines(caplog)[-1] == (
         "Stopped and deregistered; `manmanv2 servers restore 42` brings the server back."
@@ -955,7 +969,7 @@ def test_a_host_whose_server_is_gone_already_has_deregistered() -> None:
 
 
 @pytest.mark.parametrize(
-    ("failure", "farewells"),
+    ("failure", "leaving_heartbeats"),
     [
         (AWAY, []),
         (REPLACED, []),
@@ -965,12 +979,12 @@ def test_a_host_whose_server_is_gone_already_has_deregistered() -> None:
     ],
 )
 def test_a_host_that_cannot_deregister_says_so_and_keeps_its_state(
-    failure: Exception, farewells: list[int], caplog: pytest.LogCaptureFixture
+    failure: Exception, leaving_heartbeats: list[int], caplog: pytest.LogCaptureFixture
 ) -> None:
     left = Leaving(FakeControlPlane(deregistering=[failure]))
 
     assert left.folder.state is not None
-    assert left.api.farewells == farewells
+    assert left.api.leaving_heartbeats == leaving_heartbeats
     assert len(lines(caplog, "Stopped without deregistering server 42: ")) == 1
 
 
@@ -1023,7 +1037,7 @@ def test_a_host_whose_start_cannot_succeed_is_never_ready() -> None:
 
 
 def test_a_long_rest_is_broken_up_to_feed_the_watchdog() -> None:
-    notifier = FakeNotifier(longest_silence=5.0)
+    notifier = FakeNotifier(watchdog_interval=5.0)
     pause = LoggedPause(rests=4, log=notifier.told)
 
     run_host(notifier=notifier, pause=pause)
@@ -1033,7 +1047,7 @@ def test_a_long_rest_is_broken_up_to_feed_the_watchdog() -> None:
 
 
 def test_a_slow_docker_and_a_slow_api_keep_the_watchdog_waiting_for_one_step_at_a_time() -> None:
-    notifier = FakeNotifier(longest_silence=30.0)
+    notifier = FakeNotifier(watchdog_interval=30.0)
     log = notifier.told
     pages = [
         ConfigurationChanges([document(name, revision)], ["a", "b", "c"], revision, more=more)
@@ -1041,8 +1055,16 @@ def test_a_slow_docker_and_a_slow_api_keep_the_watchdog_waiting_for_one_step_at_
     ]
     api = LoggedControlPlane(
         # One that is away and then forgets the host makes most steps follow each other.
-        registering=[AWAY, JOINED, Joined(42, timedelta(seconds=16), config_revision=3)],
-        beating=[Heard(timedelta(seconds=16), config_revision=3), AWAY, ServerNotFound(42)],
+        registering=[
+            AWAY,
+            JOINED,
+            RegistrationResult(42, timedelta(seconds=16), config_revision=3),
+        ],
+        beating=[
+            HeartbeatResult(timedelta(seconds=16), config_revision=3),
+            AWAY,
+            ServerNotFound(42),
+        ],
         fetching=list(pages),
         leaving=[AWAY],
         log=log,
@@ -1054,25 +1076,25 @@ def test_a_slow_docker_and_a_slow_api_keep_the_watchdog_waiting_for_one_step_at_
 
     assert len(api.registered) == 3
     assert len(api.fetched) == 3
-    assert len(api.farewells) == 1
+    assert len(api.leaving_heartbeats) == 1
     assert steps_without_a_word_before(log) == []
 
 
 def test_a_host_that_deregisters_keeps_the_watchdog_waiting_for_one_step_at_a_time() -> None:
-    notifier = FakeNotifier(longest_silence=30.0)
+    notifier = FakeNotifier(watchdog_interval=30.0)
     log = notifier.told
     api = LoggedControlPlane(deregistering=[ControlPlaneRefused("No.")], log=log)
 
     run_host(api, notifier=notifier, deregisters=True)
 
-    assert (len(api.deregistered), len(api.farewells)) == (1, 1)
+    assert (len(api.deregistered), len(api.leaving_heartbeats)) == (1, 1)
     assert steps_without_a_word_before(log[log.index(HostState.LEAVING) :]) == []
 
 
 def test_a_command_makes_the_host_speak_before_it_is_due() -> None:
     control_plane = FakeControlPlane()
     # As a service manager's watchdog has it, a rest is taken in turns.
-    notifier = FakeNotifier(longest_silence=1.0)
+    notifier = FakeNotifier(watchdog_interval=1.0)
     commands = FakeCommands([None, HostCommand.REPORT, None, None, HostCommand.CONFIG])
     pause = FakePause(rests=6)
     run_host(control_plane, notifier=notifier, pause=pause, commands=commands)
@@ -1084,7 +1106,8 @@ def test_a_command_makes_the_host_speak_before_it_is_due() -> None:
 
 def test_a_host_that_got_another_id_listens_for_that(caplog: pytest.LogCaptureFixture) -> None:
     control_plane = FakeControlPlane(
-        registering=[JOINED, Joined(43, timedelta(seconds=16), 0)], beating=[ServerNotFound(42)]
+        registering=[JOINED, RegistrationResult(43, timedelta(seconds=16), 0)],
+        beating=[ServerNotFound(42)],
     )
     commands = FakeCommands()
     run_host(control_plane, commands=commands, rests=2)
@@ -1106,7 +1129,8 @@ def test_a_host_with_a_given_id_needs_no_name(caplog: pytest.LogCaptureFixture) 
 def test_a_host_that_is_not_heard_tries_as_often_as_it_would_beat() -> None:
     soon = timedelta(seconds=3)
     control_plane = FakeControlPlane(
-        registering=[Joined(42, soon, 0)], beating=[Heard(soon, 0), *[AWAY] * 6]
+        registering=[RegistrationResult(42, soon, 0)],
+        beating=[HeartbeatResult(soon, 0), *[AWAY] * 6],
     )
     pause = FakePause(rests=9)
     run_host(control_plane, pause=pause)

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from application.host.sync_configuration import FollowConfiguration
+from application.host.sync_configuration import SyncConfiguration
 from domain.configuration import Configuration, ConfigurationChanges
 from domain.errors import InvalidRegistrationKey
 from tests.support.fakes import FakeConfigurationFolder, FakeControlPlane, FakePause
@@ -20,17 +20,21 @@ def part(name: str, revision: int, *, last_of: int | None = None) -> Configurati
 
 
 def follow(
-    parts: Sequence[ConfigurationChanges | Exception], told_revision: int, known_revision: int = 0
+    parts: Sequence[ConfigurationChanges | Exception],
+    revision_for_host: int,
+    known_revision: int = 0,
 ) -> tuple[FakeControlPlane, FakeConfigurationFolder]:
     control_plane = FakeControlPlane(fetching=list(parts))
     folder = FakeConfigurationFolder(42, known_revision)
-    FollowConfiguration(control_plane, folder, FakePause(rests=1))(42, told_revision, lambda: None)
+    SyncConfiguration(control_plane, folder, FakePause(rests=1))(
+        42, revision_for_host, lambda: None
+    )
     return control_plane, folder
 
 
 def test_each_question_goes_on_where_the_last_answer_ended() -> None:
     parts = [part("a", 1), part("b", 5), part("c", 7, last_of=9)]
-    control_plane, folder = follow(parts, told_revision=9, known_revision=3)
+    control_plane, folder = follow(parts, revision_for_host=9, known_revision=3)
 
     assert control_plane.fetched == [(42, 3, 0), (42, 3, 1), (42, 3, 5)]
     assert folder.revision == 9
@@ -40,7 +44,7 @@ def test_each_question_goes_on_where_the_last_answer_ended() -> None:
 def test_what_changed_while_it_came_in_parts_is_asked_for_again() -> None:
     # Between the parts an old document may have come into effect.
     parts = [part("a", 1), part("b", 5), part("c", 10, last_of=10)]
-    _, folder = follow(parts, told_revision=9, known_revision=3)
+    _, folder = follow(parts, revision_for_host=9, known_revision=3)
 
     assert folder.revision == 3
     # What has come is there nevertheless.
@@ -48,7 +52,7 @@ def test_what_changed_while_it_came_in_parts_is_asked_for_again() -> None:
 
 
 def test_what_comes_as_a_whole_is_known_whatever_was_told_before() -> None:
-    _, folder = follow([part("a", 10, last_of=10)], told_revision=9)
+    _, folder = follow([part("a", 10, last_of=10)], revision_for_host=9)
 
     assert folder.revision == 10
 
@@ -60,7 +64,7 @@ def test_a_host_whose_keys_may_change_waits_for_one_that_is_taken(
     refusal = InvalidRegistrationKey()
     control_plane = FakeControlPlane(fetching=[refusal, refusal, part("a", 1, last_of=1)])
     folder = FakeConfigurationFolder(42)
-    follow = FollowConfiguration(control_plane, folder, FakePause(rests=1), keys_may_change=True)
+    follow = SyncConfiguration(control_plane, folder, FakePause(rests=1), keys_may_change=True)
     for _ in range(3):
         follow(42, 1, lambda: None)
 
@@ -75,7 +79,7 @@ def test_a_host_whose_keys_may_change_waits_for_one_that_is_taken(
 
 def test_a_host_whose_key_stays_ends_when_it_is_refused() -> None:
     control_plane = FakeControlPlane(fetching=[InvalidRegistrationKey()])
-    follow = FollowConfiguration(control_plane, FakeConfigurationFolder(42), FakePause(rests=1))
+    follow = SyncConfiguration(control_plane, FakeConfigurationFolder(42), FakePause(rests=1))
 
     with pytest.raises(InvalidRegistrationKey):
         follow(42, 1, lambda: None)

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from adapters.memory.store import MemoryStore
 from adapters.system.new_key import new_key
-from application.access.authenticate_host import AdmitHost
+from application.access.authenticate_host import AuthenticateHost
 from application.configuration.fetch_configuration import FetchConfiguration
 from application.configuration.get_effective_configuration import GetEffectiveConfiguration
-from application.configuration.propagate_configuration import SpreadConfiguration
+from application.configuration.propagate_configuration import PropagateConfiguration
 from application.configuration.put_selector_configuration import PutSelectorConfiguration
 from application.join_keys.create_join_key import CreatedJoinKey, CreateJoinKey
 from application.join_keys.list_join_key_uses import ListJoinKeyUses
@@ -32,40 +32,40 @@ from domain.errors import (
     JoinKeyNotFound,
     JoinKeyRefused,
     ManManError,
-    NameHeld,
+    NameInUse,
     NotAdmitted,
 )
 from domain.events import EventKind
 from domain.join_key import NewJoinKey
 from domain.keys import ShownKey
 from domain.labels import parse_selector
-from domain.registration_rules import JoiningRules
+from domain.registration_rules import RegistrationRules
 from tests.support.builders import INTERVAL, NOW, SECOND, evidence
-from tests.support.canary_secrets import almost, planted
-from tests.support.fleet import EVERYBODY, Fleet, who_shows
+from tests.support.canary_secrets import almost, canary
+from tests.support.fleet import OPEN, Fleet, admitting_keys
 
-SHARED = planted("registration key")
-SECRET = planted("join key")
+SHARED = canary("registration key")
+SECRET = canary("join key")
 HERE = evidence("disk", "board", "boot 1", "process 1")
 REBOOTED = evidence("disk", "board", "boot 2", "process 2")
 ELSEWHERE = evidence("other disk", "other board", "other boot", "process 3")
 
-MANUAL = JoiningRules(approval_policy=ApprovalPolicy.MANUAL)
+MANUAL = RegistrationRules(approval_policy=ApprovalPolicy.MANUAL)
 
 
 @pytest.fixture
 def fleet() -> Fleet:
     """Of an API that has a shared key."""
-    return with_keys(Fleet(MemoryStore()), who_shows(SHARED))
+    return with_keys(Fleet(MemoryStore()), admitting_keys(SHARED))
 
 
-def with_keys(fleet: Fleet, admit_host: AdmitHost) -> Fleet:
-    fleet.register = replace(fleet.register, admit_host=admit_host)
-    fleet.deregister = replace(fleet.deregister, admit_host=admit_host)
+def with_keys(fleet: Fleet, authenticate_host: AuthenticateHost) -> Fleet:
+    fleet.register = replace(fleet.register, authenticate_host=authenticate_host)
+    fleet.deregister = replace(fleet.deregister, authenticate_host=authenticate_host)
     return fleet
 
 
-def with_rules(fleet: Fleet, rules: JoiningRules) -> Fleet:
+def with_rules(fleet: Fleet, rules: RegistrationRules) -> Fleet:
     fleet.register = replace(fleet.register, rules=rules)
     return fleet
 
@@ -78,7 +78,7 @@ def make(fleet: Fleet, **terms: Any) -> CreatedJoinKey:
         ids = (f"{kind}-{letter * 10}" for letter in numbers)
         return ShownKey(next(key_id for key_id in ids if key_id not in taken), SECRET)
 
-    create = CreateJoinKey(fleet.store, fleet.clock, planted_key, fleet.register.admit_host)
+    create = CreateJoinKey(fleet.store, fleet.clock, planted_key, fleet.register.authenticate_host)
     return create(NewJoinKey(**terms), "anna")
 
 
@@ -132,11 +132,11 @@ def test_a_join_key_with_another_secret_leaves_no_trace(fleet: Fleet, given_key:
     assert uses(fleet, key) == []
 
 
-@pytest.mark.parametrize("admit_host", [EVERYBODY, who_shows(SHARED)])
+@pytest.mark.parametrize("authenticate_host", [OPEN, admitting_keys(SHARED)])
 def test_an_unknown_key_is_refused_as_one_with_another_secret_is(
-    fleet: Fleet, admit_host: AdmitHost
+    fleet: Fleet, authenticate_host: AuthenticateHost
 ) -> None:
-    with_keys(fleet, admit_host)
+    with_keys(fleet, authenticate_host)
     make(fleet)
 
     with pytest.raises(InvalidRegistrationKey) as refused:
@@ -165,7 +165,7 @@ def test_a_secret_is_compared_for_an_unknown_id_too(
 def test_whatever_a_host_shows_it_is_let_in_or_told_that_it_is_not(
     secret: str, key_id: str
 ) -> None:
-    fleet = with_keys(Fleet(MemoryStore()), who_shows(SHARED))
+    fleet = with_keys(Fleet(MemoryStore()), admitting_keys(SHARED))
     make(fleet)
     for given_key in (secret, f"{key_id}.{secret}", f"{key_id}{secret}"):
         with pytest.raises(InvalidRegistrationKey):
@@ -194,20 +194,20 @@ def test_nothing_of_the_store_is_looked_at_for_a_key_that_is_no_join_key(fleet: 
 
 
 def test_where_a_key_is_required_a_host_joins_with_a_join_key_alone(fleet: Fleet) -> None:
-    with_keys(fleet, AdmitHost(lambda: (), key_required=True))
+    with_keys(fleet, AuthenticateHost(lambda: (), key_required=True))
     key = make(fleet)
 
     for given_key in ("", SHARED):
         with pytest.raises(InvalidRegistrationKey):
             join(fleet, given_key)
     assert join(fleet, key).server.name == "web"
-    assert not key.everybody_may_join
+    assert not key.is_open_registration
 
 
 def test_each_of_the_shared_keys_of_the_moment_opens(fleet: Fleet) -> None:
     keys = [SHARED]
-    with_keys(fleet, AdmitHost(lambda: keys))
-    new = planted("new registration key")
+    with_keys(fleet, AuthenticateHost(lambda: keys))
+    new = canary("new registration key")
 
     with pytest.raises(InvalidRegistrationKey):
         join(fleet, new)
@@ -220,10 +220,10 @@ def test_each_of_the_shared_keys_of_the_moment_opens(fleet: Fleet) -> None:
 
 
 def test_who_makes_a_key_is_told_that_everybody_may_join_without_it(fleet: Fleet) -> None:
-    assert not make(fleet).everybody_may_join
-    with_keys(fleet, EVERYBODY)
+    assert not make(fleet).is_open_registration
+    with_keys(fleet, OPEN)
 
-    assert make(fleet).everybody_may_join
+    assert make(fleet).is_open_registration
 
 
 # Whom a key admits
@@ -326,7 +326,7 @@ STEPS = st.lists(
 def test_whatever_happens_a_key_admits_whom_it_admitted_and_as_many_others_as_it_may(
     steps: list[tuple[str, str, bool]], uses_of: tuple[int | None, int | None]
 ) -> None:
-    fleet = with_keys(Fleet(MemoryStore()), who_shows(SHARED))
+    fleet = with_keys(Fleet(MemoryStore()), admitting_keys(SHARED))
     keys = [make(fleet, uses=most, expires_in_seconds=240) for most in uses_of]
     joined: list[set[int]] = [set(), set()]
     revoked: set[int] = set()
@@ -363,7 +363,7 @@ def test_a_key_gives_nobody_a_name_that_the_shared_key_would_not(fleet: Fleet) -
     join(fleet, SHARED, evidence=HERE)
     key = make(fleet, pre_approved=True)
 
-    with pytest.raises(NameHeld):
+    with pytest.raises(NameInUse):
         join(fleet, key, evidence=ELSEWHERE)
     assert uses(fleet, key) == []
 
@@ -400,7 +400,7 @@ def test_a_holder_of_a_used_up_key_waits_for_its_own_name(fleet: Fleet) -> None:
     key = make(fleet, uses=1)
     join(fleet, key, evidence=HERE)
 
-    with pytest.raises(NameHeld):
+    with pytest.raises(NameInUse):
         join(fleet, key, evidence=ELSEWHERE)
 
 
@@ -458,7 +458,7 @@ def test_a_server_gets_what_hangs_on_the_labels_of_its_key(
 ) -> None:
     if joined_before:
         join(fleet, SHARED)
-    spread = SpreadConfiguration(fleet.store, fleet.clock)
+    spread = PropagateConfiguration(fleet.store, fleet.clock)
     put = PutSelectorConfiguration(fleet.store, fleet.clock, spread)
     put(parse_selector("tier=gold"), "limits", "{}")
     registered = join(fleet, make(fleet, labels={"tier": "gold"}))
@@ -530,7 +530,7 @@ def test_a_pre_approved_key_lets_in_nobody_whom_an_operator_refused(
     fleet.reject(server.server_id, "not ours")
     with_rules(
         fleet,
-        JoiningRules(approval_policy=policy, enforcement=Enforcement({Switch.BAN: mode})),
+        RegistrationRules(approval_policy=policy, enforcement=Enforcement({Switch.BAN: mode})),
     )
     key = make(fleet, pre_approved=True)
     for _ in range(2):
@@ -568,7 +568,7 @@ def test_a_use_tells_who_joined_and_when(fleet: Fleet) -> None:
 
 @pytest.fixture
 def fetch(fleet: Fleet) -> FetchConfiguration:
-    return FetchConfiguration(fleet.store, fleet.clock, fleet.register.admit_host)
+    return FetchConfiguration(fleet.store, fleet.clock, fleet.register.authenticate_host)
 
 
 def test_a_host_speaks_for_its_server_with_the_key_by_which_it_joined(
@@ -667,7 +667,7 @@ def test_a_key_that_is_not_there_is_told(fleet: Fleet) -> None:
 
 
 def test_what_is_kept_of_a_key_is_not_its_secret(fleet: Fleet) -> None:
-    create = CreateJoinKey(fleet.store, fleet.clock, new_key, EVERYBODY)
+    create = CreateJoinKey(fleet.store, fleet.clock, new_key, OPEN)
     created = create(NewJoinKey(), "anna")
     other = create(NewJoinKey(), "anna")
 
@@ -675,7 +675,7 @@ def test_what_is_kept_of_a_key_is_not_its_secret(fleet: Fleet) -> None:
     assert created.shown.secret != other.shown.secret
     assert created.key.created_by == "anna"
     assert ShownKey.parse(str(created.shown), "jk") == created.shown
-    assert join(with_keys(fleet, who_shows(SHARED)), created).server.name == "web"
+    assert join(with_keys(fleet, admitting_keys(SHARED)), created).server.name == "web"
 
 
 def test_what_is_against_the_rules_makes_no_key(fleet: Fleet) -> None:

@@ -146,12 +146,12 @@ def test_hosts_that_beat_through_clock_jumps_stay_online(watched: Fleet) -> None
 def test_the_fleet_is_counted_for_its_pace(watched: Fleet) -> None:
     ids = [register(watched, f"web-{n}") for n in range(3)]
     watched.expire()
-    assert watched.pace.fleet_size == 3
+    assert watched.heartbeat_interval.fleet_size == 3
 
     watched.heartbeat([Heartbeat(ids[0], leaving=True)])
     watched.pass_time(4 * INTERVAL)
 
-    assert watched.pace.fleet_size == 0
+    assert watched.heartbeat_interval.fleet_size == 0
 
 
 @pytest.fixture
@@ -162,7 +162,7 @@ def large() -> tuple[Fleet, list[int]]:
     for _ in range(20):
         fleet.pass_time(INTERVAL)
         fleet.heartbeat([Heartbeat(server_id) for server_id in ids])
-    assert fleet.pace.interval == 4 * INTERVAL
+    assert fleet.heartbeat_interval.interval == 4 * INTERVAL
     return fleet, ids
 
 
@@ -172,7 +172,7 @@ def test_a_stretched_interval_is_honoured_when_the_fleet_shrinks_again(
     fleet, (web, *others) = large
     fleet.heartbeat([Heartbeat(server_id, leaving=True) for server_id in others])
     fleet.expire()
-    assert fleet.pace.interval == INTERVAL
+    assert fleet.heartbeat_interval.interval == INTERVAL
 
     assert fleet.pass_time(12 * INTERVAL) == []
     assert fleet.pass_time(SECOND) == [web]
@@ -228,7 +228,7 @@ def test_who_could_not_be_heard_for_want_of_a_store_is_not_called_silent(watched
 def test_who_speaks_over_a_way_that_is_cut_off_is_not_called_silent(watched: Fleet) -> None:
     over_amqp, over_grpc = register(watched, "amqp"), register(watched, "grpc")
     replace(watched.heartbeat, via="amqp")([Heartbeat(over_amqp)])
-    watched.hearing.cut_off.add("amqp")
+    watched.heartbeat_intake.cut_off.add("amqp")
 
     assert watched.pass_time(HOUR) == [over_grpc]
 
@@ -237,9 +237,9 @@ def test_after_a_way_was_cut_off_its_hosts_have_three_intervals_to_speak(watched
     spoke, silent = register(watched, "spoke"), register(watched, "silent")
     over_amqp = replace(watched.heartbeat, via="amqp")
     over_amqp([Heartbeat(spoke), Heartbeat(silent)])
-    watched.hearing.cut_off.add("amqp")
+    watched.heartbeat_intake.cut_off.add("amqp")
     watched.pass_time(HOUR)
-    watched.hearing.cut_off.discard("amqp")
+    watched.heartbeat_intake.cut_off.discard("amqp")
 
     assert watched.pass_time(2 * INTERVAL) == []
     over_amqp([Heartbeat(spoke)])

@@ -146,7 +146,7 @@ def test_hosts_are_told_to_beat_so_that_the_fleet_stays_under_the_rate(
 ) -> None:
     fleet = Fleet(MemoryStore(), max_heartbeats_per_second=2)
     web = register(fleet, "web")
-    fleet.pace.fleet_size = online
+    fleet.heartbeat_interval.fleet_size = online
     told = timedelta(seconds=seconds)
 
     assert fleet.heartbeat([Heartbeat(web)]) == [Acknowledged(0, told)]

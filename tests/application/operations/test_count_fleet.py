@@ -4,21 +4,21 @@ import pytest
 
 from adapters.memory.store import MemoryStore
 from application.liveness.record_heartbeat import Heartbeat
-from application.operations.count_fleet import TakeStock
+from application.operations.count_fleet import CountFleet
 from application.registration.register_server import Registration
 from domain.approval import ApprovalPolicy
 from domain.conflict import Resolution
-from domain.errors import NameHeld
+from domain.errors import NameInUse
 from domain.liveness import Status
 from domain.machine import Hardware
-from domain.registration_rules import JoiningRules
+from domain.registration_rules import RegistrationRules
 from tests.support.builders import CAPABILITIES, SECOND, evidence
 from tests.support.fleet import Fleet
 
 
 def test_the_stock_of_an_empty_store_is_empty() -> None:
     fleet = Fleet(MemoryStore())
-    stock = TakeStock(fleet.store, fleet.clock, fleet.cadence)()
+    stock = CountFleet(fleet.store, fleet.clock, fleet.cadence)()
 
     assert not stock.servers
     assert stock.hardware == Hardware(0, 0, 0)
@@ -33,7 +33,7 @@ def test_servers_are_counted_and_events_are_as_old_as_the_oldest() -> None:
         fleet.register(Registration(name, "dev"))
     fleet.clock.advance(7 * SECOND)
     fleet.heartbeat([Heartbeat(1, leaving=True)])
-    stock = TakeStock(fleet.store, fleet.clock, fleet.cadence)()
+    stock = CountFleet(fleet.store, fleet.clock, fleet.cadence)()
 
     assert stock.servers == {(Status.ONLINE, "dev"): 2, (Status.OFFLINE, "dev"): 1}
     assert stock.oldest_event_age == 7 * SECOND
@@ -47,21 +47,21 @@ def test_an_event_by_a_clock_that_is_ahead_has_no_age() -> None:
     fleet.register(Registration("a"))
     fleet.clock.advance(-5 * SECOND)
 
-    assert TakeStock(fleet.store, fleet.clock, fleet.cadence)().oldest_event_age == timedelta(0)
+    assert CountFleet(fleet.store, fleet.clock, fleet.cadence)().oldest_event_age == timedelta(0)
 
 
 def test_what_waits_for_an_operator_is_counted() -> None:
-    rules = JoiningRules(approval_policy=ApprovalPolicy.MANUAL)
+    rules = RegistrationRules(approval_policy=ApprovalPolicy.MANUAL)
     fleet = Fleet(MemoryStore(), rules=rules)
     for name in ("a", "b", "c"):
         fleet.register(Registration(name, evidence=evidence("disk", "board", "boot")))
     fleet.approve(1)
     other = evidence("other disk", "other board", "other boot")
     for name in ("a", "b"):
-        with pytest.raises(NameHeld):
+        with pytest.raises(NameInUse):
             fleet.register(Registration(name, evidence=other))
     fleet.resolve(1, Resolution.ADOPT)
-    stock = TakeStock(fleet.store, fleet.clock, fleet.cadence)()
+    stock = CountFleet(fleet.store, fleet.clock, fleet.cadence)()
 
     assert (stock.pending_servers, stock.open_conflicts) == (2, 1)
 
@@ -71,6 +71,6 @@ def test_two_managers_on_one_box_have_one_machine() -> None:
     box, other = evidence("disk", "board", "boot"), evidence("disk 2", "board 2", "boot 2")
     for name, environment, of_it in (("a", "dev", box), ("a-2", "prod", box), ("b", "dev", other)):
         fleet.register(Registration(name, environment, CAPABILITIES, evidence=of_it))
-    stock = TakeStock(fleet.store, fleet.clock, fleet.cadence)()
+    stock = CountFleet(fleet.store, fleet.clock, fleet.cadence)()
 
     assert stock.hardware == Hardware(2, 32, 131072)

@@ -9,14 +9,14 @@ from hypothesis import strategies as st
 from adapters.memory.clock import MemoryClock
 from adapters.memory.store import MemoryStore
 from application.operators.list_audit import ListAudit
-from application.operators.record_audit_entry import NoteAction
+from application.operators.record_audit_entry import RecordAuditEntry
 from application.ports.store.access.audit import AuditEntry
 from application.ports.store.store import StoreUnavailable
 from domain.errors import InvalidField
 from domain.operator_key import Operator
 from domain.role import Role
 from tests.support.builders import NOW
-from tests.support.canary_secrets import leaks, planted
+from tests.support.canary_secrets import canary, leaks
 from tests.support.fleet import TroubledStore
 
 ANN = Operator("ann", Role.OPERATOR, "ok-abcdefgh23", "10.0.0.1")
@@ -26,7 +26,7 @@ class Notebook:
     def __init__(self) -> None:
         self.store = TroubledStore(MemoryStore())
         self.clock = MemoryClock(NOW)
-        self.note = NoteAction(self.store, self.clock)
+        self.note = RecordAuditEntry(self.store, self.clock)
         self.list = ListAudit(self.store)
 
     def entries(self) -> list[AuditEntry]:
@@ -106,7 +106,7 @@ def test_what_is_too_long_ends_in_a_mark_and_what_just_fits_does_not(notebook: N
 def test_a_key_that_is_sent_in_the_place_of_a_name_is_noted_without_its_secret(
     notebook: Notebook, kind: str
 ) -> None:
-    key = f"{kind}-abcdefgh23.{planted('secret of a key')}"
+    key = f"{kind}-abcdefgh23.{canary('secret of a key')}"
     notebook.note(ANN, "CreateServer", target=f"name={key} x", outcome=f"{key!r} is no name")
     [entry] = notebook.entries()
     leaks.look_at("in the audit", entry)

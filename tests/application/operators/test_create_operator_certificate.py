@@ -19,9 +19,9 @@ from application.operators.list_operator_keys import ListOperatorKeys
 from application.operators.revoke_operator_key import RevokeOperatorKey
 from application.ports.certificate_authority import AuthorityExpired
 from domain.errors import (
+    CertificateNotFromOwnCA,
     InvalidField,
     NoCertificatesIssued,
-    NotOfOwnAuthority,
     OperatorCertificateRefused,
     OperatorKeyRefused,
     OperatorKeyRequired,
@@ -30,9 +30,9 @@ from domain.join_key import NewJoinKey
 from domain.operator_key import Operator
 from domain.role import Role
 from tests.support.builders import NOW, SECOND
-from tests.support.canary_keys import PlantedKeys
-from tests.support.canary_secrets import planted
-from tests.support.fleet import EVERYBODY
+from tests.support.canary_keys import CanaryKeys
+from tests.support.canary_secrets import canary
+from tests.support.fleet import OPEN
 
 REQUEST = b"a signing request"
 DIGEST = "0123456789abcdef" * 4
@@ -69,7 +69,7 @@ class FakeAuthority:
 class Access:
     def __init__(self, setting: str | None = None) -> None:
         self.store, self.clock = MemoryStore(), MemoryClock(NOW)
-        self.authority, new_key = FakeAuthority(), PlantedKeys()
+        self.authority, new_key = FakeAuthority(), CanaryKeys()
         self.certificates = Certificates(self.authority, "example.com")
         self.create = CreateOperatorCertificate(self.store, self.clock, new_key, self.certificates)
         self.create_key = CreateOperatorKey(self.store, self.clock, new_key)
@@ -163,9 +163,9 @@ def test_a_key_that_is_sent_counts_before_the_certificate(access: Access) -> Non
 @pytest.mark.parametrize("end", ["", ".", ".{digest}", ".{secret}", ".x"])
 @pytest.mark.parametrize("kind", ["oc", "ok"])
 def test_the_id_of_a_certificate_is_no_key_whatever_stands_behind_it(end: str, kind: str) -> None:
-    access = Access(planted("operator key"))
+    access = Access(canary("operator key"))
     row, _ = access.create("ann", Role.ADMIN, None, REQUEST, "bob")
-    given = f"{kind}{row.key_id[2:]}" + end.format(digest=row.digest, secret=planted("secret a"))
+    given = f"{kind}{row.key_id[2:]}" + end.format(digest=row.digest, secret=canary("secret a"))
 
     with pytest.raises(OperatorKeyRefused):
         access.who(given=given)
@@ -201,7 +201,7 @@ def test_an_authority_that_issues_nothing_makes_no_row(access: Access) -> None:
     with pytest.raises(AuthorityExpired):
         access.certify()
     with pytest.raises(NoCertificatesIssued):
-        CreateOperatorCertificate(access.store, access.clock, PlantedKeys(), None)(
+        CreateOperatorCertificate(access.store, access.clock, CanaryKeys(), None)(
             "ann", Role.ADMIN, None, REQUEST, "bob"
         )
 
@@ -212,7 +212,7 @@ def test_an_authority_that_issues_nothing_makes_no_row(access: Access) -> None:
 
 
 def create_join_key(access: Access, pin: Callable[[], str]) -> CreateJoinKey:
-    return CreateJoinKey(access.store, access.clock, PlantedKeys(), EVERYBODY, pin)
+    return CreateJoinKey(access.store, access.clock, CanaryKeys(), OPEN, pin)
 
 
 def test_a_join_key_says_by_which_authority_the_api_is_known_when_it_is_to(
@@ -221,7 +221,7 @@ def test_a_join_key_says_by_which_authority_the_api_is_known_when_it_is_to(
     create = create_join_key(access, PinAuthority(access.certificates, lambda: b"by this one"))
     pinned, plain = create(NewJoinKey(), "bob", pins_authority=True), create(NewJoinKey(), "bob")
 
-    assert str(pinned.shown) == f"jk-aaaaaaaaaa.{planted('secret a')}.{DIGEST}"
+    assert str(pinned.shown) == f"jk-aaaaaaaaaa.{canary('secret a')}.{DIGEST}"
     assert pinned.key.digest == pinned.shown.digest
     assert DIGEST not in repr(pinned.key)
     assert plain.shown.authority_digest == ""
@@ -232,7 +232,7 @@ def test_a_pin_of_an_authority_that_did_not_issue_what_is_shown_makes_no_key(
 ) -> None:
     chains = iter([b"by another", b"by this one"])
     create = create_join_key(access, PinAuthority(access.certificates, lambda: next(chains)))
-    with pytest.raises(NotOfOwnAuthority):
+    with pytest.raises(CertificateNotFromOwnCA):
         create(NewJoinKey(), "bob", pins_authority=True)
     with pytest.raises(NoCertificatesIssued):
         create_join_key(access, PinAuthority(None, lambda: b""))(

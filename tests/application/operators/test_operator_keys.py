@@ -18,21 +18,21 @@ from application.operators.revoke_operator_key import RevokeOperatorKey
 from application.ports.store.store import StoreUnavailable
 from domain.errors import (
     InvalidField,
+    LocalOperatorsOnly,
     OperatorKeyNotFound,
     OperatorKeyRefused,
     OperatorKeyRequired,
-    OperatorsOnThisMachineOnly,
 )
 from domain.keys import OPERATOR_KEY, ShownKey
 from domain.operator_key import Operator, OperatorKey
 from domain.role import Role
 from tests.support.builders import NOW, SECOND
-from tests.support.canary_keys import PlantedKeys
-from tests.support.canary_secrets import almost, planted
+from tests.support.canary_keys import CanaryKeys
+from tests.support.canary_secrets import almost, canary
 from tests.support.fleet import TroubledStore
 
 HERE, ELSEWHERE = True, False
-SETTING = planted("operator key")
+SETTING = canary("operator key")
 HOUR = timedelta(hours=1)
 
 
@@ -40,7 +40,7 @@ class Access:
     def __init__(self, setting: str | None = None) -> None:
         self.store = TroubledStore(MemoryStore())
         self.clock = MemoryClock(NOW)
-        self.create = CreateOperatorKey(self.store, self.clock, PlantedKeys())
+        self.create = CreateOperatorKey(self.store, self.clock, CanaryKeys())
         self.revoke = RevokeOperatorKey(self.store, self.clock)
         self.list = ListOperatorKeys(self.store)
         self.identify = IdentifyOperator(self.store, self.clock, setting)
@@ -81,7 +81,7 @@ def test_who_sends_the_key_of_the_setting_is_an_admin(on_this_machine: bool) -> 
 
 
 def test_the_key_of_an_operator_as_the_setting_makes_nobody_an_admin() -> None:
-    access = Access(f"ok-aaaaaaaaaa.{planted('secret a')}")
+    access = Access(f"ok-aaaaaaaaaa.{canary('secret a')}")
     with pytest.raises(OperatorKeyRefused):
         access.who(access.identify.operator_key)
     given = access.key("ann", Role.VIEWER)
@@ -99,7 +99,7 @@ def test_what_is_nearly_the_key_of_the_setting_is_refused(given: str) -> None:
 
 def test_a_caller_on_this_machine_needs_no_key_while_there_is_none(access: Access) -> None:
     assert access.who() == Operator("local", Role.ADMIN, "", "10.0.0.7")
-    with pytest.raises(OperatorsOnThisMachineOnly):
+    with pytest.raises(LocalOperatorsOnly):
         access.who(on_this_machine=ELSEWHERE)
 
 
@@ -317,7 +317,7 @@ def test_a_key_that_is_none_cannot_be_revoked(access: Access) -> None:
         access.revoke(given)
 
     assert refused.value.field == "key_id"
-    assert planted("secret a") not in str(refused.value)
+    assert canary("secret a") not in str(refused.value)
     assert access.who(given).name == "ann"
 
 

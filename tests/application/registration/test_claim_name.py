@@ -11,11 +11,11 @@ from application.registration.register_server import Registration
 from domain.approval import Approval, ApprovalPolicy
 from domain.conflict import Conflict, ConflictState, Resolution
 from domain.enforcement import Enforcement, Mode, Switch
-from domain.errors import InvalidField, NameHeld, NotAdmitted, Replaced
+from domain.errors import InvalidField, NameInUse, NotAdmitted, SupersededRegistration
 from domain.events import EventKind
 from domain.liveness import Status
 from domain.machine_evidence import Evidence, NamePolicy
-from domain.registration_rules import JoiningRules
+from domain.registration_rules import RegistrationRules
 from domain.server import Server
 from tests.support.builders import INTERVAL, SECOND, evidence
 from tests.support.fleet import Fleet
@@ -59,12 +59,12 @@ def resolve(fleet: Fleet, conflict: Conflict, resolution: Resolution, new_name: 
     fleet.resolve(conflict.conflict_id, resolution, new_name)
 
 
-def with_rules(rules: JoiningRules) -> Fleet:
+def with_rules(rules: RegistrationRules) -> Fleet:
     return Fleet(MemoryStore(), rules=rules)
 
 
-def only_warning_of(switch: Switch) -> JoiningRules:
-    return JoiningRules(enforcement=Enforcement({switch: Mode.WARN}))
+def only_warning_of(switch: Switch) -> RegistrationRules:
+    return RegistrationRules(enforcement=Enforcement({switch: Mode.WARN}))
 
 
 def would_rejects(fleet: Fleet) -> list[tuple[Switch, str, int]]:
@@ -87,7 +87,7 @@ def test_another_machine_is_refused_while_the_holder_is_alive(fleet: Fleet) -> N
     holder = join(fleet, HERE, address="10.0.0.7")
     fleet.clock.advance(4 * SECOND)
 
-    with pytest.raises(NameHeld) as refusal:
+    with pytest.raises(NameInUse) as refusal:
         join(fleet, ELSEWHERE, address="10.0.0.8")
 
     told = str(refusal.value)
@@ -102,7 +102,7 @@ def test_a_refused_claim_is_a_conflict_that_shows_both_sides(fleet: Fleet) -> No
     holder = join(fleet, HERE, address="10.0.0.7")
     for _ in range(3):
         fleet.clock.advance(SECOND)
-        with pytest.raises(NameHeld):
+        with pytest.raises(NameInUse):
             join(fleet, ELSEWHERE, address="10.0.0.8")
 
     [conflict] = conflicts(fleet)
@@ -115,7 +115,7 @@ def test_a_refused_claim_is_a_conflict_that_shows_both_sides(fleet: Fleet) -> No
 def test_two_challengers_are_two_conflicts(fleet: Fleet) -> None:
     join(fleet, HERE)
     for challenger in (ELSEWHERE, CLONE, ELSEWHERE):
-        with pytest.raises(NameHeld):
+        with pytest.raises(NameInUse):
             join(fleet, challenger)
 
     assert [conflict.claims for conflict in conflicts(fleet)] == [2, 1]
@@ -123,7 +123,7 @@ def test_two_challengers_are_two_conflicts(fleet: Fleet) -> None:
 
 def test_the_successor_of_a_silent_machine_gets_its_server(fleet: Fleet) -> None:
     holder = join(fleet, HERE)
-    with pytest.raises(NameHeld):
+    with pytest.raises(NameInUse):
         join(fleet, ELSEWHERE)
     fleet.pass_time(5 * INTERVAL)
     successor = join(fleet, ELSEWHERE, address="10.0.0.8")
@@ -147,13 +147,13 @@ def test_a_reimaged_machine_gets_its_server_and_it_is_told(fleet: Fleet) -> None
 def test_a_clone_is_refused_and_told_what_to_change(fleet: Fleet) -> None:
     join(fleet, HERE)
 
-    with pytest.raises(NameHeld, match="a clone"):
+    with pytest.raises(NameInUse, match="a clone"):
         join(fleet, CLONE)
 
 
 def test_what_may_be_a_restart_waits_until_the_holder_is_silent(fleet: Fleet) -> None:
     before = join(fleet, BLIND)
-    with pytest.raises(NameHeld):
+    with pytest.raises(NameInUse):
         join(fleet, BLIND_REBOOTED)
 
     assert not conflicts(fleet)
@@ -168,11 +168,11 @@ def test_what_may_be_a_restart_waits_until_the_holder_is_silent(fleet: Fleet) ->
 
 def test_what_seemed_a_restart_is_a_conflict_once_the_holder_is_heard(fleet: Fleet) -> None:
     holder = join(fleet, BLIND)
-    with pytest.raises(NameHeld):
+    with pytest.raises(NameInUse):
         join(fleet, BLIND_REBOOTED)
     fleet.clock.advance(SECOND)
     beat(fleet, holder)
-    with pytest.raises(NameHeld):
+    with pytest.raises(NameInUse):
         join(fleet, BLIND_REBOOTED)
 
     [conflict] = conflicts(fleet)
@@ -184,7 +184,7 @@ def test_without_evidence_the_name_alone_decides(fleet: Fleet) -> None:
 
     assert join(fleet, Evidence()).server_id == first.server_id
     assert join(fleet, RESTARTED).server_id == first.server_id
-    with pytest.raises(NameHeld):
+    with pytest.raises(NameInUse):
         join(fleet, ELSEWHERE)
 
 
@@ -192,23 +192,23 @@ def test_evidence_is_taken_down_where_there_was_none(fleet: Fleet) -> None:
     first = join(fleet, Evidence())
 
     assert join(fleet, HERE).server_id == first.server_id
-    with pytest.raises(NameHeld):
+    with pytest.raises(NameInUse):
         join(fleet, ELSEWHERE)
 
 
 def test_the_policy_may_give_the_name_to_the_newcomer() -> None:
-    fleet = with_rules(JoiningRules(NamePolicy.TAKEOVER))
+    fleet = with_rules(RegistrationRules(NamePolicy.TAKEOVER))
     holder = join(fleet, HERE)
     newcomer = join(fleet, ELSEWHERE)
 
     assert newcomer.server_id == holder.server_id
-    assert isinstance(beat(fleet, holder), Replaced)
+    assert isinstance(beat(fleet, holder), SupersededRegistration)
     assert isinstance(beat(fleet, newcomer), Acknowledged)
     assert EventKind.TAKEN_OVER in happened(fleet, holder.server_id)
 
 
 def test_the_policy_may_be_the_plain_rule_by_which_both_go_on() -> None:
-    fleet = with_rules(JoiningRules(NamePolicy.ALLOW))
+    fleet = with_rules(RegistrationRules(NamePolicy.ALLOW))
     holder = join(fleet, HERE)
     newcomer = join(fleet, ELSEWHERE)
 
@@ -228,19 +228,19 @@ def test_a_switch_that_warns_lets_in_and_lists() -> None:
 
 def test_an_operator_gives_the_server_to_the_challenger(fleet: Fleet) -> None:
     holder = join(fleet, HERE)
-    with pytest.raises(NameHeld):
+    with pytest.raises(NameInUse):
         join(fleet, ELSEWHERE)
     [conflict] = conflicts(fleet)
     resolve(fleet, conflict, Resolution.ADOPT)
     adopted = join(fleet, ELSEWHERE)
 
     assert adopted.server_id == holder.server_id
-    assert isinstance(beat(fleet, holder), Replaced)
+    assert isinstance(beat(fleet, holder), SupersededRegistration)
 
 
 def test_an_operator_names_the_challenger_at_all_its_starts(fleet: Fleet) -> None:
     holder = join(fleet, HERE)
-    with pytest.raises(NameHeld):
+    with pytest.raises(NameInUse):
         join(fleet, ELSEWHERE)
     [conflict] = conflicts(fleet)
     resolve(fleet, conflict, Resolution.RENAME, "web-2")
@@ -258,7 +258,7 @@ def test_the_later_process_replaces_the_earlier_one(fleet: Fleet) -> None:
 
     assert later.epoch > earlier.epoch
     answer = beat(fleet, earlier)
-    assert isinstance(answer, Replaced)
+    assert isinstance(answer, SupersededRegistration)
     assert "10.0.0.7 at 2026-02-28 23:59:59 UTC" in str(answer)
     assert isinstance(beat(fleet, later), Acknowledged)
     assert happened(fleet, later.server_id).count(EventKind.REPLACED) == 1
@@ -298,7 +298,11 @@ def test_both_processes_in_one_batch_get_answers_of_their_own(fleet: Fleet) -> N
         ]
     )
 
-    assert [type(answer) for answer in answers] == [Acknowledged, Replaced, Acknowledged]
+    assert [type(answer) for answer in answers] == [
+        Acknowledged,
+        SupersededRegistration,
+        Acknowledged,
+    ]
     assert fleet.get(server_id).presence.status is Status.ONLINE
 
 
@@ -388,14 +392,16 @@ def test_a_machine_that_gets_its_server_back_has_all_of_its_servers_again(fleet:
 @pytest.mark.parametrize(
     "rules",
     [
-        pytest.param(JoiningRules(name_policy=NamePolicy.ALLOW), id="allow"),
+        pytest.param(RegistrationRules(name_policy=NamePolicy.ALLOW), id="allow"),
         pytest.param(only_warning_of(Switch.NAME_CONFLICT), id="warn"),
         pytest.param(
-            JoiningRules(enforcement=Enforcement({Switch.NAME_CONFLICT: Mode.OFF})), id="off"
+            RegistrationRules(enforcement=Enforcement({Switch.NAME_CONFLICT: Mode.OFF})), id="off"
         ),
     ],
 )
-def test_a_server_that_two_machines_share_makes_them_no_single_one(rules: JoiningRules) -> None:
+def test_a_server_that_two_machines_share_makes_them_no_single_one(
+    rules: RegistrationRules,
+) -> None:
     fleet = with_rules(rules)
     join(fleet, HERE, "shared")
     kept = join(fleet, HERE, "kept")
@@ -441,7 +447,7 @@ def test_an_ephemeral_server_that_is_alive_is_not_readopted(fleet: Fleet) -> Non
 
 
 def test_a_new_server_waits_for_approval_where_that_is_manual() -> None:
-    fleet = with_rules(JoiningRules(approval_policy=ApprovalPolicy.MANUAL))
+    fleet = with_rules(RegistrationRules(approval_policy=ApprovalPolicy.MANUAL))
     server = join(fleet, HERE)
 
     assert server.approval is Approval.PENDING
@@ -451,7 +457,7 @@ def test_a_new_server_waits_for_approval_where_that_is_manual() -> None:
 
 
 def test_a_machine_is_approved_and_not_its_name() -> None:
-    fleet = with_rules(JoiningRules(approval_policy=ApprovalPolicy.MANUAL))
+    fleet = with_rules(RegistrationRules(approval_policy=ApprovalPolicy.MANUAL))
     server = join(fleet, HERE)
     with fleet.store.begin() as transaction:
         record = transaction.servers.get(server.server_id, lock=True)
@@ -465,7 +471,7 @@ def test_a_machine_is_approved_and_not_its_name() -> None:
 
 
 def test_a_record_that_an_operator_made_is_approved() -> None:
-    fleet = with_rules(JoiningRules(approval_policy=ApprovalPolicy.MANUAL))
+    fleet = with_rules(RegistrationRules(approval_policy=ApprovalPolicy.MANUAL))
     fleet.create("web", "production")
 
     assert join(fleet, HERE).approval is Approval.APPROVED

@@ -9,15 +9,15 @@ from domain.errors import InvalidField, InvalidRegistrationKey
 from domain.liveness import Status, heard
 from domain.server import Server
 from tests.support.builders import CAPABILITIES, INTERVAL, NOW, SECOND, at_once
-from tests.support.canary_secrets import almost, planted
-from tests.support.fleet import Fleet, who_shows
+from tests.support.canary_secrets import almost, canary
+from tests.support.fleet import Fleet, admitting_keys
 
-KEY = planted("registration key")
+KEY = canary("registration key")
 
 
 @pytest.fixture
 def guarded(fleet: Fleet) -> RegisterServer:
-    return replace(fleet.register, admit_host=who_shows(KEY))
+    return replace(fleet.register, authenticate_host=admitting_keys(KEY))
 
 
 def test_a_host_gets_a_server_of_its_own(fleet: Fleet) -> None:

@@ -6,21 +6,26 @@ from application.liveness.record_heartbeat import Heartbeat
 from application.registration.register_server import Registration
 from application.removal.deregister_server import DeregisterServer
 from domain.enforcement import Enforcement, Mode, Switch
-from domain.errors import InvalidRegistrationKey, NotAdmitted, Replaced, ServerNotFound
+from domain.errors import (
+    InvalidRegistrationKey,
+    NotAdmitted,
+    ServerNotFound,
+    SupersededRegistration,
+)
 from domain.events import EventKind
 from domain.liveness import Status
 from domain.machine_evidence import Evidence
 from tests.support.builders import SECOND, evidence
-from tests.support.canary_secrets import almost, planted
-from tests.support.fleet import Fleet, who_shows
+from tests.support.canary_secrets import almost, canary
+from tests.support.fleet import Fleet, admitting_keys
 
-KEY = planted("registration key")
+KEY = canary("registration key")
 FIRST, SECOND_PROCESS = (evidence("disk", "board", "boot", name) for name in ("first", "second"))
 
 
 @pytest.fixture
 def deregister(fleet: Fleet) -> DeregisterServer:
-    return replace(fleet.deregister, admit_host=who_shows(KEY))
+    return replace(fleet.deregister, authenticate_host=admitting_keys(KEY))
 
 
 def join(fleet: Fleet, evidence: Evidence = FIRST) -> int:
@@ -76,7 +81,9 @@ def test_a_process_that_was_replaced_deletes_nothing(
     join(fleet, SECOND_PROCESS)
 
     for instance_id in (FIRST.instance_id, "", SECOND_PROCESS.instance_id.upper()):
-        with pytest.raises(Replaced, match=r"host manager from 10\.0\.0\.7 at 2026-02-28 23:59:59"):
+        with pytest.raises(
+            SupersededRegistration, match=r"host manager from 10\.0\.0\.7 at 2026-02-28 23:59:59"
+        ):
             deregister(web, KEY, instance_id)
     assert listed(fleet) == ["web"]
     deregister(web, KEY, SECOND_PROCESS.instance_id)

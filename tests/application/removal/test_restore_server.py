@@ -11,7 +11,7 @@ from domain.events import EventKind
 from domain.history import HistoryEntry
 from domain.liveness import Status
 from tests.support.builders import CAPABILITIES, SECOND, evidence
-from tests.support.fleet import EVERYBODY, Fleet
+from tests.support.fleet import OPEN, Fleet
 
 EVIDENCE = evidence("disk", "board", "boot", "instance")
 
@@ -47,7 +47,7 @@ def test_a_restored_server_is_offline_until_its_host_joins_again(fleet: Fleet, w
 def test_its_host_fetches_its_configuration_again(fleet: Fleet, web: int) -> None:
     fleet.restore(web)
     [answer] = fleet.heartbeat([Heartbeat(web, epoch=1)])
-    fetch = FetchConfiguration(fleet.store, fleet.clock, admit_host=EVERYBODY)
+    fetch = FetchConfiguration(fleet.store, fleet.clock, authenticate_host=OPEN)
     changes = fetch(web, "", known_revision=1)
 
     assert isinstance(answer, Acknowledged)

@@ -3,7 +3,7 @@ import pytest
 from application.liveness.record_heartbeat import Heartbeat
 from application.registration.register_server import Registration
 from application.servers.update_server import ServerChanges
-from domain.errors import NameHeld, ServerNotFound
+from domain.errors import NameInUse, ServerNotFound
 from domain.events import EventKind
 from domain.liveness import Status
 from tests.support.builders import INTERVAL, SECOND, evidence
@@ -94,7 +94,7 @@ def test_servers_of_which_no_machine_is_known_are_not_of_one_machine(fleet: Flee
 
 def test_a_claim_to_its_name_is_told(fleet: Fleet) -> None:
     web = fleet.register(Registration("web", evidence=BOX)).server.server_id
-    with pytest.raises(NameHeld):
+    with pytest.raises(NameInUse):
         fleet.register(Registration("web", evidence=OTHER, address="10.0.0.9"))
 
     assert "Another machine at 10.0.0.9 claimed its name once" in told(fleet, web)

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from application.configuration.fetch_configuration import FetchConfiguration
-from application.configuration.propagate_configuration import SpreadConfiguration
+from application.configuration.propagate_configuration import PropagateConfiguration
 from application.configuration.put_configuration import PutConfiguration
 from application.configuration.put_selector_configuration import PutSelectorConfiguration
 from application.liveness.record_heartbeat import Heartbeat
@@ -19,7 +19,7 @@ from domain.labels import MAX_LABELS, Labels, parse_selector
 from domain.liveness import Status
 from domain.retention import Retention
 from tests.support.builders import NOW, SECOND
-from tests.support.fleet import EVERYBODY, Fleet
+from tests.support.fleet import OPEN, Fleet
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def put(fleet: Fleet, server_id: int, name: str, document: str = "{}") -> int:
 
 
 def put_on(fleet: Fleet, selector: str, name: str) -> None:
-    spread = SpreadConfiguration(fleet.store, fleet.clock)
+    spread = PropagateConfiguration(fleet.store, fleet.clock)
     put_on_selector = PutSelectorConfiguration(fleet.store, fleet.clock, spread)
     put_on_selector(parse_selector(selector), name, "{}")
 
@@ -53,7 +53,7 @@ def label(fleet: Fleet, server_id: int, **labels: str) -> None:
 
 def fetched(fleet: Fleet, server_id: int, known_revision: int = 0) -> dict[str, str]:
     """What a host that knows this revision is sent."""
-    fetch = FetchConfiguration(fleet.store, fleet.clock, admit_host=EVERYBODY)
+    fetch = FetchConfiguration(fleet.store, fleet.clock, authenticate_host=OPEN)
     changes = fetch(server_id, "", known_revision)
     return {changed.name: changed.document for changed in changes.changed}
 

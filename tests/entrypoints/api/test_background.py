@@ -6,7 +6,7 @@ import pytest
 
 from application.ports.store.store import StoreFailed, StoreUnavailable
 from entrypoints.api import tidy as tidy_module
-from entrypoints.api.tidy import tidy_forever
+from entrypoints.api.tidy import run_clean_up
 
 PATIENCE_SECONDS = 20
 
@@ -26,7 +26,7 @@ def test_it_goes_on_whatever_happens_and_tells_what_nobody_else_does(
             loop.call_soon_threadsafe(all_is_well.set)
             return False
 
-        forever = asyncio.create_task(tidy_forever(tidy, timedelta(milliseconds=1)))
+        forever = asyncio.create_task(run_clean_up(tidy, timedelta(milliseconds=1)))
         await asyncio.wait_for(all_is_well.wait(), PATIENCE_SECONDS)
         forever.cancel()
 
@@ -58,7 +58,7 @@ def test_what_is_left_is_done_at_once_and_then_it_rests_for_about_a_minute(
 
     monkeypatch.setattr(asyncio, "sleep", rest)
     with pytest.raises(asyncio.CancelledError):
-        asyncio.run(tidy_forever(tidy, timedelta(days=1)))
+        asyncio.run(run_clean_up(tidy, timedelta(days=1)))
 
     assert rests_before == [1, 1, 1, 2, 3]
     assert all(30 <= seconds <= 90 for seconds in rests)

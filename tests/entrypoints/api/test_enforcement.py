@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from adapters.amqp.batch_consumer import Answered, Delivery
+from adapters.amqp.batch_consumer import Answered, IncomingMessage
 from adapters.amqp.codec import as_json, evidence_to_fields
 from adapters.amqp.errors import error_fields
 from application.configuration.put_configuration import PutConfiguration
@@ -15,17 +15,17 @@ from application.registration.register_server import Registration
 from domain.approval import ApprovalPolicy
 from domain.conflict import Resolution
 from domain.enforcement import Enforcement, Mode, Switch
-from domain.errors import ManManError, NameHeld
+from domain.errors import ManManError, NameInUse
 from domain.machine_evidence import NO_EVIDENCE, Evidence
-from domain.registration_rules import JoiningRules
+from domain.registration_rules import RegistrationRules
 from entrypoints.api.container import ApiContainer
 from entrypoints.api.settings import IN_MEMORY, ApiSettings
 from entrypoints.settings import Secret
 from tests.support.builders import evidence
-from tests.support.canary_secrets import planted
+from tests.support.canary_secrets import canary
 from tests.support.fleet import Fleet
 
-BROKER = f"amqp://guest:{planted('broker password')}@nowhere/vhost"
+BROKER = f"amqp://guest:{canary('broker password')}@nowhere/vhost"
 HERE = evidence("disk", "board", "boot", "process")
 RESTARTED = evidence("disk", "board", "boot", "later process")
 ELSEWHERE = evidence("other disk", "other board", "other boot", "other process")
@@ -95,7 +95,7 @@ class OverAmqp:
         )
 
     def _ask(self, inbox: int, routing_key: str, **fields: object) -> Told:
-        delivery = Delivery(routing_key, as_json(fields), "answers", "request-1")
+        delivery = IncomingMessage(routing_key, as_json(fields), "answers", "request-1")
         [outcome] = self.api.inboxes()[inbox].handle([delivery])
         assert isinstance(outcome, Answered)
         answer: Any = outcome.fields
@@ -123,7 +123,7 @@ def host_of(request: pytest.FixtureRequest) -> Iterator[Callable[[Switch, Mode],
 
     yield host_of
     for container in containers:
-        container.host_calls().close()
+        container.host_call_admission().close()
         container.operator_calls().close()
         container.heartbeat_writer().shutdown()
 
@@ -139,7 +139,7 @@ def claim_of_another(fleet: Fleet, host: Host) -> Told:
 
 def claim_of_who_was_evicted(fleet: Fleet, host: Host) -> Told:
     join(fleet)
-    with pytest.raises(NameHeld):
+    with pytest.raises(NameInUse):
         join(fleet, ELSEWHERE)
     fleet.resolve(1, Resolution.EVICT)
     return host.register("web", HERE)
@@ -188,7 +188,7 @@ def deregistration_of_who_was_rejected(fleet: Fleet, host: Host) -> Told:
 
 
 def wait_for_approval(fleet: Fleet) -> int:
-    fleet.rules = JoiningRules(approval_policy=ApprovalPolicy.MANUAL)
+    fleet.rules = RegistrationRules(approval_policy=ApprovalPolicy.MANUAL)
     fleet.restart()
     server_id = join(fleet)
     PutConfiguration(fleet.store, fleet.clock)(server_id, "limits", "{}")

@@ -13,8 +13,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from adapters.x509.authority import read_authority
-from adapters.x509.create_ca import new_authority
-from adapters.x509.inspection import described
+from adapters.x509.create_ca import create_ca
+from adapters.x509.inspection import inspect
 from entrypoints.cli.commands import manmanv2
 from tests.support.certified import A_DAY
 
@@ -41,7 +41,7 @@ def modes(folder: Path) -> dict[str, int]:
 
 def test_an_authority_is_two_files_of_which_one_is_for_their_owner_alone(folder: Path) -> None:
     said = well("init", "--name", "Our CA", "--folder", "site")
-    (made,) = described(Path("site/ca.crt").read_bytes())
+    (made,) = inspect(Path("site/ca.crt").read_bytes())
 
     assert modes(folder / "site") == {"ca.crt": 0o644, "ca.key": 0o600}
     assert made.subject == made.issuer == "CN=Our CA"
@@ -73,7 +73,7 @@ def test_an_authority_that_is_there_is_never_overwritten(folder: Path, there: st
 )
 def test_how_long_is_said_in_days_and_years(folder: Path, lifetime: str, days: int) -> None:
     well("init", "--lifetime", lifetime)
-    (made,) = described(Path("ca.crt").read_bytes())
+    (made,) = inspect(Path("ca.crt").read_bytes())
 
     assert abs(made.expires - datetime.now(UTC) - days * A_DAY) < timedelta(minutes=1)
 
@@ -98,8 +98,8 @@ def test_the_certificate_of_an_api_is_for_its_names_and_ends_with_the_authority(
 ) -> None:
     well("init", "--lifetime", "30d")
     said = well("issue", "api.example.com", "10.0.0.1", "::1", "*.example.com")
-    made, *others = described(Path("tls.crt").read_bytes())
-    (own,) = described(Path("ca.crt").read_bytes())
+    made, *others = inspect(Path("tls.crt").read_bytes())
+    (own,) = inspect(Path("ca.crt").read_bytes())
 
     assert modes(folder)["tls.crt"] == 0o644
     assert modes(folder)["tls.key"] == 0o600
@@ -167,7 +167,7 @@ def test_what_is_wrong_with_the_authority_is_one_sentence_that_names_the_file(
 
 
 def test_an_authority_that_expired_issues_nothing(folder: Path) -> None:
-    certificate, key = new_authority("old", timedelta(minutes=-1))
+    certificate, key = create_ca("old", timedelta(minutes=-1))
     Path("ca.crt").write_text(certificate)
     Path("ca.key").write_text(key)
     ended = run("issue", "a")
@@ -188,9 +188,9 @@ def test_an_authority_between_is_shown_behind_the_certificate(folder: Path) -> N
     between.private_key_pem.write_to_path("ca.key")
     well("issue", "a")
 
-    leaf, shown = described(Path("tls.crt").read_bytes())
+    leaf, shown = inspect(Path("tls.crt").read_bytes())
     assert leaf.issuer == shown.subject
-    assert [shown] == list(described(Path("ca.crt").read_bytes()))
+    assert [shown] == list(inspect(Path("ca.crt").read_bytes()))
 
 
 def test_each_certificate_in_a_file_is_shown(folder: Path) -> None:
@@ -205,7 +205,7 @@ def test_each_certificate_in_a_file_is_shown(folder: Path) -> None:
         "subject  CN=old",
     ]
     assert [shown["sha256"] for shown in as_json] == [
-        made.digest for made in described(Path("ca.crt").read_bytes())
+        made.digest for made in inspect(Path("ca.crt").read_bytes())
     ]
     assert all(shown["expires_at"].endswith("Z") for shown in as_json)
 

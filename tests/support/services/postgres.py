@@ -20,14 +20,14 @@ from urllib.parse import urlsplit
 import psycopg2
 from psycopg2 import extensions
 
-from tests.support.canary_secrets import DOCUMENT, leaks, planted
+from tests.support.canary_secrets import DOCUMENT, canary, leaks
 from tests.support.services.families import frozen_family, kill_family
 from tests.support.services.ports import free_port
 
 START_TIMEOUT_SECONDS = 60
 # A user without a password.
 STRANGER = "stranger"
-SUPERUSER, PASSWORD = "manman", planted("database password")
+SUPERUSER, PASSWORD = "manman", canary("database password")
 
 
 class PostgresServer:

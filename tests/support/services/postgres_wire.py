@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from urllib.parse import urlsplit
 
 _LENGTH_BYTES = 4
-_USUAL_PORT = 5432
+_DEFAULT_PORT = 5432
 
 
 @contextmanager
@@ -20,7 +20,7 @@ def statements_sent(url: str) -> Iterator[tuple[str, list[str]]]:
         port = listener.getsockname()[1]
         relay = threading.Thread(
             target=_relay,
-            args=(listener, (parts.hostname, parts.port or _USUAL_PORT), statements),
+            args=(listener, (parts.hostname, parts.port or _DEFAULT_PORT), statements),
             daemon=True,
         )
         relay.start()

@@ -21,7 +21,7 @@ from urllib.parse import quote
 
 import amqp
 
-from tests.support.canary_secrets import leaks, planted
+from tests.support.canary_secrets import canary, leaks
 from tests.support.services.families import kill_family, suspend
 from tests.support.services.ports import free_port
 
@@ -29,7 +29,7 @@ START_TIMEOUT_SECONDS = 60
 # Longer than the broker takes to give up a quorum queue that has no leader.
 ANSWER_TIMEOUT_SECONDS = 10
 VHOSTS = ("/", "dev", "prod")
-USER, PASSWORD = "guest", planted("broker password")
+USER, PASSWORD = "guest", canary("broker password")
 DEBIANS = Path("/usr/lib/rabbitmq/bin")
 
 

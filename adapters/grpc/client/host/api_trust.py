@@ -8,9 +8,9 @@ import grpc
 
 from adapters.grpc.client.channel import open_channel
 from adapters.grpc.tls.certificate import certificates_in
-from adapters.grpc.tls.diagnosis import tls_to_whoever, tls_trouble
+from adapters.grpc.tls.diagnosis import diagnose_tls, unverified_tls
 from adapters.grpc.tls.trust import Tls
-from application.host.transient_failure_log import PassingTrouble
+from application.host.transient_failure_log import TransientFailureLog
 from application.ports.host.authority_folder import AuthorityFolder, KnownAuthority
 from domain.keys import JOIN_KEY, ShownKey
 from protos.manman.v1 import manman_pb2 as pb
@@ -18,7 +18,7 @@ from protos.manman.v1.manman_pb2_grpc import ManManAPIStub
 
 _log = logging.getLogger(__name__)
 
-_MOST_AUTHORITIES = 100
+_MAX_AUTHORITIES = 100
 _NOT_THROUGH = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
 
 
@@ -43,9 +43,9 @@ class ApiTrust:
     in_use: Tls | None = field(init=False)
     _known: KnownAuthority | None = field(init=False, default=None)
     _is_read: bool = field(init=False, default=False)
-    _trouble: PassingTrouble = field(
+    _trouble: TransientFailureLog = field(
         init=False,
-        default_factory=lambda: PassingTrouble(
+        default_factory=lambda: TransientFailureLog(
             _log, "By which authority the API is known can be kept in STATE_DIR again."
         ),
     )
@@ -74,7 +74,7 @@ class ApiTrust:
             self.in_use = self.tls
             return self.tls
         known = self._read()
-        if shown and pinned and not (known and _leads_to(pinned, known)):
+        if shown and pinned and not (known and _matches_pin(pinned, known)):
             known = KnownAuthority(pinned, self._meet(shown))
             self._keep(known)
         assert self.tls
@@ -95,7 +95,7 @@ class ApiTrust:
         if not told or told == known.certificates:
             return
         assert self.tls
-        if tls_trouble(self.address, replace(self.tls, certificates=told.encode())):
+        if diagnose_tls(self.address, replace(self.tls, certificates=told.encode())):
             _log.warning(
                 "The API at %s (API_ADDRESS) shows a certificate of none of its own authorities:"
                 " this host goes on by those that it knows; give the API a certificate of one in"
@@ -114,7 +114,7 @@ class ApiTrust:
         assert self.tls
         host = self.address.rpartition(":")[0].strip("[]")
         name = self.tls.server_name or host
-        self.in_use = tls_to_whoever(self.address, name)
+        self.in_use = unverified_tls(self.address, name)
         try:
             with open_channel(self.address, self.in_use) as channel:
                 bundle: pb.GetTrustBundleResponse = ManManAPIStub(channel).GetTrustBundle(
@@ -129,7 +129,7 @@ class ApiTrust:
                 f" known, and the join key {shown.key_id} names one: have the API's CA_CERT_PATH"
                 " and CA_KEY_PATH set, or set API_CA_CERT_PATH here."
             ) from error
-        for certificate in certificates_in(bundle.certificates)[:_MOST_AUTHORITIES]:
+        for certificate in certificates_in(bundle.certificates)[:_MAX_AUTHORITIES]:
             if _digest(certificate) == shown.authority_digest:
                 return f"{certificate}\n"
         raise AuthorityMismatch(
@@ -161,13 +161,13 @@ class ApiTrust:
 
     def _tell(self, error: OSError) -> None:
         reason = error.strerror or type(error).__name__
-        self._trouble.strikes(
+        self._trouble.failed(
             f"By which authority the API is known cannot be kept in STATE_DIR ({reason}): mend the"
             " folder or its permissions. The next start goes by the join key again."
         )
 
 
-def _leads_to(authority_digest: str, known: KnownAuthority) -> bool:
+def _matches_pin(authority_digest: str, known: KnownAuthority) -> bool:
     """Also to authorities that have followed the one that the key was made with."""
     return authority_digest == known.authority_digest or authority_digest in map(
         _digest, certificates_in(known.certificates)
@@ -183,7 +183,7 @@ def _digest(certificate: str) -> str:
 
 def _readable(pem: str) -> str:
     """The certificates alone; empty when one of them cannot be read."""
-    certificates = certificates_in(pem)[:_MOST_AUTHORITIES]
+    certificates = certificates_in(pem)[:_MAX_AUTHORITIES]
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(
             cadata="\n".join(certificates) or "none"

@@ -21,20 +21,20 @@ from adapters.grpc.messages.hosts import (
     evidence_to_message,
 )
 from adapters.grpc.messages.metadata import REQUEST_ID
-from adapters.grpc.tls.diagnosis import tls_trouble
+from adapters.grpc.tls.diagnosis import diagnose_tls
 from adapters.grpc.tls.trust import Tls
 from application.context.request_id import current_request_id, new_request_id
 from application.context.trace_context import TRACE_PARENT, current_trace_parent
-from application.host.key_ring import HeldKeys
+from application.host.key_ring import KeyRing
 from application.ports.host.certificate_folder import HostCertificate
 from application.ports.host.control_plane import (
     ControlPlaneRefused,
     ControlPlaneUnavailable,
-    Heard,
-    Introduction,
-    Joined,
+    HeartbeatResult,
+    RegistrationRequest,
+    RegistrationResult,
 )
-from domain.approval import told_approval
+from domain.approval import parse_approval
 from domain.capabilities import Capabilities
 from domain.configuration import ConfigurationChanges
 from domain.errors import (
@@ -42,13 +42,13 @@ from domain.errors import (
     InvalidRegistrationKey,
     JoinKeyRefused,
     ManManError,
-    NameHeld,
+    NameInUse,
     NotAdmitted,
-    Replaced,
     ServerNotFound,
+    SupersededRegistration,
     as_sentence,
 )
-from domain.liveness import told_interval
+from domain.liveness import parse_interval
 from domain.machine_evidence import NO_EVIDENCE
 from protos.manman.v1 import manman_pb2 as pb
 from protos.manman.v1.manman_pb2_grpc import ManManAPIStub
@@ -56,7 +56,7 @@ from protos.manman.v1.manman_pb2_grpc import ManManAPIStub
 Answer = TypeVar("Answer")
 
 # What a heartbeat waits for besides its own answer.
-_LONGEST_SIDE_CALL_SECONDS = 3.0
+_MAX_SIDE_CALL_SECONDS = 3.0
 
 # What passes besides UNAVAILABLE, and what to say of it.
 _PASSING = {
@@ -100,9 +100,9 @@ class GrpcControlPlane:
     """
 
     address: str
-    keys: HeldKeys
+    keys: KeyRing
     call_seconds: float = 5.0
-    farewell_seconds: float = 2.0
+    leave_timeout: float = 2.0
     tls: Tls | None = None
     trust: ApiTrust | None = None
     # None asks for no certificate.
@@ -114,10 +114,10 @@ class GrpcControlPlane:
     def __post_init__(self) -> None:
         self._trust = self.trust or ApiTrust(self.address, self.tls, seconds=self.call_seconds)
 
-    def register(self, introduction: Introduction) -> Joined:
+    def register(self, introduction: RegistrationRequest) -> RegistrationResult:
         return self._show(lambda key: self._register(introduction, key))
 
-    def _register(self, introduction: Introduction, key: str) -> Joined:
+    def _register(self, introduction: RegistrationRequest, key: str) -> RegistrationResult:
         capabilities, evidence = introduction.capabilities, introduction.evidence
         request = pb.RegisterServerRequest(
             name=introduction.name,
@@ -135,13 +135,13 @@ class GrpcControlPlane:
         if self.enrolment:
             self.enrolment.joined(answer.server_id, answer.certificate, answer.mutual_tls_port)
         self._learn_authorities()
-        return Joined(
+        return RegistrationResult(
             server_id=answer.server_id,
-            next_heartbeat=told_interval(answer.next_heartbeat_seconds),
+            next_heartbeat=parse_interval(answer.next_heartbeat_seconds),
             config_revision=answer.config_revision,
             name=answer.server.name,
             epoch=answer.epoch,
-            approval=told_approval(answer.server.approval),
+            approval=parse_approval(answer.server.approval),
             credential=answer.credential,
         )
 
@@ -152,7 +152,7 @@ class GrpcControlPlane:
         *,
         epoch: int = 0,
         leaving: bool = False,
-    ) -> Heard:
+    ) -> HeartbeatResult:
         if not leaving:
             self._renew_certificate(server_id)
         request = pb.HeartbeatRequest(
@@ -162,20 +162,20 @@ class GrpcControlPlane:
             epoch=epoch,
             credential=self.keys.credential,
         )
-        seconds = self.farewell_seconds if leaving else self.call_seconds
+        seconds = self.leave_timeout if leaving else self.call_seconds
         answer: pb.HeartbeatResponse = self._call(
             "Heartbeat",
             request,
             server_id,
             seconds=seconds,
-            minds_process=True,
-            minds_credential=True,
-            looks_closer=not leaving,
+            expects_latest_process=True,
+            needs_credential=True,
+            diagnoses_tls=not leaving,
         )
-        return Heard(
-            next_heartbeat=told_interval(answer.next_heartbeat_seconds),
+        return HeartbeatResult(
+            next_heartbeat=parse_interval(answer.next_heartbeat_seconds),
             config_revision=answer.config_revision,
-            approval=told_approval(answer.approval),
+            approval=parse_approval(answer.approval),
             credential=answer.credential,
         )
 
@@ -216,7 +216,7 @@ class GrpcControlPlane:
             instance_id=instance_id,
             credential=self.keys.credential,
         )
-        self._call("Deregister", request, server_id, key=key, minds_process=True)
+        self._call("Deregister", request, server_id, key=key, expects_latest_process=True)
 
     def close(self) -> None:
         """Let go of the connections; the next call makes another."""
@@ -224,7 +224,7 @@ class GrpcControlPlane:
         self._certified.close()
 
     def _show(self, call: Callable[[str], Answer]) -> Answer:
-        """As `HeldKeys.show`. A key that is for another API is not sent, and the next one tried."""
+        """As `KeyRing.show`. A key that is for another API is not sent, and the next one tried."""
         mismatches: list[AuthorityMismatch] = []
 
         def sent(key: str) -> Answer:
@@ -235,7 +235,7 @@ class GrpcControlPlane:
                 raise InvalidRegistrationKey from error
 
         try:
-            return self.keys.show(sent)
+            return self.keys.try_each(sent)
         except InvalidRegistrationKey:
             # It is not the API that refuses, and it passes: as what is between is mended.
             if mismatches:
@@ -256,8 +256,8 @@ class GrpcControlPlane:
                     credential=self.keys.credential,
                 ),
                 server_id,
-                seconds=min(self.call_seconds, _LONGEST_SIDE_CALL_SECONDS),
-                looks_closer=False,
+                seconds=min(self.call_seconds, _MAX_SIDE_CALL_SECONDS),
+                diagnoses_tls=False,
             )
         except (ControlPlaneRefused, ControlPlaneUnavailable, ManManError) as error:
             self.enrolment.not_renewed(as_sentence(error))
@@ -272,8 +272,8 @@ class GrpcControlPlane:
                     self._call(
                         "GetTrustBundle",
                         pb.GetTrustBundleRequest(),
-                        seconds=min(self.call_seconds, _LONGEST_SIDE_CALL_SECONDS),
-                        looks_closer=False,
+                        seconds=min(self.call_seconds, _MAX_SIDE_CALL_SECONDS),
+                        diagnoses_tls=False,
                     ).certificates
                 )
             )
@@ -287,9 +287,9 @@ class GrpcControlPlane:
         *,
         key: str = "",
         seconds: float | None = None,
-        minds_process: bool = False,
-        minds_credential: bool = False,
-        looks_closer: bool = True,
+        expects_latest_process: bool = False,
+        needs_credential: bool = False,
+        diagnoses_tls: bool = True,
     ) -> Any:
         call = _Call(method, request, seconds or self.call_seconds)
         try:
@@ -298,9 +298,9 @@ class GrpcControlPlane:
             own_error = self._own_error(
                 error,
                 server_id,
-                minds_process=minds_process,
-                minds_credential=minds_credential,
-                looks_closer=looks_closer,
+                expects_latest_process=expects_latest_process,
+                needs_credential=needs_credential,
+                diagnoses_tls=diagnoses_tls,
             )
             if isinstance(own_error, ControlPlaneUnavailable):
                 self.close()
@@ -366,37 +366,37 @@ class GrpcControlPlane:
         error: grpc.RpcError,
         server_id: int | None,
         *,
-        minds_process: bool,
-        minds_credential: bool,
-        looks_closer: bool,
+        expects_latest_process: bool,
+        needs_credential: bool,
+        diagnoses_tls: bool,
     ) -> Exception:
         """The one table from what gRPC says to what the application understands.
 
-        `minds_process` is for a call that only the process which registered last may make, and
-        `minds_credential` for one that may need the server's credential; without `looks_closer`
+        `expects_latest_process` is for a call that only the latest registration may make, and
+        `needs_credential` for one that may need the server's credential; without `looks_closer`
         no time is spent on why a connection failed.
         """
         said = error.details() or ""
         api = f"The API at {self.address} (API_ADDRESS)"
         match error.code():
             case grpc.StatusCode.UNAVAILABLE:
-                why = self._why_unavailable(error, looks_closer=looks_closer)
+                why = self._why_unavailable(error, diagnoses_tls=diagnoses_tls)
                 return ControlPlaneUnavailable(f"{api} {why}.")
             case code if code in _PASSING:
                 return ControlPlaneUnavailable(f"{api} {_PASSING[code]}.", retry_after(error))
             case grpc.StatusCode.PERMISSION_DENIED:
                 return _denied(error, said)
             case grpc.StatusCode.ALREADY_EXISTS if server_id is None:
-                return NameHeld.told(said)
-            case grpc.StatusCode.FAILED_PRECONDITION if minds_process:
-                return Replaced.told(said)
+                return NameInUse.told(said)
+            case grpc.StatusCode.FAILED_PRECONDITION if expects_latest_process:
+                return SupersededRegistration.told(said)
             case grpc.StatusCode.NOT_FOUND if server_id is not None:
                 return ServerNotFound(server_id)
             case grpc.StatusCode.UNAUTHENTICATED if (
                 server_id is not None and reason_of(error) == CERTIFICATE_REQUIRED
             ):
-                return self._certificate_required(server_id, may_register=minds_credential)
-            case grpc.StatusCode.UNAUTHENTICATED if server_id is not None and minds_credential:
+                return self._certificate_required(server_id, may_register=needs_credential)
+            case grpc.StatusCode.UNAUTHENTICATED if server_id is not None and needs_credential:
                 return CredentialRequired(server_id)
             case grpc.StatusCode.UNIMPLEMENTED:
                 return ControlPlaneRefused(
@@ -413,16 +413,16 @@ class GrpcControlPlane:
         elif may_register and self.enrolment.may_register_again():
             return CredentialRequired(server_id)
         else:
-            why = self.enrolment.why_not_shown(server_id)
+            why = self.enrolment.why_unused(server_id)
         return ControlPlaneUnavailable(
             f"The API at {self.address} (API_ADDRESS) serves only hosts that show a certificate,"
             f" and {why}."
         )
 
-    def _why_unavailable(self, error: grpc.RpcError, *, looks_closer: bool) -> str:
+    def _why_unavailable(self, error: grpc.RpcError, *, diagnoses_tls: bool) -> str:
         has_no_address = _NO_ADDRESS in (error.details() or "")
-        if looks_closer and not has_no_address and not error.trailing_metadata():
-            trouble = tls_trouble(self.address, self._trust.in_use)
+        if diagnoses_tls and not has_no_address and not error.trailing_metadata():
+            trouble = diagnose_tls(self.address, self._trust.in_use)
             if trouble:
                 return str(trouble)
         return _why_unavailable(error)

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from adapters.grpc.tls.certificate import validity_of
-from application.host.certificate_store import HeldCertificate
-from application.host.transient_failure_log import PassingTrouble
+from application.host.certificate_store import CertificateStore
+from application.host.transient_failure_log import TransientFailureLog
 from application.ports.host.certificate_folder import HostCertificate
 from application.ports.host.key_pairs import KeyPairs, KeyPairUnavailable, NewKeyPair
 from domain.certificate_life import CertificateLife, wait_before_renewing
@@ -17,15 +17,15 @@ _log = logging.getLogger(__name__)
 _CONNECT_SECONDS = 2.0
 # How long the port for certificates is left alone once it did not serve.
 _AVOIDED_SECONDS = 60.0
-_LEAST_BETWEEN_REGISTRATIONS = 60.0
+_MIN_BETWEEN_REGISTRATIONS = 60.0
 
 
-def _renewal_trouble() -> PassingTrouble:
-    return PassingTrouble(_log, "This host has a new certificate.")
+def _renewal_trouble() -> TransientFailureLog:
+    return TransientFailureLog(_log, "This host has a new certificate.")
 
 
-def _way_trouble() -> PassingTrouble:
-    return PassingTrouble(_log, "This host is served by its certificate again.")
+def _way_trouble() -> TransientFailureLog:
+    return TransientFailureLog(_log, "This host is served by its certificate again.")
 
 
 @dataclass
@@ -38,7 +38,7 @@ class Enrolment:
     """
 
     address: str
-    held: HeldCertificate
+    held: CertificateStore
     key_pairs: KeyPairs
     mutual_tls_address: str = ""
     monotonic: Callable[[], float] = time.monotonic
@@ -56,8 +56,8 @@ class Enrolment:
     _avoided_until: float = field(init=False, default=float("-inf"))
     _is_refused: bool = field(init=False, default=False)
     _said_where: str = field(init=False, default="")
-    _renewal_trouble: PassingTrouble = field(init=False, default_factory=_renewal_trouble)
-    _way_trouble: PassingTrouble = field(init=False, default_factory=_way_trouble)
+    _renewal_trouble: TransientFailureLog = field(init=False, default_factory=_renewal_trouble)
+    _way_trouble: TransientFailureLog = field(init=False, default_factory=_way_trouble)
 
     # What is shown, and where
 
@@ -120,7 +120,7 @@ class Enrolment:
             " set API_MTLS_ADDRESS to where none does."
         )
 
-    def why_not_shown(self, server_id: int) -> str:
+    def why_unused(self, server_id: int) -> str:
         """Told that only those are served who show one: what is in the way. And it is tried again
         with the next call."""
         self._avoided_until = float("-inf")
@@ -136,7 +136,7 @@ class Enrolment:
         """Whether a registration may be what is missing: the last one asked for no certificate, or
         the API issued none then."""
         waited = self.monotonic() - self._registered
-        return not self._told_port and waited >= _LEAST_BETWEEN_REGISTRATIONS
+        return not self._told_port and waited >= _MIN_BETWEEN_REGISTRATIONS
 
     # How another one is got
 
@@ -183,7 +183,7 @@ class Enrolment:
 
     def not_renewed(self, why: str) -> None:
         """`why` is a sentence."""
-        self._renewal_trouble.strikes(
+        self._renewal_trouble.failed(
             f"This host gets no new certificate: {why} It asks again with later heartbeats."
         )
 
@@ -235,4 +235,4 @@ class Enrolment:
 
     def _avoid(self, sentence: str) -> None:
         self._avoided_until = self.monotonic() + _AVOIDED_SECONDS
-        self._way_trouble.strikes(sentence)
+        self._way_trouble.failed(sentence)

@@ -8,7 +8,7 @@ from application.admission.approve_server import ApproveServer
 from application.admission.ban_server import BanServer
 from application.admission.get_conflict import GetConflict
 from application.admission.list_conflicts import ListConflicts
-from application.admission.list_dry_run_refusals import ListWouldReject
+from application.admission.list_dry_run_refusals import ListDryRunRefusals
 from application.admission.reject_server import RejectServer
 from application.admission.resolve_conflict import ResolveConflict
 from domain.conflict import ConflictState, Resolution
@@ -27,7 +27,7 @@ class AdmissionService:
     list_conflicts: ListConflicts
     get_conflict: GetConflict
     resolve_conflict: ResolveConflict
-    list_would_reject: ListWouldReject
+    list_would_reject: ListDryRunRefusals
 
     async def ApproveServer(self, request: pb.ApproveServerRequest) -> pb.ApproveServerResponse:
         server = await self.operator_calls.run(self.approve_server, request.server_id)

@@ -1,6 +1,6 @@
 from dataclasses import dataclass
 
-from adapters.grpc.server.host_call_admission import HostCalls
+from adapters.grpc.server.host_call_admission import HostCallAdmission
 from adapters.grpc.server.peer import certified_caller
 from application.registration.renew_certificate import RenewCertificate
 from domain.errors import NoCertificatesIssued
@@ -11,14 +11,14 @@ from protos.manman.v1 import manman_pb2 as pb
 class CertificateService:
     """The calls by which hosts get certificates; `trust_bundle` is empty where none are issued."""
 
-    host_calls: HostCalls
+    host_call_admission: HostCallAdmission
     renew_certificate: RenewCertificate
     trust_bundle: str = ""
 
     async def RenewCertificate(
         self, request: pb.RenewCertificateRequest
     ) -> pb.RenewCertificateResponse:
-        certificate = await self.host_calls.run(
+        certificate = await self.host_call_admission.run(
             "",
             request.credential,
             self.renew_certificate,

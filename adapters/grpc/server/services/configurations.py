@@ -1,7 +1,7 @@
 from dataclasses import dataclass
 
 from adapters.grpc.messages.hosts import configuration_to_message, summary_to_message
-from adapters.grpc.server.host_call_admission import HostCalls
+from adapters.grpc.server.host_call_admission import HostCallAdmission
 from adapters.grpc.server.peer import certified_caller
 from adapters.grpc.server.worker_pool import WorkerPool
 from application.configuration.delete_configuration import DeleteConfiguration
@@ -23,7 +23,7 @@ from protos.manman.v1 import manman_pb2 as pb
 class ConfigurationService:
     """The calls that are about configuration: of one server, or of a selector of servers."""
 
-    host_calls: HostCalls
+    host_call_admission: HostCallAdmission
     operator_calls: WorkerPool
     fetch_configuration: FetchConfiguration
     put_configuration: PutConfiguration
@@ -39,7 +39,7 @@ class ConfigurationService:
     async def FetchConfiguration(
         self, request: pb.FetchConfigurationRequest
     ) -> pb.FetchConfigurationResponse:
-        changes = await self.host_calls.run(
+        changes = await self.host_call_admission.run(
             request.registration_key,
             request.credential,
             self.fetch_configuration,

@@ -48,7 +48,7 @@ class JoinKeyService:
         return pb.CreateJoinKeyResponse(
             join_key=join_key_to_message(UsedJoinKey(created.key, used=0)),
             key=str(created.shown),
-            everybody_may_join=created.everybody_may_join,
+            everybody_may_join=created.is_open_registration,
         )
 
     async def ListJoinKeys(self, request: pb.ListJoinKeysRequest) -> pb.ListJoinKeysResponse:

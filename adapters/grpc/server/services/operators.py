@@ -15,7 +15,7 @@ from domain.role import Role
 from protos.manman.v1 import manman_pb2 as pb
 
 # A hundred years; who wants longer wants it for ever.
-_LONGEST_LIFE_SECONDS = 100 * 365 * 24 * 3600
+_MAX_LIFETIME_SECONDS = 100 * 365 * 24 * 3600
 
 
 @dataclass(frozen=True)
@@ -88,6 +88,6 @@ def _role(text: str) -> Role:
 
 def _life(seconds: int) -> timedelta | None:
     """None for one without an end."""
-    if not 0 <= seconds <= _LONGEST_LIFE_SECONDS:
-        raise InvalidField("expires_in_seconds", f"must be from 0 to {_LONGEST_LIFE_SECONDS}")
+    if not 0 <= seconds <= _MAX_LIFETIME_SECONDS:
+        raise InvalidField("expires_in_seconds", f"must be from 0 to {_MAX_LIFETIME_SECONDS}")
     return timedelta(seconds=seconds) if seconds else None

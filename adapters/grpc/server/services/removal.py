@@ -1,7 +1,7 @@
 from dataclasses import dataclass
 
 from adapters.grpc.messages.servers import deleted_server_to_message, server_to_message
-from adapters.grpc.server.host_call_admission import HostCalls
+from adapters.grpc.server.host_call_admission import HostCallAdmission
 from adapters.grpc.server.page_tokens import decode_page_token, encode_page_token, page_size
 from adapters.grpc.server.peer import certified_caller
 from adapters.grpc.server.worker_pool import WorkerPool
@@ -17,7 +17,7 @@ from protos.manman.v1 import manman_pb2 as pb
 class RemovalService:
     """The calls by which servers leave the fleet and come back."""
 
-    host_calls: HostCalls
+    host_call_admission: HostCallAdmission
     operator_calls: WorkerPool
     deregister_server: DeregisterServer
     delete_server: DeleteServer
@@ -26,7 +26,7 @@ class RemovalService:
     prune_servers: PruneServers
 
     async def Deregister(self, request: pb.DeregisterRequest) -> pb.DeregisterResponse:
-        await self.host_calls.run(
+        await self.host_call_admission.run(
             request.registration_key,
             request.credential,
             self.deregister_server,

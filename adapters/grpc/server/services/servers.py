@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 from adapters.grpc.messages.hosts import capabilities_from_message, evidence_from_message
 from adapters.grpc.messages.servers import server_to_message
 from adapters.grpc.server.group_commit import GroupCommit
-from adapters.grpc.server.host_call_admission import HostCalls
+from adapters.grpc.server.host_call_admission import HostCallAdmission
 from adapters.grpc.server.page_tokens import decode_page_token, encode_page_token, page_size
 from adapters.grpc.server.peer import caller_address, certified_caller
 from adapters.grpc.server.worker_pool import WorkerPool
@@ -34,7 +34,7 @@ class ManManService:
     Hosts and operators have threads of their own, so that neither can starve the other.
     """
 
-    host_calls: HostCalls
+    host_call_admission: HostCallAdmission
     operator_calls: WorkerPool
     heartbeats: GroupCommit[Heartbeat, Acknowledged]
     register_server: RegisterServer
@@ -61,7 +61,7 @@ class ManManService:
             certified_as=certified_caller.get(),
             signing_request=request.signing_request,
         )
-        registered = await self.host_calls.run(
+        registered = await self.host_call_admission.run(
             request.registration_key, request.credential, self.register_server, registration
         )
         return pb.RegisterServerResponse(
@@ -98,10 +98,8 @@ class ManManService:
     async def ListServers(self, request: pb.ListServersRequest) -> pb.ListServersResponse:
         size = page_size(request.page_size)
         not_seen_for = request.not_seen_for_seconds
-        if not 0 <= not_seen_for <= _LONGEST_SILENCE_SECONDS:
-            raise InvalidField(
-                "not_seen_for_seconds", f"must be from 0 to {_LONGEST_SILENCE_SECONDS}"
-            )
+        if not 0 <= not_seen_for <= _MAX_SILENCE_SECONDS:
+            raise InvalidField("not_seen_for_seconds", f"must be from 0 to {_MAX_SILENCE_SECONDS}")
         page = await self.operator_calls.run(
             self.list_servers,
             size=size,
@@ -145,7 +143,7 @@ class ManManService:
 
 
 # A thousand years; what is longer cannot be subtracted from today.
-_LONGEST_SILENCE_SECONDS = 1000 * 365 * 24 * 3600
+_MAX_SILENCE_SECONDS = 1000 * 365 * 24 * 3600
 
 
 def _reported(request: pb.RegisterServerRequest | pb.HeartbeatRequest) -> Any:

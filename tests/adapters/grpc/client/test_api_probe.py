@@ -14,7 +14,7 @@ from grpc_health.v1.health import HealthServicer
 from adapters.grpc.client.api_probe import GrpcApiProbe
 from application.ports.host.control_plane import ControlPlaneRefused, ControlPlaneUnavailable
 from protos.manman.v1 import manman_pb2 as pb
-from tests.support.canary_secrets import planted
+from tests.support.canary_secrets import canary
 from tests.support.fake_servers import (
     api_with_clock,
     port_behind_a_firewall,
@@ -25,7 +25,7 @@ from tests.support.fake_servers import (
 )
 from tests.support.processes import free_address
 
-KEY = planted("key")
+KEY = canary("key")
 
 
 def trouble_at(address: str) -> str:

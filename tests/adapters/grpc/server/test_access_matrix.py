@@ -22,18 +22,18 @@ from hypothesis import strategies as st
 from adapters.grpc.messages.metadata import STATUS_DETAILS
 from adapters.grpc.server.permissions import CALL_RULES, SERVICE, CallsWithoutRule, check_rules
 from adapters.memory.clock import MemoryClock
-from adapters.oidc.operator_tokens import LONGEST_TOKEN
+from adapters.oidc.operator_tokens import MAX_TOKEN_LENGTH
 from adapters.x509.new_signing_request import new_signing_request
 from application.ports.operator_tokens import ProviderUnavailable
 from application.ports.store.store import StoreUnavailable
 from domain.errors import (
-    CertificateOfAnother,
+    CertificateMismatch,
     CredentialRequired,
+    LocalOperatorsOnly,
     NotAnOperator,
     OperatorCertificateRefused,
     OperatorKeyRefused,
     OperatorKeyRequired,
-    OperatorsOnThisMachineOnly,
     RoleTooLow,
 )
 from domain.operator_key import Operator
@@ -43,15 +43,15 @@ from entrypoints.api.settings import IN_MEMORY, ApiSettings
 from entrypoints.settings import Secret
 from entrypoints.testing import serving
 from protos.manman.v1 import manman_pb2 as pb
-from tests.support.canary_keys import PlantedKeys
-from tests.support.canary_secrets import leaks, planted
+from tests.support.canary_keys import CanaryKeys
+from tests.support.canary_secrets import canary, leaks
 from tests.support.certified import SERVER, Shown, Site, reaches
 from tests.support.http2 import BEGINNING, DATA, END_STREAM, call_headers, frame, message_prefix
 from tests.support.oidc_provider import DISCOVERY, Provider, provider
 from tests.support.services.ports import free_port
 
-SETTING = planted("operator key")
-REGISTRATION_KEY = planted("registration key")
+SETTING = canary("operator key")
+REGISTRATION_KEY = canary("registration key")
 NAMES = [method.name for method in SERVICE.methods]
 OWNERS = {
     "viewer": Role.VIEWER,
@@ -106,7 +106,7 @@ def running(*owners: str, audit: object = None, **api_settings: Any) -> Iterator
     )
     clock = MemoryClock()
     container.clock.override(providers.Object(clock))
-    container.make_key.override(providers.Object(PlantedKeys()))
+    container.make_key.override(providers.Object(CanaryKeys()))
     if audit:
         container.call_audit.override(providers.Object(audit))
     access, keys = container.access_service(), {}
@@ -122,7 +122,7 @@ def running(*owners: str, audit: object = None, **api_settings: Any) -> Iterator
         address = f"127.0.0.1:{port}"
         with grpc.insecure_channel(address) as channel:
             yield Api(container, address, channel, keys, clock)
-    container.host_calls().close()
+    container.host_call_admission().close()
     container.operator_calls().close()
     container.heartbeat_writer().shutdown()
 
@@ -141,10 +141,10 @@ def access_of(answer: Any) -> str:
             str, (OperatorKeyRequired(), OperatorKeyRefused(), OperatorCertificateRefused())
         )
         return "UNAUTHENTICATED"
-    if said == str(CertificateOfAnother(CERTIFIED_SERVER, ANOTHER_SERVER)):
+    if said == str(CertificateMismatch(CERTIFIED_SERVER, ANOTHER_SERVER)):
         assert error.code() is grpc.StatusCode.PERMISSION_DENIED
         return "of another server"
-    denied = (str(OperatorsOnThisMachineOnly()), str(NO_ROLE))
+    denied = (str(LocalOperatorsOnly()), str(NO_ROLE))
     if said in denied or said.startswith("this call needs the role"):
         assert error.code() is grpc.StatusCode.PERMISSION_DENIED
         return "PERMISSION_DENIED"
@@ -158,7 +158,7 @@ def expected_of(name: str, role: Role | None) -> str:
         return "let in"
     if role is None:
         return "UNAUTHENTICATED"
-    return "let in" if role.may_act_as(needed) else "PERMISSION_DENIED"
+    return "let in" if role.includes(needed) else "PERMISSION_DENIED"
 
 
 @pytest.fixture(scope="module")
@@ -244,11 +244,11 @@ def metadata_of(api: Api, sent: str, idp: Provider) -> Metadata:
         case "nothing":
             return ()
         case "a wrong key":
-            return bearer(planted("other key"))
+            return bearer(canary("other key"))
         case "an unknown key":
-            return bearer(f"ok-zzzzzzzzzz.{planted('secret a')}")
+            return bearer(f"ok-zzzzzzzzzz.{canary('secret a')}")
         case "a wrong secret":
-            return bearer(f"{api.keys['admin'][:13]}.{planted('other key')}")
+            return bearer(f"{api.keys['admin'][:13]}.{canary('other key')}")
         case "the registration key":
             return bearer(REGISTRATION_KEY)
         case "OPERATOR_KEY":
@@ -534,7 +534,7 @@ def test_who_is_known_and_has_no_role_is_told_which_there_are(
 def test_a_long_token_arrives_always(apis: dict[str, Api], idp: Provider) -> None:
     sent = bearer(idp.token(role="viewer", groups=["x" * 30] * 250))
 
-    assert LONGEST_TOKEN - 500 < len(sent[0][1]) < LONGEST_TOKEN
+    assert MAX_TOKEN_LENGTH - 500 < len(sent[0][1]) < MAX_TOKEN_LENGTH
     for _ in range(20):
         assert isinstance(apis["provider"].ask("ListServers", sent=sent), bytes)
 
@@ -574,11 +574,11 @@ def test_a_provider_that_hangs_keeps_no_keys_from_being_used() -> None:
 def test_other_machines_make_no_operators_calls_without_a_key(apis: dict[str, Api]) -> None:
     def ask(has: str, peer: str) -> Operator:
         container = apis[has].container
-        access = container.operator_access()
+        access = container.operator_authenticator()
         return asyncio.run(access.identify(peer, ()))
 
     assert ask("none", "ipv4:127.0.0.1:4711") == Operator("local", Role.ADMIN, "", "127.0.0.1")
-    with pytest.raises(OperatorsOnThisMachineOnly):
+    with pytest.raises(LocalOperatorsOnly):
         ask("none", "ipv4:10.0.0.7:4711")
     for has in ("keys", "setting", "provider", "all"):
         with pytest.raises(OperatorKeyRequired):
@@ -605,7 +605,7 @@ def test_the_first_key_of_an_admin_closes_this_machine_and_opens_others() -> Non
         answer = pb.CreateOperatorKeyResponse.FromString(api.ask("CreateOperatorKey", request))
         key = answer.operator_key
 
-        assert answer.key == f"ok-aaaaaaaaaa.{planted('secret a')}"
+        assert answer.key == f"ok-aaaaaaaaaa.{canary('secret a')}"
         assert (key.key_id, key.name, key.role) == ("ok-aaaaaaaaaa", "ann", "admin")
         assert key.created_by == "local"
         assert key.expires_at == key.created_at + 60
@@ -653,7 +653,7 @@ def test_the_first_key_of_an_admin_closes_this_machine_and_opens_others() -> Non
         ),
         (
             "RevokeOperatorKey",
-            pb.RevokeOperatorKeyRequest(key_id=f"ok-aaaaaaaaaa.{planted('secret a')}"),
+            pb.RevokeOperatorKeyRequest(key_id=f"ok-aaaaaaaaaa.{canary('secret a')}"),
             "key_id must be as ok- or oc- and 10 letters and digits, without the secret",
         ),
         ("RevokeOperatorKey", pb.RevokeOperatorKeyRequest(key_id="ok-zzzzzzzzzz"), ""),
@@ -802,7 +802,7 @@ def test_nothing_that_gRPC_could_hand_over_is_a_failure_of_ours(  # noqa: N802 -
 ) -> None:
     peer = "ipv4:127.0.0.1:1" if on_this_machine else "ipv4:10.0.0.7:1"
     for api in apis.values():
-        access = api.container.operator_access()
+        access = api.container.operator_authenticator()
         metadata = [("authorization", value) for value in values]
         with pytest.raises(OperatorKeyRefused):
             asyncio.run(access.identify(peer, metadata))

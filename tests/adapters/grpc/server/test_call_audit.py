@@ -17,7 +17,7 @@ from adapters.grpc.messages.hosts import evidence_to_message
 from adapters.grpc.server.call_audit import CallAudit
 from adapters.grpc.server.permissions import CALL_RULES, SERVICE
 from adapters.memory.store import MemoryStore
-from application.operators.record_audit_entry import NoteAction
+from application.operators.record_audit_entry import RecordAuditEntry
 from domain.host_command import HostCommand
 from domain.machine_evidence import Evidence
 from domain.operator_key import Operator
@@ -28,7 +28,7 @@ from entrypoints.settings import Secret
 from entrypoints.testing import serving
 from protos.manman.v1 import manman_pb2 as pb
 from tests.support.builders import evidence
-from tests.support.canary_secrets import DOCUMENT, leaks, planted
+from tests.support.canary_secrets import DOCUMENT, canary, leaks
 from tests.support.fleet import TroubledStore
 from tests.support.oidc_provider import provider
 
@@ -40,7 +40,7 @@ READS = sorted(name for name, rule in CALL_RULES.items() if rule.role and not ru
 REQUESTS = {method.name: GetMessageClass(method.input_type) for method in SERVICE.methods}
 
 NOBODY = 4711
-SECRET = planted("secret of a key")
+SECRET = canary("secret of a key")
 HERE = evidence("disk", "board", "boot", "process")
 CLONE = evidence("disk", "other board", "other boot", "other process")
 
@@ -96,7 +96,7 @@ class AuditedApi:
 def running(
     api_settings: Mapping[str, Any] | None = None, **overrides: Any
 ) -> Iterator[AuditedApi]:
-    key = planted("operator key")
+    key = canary("operator key")
     settings = ApiSettings(
         database_url=Secret(IN_MEMORY),
         listen_address="127.0.0.1:0",
@@ -111,7 +111,7 @@ def running(
         api = AuditedApi(container, port, key)
         yield api
         api.channel.close()
-    container.host_calls().close()
+    container.host_call_admission().close()
     container.operator_calls().close()
     container.heartbeat_writer().shutdown()
 
@@ -129,7 +129,7 @@ def join(api: AuditedApi, who: Evidence = HERE) -> Any:
 def test_of_a_key_that_pins_and_of_a_certificate_it_is_noted_that_they_were_asked_for(
     api: AuditedApi,
 ) -> None:
-    signing_request = planted("signing request").encode()
+    signing_request = canary("signing request").encode()
     (pins, _), (certifies, _) = (
         api.new(lambda: api.refused("CreateJoinKey", {"uses": 1, "pin_authority": True})),
         api.new(
@@ -173,7 +173,7 @@ def test_each_call_that_changes_something_leaves_one_entry_when_it_succeeds(
         ("RefreshServer", {"server_id": web}, web, ""),
         (
             "PutConfiguration",
-            {"server_id": web, "name": "limits", "document": f'"{planted(DOCUMENT)}"'},
+            {"server_id": web, "name": "limits", "document": f'"{canary(DOCUMENT)}"'},
             web,
             "name=limits",
         ),
@@ -404,7 +404,7 @@ class Notebook:
 
     def __init__(self, container: ApiContainer) -> None:
         self.store = TroubledStore(MemoryStore())
-        note = NoteAction(self.store, container.clock())
+        note = RecordAuditEntry(self.store, container.clock())
         self._audit = CallAudit(container.operator_calls(), note)
 
     def __getattr__(self, name: str) -> Any:
@@ -482,7 +482,7 @@ def test_a_list_says_which_field_is_wrong(api: AuditedApi, fields: dict[str, Any
 def test_a_client_gets_as_many_as_it_asks_for_however_many_pages_they_fill(
     api: AuditedApi, limit: int
 ) -> None:
-    note = api.container.call_audit().note_action
+    note = api.container.call_audit().record_audit_entry
     for n in range(200):
         note(Operator("ann", Role.OPERATOR, "ok-abcdefgh23"), f"Call{n}")
     client = OperatorClient(api.address, api.key)

@@ -16,10 +16,10 @@ from grpc_status import rpc_status
 
 from adapters.grpc.client.host.control_plane import GrpcControlPlane
 from adapters.grpc.server.peer import network_of
-from adapters.grpc.server.refusal_delay import Tarpit
+from adapters.grpc.server.refusal_delay import RefusalDelay
 from adapters.memory.store import MemoryStore
-from application.host.key_ring import HeldKeys
-from application.ports.host.control_plane import ControlPlaneUnavailable, Introduction
+from application.host.key_ring import KeyRing
+from application.ports.host.control_plane import ControlPlaneUnavailable, RegistrationRequest
 from application.ports.store.store import Store, StoreUnavailable, Transaction
 from domain.errors import InvalidRegistrationKey
 from domain.join_key import NewJoinKey
@@ -30,12 +30,12 @@ from entrypoints.settings import Secret
 from entrypoints.testing import serving
 from protos.manman.v1 import manman_pb2 as pb
 from protos.manman.v1.manman_pb2_grpc import ManManAPIStub
-from tests.support.canary_secrets import leaks, planted
+from tests.support.canary_secrets import canary, leaks
 from tests.support.processes import eventually
 
-KEY = planted("registration key")
-OPERATOR_KEY = planted("operator key")
-WRONG = planted("other key")
+KEY = canary("registration key")
+OPERATOR_KEY = canary("operator key")
+WRONG = canary("other key")
 PATIENCE_SECONDS = 10
 
 Call = Callable[[], Any]
@@ -106,7 +106,7 @@ class Api:
 
 
 @contextmanager
-def running(tarpit: Tarpit | None = None, **api_settings: Any) -> Iterator[Api]:
+def running(refusal_delay: RefusalDelay | None = None, **api_settings: Any) -> Iterator[Api]:
     container = ApiContainer(
         settings=ApiSettings(
             database_url=Secret(IN_MEMORY),
@@ -116,19 +116,19 @@ def running(tarpit: Tarpit | None = None, **api_settings: Any) -> Iterator[Api]:
             **api_settings,
         )
     )
-    container.tarpit.override(providers.Object(tarpit or Tarpit(seconds=0)))
+    container.refusal_delay.override(providers.Object(refusal_delay or RefusalDelay(seconds=0)))
     store = HangingStore()
     container.records.override(providers.Object(store))
     with serving(container) as port, grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
         api = Api(container, store, f"127.0.0.1:{port}", ManManAPIStub(channel))
         # As after the first call, so that no call of a test is the first.
-        container.known_keys().look()
+        container.key_cache().refresh()
         api.host = api.join("honest")
         try:
             yield api
         finally:
             store.go_on.set()
-    container.host_calls().close()
+    container.host_call_admission().close()
     container.operator_calls().close()
     container.heartbeat_writer().shutdown()
 
@@ -197,7 +197,7 @@ def test_who_calls_too_often_is_told_when_to_try_again() -> None:
 
 
 def test_who_calls_too_often_waits_for_its_refusal_and_keeps_nobody_waiting() -> None:
-    with running(Tarpit(seconds=3600, most_held=10), max_wrong_keys_per_second=1) as api:
+    with running(RefusalDelay(seconds=3600, most_held=10), max_wrong_keys_per_second=1) as api:
         for _ in range(5):
             code_of(lambda: api.join(key=WRONG))
         request = pb.RegisterServerRequest(name="web", registration_key=WRONG)
@@ -216,13 +216,13 @@ def test_who_calls_too_often_waits_for_its_refusal_and_keeps_nobody_waiting() ->
 def test_a_host_is_told_as_of_what_passes_and_for_how_long_to_wait() -> None:
     with (
         running(max_wrong_keys_per_second=1) as api,
-        closing(GrpcControlPlane(api.address, HeldKeys.only(WRONG))) as control_plane,
+        closing(GrpcControlPlane(api.address, KeyRing.single(WRONG))) as control_plane,
     ):
         for _ in range(5):
             with pytest.raises(InvalidRegistrationKey):
-                control_plane.register(Introduction(name="web"))
+                control_plane.register(RegistrationRequest(name="web"))
         with pytest.raises(ControlPlaneUnavailable, match="is too busy to answer now") as caught:
-            control_plane.register(Introduction(name="web"))
+            control_plane.register(RegistrationRequest(name="web"))
 
         assert caught.value.retry_after >= 1
 
@@ -232,7 +232,7 @@ def test_a_key_of_hosts_admits_so_many_and_keeps_nobody_else_out() -> None:
         container = api.container
         create_join_key = container.join_key_service().create_join_key
         join_key = create_join_key(NewJoinKey(), "somebody").shown
-        container.known_keys().look()
+        container.key_cache().refresh()
         # One of the five that may come at once has joined before.
         codes = [code_of(partial(api.join, f"web-{n}")) for n in range(30)]
 
@@ -248,7 +248,7 @@ def test_a_key_of_an_operator_makes_so_many_calls_and_keeps_nobody_else_out() ->
         _, own = api.container.access_service().create_operator_key(
             "Zoë", Role.ADMIN, None, "somebody"
         )
-        api.container.known_keys().look()
+        api.container.key_cache().refresh()
         codes = [code_of(api.list_servers) for _ in range(30)]
 
         assert set(codes) == {OK, EXHAUSTED}
@@ -261,7 +261,7 @@ def test_a_key_that_is_made_during_a_flood_from_the_same_address_soon_gets_throu
 ) -> None:
     with running(max_wrong_keys_per_second=1) as api:
         # However long it lasts, nothing of what strangers may is left.
-        api.container.limit_calls().of_strangers.monotonic = lambda: 1000.0
+        api.container.limit_calls().unauthenticated.monotonic = lambda: 1000.0
 
         def call(key: str) -> Any:
             return api.join("game", key) if kind == "hosts" else api.list_servers(key)
@@ -287,11 +287,11 @@ def test_a_look_at_keys_that_fails_is_made_again() -> None:
         api.store.is_away = True
         assert code_of(lambda: api.list_servers(str(own))) is grpc.StatusCode.UNAVAILABLE
         api.store.is_away = False
-        known = api.container.known_keys()
+        known = api.container.key_cache()
 
         def is_known() -> bool:
             code_of(lambda: api.list_servers(WRONG))
-            return known.has(own)
+            return known.contains(own)
 
         eventually(is_known, "the next look")
 

@@ -17,7 +17,7 @@ from dependency_injector import providers
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from adapters.grpc.server.request_bodies import RequestBodies
-from adapters.grpc.server.server import USUAL_LIMITS, ConnectionLimits
+from adapters.grpc.server.server import DEFAULT_LIMITS, ConnectionLimits
 from entrypoints.api.container import ApiContainer
 from entrypoints.api.settings import IN_MEMORY, ApiSettings
 from entrypoints.settings import Secret
@@ -78,7 +78,7 @@ def channel_to(port: int, *options: tuple[str, Any]) -> grpc.Channel:
 
 @contextmanager
 def running(
-    limits: ConnectionLimits = USUAL_LIMITS,
+    limits: ConnectionLimits = DEFAULT_LIMITS,
     bodies: RequestBodies | None = None,
     **api_settings: Any,
 ) -> Iterator[Api]:
@@ -87,7 +87,7 @@ def running(
             database_url=Secret(IN_MEMORY), listen_address="127.0.0.1:0", **api_settings
         )
     )
-    if limits is not USUAL_LIMITS:
+    if limits is not DEFAULT_LIMITS:
         container.connection_limits.override(providers.Object(limits))
     if bodies:
         container.request_bodies.override(providers.Object(bodies))
@@ -95,7 +95,7 @@ def running(
         host = ManManAPIStub(channel)
         server_id = host.RegisterServer(pb.RegisterServerRequest(name="honest")).server_id
         yield Api(port, container, host, server_id)
-    container.host_calls().close()
+    container.host_call_admission().close()
     container.operator_calls().close()
     container.heartbeat_writer().shutdown()
 
@@ -167,7 +167,7 @@ def over_tls(files: CertificateFiles, limits: ConnectionLimits, **paths: Any) ->
             server_id = host.RegisterServer(pb.RegisterServerRequest(name="web")).server_id
             request = pb.HeartbeatRequest(server_id=server_id)
             yield port, lambda: host.Heartbeat(request, timeout=PATIENCE_SECONDS).acknowledged
-    container.host_calls().close()
+    container.host_call_admission().close()
     container.operator_calls().close()
     container.heartbeat_writer().shutdown()
 
@@ -257,7 +257,7 @@ def test_who_makes_more_calls_at_once_all_the_same_is_refused_the_others() -> No
     ids=["nothing of it", "half its length", "half of it"],
 )
 def test_a_call_whose_body_never_ends_is_refused_and_its_connection_goes_on(body: bytes) -> None:
-    bodies = RequestBodies(patience_seconds=SOON)
+    bodies = RequestBodies(timeout_seconds=SOON)
     with (
         running(bodies=bodies) as api,
         api.connected(BEGINNING, SETTINGS_ACK, call_headers(1, HEARTBEAT), body) as connection,
@@ -323,7 +323,7 @@ def test_who_makes_no_call_for_long_is_closed_and_a_host_connects_again() -> Non
 def test_a_host_that_beats_once_an_hour_keeps_its_connection() -> None:
     longest_interval = 3600
 
-    assert USUAL_LIMITS.idle > longest_interval
+    assert DEFAULT_LIMITS.idle > longest_interval
 
 
 def test_who_never_reads_what_it_is_answered_is_closed() -> None:

@@ -22,9 +22,9 @@ from adapters.grpc.tls.client_certificate import ClientCertificate
 from adapters.grpc.tls.trust import Tls
 from adapters.x509.new_signing_request import new_signing_request
 from domain.errors import (
+    CertificateNotFromOwnCA,
     CertificateRequired,
     NoCertificatesIssued,
-    NotOfOwnAuthority,
     OperatorCertificateRefused,
 )
 from domain.join_key import NewJoinKey
@@ -35,11 +35,11 @@ from entrypoints.api.settings import IN_MEMORY, ApiSettings
 from entrypoints.testing import serving
 from protos.manman.v1 import manman_pb2 as pb
 from protos.manman.v1.manman_pb2_grpc import ManManAPIStub
-from tests.support.canary_secrets import leaks, planted
+from tests.support.canary_secrets import canary, leaks
 from tests.support.certified import A_DAY, Shown, Site, asked, reaches
 from tests.support.services.ports import free_port
 
-KEY = planted("registration key")
+KEY = canary("registration key")
 MINUTE = timedelta(minutes=1)
 
 
@@ -106,7 +106,7 @@ def running(site: Site, folder: Path, **variables: str) -> Iterator[Api]:
     container = ApiContainer(settings=settings)
     with serving(container) as port:
         yield Api(site, container, f"127.0.0.1:{port}", mutual_tls, folder)
-    container.host_calls().close()
+    container.host_call_admission().close()
     container.operator_calls().close()
     container.heartbeat_writer().shutdown()
 
@@ -296,7 +296,7 @@ def test_who_shows_a_certificate_of_another_authority_pins_none_until_it_has_its
     site.issue("127.0.0.1")
     certificate.look()
 
-    assert told == (grpc.StatusCode.FAILED_PRECONDITION, str(NotOfOwnAuthority()))
+    assert told == (grpc.StatusCode.FAILED_PRECONDITION, str(CertificateNotFromOwnCA()))
     assert made == []
     assert pinned(api)
 

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from adapters.grpc.server.server_certificate import CertificateUnusable, ServerCertificate
-from tests.support.canary_secrets import planted
+from tests.support.canary_secrets import canary
 from tests.support.certificates import CertificateFiles
 
 A_DAY = timedelta(days=1)
@@ -153,7 +153,7 @@ def test_a_key_that_wants_a_password_is_told_and_nobody_is_asked_for_it(
     files: CertificateFiles,
 ) -> None:
     key = load_pem_private_key(files.ca.issue_cert("a").private_key_pem.bytes(), None)
-    password = BestAvailableEncryption(planted("password").encode())
+    password = BestAvailableEncryption(canary("password").encode())
     files.key.write_bytes(
         key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, password)
     )
@@ -187,7 +187,7 @@ def test_the_key_is_in_no_text_of_it(files: CertificateFiles) -> None:
     certificate = opened(files)
 
     assert "PRIVATE" not in repr(certificate) + repr(certificate.current)
-    assert planted("private key") not in repr(certificate)
+    assert canary("private key") not in repr(certificate)
 
 
 # While it is in use

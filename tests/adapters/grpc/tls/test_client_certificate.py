@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.serialization import PrivateFormat as Format
 
 from adapters.grpc.tls.client_certificate import ClientCertificate, ClientCertificateUnusable
 from adapters.x509.certificates import key_as_pem, new_key
-from tests.support.canary_secrets import planted
+from tests.support.canary_secrets import canary
 from tests.support.certified import SERVER, Shown, Site
 
 ANN = "spiffe://manmanv2/operator/oc-aaaaaaaaaa"
@@ -57,7 +57,7 @@ def test_one_that_expired_is_read_all_the_same(site: Site, files: tuple[Path, Pa
 
 
 def encrypted(files: tuple[Path, Path]) -> None:
-    password = BestAvailableEncryption(planted("password of a key").encode())
+    password = BestAvailableEncryption(canary("password of a key").encode())
     files[1].write_bytes(new_key().private_bytes(Encoding.PEM, Format.PKCS8, password))
 
 

@@ -21,17 +21,17 @@ from adapters.grpc.client.health import NotServing, check_own_serving
 from adapters.grpc.client.host.control_plane import GrpcControlPlane
 from adapters.grpc.client.operator_client import OperatorCallFailed, OperatorClient
 from adapters.grpc.tls.trust import Tls
-from application.host.key_ring import HeldKeys
-from application.ports.host.control_plane import ControlPlaneUnavailable, Introduction
+from application.host.key_ring import KeyRing
+from application.ports.host.control_plane import ControlPlaneUnavailable, RegistrationRequest
 from entrypoints.api.container import ApiContainer
 from entrypoints.api.settings import IN_MEMORY, ApiSettings
 from entrypoints.testing import serving
-from tests.support.canary_secrets import planted
+from tests.support.canary_secrets import canary
 from tests.support.certificates import CertificateFiles, insisting, showing, without_tls
 from tests.support.fake_servers import port_that_hangs_up, silent_port
 from tests.support.processes import free_address
 
-KEY = planted("registration key")
+KEY = canary("registration key")
 A_DAY = timedelta(days=1)
 
 
@@ -50,14 +50,14 @@ def api_over_tls(files: CertificateFiles) -> Iterator[tuple[ApiContainer, str]]:
     container = ApiContainer(settings=settings)
     with serving(container) as port:
         yield container, f"127.0.0.1:{port}"
-    container.host_calls().close()
+    container.host_call_admission().close()
     container.operator_calls().close()
     container.heartbeat_writer().shutdown()
 
 
 def joins(address: str, tls: Tls | None) -> int:
-    with closing(GrpcControlPlane(address, HeldKeys.only(KEY), tls=tls)) as control_plane:
-        return control_plane.register(Introduction(name="web")).server_id
+    with closing(GrpcControlPlane(address, KeyRing.single(KEY), tls=tls)) as control_plane:
+        return control_plane.register(RegistrationRequest(name="web")).server_id
 
 
 # Whoever cannot speak with an API hears the same of it.
@@ -341,7 +341,7 @@ def test_a_file_of_cas_that_cannot_be_used_is_told_until_it_can(
     ca_file = tmp_path / "there-soon.pem"
     with (
         api_over_tls(files) as (_, address),
-        closing(GrpcControlPlane(address, HeldKeys.only(KEY), tls=Tls(ca_file))) as control_plane,
+        closing(GrpcControlPlane(address, KeyRing.single(KEY), tls=Tls(ca_file))) as control_plane,
     ):
         unusable = [
             (None, "cannot be read"),
@@ -354,18 +354,18 @@ def test_a_file_of_cas_that_cannot_be_used_is_told_until_it_can(
             if content is not None:
                 ca_file.write_bytes(content)
             with pytest.raises(ControlPlaneUnavailable) as caught:
-                control_plane.register(Introduction(name="web"))
+                control_plane.register(RegistrationRequest(name="web"))
             assert str(caught.value) == (
                 f"API_CA_CERT_PATH {ca_file} {why}: set it to the file of the CA that issues the"
                 " API's certificate."
             )
         ca_file.write_bytes(files.ca_file.read_bytes())
-        assert control_plane.register(Introduction(name="web")).server_id
+        assert control_plane.register(RegistrationRequest(name="web")).server_id
         # What works goes on.
         ca_file.write_bytes(b"")
-        assert control_plane.register(Introduction(name="web")).server_id
+        assert control_plane.register(RegistrationRequest(name="web")).server_id
         ca_file.unlink()
-        assert control_plane.register(Introduction(name="web")).server_id
+        assert control_plane.register(RegistrationRequest(name="web")).server_id
 
 
 def test_comments_in_the_files_are_no_part_of_them(files: CertificateFiles) -> None:
@@ -380,10 +380,10 @@ def test_a_host_goes_by_the_cas_that_the_file_holds_now(files: CertificateFiles)
     with (
         api_over_tls(files) as (_, address),
         closing(
-            GrpcControlPlane(address, HeldKeys.only(KEY), tls=Tls(files.ca_file))
+            GrpcControlPlane(address, KeyRing.single(KEY), tls=Tls(files.ca_file))
         ) as control_plane,
     ):
-        control_plane.register(Introduction(name="web"))
+        control_plane.register(RegistrationRequest(name="web"))
         trustme.CA().cert_pem.write_to_path(str(files.ca_file))
         with pytest.raises(ControlPlaneUnavailable, match="that is not in API_CA_CERT_PATH"):
             control_plane.heartbeat(1, None)
@@ -414,7 +414,7 @@ def test_another_certificate_fails_no_call_and_is_shown_to_who_connects_then(
 
     def on_one_connection(address: str) -> None:
         with closing(
-            GrpcControlPlane(address, HeldKeys.only(KEY), tls=Tls(files.ca_file))
+            GrpcControlPlane(address, KeyRing.single(KEY), tls=Tls(files.ca_file))
         ) as control_plane:
             while not done.is_set():
                 try:

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from adapters.system.files.key_file import LONGEST_KEY, MOST_KEYS, KeyFile, read_keys
-from tests.support.canary_secrets import planted
+from adapters.system.files.key_file import MAX_KEY_LENGTH, MAX_KEYS, KeyFile, read_keys
+from tests.support.canary_secrets import canary
 
-OLD, NEW = planted("old key"), planted("new key")
+OLD, NEW = canary("old key"), canary("new key")
 
 
 @dataclass
@@ -68,9 +68,9 @@ def test_a_key_is_a_line_without_what_is_wrapped_around_it(
         ("# none\n\n'' \n", "holds no key: write one into it"),
         ("one\ntw\0o", "holds a character that cannot be printed in line 2: mend it"),
         ("one\u2028two", "holds a character that cannot be printed in line 1: mend it"),
-        ("x" * (LONGEST_KEY + 1), "holds more than 4096 characters in line 1: mend it"),
+        ("x" * (MAX_KEY_LENGTH + 1), "holds more than 4096 characters in line 1: mend it"),
         (
-            "\n".join(map(str, range(MOST_KEYS + 1))),
+            "\n".join(map(str, range(MAX_KEYS + 1))),
             "holds more than 100 keys: take out those that are not used",
         ),
         ("#" * (1 << 20) + "\n", "is larger than 1 MB: is it the right one?"),
@@ -84,7 +84,7 @@ def test_what_cannot_be_keys_is_told_in_words(file: Path, content: str, why: str
 
 
 def test_as_many_and_as_long_keys_as_may_be_are_read(file: Path) -> None:
-    keys = [f"{number:0{LONGEST_KEY}}" for number in range(MOST_KEYS)]
+    keys = [f"{number:0{MAX_KEY_LENGTH}}" for number in range(MAX_KEYS)]
     file.write_text("\n".join(keys))
 
     assert list(read_keys(file)) == keys

@@ -17,9 +17,9 @@ from adapters.system.files.certificate_folder import DiskCertificateFolder
 from adapters.system.files.checksummed_file import write_checked
 from adapters.system.files.state_folder import DiskStateFolder
 from application.ports.host.certificate_folder import HostCertificate
-from application.ports.host.state_folder import KeptState, NotForUs, StateFolderTaken
+from application.ports.host.state_folder import KeptState, QuarantineReason, StateFolderTaken
 from domain.machine_evidence import Evidence
-from tests.support.canary_secrets import planted
+from tests.support.canary_secrets import canary
 from tests.support.repository import ROOT
 
 STATE = KeptState(
@@ -29,7 +29,7 @@ STATE = KeptState(
     ephemeral=True,
     epoch=7,
     evidence=Evidence("a" * 32, "b" * 32, "", "d" * 32, "1" * 32),
-    credential=planted("credential"),
+    credential=canary("credential"),
 )
 
 
@@ -135,7 +135,7 @@ def test_what_a_later_version_added_does_not_outlive_the_state_that_it_belonged_
 ) -> None:
     rewrite(folder, lambda fields: fields.update(badge="of the other machine"))
     folder.read()
-    aside = folder.set_aside(NotForUs.OF_ANOTHER_MACHINE)
+    aside = folder.quarantine(QuarantineReason.OF_ANOTHER_MACHINE)
     folder.write(STATE)
 
     assert "badge" not in json.loads(file_of(folder).read_bytes())
@@ -145,7 +145,7 @@ def test_what_a_later_version_added_does_not_outlive_the_state_that_it_belonged_
 def test_what_is_set_aside_takes_the_place_of_an_older_one(folder: DiskStateFolder) -> None:
     (folder.path / "state.json.of-another-machine").write_text("older")
     before = file_of(folder).read_text()
-    aside = folder.set_aside(NotForUs.OF_ANOTHER_MACHINE)
+    aside = folder.quarantine(QuarantineReason.OF_ANOTHER_MACHINE)
 
     assert aside == str(folder.path / "state.json.of-another-machine")
     assert Path(aside).read_text() == before
@@ -282,13 +282,13 @@ def test_a_state_of_a_later_version_is_kept_for_it(
 
 
 def test_a_glance_sees_what_can_be_used_and_changes_nothing(folder: DiskStateFolder) -> None:
-    seen = folder.glance()
+    seen = folder.peek()
     file_of(folder).write_bytes(b"{")
-    damaged = folder.glance()
+    damaged = folder.peek()
 
     assert (seen, damaged) == (STATE, None)
     assert file_of(folder).read_bytes() == b"{"
-    assert DiskStateFolder(folder.path / "nowhere").glance() is None
+    assert DiskStateFolder(folder.path / "nowhere").peek() is None
 
 
 def test_a_state_that_is_laid_out_otherwise_is_not_damaged(folder: DiskStateFolder) -> None:
@@ -382,7 +382,7 @@ def test_two_in_one_process_are_two(folder: DiskStateFolder) -> None:
     "ends",
     [
         lambda folder: folder.forget(),
-        lambda folder: folder.set_aside(NotForUs.OF_ANOTHER_MACHINE),
+        lambda folder: folder.quarantine(QuarantineReason.OF_ANOTHER_MACHINE),
         lambda folder: (file_of(folder).write_text("{}"), folder.read()),
     ],
     ids=["forgotten", "of another machine", "damaged"],
@@ -391,12 +391,12 @@ def test_the_certificate_of_a_server_goes_with_its_state(
     ends: Callable[[DiskStateFolder], object], folder: DiskStateFolder
 ) -> None:
     certificates = DiskCertificateFolder(folder.path)
-    certificates.write(HostCertificate(42, "certificate", planted("private key"), 50052))
+    certificates.write(HostCertificate(42, "certificate", canary("private key"), 50052))
     kept = certificates.read()
 
     ends(folder)
 
-    assert kept == HostCertificate(42, "certificate", planted("private key"), 50052)
+    assert kept == HostCertificate(42, "certificate", canary("private key"), 50052)
     assert certificates.read() is None
 
 
@@ -417,7 +417,7 @@ def test_a_certificate_that_is_not_understood_is_not_used(
         "version": 1,
         "server_id": 42,
         "certificate": "certificate",
-        "key": planted("private key"),
+        "key": canary("private key"),
         "mutual_tls_port": 50052,
     }
     file = folder.path / "certificate.json"

@@ -10,7 +10,7 @@ from domain.labels import Labels, parse_selector
 from domain.liveness import heard, left
 from domain.server import Server
 from entrypoints.cli.fleet_filter import FleetFilter
-from entrypoints.cli.servers.changes import Change, Kind, Wanted
+from entrypoints.cli.servers.changes import Change, Kind, WatchFilter
 from tests.support.builders import INTERVAL, NOW
 
 
@@ -50,7 +50,7 @@ class Fleet(OperatorClient):
 
 def test_however_many_go_offline_at_once_none_is_asked_for_by_itself() -> None:
     online = [Server(number, f"box-{number}", "dev", heard(NOW, INTERVAL)) for number in range(300)]
-    fleet, wanted = Fleet(online), Wanted((), FleetFilter("dev", "online"))
+    fleet, wanted = Fleet(online), WatchFilter((), FleetFilter("dev", "online"))
     before = wanted.look(fleet, None).listed
     fleet.there = {server.server_id: replace(server, presence=left(NOW)) for server in online[:-1]}
     fleet.listings = 0
@@ -62,7 +62,7 @@ def test_however_many_go_offline_at_once_none_is_asked_for_by_itself() -> None:
     assert (fleet.listings, fleet.asked_for) == (2, [online[-1].server_id])
 
 
-def changes(fleet: Fleet, wanted: Wanted, after: Iterable[Server]) -> list[Change]:
+def changes(fleet: Fleet, wanted: WatchFilter, after: Iterable[Server]) -> list[Change]:
     """What changes when the fleet becomes another."""
     before = wanted.look(fleet, None).listed
     fleet.there = {server.server_id: server for server in after}
@@ -78,11 +78,11 @@ def test_a_decision_of_an_operator_is_a_change_of_status() -> None:
         (pending, approved, ("pending", "online")),
         (approved, rejected, ("online", "rejected")),
     ):
-        [change] = changes(Fleet([before]), Wanted(), [after])
+        [change] = changes(Fleet([before]), WatchFilter(), [after])
         assert change.kind is Kind.STATUS
         assert (change.old_status, change.new_status) == told
     # What life it has does not show while it waits.
-    assert changes(Fleet([pending]), Wanted(), [replace(pending, presence=left(NOW))]) == []
+    assert changes(Fleet([pending]), WatchFilter(), [replace(pending, presence=left(NOW))]) == []
 
 
 def test_a_status_is_asked_for_as_it_is_shown() -> None:
@@ -97,7 +97,7 @@ def test_a_status_is_asked_for_as_it_is_shown() -> None:
 
 def test_who_has_lost_its_label_is_there_but_not_among_those_asked_for() -> None:
     gold = Server(1, "box", labels=Labels({"tier": "gold"}))
-    fleet, wanted = Fleet([gold]), Wanted((), FleetFilter(selector="tier=gold"))
+    fleet, wanted = Fleet([gold]), WatchFilter((), FleetFilter(selector="tier=gold"))
 
     [change] = changes(fleet, wanted, [replace(gold, labels=Labels())])
 

@@ -2,7 +2,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from entrypoints.cli.views.screen import fitting, wrapped
-from entrypoints.cli.views.tables import cut, table, text_width
+from entrypoints.cli.views.tables import table, text_width, truncate
 
 COLUMNS = ("ID", "NAME", "STATUS", "DOCKER")
 
@@ -40,7 +40,7 @@ def test_the_longest_cells_are_cut_first_and_the_last_columns_go_when_that_is_no
 
 
 def test_signs_that_take_two_columns_are_counted_as_two() -> None:
-    assert cut("日本語サーバー", 8) == "日本語…"
+    assert truncate("日本語サーバー", 8) == "日本語…"
     assert table(("NAME", "ID"), [("日本", "1"), ("tokyo", "2")]).split("\n") == [
         "NAME   ID",
         "日本   1",

@@ -18,19 +18,19 @@ from adapters.grpc.client.host.api_trust import ApiTrust
 from adapters.grpc.tls.certificate import certificates_in
 from adapters.grpc.tls.trust import Tls
 from adapters.system.files.authority_folder import DiskAuthorityFolder, ReadOnlyAuthorityFolder
-from application.host.key_ring import HeldKeys
+from application.host.key_ring import KeyRing
 from application.ports.host.control_plane import ControlPlaneUnavailable
 from domain.errors import InvalidRegistrationKey
 from protos.manman.v1 import manman_pb2 as pb
 from protos.manman.v1.manman_pb2_grpc import ManManAPIStub
-from tests.support.canary_secrets import planted
+from tests.support.canary_secrets import canary
 from tests.support.certificates import CertificateFiles
 from tests.support.certified_api import CertifiedApi, Host, certified_api
 
 NewHost = Callable[..., Host]
 OTHER_DIGEST = "0" * 64
 KEY_ID = f"jk-{'a' * 10}"
-SHOWN_JOIN_KEY = f"{KEY_ID}.{planted('secret')}"
+SHOWN_JOIN_KEY = f"{KEY_ID}.{canary('secret')}"
 NO_CA = Tls()
 
 
@@ -58,7 +58,7 @@ def new_host() -> Iterator[NewHost]:
     with ExitStack() as stack:
 
         def new(address: str, *keys: str, tls: Tls | None = NO_CA, **options: Any) -> Host:
-            host = Host(address, tls, keys=HeldKeys(lambda: keys), **options)
+            host = Host(address, tls, keys=KeyRing(lambda: keys), **options)
             stack.callback(host.close)
             return host
 
@@ -324,7 +324,7 @@ def test_the_doctor_knows_the_api_by_the_join_key_and_writes_nothing(
     probe = GrpcApiProbe(api.address, Tls(), trust)
 
     assert probe.try_key(pinned_key(api)).admitted
-    assert not probe.try_key(planted("strange key")).admitted
+    assert not probe.try_key(canary("strange key")).admitted
     assert list(state.iterdir()) == []
 
 

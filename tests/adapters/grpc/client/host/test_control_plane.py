@@ -13,13 +13,13 @@ import grpc
 import pytest
 
 from adapters.grpc.client.host.control_plane import GrpcControlPlane
-from application.host.key_ring import HeldKeys
+from application.host.key_ring import KeyRing
 from application.ports.host.control_plane import (
     ControlPlaneRefused,
     ControlPlaneUnavailable,
-    Heard,
-    Introduction,
-    Joined,
+    HeartbeatResult,
+    RegistrationRequest,
+    RegistrationResult,
 )
 from domain.approval import Approval
 from domain.capabilities import Capabilities, PortRange
@@ -27,14 +27,14 @@ from domain.configuration import Configuration, ConfigurationChanges
 from domain.errors import (
     CredentialRequired,
     InvalidRegistrationKey,
-    NameHeld,
+    NameInUse,
     NotAdmitted,
-    Replaced,
     ServerNotFound,
+    SupersededRegistration,
 )
 from domain.machine_evidence import Evidence
 from protos.manman.v1 import manman_pb2 as pb
-from tests.support.canary_secrets import planted
+from tests.support.canary_secrets import canary
 from tests.support.fake_servers import port_that_hangs_up, port_that_says
 
 CAPABILITIES = Capabilities(
@@ -46,7 +46,7 @@ CAPABILITIES = Capabilities(
     docker_version="29.1.2",
 )
 UNREACHED_PORT = 1
-KEY = planted("registration key")
+KEY = canary("registration key")
 
 
 class ScriptedApi:
@@ -93,7 +93,7 @@ def api() -> ScriptedApi:
 def control_plane(api: ScriptedApi) -> Iterator[GrpcControlPlane]:
     with (
         serving(api) as port,
-        closing(GrpcControlPlane(f"127.0.0.1:{port}", HeldKeys.only(KEY))) as control_plane,
+        closing(GrpcControlPlane(f"127.0.0.1:{port}", KeyRing.single(KEY))) as control_plane,
     ):
         yield control_plane
 
@@ -101,7 +101,7 @@ def control_plane(api: ScriptedApi) -> Iterator[GrpcControlPlane]:
 def unavailable(address: str) -> str:
     """What is said of an API that cannot be reached there."""
     with (
-        closing(GrpcControlPlane(address, HeldKeys.only(KEY), call_seconds=1)) as control_plane,
+        closing(GrpcControlPlane(address, KeyRing.single(KEY), call_seconds=1)) as control_plane,
         pytest.raises(ControlPlaneUnavailable) as caught,
     ):
         control_plane.heartbeat(42, None)
@@ -123,7 +123,7 @@ def test_a_registration_carries_everything_and_the_key(
     )
 
     joined = control_plane.register(
-        Introduction(
+        RegistrationRequest(
             name="mars-production",
             environment="production",
             capabilities=CAPABILITIES,
@@ -133,7 +133,7 @@ def test_a_registration_carries_everything_and_the_key(
         )
     )
 
-    assert joined == Joined(
+    assert joined == RegistrationResult(
         42,
         timedelta(seconds=20),
         config_revision=7,
@@ -172,7 +172,7 @@ def test_a_host_without_evidence_and_labels_says_that_it_has_no_labels(
 ) -> None:
     api.answer = pb.RegisterServerResponse(server_id=42)
 
-    control_plane.register(Introduction(name="mars"))
+    control_plane.register(RegistrationRequest(name="mars"))
 
     # Labels that are absent would keep those of an earlier start.
     assert api.requests == [
@@ -185,9 +185,9 @@ def test_an_older_api_counts_no_epochs_and_lets_everybody_in(
 ) -> None:
     api.answer = pb.RegisterServerResponse(server_id=42, next_heartbeat_seconds=20)
 
-    joined = control_plane.register(Introduction(name="mars"))
+    joined = control_plane.register(RegistrationRequest(name="mars"))
 
-    assert joined == Joined(42, timedelta(seconds=20), config_revision=0)
+    assert joined == RegistrationResult(42, timedelta(seconds=20), config_revision=0)
     assert (joined.epoch, joined.approval) == (0, Approval.APPROVED)
 
 
@@ -204,7 +204,7 @@ def test_a_heartbeat_carries_the_epoch_and_its_answer_whether_the_host_is_let_in
 
     heard = control_plane.heartbeat(42, None, epoch=9)
 
-    assert heard == Heard(timedelta(seconds=30), 8, approval)
+    assert heard == HeartbeatResult(timedelta(seconds=30), 8, approval)
     assert api.requests == [pb.HeartbeatRequest(server_id=42, epoch=9)]
 
 
@@ -229,7 +229,7 @@ def test_a_heartbeat_without_figures_leaves_them_out(
 
     heard = control_plane.heartbeat(42, None)
 
-    assert heard == Heard(timedelta(seconds=30), config_revision=8)
+    assert heard == HeartbeatResult(timedelta(seconds=30), config_revision=8)
     assert api.requests == [pb.HeartbeatRequest(server_id=42)]
 
 
@@ -282,14 +282,14 @@ def test_an_interval_that_makes_no_sense_is_replaced(
 
 
 def test_the_key_is_not_shown() -> None:
-    assert KEY not in repr(GrpcControlPlane("localhost:50051", HeldKeys.only(KEY)))
+    assert KEY not in repr(GrpcControlPlane("localhost:50051", KeyRing.single(KEY)))
 
 
 # What a server answers
 
 
 def register(control_plane: GrpcControlPlane) -> None:
-    control_plane.register(Introduction(name="mars", capabilities=CAPABILITIES))
+    control_plane.register(RegistrationRequest(name="mars", capabilities=CAPABILITIES))
 
 
 def heartbeat(control_plane: GrpcControlPlane) -> None:
@@ -357,7 +357,7 @@ def test_a_name_that_is_held_is_told_in_the_servers_words(
 ) -> None:
     api.answer = grpc.StatusCode.ALREADY_EXISTS
 
-    with pytest.raises(NameHeld, match=r"^the server's own words$"):
+    with pytest.raises(NameInUse, match=r"^the server's own words$"):
         register(control_plane)
 
 
@@ -367,7 +367,7 @@ def test_a_process_that_was_replaced_is_told_by_whom(
 ) -> None:
     api.answer = grpc.StatusCode.FAILED_PRECONDITION
 
-    with pytest.raises(Replaced, match=r"^the server's own words$"):
+    with pytest.raises(SupersededRegistration, match=r"^the server's own words$"):
         call(control_plane)
 
 
@@ -479,7 +479,7 @@ def test_an_api_that_comes_back_is_reached_by_the_very_next_call(
     api.answer = pb.HeartbeatResponse(acknowledged=True)
     with serving(api) as port:
         pass
-    with closing(GrpcControlPlane(f"127.0.0.1:{port}", HeldKeys.only(""))) as control_plane:
+    with closing(GrpcControlPlane(f"127.0.0.1:{port}", KeyRing.single(""))) as control_plane:
         for _ in range(5):
             with pytest.raises(ControlPlaneUnavailable):
                 control_plane.heartbeat(42, None)
@@ -493,7 +493,7 @@ def test_an_api_that_comes_back_is_reached_by_the_very_next_call(
 def test_an_api_that_was_restarted_between_two_heartbeats_is_reached(api: ScriptedApi) -> None:
     api.answer = pb.HeartbeatResponse(acknowledged=True)
     with serving(api) as port:
-        control_plane = GrpcControlPlane(f"127.0.0.1:{port}", HeldKeys.only(""))
+        control_plane = GrpcControlPlane(f"127.0.0.1:{port}", KeyRing.single(""))
         control_plane.heartbeat(42, None)
     with closing(control_plane), serving(api, port):
         control_plane.heartbeat(42, None)
@@ -510,7 +510,7 @@ def test_a_connection_that_died_in_silence_is_replaced(api: ScriptedApi) -> None
         silent.start()
         address = f"127.0.0.1:{listener.getsockname()[1]}"
         with closing(
-            GrpcControlPlane(address, HeldKeys.only(""), call_seconds=0.5)
+            GrpcControlPlane(address, KeyRing.single(""), call_seconds=0.5)
         ) as control_plane:
             with pytest.raises(ControlPlaneUnavailable):
                 control_plane.heartbeat(42, None)

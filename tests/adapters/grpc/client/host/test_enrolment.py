@@ -20,9 +20,9 @@ from adapters.grpc.tls.certificate import validity_of
 from adapters.grpc.tls.trust import Tls
 from adapters.system.files.certificate_folder import DiskCertificateFolder
 from adapters.x509.authority import X509Authority
-from application.host.key_ring import HeldKeys
+from application.host.key_ring import KeyRing
 from application.ports.host.certificate_folder import HostCertificate
-from application.ports.host.control_plane import ControlPlaneUnavailable, Introduction
+from application.ports.host.control_plane import ControlPlaneUnavailable, RegistrationRequest
 from domain.enforcement import ENFORCE_ALL
 from domain.errors import CredentialRequired
 from domain.spiffe import server_common_name, server_spiffe_id
@@ -112,8 +112,8 @@ def test_a_host_speaks_with_the_certificate_for_no_other_server(
 def test_without_tls_no_key_is_made_and_no_certificate_asked_for(
     files: CertificateFiles, api: CertifiedApi
 ) -> None:
-    control_plane = GrpcControlPlane(api.address, HeldKeys.only(KEY), tls=Tls(files.ca_file))
-    server_id = control_plane.register(Introduction(name="web")).server_id
+    control_plane = GrpcControlPlane(api.address, KeyRing.single(KEY), tls=Tls(files.ca_file))
+    server_id = control_plane.register(RegistrationRequest(name="web")).server_id
 
     with pytest.raises(ControlPlaneUnavailable, match="that takes TLS: set API_ADDRESS to https"):
         control_plane.heartbeat(server_id, None)
@@ -499,9 +499,7 @@ def test_a_certificate_is_kept_over_a_restart_for_the_owner_only(
     folder.mkdir()
     host = new_host(api, folder=folder)
     host.joins()
-    again = new_host(
-        api, folder=folder, kept_server_id=host.server_id, keys=HeldKeys(lambda: ("",))
-    )
+    again = new_host(api, folder=folder, kept_server_id=host.server_id, keys=KeyRing(lambda: ("",)))
     # Neither a key nor a credential.
     joined = again.joins()
     again.beats()

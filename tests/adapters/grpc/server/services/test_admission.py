@@ -35,7 +35,7 @@ def running(**settings: Any) -> Iterator[ManManAPIStub]:
     )
     with serving(container) as port, grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
         yield ManManAPIStub(channel)
-    container.host_calls().close()
+    container.host_call_admission().close()
     container.operator_calls().close()
     container.heartbeat_writer().shutdown()
 

@@ -24,12 +24,12 @@ from domain.keys import JOIN_KEY
 from domain.keys import OPERATOR_KEY as OPERATORS
 from entrypoints.testing import RunningApi, running_api
 from protos.manman.v1 import manman_pb2 as pb
-from tests.support.canary_secrets import almost, leaks, planted
+from tests.support.canary_secrets import almost, canary, leaks
 
 INT32_MAX = 2**31 - 1
 INT64_MAX = 2**63 - 1
-KEY = planted("registration key")
-OPERATOR_KEY = planted("operator key")
+KEY = canary("registration key")
+OPERATOR_KEY = canary("operator key")
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import pytest
 
 from adapters.x509.authority import read_authority
 from domain.enforcement import ENFORCE_ALL
-from domain.errors import CertificateOfAnother
+from domain.errors import CertificateMismatch
 from domain.spiffe import server_spiffe_id
 from protos.manman.v1 import manman_pb2 as pb
 from protos.manman.v1.manman_pb2_grpc import ManManAPIStub
@@ -96,7 +96,7 @@ def test_a_certificate_speaks_for_its_server_and_for_no_other_whatever_else_is_s
     ):
         code, told = refusal(lambda call=call, request=request: call(request))
         assert code is grpc.StatusCode.PERMISSION_DENIED
-        assert told == str(CertificateOfAnother(web.server_id, db.server_id))
+        assert told == str(CertificateMismatch(web.server_id, db.server_id))
 
     assert heard.acknowledged
 

@@ -18,12 +18,12 @@ from application.ports.host.control_plane import ControlPlaneRefused
 from domain.join_key import NewJoinKey
 from entrypoints.testing import RunningApi, running_api
 from protos.manman.v1 import manman_pb2 as pb
-from tests.support.canary_secrets import leaks, planted
+from tests.support.canary_secrets import canary, leaks
 
-KEY = planted("registration key")
-OPERATORS = planted("operator key")
+KEY = canary("registration key")
+OPERATORS = canary("operator key")
 _SAID_OF_A_KEY = (grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.INVALID_ARGUMENT)
-STRANGE = f"jk-zzzzzzzzzz.{planted('join key')}"
+STRANGE = f"jk-zzzzzzzzzz.{canary('join key')}"
 
 
 @pytest.fixture
@@ -136,7 +136,7 @@ def test_a_revoked_key_is_refused_in_words_and_an_unknown_one_as_any_other(
     was_revoked = f"the join key {revoked.key_id} was revoked"
     assert denied(lambda: join(api, made.key)) == was_revoked
     assert denied(lambda: api.client.FetchConfiguration(fetch)) == was_revoked
-    for key in (STRANGE, f"{revoked.key_id}.{planted('join key')}"):
+    for key in (STRANGE, f"{revoked.key_id}.{canary('join key')}"):
         assert denied(lambda key=key: join(api, key)) == "invalid registration key"  # type: ignore[misc]
 
 
