@@ -1,6 +1,7 @@
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Generic, TypeVar
 
 from adapters.memory.audit import MemoryAudit
 from adapters.memory.bans import MemoryBans
@@ -23,28 +24,48 @@ from adapters.memory.servers import MemoryServers
 from adapters.memory.signing_keys import MemorySigningKeys
 from adapters.memory.tables import Tables
 
+R = TypeVar("R")
+
+
+class _Repository(Generic[R]):
+    """Attribute of a transaction: a repository that is built when it is first read."""
+
+    def __init__(self, build: Callable[[Tables], R]) -> None:
+        self._build = build
+
+    def __set_name__(self, owner: type[object], name: str) -> None:
+        self._name = name
+
+    def __get__(self, transaction: "MemoryTransaction", owner: type[object]) -> R:
+        repository = self._build(transaction.tables)
+        # From now on the attribute hides this descriptor.
+        transaction.__dict__[self._name] = repository
+        return repository
+
 
 class MemoryTransaction:
+    servers = _Repository(MemoryServers)
+    presences = _Repository(MemoryPresences)
+    capability_reports = _Repository(MemoryCapabilityReports)
+    configurations = _Repository(MemoryConfigurations)
+    selector_configurations = _Repository(MemorySelectorConfigurations)
+    selector_changes = _Repository(MemorySelectorChanges)
+    configuration_clock = _Repository(MemoryConfigurationClock)
+    outbox = _Repository(MemoryOutbox)
+    identities = _Repository(MemoryIdentities)
+    labels = _Repository(MemoryServerLabels)
+    conflicts = _Repository(MemoryConflicts)
+    bans = _Repository(MemoryBans)
+    deleted_servers = _Repository(MemoryDeletedServers)
+    history = _Repository(MemoryHistory)
+    would_rejects = _Repository(MemoryWouldRejects)
+    operator_keys = _Repository(MemoryOperatorKeys)
+    join_keys = _Repository(MemoryJoinKeys)
+    signing_keys = _Repository(MemorySigningKeys)
+    audit = _Repository(MemoryAudit)
+
     def __init__(self, tables: Tables) -> None:
-        self.servers = MemoryServers(tables)
-        self.presences = MemoryPresences(tables)
-        self.capability_reports = MemoryCapabilityReports(tables)
-        self.configurations = MemoryConfigurations(tables)
-        self.selector_configurations = MemorySelectorConfigurations(tables)
-        self.selector_changes = MemorySelectorChanges(tables)
-        self.configuration_clock = MemoryConfigurationClock(tables)
-        self.outbox = MemoryOutbox(tables)
-        self.identities = MemoryIdentities(tables)
-        self.labels = MemoryServerLabels(tables)
-        self.conflicts = MemoryConflicts(tables)
-        self.bans = MemoryBans(tables)
-        self.deleted_servers = MemoryDeletedServers(tables)
-        self.history = MemoryHistory(tables)
-        self.would_rejects = MemoryWouldRejects(tables)
-        self.operator_keys = MemoryOperatorKeys(tables)
-        self.join_keys = MemoryJoinKeys(tables)
-        self.signing_keys = MemorySigningKeys(tables)
-        self.audit = MemoryAudit(tables)
+        self.tables = tables
 
 
 class MemoryStore:

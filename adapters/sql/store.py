@@ -1,8 +1,9 @@
 import logging
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Generic, TypeVar
 
 from sqlalchemy import Connection, Engine
 
@@ -32,28 +33,49 @@ _log = logging.getLogger(__name__)
 
 _TOLD_AGAIN_AFTER_SECONDS = 60.0
 
+R = TypeVar("R")
+
+
+class _Repository(Generic[R]):
+    """Attribute of a transaction: a repository that is built when it is first read."""
+
+    def __init__(self, build: Callable[[Connection], R]) -> None:
+        self._build = build
+
+    def __set_name__(self, owner: type[object], name: str) -> None:
+        self._name = name
+
+    def __get__(self, transaction: "SqlTransaction", owner: type[object]) -> R:
+        repository = self._build(transaction.connection)
+        # From now on the attribute hides this descriptor. functools.cached_property does the same,
+        # but on Python 3.11 under a lock that all transactions share.
+        transaction.__dict__[self._name] = repository
+        return repository
+
 
 class SqlTransaction:
+    servers = _Repository(SqlServers)
+    presences = _Repository(SqlPresences)
+    capability_reports = _Repository(SqlCapabilityReports)
+    configurations = _Repository(SqlConfigurations)
+    selector_configurations = _Repository(SqlSelectorConfigurations)
+    selector_changes = _Repository(SqlSelectorChanges)
+    configuration_clock = _Repository(SqlConfigurationClock)
+    outbox = _Repository(SqlOutbox)
+    identities = _Repository(SqlIdentities)
+    labels = _Repository(SqlServerLabels)
+    conflicts = _Repository(SqlConflicts)
+    bans = _Repository(SqlBans)
+    deleted_servers = _Repository(SqlDeletedServers)
+    history = _Repository(SqlHistory)
+    would_rejects = _Repository(SqlWouldRejects)
+    operator_keys = _Repository(SqlOperatorKeys)
+    join_keys = _Repository(SqlJoinKeys)
+    signing_keys = _Repository(SqlSigningKeys)
+    audit = _Repository(SqlAudit)
+
     def __init__(self, connection: Connection) -> None:
-        self.servers = SqlServers(connection)
-        self.presences = SqlPresences(connection)
-        self.capability_reports = SqlCapabilityReports(connection)
-        self.configurations = SqlConfigurations(connection)
-        self.selector_configurations = SqlSelectorConfigurations(connection)
-        self.selector_changes = SqlSelectorChanges(connection)
-        self.configuration_clock = SqlConfigurationClock(connection)
-        self.outbox = SqlOutbox(connection)
-        self.identities = SqlIdentities(connection)
-        self.labels = SqlServerLabels(connection)
-        self.conflicts = SqlConflicts(connection)
-        self.bans = SqlBans(connection)
-        self.deleted_servers = SqlDeletedServers(connection)
-        self.history = SqlHistory(connection)
-        self.would_rejects = SqlWouldRejects(connection)
-        self.operator_keys = SqlOperatorKeys(connection)
-        self.join_keys = SqlJoinKeys(connection)
-        self.signing_keys = SqlSigningKeys(connection)
-        self.audit = SqlAudit(connection)
+        self.connection = connection
 
 
 class SqlStore:

@@ -1,16 +1,20 @@
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 import pytest
 
+from application.liveness.record_heartbeat import Acknowledged, Heartbeat
 from application.ports.store.servers import ServerFilter
 from application.ports.store.store import Store, Transaction
+from application.registration.register_server import Registration
 from domain.capabilities import Capabilities
 from domain.configuration import Configuration
 from domain.liveness import heard, left
 from domain.server import Server
 from tests.support.builders import CAPABILITIES, INTERVAL, NOW, SECOND
+from tests.support.fleet import Fleet
 
 
 class SomethingFailed(Exception):
@@ -190,3 +194,39 @@ def test_everything_that_hangs_on_a_server_goes_with_it(store: Store) -> None:
         assert transaction.capability_reports.history(gone) == []
         assert transaction.configurations.summaries(gone) == []
         assert transaction.presences.lock([gone, *kept]).keys() == set(kept)
+
+
+REPOSITORIES = {name for name, port in vars(Transaction).items() if isinstance(port, property)}
+
+
+@dataclass
+class StoreThatRemembersTransactions:
+    store: Store
+    transactions: list[Transaction] = field(default_factory=list)
+
+    @contextmanager
+    def begin(self) -> Iterator[Transaction]:
+        with self.store.begin() as transaction:
+            self.transactions.append(transaction)
+            yield transaction
+
+    def built_repositories(self) -> list[set[str]]:
+        return [REPOSITORIES & vars(transaction).keys() for transaction in self.transactions]
+
+
+def test_a_transaction_of_heartbeats_builds_only_the_repositories_that_it_uses(
+    store: Store,
+) -> None:
+    servers = [Fleet(store).register(Registration(name)).server for name in ("a", "b")]
+    heartbeats = [Heartbeat(s.server_id, CAPABILITIES, epoch=s.epoch) for s in servers]
+    observed = StoreThatRemembersTransactions(store)
+    answers = Fleet(observed).heartbeat(heartbeats)
+
+    assert [type(answer) for answer in answers] == [Acknowledged, Acknowledged]
+    assert observed.built_repositories() == [{"presences", "capability_reports", "outbox"}]
+
+
+def test_a_transaction_builds_each_repository_once(store: Store) -> None:
+    with store.begin() as transaction:
+        for name in REPOSITORIES:
+            assert getattr(transaction, name) is getattr(transaction, name)
