@@ -1,10 +1,11 @@
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from itertools import count
 from pathlib import Path
 
 import pytest
-from sqlalchemy import delete, update
+from sqlalchemy import Engine
 
 from adapters.memory.store import MemoryStore
 from adapters.sql.engine import make_engine
@@ -31,14 +32,37 @@ def migrated_postgres_url(postgres_server: PostgresServer, migrated_template: st
     return postgres_server.create_database(migrated_template)
 
 
-def empty(url: str) -> None:
-    engine = make_engine(url)
+@pytest.fixture(scope="session")
+def postgres_engines(migrated_postgres_url: str) -> Iterator[Callable[[int], Engine]]:
+    """The engine of the first process, of the second, ... on that database.
+
+    They outlive a test: to connect takes a process of PostgreSQL, and longer than most tests do.
+    """
+    engines: list[Engine] = []
+
+    def engine(number: int) -> Engine:
+        while len(engines) <= number:
+            engines.append(make_engine(migrated_postgres_url, CONNECTIONS))
+        return engines[number]
+
+    yield engine
+    for each in engines:
+        each.dispose()
+
+
+# In one round trip.
+_EMPTY = "; ".join(
+    # Its one row is there from the beginning.
+    "UPDATE configuration_clock SET revision = 0"
+    if table is configuration_clock
+    else f'DELETE FROM "{table.name}"'
+    for table in reversed(metadata.sorted_tables)
+)
+
+
+def empty(engine: Engine) -> None:
     with engine.begin() as connection:
-        for table in reversed(metadata.sorted_tables):
-            # Its one row is there from the beginning.
-            is_clock = table is configuration_clock
-            connection.execute(update(table).values(revision=0) if is_clock else delete(table))
-    engine.dispose()
+        connection.exec_driver_sql(_EMPTY)
 
 
 @pytest.fixture(params=["memory", "sqlite", "postgresql"])
@@ -56,7 +80,11 @@ def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Calla
         shutil.copy(request.getfixturevalue("migrated_sqlite_file"), file)
         url = f"sqlite:///{file}"
     else:
-        url = request.getfixturevalue("migrated_postgres_url")
+        engine_of = request.getfixturevalue("postgres_engines")
+        numbers = count()
+        yield lambda: SqlStore(engine_of(next(numbers)))
+        empty(engine_of(0))
+        return
     with ExitStack() as engines:
 
         def open_another() -> Store:
@@ -65,8 +93,6 @@ def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Calla
             return SqlStore(engine)
 
         yield open_another
-        if request.param == "postgresql":
-            empty(url)
 
 
 @pytest.fixture
