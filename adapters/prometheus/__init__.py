@@ -1,1 +1,1 @@
-"""What Prometheus scrapes. Our use cases and ports are measured from outside, by wrapping them."""
+"""Metrics for Prometheus. Use cases and ports are measured from outside, by wrapping them."""

@@ -1,4 +1,4 @@
-"""What a process of the API counts while it works."""
+"""Counters and histograms of a process of the API."""
 
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -20,82 +20,88 @@ from domain.errors import ManManError, NotAdmitted, ServerNotFound, SupersededRe
 
 RecordBatch = Callable[[Sequence[Heartbeat]], Sequence[Acknowledged | ManManError]]
 
-# From a read of one row to a call that waits for a lock until it is given up.
+# From the time to read one row up to that of a call that waits for a lock until it times out.
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _BATCH_SIZES = (1, 2, 5, 10, 20, 50, 100, 200, 500)
 _SWEEP_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
 
 class ApiMetrics:
-    """Counters and histograms in a registry of their own.
+    """Registers the API's metrics in the registry that it gets.
 
-    With PROMETHEUS_MULTIPROC_DIR set before prometheus_client is imported, the values of all
-    processes lie in files of that folder, and the registry holds none.
+    If PROMETHEUS_MULTIPROC_DIR is set before prometheus_client is imported, the values of all
+    processes are in files in that directory, and the registry holds no values.
     """
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._registry = registry
-        # Named and labelled as go-grpc-prometheus does it, so that what is built on that fits.
+        # The names and labels of go-grpc-prometheus, so that existing dashboards and alerts fit.
         self._handled = Counter(
             "grpc_server_handled",
-            "Calls that were answered, by method and code.",
+            "Answered calls, by method and code.",
             ["grpc_type", "grpc_service", "grpc_method", "grpc_code"],
             registry=registry,
         )
         self._handling = Histogram(
             "grpc_server_handling_seconds",
-            "Time from a call's arrival to its answer.",
+            "Seconds from the arrival of a call to its answer.",
             ["grpc_type", "grpc_service", "grpc_method"],
             buckets=_SECONDS,
             registry=registry,
         )
         self._heartbeats = Counter(
             "manmanv2_heartbeats",
-            "Heartbeats by the way over which they came, and by what became of them.",
+            "Heartbeats by transport and result.",
             ["via", "result"],
             registry=registry,
         )
         self._batch_size = Histogram(
             "manmanv2_heartbeat_batch_size",
-            "Heartbeats that were written in one transaction.",
+            "Heartbeats written in one transaction.",
             ["via"],
             buckets=_BATCH_SIZES,
             registry=registry,
         )
         self._commit = Histogram(
             "manmanv2_heartbeat_commit_seconds",
-            "Time that it took to write a batch of heartbeats, commit included.",
+            "Seconds to write a batch of heartbeats, including the commit.",
             ["via"],
             buckets=_SECONDS,
             registry=registry,
         )
         self._sweep = Histogram(
             "manmanv2_sweep_seconds",
-            "Time that a look for silent servers took.",
+            "Seconds that a search for silent servers took.",
             buckets=_SWEEP_SECONDS,
             registry=registry,
         )
         self._sweep_failures = Counter(
-            "manmanv2_sweep_failures", "Looks for silent servers that failed.", registry=registry
+            "manmanv2_sweep_failures", "Failed searches for silent servers.", registry=registry
         )
         self._expired = Counter(
             "manmanv2_servers_expired",
-            "Servers that were set offline because they were silent.",
+            "Servers set offline because their heartbeats stopped.",
             registry=registry,
         )
         self._published = Counter(
             "manmanv2_events_published",
-            "Events that the broker has confirmed, or that were dropped where there is none.",
+            "Events that the broker confirmed, or that were dropped because there is no broker.",
+            registry=registry,
+        )
+        self._dry_run_refusals = Counter(
+            "manmanv2_dry_run_refusals",
+            "Calls that ENFORCEMENT let through with a warning, by switch.",
+            ["switch"],
             registry=registry,
         )
         self._would_reject = Counter(
             "manmanv2_would_reject",
-            "What switches that only warn would have refused.",
+            "Deprecated: use manmanv2_dry_run_refusals.",
             ["switch"],
             registry=registry,
         )
 
-        # To find a series by its labels costs more than to count in it.
+        # Looking a series up by its labels costs more than counting in it.
         self._series_of = cache(self._find_series)
 
     def call_handled(self, service: str, method: str, code: str, seconds: float) -> None:
@@ -104,17 +110,17 @@ class ApiMetrics:
         handling.observe(seconds)
 
     def heartbeats(self, via: str, record: RecordBatch) -> RecordBatch:
-        """The same, measured."""
+        """The given function, measured."""
         size, commit = self._batch_size.labels(via), self._commit.labels(via)
         acknowledged = self._heartbeats.labels(via, "acknowledged")
         unknown = self._heartbeats.labels(via, "unknown_server")
-        not_admitted = self._heartbeats.labels(via, "refused")
+        refused = self._heartbeats.labels(via, "refused")
         invalid = self._heartbeats.labels(via, "invalid")
         failed = self._heartbeats.labels(via, "failed")
 
         def measured(batch: Sequence[Heartbeat]) -> Sequence[Acknowledged | ManManError]:
             if not batch:
-                # An inbox asks whether the store is well.
+                # A consumer checks whether the store is available.
                 return record(batch)
             size.observe(len(batch))
             start = time.perf_counter()
@@ -124,21 +130,21 @@ class ApiMetrics:
                 failed.inc(len(batch))
                 raise
             commit.observe(time.perf_counter() - start)
-            refused = [answer for answer in answers if isinstance(answer, ManManError)]
-            not_found = sum(isinstance(answer, ServerNotFound) for answer in refused)
-            turned_away = sum(
-                isinstance(answer, NotAdmitted | SupersededRegistration) for answer in refused
+            errors = [answer for answer in answers if isinstance(answer, ManManError)]
+            not_found = sum(isinstance(error, ServerNotFound) for error in errors)
+            not_admitted = sum(
+                isinstance(error, NotAdmitted | SupersededRegistration) for error in errors
             )
-            acknowledged.inc(len(answers) - len(refused))
+            acknowledged.inc(len(answers) - len(errors))
             unknown.inc(not_found)
-            not_admitted.inc(turned_away)
-            invalid.inc(len(refused) - not_found - turned_away)
+            refused.inc(not_admitted)
+            invalid.inc(len(errors) - not_found - not_admitted)
             return answers
 
         return measured
 
     def sweep(self, expire: Callable[[], Collection[int]]) -> Callable[[], Collection[int]]:
-        """The same, measured."""
+        """The given function, measured."""
 
         def measured() -> Collection[int]:
             with self._sweep.time(), self._sweep_failures.count_exceptions():
@@ -149,42 +155,44 @@ class ApiMetrics:
         return measured
 
     def events(self, events: Events) -> Events:
-        """The same, measured."""
+        """The given events, measured."""
         return _MeasuredEvents(events, self._published)
 
     def store(self, store: Store) -> Store:
-        """The same, measured."""
-        counts = {switch: self._would_reject.labels(switch) for switch in Switch}
-        return _MeasuredStore(store, counts)
+        """The given store, which counts the dry-run refusals that it commits."""
+        counters = (self._dry_run_refusals, self._would_reject)
+        return _MeasuredStore(
+            store, {switch: [each.labels(switch) for each in counters] for switch in Switch}
+        )
 
     def _find_series(self, service: str, method: str, code: str) -> tuple[Counter, Histogram]:
         call = ("unary", service, method)
         return self._handled.labels(*call, code), self._handling.labels(*call)
 
-    def listens(self, told: Callable[[bool], None]) -> Callable[[bool], None]:
-        """The same, which also shows whether the broker is there."""
+    def broker_connection(self, set_connected: Callable[[bool], None]) -> Callable[[bool], None]:
+        """The given function, which also sets the metric of the broker."""
         up = Gauge(
             "manmanv2_broker_up",
-            "Whether the message broker takes and gives messages.",
+            "1 if the message broker accepts and delivers messages.",
             multiprocess_mode="livemin",
             registry=self._registry,
         )
 
-        def measured(listens: bool) -> None:
-            up.set(listens)
-            told(listens)
+        def measured(connected: bool) -> None:
+            up.set(connected)
+            set_connected(connected)
 
         return measured
 
     def certificate_expires(self) -> Callable[[datetime], None]:
-        """To be told of each certificate that is in use from then on."""
+        """A function to call with the end of each certificate that comes into use."""
         expires = Gauge(
             "manmanv2_tls_certificate_expires_timestamp_seconds",
-            "When the certificate expires that is shown to who connects.",
+            "Unix time at which the certificate that the API presents expires.",
             multiprocess_mode="livemin",
             registry=self._registry,
         )
-        return lambda moment: expires.set(moment.timestamp())
+        return lambda expires_at: expires.set(expires_at.timestamp())
 
 
 @dataclass(frozen=True)
@@ -200,41 +208,46 @@ class _MeasuredEvents:
 @dataclass(frozen=True)
 class _MeasuredStore:
     _store: Store
-    _would_reject: Mapping[Switch, Counter]
+    _counters: Mapping[Switch, Sequence[Counter]]
 
     @contextmanager
     def begin(self) -> Iterator[Transaction]:
-        noted: list[Switch] = []
+        recorded: list[Switch] = []
         with self._store.begin() as transaction:
-            measured: Any = _MeasuredTransaction(transaction, noted)
+            measured: Any = _MeasuredTransaction(transaction, recorded)
             yield measured
-        # Only what was written counts.
-        for switch in noted:
-            self._would_reject[switch].inc()
+        # Only after the commit: a refusal that was rolled back does not count.
+        for switch in recorded:
+            for counter in self._counters[switch]:
+                counter.inc()
 
 
 class _MeasuredTransaction:
-    """Another one's, but for what is noted in it."""
+    """The given transaction, which notes the switches of the dry-run refusals that it records."""
 
-    def __init__(self, transaction: Transaction, noted: list[Switch]) -> None:
+    def __init__(self, transaction: Transaction, recorded: list[Switch]) -> None:
         self._transaction = transaction
-        self.would_rejects: DryRunRefusals = _MeasuredWouldRejects(transaction.would_rejects, noted)
+        self._recorded = recorded
+
+    @property
+    def would_rejects(self) -> DryRunRefusals:
+        return _MeasuredDryRunRefusals(self._transaction.would_rejects, self._recorded)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transaction, name)
 
 
 @dataclass(frozen=True)
-class _MeasuredWouldRejects:
-    _would_rejects: DryRunRefusals
-    _noted: list[Switch]
+class _MeasuredDryRunRefusals:
+    _refusals: DryRunRefusals
+    _recorded: list[Switch]
 
     def record(self, switch: Switch, server_id: int, name: str, reason: str, now: datetime) -> None:
-        self._would_rejects.record(switch, server_id, name, reason, now)
-        self._noted.append(switch)
+        self._refusals.record(switch, server_id, name, reason, now)
+        self._recorded.append(switch)
 
     def page(self, after: int, size: int) -> Sequence[DryRunRefusal]:
-        return self._would_rejects.page(after, size)
+        return self._refusals.page(after, size)
 
     def purge(self, not_since: datetime) -> int:
-        return self._would_rejects.purge(not_since)
+        return self._refusals.purge(not_since)

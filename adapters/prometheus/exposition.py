@@ -14,14 +14,14 @@ class BuildInfo(Collector):
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         build_info = GaugeMetricFamily(
-            "manmanv2_build_info", "What runs here; always 1.", labels=list(self._labels)
+            "manmanv2_build_info", "Component and version, always 1.", labels=list(self._labels)
         )
         build_info.add_metric(list(self._labels.values()), 1)
         yield build_info
 
 
 def metrics_page(registry: CollectorRegistry, *collectors: Collector) -> WSGIApplication:
-    """What this process counts, what the collectors tell, and what it takes of the machine."""
+    """The metrics of this process and of the collectors, and the resources that it uses."""
     for collector in collectors:
         registry.register(collector)
     ProcessCollector(registry=registry)
@@ -30,10 +30,10 @@ def metrics_page(registry: CollectorRegistry, *collectors: Collector) -> WSGIApp
     return make_wsgi_app(registry)
 
 
-def shared_metrics_page(folder: str, *collectors: Collector) -> WSGIApplication:
-    """What all processes counted whose PROMETHEUS_MULTIPROC_DIR is the folder."""
+def shared_metrics_page(directory: str, *collectors: Collector) -> WSGIApplication:
+    """The metrics of all processes whose PROMETHEUS_MULTIPROC_DIR is this directory."""
     registry = CollectorRegistry()
-    MultiProcessCollector(registry, path=folder)  # type: ignore[no-untyped-call]
+    MultiProcessCollector(registry, path=directory)  # type: ignore[no-untyped-call]
     for collector in collectors:
         registry.register(collector)
     return make_wsgi_app(registry)

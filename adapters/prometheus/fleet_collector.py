@@ -1,4 +1,4 @@
-"""What is counted at the moment of a scrape, because the store knows it and no process does."""
+"""Metrics that are counted in the store at each scrape, because no process knows them."""
 
 from collections.abc import Callable, Iterator
 
@@ -12,14 +12,14 @@ _MIB = 1024 * 1024
 
 
 class FleetCollector(Collector):
-    """`take_stock` raises StoreUnavailable and StoreFailed, within a bounded time."""
+    """`count_fleet` raises StoreUnavailable and StoreFailed, within a bounded time."""
 
     def __init__(self, count_fleet: Callable[[], FleetStatistics]) -> None:
-        self._take_stock = count_fleet
+        self._count_fleet = count_fleet
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         try:
-            stock = self._take_stock()
+            fleet = self._count_fleet()
         except (StoreUnavailable, StoreFailed):
             yield _store_up(0)
             return
@@ -29,48 +29,48 @@ class FleetCollector(Collector):
             "Servers by status and environment.",
             labels=["status", "environment"],
         )
-        for (status, environment), count in stock.servers.items():
+        for (status, environment), count in fleet.servers.items():
             servers.add_metric([status, environment], count)
         yield servers
         yield GaugeMetricFamily(
             "manmanv2_machines",
-            "Machines on which servers are online, however many on each.",
-            stock.hardware.machines,
+            "Machines with at least one online server.",
+            fleet.hardware.machines,
         )
         yield GaugeMetricFamily(
             "manmanv2_machines_cpu_cores",
-            "CPU cores that these machines have, as their hosts report them.",
-            stock.hardware.cpu_cores,
+            "CPU cores of these machines, as reported by their hosts.",
+            fleet.hardware.cpu_cores,
         )
         yield GaugeMetricFamily(
             "manmanv2_machines_memory_bytes",
-            "Memory that these machines have, as their hosts report it.",
-            stock.hardware.total_memory_mb * _MIB,
+            "Memory of these machines, as reported by their hosts.",
+            fleet.hardware.total_memory_mb * _MIB,
         )
         yield GaugeMetricFamily(
             "manmanv2_servers_pending",
-            "Servers that wait for an operator's approval.",
-            stock.pending_servers,
+            "Servers waiting for an operator's approval.",
+            fleet.pending_servers,
         )
         yield GaugeMetricFamily(
             "manmanv2_conflicts_open",
-            "Names that two machines claim and no operator has given to either.",
-            stock.open_conflicts,
+            "Names claimed by two machines, not yet decided by an operator.",
+            fleet.open_conflicts,
         )
         yield GaugeMetricFamily(
             "manmanv2_heartbeat_interval_seconds",
-            "The interval that hosts of a fleet of this size are told.",
-            stock.heartbeat_interval.total_seconds(),
+            "Seconds between heartbeats that the API asks of hosts, for a fleet of this size.",
+            fleet.heartbeat_interval.total_seconds(),
         )
         yield GaugeMetricFamily(
-            "manmanv2_outbox_events", "Events that wait to be published.", stock.waiting_events
+            "manmanv2_outbox_events", "Events waiting to be published.", fleet.waiting_events
         )
         yield GaugeMetricFamily(
             "manmanv2_outbox_oldest_event_age_seconds",
-            "How long the oldest of them has been waiting, 0 when none waits.",
-            stock.oldest_event_age.total_seconds(),
+            "Age of the oldest waiting event in seconds, 0 if no event waits.",
+            fleet.oldest_event_age.total_seconds(),
         )
 
 
 def _store_up(value: int) -> GaugeMetricFamily:
-    return GaugeMetricFamily("manmanv2_store_up", "Whether the store answers.", value)
+    return GaugeMetricFamily("manmanv2_store_up", "1 if the store answers.", value)

@@ -1,4 +1,4 @@
-"""What a host manager tells of itself, by wrapping the ports that it works through."""
+"""Metrics of a host manager, measured by wrapping its ports."""
 
 import time
 from collections.abc import Sequence
@@ -23,45 +23,45 @@ class HostMetrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         self.state = Gauge(
             "manmanv2_host_state",
-            "1 for the state that this host manager is in.",
+            "1 for the current state of this host manager, 0 for the others.",
             ["state"],
             registry=registry,
         )
         self.last_acknowledged = Gauge(
             "manmanv2_host_last_acknowledged_heartbeat_timestamp_seconds",
-            "Unix time at which the API last acknowledged a heartbeat or registration, 0 never.",
+            "Unix time of the last heartbeat or registration that the API acknowledged, 0 if none.",
             registry=registry,
         )
         self.heartbeats = Counter(
             "manmanv2_host_heartbeats",
-            "Heartbeats by what became of them.",
+            "Heartbeats by result.",
             ["result"],
             registry=registry,
         )
         self.docker_up = Gauge(
-            "manmanv2_host_docker_up", "Whether Docker answered when last asked.", registry=registry
+            "manmanv2_host_docker_up", "1 if Docker answered the last request.", registry=registry
         )
         for result in ("acknowledged", "failed"):
             self.heartbeats.labels(result)
-        self._entered: HostState | None = None
-        self._is_heard = False
+        self._current_state: HostState | None = None
+        self._is_acknowledged = False
         self.entered(HostState.DETECTING)
 
     def entered(self, state: HostState) -> None:
-        self._entered = state
+        self._current_state = state
         for each in HostState:
             self.state.labels(each).set(each is state)
 
-    def was_heard(self, heard: bool) -> None:
-        self._is_heard = heard
-        if heard:
+    def set_acknowledged(self, acknowledged: bool) -> None:
+        self._is_acknowledged = acknowledged
+        if acknowledged:
             self.last_acknowledged.set(time.time())
 
-    def why_not_ready(self) -> Sequence[str]:
-        """Why the control plane does not know this host now; nothing when it does."""
-        if self._entered is not HostState.RUNNING:
-            return [f"it is {self._entered}"]
-        if not self._is_heard:
+    def readiness_problems(self) -> Sequence[str]:
+        """Why the control plane does not know this host at present; empty if it does."""
+        if self._current_state is not HostState.RUNNING:
+            return [f"the host manager is {self._current_state}"]
+        if not self._is_acknowledged:
             return ["the API did not acknowledge the last heartbeat"]
         return []
 
@@ -72,9 +72,9 @@ class MeasuredControlPlane:
     metrics: HostMetrics
 
     def register(self, introduction: RegistrationRequest) -> RegistrationResult:
-        joined = self.control_plane.register(introduction)
-        self.metrics.was_heard(True)
-        return joined
+        result = self.control_plane.register(introduction)
+        self.metrics.set_acknowledged(True)
+        return result
 
     def heartbeat(
         self,
@@ -85,16 +85,16 @@ class MeasuredControlPlane:
         leaving: bool = False,
     ) -> HeartbeatResult:
         try:
-            heard = self.control_plane.heartbeat(
+            result = self.control_plane.heartbeat(
                 server_id, capabilities, epoch=epoch, leaving=leaving
             )
         except Exception:
-            self.metrics.was_heard(False)
+            self.metrics.set_acknowledged(False)
             self.metrics.heartbeats.labels("failed").inc()
             raise
-        self.metrics.was_heard(True)
+        self.metrics.set_acknowledged(True)
         self.metrics.heartbeats.labels("acknowledged").inc()
-        return heard
+        return result
 
     def fetch_configuration(
         self, server_id: int, known_revision: int, after_revision: int = 0

@@ -8,34 +8,35 @@ from pathlib import Path
 from prometheus_client.mmap_dict import MmapedDict
 from prometheus_client.multiprocess import mark_process_dead
 
-# The variable that names it to each process; prometheus_client reads it when it is loaded.
-COUNT_IN = "PROMETHEUS_MULTIPROC_DIR"
+# The variable that names the directory to each process. prometheus_client reads it on import.
+DIRECTORY_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 
 _PREFIX = "manmanv2-metrics-"
-# Of processes that have ended: what they counted is one file of each kind.
+# Stands for all processes that have ended: their values are merged into one file of each kind.
 _ENDED = "ended"
 _SUMMED = ("counter", "histogram")
 
 
-class SharedFolder:
-    """Where the processes of an API keep what they count, so that one of them can tell for all.
+class MultiprocessDir:
+    """The directory in which the processes of an API keep their metrics, so that one can serve all.
 
-    Raises OSError where none can be made. Takes away those that a killed predecessor has left.
+    Removes the directories that killed predecessors left behind. Raises OSError if no directory
+    can be created.
     """
 
     def __init__(self) -> None:
         _remove_stale()
         self.path = tempfile.mkdtemp(prefix=_PREFIX)
-        # Held for as long as this process lives, however it ends.
+        # Locked for as long as this process lives, however it ends.
         self._lock = os.open(self.path, os.O_RDONLY)
         fcntl.flock(self._lock, fcntl.LOCK_EX)
 
-    def make_again(self) -> None:
-        """Where somebody has tidied it away. Raises OSError."""
+    def recreate(self) -> None:
+        """Create the directory again if something has cleaned it up. Raises OSError."""
         Path(self.path).mkdir(mode=0o700, exist_ok=True)
 
-    def fold(self, pid: int) -> None:
-        """Keep what an ended process counted in the file of all that have ended."""
+    def merge(self, pid: int) -> None:
+        """Move the values of an ended process to the files of all that have ended."""
         with suppress(OSError):
             mark_process_dead(pid, path=self.path)  # type: ignore[no-untyped-call]
             for kind in _SUMMED:
@@ -46,13 +47,13 @@ class SharedFolder:
         os.close(self._lock)
 
 
-def reserve_room(path: str) -> None:
-    """See that the files of this process lie on the disk as large as they are.
+def allocate_files(directory: str) -> None:
+    """Allocate the disk space of this process's files now.
 
-    They are mapped into memory: without it, writing to one on a full disk ends the process.
+    The files are mapped into memory: without this, a write on a full disk would kill the process.
     Raises OSError.
     """
-    for file in Path(path).glob(f"*_{os.getpid()}.db"):
+    for file in Path(directory).glob(f"*_{os.getpid()}.db"):
         with file.open("rb+") as opened:
             os.posix_fallocate(opened.fileno(), 0, file.stat().st_size)
 
@@ -69,12 +70,12 @@ def _add(source: Path, target: Path) -> None:
 
 
 def _remove_stale() -> None:
-    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
-        # Another user's, or one that its owner removes just now, is none of ours.
+    for directory in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        # Leave alone what belongs to another user, is in use, or is being removed by its owner.
         with suppress(OSError):
-            opened = os.open(folder, os.O_RDONLY | os.O_NOFOLLOW)
+            opened = os.open(directory, os.O_RDONLY | os.O_NOFOLLOW)
             try:
                 fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(folder)
+                shutil.rmtree(directory)
             finally:
                 os.close(opened)

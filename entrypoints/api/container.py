@@ -632,7 +632,7 @@ class ApiContainer(containers.DeclarativeContainer):
                     ),
                 ),
                 listens=providers.Callable(
-                    ApiMetrics.listens,
+                    ApiMetrics.broker_connection,
                     metrics,
                     providers.Callable(partial, heartbeat_intake.provided.listens, _AMQP),
                 ),

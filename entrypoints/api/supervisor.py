@@ -10,7 +10,7 @@ from multiprocessing.context import SpawnProcess
 
 from adapters.grpc.server.port_reservation import CannotListen, reserve_port
 from adapters.opentelemetry.null_tracing import NullTracing
-from adapters.prometheus.multiprocess_dir import COUNT_IN, SharedFolder
+from adapters.prometheus.multiprocess_dir import DIRECTORY_VARIABLE, MultiprocessDir
 from entrypoints.api.container import ApiContainer
 from entrypoints.api.settings import ApiSettings
 from entrypoints.api.worker import STOP_SIGNALS, cannot_listen, serve_as_child
@@ -29,7 +29,7 @@ class Supervisor:
         self._settings = settings
         self._workers: list[SpawnProcess] = []
         self._stopping = threading.Event()
-        self._metrics_folder: SharedFolder | None = None
+        self._metrics_folder: MultiprocessDir | None = None
 
     def run(self) -> None:
         for signal_number in STOP_SIGNALS:
@@ -86,7 +86,7 @@ class Supervisor:
             worker.join()
             self._workers.remove(worker)
             if self._metrics_folder and worker.pid:
-                self._metrics_folder.fold(worker.pid)
+                self._metrics_folder.merge(worker.pid)
             if not self._stopping.is_set():
                 _log.error("worker %s ended with %s: starting another", worker.pid, worker.exitcode)
                 self._stopping.wait(_PAUSE_BEFORE_RESTART_SECONDS)
@@ -94,10 +94,10 @@ class Supervisor:
 
     def _set_metrics_dir(self) -> None:
         """For the next worker, which is started with this environment; else it counts alone."""
-        os.environ.pop(COUNT_IN, None)
+        os.environ.pop(DIRECTORY_VARIABLE, None)
         if self._metrics_folder:
             try:
-                self._metrics_folder.make_again()
+                self._metrics_folder.recreate()
             except OSError as error:
                 _log.warning(
                     "the folder %s is gone (%s): a worker is missing in /metrics",
@@ -105,7 +105,7 @@ class Supervisor:
                     error.strerror,
                 )
             else:
-                os.environ[COUNT_IN] = self._metrics_folder.path
+                os.environ[DIRECTORY_VARIABLE] = self._metrics_folder.path
 
     def _end_workers(self) -> None:
         for worker in self._workers:
@@ -120,9 +120,9 @@ class Supervisor:
                 worker.terminate()
 
 
-def _made_folder() -> SharedFolder | None:
+def _made_folder() -> MultiprocessDir | None:
     try:
-        return SharedFolder()
+        return MultiprocessDir()
     except OSError as error:
         _log.warning(
             "METRICS_ADDRESS: /metrics, /healthz and /readyz are not served, because no temporary"

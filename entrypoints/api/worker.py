@@ -13,7 +13,7 @@ import uvloop
 
 from adapters.grpc.server.port_reservation import CannotListen
 from adapters.grpc.server.server import GrpcServer
-from adapters.prometheus.multiprocess_dir import COUNT_IN, reserve_room
+from adapters.prometheus.multiprocess_dir import DIRECTORY_VARIABLE, allocate_files
 from entrypoints.api.container import ApiContainer
 from entrypoints.api.keys import watch_keys
 from entrypoints.api.oidc import keep_provider_keys_fresh
@@ -142,11 +142,11 @@ def _background(
 
 
 def _reserve_room_for_counting() -> None:
-    folder = os.environ.get(COUNT_IN)
+    folder = os.environ.get(DIRECTORY_VARIABLE)
     if not folder:
         return
     try:
-        reserve_room(folder)
+        allocate_files(folder)
     except OSError as error:
         _log.warning(
             "there is no room for what is counted in %s (%s): if the disk stays full, this process"

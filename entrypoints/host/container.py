@@ -160,7 +160,7 @@ def _side_port(registry: "CollectorRegistry", metrics: "HostMetrics") -> "Manage
     from adapters.prometheus.exposition import BuildInfo, metrics_page
 
     page = metrics_page(registry, BuildInfo("host", VERSION, COMMIT))
-    return ManagementServer("manmanv2-host", page, metrics.why_not_ready)
+    return ManagementServer("manmanv2-host", page, metrics.readiness_problems)
 
 
 class HostContainer(containers.DeclarativeContainer):

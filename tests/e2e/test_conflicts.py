@@ -278,7 +278,7 @@ def test_a_switch_that_warns_lets_both_in_and_is_audited(
     assert (entry["switch"], entry["server_id"], entry["count"]) == ("name-conflict", 1, 1)
     assert "'web' is held by server 1" in entry["reason"]
     assert listed(api) == []
-    counted = 'manmanv2_would_reject_total{switch="name-conflict"}'
+    counted = 'manmanv2_dry_run_refusals_total{switch="name-conflict"}'
     assert ManagementServer(api).value(counted) == 1
 
 

@@ -1,4 +1,4 @@
-"""What the API counts of what its switches would have refused."""
+"""The counters of calls that ENFORCEMENT let through with a warning."""
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -9,6 +9,9 @@ from application.ports.store.store import Store
 from domain.enforcement import Switch
 from domain.errors import ServerNotFound
 from tests.support.builders import NOW
+
+COUNTER = "manmanv2_dry_run_refusals"
+DEPRECATED_COUNTER = "manmanv2_would_reject"
 
 
 @pytest.fixture
@@ -21,11 +24,11 @@ def store(registry: CollectorRegistry) -> Store:
     return ApiMetrics(registry).store(MemoryStore())
 
 
-def counted(registry: CollectorRegistry, switch: Switch) -> float | None:
-    return registry.get_sample_value("manmanv2_would_reject_total", {"switch": switch})
+def count(registry: CollectorRegistry, switch: Switch, counter: str = COUNTER) -> float | None:
+    return registry.get_sample_value(f"{counter}_total", {"switch": switch})
 
 
-def note(store: Store, *switches: Switch, then_fail: bool = False) -> None:
+def record(store: Store, *switches: Switch, then_fail: bool = False) -> None:
     with store.begin() as transaction:
         for switch in switches:
             transaction.would_rejects.record(switch, 7, "web", "because", NOW)
@@ -33,25 +36,36 @@ def note(store: Store, *switches: Switch, then_fail: bool = False) -> None:
             transaction.servers.get(4711)
 
 
-def test_what_would_be_refused_is_counted_by_its_switch(
-    registry: CollectorRegistry, store: Store
-) -> None:
-    note(store, Switch.BAN, Switch.EPOCH, Switch.BAN)
-    note(store, Switch.BAN)
+def test_dry_run_refusals_are_counted_by_switch(registry: CollectorRegistry, store: Store) -> None:
+    record(store, Switch.BAN, Switch.EPOCH, Switch.BAN)
+    record(store, Switch.BAN)
 
-    counts = {switch: counted(registry, switch) for switch in Switch}
+    counts = {switch: count(registry, switch) for switch in Switch}
     assert counts == {**dict.fromkeys(Switch, 0), Switch.BAN: 3, Switch.EPOCH: 1}
 
 
-def test_what_was_undone_is_not_counted(registry: CollectorRegistry, store: Store) -> None:
+def test_the_deprecated_counter_has_the_same_values_and_names_the_new_one(
+    registry: CollectorRegistry, store: Store
+) -> None:
+    record(store, Switch.BAN, Switch.EPOCH, Switch.BAN)
+
+    for switch in Switch:
+        assert count(registry, switch, DEPRECATED_COUNTER) == count(registry, switch)
+    [family] = [each for each in registry.collect() if each.name == DEPRECATED_COUNTER]
+    assert family.documentation == f"Deprecated: use {COUNTER}."
+
+
+def test_a_refusal_that_is_rolled_back_is_not_counted(
+    registry: CollectorRegistry, store: Store
+) -> None:
     with pytest.raises(ServerNotFound):
-        note(store, Switch.BAN, then_fail=True)
+        record(store, Switch.BAN, then_fail=True)
 
-    assert counted(registry, Switch.BAN) == 0
+    assert count(registry, Switch.BAN) == 0
 
 
-def test_all_else_of_a_transaction_goes_through(store: Store) -> None:
-    note(store, Switch.BAN)
+def test_the_measured_store_passes_every_other_call_on(store: Store) -> None:
+    record(store, Switch.BAN)
     with store.begin() as transaction:
         web = transaction.servers.add("web", "")
         [entry] = transaction.would_rejects.page(0, 10)

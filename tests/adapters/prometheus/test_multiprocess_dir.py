@@ -3,22 +3,22 @@ from pathlib import Path
 
 import pytest
 
-from adapters.prometheus.multiprocess_dir import reserve_room
+from adapters.prometheus.multiprocess_dir import allocate_files
 from entrypoints.api import supervisor
 
 
-def test_the_room_of_a_process_is_reserved(tmp_path: Path) -> None:
+def test_a_process_allocates_the_disk_space_of_its_own_files_only(tmp_path: Path) -> None:
     own, others = tmp_path / f"counter_{os.getpid()}.db", tmp_path / "counter_1.db"
     for file in (own, others):
         with file.open("wb") as opened:
             opened.truncate(1 << 20)
-    reserve_room(str(tmp_path))
+    allocate_files(str(tmp_path))
 
     assert own.stat().st_blocks * 512 >= 1 << 20
     assert others.stat().st_blocks == 0
 
 
-def test_without_a_folder_nothing_is_counted_and_it_is_a_warning(
+def test_a_supervisor_without_a_temporary_directory_warns_and_serves_no_metrics(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail(prefix: str) -> str:
