@@ -16,7 +16,7 @@ from entrypoints.cli.doctor.command import doctor
 from entrypoints.cli.keys import keys
 from entrypoints.cli.machines import machines
 from entrypoints.cli.operators import operators
-from entrypoints.cli.servers.command import servers
+from entrypoints.cli.servers.group import servers
 from entrypoints.cli.session import Failure, to_click_error
 from entrypoints.cli.settings import CliSettings
 from entrypoints.failures import CommandFailed

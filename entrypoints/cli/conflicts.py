@@ -9,7 +9,7 @@ from entrypoints.cli.views.conflicts import (
     conflict_details,
     conflict_json,
     conflict_table,
-    what_happens,
+    describe_effect,
 )
 from entrypoints.cli.views.tables import as_json
 
@@ -89,12 +89,12 @@ def resolve(
     if for_programs:
         click.echo(as_json(conflict_json(conflict)))
     else:
-        said = what_happens(conflict, resolution, conflict.new_name)
+        said = describe_effect(conflict, resolution, conflict.new_name)
         click.echo(f"conflict {conflict_id} is resolved: {said}")
 
 
 def _ask(conflict: Conflict, resolution: Resolution, *, for_programs: bool) -> None:
-    said = what_happens(conflict, resolution, "")
+    said = describe_effect(conflict, resolution, "")
     click.echo(f"{said[0].upper()}{said[1:]}.", err=for_programs)
     question = f"Resolve conflict {conflict.conflict_id} in this way?"
     click.confirm(question, abort=True, err=for_programs)

@@ -139,15 +139,15 @@ def revoke(key_ids: tuple[str, ...], yes: bool, output: str) -> None:
     """
     for key_id in key_ids:
         check_key_id(key_id, JOIN_KEY)
-    doomed = list(dict.fromkeys(key_ids))
+    to_revoke = list(dict.fromkeys(key_ids))
     for_programs = output == "json"
     revoked: list[UsedJoinKey] = []
     with api() as client:
         if not yes:
-            uses = [use for key_id in doomed for use in client.join_key_uses(key_id)]
-            _ask(doomed, uses, for_programs=for_programs)
+            uses = [use for key_id in to_revoke for use in client.join_key_uses(key_id)]
+            _ask(to_revoke, uses, for_programs=for_programs)
         try:
-            for key_id in doomed:
+            for key_id in to_revoke:
                 used_key = client.revoke_join_key(key_id)
                 revoked.append(used_key)
                 if not for_programs:

@@ -129,8 +129,8 @@ def _ask(keys: Sequence[OperatorKey], key_ids: Iterable[str], *, for_programs: b
     missing = set(key_ids) - {key.key_id for key in keys}
     if missing:
         raise Failure(f"there is no operator's key {min(missing)}", os.EX_NOINPUT)
-    doomed = [key for key in keys if key.key_id in key_ids]
-    click.echo(_key_table(doomed, now), err=for_programs)
+    to_revoke = [key for key in keys if key.key_id in key_ids]
+    click.echo(_key_table(to_revoke, now), err=for_programs)
     admins = {key.key_id for key in keys if key.role is Role.ADMIN and key.is_valid(now)}
     if admins and admins.issubset(key_ids):
         click.echo(
@@ -138,7 +138,7 @@ def _ask(keys: Sequence[OperatorKey], key_ids: Iterable[str], *, for_programs: b
             " admin in.",
             err=for_programs,
         )
-    count = "this key" if len(doomed) == 1 else f"these {len(doomed)} keys"
+    count = "this key" if len(to_revoke) == 1 else f"these {len(to_revoke)} keys"
     click.confirm(f"Revoke {count}?", abort=True, err=for_programs)
 
 

@@ -74,7 +74,9 @@ class WatchFilter:
     server_ids: tuple[int, ...] = ()
     matching: FleetFilter = field(default_factory=FleetFilter)
 
-    def look(self, client: "OperatorClient", before: Mapping[int, Server] | None) -> Snapshot:
+    def take_snapshot(
+        self, client: "OperatorClient", before: Mapping[int, Server] | None
+    ) -> Snapshot:
         """Raises OperatorCallFailed, for the first look also where an id does not exist."""
         if not self.server_ids:
             listed = {server.server_id: server for server in self.matching.servers(client)}
@@ -84,9 +86,9 @@ class WatchFilter:
             there = {server_id: _if_there(client, server_id) for server_id in self.server_ids}
             listed = {server_id: server for server_id, server in there.items() if server}
         gone = (before or {}).keys() - listed.keys()
-        return Snapshot(listed, self._what_became(client, gone))
+        return Snapshot(listed, self._fate_of(client, gone))
 
-    def _what_became(
+    def _fate_of(
         self, client: "OperatorClient", gone: Collection[int]
     ) -> Mapping[int, Server | None]:
         there: Mapping[int, Server] = {}

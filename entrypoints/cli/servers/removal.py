@@ -52,15 +52,15 @@ def delete(
         raise click.UsageError("--environment goes with --not-seen-for.")
     for_programs = output == "json"
     with api() as client:
-        doomed = _doomed(client, server_ids, not_seen_for, environment)
-        if not doomed:
+        to_delete = _to_delete(client, server_ids, not_seen_for, environment)
+        if not to_delete:
             click.echo("[]" if for_programs else "No server was silent for so long.")
             return
-        if not _is_meant(doomed, _question(doomed), for_programs, yes, dry_run):
+        if not _confirmed(to_delete, _question(to_delete), for_programs, yes, dry_run):
             return
-        with _telling(for_programs) as tell:
-            for server in doomed:
-                tell(server, _delete(client, server, only_silent=bool(not_seen_for), force=force))
+        with _summary(for_programs) as report:
+            for server in to_delete:
+                report(server, _delete(client, server, only_silent=bool(not_seen_for), force=force))
 
 
 @click.command()
@@ -71,21 +71,21 @@ def prune(yes: bool, dry_run: bool, output: str) -> None:
     """Delete the ephemeral servers that were offline for too long, as the API does by itself."""
     for_programs = output == "json"
     with api() as client:
-        doomed, more = client.prune(dry_run=True)
-        if not doomed:
+        to_delete, more = client.prune(dry_run=True)
+        if not to_delete:
             nobody = "No ephemeral server was offline for long enough."
             click.echo("[]" if for_programs else nobody)
             return
         others = " and all others of the kind" if more else ""
-        question = f"Delete {_count(doomed)}{others} with all configuration?"
-        if not _is_meant(doomed, question, for_programs, yes, dry_run, others):
+        question = f"Delete {_count(to_delete)}{others} with all configuration?"
+        if not _confirmed(to_delete, question, for_programs, yes, dry_run, others):
             return
-        with _telling(for_programs) as tell:
+        with _summary(for_programs) as report:
             more = True
             while more:
-                doomed, more = client.prune()
-                for server in doomed:
-                    tell(server, True)
+                to_delete, more = client.prune()
+                for server in to_delete:
+                    report(server, True)
 
 
 @click.command()
@@ -141,8 +141,8 @@ def _deleted_json(deleted: DeletedServer) -> dict[str, Any]:
     }
 
 
-def _is_meant(
-    doomed: Sequence[Server],
+def _confirmed(
+    to_delete: Sequence[Server],
     question: str,
     for_programs: bool,
     yes: bool,
@@ -152,10 +152,10 @@ def _is_meant(
     """Show who is to be deleted, and whether to go on."""
     asks = not yes and not dry_run
     if asks or not for_programs:
-        click.echo(server_table(doomed, datetime.now(UTC)), err=for_programs)
+        click.echo(server_table(to_delete, datetime.now(UTC)), err=for_programs)
     if dry_run:
-        would = as_json([_outcome(server, deleted=False) for server in doomed])
-        click.echo(would if for_programs else f"{_count(doomed)}{others} would be deleted.")
+        would = as_json([_outcome(server, deleted=False) for server in to_delete])
+        click.echo(would if for_programs else f"{_count(to_delete)}{others} would be deleted.")
         return False
     if asks:
         click.confirm(question, abort=True, err=for_programs)
@@ -163,11 +163,11 @@ def _is_meant(
 
 
 @contextmanager
-def _telling(for_programs: bool) -> Iterator[Callable[[Server, bool], None]]:
+def _summary(for_programs: bool) -> Iterator[Callable[[Server, bool], None]]:
     """Takes each server, and whether it was deleted."""
     outcomes: list[dict[str, Any]] = []
 
-    def tell(server: Server, deleted: bool) -> None:
+    def report(server: Server, deleted: bool) -> None:
         outcomes.append(_outcome(server, deleted=deleted))
         if not for_programs:
             named = f"server {server.server_id} ({server.name})"
@@ -175,7 +175,7 @@ def _telling(for_programs: bool) -> Iterator[Callable[[Server, bool], None]]:
             click.echo(said)
 
     try:
-        yield tell
+        yield report
     finally:
         # What is gone is told when the API goes away in the middle of it, too.
         if for_programs:
@@ -194,22 +194,22 @@ def _outcome(server: Server, *, deleted: bool) -> dict[str, Any]:
     return {"server_id": server.server_id, "name": server.name, "deleted": deleted}
 
 
-def _question(doomed: Sequence[Server]) -> str:
-    online = [server.name for server in doomed if server.presence.status is Status.ONLINE]
+def _question(to_delete: Sequence[Server]) -> str:
+    online = [server.name for server in to_delete if server.presence.status is Status.ONLINE]
     although = ""
     if online:
         named = ", ".join(online[:_NAMES_IN_A_QUESTION])
         more = ", …" if len(online) > _NAMES_IN_A_QUESTION else ""
         verb = "is" if len(online) == 1 else "are"
         although = f", although {len(online)} of them {verb} online ({named}{more})"
-    return f"Delete {_count(doomed)} with all configuration{although}?"
+    return f"Delete {_count(to_delete)} with all configuration{although}?"
 
 
 def _count(servers: Sequence[Server]) -> str:
     return "1 server" if len(servers) == 1 else f"{len(servers)} servers"
 
 
-def _doomed(
+def _to_delete(
     client: "OperatorClient",
     server_ids: tuple[int, ...],
     not_seen_for: timedelta | None,

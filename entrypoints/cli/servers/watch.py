@@ -80,7 +80,7 @@ def _watch(context: click.Context, wanted: WatchFilter, every_seconds: float, vi
         client = connection.enter_context(closing(operator_client(context)))
         while True:
             if not looking and time.monotonic() >= due:
-                thread.submit(wanted.look, client, known).add_done_callback(happened.put)
+                thread.submit(wanted.take_snapshot, client, known).add_done_callback(happened.put)
                 looking = True
             rest = _REFRESH_SECONDS if looking else due - time.monotonic()
             try:
@@ -93,15 +93,15 @@ def _watch(context: click.Context, wanted: WatchFilter, every_seconds: float, vi
             looking = False
             due = time.monotonic() + every_seconds
             try:
-                look = event.result()
+                snapshot = event.result()
             except OperatorCallFailed as error:
                 if known is None or error.code.name in _REFUSED:
                     raise
-                view.lost(str(error))
+                view.on_error(str(error))
                 # A new connection, because gRPC tries one that failed again after minutes only.
                 connection.close()
                 client = connection.enter_context(closing(operator_client(context)))
             else:
-                view.heard(look, list(look.changes_since(known, datetime.now(UTC))))
-                known = look.listed
+                view.on_update(snapshot, list(snapshot.changes_since(known, datetime.now(UTC))))
+                known = snapshot.listed
             view.refresh()

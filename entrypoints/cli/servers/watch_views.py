@@ -20,9 +20,9 @@ _STATUS = SERVER_COLUMNS.index("STATUS")
 
 
 class View(Protocol):
-    def heard(self, look: Snapshot, changes: Sequence[Change]) -> None: ...
+    def on_update(self, snapshot: Snapshot, changes: Sequence[Change]) -> None: ...
 
-    def lost(self, why: str) -> None:
+    def on_error(self, message: str) -> None:
         """The API does not answer, now or still."""
 
     def refresh(self) -> None:
@@ -36,16 +36,16 @@ class Lines:
         self._line = line
         self._lost = False
 
-    def heard(self, look: Snapshot, changes: Sequence[Change]) -> None:
+    def on_update(self, snapshot: Snapshot, changes: Sequence[Change]) -> None:
         if self._lost:
             click.echo("manmanv2: the API answers again", err=True)
         self._lost = False
         for text in filter(None, map(self._line, changes)):
             click.echo(text)
 
-    def lost(self, why: str) -> None:
+    def on_error(self, message: str) -> None:
         if not self._lost:
-            click.echo(f"manmanv2: {why}; asking again", err=True)
+            click.echo(f"manmanv2: {message}; asking again", err=True)
         self._lost = True
 
     def refresh(self) -> None:
@@ -85,8 +85,8 @@ class LiveTable:
         self._heard_at: datetime | None = None
         self._problem = ""
 
-    def heard(self, look: Snapshot, changes: Sequence[Change]) -> None:
-        self._servers = look.listed
+    def on_update(self, snapshot: Snapshot, changes: Sequence[Change]) -> None:
+        self._servers = snapshot.listed
         self._heard_at = datetime.now(UTC)
         self._problem = ""
         for change in changes:
@@ -95,8 +95,8 @@ class LiveTable:
                 # By the clock of who looks at it.
                 self._changes.append(f"{change.at.astimezone():%H:%M:%S}  {_told(change)}")
 
-    def lost(self, why: str) -> None:
-        self._problem = why
+    def on_error(self, message: str) -> None:
+        self._problem = message
 
     def refresh(self) -> None:
         if not self._heard_at:

@@ -78,7 +78,7 @@ def conflict_details(conflict: Conflict, command: str, now: datetime) -> str:
             option = f"--{resolution} {new_name}".rstrip()
             lines += [
                 f"  {command} conflicts resolve {conflict.conflict_id} {option}",
-                f"      {what_happens(conflict, resolution, new_name)}",
+                f"      {describe_effect(conflict, resolution, new_name)}",
             ]
     return "\n".join(lines)
 
@@ -86,7 +86,7 @@ def conflict_details(conflict: Conflict, command: str, now: datetime) -> str:
 _WAYS = ((Resolution.ADOPT, ""), (Resolution.RENAME, "NAME"), (Resolution.EVICT, ""))
 
 
-def what_happens(conflict: Conflict, resolution: Resolution, new_name: str) -> str:
+def describe_effect(conflict: Conflict, resolution: Resolution, new_name: str) -> str:
     """To whom, without a full stop."""
     server = f"server {conflict.server_id} ({conflict.name})"
     holder, challenger = _who("holder", conflict.holder), _who("challenger", conflict.challenger)

@@ -51,10 +51,10 @@ class Fleet(OperatorClient):
 def test_however_many_go_offline_at_once_none_is_asked_for_by_itself() -> None:
     online = [Server(number, f"box-{number}", "dev", heard(NOW, INTERVAL)) for number in range(300)]
     fleet, wanted = Fleet(online), WatchFilter((), FleetFilter("dev", "online"))
-    before = wanted.look(fleet, None).listed
+    before = wanted.take_snapshot(fleet, None).listed
     fleet.there = {server.server_id: replace(server, presence=left(NOW)) for server in online[:-1]}
     fleet.listings = 0
-    changes = list(wanted.look(fleet, before).changes_since(before, NOW))
+    changes = list(wanted.take_snapshot(fleet, before).changes_since(before, NOW))
 
     assert {change.kind for change in changes[:-1]} == {Kind.UNLISTED}
     assert changes[-1].kind is Kind.DELETED
@@ -64,9 +64,9 @@ def test_however_many_go_offline_at_once_none_is_asked_for_by_itself() -> None:
 
 def changes(fleet: Fleet, wanted: WatchFilter, after: Iterable[Server]) -> list[Change]:
     """What changes when the fleet becomes another."""
-    before = wanted.look(fleet, None).listed
+    before = wanted.take_snapshot(fleet, None).listed
     fleet.there = {server.server_id: server for server in after}
-    return list(wanted.look(fleet, before).changes_since(before, NOW))
+    return list(wanted.take_snapshot(fleet, before).changes_since(before, NOW))
 
 
 def test_a_decision_of_an_operator_is_a_change_of_status() -> None:
