@@ -72,6 +72,7 @@ class CertificateMismatch(ManManError):
             f"this is the certificate of server {certified_server_id}, which does not speak for"
             f" server {server_id}"
         )
+        self.certified_server_id = certified_server_id
         self.server_id = server_id
 
 
@@ -147,6 +148,7 @@ class ServerNotApproved(ManManError):
     def __init__(self, server_id: int, approval: str) -> None:
         super().__init__(f"server {server_id} is {approval}: approve it first")
         self.server_id = server_id
+        self.approval = approval
 
 
 class DeletedServerNotFound(ManManError):
@@ -171,6 +173,7 @@ class ConflictAlreadyResolved(ManManError):
     def __init__(self, conflict_id: int, state: str) -> None:
         super().__init__(f"conflict {conflict_id} is {state} already")
         self.conflict_id = conflict_id
+        self.state = state
 
 
 class ServerNameTaken(ManManError):
@@ -205,6 +208,7 @@ class JoinKeyNotFound(ManManError):
 
     def __init__(self, key_id: str) -> None:
         super().__init__(f"there is no join key {key_id}")
+        self.key_id = key_id
 
 
 class OperatorKeyNotFound(ManManError):
@@ -212,6 +216,7 @@ class OperatorKeyNotFound(ManManError):
 
     def __init__(self, key_id: str) -> None:
         super().__init__(f"there is no operator's key {key_id}")
+        self.key_id = key_id
 
 
 class JoinKeyRefused(NotAdmitted):
@@ -221,6 +226,7 @@ class JoinKeyRefused(NotAdmitted):
 
     def __init__(self, key_id: str, why: str) -> None:
         super().__init__(f"the join key {key_id}", why)
+        self.key_id = key_id
 
 
 class LocalOperatorsOnly(ManManError):
@@ -281,6 +287,8 @@ class RoleTooLow(ManManError):
 
     def __init__(self, needed: Role, has: Role) -> None:
         super().__init__(f"this call needs the role {needed}, and this operator has the role {has}")
+        self.needed_role = needed
+        self.role = has
 
 
 class TooManyCalls(ManManError):

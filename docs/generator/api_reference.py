@@ -2,7 +2,7 @@ from collections.abc import Iterator
 from inspect import getdoc
 from pathlib import Path
 
-from adapters.grpc.server.error_codes import CODES
+from adapters.grpc.server.error_codes import WIRE_ERRORS
 from adapters.grpc.server.permissions import CALL_RULES
 from docs.generator.contract import Contract, Field, Message, Method, read_contract
 from docs.generator.markdown import page, table
@@ -27,8 +27,8 @@ def api_reference_page() -> str:
             page(f"### {name}", message.comment, _fields(message))
             for name, message in shared.items()
         ),
-        "## Errors",
-        table(("code", "when"), sorted(_errors())),
+        "## Reasons of errors",
+        table(("code", "reason", "metadata", "when"), sorted(_errors())),
     )
 
 
@@ -63,7 +63,12 @@ def _type(field: Field) -> str:
     return f"repeated {name}" if field.repeated else name
 
 
-def _errors() -> Iterator[tuple[str, str]]:
-    for error, code in CODES.items():
+def _errors() -> Iterator[tuple[str, str, str, str]]:
+    for error, wire_error in WIRE_ERRORS.items():
         first_sentence = " ".join((getdoc(error) or "").split()).partition(". ")[0]
-        yield f"`{code.name}`", f"{first_sentence.removesuffix('.')}."
+        yield (
+            f"`{wire_error.code.name}`",
+            f"`{wire_error.reason}`",
+            ", ".join(f"`{name}`" for name in wire_error.attributes),
+            f"{first_sentence.removesuffix('.')}.",
+        )

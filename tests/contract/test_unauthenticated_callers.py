@@ -7,6 +7,7 @@ from functools import partial
 from itertools import product
 
 import pytest
+from google.protobuf.json_format import MessageToDict
 
 from adapters.amqp.errors import error_fields
 from adapters.grpc.server.error_codes import status_of
@@ -122,8 +123,10 @@ def said(answer: object, server_id: int) -> object:
         return answer
     code, status = status_of(answer, "a call")
     over_amqp = error_fields(answer)
-    whole = f"{code} {status} {over_amqp}"
-    return whole.replace(f"server {server_id} ", "server ID ")
+    whole = f"{code} {MessageToDict(status)} {over_amqp}"
+    return whole.replace(f"server {server_id} ", "server ID ").replace(
+        f"'server_id': '{server_id}'", "'server_id': 'ID'"
+    )
 
 
 def answer_to(call: Callable[[], object]) -> object:

@@ -1,30 +1,81 @@
-"""What an error tells programs besides its code and its words: `google.rpc.ErrorInfo` and
+"""Why the API refused a call, as values for programs: `google.rpc.ErrorInfo` and
 `google.rpc.RetryInfo`."""
 
+from enum import StrEnum
 from typing import Any, TypeVar
 
 import grpc
 from google.protobuf.message import DecodeError, Message
 
 from adapters.grpc.messages.metadata import STATUS_DETAILS
-from domain.errors import CertificateRequired, JoinKeyRefused
 
-# The messages are imported where they are read: a host that is never refused saves the memory.
+# error_details_pb2 and status_pb2 are imported where they are used: a host that is never refused
+# saves their memory.
 
 DOMAIN = "manman.v1"
-JOIN_KEY_REFUSED = "JOIN_KEY_REFUSED"
-CERTIFICATE_REQUIRED = "CERTIFICATE_REQUIRED"
-REASONS: dict[type[Exception], str] = {
-    CertificateRequired: CERTIFICATE_REQUIRED,
-    JoinKeyRefused: JOIN_KEY_REFUSED,
-}
+
+
+class Reason(StrEnum):
+    """Each error of the API by name. A reason never changes its meaning, because clients compare
+    it; the texts beside it may change."""
+
+    # Who calls.
+    INVALID_REGISTRATION_KEY = "INVALID_REGISTRATION_KEY"
+    JOIN_KEY_REFUSED = "JOIN_KEY_REFUSED"
+    CREDENTIAL_REQUIRED = "CREDENTIAL_REQUIRED"
+    CERTIFICATE_REQUIRED = "CERTIFICATE_REQUIRED"
+    CERTIFICATE_MISMATCH = "CERTIFICATE_MISMATCH"
+    NOT_ADMITTED = "NOT_ADMITTED"
+    LOCAL_OPERATORS_ONLY = "LOCAL_OPERATORS_ONLY"
+    OPERATOR_KEY_REQUIRED = "OPERATOR_KEY_REQUIRED"
+    OPERATOR_KEY_REFUSED = "OPERATOR_KEY_REFUSED"
+    OPERATOR_CERTIFICATE_REFUSED = "OPERATOR_CERTIFICATE_REFUSED"
+    NOT_AN_OPERATOR = "NOT_AN_OPERATOR"
+    ROLE_TOO_LOW = "ROLE_TOO_LOW"
+    # What the request says.
+    INVALID_FIELD = "INVALID_FIELD"
+    MALFORMED_REQUEST = "MALFORMED_REQUEST"
+    EMPTY_REQUEST = "EMPTY_REQUEST"
+    REQUEST_TOO_LARGE = "REQUEST_TOO_LARGE"
+    REQUEST_TIMEOUT = "REQUEST_TIMEOUT"
+    # What the API has stored.
+    SERVER_NOT_FOUND = "SERVER_NOT_FOUND"
+    DELETED_SERVER_NOT_FOUND = "DELETED_SERVER_NOT_FOUND"
+    CONFIGURATION_NOT_FOUND = "CONFIGURATION_NOT_FOUND"
+    SELECTOR_CONFIGURATION_NOT_FOUND = "SELECTOR_CONFIGURATION_NOT_FOUND"
+    CONFLICT_NOT_FOUND = "CONFLICT_NOT_FOUND"
+    CONFLICT_ALREADY_RESOLVED = "CONFLICT_ALREADY_RESOLVED"
+    JOIN_KEY_NOT_FOUND = "JOIN_KEY_NOT_FOUND"
+    OPERATOR_KEY_NOT_FOUND = "OPERATOR_KEY_NOT_FOUND"
+    SERVER_NAME_TAKEN = "SERVER_NAME_TAKEN"
+    NAME_IN_USE = "NAME_IN_USE"
+    SUPERSEDED_REGISTRATION = "SUPERSEDED_REGISTRATION"
+    SERVER_IS_ONLINE = "SERVER_IS_ONLINE"
+    SERVER_NOT_APPROVED = "SERVER_NOT_APPROVED"
+    HOST_NOT_LISTENING = "HOST_NOT_LISTENING"
+    # How the API is set up, and how it is.
+    NO_CERTIFICATES_ISSUED = "NO_CERTIFICATES_ISSUED"
+    CERTIFICATE_NOT_FROM_OWN_CA = "CERTIFICATE_NOT_FROM_OWN_CA"
+    AUTHORITY_EXPIRED = "AUTHORITY_EXPIRED"
+    TOO_BUSY = "TOO_BUSY"
+    TOO_MANY_CALLS = "TOO_MANY_CALLS"
+    DRAINING = "DRAINING"
+    BROKER_UNAVAILABLE = "BROKER_UNAVAILABLE"
+    PROVIDER_UNAVAILABLE = "PROVIDER_UNAVAILABLE"
+    STORE_UNAVAILABLE = "STORE_UNAVAILABLE"
+    STORE_FAILED = "STORE_FAILED"
+    INTERNAL_ERROR = "INTERNAL_ERROR"
+
+
+JOIN_KEY_REFUSED = Reason.JOIN_KEY_REFUSED
+CERTIFICATE_REQUIRED = Reason.CERTIFICATE_REQUIRED
 
 Detail = TypeVar("Detail", bound=Message)
 
 
 def reason_of(error: grpc.RpcError) -> str:
-    """Why it refused, where the code does not say it; empty where it gave none, as an older API
-    does."""
+    """A `Reason`, one that a later API has added, or empty: older APIs send few reasons, and what
+    is not our API sends none."""
     from google.rpc import error_details_pb2
 
     info = _detail(error, error_details_pb2.ErrorInfo())
@@ -32,7 +83,7 @@ def reason_of(error: grpc.RpcError) -> str:
 
 
 def retry_after(error: grpc.RpcError) -> float:
-    """For how many seconds to wait, 0 where the API did not say."""
+    """Seconds to wait before the next try, 0 if the API did not say."""
     from google.rpc import error_details_pb2
 
     info = _detail(error, error_details_pb2.RetryInfo())

@@ -1,6 +1,8 @@
-"""The one table from what went wrong to what a client is told."""
+"""The one table of the errors that clients may see: code, reason and metadata of each."""
 
 import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import grpc
 from google.protobuf.any_pb2 import Any
@@ -8,7 +10,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 
-from adapters.grpc.messages.error_reasons import DOMAIN, REASONS
+from adapters.grpc.messages.error_reasons import DOMAIN, Reason
 from adapters.grpc.server.in_flight_calls import Draining
 from application.ports.broker import BrokerUnavailable
 from application.ports.certificate_authority import AuthorityExpired
@@ -79,78 +81,116 @@ class RequestTimeout(Exception):
         super().__init__("the request did not arrive in time")
 
 
-class TooLarge(Exception):
+class RequestTooLarge(Exception):
     """The body of a call is larger than any message of the contract needs to be."""
 
     def __init__(self, size: int, most: int) -> None:
         super().__init__(f"the request has {size} bytes, at most {most} are allowed")
 
 
-CODES: dict[type[Exception], grpc.StatusCode] = {
-    InvalidRegistrationKey: grpc.StatusCode.PERMISSION_DENIED,
-    CredentialRequired: grpc.StatusCode.UNAUTHENTICATED,
-    CertificateRequired: grpc.StatusCode.UNAUTHENTICATED,
-    CertificateMismatch: grpc.StatusCode.PERMISSION_DENIED,
-    NoCertificatesIssued: grpc.StatusCode.FAILED_PRECONDITION,
-    CertificateNotFromOwnCA: grpc.StatusCode.FAILED_PRECONDITION,
-    AuthorityExpired: grpc.StatusCode.FAILED_PRECONDITION,
-    InvalidField: grpc.StatusCode.INVALID_ARGUMENT,
-    MalformedRequest: grpc.StatusCode.INVALID_ARGUMENT,
-    ServerNotFound: grpc.StatusCode.NOT_FOUND,
-    DeletedServerNotFound: grpc.StatusCode.NOT_FOUND,
-    ConfigurationNotFound: grpc.StatusCode.NOT_FOUND,
-    SelectorConfigurationNotFound: grpc.StatusCode.NOT_FOUND,
-    ConflictNotFound: grpc.StatusCode.NOT_FOUND,
-    ConflictAlreadyResolved: grpc.StatusCode.FAILED_PRECONDITION,
-    ServerNameTaken: grpc.StatusCode.ALREADY_EXISTS,
-    NameInUse: grpc.StatusCode.ALREADY_EXISTS,
-    SupersededRegistration: grpc.StatusCode.FAILED_PRECONDITION,
-    NotAdmitted: grpc.StatusCode.PERMISSION_DENIED,
-    JoinKeyRefused: grpc.StatusCode.PERMISSION_DENIED,
-    JoinKeyNotFound: grpc.StatusCode.NOT_FOUND,
-    ServerIsOnline: grpc.StatusCode.FAILED_PRECONDITION,
-    ServerNotApproved: grpc.StatusCode.FAILED_PRECONDITION,
-    LocalOperatorsOnly: grpc.StatusCode.PERMISSION_DENIED,
-    OperatorKeyRequired: grpc.StatusCode.UNAUTHENTICATED,
-    OperatorKeyRefused: grpc.StatusCode.UNAUTHENTICATED,
-    NotAnOperator: grpc.StatusCode.PERMISSION_DENIED,
-    OperatorCertificateRefused: grpc.StatusCode.UNAUTHENTICATED,
-    RoleTooLow: grpc.StatusCode.PERMISSION_DENIED,
-    OperatorKeyNotFound: grpc.StatusCode.NOT_FOUND,
-    TooBusy: grpc.StatusCode.RESOURCE_EXHAUSTED,
-    TooManyCalls: grpc.StatusCode.RESOURCE_EXHAUSTED,
-    TooLarge: grpc.StatusCode.RESOURCE_EXHAUSTED,
-    RequestTimeout: grpc.StatusCode.DEADLINE_EXCEEDED,
-    EmptyRequest: grpc.StatusCode.INVALID_ARGUMENT,
-    HostNotListening: grpc.StatusCode.FAILED_PRECONDITION,
-    BrokerUnavailable: grpc.StatusCode.UNAVAILABLE,
-    ProviderUnavailable: grpc.StatusCode.UNAVAILABLE,
-    Draining: grpc.StatusCode.UNAVAILABLE,
-    StoreUnavailable: grpc.StatusCode.UNAVAILABLE,
-    StoreFailed: grpc.StatusCode.INTERNAL,
+@dataclass(frozen=True, slots=True)
+class WireError:
+    """How an error reaches a client: its code, its reason, and which of the error's attributes are
+    the metadata of that reason. The metadata says nothing that the error's text does not say."""
+
+    code: grpc.StatusCode
+    reason: Reason
+    attributes: Sequence[str] = ()
+
+
+_Code = grpc.StatusCode
+WIRE_ERRORS: Mapping[type[Exception], WireError] = {
+    InvalidRegistrationKey: WireError(_Code.PERMISSION_DENIED, Reason.INVALID_REGISTRATION_KEY),
+    CredentialRequired: WireError(
+        _Code.UNAUTHENTICATED, Reason.CREDENTIAL_REQUIRED, ("server_id",)
+    ),
+    CertificateRequired: WireError(
+        _Code.UNAUTHENTICATED, Reason.CERTIFICATE_REQUIRED, ("server_id",)
+    ),
+    CertificateMismatch: WireError(
+        _Code.PERMISSION_DENIED, Reason.CERTIFICATE_MISMATCH, ("server_id", "certified_server_id")
+    ),
+    NoCertificatesIssued: WireError(_Code.FAILED_PRECONDITION, Reason.NO_CERTIFICATES_ISSUED),
+    CertificateNotFromOwnCA: WireError(
+        _Code.FAILED_PRECONDITION, Reason.CERTIFICATE_NOT_FROM_OWN_CA
+    ),
+    AuthorityExpired: WireError(_Code.FAILED_PRECONDITION, Reason.AUTHORITY_EXPIRED),
+    InvalidField: WireError(_Code.INVALID_ARGUMENT, Reason.INVALID_FIELD, ("field",)),
+    MalformedRequest: WireError(_Code.INVALID_ARGUMENT, Reason.MALFORMED_REQUEST),
+    ServerNotFound: WireError(_Code.NOT_FOUND, Reason.SERVER_NOT_FOUND, ("server_id",)),
+    DeletedServerNotFound: WireError(
+        _Code.NOT_FOUND, Reason.DELETED_SERVER_NOT_FOUND, ("server_id",)
+    ),
+    ConfigurationNotFound: WireError(
+        _Code.NOT_FOUND, Reason.CONFIGURATION_NOT_FOUND, ("server_id",)
+    ),
+    SelectorConfigurationNotFound: WireError(
+        _Code.NOT_FOUND, Reason.SELECTOR_CONFIGURATION_NOT_FOUND
+    ),
+    ConflictNotFound: WireError(_Code.NOT_FOUND, Reason.CONFLICT_NOT_FOUND, ("conflict_id",)),
+    ConflictAlreadyResolved: WireError(
+        _Code.FAILED_PRECONDITION, Reason.CONFLICT_ALREADY_RESOLVED, ("conflict_id", "state")
+    ),
+    ServerNameTaken: WireError(_Code.ALREADY_EXISTS, Reason.SERVER_NAME_TAKEN),
+    NameInUse: WireError(_Code.ALREADY_EXISTS, Reason.NAME_IN_USE, ("server_id",)),
+    SupersededRegistration: WireError(
+        _Code.FAILED_PRECONDITION, Reason.SUPERSEDED_REGISTRATION, ("server_id",)
+    ),
+    NotAdmitted: WireError(_Code.PERMISSION_DENIED, Reason.NOT_ADMITTED, ("server_id",)),
+    JoinKeyRefused: WireError(_Code.PERMISSION_DENIED, Reason.JOIN_KEY_REFUSED, ("key_id",)),
+    JoinKeyNotFound: WireError(_Code.NOT_FOUND, Reason.JOIN_KEY_NOT_FOUND, ("key_id",)),
+    ServerIsOnline: WireError(_Code.FAILED_PRECONDITION, Reason.SERVER_IS_ONLINE, ("server_id",)),
+    ServerNotApproved: WireError(
+        _Code.FAILED_PRECONDITION, Reason.SERVER_NOT_APPROVED, ("server_id", "approval")
+    ),
+    LocalOperatorsOnly: WireError(_Code.PERMISSION_DENIED, Reason.LOCAL_OPERATORS_ONLY),
+    OperatorKeyRequired: WireError(_Code.UNAUTHENTICATED, Reason.OPERATOR_KEY_REQUIRED),
+    OperatorKeyRefused: WireError(_Code.UNAUTHENTICATED, Reason.OPERATOR_KEY_REFUSED),
+    NotAnOperator: WireError(_Code.PERMISSION_DENIED, Reason.NOT_AN_OPERATOR, ("claim",)),
+    OperatorCertificateRefused: WireError(
+        _Code.UNAUTHENTICATED, Reason.OPERATOR_CERTIFICATE_REFUSED
+    ),
+    RoleTooLow: WireError(_Code.PERMISSION_DENIED, Reason.ROLE_TOO_LOW, ("needed_role", "role")),
+    OperatorKeyNotFound: WireError(_Code.NOT_FOUND, Reason.OPERATOR_KEY_NOT_FOUND, ("key_id",)),
+    TooBusy: WireError(_Code.RESOURCE_EXHAUSTED, Reason.TOO_BUSY, ("retry_after_seconds",)),
+    TooManyCalls: WireError(
+        _Code.RESOURCE_EXHAUSTED, Reason.TOO_MANY_CALLS, ("retry_after_seconds",)
+    ),
+    RequestTooLarge: WireError(_Code.RESOURCE_EXHAUSTED, Reason.REQUEST_TOO_LARGE),
+    RequestTimeout: WireError(_Code.DEADLINE_EXCEEDED, Reason.REQUEST_TIMEOUT),
+    EmptyRequest: WireError(_Code.INVALID_ARGUMENT, Reason.EMPTY_REQUEST),
+    HostNotListening: WireError(_Code.FAILED_PRECONDITION, Reason.HOST_NOT_LISTENING),
+    BrokerUnavailable: WireError(_Code.UNAVAILABLE, Reason.BROKER_UNAVAILABLE),
+    ProviderUnavailable: WireError(_Code.UNAVAILABLE, Reason.PROVIDER_UNAVAILABLE),
+    Draining: WireError(_Code.UNAVAILABLE, Reason.DRAINING),
+    StoreUnavailable: WireError(_Code.UNAVAILABLE, Reason.STORE_UNAVAILABLE),
+    StoreFailed: WireError(_Code.INTERNAL, Reason.STORE_FAILED),
 }
+# Its text is fixed, because the error's own may hold anything.
+_UNKNOWN = WireError(_Code.INTERNAL, Reason.INTERNAL_ERROR)
 
 
 def status_of(error: Exception, method: str) -> tuple[grpc.StatusCode, status_pb2.Status]:
-    """What to answer. Whatever the table does not know is INTERNAL with a fixed text.
+    """The code and the status to answer with; `method` is for the log.
 
-    What it does not know is logged, with its cause; a store tells the log of its failures itself.
+    An error that is not in the table is logged with its cause. A store logs its failures itself.
     """
-    known = type(error) in CODES
-    if not known:
+    wire_error = WIRE_ERRORS.get(type(error), _UNKNOWN)
+    if wire_error is _UNKNOWN:
         _log.error("%s failed", method, exc_info=error)
-    code = CODES.get(type(error), grpc.StatusCode.INTERNAL)
-    number: int = code.value[0]
-    details = map(_any, _details(error))
-    return code, status_pb2.Status(code=number, message=message_of(error), details=details)
+    number: int = wire_error.code.value[0]
+    details = map(_any, [*_standard_details(error), _error_info(error, wire_error)])
+    return wire_error.code, status_pb2.Status(
+        code=number, message=message_of(error), details=details
+    )
 
 
 def message_of(error: Exception) -> str:
-    """What to say: nothing of what the table does not know."""
-    return str(error) if type(error) in CODES else "internal error"
+    """The text for the client: a fixed one for an error that is not in the table."""
+    return str(error) if type(error) in WIRE_ERRORS else "internal error"
 
 
-def _details(error: Exception) -> list[Message]:
+def _standard_details(error: Exception) -> Sequence[Message]:
     match error:
         case InvalidField():
             violation = error_details_pb2.BadRequest.FieldViolation(
@@ -160,13 +200,21 @@ def _details(error: Exception) -> list[Message]:
         case TooBusy() | TooManyCalls():
             delay = Duration(seconds=error.retry_after_seconds)
             return [error_details_pb2.RetryInfo(retry_delay=delay)]
-        case _ if type(error) in REASONS:
-            return [error_details_pb2.ErrorInfo(reason=REASONS[type(error)], domain=DOMAIN)]
         case _:
             return []
 
 
+def _error_info(error: Exception, wire_error: WireError) -> error_details_pb2.ErrorInfo:
+    values = {name: getattr(error, name, None) for name in wire_error.attributes}
+    return error_details_pb2.ErrorInfo(
+        reason=wire_error.reason,
+        domain=DOMAIN,
+        metadata={name: str(value) for name, value in values.items() if value is not None},
+    )
+
+
 def _any(message: Message) -> Any:
     packed = Any()
-    packed.Pack(message)
+    # Equal errors must be equal byte for byte, whatever the order in which a map keeps its keys.
+    packed.Pack(message, deterministic=True)
     return packed

@@ -11,7 +11,12 @@ from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 
 from adapters.grpc.messages.metadata import REQUEST_ID, STATUS_DETAILS, UNIX_TIME
-from adapters.grpc.server.error_codes import MalformedRequest, TooLarge, message_of, status_of
+from adapters.grpc.server.error_codes import (
+    MalformedRequest,
+    RequestTooLarge,
+    message_of,
+    status_of,
+)
 from adapters.grpc.server.in_flight_calls import InFlightCalls
 from adapters.grpc.server.operator_authenticator import OperatorAuthenticator
 from adapters.grpc.server.peer import (
@@ -133,9 +138,9 @@ def _parse_of(method: MethodDescriptor) -> _Parse:
     message_name = method.input_type.full_name
 
     def parse(body: bytes) -> Message:
-        """Raises TooLarge, MalformedRequest."""
+        """Raises RequestTooLarge, MalformedRequest."""
         if len(body) > _MAX_REQUEST_BYTES:
-            raise TooLarge(len(body), _MAX_REQUEST_BYTES)
+            raise RequestTooLarge(len(body), _MAX_REQUEST_BYTES)
         try:
             return from_string(body)
         except DecodeError:
@@ -179,7 +184,7 @@ def _identified(
 def _if_parsed(parse: _Parse, body: bytes) -> Message | None:
     try:
         return parse(body)
-    except (TooLarge, MalformedRequest):
+    except (RequestTooLarge, MalformedRequest):
         return None
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import grpc.aio
 
-from adapters.grpc.messages.metadata import UNIX_TIME
+from adapters.grpc.messages.metadata import STATUS_DETAILS, UNIX_TIME
 from adapters.grpc.server.error_codes import EmptyRequest, RequestTimeout, status_of
 
 _LOOK_SECONDS = 1.0
@@ -66,5 +66,10 @@ async def _abort(context: Any) -> None:
     # What it raises, whoever reads gets, too; and the call may be over by now.
     with suppress(grpc.aio.BaseError, asyncio.CancelledError):
         await context.abort(
-            code, status.message, trailing_metadata=((UNIX_TIME, f"{time.time():.3f}"),)
+            code,
+            status.message,
+            trailing_metadata=(
+                (STATUS_DETAILS, status.SerializeToString()),
+                (UNIX_TIME, f"{time.time():.3f}"),
+            ),
         )

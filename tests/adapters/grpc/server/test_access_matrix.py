@@ -511,6 +511,7 @@ def test_all_that_can_be_wrong_with_a_key_is_answered_alike(
     assert {(error.code(), error.details()) for error in refused} == {
         (grpc.StatusCode.UNAUTHENTICATED, str(OperatorKeyRefused()))
     }
+    assert len({status_in(error) for error in refused}) == 1
     assert api.ask("ListServers").details() == str(OperatorKeyRequired())
 
 
