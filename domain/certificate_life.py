@@ -24,7 +24,7 @@ class CertificateLife:
         return cls(now, now + _lifetime(valid_from, expires))
 
     @classmethod
-    def kept(cls, valid_from: datetime, expires: datetime, today: datetime, now: float) -> Self:
+    def loaded(cls, valid_from: datetime, expires: datetime, today: datetime, now: float) -> Self:
         """Of one that was issued at some time before; `today` is what this machine's clock says.
 
         One that is slow gives no certificate more than it was issued for.

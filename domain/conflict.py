@@ -45,22 +45,22 @@ class Conflict:
     resolved_at: datetime | None = None
 
     @property
-    def is_unsettled(self) -> bool:
+    def is_unresolved(self) -> bool:
         return self.state in (ConflictState.SUSPECTED, ConflictState.OPEN)
 
-    def gives_to(self, evidence: Evidence) -> bool:
+    def is_decided_for(self, evidence: Evidence) -> bool:
         """Whether it was decided in favour of this machine, which claimed the name."""
         return self.resolution is not None and same_claimant(self.challenger.evidence, evidence)
 
-    def takes_from(self, evidence: Evidence) -> bool:
+    def is_decided_against(self, evidence: Evidence) -> bool:
         """Whether it was decided that this machine, which had the name, has it no more."""
         return (
             self.resolution in (Resolution.ADOPT, Resolution.EVICT)
-            and not self.gives_to(evidence)
+            and not self.is_decided_for(evidence)
             and same_claimant(self.holder.evidence, evidence)
         )
 
-    def stands(self, server_id: int | None) -> bool:
+    def still_applies(self, server_id: int | None) -> bool:
         """Whether the decision still counts, now that the name has this server, or none.
 
         Who adopts gets the record: without it there is nothing to adopt. Who restores the
@@ -83,12 +83,13 @@ def decision_on(
     decided = [
         (conflict.resolved_at, conflict.conflict_id, conflict)
         for conflict in conflicts
-        if conflict.resolved_at and (conflict.gives_to(evidence) or conflict.takes_from(evidence))
+        if conflict.resolved_at
+        and (conflict.is_decided_for(evidence) or conflict.is_decided_against(evidence))
     ]
     if not decided:
         return None
     last = max(decided, key=lambda one: one[:2])[2]
-    return last if last.stands(server_id) else None
+    return last if last.still_applies(server_id) else None
 
 
 def likely_cause(comparison: Comparison) -> str:

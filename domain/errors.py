@@ -10,10 +10,10 @@ class ManManError(Exception):
     """Base of every error that a caller may be told about."""
 
     @classmethod
-    def told(cls, sentence: str) -> Self:
+    def from_message(cls, message: str) -> Self:
         """The same error as it arrived from another process: the sentence, and no data."""
         error = cls.__new__(cls)
-        error.args = (sentence,)
+        error.args = (message,)
         return error
 
 

@@ -55,7 +55,7 @@ class Event:
     differing: tuple[str, ...] = ()
 
 
-def events_of_registration(
+def registration_events(
     before: Server, now: datetime, address: str = "", join_key_id: str = ""
 ) -> list[Event]:
     """What it tells that this server, as it was, registers now, from an address."""
@@ -70,7 +70,7 @@ def events_of_registration(
     return [Event(kind, before.server_id, now, cause) for kind in kinds]
 
 
-def events_of_change(
+def status_events(
     server_id: int, before: Status, after: Status, now: datetime, cause: str
 ) -> list[Event]:
     """What it tells that a server's status is set; nothing when it was that already."""

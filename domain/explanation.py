@@ -9,9 +9,8 @@ from domain.conflict import Conflict, ConflictState, likely_cause
 from domain.events import EventKind
 from domain.history import HistoryEntry
 from domain.liveness import Status
-from domain.machine_evidence import Identity, compare
-from domain.machine_evidence import in_words as kinds_in_words
-from domain.retention import in_words
+from domain.machine_evidence import Identity, compare, kinds_in_words
+from domain.retention import duration_in_words
 from domain.server import Server
 
 # Of what there may be many of.
@@ -218,7 +217,7 @@ def _when_it_is_deleted(facts: Facts) -> Iterator[str]:
     presence = facts.server.presence
     if not facts.server.ephemeral:
         return
-    spared = in_words(facts.ephemeral_retention)
+    spared = duration_in_words(facts.ephemeral_retention)
     if presence.status is Status.ONLINE or presence.last_seen is None:
         yield f"It is ephemeral: once it was not heard for {spared}, it is deleted."
         return
@@ -262,4 +261,4 @@ def _moment(at: datetime) -> str:
 
 def _ago(moment: datetime, now: datetime) -> str:
     seconds = max(0, int((now - moment).total_seconds()))
-    return "just now" if seconds == 0 else f"{in_words(timedelta(seconds=seconds))} ago"
+    return "just now" if seconds == 0 else f"{duration_in_words(timedelta(seconds=seconds))} ago"

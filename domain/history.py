@@ -6,7 +6,7 @@ from datetime import datetime
 from domain.events import EventKind
 
 # Of each server; the oldest go first.
-ENTRIES_KEPT = 200
+MAX_HISTORY_ENTRIES = 200
 
 
 @dataclass(frozen=True, slots=True)

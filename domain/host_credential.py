@@ -29,15 +29,15 @@ class HostCredential:
     issued_at: datetime
     expires_at: datetime
 
-    def is_good_at(self, now: datetime) -> bool:
+    def is_valid_at(self, now: datetime) -> bool:
         return now < self.expires_at
 
-    def is_due_at(self, now: datetime) -> bool:
+    def is_due_for_renewal_at(self, now: datetime) -> bool:
         """Whether less than half of its life is left, and another is to take its place."""
         return self.expires_at - now < (self.expires_at - self.issued_at) / 2
 
 
-def of_certificate(certified: Certified) -> HostCredential:
+def credential_from_certificate(certified: Certified) -> HostCredential:
     """A certificate as good as that, whose time was looked at by whoever took it."""
     always = (datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC))
     return HostCredential("", certified.server_id, certified.epoch, *always)

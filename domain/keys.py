@@ -23,11 +23,11 @@ JOIN_KEY = "jk"
 OPERATOR_KEY = "ok"
 # Known by a certificate, and not by a secret.
 OPERATOR_CERTIFICATE = "oc"
-OF_OPERATORS = (OPERATOR_KEY, OPERATOR_CERTIFICATE)
+OPERATOR_KINDS = (OPERATOR_KEY, OPERATOR_CERTIFICATE)
 
 
 @dataclass(frozen=True, slots=True)
-class ShownKey:
+class PlaintextKey:
     """A key as whoever holds it shows it.
 
     `authority_digest` is by which authority its holder knows the API, as the SHA-256 of that one's
@@ -65,7 +65,7 @@ class ShownKey:
         """
         return hashlib.sha256(self.secret.encode()).hexdigest()
 
-    def has(self, digest: str | None) -> bool:
+    def matches(self, digest: str | None) -> bool:
         """Whether this is the digest of the secret, compared in constant time.
 
         None is that of a key that there is not: it takes as long to find out.
@@ -99,7 +99,7 @@ def public_id(text: str) -> str:
     return key_id if _ID.fullmatch(key_id) else ""
 
 
-def are_same(given: str, expected: str) -> bool:
+def equal_in_constant_time(given: str, expected: str) -> bool:
     """Compared in constant time, on bytes; JSON may hold halves of characters."""
     return hmac.compare_digest(
         given.encode(errors="surrogatepass"), expected.encode(errors="surrogatepass")

@@ -37,18 +37,18 @@ _MAX_INTERVAL_SECONDS = 3600
 NEVER_SEEN = Presence(Status.OFFLINE, None, None)
 
 
-def heard(now: datetime, parse_interval: timedelta, via: str = "") -> Presence:
+def online_presence(now: datetime, interval: timedelta, via: str = "") -> Presence:
     """A host spoke, and was told to speak again after the interval."""
-    return Presence(Status.ONLINE, now, offline_deadline(now, parse_interval), via)
+    return Presence(Status.ONLINE, now, offline_deadline(now, interval), via)
 
 
-def left(now: datetime) -> Presence:
+def offline_presence(now: datetime) -> Presence:
     """A host said that it stops."""
     return Presence(Status.OFFLINE, now, None)
 
 
-def offline_deadline(now: datetime, parse_interval: timedelta) -> datetime:
-    return now + OFFLINE_AFTER_INTERVALS * parse_interval
+def offline_deadline(now: datetime, interval: timedelta) -> datetime:
+    return now + OFFLINE_AFTER_INTERVALS * interval
 
 
 def parse_interval(seconds: int) -> timedelta:
@@ -80,17 +80,17 @@ class ObservationWindow:
     """
 
     since: datetime
-    last_look: datetime
+    last_observed: datetime
 
     @classmethod
-    def begin(cls, now: datetime) -> "ObservationWindow":
-        return cls(since=now, last_look=now)
+    def start(cls, now: datetime) -> "ObservationWindow":
+        return cls(since=now, last_observed=now)
 
-    def look(self, now: datetime, longest_gap: timedelta) -> "ObservationWindow":
+    def observe(self, now: datetime, max_gap: timedelta) -> "ObservationWindow":
         """Look again. A gap that is too long, or time that ran backwards, begins a new watch."""
-        if timedelta(0) <= now - self.last_look <= longest_gap:
+        if timedelta(0) <= now - self.last_observed <= max_gap:
             return ObservationWindow(self.since, now)
-        return ObservationWindow.begin(now)
+        return ObservationWindow.start(now)
 
     def can_expire(self, now: datetime, interval: timedelta) -> bool:
         return now >= offline_deadline(self.since, interval)

@@ -52,7 +52,7 @@ class Identity:
     registered_at: datetime | None = None
 
 
-NOBODY = Identity()
+UNKNOWN_IDENTITY = Identity()
 
 # What evidence is called where people read of it.
 KINDS = {
@@ -85,13 +85,13 @@ class Match(StrEnum):
 class Comparison:
     """The verdict on two sets of evidence, and the names of the fields on which it stands."""
 
-    verdict: Match
+    match: Match
     agreeing: tuple[str, ...]
     differing: tuple[str, ...]
 
     @property
     def same_machine(self) -> bool:
-        return self.verdict in (Match.SAME_PROCESS, Match.SAME_MACHINE)
+        return self.match in (Match.SAME_PROCESS, Match.SAME_MACHINE)
 
 
 def compare(known: Evidence, given: Evidence) -> Comparison:
@@ -175,10 +175,10 @@ def matches_ban(banned: Evidence, given: Evidence) -> bool:
     """Whether the evidence is of a banned machine, or may be: a restart is no way around a ban,
     nor is a copy of the disk, unless the board is known to be another one."""
     comparison = compare(banned, given)
-    return comparison.verdict is not Match.OTHER_MACHINE and bool(comparison.agreeing)
+    return comparison.match is not Match.OTHER_MACHINE and bool(comparison.agreeing)
 
 
-def in_words(kinds: tuple[str, ...]) -> str:
+def kinds_in_words(kinds: tuple[str, ...]) -> str:
     """As "machine-id and boot id"."""
     names = [KINDS[kind] for kind in kinds]
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

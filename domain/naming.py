@@ -21,7 +21,7 @@ class ChosenName:
 
 
 @dataclass(frozen=True, slots=True)
-class KeptName:
+class SavedName:
     """The name that a host had before, and in which environment."""
 
     chosen: ChosenName
@@ -33,7 +33,7 @@ def choose_name(
     hostname: str,
     environment: str,
     random_suffix: str,
-    kept: KeptName | None = None,
+    kept: SavedName | None = None,
 ) -> ChosenName:
     """Choose as the specification says: SERVER_NAME, else hostname-ENVIRONMENT, else
     hostname-suffix. Empty means not set.

@@ -14,7 +14,7 @@ from domain.role import Role
 _MAX_NAME_LENGTH = 255
 _MAX_CREDENTIAL_ID_LENGTH = 64
 _OTHER_CALLERS = (LOCAL.casefold(), BY_SETTING.casefold())
-ROLES_BY_THEIR_NAMES: Mapping[str, Role] = {role.value: role for role in Role}
+ROLES_BY_NAME: Mapping[str, Role] = {role.value: role for role in Role}
 
 Claims = Mapping[str, object]
 

@@ -21,7 +21,7 @@ class Retention:
 DEFAULT_RETENTION = Retention()
 
 
-def in_words(duration: timedelta) -> str:
+def duration_in_words(duration: timedelta) -> str:
     """As "24 hours", in the largest unit that leaves nothing over; days from the second on."""
     units = (("day", timedelta(days=1)), *_UNITS) if duration >= timedelta(days=2) else _UNITS
     for name, unit in units:

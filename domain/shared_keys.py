@@ -4,15 +4,15 @@ import hmac
 from collections.abc import Iterable, Sequence
 
 from domain.errors import InvalidRegistrationKey
-from domain.keys import JOIN_KEY, ShownKey
+from domain.keys import JOIN_KEY, PlaintextKey
 
 # Blanks come from a shell or an editor, quotes from files whose reader does not take them off.
 _WRAPPING = " \t\r\n\"'"
 
 
-def admit(
+def check_registration_key(
     shared_keys: Sequence[str], given_key: str, *, key_required: bool = False
-) -> ShownKey | None:
+) -> PlaintextKey | None:
     """Let in who shows one of the shared keys, and everybody where there is none and no key is
     required.
 
@@ -21,7 +21,7 @@ def admit(
     """
     if _is_among(shared_keys, given_key):
         return None
-    shown = ShownKey.parse(given_key, JOIN_KEY)
+    shown = PlaintextKey.parse(given_key, JOIN_KEY)
     if shown is None and not is_open_registration(shared_keys, key_required=key_required):
         raise InvalidRegistrationKey
     return shown

@@ -18,15 +18,15 @@ class TokenBucket:
     most: int
 
     @property
-    def fills_in(self) -> float:
+    def seconds_to_fill(self) -> float:
         """Seconds from empty to full."""
         return self.most / self.per_second
 
     def take(self, full_at: float, now: float) -> float | None:
         """When it will be full after a token was taken; None where there is none to take."""
         then = max(full_at, now) + 1 / self.per_second
-        return then if then - now <= self.fills_in + _ROUNDING else None
+        return then if then - now <= self.seconds_to_fill + _ROUNDING else None
 
     def wait(self, full_at: float, now: float) -> float:
         """Seconds until there is a token."""
-        return max(0.0, full_at + 1 / self.per_second - self.fills_in - now)
+        return max(0.0, full_at + 1 / self.per_second - self.seconds_to_fill - now)

@@ -42,7 +42,7 @@ class RunningApi:
 
         As after any start, nobody is declared offline before three heartbeat intervals are over.
         """
-        step = self._expire_servers.heartbeat_interval.cadence.interval / _LOOKS_PER_INTERVAL
+        step = self._expire_servers.heartbeat_interval.schedule.interval / _LOOKS_PER_INTERVAL
         while passing > timedelta(0):
             self.clock.advance(min(step, passing))
             passing -= step

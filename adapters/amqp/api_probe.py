@@ -5,7 +5,7 @@ from adapters.amqp.broker import Broker
 from adapters.amqp.control_plane import AmqpControlPlane
 from application.host.key_ring import KeyRing
 from application.ports.host.control_plane import ControlPlaneRefused, RegistrationRequest
-from application.ports.probes.api_probe import NOBODY, KeyTrial
+from application.ports.probes.api_probe import NO_SERVER_ID, KeyTrial
 from domain.errors import InvalidRegistrationKey, NotAdmitted, ServerNotFound
 
 
@@ -34,9 +34,9 @@ class AmqpApiProbe:
             "The API behind RABBITMQ_URL takes a host without a name: it must be a ManMan API."
         )
 
-    def ask_store(self, key: str) -> None:
+    def ping_store(self, key: str) -> None:
         with (
             closing(AmqpControlPlane(self.broker, KeyRing.single(key))) as control_plane,
             suppress(ServerNotFound),
         ):
-            control_plane.fetch_configuration(NOBODY, 0)
+            control_plane.fetch_configuration(NO_SERVER_ID, 0)

@@ -30,7 +30,7 @@ from application.context.trace_context import (
 from application.host.transient_failure_log import TransientFailureLog
 from application.ports.broker import BrokerUnavailable
 from application.ports.store.store import StoreFailed, StoreUnavailable
-from domain.backoff import wait_before_retry
+from domain.backoff import retry_delay
 from domain.host_credential import without_signatures
 
 _log = logging.getLogger(__name__)
@@ -141,7 +141,7 @@ class BatchConsumer:
                 if not self._stopping.is_set():
                     self._failures += 1
                     self._stopping.wait(
-                        wait_before_retry(self._failures, random.random())  # nosec B311  # noqa: S311 - no secret
+                        retry_delay(self._failures, random.random())  # nosec B311  # noqa: S311 - no secret
                     )
             self.listens(False)
 

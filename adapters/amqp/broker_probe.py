@@ -5,7 +5,7 @@ from kombu import Connection
 
 from adapters.amqp.broker import Broker
 from adapters.amqp.topology import MANMAN, declare_exchanges
-from application.ports.probes.broker_probe import BrokerFound
+from application.ports.probes.broker_probe import BrokerStatus
 
 
 @dataclass(frozen=True)
@@ -15,14 +15,14 @@ class AmqpBrokerProbe:
 
     broker: Broker
 
-    def look(self) -> BrokerFound:
+    def check(self) -> BrokerStatus:
         with self.broker.connected() as connection:
             properties = connection.connection.server_properties
             product = f"{properties.get('product')} {properties.get('version')}"
             known = _is_known(connection)
             if known:
                 declare_exchanges(connection.channel())
-        return BrokerFound(product, known)
+        return BrokerStatus(product, known)
 
 
 def _is_known(connection: Connection) -> bool:

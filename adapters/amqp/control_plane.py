@@ -68,17 +68,17 @@ class AmqpControlPlane:
     def __post_init__(self) -> None:
         self._conversation = ReusableChannel(self.broker, _Conversation)
 
-    def register(self, introduction: RegistrationRequest) -> RegistrationResult:
+    def register(self, registration_request: RegistrationRequest) -> RegistrationResult:
         fields: dict[str, object] = {
-            "name": introduction.name,
-            "environment": introduction.environment,
+            "name": registration_request.name,
+            "environment": registration_request.environment,
             # There even when there are none: those of an earlier start are gone.
-            "labels": dict(introduction.labels),
-            "ephemeral": introduction.ephemeral,
-            "evidence": evidence_to_fields(introduction.evidence),
+            "labels": dict(registration_request.labels),
+            "ephemeral": registration_request.ephemeral,
+            "evidence": evidence_to_fields(registration_request.evidence),
         }
-        if introduction.capabilities:
-            fields["capabilities"] = capabilities_to_fields(introduction.capabilities)
+        if registration_request.capabilities:
+            fields["capabilities"] = capabilities_to_fields(registration_request.capabilities)
         return self._ask_with_key(REGISTER, fields, _joined)
 
     def heartbeat(
@@ -231,12 +231,12 @@ class LegacyControlPlane:
     over_amqp: AmqpControlPlane
     server_id: int
 
-    def register(self, introduction: RegistrationRequest) -> RegistrationResult:
+    def register(self, registration_request: RegistrationRequest) -> RegistrationResult:
         """Only says that it is online. Raises ControlPlaneRefused when nobody has this id, and
         where a credential is needed."""
         try:
             self.over_amqp.status(self.server_id, Status.ONLINE)
-            heard = self.over_amqp.heartbeat(self.server_id, introduction.capabilities)
+            heard = self.over_amqp.heartbeat(self.server_id, registration_request.capabilities)
         except ServerNotFound:
             raise ControlPlaneRefused(
                 f"No server has the id {self.server_id} (SERVER_ID): set it to one of"

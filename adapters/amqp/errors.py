@@ -57,12 +57,12 @@ def raise_error_of(fields: Mapping[str, Any], server_id: int | None) -> None:
         case "credential_required" if server_id is not None:
             raise CredentialRequired(server_id)
         case "name_held":
-            raise NameInUse.told(said)
+            raise NameInUse.from_message(said)
         case "replaced":
-            raise SupersededRegistration.told(said)
+            raise SupersededRegistration.from_message(said)
         case "not_admitted" if error.get("reason") == _REASONS[JoinKeyRefused]:
-            raise JoinKeyRefused.told(said)
+            raise JoinKeyRefused.from_message(said)
         case "not_admitted":
-            raise NotAdmitted.told(said)
+            raise NotAdmitted.from_message(said)
         case _:
             raise ControlPlaneRefused(f"The control plane refuses this host: {said}.")

@@ -28,18 +28,18 @@ class MemoryControlPlane:
     deregister_server: DeregisterServer
     keys: KeyRing
 
-    def register(self, introduction: RegistrationRequest) -> RegistrationResult:
-        return self.keys.try_each(lambda key: self._register(introduction, key))
+    def register(self, registration_request: RegistrationRequest) -> RegistrationResult:
+        return self.keys.try_each(lambda key: self._register(registration_request, key))
 
-    def _register(self, introduction: RegistrationRequest, key: str) -> RegistrationResult:
+    def _register(self, registration_request: RegistrationRequest, key: str) -> RegistrationResult:
         registration = Registration(
-            name=introduction.name,
-            environment=introduction.environment,
-            capabilities=introduction.capabilities,
+            name=registration_request.name,
+            environment=registration_request.environment,
+            capabilities=registration_request.capabilities,
             registration_key=key,
-            evidence=introduction.evidence,
-            labels=introduction.labels,
-            ephemeral=introduction.ephemeral,
+            evidence=registration_request.evidence,
+            labels=registration_request.labels,
+            ephemeral=registration_request.ephemeral,
             credential=self.keys.credential,
         )
         try:

@@ -52,12 +52,12 @@ class MemoryDeletedServers:
         found = (grave.deleted for server_id, grave in by_id if server_id > after)
         return list(islice(found, size))
 
-    def purge(self, now: datetime, at_most: int) -> Collection[int]:
+    def purge(self, now: datetime, limit: int) -> Collection[int]:
         over = sorted(
             (grave.deleted.purged_at, server_id)
             for server_id, grave in self._tables.deleted_rows.items()
             if grave.deleted.purged_at <= now
-        )[:at_most]
+        )[:limit]
         for _, server_id in over:
             del self._tables.deleted_rows[server_id]
         return [server_id for _, server_id in over]

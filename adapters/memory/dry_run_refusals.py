@@ -8,29 +8,31 @@ from application.ports.store.dry_run_refusals import DryRunRefusal
 from domain.enforcement import Switch
 
 
-class MemoryWouldRejects:
+class MemoryDryRunRefusals:
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
 
     def record(self, switch: Switch, server_id: int, name: str, reason: str, now: datetime) -> None:
         key = (switch, server_id, name)
-        before = self._tables.would_rejects.get(key)
+        before = self._tables.dry_run_refusals.get(key)
         if before is None:
             self._tables.last_would_reject_id += 1
             entry_id = self._tables.last_would_reject_id
             before = DryRunRefusal(entry_id, switch, server_id, name, reason, 0, now, now)
-        self._tables.would_rejects[key] = replace(
+        self._tables.dry_run_refusals[key] = replace(
             before, reason=reason, count=before.count + 1, last_at=now
         )
 
     def page(self, after: int, size: int) -> Sequence[DryRunRefusal]:
-        oldest_first = sorted(self._tables.would_rejects.values(), key=lambda entry: entry.entry_id)
+        oldest_first = sorted(
+            self._tables.dry_run_refusals.values(), key=lambda entry: entry.entry_id
+        )
         return list(islice((entry for entry in oldest_first if entry.entry_id > after), size))
 
     def purge(self, not_since: datetime) -> int:
         old = [
-            key for key, entry in self._tables.would_rejects.items() if entry.last_at < not_since
+            key for key, entry in self._tables.dry_run_refusals.items() if entry.last_at < not_since
         ]
         for key in old:
-            del self._tables.would_rejects[key]
+            del self._tables.dry_run_refusals[key]
         return len(old)

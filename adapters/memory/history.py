@@ -2,7 +2,7 @@ from collections.abc import Sequence
 
 from adapters.memory.tables import Tables
 from domain.events import Event
-from domain.history import ENTRIES_KEPT, HistoryEntry
+from domain.history import MAX_HISTORY_ENTRIES, HistoryEntry
 
 
 class MemoryHistory:
@@ -30,4 +30,4 @@ class MemoryHistory:
         return self._tables.history.get(server_id, ())
 
     def _keep(self, server_id: int, entries: tuple[HistoryEntry, ...]) -> None:
-        self._tables.history[server_id] = entries[-ENTRIES_KEPT:]
+        self._tables.history[server_id] = entries[-MAX_HISTORY_ENTRIES:]

@@ -3,7 +3,7 @@ from dataclasses import replace
 
 from adapters.memory.tables import Tables
 from application.ports.store.identities import KnownIdentity
-from domain.machine_evidence import NOBODY, Evidence, Identity, compare
+from domain.machine_evidence import UNKNOWN_IDENTITY, Evidence, Identity, compare
 
 _MOST = 100
 
@@ -13,7 +13,7 @@ class MemoryIdentities:
         self._tables = tables
 
     def get(self, server_id: int) -> Identity:
-        return self._tables.identities.get(server_id, NOBODY)
+        return self._tables.identities.get(server_id, UNKNOWN_IDENTITY)
 
     def save(self, server_id: int, identity: Identity) -> None:
         self._tables.identities[server_id] = identity

@@ -25,26 +25,26 @@ class MemoryPresences:
         }
 
     def set(
-        self, epochs: Mapping[int, int], presence: Presence, *, to_all: bool = False
+        self, epochs: Mapping[int, int], presence: Presence, *, include_refused: bool = False
     ) -> Mapping[int, Known]:
         known = {
             server_id: server
             for server_id, server in self.known(epochs.keys()).items()
-            if server.hears(epochs[server_id], to_all=to_all)
+            if server.accepts(epochs[server_id], include_refused=include_refused)
         }
         for server_id in known:
             server = self._tables.servers[server_id]
             self._tables.servers[server_id] = replace(server, presence=presence)
         return known
 
-    def expire(self, now: datetime, deaf_to: Collection[str] = ()) -> Collection[int]:
+    def expire(self, now: datetime, unheard_transports: Collection[str] = ()) -> Collection[int]:
         silent = [
             server
             for server in self._tables.servers.values()
             if server.presence.status is Status.ONLINE
             and server.presence.offline_after is not None
             and server.presence.offline_after < now
-            and server.presence.via not in deaf_to
+            and server.presence.via not in unheard_transports
         ]
         for server in silent:
             offline = replace(server.presence, status=Status.OFFLINE, offline_after=None)

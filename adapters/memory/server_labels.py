@@ -9,11 +9,11 @@ class MemoryServerLabels:
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
 
-    def set_of_host(self, server_id: int, labels: Mapping[str, str]) -> bool:
+    def set_host_labels(self, server_id: int, labels: Mapping[str, str]) -> bool:
         before = self._tables.servers[server_id].labels
         return self._replace(server_id, before, Labels(dict(labels), before.of_operators))
 
-    def set_of_operators(self, server_id: int, labels: Mapping[str, str]) -> bool:
+    def set_operator_labels(self, server_id: int, labels: Mapping[str, str]) -> bool:
         before = self._tables.servers[server_id].labels
         return self._replace(server_id, before, Labels(before.of_host, dict(labels)))
 

@@ -10,7 +10,7 @@ from adapters.memory.configuration_clock import MemoryConfigurationClock
 from adapters.memory.configurations import MemoryConfigurations
 from adapters.memory.conflicts import MemoryConflicts
 from adapters.memory.deleted_servers import MemoryDeletedServers
-from adapters.memory.dry_run_refusals import MemoryWouldRejects
+from adapters.memory.dry_run_refusals import MemoryDryRunRefusals
 from adapters.memory.history import MemoryHistory
 from adapters.memory.identities import MemoryIdentities
 from adapters.memory.join_keys import MemoryJoinKeys
@@ -58,7 +58,7 @@ class MemoryTransaction:
     bans = _Repository(MemoryBans)
     deleted_servers = _Repository(MemoryDeletedServers)
     history = _Repository(MemoryHistory)
-    would_rejects = _Repository(MemoryWouldRejects)
+    dry_run_refusals = _Repository(MemoryDryRunRefusals)
     operator_keys = _Repository(MemoryOperatorKeys)
     join_keys = _Repository(MemoryJoinKeys)
     signing_keys = _Repository(MemorySigningKeys)

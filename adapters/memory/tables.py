@@ -84,7 +84,7 @@ class Tables:
         self.conflicts: Table[int, Conflict] = Table(self.undo)
         self.bans: Table[int, Ban] = Table(self.undo)
         self.deleted_rows: Table[int, DeletedRow] = Table(self.undo)
-        self.would_rejects: Table[tuple[Switch, int, str], DryRunRefusal] = Table(self.undo)
+        self.dry_run_refusals: Table[tuple[Switch, int, str], DryRunRefusal] = Table(self.undo)
         self.audit: Table[int, AuditEntry] = Table(self.undo)
         self.join_keys: Table[str, JoinKey] = Table(self.undo)
         self.join_key_uses: Table[tuple[str, int], JoinKeyUse] = Table(self.undo)

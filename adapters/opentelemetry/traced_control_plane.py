@@ -25,11 +25,11 @@ class TracedControlPlane:
     control_plane: ConnectedControlPlane
     tracing: Tracing
 
-    def register(self, introduction: RegistrationRequest) -> RegistrationResult:
+    def register(self, registration_request: RegistrationRequest) -> RegistrationResult:
         return self._traced(
             "register",
-            lambda: self.control_plane.register(introduction),
-            {"manmanv2.server_name": introduction.name},
+            lambda: self.control_plane.register(registration_request),
+            {"manmanv2.server_name": registration_request.name},
         )
 
     def heartbeat(

@@ -230,8 +230,8 @@ class _MeasuredTransaction:
         self._recorded = recorded
 
     @property
-    def would_rejects(self) -> DryRunRefusals:
-        return _MeasuredDryRunRefusals(self._transaction.would_rejects, self._recorded)
+    def dry_run_refusals(self) -> DryRunRefusals:
+        return _MeasuredDryRunRefusals(self._transaction.dry_run_refusals, self._recorded)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transaction, name)

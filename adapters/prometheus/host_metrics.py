@@ -45,9 +45,9 @@ class HostMetrics:
             self.heartbeats.labels(result)
         self._current_state: HostState | None = None
         self._is_acknowledged = False
-        self.entered(HostState.DETECTING)
+        self.state_changed(HostState.DETECTING)
 
-    def entered(self, state: HostState) -> None:
+    def state_changed(self, state: HostState) -> None:
         self._current_state = state
         for each in HostState:
             self.state.labels(each).set(each is state)
@@ -71,8 +71,8 @@ class MeasuredControlPlane:
     control_plane: ConnectedControlPlane
     metrics: HostMetrics
 
-    def register(self, introduction: RegistrationRequest) -> RegistrationResult:
-        result = self.control_plane.register(introduction)
+    def register(self, registration_request: RegistrationRequest) -> RegistrationResult:
+        result = self.control_plane.register(registration_request)
         self.metrics.set_acknowledged(True)
         return result
 
@@ -132,12 +132,12 @@ class MeasuredNotifier:
     def watchdog_interval(self) -> float:
         return self.notifier.watchdog_interval
 
-    def entered(self, state: HostState) -> None:
-        self.metrics.entered(state)
-        self.notifier.entered(state)
+    def state_changed(self, state: HostState) -> None:
+        self.metrics.state_changed(state)
+        self.notifier.state_changed(state)
 
     def ready(self) -> None:
         self.notifier.ready()
 
-    def alive(self) -> None:
-        self.notifier.alive()
+    def ping_watchdog(self) -> None:
+        self.notifier.ping_watchdog()

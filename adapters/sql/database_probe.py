@@ -29,7 +29,7 @@ class SqlDatabaseProbe:
 
     url: str = field(repr=False)
 
-    def look(self) -> str:
+    def describe(self) -> str:
         with _own_errors():
             file = sqlite_file(sql_url(self.url))
             return _look_at_file(self.url, file) if file else _look_at_server(self.url)

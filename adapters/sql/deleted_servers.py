@@ -114,12 +114,12 @@ class SqlDeletedServers:
             for row in rows
         ]
 
-    def purge(self, now: datetime, at_most: int) -> Collection[int]:
+    def purge(self, now: datetime, limit: int) -> Collection[int]:
         over = (
             select(_COLUMNS.server_id)
             .where(_COLUMNS.purged_at <= now)
             .order_by(_COLUMNS.purged_at)
-            .limit(at_most)
+            .limit(limit)
             # Those that another process forgets just now are its to tell of.
             .with_for_update(skip_locked=True)
         )

@@ -4,14 +4,14 @@ from datetime import datetime
 from sqlalchemy import Connection, delete, select, update
 
 from adapters.sql.statements import insert_or_ignore
-from adapters.sql.tables import would_rejects
+from adapters.sql.tables import dry_run_refusals
 from application.ports.store.dry_run_refusals import DryRunRefusal
 from domain.enforcement import Switch
 
-_COLUMNS = would_rejects.c
+_COLUMNS = dry_run_refusals.c
 
 
-class SqlWouldRejects:
+class SqlDryRunRefusals:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
@@ -19,10 +19,10 @@ class SqlWouldRejects:
         key = {"switch": switch, "server_id": server_id, "name": name}
         first = {**key, "reason": reason, "count": 0, "first_at": now, "last_at": now}
         self._connection.execute(
-            insert_or_ignore(self._connection.dialect.name, would_rejects), first
+            insert_or_ignore(self._connection.dialect.name, dry_run_refusals), first
         )
         self._connection.execute(
-            update(would_rejects)
+            update(dry_run_refusals)
             .where(
                 _COLUMNS.switch == switch, _COLUMNS.server_id == server_id, _COLUMNS.name == name
             )
@@ -31,7 +31,7 @@ class SqlWouldRejects:
 
     def page(self, after: int, size: int) -> Sequence[DryRunRefusal]:
         rows = self._connection.execute(
-            select(would_rejects)
+            select(dry_run_refusals)
             .where(_COLUMNS.entry_id > after)
             .order_by(_COLUMNS.entry_id)
             .limit(size)
@@ -51,5 +51,7 @@ class SqlWouldRejects:
         ]
 
     def purge(self, not_since: datetime) -> int:
-        purged = self._connection.execute(delete(would_rejects).where(_COLUMNS.last_at < not_since))
+        purged = self._connection.execute(
+            delete(dry_run_refusals).where(_COLUMNS.last_at < not_since)
+        )
         return purged.rowcount

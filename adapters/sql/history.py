@@ -7,7 +7,7 @@ from sqlalchemy import Connection, bindparam, delete, func, insert, select, tupl
 from adapters.sql.statements import Ids, is_among
 from adapters.sql.tables import history, servers
 from domain.events import Event, EventKind
-from domain.history import ENTRIES_KEPT, HistoryEntry
+from domain.history import MAX_HISTORY_ENTRIES, HistoryEntry
 
 _COLUMNS = history.c
 _IDS = bindparam("ids", type_=Ids())
@@ -34,7 +34,7 @@ _ADD = insert(history).from_select(
 # as to read them all.
 _PUSH_OUT = delete(history).where(
     tuple_(_COLUMNS.server_id, _COLUMNS.entry_no).in_(
-        select(servers.c.server_id, _LAST_NO - ENTRIES_KEPT).where(
+        select(servers.c.server_id, _LAST_NO - MAX_HISTORY_ENTRIES).where(
             is_among(servers.c.server_id, _IDS)
         )
     )
@@ -72,7 +72,7 @@ class SqlHistory:
 
     def move(self, from_server_id: int, to_server_id: int) -> None:
         moved, own = self.of(from_server_id), self.of(to_server_id)
-        both = sorted((*moved, *own), key=lambda entry: entry.at)[-ENTRIES_KEPT:]
+        both = sorted((*moved, *own), key=lambda entry: entry.at)[-MAX_HISTORY_ENTRIES:]
         self.purge([from_server_id, to_server_id])
         if both:
             rows = [

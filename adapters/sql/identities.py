@@ -7,7 +7,7 @@ from sqlalchemy import ColumnElement, Connection, Row, and_, or_, select, true
 from adapters.sql.statements import insert_or_replace, next_id
 from adapters.sql.tables import identities, servers
 from application.ports.store.identities import KnownIdentity
-from domain.machine_evidence import NOBODY, Evidence, Identity
+from domain.machine_evidence import UNKNOWN_IDENTITY, Evidence, Identity
 
 _COLUMNS = identities.c
 _MOST = 100
@@ -21,7 +21,7 @@ class SqlIdentities:
         row = self._connection.execute(
             select(identities).where(_COLUMNS.server_id == server_id)
         ).one_or_none()
-        return _identity(row) if row else NOBODY
+        return _identity(row) if row else UNKNOWN_IDENTITY
 
     def save(self, server_id: int, identity: Identity) -> None:
         self._connection.execute(

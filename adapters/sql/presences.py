@@ -40,7 +40,7 @@ _BEFORE = (
     .where(
         or_(_TOLD.c.epoch == 0, _TOLD.c.epoch >= _COLUMNS.epoch),
         or_(
-            bindparam("to_all", type_=Boolean()),
+            bindparam("include_refused", type_=Boolean()),
             *(_COLUMNS.approval == approval for approval in Approval if approval.admits),
         ),
     )
@@ -58,7 +58,7 @@ _LOCK_SILENT = (
     .where(
         _COLUMNS.status == Status.ONLINE,
         _COLUMNS.offline_after < bindparam("now"),
-        _COLUMNS.heard_via.not_in(bindparam("deaf_to", expanding=True)),
+        _COLUMNS.heard_via.not_in(bindparam("unheard_transports", expanding=True)),
     )
     .order_by(_COLUMNS.server_id)
     .with_for_update(key_share=True)
@@ -76,7 +76,7 @@ class SqlPresences:
         return _known(self._connection.execute(_LOOK, {"ids": server_ids}).all())
 
     def set(
-        self, epochs: Mapping[int, int], presence: Presence, *, to_all: bool = False
+        self, epochs: Mapping[int, int], presence: Presence, *, include_refused: bool = False
     ) -> Mapping[int, Known]:
         if not epochs:
             return {}
@@ -91,15 +91,15 @@ class SqlPresences:
             known = {
                 server_id: server
                 for server_id, server in self.lock(epochs.keys()).items()
-                if server.hears(epochs[server_id], to_all=to_all)
+                if server.accepts(epochs[server_id], include_refused=include_refused)
             }
             self._connection.execute(_SET, {"ids": known.keys(), **written})
             return known
-        told = {"ids": epochs.keys(), "epochs": epochs.values(), "to_all": to_all}
+        told = {"ids": epochs.keys(), "epochs": epochs.values(), "include_refused": include_refused}
         return _known(self._connection.execute(_LOCK_AND_SET, {**told, **written}).all())
 
-    def expire(self, now: datetime, deaf_to: Collection[str] = ()) -> Collection[int]:
-        silent = {"now": now, "deaf_to": list(deaf_to)}
+    def expire(self, now: datetime, unheard_transports: Collection[str] = ()) -> Collection[int]:
+        silent = {"now": now, "unheard_transports": list(unheard_transports)}
         expired = list(self._connection.scalars(_LOCK_SILENT, silent))
         if expired:
             gone = {"ids": expired, "status": Status.OFFLINE, "offline_after": None}

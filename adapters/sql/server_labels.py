@@ -15,11 +15,11 @@ class SqlServerLabels:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def set_of_host(self, server_id: int, labels: Mapping[str, str]) -> bool:
+    def set_host_labels(self, server_id: int, labels: Mapping[str, str]) -> bool:
         before = labels_of(self._connection, [server_id]).get(server_id, NO_LABELS)
         return self._replace(server_id, before, Labels(labels, before.of_operators))
 
-    def set_of_operators(self, server_id: int, labels: Mapping[str, str]) -> bool:
+    def set_operator_labels(self, server_id: int, labels: Mapping[str, str]) -> bool:
         before = labels_of(self._connection, [server_id]).get(server_id, NO_LABELS)
         return self._replace(server_id, before, Labels(before.of_host, labels))
 

@@ -14,7 +14,7 @@ from adapters.sql.configuration_clock import SqlConfigurationClock
 from adapters.sql.configurations import SqlConfigurations
 from adapters.sql.conflicts import SqlConflicts
 from adapters.sql.deleted_servers import SqlDeletedServers
-from adapters.sql.dry_run_refusals import SqlWouldRejects
+from adapters.sql.dry_run_refusals import SqlDryRunRefusals
 from adapters.sql.errors import StoreProblem, translate_errors
 from adapters.sql.history import SqlHistory
 from adapters.sql.identities import SqlIdentities
@@ -68,7 +68,7 @@ class SqlTransaction:
     bans = _Repository(SqlBans)
     deleted_servers = _Repository(SqlDeletedServers)
     history = _Repository(SqlHistory)
-    would_rejects = _Repository(SqlWouldRejects)
+    dry_run_refusals = _Repository(SqlDryRunRefusals)
     operator_keys = _Repository(SqlOperatorKeys)
     join_keys = _Repository(SqlJoinKeys)
     signing_keys = _Repository(SqlSigningKeys)

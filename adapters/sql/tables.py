@@ -245,7 +245,7 @@ history = Table(
     Column("differing", String(100), nullable=False),
 )
 
-would_rejects = Table(
+dry_run_refusals = Table(
     "would_rejects",
     metadata,
     Column("entry_id", ROW_ID, primary_key=True),

@@ -30,7 +30,7 @@ class FileMachineEvidence:
     # Whether the root is a container's: then its machine-id is the container's, too.
     in_container: bool
 
-    def look(self) -> Evidence:
+    def read(self) -> Evidence:
         machine_id = "" if self.in_container else self._first(*_MACHINE_ID)
         hardware_id = self._first(_HARDWARE_ID) or self._credential()
         return Evidence(

@@ -1,10 +1,10 @@
 import secrets
 
-from domain.keys import ID_ALPHABET, ID_LENGTH, SECRET_BYTES, ShownKey
+from domain.keys import ID_ALPHABET, ID_LENGTH, SECRET_BYTES, PlaintextKey
 
 
-def new_key(kind: str) -> ShownKey:
-    return ShownKey(f"{kind}-{new_serial()}", secrets.token_urlsafe(SECRET_BYTES))
+def new_key(kind: str) -> PlaintextKey:
+    return PlaintextKey(f"{kind}-{new_serial()}", secrets.token_urlsafe(SECRET_BYTES))
 
 
 def new_serial() -> str:

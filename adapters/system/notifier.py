@@ -22,14 +22,14 @@ class SystemdNotifier:
             self._address = "\0" + self._address[1:]
         self.watchdog_interval = _half_of_watchdog(environment)
 
-    def entered(self, state: HostState) -> None:
+    def state_changed(self, state: HostState) -> None:
         stopping = "STOPPING=1\n" if state is HostState.LEAVING else ""
         self._send(f"{stopping}STATUS={state}")
 
     def ready(self) -> None:
         self._send("READY=1")
 
-    def alive(self) -> None:
+    def ping_watchdog(self) -> None:
         if self.watchdog_interval < math.inf:
             self._send("WATCHDOG=1")
 

@@ -4,7 +4,7 @@ from contextlib import suppress
 
 import psutil
 
-from application.ports.probes.port_probe import PortFound, PortState
+from application.ports.probes.port_probe import PortState, PortStatus
 
 _STATES = {
     errno.EADDRINUSE: PortState.TAKEN,
@@ -15,14 +15,14 @@ _WILDCARDS = {"0.0.0.0", "::"}  # nosec  # noqa: S104 - looked for, not bound
 
 
 class SystemPortProbe:
-    def look(self, address: str) -> PortFound:
+    def check(self, address: str) -> PortStatus:
         host, _, port = address.rpartition(":")
         host = host.strip("[]")
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         try:
             place = socket.getaddrinfo(host, int(port), family, socket.SOCK_STREAM)[0][4]
         except (OSError, UnicodeError):
-            return PortFound(PortState.ELSEWHERE)
+            return PortStatus(PortState.ELSEWHERE)
         try:
             with socket.socket(family) as probe:
                 # Connections of a past run that linger are no listener.
@@ -31,8 +31,8 @@ class SystemPortProbe:
         except OSError as error:
             state = _STATES.get(error.errno or 0, PortState.ELSEWHERE)
             taken = state is PortState.TAKEN
-            return PortFound(state, _owner(family, str(place[0]), int(port)) if taken else "")
-        return PortFound(PortState.FREE)
+            return PortStatus(state, _owner(family, str(place[0]), int(port)) if taken else "")
+        return PortStatus(PortState.FREE)
 
 
 def _owner(family: socket.AddressFamily, ip: str, port: int) -> str:

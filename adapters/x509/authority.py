@@ -71,7 +71,7 @@ class X509Authority:
         return self.own.fingerprint(hashes.SHA256()).hex()
 
     @property
-    def ends(self) -> datetime:
+    def expires_at(self) -> datetime:
         return self.own.not_valid_after_utc
 
     def has_issued(self, chain: bytes) -> bool:
@@ -138,10 +138,11 @@ class X509Authority:
         lifetime: timedelta,
     ) -> x509.Certificate:
         now = self.now()
-        if self.ends <= now:
+        if self.expires_at <= now:
             raise AuthorityExpired(
-                f"the certificate in CA_CERT_PATH expired on {self.ends:%Y-%m-%d %H:%M} UTC: make"
-                " another with `manmanv2 ca init`, and start the API again with it"
+                "the certificate in CA_CERT_PATH expired on"
+                f" {self.expires_at:%Y-%m-%d %H:%M} UTC: make another with"
+                " `manmanv2 ca init`, and start the API again with it"
             )
         return (
             x509.CertificateBuilder()
@@ -150,7 +151,7 @@ class X509Authority:
             .public_key(public_key)
             .serial_number(x509.random_serial_number())
             .not_valid_before(now - BACKDATED)
-            .not_valid_after(min(now + lifetime, self.ends))
+            .not_valid_after(min(now + lifetime, self.expires_at))
             .add_extension(x509.SubjectAlternativeName(names), critical=False)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(key_usage(digital_signature=True), critical=True)

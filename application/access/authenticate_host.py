@@ -14,9 +14,9 @@ from domain.errors import (
 )
 from domain.host_credential import HostCredential
 from domain.join_key import JoinKey, check_not_revoked
-from domain.keys import ShownKey
+from domain.keys import PlaintextKey
 from domain.server import Server
-from domain.shared_keys import admit, is_open_registration
+from domain.shared_keys import check_registration_key, is_open_registration
 from domain.spiffe import NOT_CERTIFIED, Certified
 
 KeyRefusal = InvalidRegistrationKey | JoinKeyRefused
@@ -33,10 +33,12 @@ class AuthenticateHost:
     key_required: bool = False
     credentials: HostCredentials | None = None
 
-    def __call__(self, given_key: str) -> ShownKey | None:
+    def __call__(self, given_key: str) -> PlaintextKey | None:
         """None for who is let in by what is configured; else the join key that is shown, for
         `find_join_key` to look up. Raises InvalidRegistrationKey."""
-        return admit(self.registration_keys(), given_key, key_required=self.key_required)
+        return check_registration_key(
+            self.registration_keys(), given_key, key_required=self.key_required
+        )
 
     def principal(
         self,
@@ -74,7 +76,7 @@ def check_certified_as(certified_as: Certified, server_id: int) -> None:
         raise CertificateMismatch(certified_as.server_id, server_id)
 
 
-def find_join_key(transaction: Transaction, shown: ShownKey) -> JoinKey:
+def find_join_key(transaction: Transaction, shown: PlaintextKey) -> JoinKey:
     """Raises InvalidRegistrationKey for one that is unknown or has another secret, and
     JoinKeyRefused for one that was revoked."""
     try:
@@ -82,13 +84,13 @@ def find_join_key(transaction: Transaction, shown: ShownKey) -> JoinKey:
     except JoinKeyNotFound:
         found = None
     # Compared in either case, so that the time taken does not tell which ids there are.
-    if not shown.has(found.digest if found else None) or not found:
+    if not shown.matches(found.digest if found else None) or not found:
         raise InvalidRegistrationKey
     check_not_revoked(found)
     return found
 
 
-def check_speaks_for(transaction: Transaction, shown: ShownKey, server_id: int) -> None:
+def check_speaks_for(transaction: Transaction, shown: PlaintextKey, server_id: int) -> None:
     """Raise InvalidRegistrationKey, too, where this server did not register with the key."""
     key = find_join_key(transaction, shown)
     if transaction.join_keys.use(key.key_id, server_id) is None:
@@ -103,7 +105,7 @@ class HostPrincipal:
     server_id: int
     given_key: str = field(repr=False)
     own: HostCredential | None
-    join_key: ShownKey | None
+    join_key: PlaintextKey | None
 
     def server(self, transaction: Transaction, enforcement: Enforcement) -> Server:
         """It, locked. Raises InvalidRegistrationKey and JoinKeyRefused, and ServerNotFound to

@@ -25,7 +25,7 @@ class Certificates:
 
     def expiry_warning(self, now: datetime) -> str:
         """What an operator has to be told of the authority, after its name; mostly nothing."""
-        ends = self.authority.ends
+        ends = self.authority.expires_at
         return f"issues nothing after {ends:%Y-%m-%d}" if ends - now <= _ENDS_SOON else ""
 
     def check(self, signing_request: bytes) -> None:

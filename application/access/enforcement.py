@@ -19,4 +19,4 @@ def enforce(
     if mode is Mode.ENFORCE:
         raise error
     if mode is Mode.WARN:
-        transaction.would_rejects.record(switch, server.server_id, server.name, str(error), now)
+        transaction.dry_run_refusals.record(switch, server.server_id, server.name, str(error), now)

@@ -4,7 +4,7 @@ from datetime import timedelta
 from application.ports.clock import Clock
 from application.ports.new_serial import NewSerial
 from application.ports.store.store import Store
-from domain.host_credential import HostCredential, issue, of_certificate, read
+from domain.host_credential import HostCredential, credential_from_certificate, issue, read
 from domain.spiffe import Certified
 
 DEFAULT_LIFETIME = timedelta(days=30)
@@ -35,11 +35,11 @@ class HostCredentials:
     def good(self, text: str) -> HostCredential | None:
         """None for one that is missing, forged or expired."""
         credential = read(text, self._key()) if text else None
-        return credential if credential and credential.is_good_at(self.clock.now()) else None
+        return credential if credential and credential.is_valid_at(self.clock.now()) else None
 
     def renewed(self, credential: HostCredential) -> str:
         """The one that is to take its place, empty while it has half of its life left."""
-        is_due = credential.is_due_at(self.clock.now())
+        is_due = credential.is_due_for_renewal_at(self.clock.now())
         return self.issue(credential.server_id, credential.epoch) if is_due else ""
 
     def _key(self) -> bytes:
@@ -62,4 +62,4 @@ def proof_of_identity(
     good = credentials.good(credential) if credentials and credential else None
     if certified_as.server_id in (0, good.server_id if good else 0):
         return good
-    return of_certificate(certified_as)
+    return credential_from_certificate(certified_as)

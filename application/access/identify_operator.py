@@ -10,7 +10,7 @@ from domain.errors import (
     OperatorKeyRefused,
     OperatorKeyRequired,
 )
-from domain.keys import OPERATOR_KEY, ShownKey, are_same
+from domain.keys import OPERATOR_KEY, PlaintextKey, equal_in_constant_time
 from domain.operator_key import BY_SETTING, LOCAL, Operator, OperatorKey
 from domain.role import Role
 
@@ -44,21 +44,21 @@ class IdentifyOperator:
             return self._certified(certified_as, address)
         if given is None:
             return self._without_key(address, on_this_machine)
-        shown = ShownKey.parse(given, OPERATOR_KEY)
+        shown = PlaintextKey.parse(given, OPERATOR_KEY)
         # First: an API that was started with somebody's own key as its setting, from the shell
         # that has it for the command say, makes nobody an admin.
         if shown:
             return self._owner(shown, address)
-        if self.operator_key is not None and are_same(given, self.operator_key):
+        if self.operator_key is not None and equal_in_constant_time(given, self.operator_key):
             return Operator(BY_SETTING, Role.ADMIN, BY_SETTING, address)
         if self.identify_by_token:
             return self.identify_by_token(given, address)
         raise OperatorKeyRefused
 
-    def _owner(self, shown: ShownKey, address: str) -> Operator:
+    def _owner(self, shown: PlaintextKey, address: str) -> Operator:
         key = self._known(shown.key_id)
         # An id that is unknown takes no less time than a wrong secret.
-        is_its_secret = shown.has(key.digest if key else None)
+        is_its_secret = shown.matches(key.digest if key else None)
         if key is None or not is_its_secret or not key.is_valid(self.clock.now()):
             raise OperatorKeyRefused
         return Operator(key.name, key.role, key.key_id, address)

@@ -5,8 +5,8 @@ from hashlib import sha256
 from application.access.authenticate_host import AuthenticateHost
 from application.ports.store.store import Store
 from domain.errors import InvalidRegistrationKey
-from domain.keys import ShownKey
-from domain.shared_keys import admit
+from domain.keys import PlaintextKey
+from domain.shared_keys import check_registration_key
 
 # Of each kind. Those beyond are as good, and their callers under the limit of strangers.
 _MAX_KEYS = 20_000
@@ -74,12 +74,15 @@ class KeyCache:
             return False
         try:
             required = self.authenticate_host.key_required
-            return admit(self._shared, registration_key, key_required=required) is None
+            return (
+                check_registration_key(self._shared, registration_key, key_required=required)
+                is None
+            )
         except InvalidRegistrationKey:
             return False
 
-    def contains(self, shown: ShownKey) -> bool:
-        return shown.has(self._digests.get(shown.key_id))
+    def contains(self, shown: PlaintextKey) -> bool:
+        return shown.matches(self._digests.get(shown.key_id))
 
 
 def _digest(token: str) -> bytes:

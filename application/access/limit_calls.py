@@ -3,7 +3,7 @@ from enum import Enum, auto
 
 from application.access.key_cache import KeyCache
 from application.access.rate_limit import RateLimit
-from domain.keys import JOIN_KEY, OPERATOR_KEY, ShownKey, are_same
+from domain.keys import JOIN_KEY, OPERATOR_KEY, PlaintextKey, equal_in_constant_time
 from domain.operator_key import BY_SETTING, LOCAL
 from domain.spiffe import NOT_CERTIFIED, Certified
 
@@ -75,16 +75,16 @@ class LimitCalls:
     def _host_key(self, given: str) -> str | None:
         if self.key_cache.admits(given):
             return _SHARED_KEY
-        shown = ShownKey.parse(given, JOIN_KEY)
+        shown = PlaintextKey.parse(given, JOIN_KEY)
         return shown.key_id if shown and self.key_cache.contains(shown) else None
 
     def _operator(self, given: str | None, on_this_machine: bool) -> str | None:
         if given is None:
             needs_key = self.operator_key is not None or self.key_cache.any_admin
             return LOCAL if on_this_machine and not needs_key else None
-        shown = ShownKey.parse(given, OPERATOR_KEY)
+        shown = PlaintextKey.parse(given, OPERATOR_KEY)
         if shown:
             return shown.key_id if self.key_cache.contains(shown) else None
-        if self.operator_key and are_same(given, self.operator_key):
+        if self.operator_key and equal_in_constant_time(given, self.operator_key):
             return BY_SETTING
         return self.key_cache.token_owner(given)

@@ -6,7 +6,7 @@ from application.ports.store.store import Store
 
 
 @dataclass(frozen=True, slots=True)
-class WouldRejectPage:
+class DryRunRefusalPage:
     """`next_after` is where the next page begins, None on the last one."""
 
     entries: Sequence[DryRunRefusal]
@@ -19,9 +19,9 @@ class ListDryRunRefusals:
 
     store: Store
 
-    def __call__(self, *, size: int, after: int = 0) -> WouldRejectPage:
+    def __call__(self, *, size: int, after: int = 0) -> DryRunRefusalPage:
         with self.store.begin() as transaction:
             # One more than asked for tells whether there is a next page.
-            found = transaction.would_rejects.page(after, size + 1)
+            found = transaction.dry_run_refusals.page(after, size + 1)
         entries = found[:size]
-        return WouldRejectPage(entries, entries[-1].entry_id if len(found) > size else None)
+        return DryRunRefusalPage(entries, entries[-1].entry_id if len(found) > size else None)

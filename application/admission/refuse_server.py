@@ -3,7 +3,7 @@ from datetime import datetime
 
 from application.ports.store.store import Transaction
 from domain.approval import Approval
-from domain.events import Event, EventKind, events_of_change
+from domain.events import Event, EventKind, status_events
 from domain.liveness import Status
 from domain.server import Server
 
@@ -28,7 +28,7 @@ def refuse_server(
     refused = replace(server, approval=approval, approval_reason=reason, presence=presence)
     transaction.servers.save(refused)
     said = f"{cause}: {reason}" if reason else cause
-    went_offline = events_of_change(
+    went_offline = status_events(
         server.server_id, server.presence.status, Status.OFFLINE, now, said
     )
     transaction.outbox.add([Event(_KINDS[approval], server.server_id, now, said), *went_offline])

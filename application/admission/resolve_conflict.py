@@ -35,7 +35,7 @@ class ResolveConflict:
             # Locked first, as who registers does it: neither decides by what the other changes.
             server = transaction.servers.find(contested.name)
             contested = transaction.conflicts.get(conflict_id, lock=True)
-            if not contested.is_unsettled:
+            if not contested.is_unresolved:
                 raise ConflictAlreadyResolved(conflict_id, contested.state)
             if server and _is_between_two(transaction, contested, server):
                 if new_name:

@@ -18,7 +18,7 @@ class DeleteSelectorConfiguration:
     """
 
     store: Store
-    spread: Callable[[], bool]
+    propagate: Callable[[], bool]
 
     def __call__(self, selector: Selector, name: str) -> None:
         check_configuration_name(name)
@@ -34,4 +34,4 @@ class DeleteSelectorConfiguration:
             transaction.selector_changes.add(
                 SelectorChange(revision, selector, resync=hid_another, cause=cause)
             )
-        propagate_now(self.spread)
+        propagate_now(self.propagate)

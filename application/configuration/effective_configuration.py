@@ -116,12 +116,12 @@ def force_resync(transaction: Transaction, server: Server, last_revision: int) -
         transaction.servers.configure([server.server_id], revision, resync=True)
 
 
-def propagate_now(spread: Callable[[], bool]) -> None:
+def propagate_now(propagate: Callable[[], bool]) -> None:
     """Spread a change that is durable, as far as can be done while its caller waits."""
     # What remains is done in the background, which also says what is wrong with the store.
     with suppress(StoreUnavailable, StoreFailed):
         for _ in range(_MAX_PROPAGATION_ROUNDS):
-            if not spread():
+            if not propagate():
                 return
 
 

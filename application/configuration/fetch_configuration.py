@@ -15,7 +15,7 @@ from domain.server import Server
 from domain.spiffe import NOT_CERTIFIED, Certified
 
 # Keeps an answer far below gRPC's default limit of 4 MiB for a message.
-_MAX_BUFFERED_BYTES = 1024 * 1024
+_MAX_RESPONSE_BYTES = 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class FetchConfiguration:
     authenticate_host: AuthenticateHost
     rules: RegistrationRules = DEFAULT_RULES
     # An answer ends with the document with which it has so many.
-    enough_bytes: int = _MAX_BUFFERED_BYTES
+    max_response_bytes: int = _MAX_RESPONSE_BYTES
 
     def __call__(
         self,
@@ -67,7 +67,7 @@ class FetchConfiguration:
             size = 0
             for summary in newer:
                 # One of the same revision would be left out by the question that goes on from it.
-                if size >= self.enough_bytes and summary.revision > changed[-1].revision:
+                if size >= self.max_response_bytes and summary.revision > changed[-1].revision:
                     return ConfigurationChanges(changed, names, changed[-1].revision, more=True)
                 configuration = document_of(transaction, server, summary)
                 if configuration:

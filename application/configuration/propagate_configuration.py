@@ -18,7 +18,7 @@ class PropagateConfiguration:
 
     store: Store
     clock: Clock
-    at_once: int = _BATCH_SIZE
+    batch_size: int = _BATCH_SIZE
 
     def __call__(self) -> bool:
         """Whether there may be more to do at once."""
@@ -27,7 +27,7 @@ class PropagateConfiguration:
             if change is None:
                 return transaction.selector_changes.any()
             server_ids = transaction.servers.lock_selected(
-                change.selector, change.reached, self.at_once
+                change.selector, change.reached, self.batch_size
             )
             transaction.servers.configure(server_ids, change.revision, resync=change.resync)
             now = self.clock.now()
@@ -37,7 +37,7 @@ class PropagateConfiguration:
                     for server_id in server_ids
                 ]
             )
-            if len(server_ids) < self.at_once:
+            if len(server_ids) < self.batch_size:
                 transaction.selector_changes.finish(change.revision)
             else:
                 transaction.selector_changes.reach(change.revision, server_ids[-1])

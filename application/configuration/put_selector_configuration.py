@@ -19,7 +19,7 @@ class PutSelectorConfiguration:
 
     store: Store
     clock: Clock
-    spread: Callable[[], bool]
+    propagate: Callable[[], bool]
 
     def __call__(self, selector: Selector, name: str, document: str) -> Configuration:
         check_configuration_name(name)
@@ -32,5 +32,5 @@ class PutSelectorConfiguration:
             transaction.selector_changes.add(
                 SelectorChange(revision, selector, resync=False, cause=cause)
             )
-        propagate_now(self.spread)
+        propagate_now(self.propagate)
         return configuration

@@ -72,7 +72,7 @@ class ApiChecks:
     def _check_database(self) -> CheckResult:
         if self.database is None:
             return CheckResult.ok("memory://, which forgets everything when the API stops")
-        return CheckResult.ok(self.database.look())
+        return CheckResult.ok(self.database.describe())
 
     def _check_clock(self) -> CheckResult:
         assert self.database
@@ -86,7 +86,7 @@ class ApiChecks:
         return check_broker(self.broker, after_an_api=False)
 
     def _check_port(self) -> CheckResult:
-        found = self.ports.look(self.listen_address)
+        found = self.ports.check(self.listen_address)
         if found.state is PortState.FREE:
             return free_port(self.listen_address, "manmanv2-api")
         if found.state is not PortState.TAKEN:

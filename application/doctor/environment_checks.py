@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from application.doctor.check_result import Cause, CheckResult
 from application.ports.probes.broker_probe import BrokerProbe
-from application.ports.probes.port_probe import PortFound, PortProbe, PortState
+from application.ports.probes.port_probe import PortProbe, PortState, PortStatus
 from domain.clock_reading import MAX_CLOCK_DIFFERENCE, ClockReading
 
 
@@ -22,7 +22,7 @@ def check_clock(whose: str, reading: ClockReading) -> CheckResult:
 
 def check_broker(broker: BrokerProbe, *, after_an_api: bool) -> CheckResult:
     """`after_an_api`: one must have been there before, as for a host."""
-    found = broker.look()
+    found = broker.check()
     if after_an_api and not found.known:
         return CheckResult.warning(
             f"{found.product} answers, but no API has been in this virtual host",
@@ -35,7 +35,7 @@ def check_side_port(
     address: str, ports: PortProbe, answers: Callable[[str], bool], process: str
 ) -> CheckResult:
     """`answers` tells whether a side port of ours does, at METRICS_ADDRESS."""
-    found = ports.look(address)
+    found = ports.check(address)
     if found.state is PortState.FREE:
         return free_port(address, process)
     if found.state is PortState.TAKEN and answers(address):
@@ -53,7 +53,7 @@ def free_port(address: str, process: str) -> CheckResult:
     return CheckResult.ok(f"{address} is free, {process} does not run there")
 
 
-def port_failure(setting: str, address: str, found: PortFound) -> CheckResult:
+def port_failure(setting: str, address: str, found: PortStatus) -> CheckResult:
     match found.state:
         case PortState.ELSEWHERE:
             return CheckResult.failure(

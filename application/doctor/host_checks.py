@@ -7,7 +7,7 @@ from application.doctor.environment_checks import check_broker, check_clock, che
 from application.doctor.run_checks import Check
 from application.ports.host.control_plane import ControlPlaneRefused, ControlPlaneUnavailable
 from application.ports.host.machine import EngineUnavailable, Machine
-from application.ports.host.state_folder import KeptState
+from application.ports.host.state_folder import SavedState
 from application.ports.probes.api_probe import ApiProbe, KeyTrial
 from application.ports.probes.broker_probe import BrokerProbe
 from application.ports.probes.port_probe import PortProbe
@@ -56,7 +56,7 @@ class HostChecks:
     broker: BrokerProbe | None
     over_amqp: bool
     # What STATE_DIR holds that can be used.
-    kept: Callable[[], KeptState | None]
+    kept: Callable[[], SavedState | None]
     # Why this user may not write there, empty if it may.
     why_not_writable: Callable[[Path], str]
     ports: PortProbe
@@ -134,7 +134,7 @@ class HostChecks:
             )
         hostname = self._hostname or self.itself.report().hostname
         state = self.kept()
-        kept = state.kept_name if state else None
+        kept = state.saved_name if state else None
         try:
             chosen = choose_name(self.server_name, hostname, self.environment, _RANDOM_PART, kept)
         except InvalidField as error:
@@ -253,7 +253,7 @@ class HostChecks:
     def _check_store(self) -> CheckResult:
         assert self.api
         try:
-            self.api.ask_store(self._key)
+            self.api.ping_store(self._key)
         except ControlPlaneUnavailable:
             return CheckResult.failure(
                 "the API does not reach its database, or is too busy",

@@ -3,7 +3,7 @@ from dataclasses import dataclass
 from application.host.key_ring import KeyRing
 from application.ports.host.control_plane import ControlPlane
 from application.ports.host.evidence import MachineEvidence
-from application.ports.host.state_folder import KeptState, StateFolder
+from application.ports.host.state_folder import SavedState, StateFolder
 from domain.errors import ServerNotFound
 from domain.machine_evidence import Match, compare
 
@@ -14,7 +14,7 @@ class NothingToDeregister(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Deregistered:
-    state: KeptState
+    state: SavedState
     # It was deleted before.
     was_gone: bool
 
@@ -33,11 +33,11 @@ class DeregisterHost:
     keys: KeyRing
 
     def __call__(self) -> Deregistered:
-        self.state_folder.take()
+        self.state_folder.lock()
         state = self.state_folder.read()
         if state is None:
             raise NothingToDeregister("STATE_DIR holds no state of a host that registered")
-        if compare(state.evidence, self.evidence.look()).verdict is Match.OTHER_MACHINE:
+        if compare(state.evidence, self.evidence.read()).match is Match.OTHER_MACHINE:
             raise NothingToDeregister(
                 f"STATE_DIR was copied from another machine, server {state.server_id}"
                 f" ({state.name})"

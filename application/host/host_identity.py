@@ -8,9 +8,9 @@ from application.host.transient_failure_log import TransientFailureLog
 from application.ports.host.control_plane import RegistrationRequest, RegistrationResult
 from application.ports.host.evidence import MachineEvidence
 from application.ports.host.machine import MachineReport
-from application.ports.host.state_folder import KeptState, QuarantineReason, StateFolder
+from application.ports.host.state_folder import QuarantineReason, SavedState, StateFolder
 from domain.digest import digest
-from domain.machine_evidence import Evidence, Match, compare, in_words
+from domain.machine_evidence import Evidence, Match, compare, kinds_in_words
 from domain.naming import choose_name
 
 _log = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ class HostIdentity:
     _kept_environment: str = field(init=False, default="")
     _introduced: RegistrationRequest = field(init=False)
     # As it is kept, or would be.
-    _state: KeptState | None = field(init=False, default=None)
+    _state: SavedState | None = field(init=False, default=None)
     _trouble: TransientFailureLog = field(
         init=False,
         default_factory=lambda: TransientFailureLog(_log, "STATE_DIR can be written to again."),
@@ -54,7 +54,7 @@ class HostIdentity:
         if self.state_folder is None:
             return
         try:
-            self.state_folder.take()
+            self.state_folder.lock()
         except OSError as error:
             self._tell(error)
             self.state_folder = None
@@ -64,7 +64,7 @@ class HostIdentity:
         state = self._state = self._kept_state(self._evidence(report))
         self.keys.credential = state.credential if state else ""
         self.certificate.take_up(state.server_id if state else None)
-        kept = state.kept_name if state else None
+        kept = state.saved_name if state else None
         chosen = choose_name(
             self.server_name, report.hostname, self.environment, self.random_suffix, kept
         )
@@ -94,7 +94,7 @@ class HostIdentity:
                 extra=said,
             )
 
-    def introduction(self, report: MachineReport) -> RegistrationRequest:
+    def registration_request(self, report: MachineReport) -> RegistrationRequest:
         self._introduced = RegistrationRequest(
             name=self.name,
             environment=self.environment,
@@ -106,7 +106,7 @@ class HostIdentity:
         return self._introduced
 
     def joined(self, joined: RegistrationResult) -> None:
-        """Keep what the control plane answered to the last introduction."""
+        """Keep what the control plane answered to the last registration."""
         name = joined.name or self.name
         if name != self.name:
             _log.info(
@@ -118,7 +118,7 @@ class HostIdentity:
         if not self.server_name:
             self.name = name
         self._keep(
-            KeptState(
+            SavedState(
                 server_id=joined.server_id,
                 name=name,
                 environment=self.environment or self._kept_environment,
@@ -151,7 +151,7 @@ class HostIdentity:
         state = self._state
         return state.credential if state and state.server_id == server_id else ""
 
-    def _keep(self, state: KeptState) -> None:
+    def _keep(self, state: SavedState) -> None:
         if self.state_folder:
             try:
                 self.state_folder.write(state)
@@ -165,12 +165,12 @@ class HostIdentity:
 
     def _evidence(self, report: MachineReport) -> Evidence:
         return replace(
-            self.evidence.look(),
+            self.evidence.read(),
             engine_id=digest("engine-id", report.engine_id),
             instance_id=self.instance_id,
         )
 
-    def _kept_state(self, evidence: Evidence) -> KeptState | None:
+    def _kept_state(self, evidence: Evidence) -> SavedState | None:
         if self.state_folder is None:
             return None
         try:
@@ -178,7 +178,7 @@ class HostIdentity:
             if state is None:
                 return None
             comparison = compare(state.evidence, evidence)
-            if comparison.verdict is not Match.OTHER_MACHINE:
+            if comparison.match is not Match.OTHER_MACHINE:
                 return state
             aside = self.state_folder.quarantine(QuarantineReason.OF_ANOTHER_MACHINE)
         except OSError as error:
@@ -190,7 +190,7 @@ class HostIdentity:
             " machine is to take the other one's place, stop that one and set SERVER_NAME=%s here.",
             state.server_id,
             state.name,
-            in_words(comparison.differing),
+            kinds_in_words(comparison.differing),
             aside,
             state.name,
         )

@@ -18,9 +18,9 @@ from application.ports.host.control_plane import (
 )
 from application.ports.host.machine import EngineUnavailable, Machine, MachineReport
 from application.ports.host.notifier import Notifier
-from application.ports.host.sleep import Pause
+from application.ports.host.sleep import Sleep
 from domain.approval import Approval
-from domain.backoff import wait_before_retry
+from domain.backoff import retry_delay
 from domain.capabilities import Capabilities
 from domain.errors import CredentialRequired, NameInUse, ServerNotFound, as_sentence
 from domain.host_state import HostState
@@ -50,7 +50,7 @@ class RunHost:
     identity: HostIdentity
     leave_fleet: LeaveFleet
     follow_configuration: SyncConfiguration | None
-    pause: Pause
+    pause: Sleep
     notifier: Notifier
     # From 0 to 1: hosts that started or failed together must not march in step.
     random: Callable[[], float]
@@ -94,19 +94,19 @@ class RunHost:
         self._leave()
 
     def _detect(self) -> None:
-        self.notifier.entered(HostState.DETECTING)
+        self.notifier.state_changed(HostState.DETECTING)
         failures = 0
         while self._look("Trying again until it answers.") is None:
             failures += 1
-            self._rest(wait_before_retry(failures, self.random()))
+            self._rest(retry_delay(failures, self.random()))
 
     def _register(self) -> tuple[int, float]:
         """The server_id, and the seconds to rest until the first heartbeat."""
-        self.notifier.entered(HostState.REGISTERING)
+        self.notifier.state_changed(HostState.REGISTERING)
         failures = 0
         while (joined := self._try_to_register()) is None:
             failures += 1
-            self._rest(wait_before_retry(failures, self.random(), least=self._retry_after))
+            self._rest(retry_delay(failures, self.random(), min_seconds=self._retry_after))
             self._look("Registering with the figures known so far.")
         self._failed_heartbeats = 0
         self._interval = joined.next_heartbeat
@@ -115,7 +115,7 @@ class RunHost:
             self.identity.joined(joined)
         # Who reads that may rely on what is kept on disk.
         self._tell_that_it_joined(joined)
-        self.notifier.entered(HostState.RUNNING)
+        self.notifier.state_changed(HostState.RUNNING)
         if self.commands:
             self.commands.listen(joined.server_id)
         self._follow(joined.server_id, joined.approval, joined.config_revision)
@@ -136,7 +136,7 @@ class RunHost:
 
     def _try_to_register(self) -> RegistrationResult | None:
         self._stop_if_asked()
-        self.notifier.alive()
+        self.notifier.ping_watchdog()
         self._retry_after = 0.0
         try:
             joined = self.control_plane.register(self._introduction())
@@ -155,13 +155,13 @@ class RunHost:
     def _introduction(self) -> RegistrationRequest:
         if self.given_server_id is not None:
             return RegistrationRequest(name="", capabilities=self._last_report.capabilities)
-        return self.identity.introduction(self._last_report)
+        return self.identity.registration_request(self._last_report)
 
     def _beat(self, server_id: int) -> tuple[int, float]:
         """The server_id, which is another one after a new registration, and the seconds to rest."""
         capabilities = self._look("Heartbeats go on with the figures known so far.")
         self._stop_if_asked()
-        self.notifier.alive()
+        self.notifier.ping_watchdog()
         try:
             heard = self.control_plane.heartbeat(server_id, capabilities, epoch=self._epoch)
         except ServerNotFound:
@@ -186,9 +186,7 @@ class RunHost:
             # At least as often as it would beat: whoever hears it again waits three intervals
             # for it, and no longer.
             longest = self._interval.total_seconds()
-            wait = wait_before_retry(
-                self._failed_heartbeats, self.random(), longest, error.retry_after
-            )
+            wait = retry_delay(self._failed_heartbeats, self.random(), longest, error.retry_after)
             return server_id, wait
         self._api_trouble.ends()
         self._failed_heartbeats = 0
@@ -199,15 +197,15 @@ class RunHost:
         return server_id, heard.next_heartbeat.total_seconds()
 
     def _leave(self) -> None:
-        self.notifier.entered(HostState.LEAVING)
+        self.notifier.state_changed(HostState.LEAVING)
         if self._server_id is None:
             _log.info("Stopped before this host was registered.")
             return
-        self.leave_fleet(self._server_id, self._epoch, self.notifier.alive)
+        self.leave_fleet(self._server_id, self._epoch, self.notifier.ping_watchdog)
 
     def _look(self, meanwhile: str) -> Capabilities | None:
         """What the machine can do now, or None, said once, while its engine is away."""
-        self.notifier.alive()
+        self.notifier.ping_watchdog()
         try:
             self._last_report = self.machine.report()
         except EngineUnavailable as error:
@@ -233,7 +231,7 @@ class RunHost:
             self._waits_for_operator = waits
         # Who waits is told a revision only where the API does not make it wait in earnest.
         if self.follow_configuration and (revision_for_host or not waits):
-            self.follow_configuration(server_id, revision_for_host, self.notifier.alive)
+            self.follow_configuration(server_id, revision_for_host, self.notifier.ping_watchdog)
 
     def _rest(self, seconds: float) -> None:
         if not self._ready:
@@ -244,7 +242,7 @@ class RunHost:
         # What comes now belongs to no request any more.
         current_request_id.set("")
         while seconds > 0:
-            self.notifier.alive()
+            self.notifier.ping_watchdog()
             turn = min(seconds, self.notifier.watchdog_interval)
             if self.pause.wait(turn):
                 raise _AskedToStop

@@ -9,7 +9,7 @@ from application.ports.host.control_plane import (
     ControlPlaneRefused,
     ControlPlaneUnavailable,
 )
-from application.ports.host.sleep import Pause
+from application.ports.host.sleep import Sleep
 from domain.configuration import ConfigurationChanges, check_configuration_name
 from domain.errors import InvalidField, InvalidRegistrationKey, ServerNotFound
 
@@ -27,7 +27,7 @@ class SyncConfiguration:
 
     control_plane: ControlPlane
     folder: ConfigurationFolder
-    pause: Pause
+    pause: Sleep
     # Whether the host may be given another registration key while it runs.
     keys_may_change: bool = False
     _trouble: TransientFailureLog = field(

@@ -7,7 +7,7 @@ from application.ports.new_key import NewKey
 from application.ports.store.store import Store
 from domain.errors import NoCertificatesIssued
 from domain.join_key import JoinKey, NewJoinKey
-from domain.keys import JOIN_KEY, ShownKey
+from domain.keys import JOIN_KEY, PlaintextKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,11 +15,11 @@ class CreatedJoinKey:
     """`everybody_may_join` also without it: then it limits nobody."""
 
     key: JoinKey
-    shown: ShownKey
+    plaintext_key: PlaintextKey
     is_open_registration: bool
 
 
-def no_authority() -> str:
+def no_certificate_authority() -> str:
     raise NoCertificatesIssued
 
 
@@ -35,7 +35,7 @@ class CreateJoinKey:
     new_key: NewKey
     authenticate_host: AuthenticateHost
     # The digest of the authority by which hosts may know this API.
-    pin_authority: Callable[[], str] = no_authority
+    pin_authority: Callable[[], str] = no_certificate_authority
 
     def __call__(
         self, new: NewJoinKey, created_by: str, *, pins_authority: bool = False

@@ -29,13 +29,13 @@ class ExpireServers:
 
     def __call__(self) -> Collection[int]:
         now = self.clock.now()
-        interval = self.heartbeat_interval.cadence.interval
+        interval = self.heartbeat_interval.schedule.interval
         failed_batches = self.heartbeat_intake.failed_batches
         was_deaf, self._lost_batches = failed_batches != self._lost_batches, failed_batches
         if self._watch and not was_deaf:
-            watch = self._watch.look(now, longest_gap=interval)
+            watch = self._watch.observe(now, max_gap=interval)
         else:
-            watch = ObservationWindow.begin(now)
+            watch = ObservationWindow.start(now)
         # A store that fails below leaves no watch behind: the next look begins a new one.
         self._watch = None
         expired: Collection[int] = ()
@@ -57,7 +57,7 @@ class ExpireServers:
         watch = self._watch
         return (
             watch is not None
-            and watch.look(now, self.heartbeat_interval.cadence.interval).can_expire(
+            and watch.observe(now, self.heartbeat_interval.schedule.interval).can_expire(
                 now, self.heartbeat_interval.interval
             )
             and self.heartbeat_intake.failed_batches == self._lost_batches
@@ -67,7 +67,7 @@ class ExpireServers:
 
     def _why_stale(self) -> str:
         # Hosts were told intervals by the size of the fleet then, and none was told a shorter one.
-        silence = OFFLINE_AFTER_INTERVALS * self.heartbeat_interval.cadence.interval
+        silence = OFFLINE_AFTER_INTERVALS * self.heartbeat_interval.schedule.interval
         return f"its host was silent for longer than {silence.total_seconds():.0f} seconds"
 
     def _disconnected(self, now: datetime) -> Collection[str]:

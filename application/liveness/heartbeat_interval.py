@@ -8,9 +8,9 @@ from domain.liveness import HeartbeatSchedule
 class HeartbeatInterval:
     """The interval that hosts are told, by the size of the fleet at its last count."""
 
-    cadence: HeartbeatSchedule
+    schedule: HeartbeatSchedule
     fleet_size: int = 0
 
     @property
     def interval(self) -> timedelta:
-        return self.cadence.for_fleet(self.fleet_size)
+        return self.schedule.for_fleet(self.fleet_size)

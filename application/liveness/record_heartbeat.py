@@ -21,10 +21,10 @@ from domain.errors import (
     ManManError,
     ServerNotFound,
 )
-from domain.events import EventKind, events_of_change
+from domain.events import EventKind, status_events
 from domain.host_credential import HostCredential
-from domain.liveness import Status, heard, left
-from domain.machine_evidence import NOBODY
+from domain.liveness import Status, offline_presence, online_presence
+from domain.machine_evidence import UNKNOWN_IDENTITY
 from domain.registration_rules import DEFAULT_RULES, RegistrationRules
 from domain.server import Server
 from domain.spiffe import NOT_CERTIFIED, Certified
@@ -114,9 +114,11 @@ class RecordHeartbeat:
                 # batch the other way round.
                 presences.lock(newest.keys())
             now = self.clock.now()
-            to_all = not self.rules.enforces(Switch.BAN)
-            heard_from = presences.set(staying, heard(now, interval, self.via), to_all=to_all)
-            left_by = presences.set(leaving, left(now), to_all=to_all)
+            include_refused = not self.rules.enforces(Switch.BAN)
+            heard_from = presences.set(
+                staying, online_presence(now, interval, self.via), include_refused=include_refused
+            )
+            left_by = presences.set(leaving, offline_presence(now), include_refused=include_refused)
             known = {**heard_from, **left_by}
             transaction.capability_reports.record(self._reports(good, known), now)
             transaction.outbox.add(
@@ -127,7 +129,7 @@ class RecordHeartbeat:
                         (left_by, Status.OFFLINE, "its host said that it stops"),
                     )
                     for server_id, server in before.items()
-                    for event in events_of_change(server_id, server.status, status, now, cause)
+                    for event in status_events(server_id, server.status, status, now, cause)
                 ]
             )
             proven = {credential.server_id for credential in shown if credential}
@@ -178,7 +180,7 @@ class RecordHeartbeat:
             for server_id in sorted(islice(unproven, _MAX_RECORDED)):
                 name = transaction.servers.get(server_id).name
                 error = required(server_id)
-                transaction.would_rejects.record(switch, server_id, name, str(error), now)
+                transaction.dry_run_refusals.record(switch, server_id, name, str(error), now)
 
     def _newest(self, heartbeats: Sequence[Heartbeat]) -> Mapping[int, Heartbeat]:
         """Of each server the last heartbeat of its newest epoch."""
@@ -217,7 +219,7 @@ class RecordHeartbeat:
         odd = {
             (heartbeat.server_id, heartbeat.epoch)
             for heartbeat in heartbeats
-            if not (server := known.get(heartbeat.server_id)) or not server.hears(heartbeat.epoch)
+            if not (server := known.get(heartbeat.server_id)) or not server.accepts(heartbeat.epoch)
         }
         if not odd:
             return {}
@@ -241,7 +243,7 @@ class RecordHeartbeat:
                 refusals[server_id, epoch] = refusal
             elif mode is Mode.WARN:
                 said = str(refusal.to_its_host)
-                transaction.would_rejects.record(switch, server_id, record.name, said, now)
+                transaction.dry_run_refusals.record(switch, server_id, record.name, said, now)
         return refusals
 
     def _refusal(
@@ -253,7 +255,9 @@ class RecordHeartbeat:
             unseen = ServerNotFound(server.server_id)
             return Switch.BAN, _Refusal(server.epoch, not_admitted(server), unseen)
         by = transaction.identities.get(server.server_id)
-        return Switch.EPOCH, _Refusal(server.epoch, replaced(server, by), replaced(server, NOBODY))
+        return Switch.EPOCH, _Refusal(
+            server.epoch, replaced(server, by), replaced(server, UNKNOWN_IDENTITY)
+        )
 
     def _acknowledged(
         self, server: Known, interval: timedelta, credential: HostCredential | None

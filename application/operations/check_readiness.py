@@ -7,7 +7,7 @@ from domain.errors import ServerNotFound
 
 
 @dataclass(frozen=True)
-class AskStore:
+class PingStore:
     """Ask the cheapest question that there is. Raises StoreUnavailable and StoreFailed."""
 
     store: Store
@@ -23,19 +23,19 @@ class CheckReadiness:
     """Why an API cannot do its work now, a sentence each; nothing when it can.
 
     A message broker that is away is no reason: hosts and operators are served without it.
-    `ask_store` raises StoreUnavailable and StoreFailed, `serves` tells whether calls are taken;
+    `ping_store` raises StoreUnavailable and StoreFailed, `serves` tells whether calls are taken;
     both within a few seconds.
     """
 
     serves: Callable[[], bool]
-    ask_store: Callable[[], object]
+    ping_store: Callable[[], object]
 
     def __call__(self) -> Sequence[str]:
         reasons = []
         if not self.serves():
             reasons.append("it does not take calls: it is starting or stopping")
         try:
-            self.ask_store()
+            self.ping_store()
         except (StoreUnavailable, StoreFailed):
             reasons.append("the store does not answer: see the log, and check DATABASE_URL")
         return reasons

@@ -6,7 +6,7 @@ from datetime import timedelta
 from application.ports.clock import Clock
 from application.ports.store.store import Store
 from application.removal.prune_servers import PruneServers
-from domain.retention import in_words
+from domain.retention import duration_in_words
 
 _log = logging.getLogger(__name__)
 
@@ -64,12 +64,12 @@ class CleanUpFleet:
             now = self.clock.now()
             lapsed = transaction.conflicts.lapse(now - _CONFLICTS_LAPSE_AFTER)
             transaction.conflicts.purge(now - _DECISION_RETENTION)
-            transaction.would_rejects.purge(now - _DECISION_RETENTION)
+            transaction.dry_run_refusals.purge(now - _DECISION_RETENTION)
             if self.audit_is_kept_for:
                 transaction.audit.purge(now - self.audit_is_kept_for)
         if lapsed:
             _log.info(
                 "conflicts that lapsed, because nobody claimed the name for %s: %d",
-                in_words(_CONFLICTS_LAPSE_AFTER),
+                duration_in_words(_CONFLICTS_LAPSE_AFTER),
                 lapsed,
             )

@@ -33,7 +33,7 @@ class CountFleet:
 
     store: Store
     clock: Clock
-    cadence: HeartbeatSchedule
+    schedule: HeartbeatSchedule
 
     def __call__(self) -> FleetStatistics:
         with self.store.begin() as transaction:
@@ -50,7 +50,7 @@ class CountFleet:
             hardware=hardware,
             pending_servers=pending,
             open_conflicts=conflicts,
-            heartbeat_interval=self.cadence.for_fleet(online),
+            heartbeat_interval=self.schedule.for_fleet(online),
             waiting_events=backlog.count,
             # An event of another API's clock, which is ahead, is no older than now.
             oldest_event_age=max(timedelta(0), now - waits_since),

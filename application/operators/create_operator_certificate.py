@@ -42,7 +42,9 @@ class CreateOperatorCertificate:
         # Its secret is dropped here: nobody ever has what this digest is of.
         dropped = self.new_key(OPERATOR_CERTIFICATE)
         now = self.clock.now()
-        expires_at = min(now + (expires_in or DEFAULT_LIFETIME), self.certificates.authority.ends)
+        expires_at = min(
+            now + (expires_in or DEFAULT_LIFETIME), self.certificates.authority.expires_at
+        )
         certificate = self.certificates.of_operator(
             dropped.key_id, signing_request, expires_at - now
         )

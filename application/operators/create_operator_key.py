@@ -4,7 +4,7 @@ from datetime import timedelta
 from application.ports.clock import Clock
 from application.ports.new_key import NewKey
 from application.ports.store.store import Store
-from domain.keys import OPERATOR_KEY, ShownKey
+from domain.keys import OPERATOR_KEY, PlaintextKey
 from domain.operator_key import OperatorKey, check_key_name
 from domain.role import Role
 
@@ -19,7 +19,7 @@ class CreateOperatorKey:
 
     def __call__(
         self, name: str, role: Role, expires_in: timedelta | None, created_by: str
-    ) -> tuple[OperatorKey, ShownKey]:
+    ) -> tuple[OperatorKey, PlaintextKey]:
         """`expires_in` of None is never."""
         check_key_name(name)
         shown = self.new_key(OPERATOR_KEY)

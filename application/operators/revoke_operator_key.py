@@ -2,7 +2,7 @@ from dataclasses import dataclass, replace
 
 from application.ports.clock import Clock
 from application.ports.store.store import Store
-from domain.keys import OF_OPERATORS, check_key_id
+from domain.keys import OPERATOR_KINDS, check_key_id
 from domain.operator_key import OperatorKey
 
 
@@ -17,7 +17,7 @@ class RevokeOperatorKey:
     clock: Clock
 
     def __call__(self, key_id: str) -> OperatorKey:
-        check_key_id(key_id, *OF_OPERATORS)
+        check_key_id(key_id, *OPERATOR_KINDS)
         with self.store.begin() as transaction:
             key = transaction.operator_keys.get(key_id)
             if key.revoked_at is None:

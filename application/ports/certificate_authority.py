@@ -23,7 +23,7 @@ class CertificateAuthority(Protocol):
         ...
 
     @property
-    def ends(self) -> datetime:
+    def expires_at(self) -> datetime:
         """After which nothing that it issued is valid."""
         ...
 

@@ -18,7 +18,7 @@ from domain.machine_evidence import (
     NamePolicy,
     classify_claim,
     compare,
-    in_words,
+    kinds_in_words,
     same_claimant,
 )
 from domain.registration_rules import RegistrationRules
@@ -75,11 +75,11 @@ class ClaimName:
         if claim is Claim.OWN:
             # Also of who is to lose it, until the other comes for it.
             # Of two registrations of one process the answer to the first may come last.
-            same_process = comparison.verdict is Match.SAME_PROCESS
+            same_process = comparison.match is Match.SAME_PROCESS
             events = self._of_replacement(server, comparison)
             return Claimed(server, events, keeps_epoch=same_process)
         decision = self._decision_on(name, claimant.evidence, server.server_id)
-        if decision and decision.takes_from(claimant.evidence):
+        if decision and decision.is_decided_against(claimant.evidence):
             # Whether the other is alive or not, and whatever the policy is now.
             self._touch(decision)
             claim = Claim.CONTEST
@@ -111,7 +111,7 @@ class ClaimName:
         """Why this machine does not get a name that has no server: it was evicted, and who is to
         have the name has not come yet."""
         decision = self._decision_on(name, evidence, None)
-        if not decision or not decision.takes_from(evidence):
+        if not decision or not decision.is_decided_against(evidence):
             return None
         error = NameInUse(
             name,
@@ -122,7 +122,7 @@ class ClaimName:
         )
         if self.rules.enforcement.of(Switch.NAME_CONFLICT) is Mode.ENFORCE:
             return error
-        self.transaction.would_rejects.record(
+        self.transaction.dry_run_refusals.record(
             Switch.NAME_CONFLICT, 0, name, str(error), self.clock.now()
         )
         return None
@@ -190,7 +190,7 @@ class ClaimName:
         return Claimed(renamed, [self._event(EventKind.READOPTED, server, cause)])
 
     def _of_replacement(self, server: Server, comparison: Comparison) -> Sequence[Event]:
-        if comparison.verdict is Match.SAME_PROCESS or server.presence.status is Status.OFFLINE:
+        if comparison.match is Match.SAME_PROCESS or server.presence.status is Status.OFFLINE:
             return ()
         if "boot_id" in comparison.differing:
             # Its machine was started again: who had it ended with the kernel.
@@ -199,17 +199,17 @@ class ClaimName:
         return [self._event(EventKind.REPLACED, server, cause, comparison)]
 
     def _take_over(self, server: Server, comparison: Comparison) -> Claimed:
-        if comparison.verdict is Match.OTHER_MACHINE:
+        if comparison.match is Match.OTHER_MACHINE:
             cause = (
                 "another machine registered under its name while it was offline:"
-                f" its {in_words(comparison.differing)} {_is_or_are(comparison.differing)} not"
-                " the same"
+                f" its {kinds_in_words(comparison.differing)} {_is_or_are(comparison.differing)}"
+                " not the same"
             )
         elif "hardware_id" in comparison.agreeing:
             cause = (
                 "its machine was installed anew, or another one of the same board registered:"
-                f" its {in_words(comparison.differing)} {_is_or_are(comparison.differing)} not"
-                " the same"
+                f" its {kinds_in_words(comparison.differing)} {_is_or_are(comparison.differing)}"
+                " not the same"
             )
         else:
             # Most likely a restart, where the board cannot be read.
@@ -225,7 +225,7 @@ class ClaimName:
         comparison: Comparison,
         decision: Conflict | None,
     ) -> Claimed | NameInUse:
-        lost = decision and decision.takes_from(claimant.evidence)
+        lost = decision and decision.is_decided_against(claimant.evidence)
         if decision and decision.resolution is Resolution.ADOPT and not lost:
             cause = (
                 f"an operator gave it to another machine (conflict {decision.conflict_id}), which"
@@ -246,7 +246,7 @@ class ClaimName:
         why = _why_held(server, holder, comparison, now, given_away)
         error = NameInUse(server.name, server.server_id, why)
         if self.rules.enforcement.of(Switch.NAME_CONFLICT) is Mode.WARN:
-            self.transaction.would_rejects.record(
+            self.transaction.dry_run_refusals.record(
                 Switch.NAME_CONFLICT, server.server_id, server.name, str(error), now
             )
             return Claimed(server, keeps_epoch=True)
@@ -262,8 +262,8 @@ class ClaimName:
     ) -> None:
         conflicts = self._own_conflicts(server.name, claimant.evidence)
         now = self.clock.now()
-        is_sure = comparison.verdict is Match.OTHER_MACHINE
-        before = next((one for one in conflicts if one.is_unsettled), None)
+        is_sure = comparison.match is Match.OTHER_MACHINE
+        before = next((one for one in conflicts if one.is_unresolved), None)
         conflict = before or self.transaction.conflicts.add(
             Conflict(
                 conflict_id=0,
@@ -304,7 +304,7 @@ class ClaimName:
 
     def _expire(self, conflicts: Sequence[Conflict]) -> None:
         for conflict in conflicts:
-            if conflict.is_unsettled:
+            if conflict.is_unresolved:
                 self.transaction.conflicts.save(replace(conflict, state=ConflictState.LAPSED))
 
     def _event(
@@ -323,7 +323,7 @@ def _why_held(
     if server.presence.last_seen:
         seconds = max(0, int((now - server.presence.last_seen).total_seconds()))
         seen = f", heard {seconds} s ago"
-    differs = in_words(comparison.differing) or "evidence"
+    differs = kinds_in_words(comparison.differing) or "evidence"
     clone = ""
     if "machine_id" in comparison.agreeing:
         clone = " (the machine-id is the same: a clone? give it one of its own)"

@@ -25,11 +25,11 @@ from domain.approval import Approval, ApprovalPolicy
 from domain.capabilities import Capabilities, check_capabilities
 from domain.enforcement import Mode, Switch
 from domain.errors import InvalidRegistrationKey, JoinKeyRefused, NameInUse, NotAdmitted
-from domain.events import Event, EventKind, events_of_registration
+from domain.events import Event, EventKind, registration_events
 from domain.host_credential import HostCredential
-from domain.keys import ShownKey
+from domain.keys import PlaintextKey
 from domain.labels import check_labels
-from domain.liveness import heard
+from domain.liveness import online_presence
 from domain.machine_evidence import (
     NO_EVIDENCE,
     Evidence,
@@ -99,7 +99,7 @@ class RegisterServer:
         own = self.authenticate_host.proof_of_identity(
             registration.credential, registration.certified_as
         )
-        shown: ShownKey | KeyRefusal | None
+        shown: PlaintextKey | KeyRefusal | None
         try:
             shown = self.authenticate_host(registration.registration_key)
         except InvalidRegistrationKey as error:
@@ -126,12 +126,12 @@ class RegisterServer:
         self,
         transaction: Transaction,
         registration: Registration,
-        shown: ShownKey | KeyRefusal,
+        shown: PlaintextKey | KeyRefusal,
         own: HostCredential | None,
     ) -> tuple[Registration, "_Joining"]:
         """How the host joins, by a key or by a credential, and with what the key says of it."""
         try:
-            if not isinstance(shown, ShownKey):
+            if not isinstance(shown, PlaintextKey):
                 raise shown
             key = find_join_key(transaction, shown)
             self._check(registration)
@@ -198,7 +198,7 @@ class RegisterServer:
         joined = server.registered(
             registration.environment,
             registration.capabilities,
-            heard(now, interval, self.via),
+            online_presence(now, interval, self.via),
             keeps_epoch=claimed.keeps_epoch,
         )
         joined = replace(
@@ -208,7 +208,7 @@ class RegisterServer:
         )
         transaction.servers.save(joined)
         self._keep_identity(transaction, claimed, registration)
-        relabelled = registration.labels is not None and transaction.labels.set_of_host(
+        relabelled = registration.labels is not None and transaction.labels.set_host_labels(
             joined.server_id, registration.labels
         )
         if registration.capabilities:
@@ -219,7 +219,7 @@ class RegisterServer:
             relabelled |= _label(transaction, server, granted.labels)
         events = [
             *claimed.events,
-            *events_of_registration(server, now, registration.address, granted.key_id),
+            *registration_events(server, now, registration.address, granted.key_id),
             *_events_of_grant(server, joined.approval, granted, now),
         ]
         transaction.outbox.add(events)
@@ -266,7 +266,9 @@ class RegisterServer:
     ) -> bool:
         mode = self.rules.enforcement.of(switch)
         if mode is Mode.WARN:
-            transaction.would_rejects.record(switch, server_id, name, str(error), self.clock.now())
+            transaction.dry_run_refusals.record(
+                switch, server_id, name, str(error), self.clock.now()
+            )
         return mode is Mode.ENFORCE
 
     def _approval(self, server: Server, claimed: Claimed, granted: Grant) -> Approval:
@@ -302,7 +304,7 @@ def _label(transaction: Transaction, server: Server, of_key: Mapping[str, str]) 
     """Whether any effective label changed."""
     labels = {**server.labels.of_operators, **of_key}
     check_labels(labels)
-    return transaction.labels.set_of_operators(server.server_id, labels)
+    return transaction.labels.set_operator_labels(server.server_id, labels)
 
 
 def _events_of_grant(
@@ -333,7 +335,7 @@ def _machine(
         if other.server_id != server_id
     }
     comparison = compare(known.evidence, evidence)
-    if not claimed.is_taken_over and comparison.verdict is not Match.OTHER_MACHINE:
+    if not claimed.is_taken_over and comparison.match is not Match.OTHER_MACHINE:
         numbers.add(known.machine)
     numbers.discard(0)
     if numbers:

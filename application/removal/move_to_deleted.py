@@ -34,5 +34,5 @@ def move_to_deleted(
 def _let_conflicts_lapse(transaction: Transaction, server: Server) -> None:
     """There is no holder any more against whom they could be settled."""
     for conflict in transaction.conflicts.of_name(server.name):
-        if conflict.is_unsettled and conflict.server_id == server.server_id:
+        if conflict.is_unresolved and conflict.server_id == server.server_id:
             transaction.conflicts.save(replace(conflict, state=ConflictState.LAPSED))

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from application.ports.clock import Clock
 from application.ports.store.store import Store
 from application.removal.move_to_deleted import move_to_deleted
-from domain.retention import DEFAULT_RETENTION, Retention, in_words
+from domain.retention import DEFAULT_RETENTION, Retention, duration_in_words
 from domain.server import Server
 
 _BATCH_SIZE = 100
@@ -38,4 +38,6 @@ class PruneServers:
 
     @property
     def cause(self) -> str:
-        return f"ephemeral, and offline for longer than {in_words(self.retention.ephemeral)}"
+        return (
+            f"ephemeral, and offline for longer than {duration_in_words(self.retention.ephemeral)}"
+        )

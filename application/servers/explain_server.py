@@ -10,7 +10,7 @@ from domain.retention import DEFAULT_RETENTION, Retention
 
 
 @dataclass(frozen=True, slots=True)
-class Explained:
+class Explanation:
     """`history` is oldest first."""
 
     sentences: Sequence[str]
@@ -28,13 +28,13 @@ class ExplainServer:
     clock: Clock
     retention: Retention = DEFAULT_RETENTION
 
-    def __call__(self, server_id: int) -> Explained:
+    def __call__(self, server_id: int) -> Explanation:
         with self.store.begin() as transaction:
             history = transaction.history.of(server_id)
             try:
                 server = transaction.servers.get(server_id)
             except ServerNotFound:
-                return Explained(_of_deleted(transaction, server_id), history)
+                return Explanation(_of_deleted(transaction, server_id), history)
             others = transaction.servers.of_machine(server.machine)
             facts = Facts(
                 server=server,
@@ -45,7 +45,7 @@ class ExplainServer:
                 ephemeral_retention=self.retention.ephemeral,
                 now=self.clock.now(),
             )
-        return Explained(explain(facts), history)
+        return Explanation(explain(facts), history)
 
 
 def _of_deleted(transaction: Transaction, server_id: int) -> Sequence[str]:

@@ -38,7 +38,7 @@ class LabelServer:
             if has == had:
                 return before
             check_labels(has, "set")
-            effective_changed = transaction.labels.set_of_operators(server_id, has)
+            effective_changed = transaction.labels.set_operator_labels(server_id, has)
             now = self.clock.now()
             cause = _cause(had, has)
             transaction.outbox.add([Event(EventKind.LABELLED, server_id, now, cause)])

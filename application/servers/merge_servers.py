@@ -78,7 +78,7 @@ def _move_labels(transaction: Transaction, old: Server, new: Server) -> Sequence
     labels = {**old.labels.of_operators, **had}
     check_labels(labels)
     if labels != had:
-        transaction.labels.set_of_operators(new.server_id, labels)
+        transaction.labels.set_operator_labels(new.server_id, labels)
     return sorted(labels.keys() - had.keys())
 
 

@@ -3,7 +3,7 @@ from dataclasses import dataclass, replace
 from application.liveness.heartbeat_interval import HeartbeatInterval
 from application.ports.clock import Clock
 from application.ports.store.store import Store
-from domain.events import Event, EventKind, events_of_change
+from domain.events import Event, EventKind, status_events
 from domain.liveness import Presence, Status, offline_deadline
 from domain.naming import check_name
 from domain.server import Server
@@ -55,7 +55,7 @@ class UpdateServer:
         if after.name != before.name:
             cause = f"an operator renamed it from {before.name} to {after.name}"
             events.append(Event(EventKind.RENAMED, after.server_id, now, cause))
-        return events + events_of_change(
+        return events + status_events(
             after.server_id, before.presence.status, status, now, f"an operator set it {status}"
         )
 

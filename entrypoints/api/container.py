@@ -88,7 +88,7 @@ from application.liveness.expire_servers import ExpireServers
 from application.liveness.heartbeat_intake import HeartbeatIntake
 from application.liveness.heartbeat_interval import HeartbeatInterval
 from application.liveness.record_heartbeat import Acknowledged, Heartbeat, RecordHeartbeat
-from application.operations.check_readiness import AskStore, CheckReadiness
+from application.operations.check_readiness import CheckReadiness, PingStore
 from application.operations.clean_up_fleet import CleanUpFleet
 from application.operations.count_fleet import CountFleet
 from application.operations.relay_events import RelayEvents
@@ -235,10 +235,10 @@ def _serves(address: str, over_tls: bool) -> bool:
 
 
 def _side_port(
-    page: WSGIApplication, ask_store: Callable[[], None], over_tls: bool, address: str
+    page: WSGIApplication, ping_store: Callable[[], None], over_tls: bool, address: str
 ) -> ManagementServer:
     serves = partial(_serves, address, over_tls)
-    return ManagementServer("manmanv2-api", page, CheckReadiness(serves, ask_store))
+    return ManagementServer("manmanv2-api", page, CheckReadiness(serves, ping_store))
 
 
 class ApiContainer(containers.DeclarativeContainer):
@@ -298,13 +298,13 @@ class ApiContainer(containers.DeclarativeContainer):
     key_cache: providers.Provider[KeyCache] = providers.ThreadSafeSingleton(
         KeyCache, store, authenticate_host
     )
-    cadence: providers.Provider[HeartbeatSchedule] = providers.ThreadSafeSingleton(
+    schedule: providers.Provider[HeartbeatSchedule] = providers.ThreadSafeSingleton(
         HeartbeatSchedule,
         interval=providers.Factory(timedelta, seconds=settings.provided.heartbeat_interval_seconds),
         max_heartbeats_per_second=settings.provided.max_heartbeats_per_second,
     )
     heartbeat_interval: providers.Provider[HeartbeatInterval] = providers.ThreadSafeSingleton(
-        HeartbeatInterval, cadence
+        HeartbeatInterval, schedule
     )
 
     # Where several processes keep what they count; empty for one that is alone.
@@ -321,7 +321,7 @@ class ApiContainer(containers.DeclarativeContainer):
                 FleetCollector,
                 providers.Factory(
                     CallWithTimeout,
-                    providers.Factory(CountFleet, store, clock, cadence),
+                    providers.Factory(CountFleet, store, clock, schedule),
                     _MANAGEMENT_TIMEOUT_SECONDS,
                     providers.Object(StoreUnavailable),
                 ),
@@ -329,7 +329,7 @@ class ApiContainer(containers.DeclarativeContainer):
         ),
         providers.ThreadSafeSingleton(
             CallWithTimeout,
-            providers.Factory(AskStore, store),
+            providers.Factory(PingStore, store),
             _MANAGEMENT_TIMEOUT_SECONDS,
             providers.Object(StoreUnavailable),
         ),

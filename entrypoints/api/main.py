@@ -34,7 +34,7 @@ def command() -> "Command[ApiSettings]":
 def run(settings: "ApiSettings") -> int:
     from datetime import UTC, datetime
 
-    from domain.keys import OPERATOR_KEY, ShownKey
+    from domain.keys import OPERATOR_KEY, PlaintextKey
     from entrypoints.api.oidc import check_provider_ca
     from entrypoints.api.settings import StoreKind
     from entrypoints.api.supervisor import Supervisor
@@ -68,7 +68,7 @@ def run(settings: "ApiSettings") -> int:
             "OPERATOR_KEY is not set: unless there is a key of an admin, operators are served on"
             " this machine only"
         )
-    if settings.operator_key and ShownKey.parse(settings.operator_key.reveal(), OPERATOR_KEY):
+    if settings.operator_key and PlaintextKey.parse(settings.operator_key.reveal(), OPERATOR_KEY):
         _log.warning(
             "OPERATOR_KEY is the key of one operator, and is good for what that one may do: set"
             " another for one that is good for everything"

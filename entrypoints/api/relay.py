@@ -6,7 +6,7 @@ from application.host.transient_failure_log import TransientFailureLog
 from application.operations.relay_events import RelayEvents
 from application.ports.broker import BrokerUnavailable
 from application.ports.store.store import StoreFailed, StoreUnavailable
-from domain.backoff import wait_before_retry
+from domain.backoff import retry_delay
 
 _log = logging.getLogger(__name__)
 
@@ -32,5 +32,5 @@ async def run_relay(relay_events: RelayEvents) -> None:
         except Exception:  # noqa: BLE001 - whatever it is, the next try may succeed
             _log.exception("events could not be published")
             failures += 1
-        in_trouble = wait_before_retry(failures, random.random()) if failures else 0  # nosec B311  # noqa: S311 - no secret
+        in_trouble = retry_delay(failures, random.random()) if failures else 0  # nosec B311  # noqa: S311 - no secret
         await asyncio.sleep(max(_PERIOD_SECONDS, in_trouble))

@@ -8,7 +8,7 @@ from adapters.oidc.url import checked_url
 from domain.approval import ApprovalPolicy
 from domain.enforcement import ENFORCE_ALL, Enforcement, Mode, Switch
 from domain.machine_evidence import NamePolicy
-from domain.operator_token import ROLES_BY_THEIR_NAMES, ClaimRules
+from domain.operator_token import ROLES_BY_NAME, ClaimRules
 from domain.registration_rules import RegistrationRules
 from domain.retention import Retention
 from domain.role import Role
@@ -325,7 +325,7 @@ class ApiSettings(ServiceSettings):
 
     @property
     def claim_rules(self) -> ClaimRules:
-        roles = self.oidc_roles or ROLES_BY_THEIR_NAMES
+        roles = self.oidc_roles or ROLES_BY_NAME
         return ClaimRules(self.oidc_name_claim, self.oidc_role_claim, roles)
 
     @property

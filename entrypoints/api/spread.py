@@ -9,7 +9,7 @@ _log = logging.getLogger(__name__)
 _PERIOD_SECONDS = 1.0
 
 
-async def run_propagation(spread: Callable[[], bool]) -> None:
+async def run_propagation(propagate: Callable[[], bool]) -> None:
     """Tell servers of changes on selectors that are not told to all yet, until cancelled.
 
     Of changes that are for a large fleet, and of those of an API that stopped in the middle of one.
@@ -17,7 +17,7 @@ async def run_propagation(spread: Callable[[], bool]) -> None:
     while True:
         await asyncio.sleep(_PERIOD_SECONDS)
         try:
-            while await asyncio.to_thread(spread):
+            while await asyncio.to_thread(propagate):
                 pass
         except (StoreUnavailable, StoreFailed):
             # The look for silent servers says so already.

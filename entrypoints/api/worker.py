@@ -128,7 +128,7 @@ async def _start(server: GrpcServer, settings: ApiSettings) -> str:
 def _background(
     container: ApiContainer, settings: ApiSettings
 ) -> Iterator[Coroutine[Any, Any, None]]:
-    yield run_sweep(container.sweep(), container.cadence().interval)
+    yield run_sweep(container.sweep(), container.schedule().interval)
     yield run_relay(container.relay_events())
     yield run_propagation(container.propagate_configuration())
     yield run_clean_up(container.clean_up_fleet(), settings.retention.ephemeral)

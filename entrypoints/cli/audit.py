@@ -81,7 +81,7 @@ def would_reject(output: str) -> None:
     Look here before you set a switch of the API's ENFORCEMENT from warn to enforce.
     """
     with api() as client:
-        found = list(client.would_rejects())
+        found = list(client.dry_run_refusals())
     if output == "json":
         click.echo(as_json([_as_object(entry) for entry in found]))
         return

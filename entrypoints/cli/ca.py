@@ -126,8 +126,8 @@ def issue(names: tuple[str, ...], folder: Path, lifetime: timedelta, output: str
         certificate, key = authority.issue_to_api(names, lifetime)
     except AuthorityExpired:
         raise Failure(
-            f"{folder / _CERTIFICATE} expired on {authority.ends:%Y-%m-%d %H:%M} UTC: make another"
-            " authority by `manmanv2 ca init` in another --folder",
+            f"{folder / _CERTIFICATE} expired on {authority.expires_at:%Y-%m-%d %H:%M} UTC: make"
+            " another authority by `manmanv2 ca init` in another --folder",
             os.EX_UNAVAILABLE,
         ) from None
     except ValueError as error:

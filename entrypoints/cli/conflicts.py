@@ -83,7 +83,7 @@ def resolve(
     with api() as client:
         if resolution in _ASKED_ABOUT and not yes:
             conflict = client.conflict(conflict_id)
-            if conflict.is_unsettled:
+            if conflict.is_unresolved:
                 _ask(conflict, resolution, for_programs=for_programs)
         conflict = client.resolve_conflict(conflict_id, resolution, rename or "")
     if for_programs:

@@ -9,8 +9,8 @@ from typing import Any
 import click
 
 from domain.keys import (
-    OF_OPERATORS,
     OPERATOR_CERTIFICATE,
+    OPERATOR_KINDS,
     check_key_id,
     is_key_id,
     public_id,
@@ -103,7 +103,7 @@ def list_operators(output: str) -> None:
 def revoke(key_ids: tuple[str, ...], yes: bool, output: str) -> None:
     """Revoke keys and certificates, by their ids: the next call with one of them is refused."""
     for key_id in key_ids:
-        check_key_id(key_id, *OF_OPERATORS)
+        check_key_id(key_id, *OPERATOR_KINDS)
     for_programs = output == "json"
     revoked: list[OperatorKey] = []
     with api() as client:

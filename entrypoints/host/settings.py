@@ -4,7 +4,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from domain.errors import InvalidField
-from domain.keys import JOIN_KEY, ShownKey
+from domain.keys import JOIN_KEY, PlaintextKey
 from domain.labels import check_labels
 from domain.naming import check_environment, check_name
 from entrypoints.api_address import ApiClientSettings
@@ -214,7 +214,7 @@ class HostSettings(ApiClientSettings, ServiceSettings):
                 "API_MTLS_ADDRESS: of no use, because API_ADDRESS asks for no TLS; write"
                 f" https://{address}, or unset API_MTLS_ADDRESS."
             )
-        shown = [ShownKey.parse(key, JOIN_KEY) for key in self._registration_keys()]
+        shown = [PlaintextKey.parse(key, JOIN_KEY) for key in self._registration_keys()]
         if any(key and key.authority_digest for key in shown):
             raise ConfigurationError(
                 "REGISTRATION_KEY says by which authority the API is known, but API_ADDRESS asks"

@@ -86,14 +86,14 @@ class ConfigurationMachine(RuleBasedStateMachine):
         self.put_own = PutConfiguration(self.store, self.fleet.clock)
         self.delete_own = DeleteConfiguration(self.store, self.fleet.clock)
         # Told to one server after the other, and not before somebody asks for it.
-        self.spread = PropagateConfiguration(self.store, self.fleet.clock, at_once=1)
+        self.propagate = PropagateConfiguration(self.store, self.fleet.clock, batch_size=1)
         self.put_on = PutSelectorConfiguration(self.store, self.fleet.clock, lambda: False)
         self.delete_from = DeleteSelectorConfiguration(self.store, lambda: False)
         self.label_server = LabelServer(self.store, self.fleet.clock)
         self.effective = GetEffectiveConfiguration(self.store)
         # Small answers, so that there are several to most questions.
         self.control_plane = BusyControlPlane(
-            FetchConfiguration(self.store, self.fleet.clock, OPEN, enough_bytes=1)
+            FetchConfiguration(self.store, self.fleet.clock, OPEN, max_response_bytes=1)
         )
         self.hosts: dict[str, Host] = {}
         self.on_selectors: dict[tuple[Selector, str], Put] = {}
@@ -185,7 +185,7 @@ class ConfigurationMachine(RuleBasedStateMachine):
     @rule(times=st.integers(1, 5))
     def spread_to_some(self, times: int) -> None:
         for _ in range(times):
-            self.spread()
+            self.propagate()
 
     @precondition(lambda self: self.living)
     @rule(number=st.integers(0, 2))
@@ -224,7 +224,7 @@ class ConfigurationMachine(RuleBasedStateMachine):
             self.fleet.delete(host.server_id, force=True)
 
     def spread_to_all(self) -> None:
-        while self.spread():
+        while self.propagate():
             pass
 
     def beat(self, host: Host) -> None:

@@ -39,7 +39,7 @@ class Followed(FakeControlPlane):
 
     def __init__(self, fleet: Fleet) -> None:
         super().__init__()
-        self.fetch = FetchConfiguration(fleet.store, fleet.clock, OPEN, enough_bytes=1)
+        self.fetch = FetchConfiguration(fleet.store, fleet.clock, OPEN, max_response_bytes=1)
 
     def fetch_configuration(
         self, server_id: int, known_revision: int, after_revision: int = 0
@@ -73,9 +73,9 @@ class Host:
 
 def operate(fleet: Fleet, server_ids: list[int], seed: int) -> None:
     chance = random.Random(f"operator {seed}")
-    spread = PropagateConfiguration(fleet.store, fleet.clock, at_once=2)
-    put_on = PutSelectorConfiguration(fleet.store, fleet.clock, spread)
-    take_from = DeleteSelectorConfiguration(fleet.store, spread)
+    propagate = PropagateConfiguration(fleet.store, fleet.clock, batch_size=2)
+    put_on = PutSelectorConfiguration(fleet.store, fleet.clock, propagate)
+    take_from = DeleteSelectorConfiguration(fleet.store, propagate)
     for step in range(STEPS):
         server_id, name = chance.choice(server_ids), chance.choice(NAMES)
         document = json.dumps([seed, step])
@@ -104,8 +104,8 @@ def test_whatever_happens_at_the_same_moment_hosts_end_with_what_is_for_them(
     for seed, fleet in enumerate(fleets):
         lives.append(partial(operate, fleet, server_ids, seed))
     at_once(lives)
-    spread = PropagateConfiguration(fleets[0].store, fleets[0].clock)
-    while spread():
+    propagate = PropagateConfiguration(fleets[0].store, fleets[0].clock)
+    while propagate():
         pass
 
     for host in hosts:

@@ -6,7 +6,7 @@ from functools import partial
 
 from application.ports.store.store import Store
 from domain.labels import Selector, parse_selector
-from domain.liveness import heard
+from domain.liveness import online_presence
 from domain.server import Server
 from tests.support.builders import INTERVAL, NOW, at_once
 
@@ -17,7 +17,7 @@ def add(store: Store, name: str, tier: str, revision: int = 0) -> Server:
     with store.begin() as transaction:
         server = transaction.servers.add(name, "production")
         transaction.servers.save(replace(server, config_revision=revision))
-        transaction.labels.set_of_host(server.server_id, {"tier": tier})
+        transaction.labels.set_host_labels(server.server_id, {"tier": tier})
         return transaction.servers.get(server.server_id)
 
 
@@ -119,7 +119,7 @@ def test_a_change_for_many_servers_and_their_heartbeats_never_deadlock(
     def beat(store: Store, order: list[int]) -> None:
         for _ in range(20):
             with store.begin() as transaction:
-                transaction.presences.set(dict.fromkeys(order, 0), heard(NOW, INTERVAL))
+                transaction.presences.set(dict.fromkeys(order, 0), online_presence(NOW, INTERVAL))
 
     at_once(
         [

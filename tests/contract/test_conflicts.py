@@ -9,7 +9,7 @@ import pytest
 from application.ports.store.store import Store
 from domain.conflict import Conflict, ConflictState, Resolution
 from domain.errors import ConflictNotFound
-from domain.machine_evidence import NOBODY, Identity
+from domain.machine_evidence import UNKNOWN_IDENTITY, Identity
 from tests.support.builders import NOW, SECOND, at_once, evidence
 
 
@@ -82,7 +82,9 @@ def test_a_conflict_comes_back_as_it_was_added(store: Store) -> None:
 
 
 def test_a_conflict_of_which_little_is_known_comes_back_too(store: Store) -> None:
-    [added] = add(store, conflict(holder=NOBODY, challenger=NOBODY, holder_last_seen=None))
+    [added] = add(
+        store, conflict(holder=UNKNOWN_IDENTITY, challenger=UNKNOWN_IDENTITY, holder_last_seen=None)
+    )
 
     assert get(store, added.conflict_id) == added
 

@@ -161,7 +161,7 @@ def running(inbox: BatchConsumer) -> Iterator[None]:
         thread.join()
 
 
-def introduction(name: str, **others: Any) -> RegistrationRequest:
+def registration_request(name: str, **others: Any) -> RegistrationRequest:
     return RegistrationRequest(name, **{"capabilities": CAPABILITIES, **others})
 
 
@@ -173,8 +173,8 @@ def without_credential(joined: RegistrationResult) -> RegistrationResult:
 
 def test_a_host_joins_and_joins_again_under_the_same_id(transport: Transport) -> None:
     host = transport.host()
-    first = without_credential(host.register(introduction("web", environment="production")))
-    again = without_credential(transport.host().register(introduction("web")))
+    first = without_credential(host.register(registration_request("web", environment="production")))
+    again = without_credential(transport.host().register(registration_request("web")))
     server = transport.fleet.get(first.server_id)
 
     assert first == RegistrationResult(first.server_id, INTERVAL, 0, name="web", epoch=1)
@@ -186,9 +186,9 @@ def test_a_host_joins_and_joins_again_under_the_same_id(transport: Transport) ->
 def test_a_host_says_its_labels_and_that_it_is_ephemeral(transport: Transport) -> None:
     host = transport.host()
     labels = {"region": "nyc", "tier": "gold"}
-    joined = host.register(introduction("web", labels=labels, ephemeral=True))
+    joined = host.register(registration_request("web", labels=labels, ephemeral=True))
     labelled = transport.fleet.get(joined.server_id)
-    host.register(introduction("web"))
+    host.register(registration_request("web"))
     plain = transport.fleet.get(joined.server_id)
 
     assert (labelled.labels.of_host, labelled.ephemeral) == (labels, True)
@@ -198,11 +198,11 @@ def test_a_host_says_its_labels_and_that_it_is_ephemeral(transport: Transport) -
 def test_another_machine_gets_no_name_that_is_held_and_is_told_by_whom(
     transport: Transport,
 ) -> None:
-    joined = transport.host().register(introduction("web", evidence=HERE))
+    joined = transport.host().register(registration_request("web", evidence=HERE))
     clone = transport.host()
 
     with pytest.raises(NameInUse) as caught:
-        clone.register(introduction("web", evidence=ELSEWHERE))
+        clone.register(registration_request("web", evidence=ELSEWHERE))
     assert f"the name 'web' is held by server {joined.server_id}, another machine" in str(
         caught.value
     )
@@ -211,9 +211,9 @@ def test_another_machine_gets_no_name_that_is_held_and_is_told_by_whom(
 
 def test_a_machine_joins_again_after_a_reboot(transport: Transport) -> None:
     host = transport.host()
-    first = without_credential(host.register(introduction("web", evidence=HERE)))
+    first = without_credential(host.register(registration_request("web", evidence=HERE)))
     rebooted = replace(HERE, boot_id="f" * 32, instance_id="2" * 32)
-    again = without_credential(host.register(introduction("web", evidence=rebooted)))
+    again = without_credential(host.register(registration_request("web", evidence=rebooted)))
 
     assert again == replace(first, epoch=2)
 
@@ -222,9 +222,11 @@ def test_a_process_that_was_replaced_is_told_so_and_takes_nobody_offline(
     transport: Transport,
 ) -> None:
     host = transport.host()
-    first = host.register(introduction("web", evidence=HERE))
+    first = host.register(registration_request("web", evidence=HERE))
     later = transport.host()
-    second = later.register(introduction("web", evidence=replace(HERE, instance_id="2" * 32)))
+    second = later.register(
+        registration_request("web", evidence=replace(HERE, instance_id="2" * 32))
+    )
     server_id = first.server_id
 
     with pytest.raises(
@@ -239,34 +241,34 @@ def test_a_process_that_was_replaced_is_told_so_and_takes_nobody_offline(
 
 def test_who_does_not_know_its_epoch_is_heard(transport: Transport) -> None:
     host = transport.host()
-    joined = host.register(introduction("web"))
-    host.register(introduction("web"))
+    joined = host.register(registration_request("web"))
+    host.register(registration_request("web"))
 
     assert host.heartbeat(joined.server_id, None, epoch=0) == HeartbeatResult(INTERVAL, 0)
 
 
 def test_a_host_that_an_operator_rejected_is_told_why(transport: Transport) -> None:
     host = transport.host()
-    joined = host.register(introduction("web"))
+    joined = host.register(registration_request("web"))
     transport.fleet.reject(joined.server_id, "nobody knows it")
     words = rf"^server {joined.server_id} \(web\) was rejected by an operator: nobody knows it$"
 
     with pytest.raises(NotAdmitted, match=words):
         transport.host_with(joined.credential).heartbeat(joined.server_id, None)
     with pytest.raises(NotAdmitted, match=words):
-        host.register(introduction("web"))
+        host.register(registration_request("web"))
 
 
 def test_a_host_that_waits_for_an_operator_is_told_so_until_it_is_let_in(
     transport: Transport,
 ) -> None:
     host = transport.host()
-    server_id = host.register(introduction("web")).server_id
+    server_id = host.register(registration_request("web")).server_id
     PutConfiguration(transport.fleet.store, transport.fleet.clock)(server_id, "a", "{}")
     with transport.fleet.store.begin() as transaction:
         server = transaction.servers.get(server_id, lock=True)
         transaction.servers.save(replace(server, approval=Approval.PENDING))
-    again = host.register(introduction("web"))
+    again = host.register(registration_request("web"))
 
     assert (again.approval, again.config_revision) == (Approval.PENDING, 0)
     assert host.heartbeat(server_id, None) == HeartbeatResult(INTERVAL, 0, Approval.PENDING)
@@ -278,14 +280,14 @@ def test_a_host_that_waits_for_an_operator_is_told_so_until_it_is_let_in(
 
 def test_a_host_that_an_operator_renamed_is_told_its_name(transport: Transport) -> None:
     fleet = transport.fleet
-    transport.host().register(introduction("web", evidence=HERE))
+    transport.host().register(registration_request("web", evidence=HERE))
     other = transport.host()
     with pytest.raises(NameInUse):
-        other.register(introduction("web", evidence=ELSEWHERE))
+        other.register(registration_request("web", evidence=ELSEWHERE))
     [conflict] = conflicts_of(fleet, "web")
     fleet.resolve(conflict.conflict_id, Resolution.RENAME, "web-2")
 
-    assert other.register(introduction("web", evidence=ELSEWHERE)).name == "web-2"
+    assert other.register(registration_request("web", evidence=ELSEWHERE)).name == "web-2"
 
 
 def conflicts_of(fleet: Fleet, name: str) -> Sequence[Conflict]:
@@ -295,7 +297,7 @@ def conflicts_of(fleet: Fleet, name: str) -> Sequence[Conflict]:
 
 def test_a_host_that_deregisters_is_gone(transport: Transport) -> None:
     host = transport.host()
-    joined = host.register(introduction("web", evidence=HERE))
+    joined = host.register(registration_request("web", evidence=HERE))
     host.deregister(joined.server_id, HERE.instance_id)
 
     with pytest.raises(ServerNotFound):
@@ -308,8 +310,8 @@ def test_only_the_last_process_of_a_host_deregisters_it_and_only_with_the_key(
     transport: Transport,
 ) -> None:
     host = transport.host()
-    joined = host.register(introduction("web", evidence=HERE))
-    host.register(introduction("web", evidence=replace(HERE, instance_id="2" * 32)))
+    joined = host.register(registration_request("web", evidence=HERE))
+    host.register(registration_request("web", evidence=replace(HERE, instance_id="2" * 32)))
 
     with pytest.raises(SupersededRegistration, match="was registered again by"):
         host.deregister(joined.server_id, HERE.instance_id)
@@ -320,7 +322,7 @@ def test_only_the_last_process_of_a_host_deregisters_it_and_only_with_the_key(
 
 def test_a_heartbeat_is_durable_when_it_is_answered(transport: Transport) -> None:
     host = transport.host()
-    joined = host.register(introduction("web"))
+    joined = host.register(registration_request("web"))
     transport.fleet.clock.advance(INTERVAL)
     fewer = replace(CAPABILITIES, available_memory_mb=7)
     heard = host.heartbeat(joined.server_id, fewer)
@@ -333,7 +335,7 @@ def test_a_heartbeat_is_durable_when_it_is_answered(transport: Transport) -> Non
 
 def test_a_heartbeat_without_a_report_keeps_the_last_one(transport: Transport) -> None:
     host = transport.host()
-    joined = host.register(introduction("web"))
+    joined = host.register(registration_request("web"))
     host.heartbeat(joined.server_id, None)
 
     assert transport.fleet.get(joined.server_id).capabilities == CAPABILITIES
@@ -341,7 +343,7 @@ def test_a_heartbeat_without_a_report_keeps_the_last_one(transport: Transport) -
 
 def test_who_leaves_is_offline_and_who_speaks_again_is_online(transport: Transport) -> None:
     host = transport.host()
-    joined = host.register(introduction("web"))
+    joined = host.register(registration_request("web"))
     host.heartbeat(joined.server_id, None, leaving=True)
 
     assert transport.fleet.get(joined.server_id).presence.status is Status.OFFLINE
@@ -351,11 +353,11 @@ def test_who_leaves_is_offline_and_who_speaks_again_is_online(transport: Transpo
 
 @pytest.mark.parametrize("key", almost(KEY))
 def test_another_key_opens_nothing(transport: Transport, key: str) -> None:
-    joined = transport.host().register(introduction("web"))
+    joined = transport.host().register(registration_request("web"))
     stranger = transport.host(key)
 
     with pytest.raises(InvalidRegistrationKey):
-        stranger.register(introduction("db"))
+        stranger.register(registration_request("db"))
     with pytest.raises(InvalidRegistrationKey):
         stranger.fetch_configuration(joined.server_id, 0)
     assert [server.name for server in transport.fleet.list(size=100).servers] == ["web"]
@@ -363,7 +365,7 @@ def test_another_key_opens_nothing(transport: Transport, key: str) -> None:
 
 def test_a_host_that_holds_several_keys_shows_the_one_that_is_taken(transport: Transport) -> None:
     host = transport.host(canary("new key"), KEY, canary("newer key"))
-    joined = host.register(introduction("web", evidence=HERE))
+    joined = host.register(registration_request("web", evidence=HERE))
     PutConfiguration(transport.fleet.store, transport.fleet.clock)(joined.server_id, "a", "{}")
     changes = host.fetch_configuration(joined.server_id, 0)
     host.deregister(joined.server_id, HERE.instance_id)
@@ -379,20 +381,22 @@ def test_a_host_that_joins_by_a_join_key_is_told_when_that_admits_it_no_more(
     fleet = transport.fleet
     create = CreateJoinKey(fleet.store, fleet.clock, new_key, fleet.register.authenticate_host)
     made = create(NewJoinKey(environment="prod", uses=1), "anna")
-    host = transport.host(str(made.shown))
-    joined = host.register(introduction("web", evidence=HERE))
+    host = transport.host(str(made.plaintext_key))
+    joined = host.register(registration_request("web", evidence=HERE))
     words = f"^the join key {made.key.key_id} has admitted 1 server, as many as it may$"
 
     assert fleet.get(joined.server_id).environment == "prod"
     assert host.fetch_configuration(joined.server_id, 0).names == []
     with pytest.raises(NotAdmitted, match=words):
-        host.register(introduction("db"))
+        host.register(registration_request("db"))
     with pytest.raises(InvalidRegistrationKey):
-        transport.host(f"{made.key.key_id}.{canary('join key')}").register(introduction("db"))
+        transport.host(f"{made.key.key_id}.{canary('join key')}").register(
+            registration_request("db")
+        )
     RevokeJoinKey(fleet.store, fleet.clock)(made.key.key_id)
     words = f"^the join key {made.key.key_id} was revoked$"
     with pytest.raises(NotAdmitted, match=words):
-        host.register(introduction("web", evidence=HERE))
+        host.register(registration_request("web", evidence=HERE))
     with pytest.raises(NotAdmitted, match=words):
         host.fetch_configuration(joined.server_id, 0)
     with pytest.raises(NotAdmitted, match=words):
@@ -408,27 +412,32 @@ def test_a_join_key_that_does_not_admit_keeps_no_other_key_from_being_shown(
     pattern = "db" if becomes_of_it == "of another name" else ""
     made = create(NewJoinKey(uses=1, expires_in_seconds=60, name_pattern=pattern), "anna")
     if becomes_of_it == "used up":
-        transport.host(str(made.shown)).register(introduction("first"))
+        transport.host(str(made.plaintext_key)).register(registration_request("first"))
     elif becomes_of_it == "revoked":
         RevokeJoinKey(fleet.store, fleet.clock)(made.key.key_id)
     elif becomes_of_it == "expired":
         fleet.clock.advance(60 * SECOND)
-    host = transport.host(str(made.shown), KEY)
-    joined = host.register(introduction("web", evidence=HERE))
+    host = transport.host(str(made.plaintext_key), KEY)
+    joined = host.register(registration_request("web", evidence=HERE))
 
     assert fleet.get(joined.server_id).name == "web"
-    assert transport.host(str(made.shown), KEY).fetch_configuration(joined.server_id, 0).names == []
+    assert (
+        transport.host(str(made.plaintext_key), KEY).fetch_configuration(joined.server_id, 0).names
+        == []
+    )
     with pytest.raises(JoinKeyRefused, match=f"^the join key {made.key.key_id} "):
-        transport.host(canary("other key"), str(made.shown)).register(introduction("cache"))
+        transport.host(canary("other key"), str(made.plaintext_key)).register(
+            registration_request("cache")
+        )
 
 
 def test_whom_an_operator_refuses_shows_no_other_key(transport: Transport) -> None:
-    joined = transport.host().register(introduction("web", evidence=HERE))
+    joined = transport.host().register(registration_request("web", evidence=HERE))
     transport.fleet.ban(joined.server_id)
     keys = Counting([KEY, canary("other key")])
 
     with pytest.raises(NotAdmitted) as refused:
-        transport.connect(KeyRing(keys)).register(introduction("web", evidence=HERE))
+        transport.connect(KeyRing(keys)).register(registration_request("web", evidence=HERE))
     assert not isinstance(refused.value, JoinKeyRefused)
     assert keys.asked == 1
 
@@ -446,14 +455,14 @@ class Counting:
 
 
 def test_with_its_credential_a_host_needs_no_key(transport: Transport) -> None:
-    joined = transport.host().register(introduction("web", evidence=HERE))
+    joined = transport.host().register(registration_request("web", evidence=HERE))
     PutConfiguration(transport.fleet.store, transport.fleet.clock)(joined.server_id, "a", "{}")
     again = replace(HERE, instance_id="2" * 32)
     host = transport.host_with(joined.credential)
 
-    joined_again = host.register(introduction("web", evidence=again))
+    joined_again = host.register(registration_request("web", evidence=again))
     with pytest.raises(InvalidRegistrationKey):
-        host.register(introduction("db"))
+        host.register(registration_request("db"))
     # Of a registration that another followed it is good for that alone.
     with pytest.raises(InvalidRegistrationKey):
         host.fetch_configuration(joined.server_id, 0)
@@ -466,12 +475,12 @@ def test_with_its_credential_a_host_needs_no_key(transport: Transport) -> None:
 
 
 def test_a_credential_of_another_server_opens_nothing(transport: Transport) -> None:
-    db = transport.host().register(introduction("db"))
-    web = transport.host().register(introduction("web", evidence=HERE))
+    db = transport.host().register(registration_request("db"))
+    web = transport.host().register(registration_request("web", evidence=HERE))
     host = transport.host_with(db.credential)
 
     with pytest.raises(InvalidRegistrationKey):
-        host.register(introduction("web", evidence=HERE))
+        host.register(registration_request("web", evidence=HERE))
     with pytest.raises(InvalidRegistrationKey):
         host.fetch_configuration(web.server_id, 0)
     with pytest.raises(InvalidRegistrationKey):
@@ -482,10 +491,10 @@ def test_a_credential_of_another_server_opens_nothing(transport: Transport) -> N
 def test_a_machine_from_which_a_server_was_taken_over_has_a_credential_that_is_void(
     transport: Transport,
 ) -> None:
-    joined = transport.host().register(introduction("web", evidence=HERE))
+    joined = transport.host().register(registration_request("web", evidence=HERE))
     server_id, before = joined.server_id, transport.host_with(joined.credential)
     before.heartbeat(server_id, None, leaving=True)
-    later = transport.host().register(introduction("web", evidence=ELSEWHERE))
+    later = transport.host().register(registration_request("web", evidence=ELSEWHERE))
     after = transport.host_with(later.credential)
 
     for epoch in (0, joined.epoch, later.epoch):
@@ -498,7 +507,7 @@ def test_a_machine_from_which_a_server_was_taken_over_has_a_credential_that_is_v
     with pytest.raises(InvalidRegistrationKey):
         before.deregister(server_id, ELSEWHERE.instance_id)
     with pytest.raises(InvalidRegistrationKey):
-        before.register(introduction("web"))
+        before.register(registration_request("web"))
     assert after.heartbeat(server_id, None) == HeartbeatResult(INTERVAL, 0)
     assert after.fetch_configuration(server_id, 0).names == []
 
@@ -506,7 +515,7 @@ def test_a_machine_from_which_a_server_was_taken_over_has_a_credential_that_is_v
 def test_a_credential_is_renewed_by_a_heartbeat_after_half_of_its_life(
     transport: Transport,
 ) -> None:
-    joined = transport.host().register(introduction("web"))
+    joined = transport.host().register(registration_request("web"))
     host = transport.host_with(joined.credential)
     early = host.heartbeat(joined.server_id, None)
     transport.fleet.clock.advance(DEFAULT_LIFETIME / 2 + SECOND)
@@ -519,17 +528,17 @@ def test_a_credential_is_renewed_by_a_heartbeat_after_half_of_its_life(
     assert early.credential == ""
     assert len({joined.credential, due.credential, lost.credential}) == 3
     assert renewed.heartbeat(joined.server_id, None).credential == ""
-    assert renewed.register(introduction("web")).server_id == joined.server_id
+    assert renewed.register(registration_request("web")).server_id == joined.server_id
     with pytest.raises(InvalidRegistrationKey):
-        host.register(introduction("web"))
+        host.register(registration_request("web"))
 
 
 @pytest.mark.parametrize("transport", over_each(CREDENTIALS), indirect=True)
 def test_where_credentials_are_enforced_a_heartbeat_needs_that_of_its_server(
     transport: Transport,
 ) -> None:
-    db = transport.host().register(introduction("db"))
-    web = transport.host().register(introduction("web"))
+    db = transport.host().register(registration_request("db"))
+    web = transport.host().register(registration_request("web"))
     last_seen = transport.fleet.get(web.server_id).presence
     transport.fleet.clock.advance(SECOND)
 
@@ -561,16 +570,16 @@ def test_who_is_unknown_is_told_so(transport: Transport, server_id: int) -> None
 @pytest.mark.parametrize("name", ["", " web", "x" * 256, "a\x00b"])
 def test_a_name_against_the_rules_is_refused_in_words(transport: Transport, name: str) -> None:
     with pytest.raises(ControlPlaneRefused, match="name "):
-        transport.host().register(introduction(name))
+        transport.host().register(registration_request(name))
 
 
 def test_capabilities_that_no_machine_has_are_refused_in_words(transport: Transport) -> None:
     host = transport.host()
-    joined = host.register(introduction("web"))
+    joined = host.register(registration_request("web"))
     nonsense = Capabilities(cpu_cores=-1)
 
     with pytest.raises(ControlPlaneRefused, match=r"capabilities\.cpu_cores is -1"):
-        host.register(introduction("db", capabilities=nonsense))
+        host.register(registration_request("db", capabilities=nonsense))
     with pytest.raises(ControlPlaneRefused, match=r"capabilities\.cpu_cores is -1"):
         host.heartbeat(joined.server_id, nonsense)
     assert transport.fleet.get(joined.server_id).capabilities == CAPABILITIES
@@ -578,7 +587,7 @@ def test_capabilities_that_no_machine_has_are_refused_in_words(transport: Transp
 
 def test_configuration_arrives_to_the_byte(transport: Transport) -> None:
     host = transport.host()
-    server_id = host.register(introduction("web")).server_id
+    server_id = host.register(registration_request("web")).server_id
     put = PutConfiguration(transport.fleet.store, transport.fleet.clock)
     documents = {"a": '{"ü": "\\u0000 ✓"}\n', "b": "[" + "1," * 100_000 + "1]"}
     for name, document in documents.items():
@@ -598,15 +607,15 @@ def test_configuration_arrives_to_the_byte(transport: Transport) -> None:
 
 def test_a_store_that_is_away_is_said_to_pass(transport: Transport) -> None:
     host = transport.host()
-    joined = host.register(introduction("web"))
+    joined = host.register(registration_request("web"))
     transport.fleet.store.is_away = True
     try:
         with pytest.raises(ControlPlaneUnavailable):
-            host.register(introduction("db"))
+            host.register(registration_request("db"))
         with pytest.raises(ControlPlaneUnavailable):
             host.heartbeat(joined.server_id, CAPABILITIES)
     finally:
         transport.fleet.store.is_away = False
 
     assert host.heartbeat(joined.server_id, CAPABILITIES).next_heartbeat == INTERVAL
-    assert host.register(introduction("db")).server_id > joined.server_id
+    assert host.register(registration_request("db")).server_id > joined.server_id

@@ -16,8 +16,8 @@ from domain.configuration import Configuration
 from domain.errors import DeletedServerNotFound, ServerNameTaken, ServerNotFound
 from domain.events import Event, EventKind
 from domain.labels import Labels
-from domain.liveness import Presence, Status, heard
-from domain.machine_evidence import NOBODY, Identity
+from domain.liveness import Presence, Status, online_presence
+from domain.machine_evidence import UNKNOWN_IDENTITY, Identity
 from domain.server import Server
 from tests.support.builders import CAPABILITIES, INTERVAL, NOW, SECOND, at_once, evidence
 
@@ -70,7 +70,7 @@ def add_with_everything(store: Store, name: str = "web") -> int:
         transaction.servers.save(
             replace(
                 server,
-                presence=heard(NOW - SECOND, INTERVAL, "grpc"),
+                presence=online_presence(NOW - SECOND, INTERVAL, "grpc"),
                 is_default=True,
                 config_revision=2**40,
                 epoch=2**33,
@@ -87,8 +87,8 @@ def add_with_everything(store: Store, name: str = "web") -> int:
             configuration = Configuration(document, text, revision + 1, NOW - revision * SECOND)
             transaction.configurations.put(server_id, configuration)
         transaction.identities.save(server_id, identity)
-        transaction.labels.set_of_host(server_id, {"region": "nyc", "tier": "gold", "old": ""})
-        transaction.labels.set_of_operators(server_id, {"tier": "silver", "rack": "r2"})
+        transaction.labels.set_host_labels(server_id, {"region": "nyc", "tier": "gold", "old": ""})
+        transaction.labels.set_operator_labels(server_id, {"tier": "silver", "rack": "r2"})
     return server_id
 
 
@@ -115,9 +115,9 @@ def buried_ids(store: Store) -> list[int]:
     return [deleted.server.server_id for deleted in buried(store)]
 
 
-def purge(store: Store, now: datetime, at_most: int = 100) -> list[int]:
+def purge(store: Store, now: datetime, limit: int = 100) -> list[int]:
     with store.begin() as transaction:
-        return list(transaction.deleted_servers.purge(now, at_most))
+        return list(transaction.deleted_servers.purge(now, limit))
 
 
 def names(store: Store) -> list[str]:
@@ -145,7 +145,7 @@ def test_a_deleted_server_is_gone_with_all_that_hung_on_it(store: Store) -> None
         assert transaction.presences.lock([web, db]).keys() == {db}
         assert transaction.capability_reports.history(web) == []
         assert transaction.configurations.summaries(web) == []
-        assert transaction.identities.get(web) == NOBODY
+        assert transaction.identities.get(web) == UNKNOWN_IDENTITY
         assert transaction.servers.find("web") is None
 
 
@@ -194,12 +194,12 @@ def test_a_restored_server_lives_as_any_other(store: Store) -> None:
         server = transaction.servers.get(web, lock=True)
         admitted = replace(server, approval=Approval.APPROVED, is_default=True)
         transaction.servers.save(admitted)
-        assert transaction.presences.set({web: 0}, heard(NOW, INTERVAL)).keys() == {web}
+        assert transaction.presences.set({web: 0}, online_presence(NOW, INTERVAL)).keys() == {web}
         transaction.capability_reports.record({web: CAPABILITIES}, NOW)
         transaction.outbox.add([Event(EventKind.ONLINE, web, NOW)])
     [db] = add(store, "db")
 
-    assert whole(store, web).server.presence == heard(NOW, INTERVAL)
+    assert whole(store, web).server.presence == online_presence(NOW, INTERVAL)
     assert [report.cpu_cores for _, report in whole(store, web).equipment] == [16, 2, 16, 8, 16]
     assert db > web
 
@@ -321,9 +321,9 @@ def test_no_more_are_purged_at_once_than_asked_for_and_the_oldest_first(store: S
     for number, server_id in enumerate(reversed(ids)):
         move_to_deleted(store, server_id, purged_at=NOW + number * SECOND)
 
-    assert sorted(purge(store, NOW + DAY, at_most=2)) == ids[3:]
-    assert sorted(purge(store, NOW + DAY, at_most=2)) == ids[1:3]
-    assert purge(store, NOW + DAY, at_most=2) == ids[:1]
+    assert sorted(purge(store, NOW + DAY, limit=2)) == ids[3:]
+    assert sorted(purge(store, NOW + DAY, limit=2)) == ids[1:3]
+    assert purge(store, NOW + DAY, limit=2) == ids[:1]
 
 
 def test_many_who_purge_at_once_share_what_there_is(open_store: Callable[[], Store]) -> None:
@@ -333,7 +333,7 @@ def test_many_who_purge_at_once_share_what_there_is(open_store: Callable[[], Sto
 
     def purge_all(store: Store) -> list[int]:
         gone: list[int] = []
-        while found := purge(store, NOW + 31 * DAY, at_most=7):
+        while found := purge(store, NOW + 31 * DAY, limit=7):
             gone += found
         return gone
 

@@ -18,12 +18,12 @@ def record(
     seconds: int = 0,
 ) -> None:
     with store.begin() as transaction:
-        transaction.would_rejects.record(switch, server_id, name, reason, NOW + seconds * SECOND)
+        transaction.dry_run_refusals.record(switch, server_id, name, reason, NOW + seconds * SECOND)
 
 
 def page(store: Store, after: int = 0, size: int = 100) -> list[DryRunRefusal]:
     with store.begin() as transaction:
-        return list(transaction.would_rejects.page(after, size))
+        return list(transaction.dry_run_refusals.page(after, size))
 
 
 def test_the_first_of_its_kind_is_counted_once(store: Store) -> None:
@@ -95,8 +95,8 @@ def test_those_that_were_not_seen_for_long_are_forgotten(store: Store) -> None:
     record(store, name="again", seconds=9)
 
     with store.begin() as transaction:
-        assert transaction.would_rejects.purge(NOW) == 0
-        assert transaction.would_rejects.purge(NOW + SECOND) == 1
+        assert transaction.dry_run_refusals.purge(NOW) == 0
+        assert transaction.dry_run_refusals.purge(NOW + SECOND) == 1
     assert [entry.name for entry in page(store)] == ["kept", "again"]
     record(store, name="gone", seconds=10)
     assert [entry.count for entry in page(store) if entry.name == "gone"] == [1]
@@ -106,9 +106,9 @@ def test_what_is_undone_is_not_counted(store: Store) -> None:
     record(store)
     try:
         with store.begin() as transaction:
-            transaction.would_rejects.record(Switch.EPOCH, 1, "web", "undone", NOW)
-            transaction.would_rejects.record(Switch.EPOCH, 2, "db", "undone", NOW)
-            transaction.would_rejects.purge(NOW + SECOND)
+            transaction.dry_run_refusals.record(Switch.EPOCH, 1, "web", "undone", NOW)
+            transaction.dry_run_refusals.record(Switch.EPOCH, 2, "db", "undone", NOW)
+            transaction.dry_run_refusals.purge(NOW + SECOND)
             raise ZeroDivisionError
     except ZeroDivisionError:
         pass

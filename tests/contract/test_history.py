@@ -5,7 +5,7 @@ from functools import partial
 
 from application.ports.store.store import Store
 from domain.events import Event, EventKind
-from domain.history import ENTRIES_KEPT, HistoryEntry
+from domain.history import MAX_HISTORY_ENTRIES, HistoryEntry
 from tests.support.builders import NOW, SECOND, at_once
 
 
@@ -73,29 +73,31 @@ def test_what_a_transaction_undoes_did_not_happen(store: Store) -> None:
 
 def test_the_last_entries_are_kept(store: Store) -> None:
     web, db = add_server(store, "web"), add_server(store, "db")
-    for number in range(ENTRIES_KEPT + 5):
+    for number in range(MAX_HISTORY_ENTRIES + 5):
         record(store, *numbered(web, number))
         record(store, *numbered(db, number))
-    last = [str(number) for number in range(5, ENTRIES_KEPT + 5)]
+    last = [str(number) for number in range(5, MAX_HISTORY_ENTRIES + 5)]
 
     assert causes(store, web) == causes(store, db) == last
 
 
 def test_the_last_entries_are_kept_of_many_events_at_once(store: Store) -> None:
     web = add_server(store, "web")
-    record(store, *numbered(web, *range(3 * ENTRIES_KEPT)))
+    record(store, *numbered(web, *range(3 * MAX_HISTORY_ENTRIES)))
 
-    assert causes(store, web) == [str(n) for n in range(2 * ENTRIES_KEPT, 3 * ENTRIES_KEPT)]
+    assert causes(store, web) == [
+        str(n) for n in range(2 * MAX_HISTORY_ENTRIES, 3 * MAX_HISTORY_ENTRIES)
+    ]
 
 
 def test_what_happens_to_many_at_once_is_part_of_the_history_of_each(store: Store) -> None:
     ids = [add_server(store, f"web-{number}") for number in range(5)]
-    for number in range(ENTRIES_KEPT + 1):
+    for number in range(MAX_HISTORY_ENTRIES + 1):
         at = NOW + number * SECOND
         record(store, *(Event(EventKind.STALE, each, at, str(number)) for each in ids))
 
     assert {tuple(causes(store, each)) for each in ids} == {
-        tuple(str(number) for number in range(1, ENTRIES_KEPT + 1))
+        tuple(str(number) for number in range(1, MAX_HISTORY_ENTRIES + 1))
     }
 
 
@@ -127,13 +129,15 @@ def test_a_history_that_moves_is_merged_by_time(store: Store) -> None:
 
 def test_a_history_that_moves_keeps_its_bound(store: Store) -> None:
     old, new = add_server(store, "old"), add_server(store, "new")
-    record(store, *numbered(old, *range(0, 2 * ENTRIES_KEPT, 2)))
-    record(store, *numbered(new, *range(1, 2 * ENTRIES_KEPT, 2)))
+    record(store, *numbered(old, *range(0, 2 * MAX_HISTORY_ENTRIES, 2)))
+    record(store, *numbered(new, *range(1, 2 * MAX_HISTORY_ENTRIES, 2)))
     with store.begin() as transaction:
         transaction.history.move(old, new)
-    record(store, *numbered(new, 2 * ENTRIES_KEPT))
+    record(store, *numbered(new, 2 * MAX_HISTORY_ENTRIES))
 
-    assert causes(store, new) == [str(n) for n in range(ENTRIES_KEPT + 1, 2 * ENTRIES_KEPT + 1)]
+    assert causes(store, new) == [
+        str(n) for n in range(MAX_HISTORY_ENTRIES + 1, 2 * MAX_HISTORY_ENTRIES + 1)
+    ]
 
 
 def test_nothing_moves_from_a_server_without_history(store: Store) -> None:

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from application.ports.store.servers import ServerFilter
 from application.ports.store.store import Store
 from domain.capabilities import MAX_CPU_CORES, MAX_MEMORY_MB, Capabilities
-from domain.liveness import heard, left
+from domain.liveness import offline_presence, online_presence
 from domain.machine import Hardware
-from domain.machine_evidence import NO_EVIDENCE, NOBODY, Evidence, Identity, compare
+from domain.machine_evidence import NO_EVIDENCE, UNKNOWN_IDENTITY, Evidence, Identity, compare
 from tests.support.builders import CAPABILITIES, INTERVAL, NOW, evidence
 
 DIGESTS = st.sampled_from(["", "a" * 32, "b" * 32])
@@ -48,8 +48,8 @@ def identity(evidence: Evidence, machine: int = 0) -> Identity:
 
 
 def test_nobody_is_known_of_a_server_whose_host_never_registered(store: Store) -> None:
-    assert get(store, add(store, "web")) == NOBODY
-    assert get(store, 4711) == NOBODY
+    assert get(store, add(store, "web")) == UNKNOWN_IDENTITY
+    assert get(store, 4711) == UNKNOWN_IDENTITY
 
 
 def test_who_registered_last_is_kept_as_a_whole(store: Store) -> None:
@@ -77,7 +77,7 @@ def test_what_is_known_of_a_server_goes_with_it(store: Store) -> None:
     with store.begin() as transaction:
         transaction.servers.remove(web)
 
-    assert get(store, web) == NOBODY
+    assert get(store, web) == UNKNOWN_IDENTITY
     assert of_machine(store, BOX) == []
 
 
@@ -193,7 +193,7 @@ def test_the_number_of_a_new_machine_is_nobody_elses(store: Store) -> None:
 def online(store: Store, server_id: int, capabilities: Capabilities | None) -> None:
     with store.begin() as transaction:
         server = transaction.servers.get(server_id, lock=True)
-        transaction.servers.save(replace(server, presence=heard(NOW, INTERVAL)))
+        transaction.servers.save(replace(server, presence=online_presence(NOW, INTERVAL)))
         if capabilities:
             transaction.capability_reports.record({server_id: capabilities}, NOW)
 
@@ -238,7 +238,7 @@ def test_the_hardware_of_servers_that_are_offline_is_not_counted(store: Store) -
     for server_id in (dev, prod, away):
         online(store, server_id, CAPABILITIES)
     with store.begin() as transaction:
-        transaction.presences.set({prod: 0, away: 0}, left(NOW))
+        transaction.presences.set({prod: 0, away: 0}, offline_presence(NOW))
 
     assert online_hardware(store) == Hardware(
         1, CAPABILITIES.cpu_cores, CAPABILITIES.total_memory_mb

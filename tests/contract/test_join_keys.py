@@ -11,12 +11,12 @@ from application.ports.store.store import Store
 from application.registration.register_server import Registration
 from domain.errors import JoinKeyNotFound, JoinKeyRefused
 from domain.join_key import JoinKey
-from domain.keys import ShownKey
+from domain.keys import PlaintextKey
 from tests.support.builders import NOW, SECOND, at_once
 from tests.support.canary_secrets import canary
 from tests.support.fleet import Fleet
 
-SHOWN = ShownKey("jk-abcdefghij", canary("join key"))
+SHOWN = PlaintextKey("jk-abcdefghij", canary("join key"))
 PLAIN = JoinKey(SHOWN.key_id, SHOWN.digest, NOW, "local")
 FULL = JoinKey(
     "jk-zzzzzzzzzz",

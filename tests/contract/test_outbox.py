@@ -6,7 +6,7 @@ from application.context.trace_context import current_trace_parent
 from application.ports.store.outbox import Backlog, RecordedEvent
 from application.ports.store.store import Store
 from domain.events import Event, EventKind
-from domain.liveness import Status, heard
+from domain.liveness import Status, online_presence
 from tests.support.builders import INTERVAL, NOW, SECOND, at_once
 
 TRACE_PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -46,7 +46,7 @@ def test_an_event_is_recorded_with_what_its_server_is_then(store: Store) -> None
     [web] = add_servers(store, "web")
     with store.begin() as transaction:
         server = transaction.servers.get(web, lock=True)
-        changed = replace(server, presence=heard(NOW, INTERVAL), config_revision=7)
+        changed = replace(server, presence=online_presence(NOW, INTERVAL), config_revision=7)
         transaction.servers.save(changed)
         transaction.outbox.add([Event(EventKind.ONLINE, web, NOW)])
     with store.begin() as transaction:

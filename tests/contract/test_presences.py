@@ -10,11 +10,11 @@ import pytest
 from application.ports.store.presences import Known
 from application.ports.store.store import Store
 from domain.approval import Approval
-from domain.liveness import NEVER_SEEN, Presence, Status, heard, left
+from domain.liveness import NEVER_SEEN, Presence, Status, offline_presence, online_presence
 from tests.support.builders import CAPABILITIES, INTERVAL, NOW, SECOND, at_once
 
 MICROSECOND = SECOND / 1_000_000
-ONLINE = heard(NOW, INTERVAL)
+ONLINE = online_presence(NOW, INTERVAL)
 DEADLINE = NOW + 3 * INTERVAL
 
 
@@ -75,12 +75,12 @@ def test_only_who_speaks_by_the_newest_registration_is_set(store: Store) -> None
     older, same, newer, silent_on_it = ids
     with store.begin() as transaction:
         epochs = {older: 6, same: 7, newer: 8, silent_on_it: 0}
-        known = transaction.presences.set(epochs, left(NOW))
+        known = transaction.presences.set(epochs, offline_presence(NOW))
 
     assert known.keys() == {same, newer, silent_on_it}
     assert {known[server_id].epoch for server_id in known} == {7}
     assert presence_of(store, older) == ONLINE
-    assert presence_of(store, same) == left(NOW)
+    assert presence_of(store, same) == offline_presence(NOW)
 
 
 @pytest.mark.parametrize(
@@ -100,15 +100,15 @@ def test_only_who_is_admitted_is_set_unless_all_are(
         server = transaction.servers.get(web, lock=True)
         transaction.servers.save(replace(server, approval=approval))
     with store.begin() as transaction:
-        known = transaction.presences.set({web: 0}, left(NOW))
+        known = transaction.presences.set({web: 0}, offline_presence(NOW))
 
     assert (web in known) is is_set
 
     with store.begin() as transaction:
-        known = transaction.presences.set({web: 0}, left(NOW), to_all=True)
+        known = transaction.presences.set({web: 0}, offline_presence(NOW), include_refused=True)
 
     assert known[web].approval is approval
-    assert presence_of(store, web) == left(NOW)
+    assert presence_of(store, web) == offline_presence(NOW)
 
 
 def test_unknown_ids_are_missing_in_the_answer(store: Store) -> None:
@@ -123,7 +123,7 @@ def test_nobody_can_be_locked_and_set(store: Store) -> None:
     [web] = add(store, ONLINE)
     with store.begin() as transaction:
         assert transaction.presences.lock([]) == {}
-        transaction.presences.set({}, left(NOW))
+        transaction.presences.set({}, offline_presence(NOW))
 
     assert presence_of(store, web) == ONLINE
 
@@ -145,8 +145,8 @@ def test_a_lock_is_held_until_the_transaction_ends(open_store: Callable[[], Stor
 
 
 def test_those_who_spoke_get_the_same_presence_and_nobody_else(store: Store) -> None:
-    first, second, third = add(store, NEVER_SEEN, ONLINE, left(NOW))
-    later = heard(NOW + SECOND, INTERVAL)
+    first, second, third = add(store, NEVER_SEEN, ONLINE, offline_presence(NOW))
+    later = online_presence(NOW + SECOND, INTERVAL)
     set_presence(store, [third, first], later)
 
     assert presence_of(store, first) == later
@@ -179,19 +179,21 @@ def test_a_presence_changes_nothing_else(store: Store) -> None:
 def test_only_who_is_online_is_counted(store: Store) -> None:
     assert count_online(store) == 0
 
-    add(store, ONLINE, left(NOW), NEVER_SEEN, ONLINE)
+    add(store, ONLINE, offline_presence(NOW), NEVER_SEEN, ONLINE)
 
     assert count_online(store) == 2
 
 
 def test_who_was_silent_for_too_long_is_expired(store: Store) -> None:
-    patient = heard(NOW, 2 * INTERVAL)
-    silent, with_longer_interval, gone, never = add(store, ONLINE, patient, left(NOW), NEVER_SEEN)
+    patient = online_presence(NOW, 2 * INTERVAL)
+    silent, with_longer_interval, gone, never = add(
+        store, ONLINE, patient, offline_presence(NOW), NEVER_SEEN
+    )
 
     assert expire(store, DEADLINE + MICROSECOND) == [silent]
     assert presence_of(store, silent) == Presence(Status.OFFLINE, NOW, None)
     assert presence_of(store, with_longer_interval) == patient
-    assert presence_of(store, gone) == left(NOW)
+    assert presence_of(store, gone) == offline_presence(NOW)
     assert presence_of(store, never) == NEVER_SEEN
 
 
@@ -221,19 +223,22 @@ def test_who_speaks_while_a_sweep_waits_for_it_is_not_expired(
             sweep = threads.submit(expire, stores[1], late)
             # Long enough for the sweep to stand at the lock.
             sleep(0.1)
-            transaction.presences.set({spoke: 0}, heard(late, INTERVAL))
+            transaction.presences.set({spoke: 0}, online_presence(late, INTERVAL))
 
         assert sweep.result() == [silent]
-    assert presence_of(stores[0], spoke) == heard(late, INTERVAL)
+    assert presence_of(stores[0], spoke) == online_presence(late, INTERVAL)
 
 
 def test_nobody_is_offline_who_was_heard_over_a_way_that_is_cut_off(store: Store) -> None:
     over_amqp, over_grpc, by_hand = add(
-        store, heard(NOW, INTERVAL, "amqp"), heard(NOW, INTERVAL, "grpc"), ONLINE
+        store,
+        online_presence(NOW, INTERVAL, "amqp"),
+        online_presence(NOW, INTERVAL, "grpc"),
+        ONLINE,
     )
     late = DEADLINE + SECOND
     with store.begin() as transaction:
-        expired = transaction.presences.expire(late, deaf_to=["amqp", "pigeon"])
+        expired = transaction.presences.expire(late, unheard_transports=["amqp", "pigeon"])
 
     assert sorted(expired) == [over_grpc, by_hand]
     assert expire(store, late) == [over_amqp]

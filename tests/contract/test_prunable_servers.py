@@ -11,7 +11,7 @@ from application.ports.store.store import Store
 from domain.approval import Approval
 from domain.events import Event, EventKind
 from domain.labels import Labels
-from domain.liveness import NEVER_SEEN, Presence, Status, heard, left
+from domain.liveness import NEVER_SEEN, Presence, Status, offline_presence, online_presence
 from domain.server import Server
 from tests.support.builders import CAPABILITIES, INTERVAL, NOW, SECOND, at_once
 
@@ -20,7 +20,7 @@ LONG_AGO = NOW - 100 * SECOND
 
 def add(store: Store, name: str, **changes: object) -> Server:
     """By default one that may be pruned."""
-    gone = {"ephemeral": True, "presence": left(LONG_AGO), **changes}
+    gone = {"ephemeral": True, "presence": offline_presence(LONG_AGO), **changes}
     with store.begin() as transaction:
         server = replace(transaction.servers.add(name, ""), **gone)  # type: ignore[arg-type]
         transaction.servers.save(server)
@@ -35,11 +35,11 @@ def prunable(store: Store, not_seen_since: datetime = NOW, size: int = 100) -> l
 def test_only_ephemeral_servers_that_are_offline_for_long_may_be_pruned(store: Store) -> None:
     presences = [
         NEVER_SEEN,
-        left(LONG_AGO),
-        left(NOW - SECOND),
-        left(NOW),
-        left(NOW + SECOND),
-        heard(LONG_AGO, INTERVAL),
+        offline_presence(LONG_AGO),
+        offline_presence(NOW - SECOND),
+        offline_presence(NOW),
+        offline_presence(NOW + SECOND),
+        online_presence(LONG_AGO, INTERVAL),
         Presence(Status.ONLINE, None, NOW),
     ]
     servers = [
@@ -85,7 +85,7 @@ def test_no_more_are_found_than_asked_for_and_by_id(store: Store) -> None:
 def test_they_are_found_with_all_that_is_known_of_them(store: Store) -> None:
     server_id = add(store, "web").server_id
     with store.begin() as transaction:
-        transaction.labels.set_of_operators(server_id, {"region": "nyc"})
+        transaction.labels.set_operator_labels(server_id, {"region": "nyc"})
         transaction.capability_reports.record({server_id: CAPABILITIES}, LONG_AGO)
     [found] = prunable(store)
 
@@ -127,7 +127,9 @@ def test_a_server_that_is_heard_meanwhile_is_not_deleted(open_store: Callable[[]
 
         def beat(server_id: int = web) -> list[int]:
             with stores[1].begin() as transaction:
-                return list(transaction.presences.set({server_id: 0}, heard(NOW, INTERVAL)))
+                return list(
+                    transaction.presences.set({server_id: 0}, online_presence(NOW, INTERVAL))
+                )
 
         deleted, heard_from = at_once([prune, beat])
 

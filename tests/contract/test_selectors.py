@@ -24,8 +24,8 @@ def fleet(store: Store) -> dict[int, dict[str, str]]:
     with store.begin() as transaction:
         for number, labels in enumerate(FLEET):
             server_id = transaction.servers.add(f"box-{number}", "").server_id
-            transaction.labels.set_of_host(server_id, dict.fromkeys(labels, "said-by-the-host"))
-            transaction.labels.set_of_operators(server_id, labels)
+            transaction.labels.set_host_labels(server_id, dict.fromkeys(labels, "said-by-the-host"))
+            transaction.labels.set_operator_labels(server_id, labels)
             by_id[server_id] = labels
     return by_id
 
@@ -51,7 +51,7 @@ def test_a_store_selects_whom_the_domain_selects(
 def test_keys_and_values_are_told_apart_by_case(store: Store) -> None:
     with store.begin() as transaction:
         server_id = transaction.servers.add("web", "").server_id
-        transaction.labels.set_of_host(server_id, {"Tier": "Gold"})
+        transaction.labels.set_host_labels(server_id, {"Tier": "Gold"})
 
     with store.begin() as transaction:
         for text, is_selected in (("Tier=Gold", 1), ("tier", 0), ("Tier=gold", 0)):

@@ -19,16 +19,16 @@ def get(store: Store, server_id: int) -> Server:
         return transaction.servers.get(server_id)
 
 
-def set_of_host(store: Store, server_id: int, labels: Mapping[str, str]) -> bool:
+def set_host_labels(store: Store, server_id: int, labels: Mapping[str, str]) -> bool:
     with store.begin() as transaction:
         transaction.servers.get(server_id, lock=True)
-        return transaction.labels.set_of_host(server_id, labels)
+        return transaction.labels.set_host_labels(server_id, labels)
 
 
-def set_of_operators(store: Store, server_id: int, labels: Mapping[str, str]) -> bool:
+def set_operator_labels(store: Store, server_id: int, labels: Mapping[str, str]) -> bool:
     with store.begin() as transaction:
         transaction.servers.get(server_id, lock=True)
-        return transaction.labels.set_of_operators(server_id, labels)
+        return transaction.labels.set_operator_labels(server_id, labels)
 
 
 def test_a_new_server_has_no_labels(store: Store, web: int) -> None:
@@ -36,8 +36,8 @@ def test_a_new_server_has_no_labels(store: Store, web: int) -> None:
 
 
 def test_what_the_host_and_what_operators_say_is_kept_apart(store: Store, web: int) -> None:
-    set_of_host(store, web, {"region": "nyc", "tier": "gold", "empty": ""})
-    set_of_operators(store, web, {"tier": "silver", "example.com/rack": "7"})
+    set_host_labels(store, web, {"region": "nyc", "tier": "gold", "empty": ""})
+    set_operator_labels(store, web, {"tier": "silver", "example.com/rack": "7"})
 
     assert get(store, web).labels == Labels(
         {"region": "nyc", "tier": "gold", "empty": ""}, {"tier": "silver", "example.com/rack": "7"}
@@ -45,33 +45,33 @@ def test_what_the_host_and_what_operators_say_is_kept_apart(store: Store, web: i
 
 
 def test_labels_are_replaced_as_a_whole(store: Store, web: int) -> None:
-    set_of_operators(store, web, {"tier": "silver"})
-    set_of_host(store, web, {"region": "nyc", "tier": "gold"})
-    set_of_host(store, web, {"zone": "a"})
+    set_operator_labels(store, web, {"tier": "silver"})
+    set_host_labels(store, web, {"region": "nyc", "tier": "gold"})
+    set_host_labels(store, web, {"zone": "a"})
 
     assert get(store, web).labels == Labels({"zone": "a"}, {"tier": "silver"})
 
-    set_of_operators(store, web, {})
+    set_operator_labels(store, web, {})
 
     assert get(store, web).labels == Labels({"zone": "a"}, {})
 
 
 def test_whether_an_effective_label_changed_is_told(store: Store, web: int) -> None:
-    assert not set_of_host(store, web, {})
-    assert set_of_host(store, web, {"tier": "gold"})
-    assert not set_of_host(store, web, {"tier": "gold"})
+    assert not set_host_labels(store, web, {})
+    assert set_host_labels(store, web, {"tier": "gold"})
+    assert not set_host_labels(store, web, {"tier": "gold"})
     # An operator says the same, and then the host something else, which does not count.
-    assert not set_of_operators(store, web, {"tier": "gold"})
-    assert not set_of_host(store, web, {"tier": "silver"})
-    assert not set_of_host(store, web, {})
-    assert set_of_operators(store, web, {})
+    assert not set_operator_labels(store, web, {"tier": "gold"})
+    assert not set_host_labels(store, web, {"tier": "silver"})
+    assert not set_host_labels(store, web, {})
+    assert set_operator_labels(store, web, {})
 
 
 def test_servers_are_found_with_their_labels_however_they_are_found(store: Store, web: int) -> None:
-    set_of_host(store, web, {"tier": "gold"})
+    set_host_labels(store, web, {"tier": "gold"})
     with store.begin() as transaction:
         db = transaction.servers.add("db", "")
-    set_of_operators(store, db.server_id, {"tier": "silver"})
+    set_operator_labels(store, db.server_id, {"tier": "silver"})
     gold, silver = Labels({"tier": "gold"}), Labels({}, {"tier": "silver"})
 
     with store.begin() as transaction:
@@ -84,7 +84,7 @@ def test_servers_are_found_with_their_labels_however_they_are_found(store: Store
 
 def test_saving_a_server_leaves_its_labels_as_they_are(store: Store, web: int) -> None:
     before = get(store, web)
-    set_of_host(store, web, {"tier": "gold"})
+    set_host_labels(store, web, {"tier": "gold"})
     with store.begin() as transaction:
         transaction.servers.get(web, lock=True)
         transaction.servers.save(before)
@@ -93,7 +93,7 @@ def test_saving_a_server_leaves_its_labels_as_they_are(store: Store, web: int) -
 
 
 def test_labels_go_with_their_server(store: Store, web: int) -> None:
-    set_of_host(store, web, {"tier": "gold"})
+    set_host_labels(store, web, {"tier": "gold"})
     with store.begin() as transaction:
         transaction.servers.remove(web)
         again = transaction.servers.find_or_add("web")

@@ -12,7 +12,7 @@ from application.ports.store.servers import ServerFilter
 from application.ports.store.store import Store
 from domain.approval import Approval
 from domain.errors import ServerNameTaken, ServerNotFound
-from domain.liveness import NEVER_SEEN, Presence, Status, heard, left
+from domain.liveness import NEVER_SEEN, Presence, Status, offline_presence, online_presence
 from domain.server import Server
 from tests.support.builders import CAPABILITIES, INTERVAL, NOW, SECOND, at_once
 
@@ -99,7 +99,7 @@ def test_a_server_that_was_looked_for_is_locked_until_the_transaction_ends(
 def test_a_server_is_found_with_all_that_is_known_of_it(store: Store) -> None:
     server = replace(
         add(store, "web", "production"),
-        presence=heard(NOW, INTERVAL),
+        presence=online_presence(NOW, INTERVAL),
         is_default=True,
         config_revision=2**40,
     )
@@ -309,7 +309,7 @@ def test_a_server_that_is_not_there_cannot_become_the_default(store: Store) -> N
     ],
 )
 def test_times_come_back_in_utc_as_they_were_written(store: Store, moment: datetime) -> None:
-    web = replace(add(store, "web"), presence=heard(moment, INTERVAL))
+    web = replace(add(store, "web"), presence=online_presence(moment, INTERVAL))
     save(store, web)
     presence = get(store, web.server_id).presence
 
@@ -320,7 +320,7 @@ def test_times_come_back_in_utc_as_they_were_written(store: Store, moment: datet
 
 def test_a_time_of_another_zone_comes_back_as_the_same_moment(store: Store) -> None:
     abroad = NOW.astimezone(timezone(timedelta(hours=5, minutes=45)))
-    web = replace(add(store, "web"), presence=left(abroad))
+    web = replace(add(store, "web"), presence=offline_presence(abroad))
     save(store, web)
 
     assert get(store, web.server_id).presence.last_seen == NOW
@@ -406,7 +406,7 @@ def test_servers_are_counted_by_their_approval(store: Store) -> None:
 def test_the_census_counts_servers_by_status_and_environment(store: Store) -> None:
     for name, environment in (("a", "dev"), ("b", "dev"), ("c", "prod"), ("d", "")):
         add(store, name, environment)
-    save(store, replace(add(store, "e", "dev"), presence=heard(NOW, INTERVAL)))
+    save(store, replace(add(store, "e", "dev"), presence=online_presence(NOW, INTERVAL)))
     with store.begin() as transaction:
         count_by_status = dict(transaction.servers.count_by_status())
 

@@ -11,7 +11,7 @@ from application.ports.store.store import Store, Transaction
 from application.registration.register_server import Registration
 from domain.capabilities import Capabilities
 from domain.configuration import Configuration
-from domain.liveness import heard, left
+from domain.liveness import offline_presence, online_presence
 from domain.server import Server
 from tests.support.builders import CAPABILITIES, INTERVAL, NOW, SECOND
 from tests.support.fleet import Fleet
@@ -46,7 +46,7 @@ def fill(transaction: Transaction) -> None:
         server = replace(
             transaction.servers.find_or_add(name),
             environment="production",
-            presence=heard(NOW, INTERVAL),
+            presence=online_presence(NOW, INTERVAL),
             is_default=name == "b",
             config_revision=1,
         )
@@ -76,8 +76,8 @@ def move_the_mark_of_the_default(transaction: Transaction) -> None:
 
 def hear_heartbeats(transaction: Transaction) -> None:
     staying, leaving = ids(transaction)[:2], ids(transaction)[2:]
-    transaction.presences.set(dict.fromkeys(staying, 0), heard(NOW + SECOND, INTERVAL))
-    transaction.presences.set(dict.fromkeys(leaving, 0), left(NOW + SECOND))
+    transaction.presences.set(dict.fromkeys(staying, 0), online_presence(NOW + SECOND, INTERVAL))
+    transaction.presences.set(dict.fromkeys(leaving, 0), offline_presence(NOW + SECOND))
 
 
 def expire_everybody(transaction: Transaction) -> None:

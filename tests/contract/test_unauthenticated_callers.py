@@ -101,14 +101,14 @@ class Site:
     def wrong_keys(self) -> list[str]:
         """Which speak for none of these servers."""
         good, revoked, expired = self._join_key(), self._join_key(), self._join_key()
-        self.join("by a join key", str(good.shown))
+        self.join("by a join key", str(good.plaintext_key))
         RevokeJoinKey(self.fleet.store, self.fleet.clock)(revoked.key.key_id)
         unknown = f"jk-aaaaaaaaaa.{canary('join key')}"
         wrong_secret = f"{good.key.key_id}.{canary('join key')}"
         self.fleet.clock.advance(60 * SECOND)
         return [
             *("", canary("other key"), unknown, wrong_secret),
-            *(str(each.shown) for each in (good, revoked, expired)),
+            *(str(each.plaintext_key) for each in (good, revoked, expired)),
         ]
 
     def _join_key(self) -> CreatedJoinKey:

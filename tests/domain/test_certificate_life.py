@@ -31,7 +31,7 @@ def test_a_kept_certificate_has_lived_a_part_of_its_life(
     lifetime: int, gone: float, now: float
 ) -> None:
     age = timedelta(seconds=lifetime * gone)
-    life = CertificateLife.kept(
+    life = CertificateLife.loaded(
         ISSUED - BACKDATED, ISSUED + timedelta(seconds=lifetime), ISSUED + age, now
     )
 
@@ -42,13 +42,13 @@ def test_a_kept_certificate_has_lived_a_part_of_its_life(
 
 @given(behind=st.timedeltas(timedelta(), timedelta(days=10000)))
 def test_a_clock_that_is_slow_gives_a_kept_certificate_no_longer_a_life(behind: timedelta) -> None:
-    life = CertificateLife.kept(ISSUED - BACKDATED, ISSUED + DAY, ISSUED - behind, 1000)
+    life = CertificateLife.loaded(ISSUED - BACKDATED, ISSUED + DAY, ISSUED - behind, 1000)
 
     assert life.ends == pytest.approx(1000 + DAY.total_seconds())
 
 
 def test_a_clock_that_is_fast_makes_a_kept_certificate_one_that_is_over() -> None:
-    life = CertificateLife.kept(ISSUED - BACKDATED, ISSUED + DAY, ISSUED + 2 * DAY, 1000)
+    life = CertificateLife.loaded(ISSUED - BACKDATED, ISSUED + DAY, ISSUED + 2 * DAY, 1000)
 
     assert life.is_over(1000)
 

@@ -63,8 +63,11 @@ def test_what_takes_a_name_from_one_machine_gives_it_to_the_other(
 
     assert decision_on([decision], HOLDER, server_id) == decision
     assert decision_on([decision], CHALLENGER, server_id) == decision
-    assert (decision.takes_from(HOLDER), decision.gives_to(HOLDER)) == (True, False)
-    assert (decision.takes_from(CHALLENGER), decision.gives_to(CHALLENGER)) == (False, True)
+    assert (decision.is_decided_against(HOLDER), decision.is_decided_for(HOLDER)) == (True, False)
+    assert (decision.is_decided_against(CHALLENGER), decision.is_decided_for(CHALLENGER)) == (
+        False,
+        True,
+    )
 
 
 def test_a_new_name_for_the_challenger_takes_nothing_from_the_holder() -> None:
@@ -133,7 +136,7 @@ def test_the_order_in_which_decisions_are_read_does_not_matter(
 
 @given(conflicts, st.sampled_from(MACHINES))
 def test_no_decision_both_gives_and_takes(decision: Conflict, machine: Evidence) -> None:
-    assert not (decision.gives_to(machine) and decision.takes_from(machine))
+    assert not (decision.is_decided_for(machine) and decision.is_decided_against(machine))
 
 
 @pytest.mark.parametrize(

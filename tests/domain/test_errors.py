@@ -7,7 +7,7 @@ from domain.errors import ManManError, NameInUse, NotAdmitted, SupersededRegistr
 def test_an_error_that_another_process_told_is_of_its_kind_and_has_its_words(
     kind: type[ManManError],
 ) -> None:
-    error = kind.told("the name is held")
+    error = kind.from_message("the name is held")
 
     assert type(error) is kind
     assert str(error) == "the name is held"

@@ -13,7 +13,7 @@ from domain.explanation import Facts, explain, explain_deleted
 from domain.history import HistoryEntry
 from domain.labels import Labels
 from domain.liveness import Presence, Status
-from domain.machine_evidence import KINDS, NOBODY, Evidence, Identity
+from domain.machine_evidence import KINDS, UNKNOWN_IDENTITY, Evidence, Identity
 from domain.server import Server
 from tests.support.builders import NOW, SECOND, evidence
 
@@ -63,7 +63,7 @@ moments = st.datetimes(NOW.replace(tzinfo=None) - 999 * DAY, NOW.replace(tzinfo=
     lambda moment: moment.replace(tzinfo=NOW.tzinfo)
 )
 evidences = st.builds(Evidence, *[st.sampled_from(["", "a" * 32, "b" * 32])] * 5)
-identities = st.just(NOBODY) | st.builds(
+identities = st.just(UNKNOWN_IDENTITY) | st.builds(
     Identity, evidences, st.integers(0, 9), words, moments | st.none()
 )
 kinds = st.lists(st.sampled_from(sorted(KINDS)), unique=True).map(tuple)
@@ -214,7 +214,7 @@ def test_a_server_whose_host_was_stopped() -> None:
 def test_a_server_whose_host_has_never_joined() -> None:
     made = HistoryEntry(NOW, EventKind.CREATED, "an operator made its record")
 
-    assert explain(facts(Server(7, "web"), made, identity=NOBODY)) == [
+    assert explain(facts(Server(7, "web"), made, identity=UNKNOWN_IDENTITY)) == [
         "Server 7 is web: approved and offline.",
         "No host of it was ever heard.",
         "A host manager joins as it with SERVER_NAME=web.",
@@ -263,7 +263,9 @@ def test_a_server_that_is_not_let_in(approval: Approval, sentence: str) -> None:
 def test_a_ban_over_a_host_that_says_nothing_of_its_machine_is_one_over_its_name() -> None:
     banned = replace(WEB, approval=Approval.BANNED)
 
-    assert "An operator banned it: its host is refused until" in told(banned, identity=NOBODY)
+    assert "An operator banned it: its host is refused until" in told(
+        banned, identity=UNKNOWN_IDENTITY
+    )
 
 
 def test_a_server_that_another_machine_took_over() -> None:
@@ -314,7 +316,7 @@ def test_a_server_whose_host_says_nothing_of_its_machine() -> None:
 
     assert "whoever knows the name gets this server" in told(WEB, identity=anonymous)
     assert "whoever knows the name" not in told(WEB)
-    assert "whoever knows the name" not in told(WEB, identity=NOBODY)
+    assert "whoever knows the name" not in told(WEB, identity=UNKNOWN_IDENTITY)
 
 
 def test_a_machine_with_two_managers() -> None:
@@ -365,7 +367,7 @@ def test_a_name_that_is_contested() -> None:
 
 
 def test_a_claim_of_one_time_from_nowhere() -> None:
-    claim = replace(conflict(), claims=1, challenger=NOBODY)
+    claim = replace(conflict(), claims=1, challenger=UNKNOWN_IDENTITY)
 
     assert "Another machine claimed its name once, at 2026-02-28 23:59:58 UTC" in told(
         conflicts=[claim]

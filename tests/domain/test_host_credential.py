@@ -100,4 +100,4 @@ def test_it_is_due_after_half_of_its_life_and_good_until_the_end(
 ) -> None:
     now = BEGIN + after
 
-    assert (CREDENTIAL.is_good_at(now), CREDENTIAL.is_due_at(now)) == (is_good, is_due)
+    assert (CREDENTIAL.is_valid_at(now), CREDENTIAL.is_due_for_renewal_at(now)) == (is_good, is_due)

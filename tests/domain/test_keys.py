@@ -5,10 +5,10 @@ from hypothesis import strategies as st
 from domain.errors import InvalidField
 from domain.keys import (
     JOIN_KEY,
-    OF_OPERATORS,
     OPERATOR_CERTIFICATE,
     OPERATOR_KEY,
-    ShownKey,
+    OPERATOR_KINDS,
+    PlaintextKey,
     check_key_id,
     public_id,
     without_secrets,
@@ -20,7 +20,7 @@ SECRET = st.from_regex(r"[A-Za-z0-9_-]{43}", fullmatch=True)
 
 @given(KEY_ID, SECRET)
 def test_what_is_public_of_a_key_is_its_id(key_id: str, secret: str) -> None:
-    assert public_id(str(ShownKey(key_id, secret))) == public_id(key_id) == key_id
+    assert public_id(str(PlaintextKey(key_id, secret))) == public_id(key_id) == key_id
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_a_text_without_keys_stays_as_it_is(text: str) -> None:
 @given(KEY_ID, SECRET)
 def test_a_key_is_of_one_kind(key_id: str, secret: str) -> None:
     kinds = [
-        kind for kind in (JOIN_KEY, OPERATOR_KEY) if ShownKey.parse(f"{key_id}.{secret}", kind)
+        kind for kind in (JOIN_KEY, OPERATOR_KEY) if PlaintextKey.parse(f"{key_id}.{secret}", kind)
     ]
 
     assert kinds == [key_id[:2]]
@@ -57,10 +57,10 @@ DIGEST = "0123456789abcdef" * 4
 
 @given(KEY_ID, SECRET)
 def test_a_key_may_say_by_which_authority_the_api_is_known(key_id: str, secret: str) -> None:
-    shown = ShownKey.parse(f"{key_id}.{secret}.{DIGEST}", key_id[:2])
+    shown = PlaintextKey.parse(f"{key_id}.{secret}.{DIGEST}", key_id[:2])
 
-    assert shown == ShownKey(key_id, secret, DIGEST)
-    assert shown.digest == ShownKey(key_id, secret).digest
+    assert shown == PlaintextKey(key_id, secret, DIGEST)
+    assert shown.digest == PlaintextKey(key_id, secret).digest
     assert str(shown) == f"{key_id}.{secret}.{DIGEST}"
 
 
@@ -68,7 +68,7 @@ def test_a_key_may_say_by_which_authority_the_api_is_known(key_id: str, secret: 
     "digest", ["", "abc", DIGEST.upper(), f"{DIGEST}0", f"{DIGEST}.", "-" * 64]
 )
 def test_a_key_with_another_end_is_none(digest: str) -> None:
-    assert ShownKey.parse(f"jk-abcdefgh23.secret.{digest}", JOIN_KEY) is None
+    assert PlaintextKey.parse(f"jk-abcdefgh23.secret.{digest}", JOIN_KEY) is None
 
 
 @given(KEY_ID, SECRET)
@@ -84,15 +84,15 @@ def test_a_key_with_a_pin_is_told_in_a_text_without_its_secret_and_its_pin(
 @given(SECRET)
 def test_the_id_of_a_certificate_is_no_key_whatever_stands_behind_it(secret: str) -> None:
     for kind in (JOIN_KEY, OPERATOR_KEY):
-        assert ShownKey.parse(f"oc-abcdefgh23.{secret}", kind) is None
+        assert PlaintextKey.parse(f"oc-abcdefgh23.{secret}", kind) is None
 
 
 def test_an_id_is_of_one_of_the_kinds_that_are_asked_for() -> None:
     for key_id in ("ok-abcdefgh23", "oc-abcdefgh23"):
-        check_key_id(key_id, *OF_OPERATORS)
+        check_key_id(key_id, *OPERATOR_KINDS)
     for key_id in ("jk-abcdefgh23", "oc-abcdefgh23.secret", "oc-abcdefgh2", ""):
         with pytest.raises(InvalidField) as refused:
-            check_key_id(key_id, *OF_OPERATORS)
+            check_key_id(key_id, *OPERATOR_KINDS)
         assert str(refused.value) == (
             "key_id must be as ok- or oc- and 10 letters and digits, without the secret"
         )

@@ -4,7 +4,14 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.liveness import HeartbeatSchedule, ObservationWindow, Presence, Status, heard, left
+from domain.liveness import (
+    HeartbeatSchedule,
+    ObservationWindow,
+    Presence,
+    Status,
+    offline_presence,
+    online_presence,
+)
 from tests.support.builders import INTERVAL, NOW, SECOND
 
 INTERVALS = st.integers(1, 3600).map(lambda seconds: timedelta(seconds=seconds))
@@ -42,22 +49,22 @@ def test_the_interval_is_stretched_no_further_than_needed(
 
 @given(INTERVALS)
 def test_a_host_that_spoke_may_be_silent_for_three_intervals(told: timedelta) -> None:
-    presence = heard(NOW, told)
+    presence = online_presence(NOW, told)
 
     assert presence == Presence(Status.ONLINE, NOW, NOW + told + told + told)
 
 
 def test_a_host_that_left_is_offline_at_once() -> None:
-    assert left(NOW) == Presence(Status.OFFLINE, NOW, None)
+    assert offline_presence(NOW) == Presence(Status.OFFLINE, NOW, None)
 
 
 @given(GAPS)
 def test_nobody_is_expired_before_three_intervals_of_unbroken_looking(gaps: list[int]) -> None:
-    watch, looks = ObservationWindow.begin(NOW), [NOW]
+    watch, looks = ObservationWindow.start(NOW), [NOW]
 
     for gap in gaps:
         looks.append(looks[-1] + gap * SECOND)
-        watch = watch.look(looks[-1], longest_gap=INTERVAL)
+        watch = watch.observe(looks[-1], max_gap=INTERVAL)
 
         unbroken = looks[-1] - _begin_of_the_last_unbroken_run(looks)
         assert watch.can_expire(looks[-1], INTERVAL) == (unbroken >= 3 * INTERVAL)

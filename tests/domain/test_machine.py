@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.capabilities import Capabilities
-from domain.liveness import NEVER_SEEN, heard
+from domain.liveness import NEVER_SEEN, online_presence
 from domain.machine import Hardware, Machine, hardware_of, machines_of
 from domain.server import Server
 from tests.support.builders import INTERVAL, NOW, SECOND
@@ -18,7 +18,7 @@ def server(
     server_id: int, machine: int, capabilities: Capabilities | None = None, seen: int | None = 0
 ) -> Server:
     """Seen so many seconds after the others, None for never."""
-    presence = NEVER_SEEN if seen is None else heard(NOW + seen * SECOND, INTERVAL)
+    presence = NEVER_SEEN if seen is None else online_presence(NOW + seen * SECOND, INTERVAL)
     return Server(
         server_id,
         f"box-{server_id}",

@@ -14,7 +14,7 @@ from domain.machine_evidence import (
     check_evidence,
     classify_claim,
     compare,
-    in_words,
+    kinds_in_words,
     matches_ban,
     same_claimant,
 )
@@ -90,8 +90,8 @@ def test_a_kind_that_is_missing_never_makes_another_machine_of_the_same_one_nor_
     whole, less = compare(one, another), compare(one, without(another, missing))
 
     if whole.same_machine:
-        assert less.verdict is not Match.OTHER_MACHINE
-    if whole.verdict is Match.OTHER_MACHINE:
+        assert less.match is not Match.OTHER_MACHINE
+    if whole.match is Match.OTHER_MACHINE:
         assert not less.same_machine
 
 
@@ -100,7 +100,7 @@ def test_a_kind_that_is_missing_never_makes_another_machine_of_the_same_one_nor_
 def test_however_much_is_missing_another_machine_is_never_taken_for_the_same(
     one: Evidence, another: Evidence, missing: set[str]
 ) -> None:
-    if compare(one, another).verdict is Match.OTHER_MACHINE:
+    if compare(one, another).match is Match.OTHER_MACHINE:
         assert not compare(one, without(another, *missing)).same_machine
 
 
@@ -108,7 +108,7 @@ def test_however_much_is_missing_another_machine_is_never_taken_for_the_same(
 def test_it_is_the_same_process_only_with_the_same_instance_id(
     one: Evidence, another: Evidence
 ) -> None:
-    if compare(one, another).verdict is Match.SAME_PROCESS:
+    if compare(one, another).match is Match.SAME_PROCESS:
         assert one.instance_id == another.instance_id != ""
 
 
@@ -116,7 +116,7 @@ def test_it_is_the_same_process_only_with_the_same_instance_id(
 def test_a_process_that_registers_again_is_recognised_however_little_it_can_read(
     process: Evidence,
 ) -> None:
-    assert compare(process, process).verdict is Match.SAME_PROCESS
+    assert compare(process, process).match is Match.SAME_PROCESS
 
 
 @given(process=OF_A_PROCESS, appeared=kinds)
@@ -126,7 +126,7 @@ def test_a_process_is_recognised_when_it_can_read_more_than_before(
     assume(appeared != "boot_id")
     before = without(process, appeared)
 
-    assert compare(before, process).verdict is Match.SAME_PROCESS
+    assert compare(before, process).match is Match.SAME_PROCESS
 
 
 @given(one=EVIDENCE, another=EVIDENCE)
@@ -163,7 +163,7 @@ def test_another_board_is_never_the_same_machine(one: Evidence, another: Evidenc
     ],
 )
 def test_the_stories_of_machines(what: str, given: Evidence, verdict: Match) -> None:
-    assert compare(FULL, given).verdict is verdict, what
+    assert compare(FULL, given).match is verdict, what
 
 
 @given(known=EVIDENCE, given=EVIDENCE, alive=st.booleans())
@@ -212,7 +212,7 @@ def test_a_ban_meets_the_same_machine_and_no_other(banned: Evidence, given: Evid
     comparison = compare(banned, given)
 
     assert matches_ban(banned, given) or not comparison.same_machine
-    assert not (matches_ban(banned, given) and comparison.verdict is Match.OTHER_MACHINE)
+    assert not (matches_ban(banned, given) and comparison.match is Match.OTHER_MACHINE)
 
 
 @given(banned=EVIDENCE, instance=DIGESTS)
@@ -236,7 +236,7 @@ def test_a_claimant_whose_docker_was_installed_anew_is_the_same() -> None:
 
 @given(before=EVIDENCE, given=EVIDENCE)
 def test_another_machine_is_not_the_same_claimant(before: Evidence, given: Evidence) -> None:
-    if compare(before, given).verdict is Match.OTHER_MACHINE:
+    if compare(before, given).match is Match.OTHER_MACHINE:
         assert not same_claimant(before, given)
 
 
@@ -275,4 +275,4 @@ def test_an_instance_id_alone_is_no_evidence_of_a_machine(instance: str) -> None
     ],
 )
 def test_evidence_is_named_in_words(which: tuple[str, ...], words: str) -> None:
-    assert in_words(which) == words
+    assert kinds_in_words(which) == words

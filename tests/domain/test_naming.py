@@ -7,7 +7,7 @@ from domain.naming import (
     MAX_ENVIRONMENT_LENGTH,
     MAX_NAME_LENGTH,
     ChosenName,
-    KeptName,
+    SavedName,
     check_environment,
     check_name,
     choose_name,
@@ -42,7 +42,7 @@ def test_without_both_it_is_the_hostname_and_a_random_suffix() -> None:
     assert chosen == ChosenName("box-7-0a1b2c3d", ephemeral=True)
 
 
-KEPT = KeptName(ChosenName("old-0a1b2c3d", ephemeral=True), "production")
+KEPT = SavedName(ChosenName("old-0a1b2c3d", ephemeral=True), "production")
 
 
 @pytest.mark.parametrize("environment", ["", "production"])

@@ -6,10 +6,10 @@ from hypothesis import strategies as st
 
 from domain.errors import NotAnOperator
 from domain.operator_key import Operator
-from domain.operator_token import ROLES_BY_THEIR_NAMES, ClaimRules, credential_id_of
+from domain.operator_token import ROLES_BY_NAME, ClaimRules, credential_id_of
 from domain.role import Role
 
-RULES = ClaimRules("sub", "role", ROLES_BY_THEIR_NAMES)
+RULES = ClaimRules("sub", "role", ROLES_BY_NAME)
 KEYCLOAK = ClaimRules(
     "preferred_username",
     "realm_access.roles",
@@ -52,7 +52,7 @@ def test_claims_within_others_are_found_and_their_values_stand_for_roles() -> No
     ],
 )
 def test_names_of_claims_may_have_dots(name: str, claims: dict[str, Any]) -> None:
-    rules = ClaimRules("sub", name, ROLES_BY_THEIR_NAMES)
+    rules = ClaimRules("sub", name, ROLES_BY_NAME)
 
     assert rules.operator({"sub": "ann", **claims}).role is Role.ADMIN
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.retention import in_words
+from domain.retention import duration_in_words
 
 UNITS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
 
@@ -30,12 +30,12 @@ UNITS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
 def test_a_duration_is_told_in_the_largest_unit_that_leaves_nothing_over(
     seconds: int, words: str
 ) -> None:
-    assert in_words(timedelta(seconds=seconds)) == words
+    assert duration_in_words(timedelta(seconds=seconds)) == words
 
 
 @given(seconds=st.integers(1, 10 * 365 * 86400))
 def test_the_words_say_how_long_it_is(seconds: int) -> None:
-    number, unit = in_words(timedelta(seconds=seconds)).split()
+    number, unit = duration_in_words(timedelta(seconds=seconds)).split()
 
     assert int(number) * UNITS[unit.removesuffix("s")] == seconds
     assert unit.endswith("s") is (number != "1")

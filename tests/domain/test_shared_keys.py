@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.errors import InvalidRegistrationKey
-from domain.keys import ShownKey
-from domain.shared_keys import admit, is_open_registration, stripped_key
+from domain.keys import PlaintextKey
+from domain.shared_keys import check_registration_key, is_open_registration, stripped_key
 from tests.support.canary_secrets import almost, canary
 
 # As an environment variable gives them: any bytes at all.
@@ -20,13 +20,13 @@ JOIN_KEY = f"jk-abcdefghij.{canary('join key')}"
 
 @given(KEYS)
 def test_everybody_may_join_when_no_key_is_configured(given_key: str) -> None:
-    assert admit((), given_key) is None
+    assert check_registration_key((), given_key) is None
     assert is_open_registration((), key_required=False)
 
 
 @given(keys=SOME, data=st.data())
 def test_each_of_the_configured_keys_opens(keys: list[str], data: st.DataObject) -> None:
-    assert admit(keys, data.draw(st.sampled_from(keys))) is None
+    assert check_registration_key(keys, data.draw(st.sampled_from(keys))) is None
 
 
 @given(configured=SOME, given_key=KEYS)
@@ -35,13 +35,13 @@ def test_every_other_key_is_refused(configured: list[str], given_key: str) -> No
         return
 
     with pytest.raises(InvalidRegistrationKey):
-        admit(configured, given_key)
+        check_registration_key(configured, given_key)
 
 
 @pytest.mark.parametrize("given_key", [*almost(KEY), f"{KEY}\ud800", "\udcff"])
 def test_a_key_that_is_almost_right_is_refused(given_key: str) -> None:
     with pytest.raises(InvalidRegistrationKey) as refused:
-        admit([canary("new registration key"), KEY], given_key)
+        check_registration_key([canary("new registration key"), KEY], given_key)
 
     assert str(refused.value) == "invalid registration key"
 
@@ -59,7 +59,7 @@ def test_each_key_is_compared_wherever_the_right_one_is(
 
     monkeypatch.setattr(hmac, "compare_digest", noting)
     keys = [canary(f"registration key {n}") for n in range(3)]
-    admit(keys, keys[place])
+    check_registration_key(keys, keys[place])
 
     assert compared == [key.encode() for key in keys]
 
@@ -67,7 +67,7 @@ def test_each_key_is_compared_wherever_the_right_one_is(
 @pytest.mark.parametrize("given_key", ["", KEY])
 def test_nobody_joins_without_a_key_where_one_is_required(given_key: str) -> None:
     with pytest.raises(InvalidRegistrationKey):
-        admit((), given_key, key_required=True)
+        check_registration_key((), given_key, key_required=True)
     assert not is_open_registration((), key_required=True)
     assert not is_open_registration([KEY], key_required=False)
 
@@ -75,13 +75,13 @@ def test_nobody_joins_without_a_key_where_one_is_required(given_key: str) -> Non
 @pytest.mark.parametrize("shared_keys", [(), (KEY,)])
 @pytest.mark.parametrize("key_required", [False, True])
 def test_a_join_key_is_left_to_be_looked_up(shared_keys: Sequence[str], key_required: bool) -> None:
-    shown = admit(shared_keys, JOIN_KEY, key_required=key_required)
+    shown = check_registration_key(shared_keys, JOIN_KEY, key_required=key_required)
 
-    assert shown == ShownKey("jk-abcdefghij", canary("join key"))
+    assert shown == PlaintextKey("jk-abcdefghij", canary("join key"))
 
 
 def test_a_shared_key_may_look_like_a_join_key() -> None:
-    assert admit([JOIN_KEY], JOIN_KEY) is None
+    assert check_registration_key([JOIN_KEY], JOIN_KEY) is None
 
 
 @pytest.mark.parametrize("wrapped", [KEY, f" {KEY}\t", f"{KEY}\r\n", f'"{KEY}"', f"'{KEY}' "])

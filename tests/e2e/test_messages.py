@@ -11,7 +11,7 @@ import pika
 
 from adapters.sql.migrations import upgrade
 from application.host.key_ring import KeyRing
-from domain.backoff import MAX_WAIT_SECONDS
+from domain.backoff import MAX_DELAY_SECONDS
 from protos.manman.v1 import manman_pb2 as pb
 from tests.support.canary_secrets import canary
 from tests.support.event_subscriber import Audience, channel
@@ -356,7 +356,7 @@ def test_api_and_host_wait_for_a_broker_that_is_not_there_yet(
     rabbitmq.start()
     # Who asks just before the API has found the broker again comes back when its longest wait is
     # over.
-    host.wait_until_said("Registered as server 2 ", MAX_WAIT_SECONDS + PATIENCE_SECONDS)
+    host.wait_until_said("Registered as server 2 ", MAX_DELAY_SECONDS + PATIENCE_SECONDS)
     host.wait_until_said("The API answers again.")
 
     assert servers(api.address)["box"].status == "online"

@@ -16,7 +16,7 @@ from sqlalchemy import QueuePool
 from adapters.http.management_server import ManagementServer
 from adapters.oidc.operator_tokens import OidcOperatorTokens
 from adapters.system.call_with_timeout import CallWithTimeout
-from domain.backoff import wait_before_retry
+from domain.backoff import retry_delay
 from domain.errors import TooManyCalls
 from entrypoints.api.container import ApiContainer
 from entrypoints.api.settings import IN_MEMORY, ApiSettings
@@ -264,7 +264,7 @@ def test_a_fleet_that_comes_back_at_once_with_one_key_has_joined_within_a_minute
             joined_at.append(now)
         except TooManyCalls as error:
             least = error.retry_after_seconds
-            wait = wait_before_retry(failures, chance.random(), least=least)
+            wait = retry_delay(failures, chance.random(), min_seconds=least)
             heapq.heappush(tries, (now + wait, host, failures + 1))
 
     assert max(joined_at) - 1000 < 60

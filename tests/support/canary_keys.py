@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from domain.keys import ID_ALPHABET, ID_LENGTH, ShownKey
+from domain.keys import ID_ALPHABET, ID_LENGTH, PlaintextKey
 from tests.support.canary_secrets import canary
 
 
@@ -10,9 +10,9 @@ from tests.support.canary_secrets import canary
 class CanaryKeys:
     """Their ids are of one letter each: ok-aaaaaaaaaa, ok-bbbbbbbbbb, …"""
 
-    made: list[ShownKey] = field(default_factory=list)
+    made: list[PlaintextKey] = field(default_factory=list)
 
-    def __call__(self, kind: str) -> ShownKey:
+    def __call__(self, kind: str) -> PlaintextKey:
         letter = ID_ALPHABET[len(self.made)]
-        self.made.append(ShownKey(f"{kind}-{letter * ID_LENGTH}", canary(f"secret {letter}")))
+        self.made.append(PlaintextKey(f"{kind}-{letter * ID_LENGTH}", canary(f"secret {letter}")))
         return self.made[-1]

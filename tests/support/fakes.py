@@ -15,7 +15,7 @@ from application.ports.host.control_plane import (
     RegistrationResult,
 )
 from application.ports.host.machine import MachineReport
-from application.ports.host.state_folder import KeptState, QuarantineReason
+from application.ports.host.state_folder import QuarantineReason, SavedState
 from domain.capabilities import Capabilities
 from domain.configuration import Configuration, ConfigurationChanges
 from domain.host_command import HostCommand
@@ -83,10 +83,10 @@ class FakeControlPlane:
     @property
     def names(self) -> list[str]:
         """Under which it was registered."""
-        return [introduction.name for introduction in self.registered]
+        return [registration_request.name for registration_request in self.registered]
 
-    def register(self, introduction: RegistrationRequest) -> RegistrationResult:
-        self.registered.append(introduction)
+    def register(self, registration_request: RegistrationRequest) -> RegistrationResult:
+        self.registered.append(registration_request)
         return _next(self.registering, JOINED)
 
     def heartbeat(
@@ -120,7 +120,7 @@ class FakeControlPlane:
 class FakeMachineEvidence:
     evidence: Evidence = EVIDENCE
 
-    def look(self) -> Evidence:
+    def read(self) -> Evidence:
         return self.evidence
 
 
@@ -128,19 +128,19 @@ class FakeMachineEvidence:
 class FakeStateFolder:
     """Keeps one state in memory, as long as no trouble befalls it."""
 
-    state: KeptState | None = None
+    state: SavedState | None = None
     trouble: Exception | None = None
     set_aside_as: list[QuarantineReason] = field(default_factory=list)
     writes: int = 0
 
-    def take(self) -> None:
+    def lock(self) -> None:
         self._fail()
 
-    def read(self) -> KeptState | None:
+    def read(self) -> SavedState | None:
         self._fail()
         return self.state
 
-    def write(self, state: KeptState) -> None:
+    def write(self, state: SavedState) -> None:
         self._fail()
         self.writes += 1
         self.state = state
@@ -233,13 +233,13 @@ class FakeNotifier:
     watchdog_interval: float = math.inf
     told: list[str] = field(default_factory=list)
 
-    def entered(self, state: HostState) -> None:
+    def state_changed(self, state: HostState) -> None:
         self.told.append(state)
 
     def ready(self) -> None:
         self.told.append("ready")
 
-    def alive(self) -> None:
+    def ping_watchdog(self) -> None:
         self.told.append("alive")
 
 

@@ -71,7 +71,7 @@ class Fleet:
         self.store = TroubledStore(store)
         self.clock = MemoryClock(NOW)
         self.rules = rules
-        self.cadence = HeartbeatSchedule(interval, max_heartbeats_per_second)
+        self.schedule = HeartbeatSchedule(interval, max_heartbeats_per_second)
         self.create = CreateServer(self.store, self.clock)
         self.delete = DeleteServer(self.store, self.clock)
         self.get = GetServer(self.store)
@@ -89,7 +89,7 @@ class Fleet:
         self.restart()
 
     def restart(self) -> None:
-        self.heartbeat_interval = HeartbeatInterval(self.cadence)
+        self.heartbeat_interval = HeartbeatInterval(self.schedule)
         self.heartbeat_intake = HeartbeatIntake()
         self.expire = ExpireServers(
             self.store, self.clock, self.heartbeat_interval, self.heartbeat_intake
@@ -115,7 +115,7 @@ class Fleet:
 
     def pass_time(self, duration: timedelta) -> list[int]:
         """Time passes while the API looks for silent servers as often as it does; their ids."""
-        step = self.cadence.interval / 5
+        step = self.schedule.interval / 5
         expired = list(self.expire())
         while duration > timedelta(0):
             self.clock.advance(min(step, duration))

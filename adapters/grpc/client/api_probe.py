@@ -18,7 +18,7 @@ from application.ports.host.control_plane import (
     ControlPlaneUnavailable,
     RegistrationRequest,
 )
-from application.ports.probes.api_probe import NOBODY, KeyTrial
+from application.ports.probes.api_probe import NO_SERVER_ID, KeyTrial
 from domain.clock_reading import ClockReading
 from domain.errors import InvalidRegistrationKey, NotAdmitted, ServerNotFound
 
@@ -59,12 +59,12 @@ class GrpcApiProbe:
                 raise self._seen_closer(error) from error
         raise self._refused("takes a host without a name", "API_ADDRESS must name a ManMan API")
 
-    def ask_store(self, key: str) -> None:
+    def ping_store(self, key: str) -> None:
         with (
             closing(self._control_plane(KeyRing.single(key))) as control_plane,
             suppress(ServerNotFound),
         ):
-            control_plane.fetch_configuration(NOBODY, 0)
+            control_plane.fetch_configuration(NO_SERVER_ID, 0)
 
     def _control_plane(self, keys: KeyRing) -> GrpcControlPlane:
         return GrpcControlPlane(

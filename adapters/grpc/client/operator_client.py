@@ -6,7 +6,7 @@ import grpc
 
 from adapters.grpc.client.channel import open_channel
 from adapters.grpc.messages.audit import audit_entry_from_message
-from adapters.grpc.messages.conflicts import conflict_from_message, would_reject_from_message
+from adapters.grpc.messages.conflicts import conflict_from_message, dry_run_refusal_from_message
 from adapters.grpc.messages.history import entry_from_message
 from adapters.grpc.messages.hosts import configuration_from_message, summary_from_message
 from adapters.grpc.messages.join_keys import join_key_from_message, use_from_message
@@ -21,7 +21,7 @@ from application.ports.store.access.audit import AuditEntry
 from application.ports.store.access.join_keys import JoinKeyUse
 from application.ports.store.deleted_servers import DeletedServer
 from application.ports.store.dry_run_refusals import DryRunRefusal
-from application.servers.explain_server import Explained
+from application.servers.explain_server import Explanation
 from domain.approval import Approval
 from domain.configuration import Configuration, ConfigurationSummary
 from domain.conflict import Conflict, Resolution
@@ -155,9 +155,9 @@ class OperatorClient:
         mates = [mate for mate in banned if mate.machine == server.machine]
         return [server, *(mate for mate in mates if mate.server_id != server_id)]
 
-    def explain(self, server_id: int) -> Explained:
+    def explain(self, server_id: int) -> Explanation:
         answer = self._call(self._api.ExplainServer, pb.ExplainServerRequest(server_id=server_id))
-        return Explained(list(answer.sentences), list(map(entry_from_message, answer.history)))
+        return Explanation(list(answer.sentences), list(map(entry_from_message, answer.history)))
 
     def merge(self, old_server_id: int, new_server_id: int) -> Server:
         """The new server, which has what hung on the old one; that is deleted."""
@@ -189,7 +189,7 @@ class OperatorClient:
         )
         return conflict_from_message(self._call(self._api.ResolveConflict, request).conflict)
 
-    def would_rejects(self) -> Iterator[DryRunRefusal]:
+    def dry_run_refusals(self) -> Iterator[DryRunRefusal]:
         """What the switches that only warn would have refused, oldest first."""
         token = ""
         while True:
@@ -197,7 +197,7 @@ class OperatorClient:
                 self._api.ListWouldReject,
                 pb.ListWouldRejectRequest(page_size=100, page_token=token),
             )
-            yield from map(would_reject_from_message, page.would_reject)
+            yield from map(dry_run_refusal_from_message, page.would_reject)
             token = page.next_page_token
             if not token:
                 return

@@ -48,7 +48,7 @@ def conflict_from_message(message: pb.Conflict) -> Conflict:
     )
 
 
-def would_reject_to_message(entry: DryRunRefusal) -> pb.WouldReject:
+def dry_run_refusal_to_message(entry: DryRunRefusal) -> pb.WouldReject:
     return pb.WouldReject(
         switch=entry.switch,
         server_id=entry.server_id,
@@ -60,7 +60,7 @@ def would_reject_to_message(entry: DryRunRefusal) -> pb.WouldReject:
     )
 
 
-def would_reject_from_message(message: pb.WouldReject) -> DryRunRefusal:
+def dry_run_refusal_from_message(message: pb.WouldReject) -> DryRunRefusal:
     """Without its entry_id, which no operator needs."""
     return DryRunRefusal(
         entry_id=0,

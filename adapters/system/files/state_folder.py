@@ -15,7 +15,7 @@ from adapters.system.files.checksummed_file import (
     whole_number_of,
     write_checked,
 )
-from application.ports.host.state_folder import KeptState, QuarantineReason, StateFolderTaken
+from application.ports.host.state_folder import QuarantineReason, SavedState, StateFolderTaken
 from domain.machine_evidence import KINDS, Evidence, check_evidence
 from domain.naming import check_environment, check_name
 
@@ -46,7 +46,7 @@ class DiskStateFolder:
     _lock: int | None = field(init=False, default=None)
     _of_others: Mapping[str, object] = field(init=False, default_factory=dict)
 
-    def take(self) -> None:
+    def lock(self) -> None:
         if self._lock is not None:
             return
         make_folder(self.path, mode=0o700)
@@ -66,7 +66,7 @@ class DiskStateFolder:
             raise
         self._lock = descriptor
 
-    def read(self) -> KeptState | None:
+    def read(self) -> SavedState | None:
         try:
             fields = read_checked(self.path / STATE)
             state = _understood(fields)
@@ -89,14 +89,14 @@ class DiskStateFolder:
         self._of_others = {key: value for key, value in fields.items() if key not in _ALL_OURS}
         return state
 
-    def peek(self) -> KeptState | None:
+    def peek(self) -> SavedState | None:
         """What `read` would return, for somebody who changes nothing. Never raises."""
         try:
             return _understood(read_checked(self.path / STATE))
         except (OSError, _LaterVersion, *DAMAGE):
             return None
 
-    def write(self, state: KeptState) -> None:
+    def write(self, state: SavedState) -> None:
         evidence = {kind: getattr(state.evidence, kind) for kind in KINDS}
         fields = {
             "version": _VERSION,
@@ -142,12 +142,12 @@ class DiskStateFolder:
 _ALL_OURS = {*_OURS, "evidence", "credential", CHECKSUM}
 
 
-def _understood(fields: Mapping[str, Any]) -> KeptState:
+def _understood(fields: Mapping[str, Any]) -> SavedState:
     if whole_number_of(fields, "version", least=1) > _VERSION:
         raise _LaterVersion
     evidence = fields["evidence"]
     digests = {kind: text_of(evidence, kind) for kind in KINDS}
-    state = KeptState(
+    state = SavedState(
         server_id=whole_number_of(fields, "server_id", least=1),
         name=text_of(fields, "name"),
         environment=text_of(fields, "environment"),

@@ -74,7 +74,7 @@ class ControlPlane(Protocol):
     all NotAdmitted.
     """
 
-    def register(self, introduction: RegistrationRequest) -> RegistrationResult:
+    def register(self, registration_request: RegistrationRequest) -> RegistrationResult:
         """Raises InvalidRegistrationKey, NameInUse and ControlPlaneRefused."""
         ...
 

@@ -4,7 +4,7 @@ from domain.machine_evidence import Evidence
 
 
 class MachineEvidence(Protocol):
-    def look(self) -> Evidence:
+    def read(self) -> Evidence:
         """What tells this machine from another, without its container engine and this process.
 
         A field is empty where nothing can be read. Never raises.

@@ -1,7 +1,7 @@
 from typing import Protocol
 
 
-class Pause(Protocol):
+class Sleep(Protocol):
     def wait(self, seconds: float) -> bool:
         """Wait that long, or less when a command arrives or the host is asked to stop.
 

@@ -3,7 +3,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from domain.machine_evidence import Evidence
-from domain.naming import ChosenName, KeptName
+from domain.naming import ChosenName, SavedName
 
 
 class StateFolderTaken(Exception):
@@ -19,7 +19,7 @@ class QuarantineReason(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class KeptState:
+class SavedState:
     """Who a host is, as it was told at its last registration.
 
     `evidence` is that of the machine, with the instance of the process that registered.
@@ -36,25 +36,25 @@ class KeptState:
     credential: str = field(default="", repr=False)
 
     @property
-    def kept_name(self) -> KeptName:
-        return KeptName(ChosenName(self.name, self.ephemeral), self.environment)
+    def saved_name(self) -> SavedName:
+        return SavedName(ChosenName(self.name, self.ephemeral), self.environment)
 
 
 class StateFolder(Protocol):
     """Where a host keeps who it is. Every call raises OSError."""
 
-    def take(self) -> None:
+    def lock(self) -> None:
         """Make the folder, and have it alone for as long as this process lives.
 
         Raises StateFolderTaken.
         """
         ...
 
-    def read(self) -> KeptState | None:
+    def read(self) -> SavedState | None:
         """None when nothing is kept. What cannot be used is set aside with a warning."""
         ...
 
-    def write(self, state: KeptState) -> None:
+    def write(self, state: SavedState) -> None:
         """Wholly or not at all. What a later version added to the kept state stays."""
         ...
 

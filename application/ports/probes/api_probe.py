@@ -4,7 +4,7 @@ from typing import Protocol
 from domain.clock_reading import ClockReading
 
 # The id of no server.
-NOBODY = 0
+NO_SERVER_ID = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class ApiProbe(Protocol):
         """With the credential of a server, if the host has one."""
         ...
 
-    def ask_store(self, key: str) -> None:
+    def ping_store(self, key: str) -> None:
         """Returns when the API could look something up for a host that shows this key.
 
         Raises InvalidRegistrationKey too.

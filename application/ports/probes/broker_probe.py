@@ -3,7 +3,7 @@ from typing import Protocol
 
 
 @dataclass(frozen=True, slots=True)
-class BrokerFound:
+class BrokerStatus:
     """`product` with its version. Known: an API or a host of ours was there before."""
 
     product: str
@@ -11,7 +11,7 @@ class BrokerFound:
 
 
 class BrokerProbe(Protocol):
-    def look(self) -> BrokerFound:
+    def check(self) -> BrokerStatus:
         """Whether this user may do there what is needed; changes nothing.
 
         Raises BrokerUnavailable, within a few seconds.

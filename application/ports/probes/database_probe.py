@@ -14,7 +14,7 @@ class DatabaseUnfit(Exception):
 class DatabaseProbe(Protocol):
     """The API's database, which it leaves as it is. Raises DatabaseUnavailable, DatabaseUnfit."""
 
-    def look(self) -> str:
+    def describe(self) -> str:
         """What it is and which schema it has, for a person."""
         ...
 

@@ -13,7 +13,7 @@ class PortState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class PortFound:
+class PortStatus:
     """`owner` is who has a port that is taken, as far as this user may know."""
 
     state: PortState
@@ -21,6 +21,6 @@ class PortFound:
 
 
 class PortProbe(Protocol):
-    def look(self, address: str) -> PortFound:
+    def check(self, address: str) -> PortStatus:
         """Whether a process of this user can listen on HOST:PORT; takes it for a moment only."""
         ...

@@ -39,6 +39,6 @@ class DeletedServers(Protocol):
         """Up to `size` with an id above `after`, by id."""
         ...
 
-    def purge(self, now: datetime, at_most: int) -> Collection[int]:
+    def purge(self, now: datetime, limit: int) -> Collection[int]:
         """Forget those whose time is over; their ids."""
         ...

@@ -8,7 +8,7 @@ class History(Protocol):
     """What happened to servers: the outbox adds each event to it. It outlives the servers."""
 
     def of(self, server_id: int) -> Sequence[HistoryEntry]:
-        """Oldest first, at most ENTRIES_KEPT."""
+        """Oldest first, at most MAX_HISTORY_ENTRIES."""
         ...
 
     def move(self, from_server_id: int, to_server_id: int) -> None:

@@ -15,7 +15,7 @@ class Identities(Protocol):
     """Who registered each server last."""
 
     def get(self, server_id: int) -> Identity:
-        """NOBODY when none was ever kept."""
+        """UNKNOWN_IDENTITY when none was ever kept."""
         ...
 
     def save(self, server_id: int, identity: Identity) -> None:

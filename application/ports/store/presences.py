@@ -17,9 +17,9 @@ class Known:
     epoch: int = 0
     approval: Approval = Approval.APPROVED
 
-    def hears(self, epoch: int, *, to_all: bool = False) -> bool:
+    def accepts(self, epoch: int, *, include_refused: bool = False) -> bool:
         """Whether who registered in that epoch, 0 if it does not say, speaks for this server."""
-        return (to_all or self.approval.admits) and (epoch == 0 or epoch >= self.epoch)
+        return (include_refused or self.approval.admits) and (epoch == 0 or epoch >= self.epoch)
 
 
 class Presences(Protocol):
@@ -37,7 +37,7 @@ class Presences(Protocol):
         ...
 
     def set(
-        self, epochs: Mapping[int, int], presence: Presence, *, to_all: bool = False
+        self, epochs: Mapping[int, int], presence: Presence, *, include_refused: bool = False
     ) -> Mapping[int, Known]:
         """Give all of these servers the same presence; locks them as `lock` does.
 
@@ -47,7 +47,7 @@ class Presences(Protocol):
         """
         ...
 
-    def expire(self, now: datetime, deaf_to: Collection[str] = ()) -> Collection[int]:
+    def expire(self, now: datetime, unheard_transports: Collection[str] = ()) -> Collection[int]:
         """Set offline who is online and was silent for too long; returns their ids.
 
         Not who was last heard via one of those that we are deaf to.

@@ -6,8 +6,8 @@ from typing import Any
 
 import click
 
-from domain.history import ENTRIES_KEPT, HistoryEntry
-from domain.machine_evidence import in_words
+from domain.history import MAX_HISTORY_ENTRIES, HistoryEntry
+from domain.machine_evidence import kinds_in_words
 from domain.server import Server
 from entrypoints.cli.options import ServerId, output_option, server_id_argument
 from entrypoints.cli.session import api
@@ -19,11 +19,11 @@ from entrypoints.cli.views.tables import as_json, iso, server_json, server_table
 @click.option(
     "--history",
     "shown",
-    type=click.IntRange(0, ENTRIES_KEPT),
+    type=click.IntRange(0, MAX_HISTORY_ENTRIES),
     default=20,
     show_default=True,
     metavar="N",
-    help=f"How much of the end of its history to show; {ENTRIES_KEPT} events are kept.",
+    help=f"How much of the end of its history to show; {MAX_HISTORY_ENTRIES} events are kept.",
 )
 @output_option
 def explain(server_id: int, shown: int, output: str) -> None:
@@ -96,7 +96,7 @@ def _history_table(entries: Iterable[HistoryEntry]) -> str:
 
 def _evidence(entry: HistoryEntry) -> str:
     parts = ((entry.agreeing, "the same"), (entry.differing, "another"))
-    return "; ".join(f"{what}: {in_words(kinds)}" for kinds, what in parts if kinds) or "-"
+    return "; ".join(f"{what}: {kinds_in_words(kinds)}" for kinds, what in parts if kinds) or "-"
 
 
 def _entry_json(entry: HistoryEntry) -> dict[str, Any]:

@@ -72,7 +72,7 @@ def conflict_details(conflict: Conflict, command: str, now: datetime) -> str:
         "",
         likely_cause(comparison),
     ]
-    if conflict.is_unsettled:
+    if conflict.is_unresolved:
         lines += ["", "Resolve it in one of these ways:"]
         for resolution, new_name in _WAYS:
             option = f"--{resolution} {new_name}".rstrip()

@@ -15,13 +15,13 @@ from tests.support.services.rabbitmq import RabbitBroker
 
 def trouble_with(url: str) -> str:
     with pytest.raises(BrokerUnavailable) as caught:
-        AmqpBrokerProbe(Broker(url)).look()
+        AmqpBrokerProbe(Broker(url)).check()
     return str(caught.value)
 
 
 def test_a_virtual_host_that_nobody_used_is_told_and_left_empty(rabbitmq: RabbitBroker) -> None:
     for _ in range(2):
-        found = AmqpBrokerProbe(Broker(rabbitmq.url("dev"))).look()
+        found = AmqpBrokerProbe(Broker(rabbitmq.url("dev"))).check()
 
         assert found.product.startswith("RabbitMQ ")
         assert not found.known
@@ -32,7 +32,7 @@ def test_one_that_was_used_is_known(rabbitmq_url: str) -> None:
     with broker.connected() as connection:
         declare_exchanges(connection.channel())
 
-    assert AmqpBrokerProbe(broker).look().known
+    assert AmqpBrokerProbe(broker).check().known
 
 
 def test_an_exchange_of_ours_with_other_properties_is_told(rabbitmq_url: str) -> None:

@@ -31,7 +31,7 @@ def count(registry: CollectorRegistry, switch: Switch, counter: str = COUNTER) -
 def record(store: Store, *switches: Switch, then_fail: bool = False) -> None:
     with store.begin() as transaction:
         for switch in switches:
-            transaction.would_rejects.record(switch, 7, "web", "because", NOW)
+            transaction.dry_run_refusals.record(switch, 7, "web", "because", NOW)
         if then_fail:
             transaction.servers.get(4711)
 
@@ -68,11 +68,11 @@ def test_the_measured_store_passes_every_other_call_on(store: Store) -> None:
     record(store, Switch.BAN)
     with store.begin() as transaction:
         web = transaction.servers.add("web", "")
-        [entry] = transaction.would_rejects.page(0, 10)
+        [entry] = transaction.dry_run_refusals.page(0, 10)
 
     assert entry.name == "web"
     with store.begin() as transaction:
         assert transaction.servers.get(web.server_id) == web
-        assert transaction.would_rejects.purge(NOW) == 0
+        assert transaction.dry_run_refusals.purge(NOW) == 0
         with pytest.raises(ServerNotFound):
             transaction.servers.get(4711)

@@ -25,13 +25,13 @@ def set_revision(url: str, revision: str) -> None:
 
 def unfit(url: str) -> str:
     with pytest.raises(DatabaseUnfit) as caught:
-        SqlDatabaseProbe(url).look()
+        SqlDatabaseProbe(url).describe()
     return str(caught.value)
 
 
 def unavailable(url: str) -> str:
     with pytest.raises(DatabaseUnavailable) as caught:
-        SqlDatabaseProbe(url).look()
+        SqlDatabaseProbe(url).describe()
     return str(caught.value)
 
 
@@ -56,7 +56,7 @@ def url(tmp_path: Path) -> str:
 
 
 def test_a_server_is_told_with_its_version_and_schema(postgres_url: str) -> None:
-    said = SqlDatabaseProbe(postgres_url).look()
+    said = SqlDatabaseProbe(postgres_url).describe()
 
     assert said.startswith("PostgreSQL 1")
     assert said.endswith(f" answers, with schema {newest_revision()}")
@@ -100,7 +100,7 @@ def test_no_trouble_shows_the_password(postgres_url: str) -> None:
 
     assert canary("password") not in str(SqlDatabaseProbe(url))
     with pytest.raises((DatabaseUnavailable, DatabaseUnfit)) as caught:
-        SqlDatabaseProbe(url).look()
+        SqlDatabaseProbe(url).describe()
     assert canary("password") not in str(caught.value)
 
 
@@ -108,7 +108,7 @@ def test_no_trouble_shows_the_password(postgres_url: str) -> None:
 
 
 def test_a_file_that_does_not_exist_is_not_made(tmp_path: Path) -> None:
-    said = SqlDatabaseProbe(f"sqlite:///{tmp_path / 'none.sqlite3'}").look()
+    said = SqlDatabaseProbe(f"sqlite:///{tmp_path / 'none.sqlite3'}").describe()
 
     assert said.endswith("none.sqlite3 does not exist yet, manmanv2-api makes it")
     assert list(tmp_path.iterdir()) == []
@@ -124,7 +124,7 @@ def test_a_file_is_looked_at_and_nothing_is_changed_or_left_beside_it(
     url: str, tmp_path: Path
 ) -> None:
     before = state_of(tmp_path)
-    said = SqlDatabaseProbe(url).look()
+    said = SqlDatabaseProbe(url).describe()
 
     assert said.endswith(f"fleet.sqlite3 is well, with schema {newest_revision()}")
     assert state_of(tmp_path) == before
@@ -138,7 +138,7 @@ def test_a_file_that_somebody_writes_to_is_looked_at_and_left_alone(
         somebody.execute("BEGIN IMMEDIATE")
         somebody.execute("UPDATE alembic_version SET version_num = '0001'")
         before = state_of(tmp_path)
-        said = SqlDatabaseProbe(url).look()
+        said = SqlDatabaseProbe(url).describe()
 
         assert said.endswith(f"is well, with schema {newest_revision()}")
         assert state_of(tmp_path) == before
@@ -153,7 +153,7 @@ def test_an_old_or_empty_file_is_left_to_the_api(revision: str | None, tmp_path:
     else:
         file.touch()
     before = state_of(tmp_path)
-    said = SqlDatabaseProbe(f"sqlite:///{file}").look()
+    said = SqlDatabaseProbe(f"sqlite:///{file}").describe()
 
     assert said.endswith(
         f"has schema {revision or 'none'}, manmanv2-api brings it to {newest_revision()}"

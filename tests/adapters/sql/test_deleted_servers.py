@@ -17,8 +17,8 @@ from adapters.sql.store import SqlStore
 from domain.approval import Approval
 from domain.configuration import Configuration
 from domain.labels import NO_LABELS
-from domain.liveness import Presence, Status, left
-from domain.machine_evidence import NOBODY
+from domain.liveness import Presence, Status, offline_presence
+from domain.machine_evidence import UNKNOWN_IDENTITY
 from domain.server import Server
 from tests.support.builders import CAPABILITIES, NOW, SECOND
 
@@ -124,7 +124,7 @@ def test_a_server_that_an_older_version_buried_is_listed_and_restored(engine: En
     assert restored.presence == Presence(Status.OFFLINE, NOW, None, "grpc")
     assert restored.capabilities == CAPABILITIES
     assert document == Configuration("limits", '{"a": "ü"}', 7, NOW - SECOND)
-    assert (identity, history) == (NOBODY, [])
+    assert (identity, history) == (UNKNOWN_IDENTITY, [])
 
 
 def test_a_server_that_a_newer_version_buried_is_listed_and_restored(engine: Engine) -> None:
@@ -176,7 +176,9 @@ def test_what_another_process_deletes_just_now_is_passed_over(postgres_url: str)
         transaction.deleted_servers.move_to_deleted(ids[:2], NOW, NOW, "an operator deleted it")
         for server_id in ids[2:]:
             server = transaction.servers.get(server_id, lock=True)
-            transaction.servers.save(replace(server, ephemeral=True, presence=left(NOW)))
+            transaction.servers.save(
+                replace(server, ephemeral=True, presence=offline_presence(NOW))
+            )
     with store.begin() as one, store.begin() as other:
         purged = [one.deleted_servers.purge(NOW, 1), other.deleted_servers.purge(NOW, 10)]
         pruned = [one.servers.prunable(NOW + SECOND, 1), other.servers.prunable(NOW + SECOND, 10)]

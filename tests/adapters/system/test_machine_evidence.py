@@ -30,7 +30,7 @@ def machine(tmp_path: Path) -> FakeMachine:
 
 
 def look(root: Path, credentials: Path | None = None, *, in_container: bool = False) -> Evidence:
-    evidence = FileMachineEvidence(root, credentials, in_container).look()
+    evidence = FileMachineEvidence(root, credentials, in_container).read()
     check_evidence(evidence)
     return evidence
 

@@ -40,8 +40,8 @@ def test_the_service_manager_hears_each_state(manager: tuple[socket.socket, str]
     received, name = manager
     notifier = SystemdNotifier({"NOTIFY_SOCKET": name})
 
-    notifier.entered(HostState.RUNNING)
-    notifier.entered(HostState.LEAVING)
+    notifier.state_changed(HostState.RUNNING)
+    notifier.state_changed(HostState.LEAVING)
 
     assert received.recv(1024) == b"STATUS=running"
     assert received.recv(1024) == b"STOPPING=1\nSTATUS=leaving"
@@ -53,7 +53,7 @@ def test_a_watchdog_is_fed_twice_in_its_time(manager: tuple[socket.socket, str])
         {"NOTIFY_SOCKET": name, "WATCHDOG_USEC": "30000000", "WATCHDOG_PID": str(os.getpid())}
     )
 
-    notifier.alive()
+    notifier.ping_watchdog()
 
     assert received.recv(1024) == b"WATCHDOG=1"
     assert notifier.watchdog_interval == 15
@@ -75,7 +75,7 @@ def test_no_watchdog_waits_for_us(
     received, name = manager
     notifier = SystemdNotifier({"NOTIFY_SOCKET": name, **watchdog})
 
-    notifier.alive()
+    notifier.ping_watchdog()
     notifier.ready()
 
     assert notifier.watchdog_interval == math.inf
@@ -85,9 +85,9 @@ def test_no_watchdog_waits_for_us(
 def test_without_a_service_manager_nothing_happens() -> None:
     notifier = SystemdNotifier({})
 
-    notifier.entered(HostState.DETECTING)
+    notifier.state_changed(HostState.DETECTING)
     notifier.ready()
-    notifier.alive()
+    notifier.ping_watchdog()
 
 
 @pytest.mark.parametrize("name", ["/nowhere/notify", "/" + "a" * 200, "relative", "@"])

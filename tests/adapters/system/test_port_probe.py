@@ -6,18 +6,18 @@ import sys
 import pytest
 
 from adapters.system.port_probe import SystemPortProbe
-from application.ports.probes.port_probe import PortFound, PortState
+from application.ports.probes.port_probe import PortState, PortStatus
 from tests.support.processes import free_address
 
 
-def look(address: str) -> PortFound:
-    return SystemPortProbe().look(address)
+def look(address: str) -> PortStatus:
+    return SystemPortProbe().check(address)
 
 
 def test_a_free_port_is_free_and_stays_so() -> None:
     address = free_address()
 
-    assert look(address) == look(address) == PortFound(PortState.FREE)
+    assert look(address) == look(address) == PortStatus(PortState.FREE)
 
 
 def test_a_port_that_was_just_given_up_is_free() -> None:
@@ -66,7 +66,7 @@ def test_nobody_is_named_when_only_the_port_of_another_address_is_seen() -> None
         # Who has a port and does not listen is in no list.
         unseen.bind(("127.0.0.2", port))
 
-        assert look(f"127.0.0.2:{port}") == PortFound(PortState.TAKEN, "another process")
+        assert look(f"127.0.0.2:{port}") == PortStatus(PortState.TAKEN, "another process")
 
 
 @pytest.mark.parametrize("address", ["192.0.2.1:50051", "[2001:db8::1]:50051"])

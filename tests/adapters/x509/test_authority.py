@@ -109,18 +109,18 @@ def test_nothing_outlives_its_authority() -> None:
         by.issue(new_signing_request()[1], SPIFFE_ID, "server-7", 90 * A_DAY).encode()
     )
 
-    assert x509.load_pem_x509_certificate(pem.encode()).not_valid_after_utc == by.ends
-    assert client.not_valid_after_utc == by.ends
+    assert x509.load_pem_x509_certificate(pem.encode()).not_valid_after_utc == by.expires_at
+    assert client.not_valid_after_utc == by.expires_at
 
 
 def test_an_authority_that_expired_issues_nothing_and_says_what_to_do() -> None:
-    by = replace(authority(), now=lambda: authority().ends)
+    by = replace(authority(), now=lambda: authority().expires_at)
     for issue in (lambda: issued(by), lambda: by.issue_to_api(["x"], A_DAY)):
         with pytest.raises(AuthorityExpired) as caught:
             issue()
         assert str(caught.value) == (
-            f"the certificate in CA_CERT_PATH expired on {by.ends:%Y-%m-%d %H:%M} UTC: make another"
-            " with `manmanv2 ca init`, and start the API again with it"
+            f"the certificate in CA_CERT_PATH expired on {by.expires_at:%Y-%m-%d %H:%M} UTC: make"
+            " another with `manmanv2 ca init`, and start the API again with it"
         )
 
 

@@ -15,13 +15,13 @@ from adapters.memory.store import MemoryStore
 from application.access.identify_operator import IdentifyOperator
 from domain.errors import InvalidRegistrationKey, OperatorKeyRefused
 from domain.host_credential import HostCredential, issue, read
-from domain.keys import ShownKey
-from domain.shared_keys import admit
+from domain.keys import PlaintextKey
+from domain.shared_keys import check_registration_key
 from tests.support.builders import NOW, SECOND
 from tests.support.canary_secrets import canary
 
 LONG_KEY = canary("long key") * 64
-SHOWN = ShownKey("jk-abcdefghij", canary("join key"))
+SHOWN = PlaintextKey("jk-abcdefghij", canary("join key"))
 SIGNING_KEY = b"k" * 32
 CREDENTIAL = issue(HostCredential("abcdefghij", 42, 7, NOW, NOW + SECOND), SIGNING_KEY)
 SAID, _, SIGNATURE = CREDENTIAL.rpartition(".")
@@ -48,7 +48,7 @@ class Place:
 
 def is_registration_key(guess: str) -> bool:
     with suppress(InvalidRegistrationKey):
-        return admit([LONG_KEY], guess) is None
+        return check_registration_key([LONG_KEY], guess) is None
     return False
 
 
@@ -62,7 +62,7 @@ PLACES = {
     "registration key": Place(LONG_KEY, is_registration_key),
     "operator key": Place(LONG_KEY, is_operator_key),
     # The secret is not compared but its digest, of which 64 characters are all there is.
-    "key with an id": Place(SHOWN.digest, SHOWN.has),
+    "key with an id": Place(SHOWN.digest, SHOWN.matches),
     "credential": Place(SIGNATURE, lambda guess: read(f"{SAID}.{guess}", SIGNING_KEY) is not None),
 }
 

@@ -82,7 +82,7 @@ def beat(fleet: Fleet, joined: Registered, credential: str | None = None) -> Any
 
 def noted(fleet: Fleet) -> list[tuple[int, str, int]]:
     with fleet.store.begin() as transaction:
-        found = transaction.would_rejects.page(after=0, size=99)
+        found = transaction.dry_run_refusals.page(after=0, size=99)
     assert {entry.switch for entry in found} <= {Switch.CREDENTIAL}
     return [(entry.server_id, entry.name, entry.count) for entry in found]
 
@@ -99,7 +99,7 @@ def expire(fleet: Fleet, key: CreatedJoinKey) -> None:
 
 
 def use_up(fleet: Fleet, key: CreatedJoinKey) -> None:
-    join(fleet, "another", str(key.shown), evidence=ELSEWHERE)
+    join(fleet, "another", str(key.plaintext_key), evidence=ELSEWHERE)
 
 
 @pytest.mark.parametrize("becomes_of_it", [revoke, expire, use_up])
@@ -108,9 +108,9 @@ def test_a_host_joins_again_whatever_became_of_its_join_key(
     fleet: Fleet, becomes_of_it: Any, is_shown: bool
 ) -> None:
     key = key_of(fleet, uses=2, expires_in_seconds=86400)
-    joined = join(fleet, key=str(key.shown))
+    joined = join(fleet, key=str(key.plaintext_key))
     becomes_of_it(fleet, key)
-    again = join_again(fleet, joined, key=str(key.shown) if is_shown else "")
+    again = join_again(fleet, joined, key=str(key.plaintext_key) if is_shown else "")
 
     assert (again.server.server_id, again.server.epoch) == (joined.server.server_id, 2)
     assert again.credential not in ("", joined.credential)
@@ -120,29 +120,29 @@ def test_a_join_key_that_was_revoked_admits_a_host_by_its_credential_and_no_othe
     fleet: Fleet,
 ) -> None:
     key = key_of(fleet)
-    joined = join(fleet, key=str(key.shown))
+    joined = join(fleet, key=str(key.plaintext_key))
     revoke(fleet, key)
 
     with pytest.raises(JoinKeyRefused, match="was revoked"):
-        join(fleet, key=str(key.shown), evidence=REBOOTED)
+        join(fleet, key=str(key.plaintext_key), evidence=REBOOTED)
     with pytest.raises(JoinKeyRefused, match="was revoked"):
-        join_again(fleet, joined, "db", key=str(key.shown), evidence=ELSEWHERE)
-    assert join_again(fleet, joined, key=str(key.shown)).server.epoch == 2
+        join_again(fleet, joined, "db", key=str(key.plaintext_key), evidence=ELSEWHERE)
+    assert join_again(fleet, joined, key=str(key.plaintext_key)).server.epoch == 2
 
 
 def test_a_credential_uses_no_join_key(fleet: Fleet) -> None:
     key = key_of(fleet, uses=1, name_pattern="db")
     joined = join(fleet)
-    join_again(fleet, joined, key=str(key.shown))
+    join_again(fleet, joined, key=str(key.plaintext_key))
     used = ListJoinKeyUses(fleet.store)(key.key.key_id, size=9).uses
 
     assert used == []
-    assert join(fleet, "db", str(key.shown), evidence=ELSEWHERE).server.name == "db"
+    assert join(fleet, "db", str(key.plaintext_key), evidence=ELSEWHERE).server.name == "db"
 
 
 def test_what_a_join_key_says_of_a_server_stays(fleet: Fleet) -> None:
     terms = {"environment": "prod", "ephemeral": True, "labels": {"tier": "gold"}}
-    joined = join(fleet, key=str(key_of(fleet, **terms).shown))
+    joined = join(fleet, key=str(key_of(fleet, **terms).plaintext_key))
     again = join_again(fleet, joined).server
 
     assert (again.environment, again.ephemeral) == ("prod", True)
@@ -153,7 +153,7 @@ def test_a_key_that_does_not_admit_says_nothing_of_the_server(fleet: Fleet) -> N
     key = key_of(fleet, environment="prod", ephemeral=True, name_pattern="db")
     joined = join(fleet, environment="")
 
-    again = join_again(fleet, joined, key=str(key.shown)).server
+    again = join_again(fleet, joined, key=str(key.plaintext_key)).server
     assert (again.environment, again.ephemeral) == ("", False)
 
 
@@ -165,7 +165,7 @@ def test_a_key_that_admits_no_more_says_nothing_of_the_server_either(
     key = key_of(fleet, uses=1, expires_in_seconds=86400, **terms)
     joined = join(fleet)
     becomes_of_it(fleet, key)
-    again = join_again(fleet, joined, key=str(key.shown)).server
+    again = join_again(fleet, joined, key=str(key.plaintext_key)).server
 
     assert (again.environment, again.ephemeral) == ("", False)
 
@@ -191,7 +191,7 @@ def conflicts(fleet: Fleet, name: str) -> Any:
 
 def test_a_credential_with_a_key_gets_another_server_as_with_the_key_alone(fleet: Fleet) -> None:
     joined = join(fleet)
-    by_join_key = str(key_of(fleet).shown)
+    by_join_key = str(key_of(fleet).plaintext_key)
 
     assert join_again(fleet, joined, "db", key=SHARED).server.name == "db"
     assert join_again(fleet, joined, "cache", key=by_join_key).server.name == "cache"
@@ -216,7 +216,7 @@ def test_why_an_operator_refuses_another_server_is_told_to_nobody_without_a_key_
     shown = ""
     if admits_no_more:
         admits_no_more(fleet, key)
-        shown = str(key.shown)
+        shown = str(key.plaintext_key)
     for evidence_ in (HERE, NO_EVIDENCE, ELSEWHERE):
         with pytest.raises((InvalidRegistrationKey, JoinKeyRefused)) as refused:
             join_again(fleet, joined, "db", key=shown, evidence=evidence_)
@@ -226,7 +226,7 @@ def test_why_an_operator_refuses_another_server_is_told_to_nobody_without_a_key_
 
         assert "unseen" not in str(refused.value)
     with pytest.raises(NotAdmitted, match="unseen"):
-        join_again(fleet, joined, "db", key=str(key_of(fleet).shown))
+        join_again(fleet, joined, "db", key=str(key_of(fleet).plaintext_key))
 
 
 @pytest.mark.parametrize("made_of", ["nothing", "another key", "too little", "an expired one"])
@@ -439,7 +439,7 @@ def test_of_a_registration_that_another_followed_it_fetches_and_leaves_no_more(m
         fleet.deregister(server_id, "", ELSEWHERE.instance_id, joined.credential)
     # By which the server did not join.
     with pytest.raises(InvalidRegistrationKey):
-        fetch(server_id, str(key_of(fleet).shown), 0, credential=joined.credential)
+        fetch(server_id, str(key_of(fleet).plaintext_key), 0, credential=joined.credential)
     assert fetch(server_id, SHARED, 0, credential=joined.credential).names == []
 
 

@@ -16,7 +16,7 @@ from application.operators.create_operator_key import CreateOperatorKey
 from application.ports.operator_tokens import ProviderUnavailable
 from domain.errors import NotAnOperator, OperatorKeyRefused, OperatorKeyRequired
 from domain.operator_key import Operator
-from domain.operator_token import ROLES_BY_THEIR_NAMES, ClaimRules
+from domain.operator_token import ROLES_BY_NAME, ClaimRules
 from domain.role import Role
 from tests.support.builders import NOW
 from tests.support.canary_keys import CanaryKeys
@@ -49,7 +49,7 @@ class Access:
         self.tokens = FakeTokens({TOKEN: {"sub": "ann", "role": ["operator"]}})
         clock = MemoryClock(NOW)
         self.create = CreateOperatorKey(self.store, clock, CanaryKeys())
-        rules = ClaimRules("sub", "role", ROLES_BY_THEIR_NAMES)
+        rules = ClaimRules("sub", "role", ROLES_BY_NAME)
         by_token = IdentifyByToken(self.tokens, rules)
         self.identify = IdentifyOperator(self.store, clock, setting, by_token)
 

@@ -14,7 +14,7 @@ from application.access.rate_limit import RateLimit
 from application.ports.store.store import StoreUnavailable
 from domain.errors import TooManyCalls
 from domain.join_key import NewJoinKey
-from domain.keys import ShownKey
+from domain.keys import PlaintextKey
 from domain.operator_key import OperatorKey
 from domain.role import Role
 from domain.spiffe import Certified
@@ -25,8 +25,8 @@ from tests.support.fleet import TroubledStore
 
 SHARED = canary("registration key")
 SETTING = canary("operator key")
-JOIN_KEY = ShownKey("jk-aaaaaaaaaa", canary("join key"))
-OWN_KEY = ShownKey("ok-aaaaaaaaaa", canary("secret a"))
+JOIN_KEY = PlaintextKey("jk-aaaaaaaaaa", canary("join key"))
+OWN_KEY = PlaintextKey("ok-aaaaaaaaaa", canary("secret a"))
 HERE, ELSEWHERE = "10.0.0.7", "10.0.0.8"
 # Of each kind, by names which differ.
 AT_ONCE = 3

@@ -278,5 +278,5 @@ def test_commands_to_who_is_not_approved_may_be_warned_of_only(
 
     assert len(hosts.sent) == len(HostCommand)
     with fleet.store.begin() as transaction:
-        found = transaction.would_rejects.page(0, 10)
+        found = transaction.dry_run_refusals.page(0, 10)
     assert [(entry.switch, entry.name) for entry in found] == [(Switch.APPROVAL, "web")] * noted

@@ -367,7 +367,7 @@ def test_conflicts_are_listed_a_page_at_a_time(fleet: Fleet) -> None:
 def test_what_would_be_refused_is_listed_a_page_at_a_time(fleet: Fleet) -> None:
     with fleet.store.begin() as transaction:
         for n in range(5):
-            transaction.would_rejects.record(
+            transaction.dry_run_refusals.record(
                 Switch.EPOCH, n, f"web-{n}", "because", fleet.clock.now()
             )
     names, after = [], 0

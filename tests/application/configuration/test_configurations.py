@@ -247,11 +247,11 @@ def fetch_with(fleet: Fleet, switch: Switch, mode: Mode) -> FetchConfiguration:
     return FetchConfiguration(fleet.store, fleet.clock, authenticate_host=OPEN, rules=rules)
 
 
-def would_rejects(fleet: Fleet) -> list[tuple[Switch, int, str]]:
+def dry_run_refusals(fleet: Fleet) -> list[tuple[Switch, int, str]]:
     with fleet.store.begin() as transaction:
         return [
             (entry.switch, entry.server_id, entry.reason)
-            for entry in transaction.would_rejects.page(0, 10)
+            for entry in transaction.dry_run_refusals.page(0, 10)
         ]
 
 
@@ -276,10 +276,10 @@ def test_with_the_approval_switch_on_warn_a_waiting_server_reads_all_and_that_is
     decide(fleet, web, Approval.PENDING)
 
     assert fetch_with(fleet, Switch.APPROVAL, Mode.OFF)(web, "", 0).changed == [a]
-    assert would_rejects(fleet) == []
+    assert dry_run_refusals(fleet) == []
 
     assert fetch_with(fleet, Switch.APPROVAL, Mode.WARN)(web, "", 0).changed == [a]
-    assert would_rejects(fleet) == [
+    assert dry_run_refusals(fleet) == [
         (Switch.APPROVAL, web, f"server {web} is pending: approve it first")
     ]
 
@@ -299,4 +299,4 @@ def test_a_server_that_an_operator_refuses_reads_nothing_and_is_told_so(
         fetch(web, "", 0)
 
     assert fetch_with(fleet, Switch.BAN, Mode.WARN)(web, "", 0).changed == [a]
-    assert [noted[:2] for noted in would_rejects(fleet)] == [(Switch.BAN, web)]
+    assert [noted[:2] for noted in dry_run_refusals(fleet)] == [(Switch.BAN, web)]

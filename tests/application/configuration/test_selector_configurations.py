@@ -323,7 +323,7 @@ def test_everything_is_sent_in_parts_to_a_host_that_knows_too_little(
     label: LabelServer,
     web: int,
 ) -> None:
-    fetch = FetchConfiguration(fleet.store, fleet.clock, OPEN, enough_bytes=1)
+    fetch = FetchConfiguration(fleet.store, fleet.clock, OPEN, max_response_bytes=1)
     of_gold = put(GOLD_IN_NYC, "motd", "1")
     own = [put_own(web, f"x{number}", "{}") for number in range(3)]
     label(web, {"tier": "gold"})
@@ -342,7 +342,7 @@ def test_documents_of_one_revision_are_in_one_answer(fleet: Fleet, web: int) -> 
             transaction.configurations.put(web, Configuration(name, "{}", 7, NOW))
         transaction.configurations.put(web, Configuration("c", "{}", 8, NOW))
         transaction.servers.configure([web], 8, resync=False)
-    fetch = FetchConfiguration(fleet.store, fleet.clock, OPEN, enough_bytes=1)
+    fetch = FetchConfiguration(fleet.store, fleet.clock, OPEN, max_response_bytes=1)
     first = fetch(web, "", 0)
 
     assert [found.name for found in first.changed] == ["a", "b"]
@@ -395,9 +395,9 @@ def test_a_change_that_could_not_be_told_to_all_is_done_later(fleet: Fleet, web:
 
     assert [fleet.get(server_id).config_revision for server_id in ids] == [0] * 5
 
-    spread = PropagateConfiguration(fleet.store, fleet.clock, at_once=2)
+    propagate = PropagateConfiguration(fleet.store, fleet.clock, batch_size=2)
     told = []
-    while spread():
+    while propagate():
         told.append([bool(fleet.get(server_id).config_revision) for server_id in ids].count(True))
 
     assert told == [2, 4, 5]

@@ -9,8 +9,8 @@ from application.doctor.check_result import Cause, CheckResult
 from application.doctor.run_checks import RunChecks
 from application.ports.host.control_plane import ControlPlaneUnavailable
 from application.ports.probes.api_probe import KeyTrial
-from application.ports.probes.broker_probe import BrokerFound
-from application.ports.probes.port_probe import PortFound, PortState
+from application.ports.probes.broker_probe import BrokerStatus
+from application.ports.probes.port_probe import PortState, PortStatus
 from domain.clock_reading import ClockReading
 from tests.support.canary_secrets import canary
 
@@ -29,7 +29,7 @@ class RunningApi:
             raise ControlPlaneUnavailable("It is no API.")
         return KeyTrial(admitted=key == self.key or not self.key, clock=None)
 
-    def ask_store(self, key: str) -> None:
+    def ping_store(self, key: str) -> None:
         raise AssertionError("the store is looked at directly")
 
 
@@ -37,7 +37,7 @@ class RunningApi:
 class FakeDatabase:
     clock: ClockReading | None
 
-    def look(self) -> str:
+    def describe(self) -> str:
         return "PostgreSQL 18 answers"
 
     def read_clock(self) -> ClockReading | None:
@@ -45,20 +45,20 @@ class FakeDatabase:
 
 
 class FakeBroker:
-    def look(self) -> BrokerFound:
-        return BrokerFound("RabbitMQ 4.0", known=False)
+    def check(self) -> BrokerStatus:
+        return BrokerStatus("RabbitMQ 4.0", known=False)
 
 
 @dataclass
 class FakePorts:
-    found: PortFound
+    found: PortStatus
 
-    def look(self, address: str) -> PortFound:
+    def check(self, address: str) -> PortStatus:
         return self.found
 
 
-FREE = FakePorts(PortFound(PortState.FREE))
-TAKEN = FakePorts(PortFound(PortState.TAKEN, "nginx (pid 7)"))
+FREE = FakePorts(PortStatus(PortState.FREE))
+TAKEN = FakePorts(PortStatus(PortState.TAKEN, "nginx (pid 7)"))
 
 API = ApiChecks(
     listen_address="127.0.0.1:50051",
@@ -133,7 +133,7 @@ def test_nothing_is_said_to_be_absent_from_a_port_that_is_chosen_at_the_start(ch
     ],
 )
 def test_a_port_that_cannot_be_had_fails(state: PortState, said: str, fault: Cause) -> None:
-    finding = examine(ports=FakePorts(PortFound(state, "nginx")))["Port"]
+    finding = examine(ports=FakePorts(PortStatus(state, "nginx")))["Port"]
 
     assert str(finding).startswith(f"LISTEN_ADDRESS 127.0.0.1:50051 {said}")
     assert finding.fault is fault

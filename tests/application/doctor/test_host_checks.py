@@ -10,10 +10,10 @@ from application.doctor.host_checks import HostChecks
 from application.doctor.run_checks import RunChecks
 from application.ports.host.control_plane import ControlPlaneRefused, ControlPlaneUnavailable
 from application.ports.host.machine import EngineUnavailable, MachineReport
-from application.ports.host.state_folder import KeptState
+from application.ports.host.state_folder import SavedState
 from application.ports.probes.api_probe import KeyTrial
-from application.ports.probes.broker_probe import BrokerFound
-from application.ports.probes.port_probe import PortFound, PortState
+from application.ports.probes.broker_probe import BrokerStatus
+from application.ports.probes.port_probe import PortState, PortStatus
 from domain.clock_reading import ClockReading
 from domain.errors import InvalidRegistrationKey
 from domain.machine_evidence import NO_EVIDENCE
@@ -44,7 +44,7 @@ class FakeApi:
         admitted = key == self.key or not self.key or credential == self.credential
         return KeyTrial(admitted, clock=self.clock)
 
-    def ask_store(self, key: str) -> None:
+    def ping_store(self, key: str) -> None:
         if self.store_is_away:
             raise ControlPlaneUnavailable("It cannot answer now.")
         if self.speaks_for_nobody:
@@ -55,15 +55,15 @@ class FakeApi:
 class FakeBroker:
     known: bool
 
-    def look(self) -> BrokerFound:
-        return BrokerFound("RabbitMQ 4.0", self.known)
+    def check(self) -> BrokerStatus:
+        return BrokerStatus("RabbitMQ 4.0", self.known)
 
 
 @dataclass
 class FakePorts:
-    found: PortFound
+    found: PortStatus
 
-    def look(self, address: str) -> PortFound:
+    def check(self, address: str) -> PortStatus:
         return self.found
 
 
@@ -89,7 +89,7 @@ HOST = HostChecks(
     over_amqp=False,
     kept=lambda: None,
     why_not_writable=lambda folder: "",
-    ports=FakePorts(PortFound(PortState.FREE)),
+    ports=FakePorts(PortStatus(PortState.FREE)),
     side_port_answers=lambda address: True,
 )
 
@@ -135,7 +135,7 @@ def test_a_name_that_is_made_up_is_warned_about() -> None:
     )
 
 
-KEPT = KeptState(7, "mars-0a1b2c3d", "", ephemeral=True, epoch=1, evidence=NO_EVIDENCE)
+KEPT = SavedState(7, "mars-0a1b2c3d", "", ephemeral=True, epoch=1, evidence=NO_EVIDENCE)
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,7 @@ KEPT = KeptState(7, "mars-0a1b2c3d", "", ephemeral=True, epoch=1, evidence=NO_EV
     ],
 )
 def test_a_name_that_is_kept_is_told(
-    kept: KeptState | None, settings: dict[str, str], said: str
+    kept: SavedState | None, settings: dict[str, str], said: str
 ) -> None:
     others = {"environment": "", **settings}
 
@@ -404,7 +404,7 @@ def test_a_folder_that_cannot_be_written_to_fails() -> None:
 def test_a_side_port_is_free_or_ours_or_a_warning(
     state: PortState, answers: bool, said: str
 ) -> None:
-    ports = FakePorts(PortFound(state, "nginx"))
+    ports = FakePorts(PortStatus(state, "nginx"))
 
     assert told(
         "Metrics", metrics_address=":9", ports=ports, side_port_answers=lambda _: answers

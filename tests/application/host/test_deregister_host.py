@@ -5,14 +5,14 @@ import pytest
 from application.host.deregister_host import DeregisterHost, NothingToDeregister
 from application.host.key_ring import KeyRing
 from application.ports.host.control_plane import ControlPlaneUnavailable
-from application.ports.host.state_folder import KeptState
+from application.ports.host.state_folder import SavedState
 from domain.errors import ServerNotFound, SupersededRegistration
 from tests.support.canary_secrets import canary
 from tests.support.fakes import EVIDENCE, FakeControlPlane, FakeMachineEvidence, FakeStateFolder
 
 INSTANCE = "1" * 32
 CREDENTIAL = canary("credential")
-STATE = KeptState(
+STATE = SavedState(
     server_id=42,
     name="mars",
     environment="",

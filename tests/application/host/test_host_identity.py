@@ -12,7 +12,7 @@ from application.host.key_ring import KeyRing
 from application.ports.host.certificate_folder import HostCertificate
 from application.ports.host.control_plane import RegistrationResult
 from application.ports.host.machine import MachineReport
-from application.ports.host.state_folder import KeptState, QuarantineReason
+from application.ports.host.state_folder import QuarantineReason, SavedState
 from domain.digest import digest
 from domain.machine_evidence import Evidence
 from tests.support.canary_secrets import canary
@@ -55,7 +55,7 @@ class Starts:
         identity = host_identity(self.folder, self.evidence, **{**own, **settings})  # type: ignore[arg-type]
         identity.take_state_folder()
         identity.choose_name(report)
-        identity.introduction(report)
+        identity.registration_request(report)
         identity.joined(joined)
         return identity
 
@@ -68,7 +68,7 @@ def starts() -> Starts:
 def test_a_host_introduces_itself_with_all_that_it_knows() -> None:
     identity = host_identity(environment="production", instance_id="1" * 32, ephemeral=True)
     identity.choose_name(REPORT)
-    said = identity.introduction(REPORT)
+    said = identity.registration_request(REPORT)
 
     assert said.evidence == replace(
         EVIDENCE, engine_id=digest("engine-id", ENGINE_ID), instance_id="1" * 32
@@ -82,13 +82,13 @@ def test_a_machine_without_an_engine_has_no_engine_id() -> None:
     identity = host_identity()
     identity.choose_name(REPORT)
 
-    assert identity.introduction(replace(REPORT, engine_id="")).evidence.engine_id == ""
+    assert identity.registration_request(replace(REPORT, engine_id="")).evidence.engine_id == ""
 
 
 def test_the_state_is_what_the_control_plane_answered(starts: Starts) -> None:
     starts.start(joined=replace(JOINED, name="mars-production"), environment="production")
 
-    assert starts.folder.state == KeptState(
+    assert starts.folder.state == SavedState(
         server_id=42,
         name="mars-production",
         environment="production",
@@ -118,7 +118,7 @@ def test_a_made_up_name_is_kept_and_stays_ephemeral(
     again = starts.start(environment="")
 
     assert first.name == again.name == "mars-00000001"
-    assert again.introduction(REPORT).ephemeral
+    assert again.registration_request(REPORT).ephemeral
     assert caplog.messages == [
         "The name mars-00000001 is made up, and kept in STATE_DIR for the next start.",
         (
@@ -142,7 +142,7 @@ def test_a_name_is_kept_when_the_environment_is_forgotten(starts: Starts) -> Non
     mended = starts.start(replace(REPORT, hostname="venus"), environment="production")
 
     assert forgetful.name == mended.name == "mars-production"
-    assert not forgetful.introduction(REPORT).ephemeral
+    assert not forgetful.registration_request(REPORT).ephemeral
     assert kept
     assert kept.environment == "production"
 
@@ -158,7 +158,7 @@ def test_a_name_that_is_set_comes_before_the_one_that_is_kept(starts: Starts) ->
     named = starts.start(environment="", server_name="phobos")
 
     assert named.name == "phobos"
-    assert not named.introduction(REPORT).ephemeral
+    assert not named.registration_request(REPORT).ephemeral
     assert starts.folder.state
     assert starts.folder.state.name == "phobos"
 
@@ -173,7 +173,7 @@ def test_a_host_that_asked_to_be_ephemeral_once_need_not_stay_so(starts: Starts)
     starts.start(environment="production", ephemeral=True)
     again = starts.start(environment="production", ephemeral=False)
 
-    assert not again.introduction(REPORT).ephemeral
+    assert not again.registration_request(REPORT).ephemeral
 
 
 # The machine
@@ -242,7 +242,7 @@ def test_a_folder_that_could_not_be_taken_is_not_used_at_all(starts: Starts) -> 
     identity.take_state_folder()
     starts.folder.trouble = None
     identity.choose_name(REPORT)
-    identity.introduction(REPORT)
+    identity.registration_request(REPORT)
     identity.joined(JOINED)
 
     # Another host manager may have it.
@@ -286,7 +286,7 @@ def start_with(
 ) -> HostIdentity:
     identity = host_identity(folder, keys=keys)
     identity.choose_name(REPORT)
-    identity.introduction(REPORT)
+    identity.registration_request(REPORT)
     identity.joined(joined)
     return identity
 
@@ -322,7 +322,7 @@ def test_a_renewed_credential_is_kept_before_it_is_shown() -> None:
     shown: list[str] = []
 
     class Watched(FakeStateFolder):
-        def write(self, state: KeptState) -> None:
+        def write(self, state: SavedState) -> None:
             shown.append(keys.credential)
             super().write(state)
 

@@ -21,7 +21,7 @@ from application.ports.host.control_plane import (
     RegistrationResult,
 )
 from application.ports.host.machine import EngineUnavailable, MachineReport
-from application.ports.host.state_folder import KeptState, StateFolderTaken
+from application.ports.host.state_folder import SavedState, StateFolderTaken
 from domain.approval import Approval
 from domain.capabilities import Capabilities
 from domain.configuration import Configuration, ConfigurationChanges
@@ -54,7 +54,7 @@ from tests.support.fakes import (
 
 HEALTHY = MachineReport("mars", CAPABILITIES)
 AWAY = ControlPlaneUnavailable("The API is away.")
-REPLACED = SupersededRegistration.told("server 42 was registered again by another process")
+REPLACED = SupersededRegistration.from_message("server 42 was registered again by another process")
 PENDING = Approval.PENDING
 NO_ENGINE = EngineUnavailable("Docker is away.")
 
@@ -123,9 +123,9 @@ class LoggedMachine(FakeMachine):
 class LoggedControlPlane(FakeControlPlane):
     log: list[str] = field(default_factory=list)
 
-    def register(self, introduction: RegistrationRequest) -> RegistrationResult:
+    def register(self, registration_request: RegistrationRequest) -> RegistrationResult:
         self.log.append(STEP)
-        return super().register(introduction)
+        return super().register(registration_request)
 
     def heartbeat(
         self,
@@ -273,7 +273,9 @@ def test_a_host_without_docker_registers_again_with_the_figures_it_had() -> None
 
     run_host(api, machine, rests=2)
 
-    assert [introduction.capabilities for introduction in api.registered] == [CAPABILITIES] * 2
+    assert [registration_request.capabilities for registration_request in api.registered] == [
+        CAPABILITIES
+    ] * 2
 
 
 # Heartbeats
@@ -351,9 +353,9 @@ def test_a_host_shows_the_credential_that_it_was_given_last() -> None:
     shown: list[str] = []
 
     class Witness(FakeControlPlane):
-        def register(self, introduction: RegistrationRequest) -> RegistrationResult:
+        def register(self, registration_request: RegistrationRequest) -> RegistrationResult:
             shown.append(keys.credential)
-            return super().register(introduction)
+            return super().register(registration_request)
 
         def heartbeat(self, *given: Any, **further: Any) -> HeartbeatResult:
             shown.append(keys.credential)
@@ -479,7 +481,7 @@ def test_a_key_that_was_changed_meanwhile_ends_the_host_when_it_fetches() -> Non
 
 
 def held(seconds: int, address: str = "10.0.0.7") -> NameInUse:
-    return NameInUse.told(
+    return NameInUse.from_message(
         f"the name 'mars' is held by server 7, another machine at {address}, heard {seconds} s ago"
     )
 
@@ -695,7 +697,7 @@ def test_a_host_says_that_it_is_registered_once_that_is_kept(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     class Folder(FakeStateFolder):
-        def write(self, state: KeptState) -> None:
+        def write(self, state: SavedState) -> None:
             super().write(state)
             kept_when.append(len(lines(caplog, "Registered as")))
 

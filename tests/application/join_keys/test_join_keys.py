@@ -37,7 +37,7 @@ from domain.errors import (
 )
 from domain.events import EventKind
 from domain.join_key import NewJoinKey
-from domain.keys import ShownKey
+from domain.keys import PlaintextKey
 from domain.labels import parse_selector
 from domain.registration_rules import RegistrationRules
 from tests.support.builders import INTERVAL, NOW, SECOND, evidence
@@ -74,16 +74,16 @@ def make(fleet: Fleet, **terms: Any) -> CreatedJoinKey:
     numbers = iter("abcdefghijklmnopqrstuvwxyz")
     taken = {used_key.key.key_id for used_key in ListJoinKeys(fleet.store)(size=50).keys}
 
-    def planted_key(kind: str) -> ShownKey:
+    def planted_key(kind: str) -> PlaintextKey:
         ids = (f"{kind}-{letter * 10}" for letter in numbers)
-        return ShownKey(next(key_id for key_id in ids if key_id not in taken), SECRET)
+        return PlaintextKey(next(key_id for key_id in ids if key_id not in taken), SECRET)
 
     create = CreateJoinKey(fleet.store, fleet.clock, planted_key, fleet.register.authenticate_host)
     return create(NewJoinKey(**terms), "anna")
 
 
 def join(fleet: Fleet, key: CreatedJoinKey | str, name: str = "web", **others: Any) -> Registered:
-    shown = key if isinstance(key, str) else str(key.shown)
+    shown = key if isinstance(key, str) else str(key.plaintext_key)
     return fleet.register(Registration(name, registration_key=shown, **others))
 
 
@@ -148,13 +148,13 @@ def test_a_secret_is_compared_for_an_unknown_id_too(
     fleet: Fleet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     compared: list[str] = []
-    has = ShownKey.has
+    has = PlaintextKey.matches
 
-    def noting(shown: ShownKey, digest: str) -> bool:
+    def noting(shown: PlaintextKey, digest: str) -> bool:
         compared.append(digest)
         return has(shown, digest)
 
-    monkeypatch.setattr(ShownKey, "has", noting)
+    monkeypatch.setattr(PlaintextKey, "matches", noting)
     with pytest.raises(InvalidRegistrationKey):
         join(fleet, f"jk-zzzzzzzzzz.{SECRET}")
 
@@ -458,8 +458,8 @@ def test_a_server_gets_what_hangs_on_the_labels_of_its_key(
 ) -> None:
     if joined_before:
         join(fleet, SHARED)
-    spread = PropagateConfiguration(fleet.store, fleet.clock)
-    put = PutSelectorConfiguration(fleet.store, fleet.clock, spread)
+    propagate = PropagateConfiguration(fleet.store, fleet.clock)
+    put = PutSelectorConfiguration(fleet.store, fleet.clock, propagate)
     put(parse_selector("tier=gold"), "limits", "{}")
     registered = join(fleet, make(fleet, labels={"tier": "gold"}))
 
@@ -578,8 +578,8 @@ def test_a_host_speaks_for_its_server_with_the_key_by_which_it_joined(
     server_id = join(fleet, key).server.server_id
     fleet.clock.advance(timedelta(hours=1))
 
-    assert fetch(server_id, str(key.shown), 0).names == []
-    fleet.deregister(server_id, str(key.shown), "")
+    assert fetch(server_id, str(key.plaintext_key), 0).names == []
+    fleet.deregister(server_id, str(key.plaintext_key), "")
     assert fleet.list(size=10).servers == []
 
 
@@ -589,11 +589,11 @@ def strangers(fleet: Fleet, server_id: int) -> Iterator[tuple[str, int, type[Man
     join(fleet, other, "other")
     join(fleet, revoked, "web")
     revoke(fleet, revoked)
-    yield str(other.shown), server_id, InvalidRegistrationKey
-    yield str(other.shown), 4711, InvalidRegistrationKey
+    yield str(other.plaintext_key), server_id, InvalidRegistrationKey
+    yield str(other.plaintext_key), 4711, InvalidRegistrationKey
     yield f"{other.key.key_id}.x", server_id, InvalidRegistrationKey
     yield f"jk-zzzzzzzzzz.{SECRET}", server_id, InvalidRegistrationKey
-    yield str(revoked.shown), server_id, JoinKeyRefused
+    yield str(revoked.plaintext_key), server_id, JoinKeyRefused
 
 
 def test_no_other_join_key_speaks_for_a_server(fleet: Fleet, fetch: FetchConfiguration) -> None:
@@ -651,7 +651,7 @@ def test_a_key_that_is_revoked_again_keeps_the_time_at_which_it_was(fleet: Fleet
 
 def test_what_is_no_id_of_a_key_is_refused_without_being_repeated(fleet: Fleet) -> None:
     key = make(fleet)
-    for wrong in (str(key.shown), "ok-aaaaaaaaaa", "", "\0"):
+    for wrong in (str(key.plaintext_key), "ok-aaaaaaaaaa", "", "\0"):
         with pytest.raises(InvalidField) as refused:
             RevokeJoinKey(fleet.store, fleet.clock)(wrong)
         assert SECRET not in str(refused.value)
@@ -671,10 +671,10 @@ def test_what_is_kept_of_a_key_is_not_its_secret(fleet: Fleet) -> None:
     created = create(NewJoinKey(), "anna")
     other = create(NewJoinKey(), "anna")
 
-    assert created.shown.secret not in repr(created)
-    assert created.shown.secret != other.shown.secret
+    assert created.plaintext_key.secret not in repr(created)
+    assert created.plaintext_key.secret != other.plaintext_key.secret
     assert created.key.created_by == "anna"
-    assert ShownKey.parse(str(created.shown), "jk") == created.shown
+    assert PlaintextKey.parse(str(created.plaintext_key), "jk") == created.plaintext_key
     assert join(with_keys(fleet, admitting_keys(SHARED)), created).server.name == "web"
 
 

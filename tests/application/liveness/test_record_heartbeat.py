@@ -9,7 +9,7 @@ from application.ports.store.store import StoreUnavailable
 from application.registration.register_server import Registration
 from domain.capabilities import Capabilities
 from domain.errors import ServerNotFound
-from domain.liveness import Status, heard, left
+from domain.liveness import Status, offline_presence, online_presence
 from tests.support.builders import CAPABILITIES, INTERVAL, NOW, SECOND
 from tests.support.fleet import Fleet
 
@@ -25,7 +25,7 @@ def test_a_heartbeat_says_that_its_server_lives(fleet: Fleet) -> None:
     now = fleet.clock.advance(10 * SECOND)
 
     assert fleet.heartbeat([Heartbeat(web)]) == [Acknowledged(0, INTERVAL)]
-    assert fleet.get(web).presence == heard(now, INTERVAL)
+    assert fleet.get(web).presence == online_presence(now, INTERVAL)
     assert fleet.get(web).capabilities == CAPABILITIES
 
 
@@ -41,7 +41,7 @@ def test_a_host_that_leaves_is_offline_at_once(fleet: Fleet) -> None:
     now = fleet.clock.advance(SECOND)
     fleet.heartbeat([Heartbeat(web, leaving=True)])
 
-    assert fleet.get(web).presence == left(now)
+    assert fleet.get(web).presence == offline_presence(now)
 
 
 def test_a_heartbeat_brings_an_offline_server_back(fleet: Fleet) -> None:
@@ -75,7 +75,7 @@ def test_answers_stand_in_the_order_of_the_batch_and_unknown_servers_keep_nobody
     assert isinstance(fourth, ServerNotFound)
     assert fourth.server_id == -1
     for server_id in (web, db):
-        assert fleet.get(server_id).presence == heard(now, INTERVAL)
+        assert fleet.get(server_id).presence == online_presence(now, INTERVAL)
     assert len(fleet.list(size=10).servers) == 2
 
 
@@ -100,7 +100,9 @@ def test_the_last_of_several_heartbeats_says_whether_its_server_leaves(
     )
 
     assert answers == [Acknowledged(0, INTERVAL)] * 2
-    assert fleet.get(web).presence == (left(NOW) if leaving_last else heard(NOW, INTERVAL))
+    assert fleet.get(web).presence == (
+        offline_presence(NOW) if leaving_last else online_presence(NOW, INTERVAL)
+    )
 
 
 def test_of_several_heartbeats_the_last_reported_capabilities_are_kept(fleet: Fleet) -> None:
@@ -115,7 +117,7 @@ def test_a_goodbye_keeps_the_capabilities_of_an_earlier_heartbeat(fleet: Fleet) 
     fleet.heartbeat([Heartbeat(web, CAPABILITIES), Heartbeat(web, leaving=True)])
 
     assert fleet.get(web).capabilities == CAPABILITIES
-    assert fleet.get(web).presence == left(NOW)
+    assert fleet.get(web).presence == offline_presence(NOW)
 
 
 def test_a_goodbye_may_bring_capabilities(fleet: Fleet) -> None:
@@ -150,5 +152,5 @@ def test_hosts_are_told_to_beat_so_that_the_fleet_stays_under_the_rate(
     told = timedelta(seconds=seconds)
 
     assert fleet.heartbeat([Heartbeat(web)]) == [Acknowledged(0, told)]
-    assert fleet.get(web).presence == heard(NOW, told)
+    assert fleet.get(web).presence == online_presence(NOW, told)
     assert fleet.register(Registration("db")).next_heartbeat == told

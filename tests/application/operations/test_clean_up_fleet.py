@@ -14,7 +14,7 @@ from domain.conflict import Conflict, ConflictState
 from domain.enforcement import Switch
 from domain.errors import DeletedServerNotFound
 from domain.liveness import Status
-from domain.machine_evidence import NOBODY
+from domain.machine_evidence import UNKNOWN_IDENTITY
 from tests.support.builders import INTERVAL, NOW, SECOND
 from tests.support.fleet import Fleet
 
@@ -261,7 +261,7 @@ def test_deleted_servers_are_purged_by_an_api_that_was_deaf_too(fleet: Fleet) ->
 
 
 def claimed(at: datetime, state: ConflictState = ConflictState.OPEN) -> Conflict:
-    return Conflict(0, 42, "web", state, NOBODY, None, NOBODY, NOW, at)
+    return Conflict(0, 42, "web", state, UNKNOWN_IDENTITY, None, UNKNOWN_IDENTITY, NOW, at)
 
 
 def states(fleet: Fleet) -> list[ConflictState]:
@@ -297,16 +297,16 @@ def test_what_would_have_been_refused_is_forgotten_after_thirty_days(watched: Fl
     with watched.store.begin() as transaction:
         for days, name in enumerate(("old", "new")):
             at = watched.clock.now() + days * DAY
-            transaction.would_rejects.record(Switch.EPOCH, 1, name, "why", at)
+            transaction.dry_run_refusals.record(Switch.EPOCH, 1, name, "why", at)
     watched.clock.advance(30 * DAY)
     watched.tidy()
     with watched.store.begin() as transaction:
-        assert len(transaction.would_rejects.page(0, 9)) == 2
+        assert len(transaction.dry_run_refusals.page(0, 9)) == 2
 
     watched.clock.advance(SECOND)
     watched.tidy()
     with watched.store.begin() as transaction:
-        assert [entry.name for entry in transaction.would_rejects.page(0, 9)] == ["new"]
+        assert [entry.name for entry in transaction.dry_run_refusals.page(0, 9)] == ["new"]
 
 
 def note(fleet: Fleet, action: str, at: datetime) -> None:

@@ -18,13 +18,13 @@ from tests.support.fleet import Fleet
 
 def test_the_stock_of_an_empty_store_is_empty() -> None:
     fleet = Fleet(MemoryStore())
-    stock = CountFleet(fleet.store, fleet.clock, fleet.cadence)()
+    stock = CountFleet(fleet.store, fleet.clock, fleet.schedule)()
 
     assert not stock.servers
     assert stock.hardware == Hardware(0, 0, 0)
     assert (stock.waiting_events, stock.oldest_event_age) == (0, timedelta(0))
     assert (stock.pending_servers, stock.open_conflicts) == (0, 0)
-    assert stock.heartbeat_interval == fleet.cadence.interval
+    assert stock.heartbeat_interval == fleet.schedule.interval
 
 
 def test_servers_are_counted_and_events_are_as_old_as_the_oldest() -> None:
@@ -33,7 +33,7 @@ def test_servers_are_counted_and_events_are_as_old_as_the_oldest() -> None:
         fleet.register(Registration(name, "dev"))
     fleet.clock.advance(7 * SECOND)
     fleet.heartbeat([Heartbeat(1, leaving=True)])
-    stock = CountFleet(fleet.store, fleet.clock, fleet.cadence)()
+    stock = CountFleet(fleet.store, fleet.clock, fleet.schedule)()
 
     assert stock.servers == {(Status.ONLINE, "dev"): 2, (Status.OFFLINE, "dev"): 1}
     assert stock.oldest_event_age == 7 * SECOND
@@ -47,7 +47,7 @@ def test_an_event_by_a_clock_that_is_ahead_has_no_age() -> None:
     fleet.register(Registration("a"))
     fleet.clock.advance(-5 * SECOND)
 
-    assert CountFleet(fleet.store, fleet.clock, fleet.cadence)().oldest_event_age == timedelta(0)
+    assert CountFleet(fleet.store, fleet.clock, fleet.schedule)().oldest_event_age == timedelta(0)
 
 
 def test_what_waits_for_an_operator_is_counted() -> None:
@@ -61,7 +61,7 @@ def test_what_waits_for_an_operator_is_counted() -> None:
         with pytest.raises(NameInUse):
             fleet.register(Registration(name, evidence=other))
     fleet.resolve(1, Resolution.ADOPT)
-    stock = CountFleet(fleet.store, fleet.clock, fleet.cadence)()
+    stock = CountFleet(fleet.store, fleet.clock, fleet.schedule)()
 
     assert (stock.pending_servers, stock.open_conflicts) == (2, 1)
 
@@ -71,6 +71,6 @@ def test_two_managers_on_one_box_have_one_machine() -> None:
     box, other = evidence("disk", "board", "boot"), evidence("disk 2", "board 2", "boot 2")
     for name, environment, of_it in (("a", "dev", box), ("a-2", "prod", box), ("b", "dev", other)):
         fleet.register(Registration(name, environment, CAPABILITIES, evidence=of_it))
-    stock = CountFleet(fleet.store, fleet.clock, fleet.cadence)()
+    stock = CountFleet(fleet.store, fleet.clock, fleet.schedule)()
 
     assert stock.hardware == Hardware(2, 32, 131072)

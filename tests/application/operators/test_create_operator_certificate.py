@@ -45,7 +45,7 @@ class FakeAuthority:
 
     bundle: str = "bundle"
     digest: str = DIGEST
-    ends: datetime = NOW + 3650 * DAY
+    expires_at: datetime = NOW + 3650 * DAY
     issued: list[tuple[str, timedelta]] = field(default_factory=list)
     trouble: Exception | None = None
 
@@ -110,7 +110,7 @@ def test_a_certificate_is_kept_as_a_key_is_and_ends_with_its_row(access: Access)
 
 
 def test_a_row_ends_with_the_authority_where_that_ends_sooner(access: Access) -> None:
-    access.authority.ends = NOW + HOUR
+    access.authority.expires_at = NOW + HOUR
     key_id = access.certify()
 
     assert access.list(size=1).keys[0].expires_at == NOW + HOUR
@@ -221,10 +221,10 @@ def test_a_join_key_says_by_which_authority_the_api_is_known_when_it_is_to(
     create = create_join_key(access, PinAuthority(access.certificates, lambda: b"by this one"))
     pinned, plain = create(NewJoinKey(), "bob", pins_authority=True), create(NewJoinKey(), "bob")
 
-    assert str(pinned.shown) == f"jk-aaaaaaaaaa.{canary('secret a')}.{DIGEST}"
-    assert pinned.key.digest == pinned.shown.digest
+    assert str(pinned.plaintext_key) == f"jk-aaaaaaaaaa.{canary('secret a')}.{DIGEST}"
+    assert pinned.key.digest == pinned.plaintext_key.digest
     assert DIGEST not in repr(pinned.key)
-    assert plain.shown.authority_digest == ""
+    assert plain.plaintext_key.authority_digest == ""
 
 
 def test_a_pin_of_an_authority_that_did_not_issue_what_is_shown_makes_no_key(
@@ -241,4 +241,4 @@ def test_a_pin_of_an_authority_that_did_not_issue_what_is_shown_makes_no_key(
     assert not ListJoinKeys(access.store)(size=1).keys
 
     # The one that is shown now counts.
-    assert create(NewJoinKey(), "bob", pins_authority=True).shown.authority_digest == DIGEST
+    assert create(NewJoinKey(), "bob", pins_authority=True).plaintext_key.authority_digest == DIGEST

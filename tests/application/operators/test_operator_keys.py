@@ -23,7 +23,7 @@ from domain.errors import (
     OperatorKeyRefused,
     OperatorKeyRequired,
 )
-from domain.keys import OPERATOR_KEY, ShownKey
+from domain.keys import OPERATOR_KEY, PlaintextKey
 from domain.operator_key import Operator, OperatorKey
 from domain.role import Role
 from tests.support.builders import NOW, SECOND
@@ -210,13 +210,13 @@ def test_a_secret_is_compared_also_where_nobody_has_the_id(
     access: Access, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     compared: list[Any] = []
-    digests = ShownKey.has
+    digests = PlaintextKey.matches
 
-    def has(shown: ShownKey, digest: str) -> bool:
+    def has(shown: PlaintextKey, digest: str) -> bool:
         compared.append(shown.key_id)
         return digests(shown, digest)
 
-    monkeypatch.setattr(ShownKey, "has", has)
+    monkeypatch.setattr(PlaintextKey, "matches", has)
     for sent in (access.key()[:-1], unknown(access)):
         with pytest.raises(OperatorKeyRefused):
             access.who(sent)
@@ -326,5 +326,5 @@ def test_made_keys_are_of_their_kind_and_never_the_same() -> None:
 
     assert len({key.key_id for key in made}) == len({key.secret for key in made}) == 100
     for key in made:
-        assert ShownKey.parse(str(key), OPERATOR_KEY) == key
+        assert PlaintextKey.parse(str(key), OPERATOR_KEY) == key
         assert len(key.secret) == 43

@@ -67,9 +67,9 @@ def only_warning_of(switch: Switch) -> RegistrationRules:
     return RegistrationRules(enforcement=Enforcement({switch: Mode.WARN}))
 
 
-def would_rejects(fleet: Fleet) -> list[tuple[Switch, str, int]]:
+def dry_run_refusals(fleet: Fleet) -> list[tuple[Switch, str, int]]:
     with fleet.store.begin() as transaction:
-        found = transaction.would_rejects.page(after=0, size=100)
+        found = transaction.dry_run_refusals.page(after=0, size=100)
     return [(entry.switch, entry.name, entry.count) for entry in found]
 
 
@@ -222,7 +222,7 @@ def test_a_switch_that_warns_lets_in_and_lists() -> None:
     holder = join(fleet, HERE)
 
     assert join(fleet, ELSEWHERE).server_id == holder.server_id
-    assert would_rejects(fleet) == [(Switch.NAME_CONFLICT, "web", 1)]
+    assert dry_run_refusals(fleet) == [(Switch.NAME_CONFLICT, "web", 1)]
     assert not conflicts(fleet)
 
 
@@ -320,7 +320,7 @@ def test_a_replaced_process_may_be_warned_of_only() -> None:
     join(fleet, RESTARTED)
 
     assert isinstance(beat(fleet, earlier), Acknowledged)
-    assert would_rejects(fleet) == [(Switch.EPOCH, "web", 1)]
+    assert dry_run_refusals(fleet) == [(Switch.EPOCH, "web", 1)]
 
 
 def test_a_retry_of_one_registration_replaces_nobody(fleet: Fleet) -> None:
@@ -512,4 +512,4 @@ def test_a_ban_may_be_warned_of_only() -> None:
 
     assert isinstance(beat(fleet, server), Acknowledged)
     assert join(fleet, RESTARTED).server_id == server.server_id
-    assert would_rejects(fleet) == [(Switch.BAN, "web", 2)]
+    assert dry_run_refusals(fleet) == [(Switch.BAN, "web", 2)]

@@ -6,7 +6,7 @@ import pytest
 from application.registration.register_server import RegisterServer, Registration
 from domain.capabilities import Capabilities
 from domain.errors import InvalidField, InvalidRegistrationKey
-from domain.liveness import Status, heard
+from domain.liveness import Status, online_presence
 from domain.server import Server
 from tests.support.builders import CAPABILITIES, INTERVAL, NOW, SECOND, at_once
 from tests.support.canary_secrets import almost, canary
@@ -28,7 +28,7 @@ def test_a_host_gets_a_server_of_its_own(fleet: Fleet) -> None:
         registered.server.server_id,
         "web",
         "production",
-        presence=heard(NOW, INTERVAL),
+        presence=online_presence(NOW, INTERVAL),
         capabilities=CAPABILITIES,
         epoch=1,
     )

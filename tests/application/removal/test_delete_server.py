@@ -12,7 +12,7 @@ from domain.conflict import Conflict, ConflictState
 from domain.enforcement import Enforcement, Mode, Switch
 from domain.errors import DeletedServerNotFound, ServerIsOnline, ServerNotFound
 from domain.events import EventKind
-from domain.machine_evidence import NOBODY
+from domain.machine_evidence import UNKNOWN_IDENTITY
 from domain.retention import Retention
 from tests.support.builders import NOW
 from tests.support.fleet import Fleet
@@ -28,11 +28,11 @@ def register_and_leave(fleet: Fleet, name: str = "web") -> int:
     return server_id
 
 
-def would_reject(fleet: Fleet) -> list[tuple[Switch, int, str, str]]:
+def dry_run_refusals(fleet: Fleet) -> list[tuple[Switch, int, str, str]]:
     with fleet.store.begin() as transaction:
         return [
             (entry.switch, entry.server_id, entry.name, entry.reason)
-            for entry in transaction.would_rejects.page(0, 10)
+            for entry in transaction.dry_run_refusals.page(0, 10)
         ]
 
 
@@ -85,14 +85,14 @@ def test_what_is_not_enforced_refuses_nothing_and_a_warning_is_noted(
 
     assert fleet.list(size=10).servers == []
     noted = [(Switch.DELETE_ONLINE, online, "web", str(ServerIsOnline(online)))]
-    assert would_reject(fleet) == (noted if mode is Mode.WARN else [])
+    assert dry_run_refusals(fleet) == (noted if mode is Mode.WARN else [])
 
 
 def test_what_is_done_by_force_is_not_noted(fleet: Fleet) -> None:
     delete = replace(fleet.delete, enforcement=Enforcement({Switch.DELETE_ONLINE: Mode.WARN}))
     delete(register(fleet), force=True)
 
-    assert would_reject(fleet) == []
+    assert dry_run_refusals(fleet) == []
 
 
 def test_a_deletion_is_told_with_its_cause_and_what_happened_is_kept(fleet: Fleet) -> None:
@@ -145,7 +145,9 @@ def test_conflicts_about_a_deleted_server_lapse_and_no_others(fleet: Fleet) -> N
     with fleet.store.begin() as transaction:
         conflicts = [
             transaction.conflicts.add(
-                Conflict(0, server_id, name, state, NOBODY, None, NOBODY, NOW, NOW)
+                Conflict(
+                    0, server_id, name, state, UNKNOWN_IDENTITY, None, UNKNOWN_IDENTITY, NOW, NOW
+                )
             )
             for server_id, name in ((web, "web"), (db, "db"), (4711, "web"))
             for state in ConflictState

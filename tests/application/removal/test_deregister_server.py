@@ -129,7 +129,7 @@ def test_what_is_not_enforced_lets_it_leave(
     fleet.reject(web, "not ours")
     replace(deregister, enforcement=Enforcement({Switch.BAN: mode}))(web, KEY, FIRST.instance_id)
     with fleet.store.begin() as transaction:
-        entries = transaction.would_rejects.page(0, 9)
+        entries = transaction.dry_run_refusals.page(0, 9)
 
     assert listed(fleet) == []
     assert [entry.switch for entry in entries] == noted

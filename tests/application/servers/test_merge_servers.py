@@ -42,8 +42,8 @@ def put(fleet: Fleet, server_id: int, name: str, document: str = "{}") -> int:
 
 
 def put_on(fleet: Fleet, selector: str, name: str) -> None:
-    spread = PropagateConfiguration(fleet.store, fleet.clock)
-    put_on_selector = PutSelectorConfiguration(fleet.store, fleet.clock, spread)
+    propagate = PropagateConfiguration(fleet.store, fleet.clock)
+    put_on_selector = PutSelectorConfiguration(fleet.store, fleet.clock, propagate)
     put_on_selector(parse_selector(selector), name, "{}")
 
 

@@ -5,7 +5,7 @@ import pytest
 from application.registration.register_server import Registration
 from application.servers.update_server import ServerChanges
 from domain.errors import InvalidField, ServerNameTaken, ServerNotFound
-from domain.liveness import Presence, Status, heard
+from domain.liveness import Presence, Status, online_presence
 from tests.support.builders import CAPABILITIES, INTERVAL, NOW, SECOND
 from tests.support.fleet import Fleet
 
@@ -81,7 +81,7 @@ def test_a_host_that_speaks_corrects_the_operator(fleet: Fleet, web: int) -> Non
     fleet.update(web, ServerChanges(status=Status.OFFLINE))
     fleet.register(Registration("web"))
 
-    assert fleet.get(web).presence == heard(NOW, INTERVAL)
+    assert fleet.get(web).presence == online_presence(NOW, INTERVAL)
 
 
 def test_a_correction_keeps_over_which_way_the_host_was_heard(fleet: Fleet) -> None:

@@ -242,7 +242,7 @@ def test_a_switch_refuses_or_lets_through_and_notes_only_what_it_warns_of(
 
     assert ask(fleet, host) == (refused if mode is Mode.ENFORCE else let_through)
     with fleet.store.begin() as transaction:
-        noted = [entry.switch for entry in transaction.would_rejects.page(after=0, size=9)]
+        noted = [entry.switch for entry in transaction.dry_run_refusals.page(after=0, size=9)]
     reads_nothing = ask in (registration_of_who_waits, heartbeat_of_who_waits)
     assert noted == ([switch] if mode is Mode.WARN and not reads_nothing else [])
 

@@ -12,7 +12,7 @@ from adapters.grpc.tls.diagnosis import diagnose_tls, unverified_tls
 from adapters.grpc.tls.trust import Tls
 from application.host.transient_failure_log import TransientFailureLog
 from application.ports.host.authority_folder import AuthorityFolder, KnownAuthority
-from domain.keys import JOIN_KEY, ShownKey
+from domain.keys import JOIN_KEY, PlaintextKey
 from protos.manman.v1 import manman_pb2 as pb
 from protos.manman.v1.manman_pb2_grpc import ManManAPIStub
 
@@ -63,7 +63,7 @@ class ApiTrust:
 
         Raises AuthorityMismatch and grpc.RpcError; by then the key was not sent.
         """
-        shown = ShownKey.parse(key, JOIN_KEY)
+        shown = PlaintextKey.parse(key, JOIN_KEY)
         pinned = shown.authority_digest if shown else ""
         if shown and pinned and self.tls is None:
             raise AuthorityMismatch(
@@ -109,7 +109,7 @@ class ApiTrust:
     def _goes_by_authority(self) -> bool:
         return self.tls is not None and not self.tls.ca_file and not self.tls.certificates
 
-    def _meet(self, shown: ShownKey) -> str:
+    def _meet(self, shown: PlaintextKey) -> str:
         """The authority that the key names, in PEM, as the API itself has it."""
         assert self.tls
         host = self.address.rpartition(":")[0].strip("[]")

@@ -114,20 +114,20 @@ class GrpcControlPlane:
     def __post_init__(self) -> None:
         self._trust = self.trust or ApiTrust(self.address, self.tls, seconds=self.call_seconds)
 
-    def register(self, introduction: RegistrationRequest) -> RegistrationResult:
-        return self._show(lambda key: self._register(introduction, key))
+    def register(self, registration_request: RegistrationRequest) -> RegistrationResult:
+        return self._show(lambda key: self._register(registration_request, key))
 
-    def _register(self, introduction: RegistrationRequest, key: str) -> RegistrationResult:
-        capabilities, evidence = introduction.capabilities, introduction.evidence
+    def _register(self, registration_request: RegistrationRequest, key: str) -> RegistrationResult:
+        capabilities, evidence = registration_request.capabilities, registration_request.evidence
         request = pb.RegisterServerRequest(
-            name=introduction.name,
+            name=registration_request.name,
             capabilities=capabilities_to_message(capabilities) if capabilities else None,
             registration_key=key,
-            environment=introduction.environment,
+            environment=registration_request.environment,
             evidence=evidence_to_message(evidence) if evidence != NO_EVIDENCE else None,
             # There even when there are none: those of an earlier start are gone.
-            labels=pb.Labels(labels=introduction.labels),
-            ephemeral=introduction.ephemeral,
+            labels=pb.Labels(labels=registration_request.labels),
+            ephemeral=registration_request.ephemeral,
             credential=self.keys.credential,
             signing_request=self.enrolment.request_for_registration() if self.enrolment else b"",
         )
@@ -387,9 +387,9 @@ class GrpcControlPlane:
             case grpc.StatusCode.PERMISSION_DENIED:
                 return _denied(error, said)
             case grpc.StatusCode.ALREADY_EXISTS if server_id is None:
-                return NameInUse.told(said)
+                return NameInUse.from_message(said)
             case grpc.StatusCode.FAILED_PRECONDITION if expects_latest_process:
-                return SupersededRegistration.told(said)
+                return SupersededRegistration.from_message(said)
             case grpc.StatusCode.NOT_FOUND if server_id is not None:
                 return ServerNotFound(server_id)
             case grpc.StatusCode.UNAUTHENTICATED if (
@@ -432,8 +432,8 @@ def _denied(error: grpc.RpcError, said: str) -> Exception:
     if said == str(InvalidRegistrationKey()):
         return InvalidRegistrationKey()
     if reason_of(error) == JOIN_KEY_REFUSED:
-        return JoinKeyRefused.told(said)
-    return NotAdmitted.told(said)
+        return JoinKeyRefused.from_message(said)
+    return NotAdmitted.from_message(said)
 
 
 class _NotServed(Exception):

@@ -217,7 +217,7 @@ class Enrolment:
                 valid_from, expires = validity_of(certificate.certificate)
             except ValueError:
                 return None
-            life = CertificateLife.kept(valid_from, expires, datetime.now(UTC), self.monotonic())
+            life = CertificateLife.loaded(valid_from, expires, datetime.now(UTC), self.monotonic())
             self._life = (certificate.certificate, life)
         return self._life[1]
 

@@ -1,6 +1,6 @@
 from dataclasses import dataclass
 
-from adapters.grpc.messages.conflicts import conflict_to_message, would_reject_to_message
+from adapters.grpc.messages.conflicts import conflict_to_message, dry_run_refusal_to_message
 from adapters.grpc.messages.servers import server_to_message
 from adapters.grpc.server.page_tokens import decode_page_token, encode_page_token, page_size
 from adapters.grpc.server.worker_pool import WorkerPool
@@ -79,7 +79,7 @@ class AdmissionService:
             after=decode_page_token(request.page_token),
         )
         return pb.ListWouldRejectResponse(
-            would_reject=map(would_reject_to_message, page.entries),
+            would_reject=map(dry_run_refusal_to_message, page.entries),
             next_page_token=encode_page_token(page.next_after),
         )
 

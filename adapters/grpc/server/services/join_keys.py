@@ -47,7 +47,7 @@ class JoinKeyService:
         )
         return pb.CreateJoinKeyResponse(
             join_key=join_key_to_message(UsedJoinKey(created.key, used=0)),
-            key=str(created.shown),
+            key=str(created.plaintext_key),
             everybody_may_join=created.is_open_registration,
         )
 

@@ -10,7 +10,7 @@ from application.operators.create_operator_key import CreateOperatorKey
 from application.operators.list_operator_keys import ListOperatorKeys
 from application.operators.revoke_operator_key import RevokeOperatorKey
 from domain.errors import InvalidField
-from domain.keys import OF_OPERATORS
+from domain.keys import OPERATOR_KINDS
 from domain.role import Role
 from protos.manman.v1 import manman_pb2 as pb
 
@@ -65,7 +65,7 @@ class AccessService:
         page = await self.operator_calls.run(
             self.list_operator_keys,
             size=page_size(request.page_size),
-            after=decode_key_page_token(request.page_token, *OF_OPERATORS),
+            after=decode_key_page_token(request.page_token, *OPERATOR_KINDS),
         )
         return pb.ListOperatorKeysResponse(
             operator_keys=map(operator_key_to_message, page.keys),

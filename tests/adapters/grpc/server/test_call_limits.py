@@ -231,7 +231,7 @@ def test_a_key_of_hosts_admits_so_many_and_keeps_nobody_else_out() -> None:
     with running(max_registrations_per_second=1) as api:
         container = api.container
         create_join_key = container.join_key_service().create_join_key
-        join_key = create_join_key(NewJoinKey(), "somebody").shown
+        join_key = create_join_key(NewJoinKey(), "somebody").plaintext_key
         container.key_cache().refresh()
         # One of the five that may come at once has joined before.
         codes = [code_of(partial(api.join, f"web-{n}")) for n in range(30)]
@@ -272,7 +272,7 @@ def test_a_key_that_is_made_during_a_flood_from_the_same_address_soon_gets_throu
         assert {code_of(lambda: call(WRONG)) for _ in range(20)} >= {EXHAUSTED}
         access, join_keys = api.container.access_service(), api.container.join_key_service()
         _, own = access.create_operator_key("Zoë", Role.ADMIN, None, "somebody")
-        join_key = join_keys.create_join_key(NewJoinKey(), "somebody").shown
+        join_key = join_keys.create_join_key(NewJoinKey(), "somebody").plaintext_key
         new = str(join_key if kind == "hosts" else own)
 
         eventually(lambda: gets_through(new), "the new key to be known")

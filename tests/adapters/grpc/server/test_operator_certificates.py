@@ -28,7 +28,7 @@ from domain.errors import (
     OperatorCertificateRefused,
 )
 from domain.join_key import NewJoinKey
-from domain.keys import JOIN_KEY, ShownKey
+from domain.keys import JOIN_KEY, PlaintextKey
 from domain.role import Role
 from entrypoints.api.container import ApiContainer
 from entrypoints.api.settings import IN_MEMORY, ApiSettings
@@ -158,7 +158,7 @@ def test_a_certificate_that_would_outlive_the_authority_ends_with_it_as_its_row_
     with closing(api.operator(shown)) as client:
         (row,) = client.operator_keys()
 
-    assert row.expires_at == site.authority.ends
+    assert row.expires_at == site.authority.expires_at
 
 
 def test_a_certificate_that_is_revoked_is_refused_at_the_next_call_of_the_same_connection(
@@ -271,7 +271,7 @@ def pinned(api: Api) -> str:
 
 
 def test_a_join_key_says_by_which_authority_the_api_is_known(api: Api) -> None:
-    shown = ShownKey.parse(pinned(api), JOIN_KEY)
+    shown = PlaintextKey.parse(pinned(api), JOIN_KEY)
     joined = api.host().RegisterServer(
         pb.RegisterServerRequest(name="web", registration_key=str(shown))
     )
@@ -411,10 +411,10 @@ def test_a_host_without_a_certificate_is_let_through_listed_or_refused(
             return found
 
         with closing(api.operator()) as client:
-            with_one, listed = answers(api.host(shown)), list(client.would_rejects())
+            with_one, listed = answers(api.host(shown)), list(client.dry_run_refusals())
             assert (with_one, listed) == (["let through"] * 2, [])
             without = answers(api.host())
-            listed = list(client.would_rejects())
+            listed = list(client.dry_run_refusals())
 
     required = str(CertificateRequired(server_id))
     assert without == [required if mode == "enforce" else "let through"] * 2

@@ -17,12 +17,12 @@ from adapters.system.files.certificate_folder import DiskCertificateFolder
 from adapters.system.files.checksummed_file import write_checked
 from adapters.system.files.state_folder import DiskStateFolder
 from application.ports.host.certificate_folder import HostCertificate
-from application.ports.host.state_folder import KeptState, QuarantineReason, StateFolderTaken
+from application.ports.host.state_folder import QuarantineReason, SavedState, StateFolderTaken
 from domain.machine_evidence import Evidence
 from tests.support.canary_secrets import canary
 from tests.support.repository import ROOT
 
-STATE = KeptState(
+STATE = SavedState(
     server_id=42,
     name="mars-größer",
     environment="production",
@@ -37,7 +37,7 @@ STATE = KeptState(
 def folder(tmp_path: Path) -> DiskStateFolder:
     """One that holds a state."""
     folder = DiskStateFolder(tmp_path / "state")
-    folder.take()
+    folder.lock()
     folder.write(STATE)
     return folder
 
@@ -62,7 +62,7 @@ def test_a_state_is_kept_over_a_restart(folder: DiskStateFolder) -> None:
 
 def test_a_folder_that_is_new_knows_nothing(tmp_path: Path) -> None:
     folder = DiskStateFolder(tmp_path / "a" / "b")
-    folder.take()
+    folder.lock()
 
     assert folder.read() is None
 
@@ -74,7 +74,7 @@ def test_folder_and_file_are_for_the_owner_only(folder: DiskStateFolder) -> None
 
 def test_a_folder_that_is_there_keeps_its_mode(tmp_path: Path) -> None:
     (tmp_path / "state").mkdir(mode=0o750)
-    DiskStateFolder(tmp_path / "state").take()
+    DiskStateFolder(tmp_path / "state").lock()
 
     assert stat.S_IMODE((tmp_path / "state").stat().st_mode) == 0o750
 
@@ -83,7 +83,7 @@ def test_a_file_in_its_place_is_called_no_folder(tmp_path: Path) -> None:
     (tmp_path / "state").touch()
 
     with pytest.raises(NotADirectoryError, match="Not a directory"):
-        DiskStateFolder(tmp_path / "state").take()
+        DiskStateFolder(tmp_path / "state").lock()
 
 
 def test_who_reads_the_file_meanwhile_sees_the_old_state_whole(folder: DiskStateFolder) -> None:
@@ -306,7 +306,7 @@ def test_what_is_no_file_is_waited_for_by_nobody(
     tmp_path: Path, make: Callable[[Path], None]
 ) -> None:
     folder = DiskStateFolder(tmp_path)
-    folder.take()
+    folder.lock()
     make(tmp_path / "state.json")
 
     try:
@@ -320,7 +320,7 @@ def test_a_file_in_the_place_of_the_folder_is_an_os_error(tmp_path: Path) -> Non
     path.touch()
 
     with pytest.raises(OSError, match=r"exists|Not a directory"):
-        DiskStateFolder(path).take()
+        DiskStateFolder(path).lock()
 
 
 def test_a_crash_while_it_is_written_leaves_the_old_state(folder: DiskStateFolder) -> None:
@@ -346,7 +346,7 @@ from adapters.system.files.certificate_folder import DiskCertificateFolder
 from adapters.system.files.checksummed_file import write_checked
 from adapters.system.files.state_folder import DiskStateFolder
 from application.ports.host.certificate_folder import HostCertificate
-DiskStateFolder(Path(sys.argv[1])).take()
+DiskStateFolder(Path(sys.argv[1])).lock()
 print("taken", flush=True)
 sys.stdin.read()
 """
@@ -365,17 +365,17 @@ def test_a_folder_is_one_hosts_until_its_process_ends_however_that_ends(tmp_path
         assert holder.stdout.readline() == "taken\n"
         folder = DiskStateFolder(tmp_path)
         with pytest.raises(StateFolderTaken, match="is in use by another host manager: stop"):
-            folder.take()
+            folder.lock()
         holder.kill()
         holder.wait()
 
-        folder.take()
-    folder.take()
+        folder.lock()
+    folder.lock()
 
 
 def test_two_in_one_process_are_two(folder: DiskStateFolder) -> None:
     with pytest.raises(StateFolderTaken):
-        DiskStateFolder(folder.path).take()
+        DiskStateFolder(folder.path).lock()
 
 
 @pytest.mark.parametrize(

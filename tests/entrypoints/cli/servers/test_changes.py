@@ -7,7 +7,7 @@ import grpc
 from adapters.grpc.client.operator_client import OperatorCallFailed, OperatorClient
 from domain.approval import Approval
 from domain.labels import Labels, parse_selector
-from domain.liveness import heard, left
+from domain.liveness import offline_presence, online_presence
 from domain.server import Server
 from entrypoints.cli.fleet_filter import FleetFilter
 from entrypoints.cli.servers.changes import Change, Kind, WatchFilter
@@ -49,10 +49,15 @@ class Fleet(OperatorClient):
 
 
 def test_however_many_go_offline_at_once_none_is_asked_for_by_itself() -> None:
-    online = [Server(number, f"box-{number}", "dev", heard(NOW, INTERVAL)) for number in range(300)]
+    online = [
+        Server(number, f"box-{number}", "dev", online_presence(NOW, INTERVAL))
+        for number in range(300)
+    ]
     fleet, wanted = Fleet(online), WatchFilter((), FleetFilter("dev", "online"))
     before = wanted.take_snapshot(fleet, None).listed
-    fleet.there = {server.server_id: replace(server, presence=left(NOW)) for server in online[:-1]}
+    fleet.there = {
+        server.server_id: replace(server, presence=offline_presence(NOW)) for server in online[:-1]
+    }
     fleet.listings = 0
     changes = list(wanted.take_snapshot(fleet, before).changes_since(before, NOW))
 
@@ -70,9 +75,9 @@ def changes(fleet: Fleet, wanted: WatchFilter, after: Iterable[Server]) -> list[
 
 
 def test_a_decision_of_an_operator_is_a_change_of_status() -> None:
-    pending = Server(1, "box", presence=heard(NOW, INTERVAL), approval=Approval.PENDING)
+    pending = Server(1, "box", presence=online_presence(NOW, INTERVAL), approval=Approval.PENDING)
     approved = replace(pending, approval=Approval.APPROVED)
-    rejected = replace(pending, approval=Approval.REJECTED, presence=left(NOW))
+    rejected = replace(pending, approval=Approval.REJECTED, presence=offline_presence(NOW))
 
     for before, after, told in (
         (pending, approved, ("pending", "online")),
@@ -82,12 +87,15 @@ def test_a_decision_of_an_operator_is_a_change_of_status() -> None:
         assert change.kind is Kind.STATUS
         assert (change.old_status, change.new_status) == told
     # What life it has does not show while it waits.
-    assert changes(Fleet([pending]), WatchFilter(), [replace(pending, presence=left(NOW))]) == []
+    assert (
+        changes(Fleet([pending]), WatchFilter(), [replace(pending, presence=offline_presence(NOW))])
+        == []
+    )
 
 
 def test_a_status_is_asked_for_as_it_is_shown() -> None:
-    pending = Server(1, "box", presence=heard(NOW, INTERVAL), approval=Approval.PENDING)
-    online = Server(2, "web", presence=heard(NOW, INTERVAL))
+    pending = Server(1, "box", presence=online_presence(NOW, INTERVAL), approval=Approval.PENDING)
+    online = Server(2, "web", presence=online_presence(NOW, INTERVAL))
     fleet = Fleet([pending, online])
 
     assert list(FleetFilter(status="online").servers(fleet)) == [online]
