@@ -132,7 +132,7 @@ def test_every_error_that_sends_data_was_tried_with_all_of_it() -> None:
 
 
 def test_an_error_that_came_from_another_process_has_no_data() -> None:
-    _, status = status_of(ServerNotFound.told("server 3 does not exist"), "a call")
+    _, status = status_of(ServerNotFound.from_message("server 3 does not exist"), "a call")
 
     assert error_info(status).reason == "SERVER_NOT_FOUND"
     assert not error_info(status).metadata
