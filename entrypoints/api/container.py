@@ -37,10 +37,11 @@ from adapters.grpc.server.services.audit import AuditService
 from adapters.grpc.server.services.certificates import CertificateService
 from adapters.grpc.server.services.configurations import ConfigurationService
 from adapters.grpc.server.services.history import HistoryService
+from adapters.grpc.server.services.hosts import HostService
 from adapters.grpc.server.services.join_keys import JoinKeyService
-from adapters.grpc.server.services.operators import AccessService
+from adapters.grpc.server.services.operators import OperatorKeyService
 from adapters.grpc.server.services.removal import RemovalService
-from adapters.grpc.server.services.servers import ManManService
+from adapters.grpc.server.services.servers import ServerService
 from adapters.grpc.server.worker_pool import WorkerPool
 from adapters.http.management_server import ManagementServer
 from adapters.memory.events import MemoryEvents
@@ -438,10 +439,9 @@ class ApiContainer(containers.DeclarativeContainer):
     fetch_configuration: providers.Provider[FetchConfiguration] = providers.ThreadSafeSingleton(
         FetchConfiguration, store, clock, authenticate_host, settings.provided.registration_rules
     )
-    service: providers.Provider[ManManService] = providers.ThreadSafeSingleton(
-        ManManService,
+    host_service: providers.Provider[HostService] = providers.ThreadSafeSingleton(
+        HostService,
         host_call_admission=host_call_admission,
-        operator_calls=operator_calls,
         heartbeats=heartbeats,
         register_server=providers.Factory(
             RegisterServer,
@@ -453,6 +453,11 @@ class ApiContainer(containers.DeclarativeContainer):
             settings.provided.registration_rules,
             certificates,
         ),
+        mutual_tls_port=settings.provided.mutual_tls_port,
+    )
+    server_service: providers.Provider[ServerService] = providers.ThreadSafeSingleton(
+        ServerService,
+        operator_calls=operator_calls,
         list_servers=providers.Factory(ListServers, store, clock),
         get_server=providers.Factory(GetServer, store),
         create_server=providers.Factory(CreateServer, store, clock),
@@ -461,7 +466,6 @@ class ApiContainer(containers.DeclarativeContainer):
         refresh_server=providers.Factory(
             RefreshServer, store, clock, host_commands, settings.provided.enforcement
         ),
-        mutual_tls_port=settings.provided.mutual_tls_port,
     )
     certificate_service: providers.Provider[CertificateService] = providers.ThreadSafeSingleton(
         CertificateService,
@@ -583,8 +587,8 @@ class ApiContainer(containers.DeclarativeContainer):
         list_join_key_uses=providers.Factory(ListJoinKeyUses, store),
         revoke_join_key=providers.Factory(RevokeJoinKey, store, clock),
     )
-    access_service: providers.Provider[AccessService] = providers.ThreadSafeSingleton(
-        AccessService,
+    operator_key_service: providers.Provider[OperatorKeyService] = providers.ThreadSafeSingleton(
+        OperatorKeyService,
         operator_calls=operator_calls,
         create_operator_key=providers.Factory(CreateOperatorKey, store, clock, make_key),
         create_operator_certificate=providers.Factory(
@@ -673,14 +677,15 @@ class ApiContainer(containers.DeclarativeContainer):
     rpc_handlers: providers.Provider[grpc.GenericRpcHandler] = providers.Callable(
         handlers,
         providers.List(
-            service,
+            host_service,
+            server_service,
             configuration_service,
             admission_service,
             removal_service,
             history_service,
             join_key_service,
             certificate_service,
-            access_service,
+            operator_key_service,
             audit_service,
         ),
         operator_authenticator,

@@ -52,7 +52,7 @@ def test_the_api(url: str) -> None:
 
     asyncio.run(build())
 
-    assert container.service().register_server.store is container.store()
+    assert container.host_service().register_server.store is container.store()
     assert isinstance(container.management_server("127.0.0.1:50051"), ManagementServer)
     assert (
         container.record_heartbeat().heartbeat_interval
@@ -72,7 +72,7 @@ def test_all_that_an_api_guards_takes_the_keys_that_the_file_holds_now(key_file:
     container = ApiContainer(settings=ApiSettings.load(variables))
     key_file.write_text(canary("new registration key"))
     guarded = (
-        container.service().register_server,
+        container.host_service().register_server,
         container.fetch_configuration(),
         container.deregister_server(),
     )

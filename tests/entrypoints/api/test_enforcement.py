@@ -47,7 +47,9 @@ class OverGrpc:
 
     def register(self, name: str, who: Evidence) -> Told:
         registration = Registration(name, evidence=who)
-        return self._told(lambda: self.api.service().register_server(registration).config_revision)
+        return self._told(
+            lambda: self.api.host_service().register_server(registration).config_revision
+        )
 
     def heartbeat(self, server_id: int, epoch: int) -> Told:
         [answer] = self.api.record_heartbeat()([Heartbeat(server_id, epoch=epoch)])

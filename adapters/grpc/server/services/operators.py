@@ -19,7 +19,7 @@ _MAX_LIFETIME_SECONDS = 100 * 365 * 24 * 3600
 
 
 @dataclass(frozen=True)
-class AccessService:
+class OperatorKeyService:
     """The calls by which admins decide who may make operators' calls."""
 
     operator_calls: WorkerPool

@@ -1,17 +1,11 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any
 
-from adapters.grpc.messages.hosts import capabilities_from_message, evidence_from_message
 from adapters.grpc.messages.servers import server_to_message
-from adapters.grpc.server.group_commit import GroupCommit
-from adapters.grpc.server.host_call_admission import HostCallAdmission
 from adapters.grpc.server.page_tokens import decode_page_token, encode_page_token, page_size
-from adapters.grpc.server.peer import caller_address, certified_caller
 from adapters.grpc.server.worker_pool import WorkerPool
-from application.liveness.record_heartbeat import Acknowledged, Heartbeat
-from application.registration.register_server import RegisterServer, Registration
 from application.servers.create_server import CreateServer
 from application.servers.get_server import GetServer
 from application.servers.label_server import LabelServer
@@ -24,76 +18,21 @@ from domain.labels import parse_selector
 from domain.liveness import Status
 from protos.manman.v1 import manman_pb2 as pb
 
-T = TypeVar("T")
-
 
 @dataclass(frozen=True)
-class ManManService:
-    """Each call of the wire contract: the message in, a use case, the message out.
+class ServerService:
+    """The calls by which operators list, create and change servers.
 
-    Hosts and operators have threads of their own, so that neither can starve the other.
+    They run on threads of their own, so that hosts and operators cannot starve each other.
     """
 
-    host_call_admission: HostCallAdmission
     operator_calls: WorkerPool
-    heartbeats: GroupCommit[Heartbeat, Acknowledged]
-    register_server: RegisterServer
     list_servers: ListServers
     get_server: GetServer
     create_server: CreateServer
     update_server: UpdateServer
     label_server: LabelServer
     refresh_server: RefreshServer
-    # Where hosts show their certificates, 0 where they do not.
-    mutual_tls_port: int = 0
-
-    async def RegisterServer(self, request: pb.RegisterServerRequest) -> pb.RegisterServerResponse:
-        registration = Registration(
-            name=request.name,
-            environment=request.environment,
-            capabilities=_reported(request),
-            registration_key=request.registration_key,
-            evidence=evidence_from_message(request.evidence),
-            labels=dict(request.labels.labels) if request.HasField("labels") else None,
-            ephemeral=request.ephemeral,
-            address=caller_address.get(),
-            credential=request.credential,
-            certified_as=certified_caller.get(),
-            signing_request=request.signing_request,
-        )
-        registered = await self.host_call_admission.run(
-            request.registration_key, request.credential, self.register_server, registration
-        )
-        return pb.RegisterServerResponse(
-            server_id=registered.server.server_id,
-            server=server_to_message(registered.server),
-            next_heartbeat_seconds=_seconds(registered.next_heartbeat),
-            config_revision=registered.config_revision,
-            epoch=registered.server.epoch,
-            credential=registered.credential,
-            certificate=registered.certificate,
-            mutual_tls_port=self.mutual_tls_port,
-        )
-
-    async def Heartbeat(self, request: pb.HeartbeatRequest) -> pb.HeartbeatResponse:
-        acknowledged = await self.heartbeats.submit(
-            Heartbeat(
-                request.server_id,
-                _reported(request),
-                request.leaving,
-                request.epoch,
-                request.credential,
-                certified_caller.get(),
-            )
-        )
-        return pb.HeartbeatResponse(
-            acknowledged=True,
-            next_heartbeat_seconds=_seconds(acknowledged.next_heartbeat),
-            config_revision=acknowledged.config_revision,
-            # Of nearly all there is nothing to say, and heartbeats are many.
-            approval="" if acknowledged.approval is Approval.APPROVED else acknowledged.approval,
-            credential=acknowledged.credential,
-        )
 
     async def ListServers(self, request: pb.ListServersRequest) -> pb.ListServersResponse:
         size = page_size(request.page_size)
@@ -144,16 +83,6 @@ class ManManService:
 
 # A thousand years; what is longer cannot be subtracted from today.
 _MAX_SILENCE_SECONDS = 1000 * 365 * 24 * 3600
-
-
-def _reported(request: pb.RegisterServerRequest | pb.HeartbeatRequest) -> Any:
-    if request.HasField("capabilities"):
-        return capabilities_from_message(request.capabilities)
-    return None
-
-
-def _seconds(interval: timedelta) -> int:
-    return int(interval.total_seconds())
 
 
 def _status(text: str) -> Status:

@@ -109,7 +109,7 @@ def running(*owners: str, audit: object = None, **api_settings: Any) -> Iterator
     container.make_key.override(providers.Object(CanaryKeys()))
     if audit:
         container.call_audit.override(providers.Object(audit))
-    access, keys = container.access_service(), {}
+    access, keys = container.operator_key_service(), {}
     for owner in owners:
         life = HOUR if owner == "expired" else None
         key, shown = access.create_operator_key(owner, OWNERS[owner], life, "somebody")
@@ -309,7 +309,7 @@ def certified(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CertifiedApi
     mutual_tls = f"127.0.0.1:{free_port()}"
     paths = {name.lower(): Path(path) for name, path in site.variables.items()}
     with running("viewer", mtls_listen_address=mutual_tls, **paths) as api:
-        access = api.container.access_service()
+        access = api.container.operator_key_service()
         shown: dict[str, Shown] = {}
         for owner, role in OWNERS.items():
             key, request = new_signing_request()

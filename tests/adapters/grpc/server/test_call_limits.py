@@ -245,7 +245,7 @@ def test_a_key_of_hosts_admits_so_many_and_keeps_nobody_else_out() -> None:
 
 def test_a_key_of_an_operator_makes_so_many_calls_and_keeps_nobody_else_out() -> None:
     with running(max_operator_calls_per_second=1) as api:
-        _, own = api.container.access_service().create_operator_key(
+        _, own = api.container.operator_key_service().create_operator_key(
             "Zoë", Role.ADMIN, None, "somebody"
         )
         api.container.key_cache().refresh()
@@ -270,7 +270,7 @@ def test_a_key_that_is_made_during_a_flood_from_the_same_address_soon_gets_throu
             return code_of(lambda: call(key)) is OK
 
         assert {code_of(lambda: call(WRONG)) for _ in range(20)} >= {EXHAUSTED}
-        access, join_keys = api.container.access_service(), api.container.join_key_service()
+        access, join_keys = api.container.operator_key_service(), api.container.join_key_service()
         _, own = access.create_operator_key("Zoë", Role.ADMIN, None, "somebody")
         join_key = join_keys.create_join_key(NewJoinKey(), "somebody").plaintext_key
         new = str(join_key if kind == "hosts" else own)
@@ -281,7 +281,7 @@ def test_a_key_that_is_made_during_a_flood_from_the_same_address_soon_gets_throu
 
 def test_a_look_at_keys_that_fails_is_made_again() -> None:
     with running() as api:
-        _, own = api.container.access_service().create_operator_key(
+        _, own = api.container.operator_key_service().create_operator_key(
             "Zoë", Role.ADMIN, None, "somebody"
         )
         api.store.is_away = True
