@@ -20,7 +20,7 @@ RELEASED := protos/released.json
 COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--custom-compile-command "make lock"
 
-.PHONY: help setup run test check protos release-contract docs lock bench images stack format clean
+.PHONY: help setup run test test-others test-all check protos release-contract docs lock bench images stack format clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-17s %s\n", $$1, $$2}' Makefile
@@ -33,8 +33,13 @@ run: setup ## Run the API and one host manager, and watch the fleet (Ctrl-C ends
 	@# keeps bash there to arrange that: a last command would replace it.
 	@if [ -t 0 ]; then set -m; fi; $(BIN)/manmanv2 demo || exit
 
-test: setup ## Run the suite on every installed Python (PYTHON=3.12 for one, ARGS="-k name" for pytest)
-	@$(BIN)/python -m tests.support.run_on_every_python
+test: setup ## Run the suite once (PYTHON=3.12 for another Python, ARGS="-k name" for pytest)
+	@$(BIN)/python -m tests.support.run_suite
+
+test-others: setup ## Run it on all other installed Pythons, without e2e and deploy
+	@$(BIN)/python -m tests.support.run_suite --others
+
+test-all: test test-others ## Run it on every installed Python
 
 check: setup ## Run linters, type checker, import contracts; generated files must be up to date
 	$(BIN)/ruff check

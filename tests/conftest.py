@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import hypothesis
@@ -12,6 +12,7 @@ import pytest
 
 from tests.support import canary_secrets as canary
 from tests.support.canary_secrets import DOCUMENT, MARK, leaks
+from tests.support.machine_state import changes, machine_state
 from tests.support.services.docker_engine import find_engine, socket_path
 from tests.support.services.postgres import PostgresCluster, PostgresServer
 from tests.support.services.rabbitmq import VHOSTS, RabbitBroker, find_broker_binaries
@@ -41,6 +42,9 @@ QUEUES = (
     AUDIENCE,
 )
 EXCHANGES = ("manman", "external", DEAD_LETTERS)
+
+_STATE_BEFORE = pytest.StashKey[Mapping[str, str]]()
+_CHANGED = pytest.StashKey[list[str]]()
 
 # Filled by fixtures, and under xdist by what the workers report.
 used_parts: set[str] = set()
@@ -169,9 +173,19 @@ def pytest_make_collect_report() -> Any:
     return report
 
 
+def pytest_sessionstart(session: pytest.Session) -> None:
+    if not hasattr(session.config, "workerinput"):
+        session.config.stash[_STATE_BEFORE] = machine_state()
+
+
 def pytest_sessionfinish(session: pytest.Session) -> None:
     if hasattr(session.config, "workeroutput"):
         session.config.workeroutput["used_parts"] = sorted(used_parts)
+        return
+    changed = changes(session.config.stash[_STATE_BEFORE], machine_state())
+    session.config.stash[_CHANGED] = changed
+    if changed and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -195,4 +209,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         for name, value in report.user_properties:
             if name == MEASURED:
                 terminalreporter.write_line(f"measured: {value}")
+    for change in terminalreporter.config.stash.get(_CHANGED, ()):
+        terminalreporter.write_line(f"THE TESTS CHANGED THIS MACHINE: {change}", red=True)
     terminalreporter.write_line(f"real parts: {', '.join(parts) or 'none'}")
