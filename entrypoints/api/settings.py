@@ -301,6 +301,15 @@ class ApiSettings(ServiceSettings):
         )
 
     @property
+    def heartbeat_interval(self) -> timedelta:
+        return timedelta(seconds=self.heartbeat_interval_seconds)
+
+    @property
+    def shares_port(self) -> bool:
+        """Whether several processes listen on the same port."""
+        return self.api_workers > 1
+
+    @property
     def host_credential_lifetime(self) -> timedelta:
         return timedelta(seconds=self.host_credential_lifetime_seconds)
 

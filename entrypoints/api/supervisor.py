@@ -63,7 +63,7 @@ class Supervisor:
         container = ApiContainer(settings=self._settings)
         container.shared_metrics_folder.override(metrics_folder)
         container.traces.override(NullTracing())
-        management_server = container.management_server(
+        management_server = container.management_server_for()(
             loopback_address(self._settings.listen_address)
         )
         open_side_port(management_server, self._settings.metrics_address)

@@ -92,27 +92,28 @@ async def _serve(
     if settings.mutual_tls_address:
         _log.info("serving those who show a certificate on %s", settings.mutual_tls_address)
     if settings.metrics_address and not parent:
-        management_server = container.management_server(loopback_address(address))
+        management_server = container.management_server_for()(loopback_address(address))
         open_side_port(management_server, settings.metrics_address)
     background = [loop.create_task(work) for work in _background(container, settings)]
 
-    inboxes = container.inboxes()
-    listeners = [
-        threading.Thread(target=inbox.run, name=inbox.queue.name, daemon=True) for inbox in inboxes
+    consumers = container.consumers()
+    consumer_threads = [
+        threading.Thread(target=consumer.run, name=consumer.queue.name, daemon=True)
+        for consumer in consumers
     ]
-    for listener in listeners:
-        listener.start()
+    for thread in consumer_threads:
+        thread.start()
 
     await asked_to_stop.wait()
     _log.info("draining: calls in flight are finished, new ones refused")
-    for inbox in inboxes:
-        inbox.stop()
+    for consumer in consumers:
+        consumer.stop()
     await server.drain(_DRAIN_SECONDS)
     for task in background:
         task.cancel()
     giving_up.start()
-    for listener in listeners:
-        await asyncio.to_thread(listener.join)
+    for thread in consumer_threads:
+        await asyncio.to_thread(thread.join)
     _log.info("stopped")
 
 
@@ -128,7 +129,7 @@ async def _start(server: GrpcServer, settings: ApiSettings) -> str:
 def _background(
     container: ApiContainer, settings: ApiSettings
 ) -> Iterator[Coroutine[Any, Any, None]]:
-    yield run_sweep(container.sweep(), container.schedule().interval)
+    yield run_sweep(container.sweep(), container.heartbeat_schedule().interval)
     yield run_relay(container.relay_events())
     yield run_propagation(container.propagate_configuration())
     yield run_clean_up(container.clean_up_fleet(), settings.retention.ephemeral)

@@ -48,12 +48,12 @@ def test_the_api(url: str) -> None:
     )
 
     async def build() -> None:
-        build_all(container, "management_server", *(["engine"] if url == IN_MEMORY else []))
+        build_all(container, *(["engine"] if url == IN_MEMORY else []))
 
     asyncio.run(build())
 
     assert container.host_service().register_server.store is container.store()
-    assert isinstance(container.management_server("127.0.0.1:50051"), ManagementServer)
+    assert isinstance(container.management_server_for()("127.0.0.1:50051"), ManagementServer)
     assert (
         container.record_heartbeat().heartbeat_interval
         is container.expire_servers().heartbeat_interval
@@ -113,7 +113,7 @@ def test_an_api_in_memory_loads_no_library_of_databases() -> None:
         "from entrypoints.api.settings import ApiSettings\n"
         "from entrypoints.api.worker import ApiContainer\n"
         "container = ApiContainer(settings=ApiSettings.load({'DATABASE_URL': 'memory://'}))\n"
-        "container.rpc_handlers(), container.management_server('127.0.0.1:1')\n"
+        "container.rpc_handlers(), container.management_server_for()('127.0.0.1:1')\n"
         f"sys.exit(', '.join({unwanted!r} & sys.modules.keys()) or 0)\n"
     )
     ended = subprocess.run(
@@ -179,7 +179,7 @@ def test_the_messages_of_the_api(url: str) -> None:
     )
 
     assert container.relay_events().events is container.events()
-    assert len(container.inboxes()) == (0 if url == IN_MEMORY else 2)
+    assert len(container.consumers()) == (0 if url == IN_MEMORY else 2)
 
 
 @pytest.mark.parametrize(

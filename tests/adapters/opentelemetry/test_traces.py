@@ -148,7 +148,7 @@ def test_who_does_not_trace_loads_no_library_of_it(asked: str) -> None:
         "from entrypoints.host.settings import HostSettings\n"
         "HostContainer(settings=HostSettings.load()).run_host()\n"
         "api = ApiContainer(settings=ApiSettings.load())\n"
-        "api.host_service(), api.sweep(), api.relay_events(), api.inboxes()\n"
+        "api.host_service(), api.sweep(), api.relay_events(), api.consumers()\n"
         "print([name for name in sys.modules if name.startswith('opentelemetry')])\n"
     )
     ended = subprocess.run(
@@ -567,7 +567,7 @@ def test_everything_can_be_built_where_traces_are_asked_for(metrics_address: str
     assert isinstance(host.traced_transport(), TracedControlPlane)
     assert (host.control_plane() is host.traced_transport()) is not bool(metrics_address)
     assert api.host_service().register_server.store is api.store()
-    assert len(api.inboxes()) == 2
+    assert len(api.consumers()) == 2
     assert callable(api.sweep())
     assert api.relay_events().events is api.events()
 

@@ -98,7 +98,7 @@ class OverAmqp:
 
     def _ask(self, inbox: int, routing_key: str, **fields: object) -> Told:
         delivery = IncomingMessage(routing_key, as_json(fields), "answers", "request-1")
-        [outcome] = self.api.inboxes()[inbox].handle([delivery])
+        [outcome] = self.api.consumers()[inbox].handle([delivery])
         assert isinstance(outcome, Answered)
         answer: Any = outcome.fields
         if "error" in answer:
