@@ -1,7 +1,7 @@
 import os
 import random
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,7 +32,6 @@ from application.host.sync_configuration import SyncConfiguration
 from application.ports.host.authority_folder import AuthorityFolder
 from application.ports.host.certificate_folder import CertificateFolder
 from application.ports.host.commands import Commands
-from application.ports.host.configuration_folder import ConfigurationFolder
 from application.ports.host.control_plane import ConnectedControlPlane
 from application.ports.host.evidence import MachineEvidence
 from application.ports.host.key_pairs import KeyPairs
@@ -54,23 +53,35 @@ if TYPE_CHECKING:
     from adapters.prometheus.host_metrics import HostMetrics
 
 
-def _reveal(secret: Secret | None) -> str:
-    return secret.reveal() if secret else ""
+def _on_or_off(value: object) -> str:
+    """Names a branch of a Selector: on if the setting is set or true."""
+    return "on" if value else "off"
 
 
-def _switch(setting: object) -> str:
-    return "on" if setting else "off"
+def _set_path(path: Path | None) -> Path:
+    """The path, in the branch of a Selector in which it is set."""
+    assert path is not None
+    return path
 
 
-def _random_suffix() -> str:
+def _make_random_suffix() -> str:
     return uuid.uuid4().hex[:8]
 
 
-def _instance_id() -> str:
+def _make_instance_id() -> str:
     return uuid.uuid4().hex
 
 
-def _machine_evidence(machine_root: Path) -> MachineEvidence:
+def _random_fraction() -> float:
+    """At least 0, below 1."""
+    return random.random()  # nosec B311  # noqa: S311 - it spreads retries and is no secret
+
+
+def _labels(pairs: tuple[tuple[str, str], ...]) -> Mapping[str, str]:
+    return dict(pairs)
+
+
+def _make_machine_evidence(machine_root: Path) -> MachineEvidence:
     credentials = os.environ.get("CREDENTIALS_DIRECTORY")
     return FileMachineEvidence(
         machine_root,
@@ -79,8 +90,8 @@ def _machine_evidence(machine_root: Path) -> MachineEvidence:
     )
 
 
-def _held_keys(registration_key: Secret | None) -> KeyRing:
-    # Shown with few calls, each of which is worth a look.
+def _make_key_ring(registration_key: Secret | None) -> KeyRing:
+    # A host sends its key in so few calls that the file may be read for each of them.
     return KeyRing(make_registration_keys(registration_key, look_every_seconds=0))
 
 
@@ -88,36 +99,41 @@ def _may_change(registration_key: Secret | None) -> bool:
     return isinstance(registration_key, SecretsInFile)
 
 
-# What speaks AMQP, what is scraped and what traces is imported only where it is used: a host that
-# does without saves 3 MB for each of the first two, and more for the third.
+# AMQP, metrics and tracing are imported only if they are used: a host without them saves 3 MB for
+# each of the first two, and more for tracing.
 
 
-def _amqp_control_plane(settings: HostSettings, keys: KeyRing) -> "AmqpControlPlane":
+def _make_amqp_control_plane(settings: HostSettings, keys: KeyRing) -> "AmqpControlPlane":
     from adapters.amqp.control_plane import AmqpControlPlane
 
-    return AmqpControlPlane(_broker(settings), keys)
+    return AmqpControlPlane(_make_broker(settings), keys)
 
 
-def _legacy_control_plane(settings: HostSettings, keys: KeyRing) -> "LegacyControlPlane":
+def _make_legacy_control_plane(settings: HostSettings, keys: KeyRing) -> "LegacyControlPlane":
     from adapters.amqp.control_plane import LegacyControlPlane
 
     assert settings.server_id is not None
-    return LegacyControlPlane(_amqp_control_plane(settings, keys), settings.server_id)
+    return LegacyControlPlane(_make_amqp_control_plane(settings, keys), settings.server_id)
 
 
-def _amqp_commands(settings: HostSettings, wake: Callable[[], None]) -> Commands:
+def _make_amqp_commands(settings: HostSettings, wake: Callable[[], None]) -> Commands:
     from adapters.amqp.commands import AmqpCommands
 
-    return AmqpCommands(_broker(settings), wake)
+    return AmqpCommands(_make_broker(settings), wake)
 
 
-def _broker(settings: HostSettings) -> "Broker":
+def _make_broker(settings: HostSettings) -> "Broker":
     from adapters.amqp.broker import Broker
 
-    return Broker(_reveal(settings.rabbitmq_url), settings.rabbitmq_ca_cert_path)
+    assert settings.rabbitmq_url is not None
+    return Broker(settings.rabbitmq_url.reveal(), settings.rabbitmq_ca_cert_path)
 
 
-def _traced(control_plane: ConnectedControlPlane, tracing: "Tracing") -> ConnectedControlPlane:
+def _traced(
+    control_plane: ConnectedControlPlane, tracing: "Tracing | None"
+) -> ConnectedControlPlane:
+    if tracing is None:
+        return control_plane
     from adapters.opentelemetry.traced_control_plane import TracedControlPlane
 
     return TracedControlPlane(control_plane, tracing)
@@ -143,19 +159,21 @@ def _measured_notifier(notifier: Notifier, metrics: "HostMetrics") -> Notifier:
     return MeasuredNotifier(notifier, metrics)
 
 
-def _registry() -> "CollectorRegistry":
+def _make_registry() -> "CollectorRegistry":
     from prometheus_client import CollectorRegistry
 
     return CollectorRegistry()
 
 
-def _host_metrics(registry: "CollectorRegistry") -> "HostMetrics":
+def _make_metrics(registry: "CollectorRegistry") -> "HostMetrics":
     from adapters.prometheus.host_metrics import HostMetrics
 
     return HostMetrics(registry)
 
 
-def _side_port(registry: "CollectorRegistry", metrics: "HostMetrics") -> "ManagementServer":
+def _make_management_server(
+    registry: "CollectorRegistry", metrics: "HostMetrics"
+) -> "ManagementServer":
     from adapters.http.management_server import ManagementServer
     from adapters.prometheus.exposition import BuildInfo, metrics_page
 
@@ -164,53 +182,103 @@ def _side_port(registry: "CollectorRegistry", metrics: "HostMetrics") -> "Manage
 
 
 class HostContainer(containers.DeclarativeContainer):
-    """Everything that `manmanv2-host` is made of."""
+    """Builds every object of `manmanv2-host`."""
 
     settings: providers.Dependency[HostSettings] = providers.Dependency(instance_of=HostSettings)
 
-    held_keys: providers.Provider[KeyRing] = providers.ThreadSafeSingleton(
-        _held_keys, settings.provided.registration_key
+    # The machine.
+    psutil_machine: providers.Provider[Machine] = providers.ThreadSafeSingleton(PsutilMachine)
+    engine: providers.Provider[Machine] = providers.ThreadSafeSingleton(
+        DockerMachine,
+        socket_path=settings.provided.docker_socket,
+        itself=psutil_machine,
+        in_container=providers.Callable(runs_in_container),
     )
-    registry: providers.Provider["CollectorRegistry"] = providers.ThreadSafeSingleton(_registry)
+    machine_evidence: providers.Provider[MachineEvidence] = providers.ThreadSafeSingleton(
+        _make_machine_evidence, machine_root=settings.provided.machine_root
+    )
+
+    # Metrics, where METRICS_ADDRESS is set.
+    has_metrics: providers.Provider[str] = providers.Callable(
+        _on_or_off, value=settings.provided.metrics_address
+    )
+    registry: providers.Provider["CollectorRegistry"] = providers.ThreadSafeSingleton(
+        _make_registry
+    )
     metrics: providers.Provider["HostMetrics"] = providers.ThreadSafeSingleton(
-        _host_metrics, registry
-    )
-    is_watched: providers.Provider[str] = providers.Callable(
-        _switch, settings.provided.metrics_address
+        _make_metrics, registry=registry
     )
     management_server: providers.Provider["ManagementServer | None"] = providers.Selector(
-        is_watched,
-        on=providers.ThreadSafeSingleton(_side_port, registry, metrics),
+        has_metrics,
+        on=providers.ThreadSafeSingleton(
+            _make_management_server, registry=registry, metrics=metrics
+        ),
         off=providers.Object(None),
     )
+    docker_machine: providers.Provider[Machine] = providers.Selector(
+        has_metrics,
+        on=providers.ThreadSafeSingleton(_measured_machine, machine=engine, metrics=metrics),
+        off=engine,
+    )
+    machine: providers.Provider[Machine] = providers.Selector(
+        providers.Callable(_on_or_off, value=settings.provided.docker_optional),
+        on=providers.ThreadSafeSingleton(
+            FallbackMachine, with_engine=docker_machine, without_engine=psutil_machine
+        ),
+        off=docker_machine,
+    )
+    systemd: providers.Provider[Notifier] = providers.ThreadSafeSingleton(
+        SystemdNotifier, environment=os.environ
+    )
+    notifier: providers.Provider[Notifier] = providers.Selector(
+        has_metrics,
+        on=providers.ThreadSafeSingleton(_measured_notifier, notifier=systemd, metrics=metrics),
+        off=systemd,
+    )
+
+    # What STATE_DIR keeps.
     has_state_dir: providers.Provider[str] = providers.Callable(
-        _switch, settings.provided.state_dir
+        _on_or_off, value=settings.provided.state_dir
+    )
+    state_dir: providers.Provider[Path] = providers.Callable(
+        _set_path, path=settings.provided.state_dir
+    )
+    state_folder: providers.Provider[StateFolder] = providers.ThreadSafeSingleton(
+        DiskStateFolder, path=state_dir
     )
     authority_folder: providers.Provider[AuthorityFolder | None] = providers.Selector(
         has_state_dir,
-        on=providers.ThreadSafeSingleton(DiskAuthorityFolder, settings.provided.state_dir),
+        on=providers.ThreadSafeSingleton(DiskAuthorityFolder, path=state_dir),
         off=providers.Object(None),
-    )
-    trust: providers.Provider[ApiTrust] = providers.ThreadSafeSingleton(
-        ApiTrust, settings.provided.api.address, settings.provided.api.tls, authority_folder
     )
     certificate_folder: providers.Provider[CertificateFolder | None] = providers.Selector(
         has_state_dir,
-        on=providers.ThreadSafeSingleton(DiskCertificateFolder, settings.provided.state_dir),
+        on=providers.ThreadSafeSingleton(DiskCertificateFolder, path=state_dir),
         off=providers.Object(None),
     )
-    held_certificate: providers.Provider[CertificateStore] = providers.ThreadSafeSingleton(
-        CertificateStore, certificate_folder
+    certificate_store: providers.Provider[CertificateStore] = providers.ThreadSafeSingleton(
+        CertificateStore, folder=certificate_folder
+    )
+
+    # The way to the API.
+    key_ring: providers.Provider[KeyRing] = providers.ThreadSafeSingleton(
+        _make_key_ring, registration_key=settings.provided.registration_key
+    )
+    trust: providers.Provider[ApiTrust] = providers.ThreadSafeSingleton(
+        ApiTrust,
+        address=settings.provided.api.address,
+        tls=settings.provided.api.tls,
+        folder=authority_folder,
     )
     key_pairs: providers.Provider[KeyPairs] = providers.ThreadSafeSingleton(SubprocessKeyGenerator)
     enrolment: providers.Provider[Enrolment | None] = providers.Selector(
-        providers.Callable(_switch, settings.provided.api.tls),
+        providers.Callable(_on_or_off, value=settings.provided.api.tls),
         on=providers.ThreadSafeSingleton(
             Enrolment,
-            settings.provided.api.address,
-            held_certificate,
-            key_pairs,
-            settings.provided.api_mtls_address,
+            address=settings.provided.api.address,
+            held=certificate_store,
+            key_pairs=key_pairs,
+            mutual_tls_address=settings.provided.api_mtls_address,
         ),
         off=providers.Object(None),
     )
@@ -218,103 +286,90 @@ class HostContainer(containers.DeclarativeContainer):
         settings.provided.way,
         grpc=providers.ThreadSafeSingleton(
             GrpcControlPlane,
-            settings.provided.api.address,
-            held_keys,
+            address=settings.provided.api.address,
+            keys=key_ring,
             tls=settings.provided.api.tls,
             trust=trust,
             enrolment=enrolment,
         ),
-        amqp=providers.ThreadSafeSingleton(_amqp_control_plane, settings, held_keys),
-        legacy=providers.ThreadSafeSingleton(_legacy_control_plane, settings, held_keys),
+        amqp=providers.ThreadSafeSingleton(
+            _make_amqp_control_plane, settings=settings, keys=key_ring
+        ),
+        legacy=providers.ThreadSafeSingleton(
+            _make_legacy_control_plane, settings=settings, keys=key_ring
+        ),
     )
     tracing: providers.Provider["Tracing | None"] = providers.ThreadSafeSingleton(
-        make_tracing, settings, "manmanv2-host"
+        make_tracing, settings=settings, service="manmanv2-host"
     )
-    traced_transport: providers.Provider[ConnectedControlPlane] = providers.Selector(
-        providers.Callable(_switch, tracing),
-        on=providers.ThreadSafeSingleton(_traced, transport, tracing),
-        off=transport,
+    traced_transport: providers.Provider[ConnectedControlPlane] = providers.ThreadSafeSingleton(
+        _traced, control_plane=transport, tracing=tracing
     )
     control_plane: providers.Provider[ConnectedControlPlane] = providers.Selector(
-        is_watched,
-        on=providers.ThreadSafeSingleton(_measured, traced_transport, metrics),
+        has_metrics,
+        on=providers.ThreadSafeSingleton(
+            _measured, control_plane=traced_transport, metrics=metrics
+        ),
         off=traced_transport,
     )
-    own_figures: providers.Provider[Machine] = providers.ThreadSafeSingleton(PsutilMachine)
-    engine: providers.Provider[Machine] = providers.ThreadSafeSingleton(
-        DockerMachine,
-        settings.provided.docker_socket,
-        own_figures,
-        in_container=providers.Callable(runs_in_container),
-    )
-    docker_machine: providers.Provider[Machine] = providers.Selector(
-        is_watched,
-        on=providers.ThreadSafeSingleton(_measured_machine, engine, metrics),
-        off=engine,
-    )
-    machine: providers.Provider[Machine] = providers.Selector(
-        providers.Callable(_switch, settings.provided.docker_optional),
-        on=providers.ThreadSafeSingleton(FallbackMachine, docker_machine, own_figures),
-        off=docker_machine,
-    )
+
+    # The host manager itself.
     pause: providers.Provider[InterruptibleSleep] = providers.ThreadSafeSingleton(
         InterruptibleSleep
     )
     commands: providers.Provider[Commands | None] = providers.Selector(
-        providers.Callable(_switch, settings.provided.rabbitmq_url),
-        on=providers.ThreadSafeSingleton(_amqp_commands, settings, pause.provided.wake),
-        off=providers.Object(None),
-    )
-    systemd: providers.Provider[Notifier] = providers.ThreadSafeSingleton(
-        SystemdNotifier, os.environ
-    )
-    notifier: providers.Provider[Notifier] = providers.Selector(
-        is_watched,
-        on=providers.ThreadSafeSingleton(_measured_notifier, systemd, metrics),
-        off=systemd,
-    )
-    configuration_folder: providers.Provider[ConfigurationFolder] = providers.ThreadSafeSingleton(
-        DiskConfigurationFolder, settings.provided.config_dir
-    )
-    follow_configuration: providers.Provider[SyncConfiguration | None] = providers.Selector(
-        providers.Callable(_switch, settings.provided.config_dir),
+        providers.Callable(_on_or_off, value=settings.provided.rabbitmq_url),
         on=providers.ThreadSafeSingleton(
-            SyncConfiguration,
-            control_plane,
-            configuration_folder,
-            pause,
-            keys_may_change=providers.Callable(_may_change, settings.provided.registration_key),
+            _make_amqp_commands, settings=settings, wake=pause.provided.wake
         ),
         off=providers.Object(None),
     )
-    machine_evidence: providers.Provider[MachineEvidence] = providers.ThreadSafeSingleton(
-        _machine_evidence, settings.provided.machine_root
-    )
-    disk_state: providers.Provider[StateFolder] = providers.ThreadSafeSingleton(
-        DiskStateFolder, settings.provided.state_dir
+    sync_configuration: providers.Provider[SyncConfiguration | None] = providers.Selector(
+        providers.Callable(_on_or_off, value=settings.provided.config_dir),
+        on=providers.ThreadSafeSingleton(
+            SyncConfiguration,
+            control_plane=control_plane,
+            folder=providers.ThreadSafeSingleton(
+                DiskConfigurationFolder,
+                path=providers.Callable(_set_path, path=settings.provided.config_dir),
+            ),
+            pause=pause,
+            keys_may_change=providers.Callable(
+                _may_change, registration_key=settings.provided.registration_key
+            ),
+        ),
+        off=providers.Object(None),
     )
     identity: providers.Provider[HostIdentity] = providers.ThreadSafeSingleton(
         HostIdentity,
         evidence=machine_evidence,
         state_folder=providers.Selector(
             has_state_dir,
-            on=disk_state,
+            on=state_folder,
             off=providers.Object(None),
         ),
         server_name=settings.provided.server_name,
         environment=settings.provided.environment,
-        random_suffix=providers.Callable(_random_suffix),
-        instance_id=providers.Callable(_instance_id),
-        keys=held_keys,
-        certificate=held_certificate,
-        labels=providers.Callable(dict, settings.provided.labels),
+        random_suffix=providers.Callable(_make_random_suffix),
+        instance_id=providers.Callable(_make_instance_id),
+        keys=key_ring,
+        certificate=certificate_store,
+        labels=providers.Callable(_labels, pairs=settings.provided.labels),
         ephemeral=settings.provided.ephemeral,
     )
     leave_fleet: providers.Provider[LeaveFleet] = providers.ThreadSafeSingleton(
-        LeaveFleet, control_plane, identity, deregisters=settings.provided.deregister_on_exit
+        LeaveFleet,
+        control_plane=control_plane,
+        identity=identity,
+        deregisters=settings.provided.deregister_on_exit,
     )
+    # Needs STATE_DIR.
     deregister_host: providers.Provider[DeregisterHost] = providers.ThreadSafeSingleton(
-        DeregisterHost, control_plane, disk_state, machine_evidence, held_keys
+        DeregisterHost,
+        control_plane=control_plane,
+        state_folder=state_folder,
+        evidence=machine_evidence,
+        keys=key_ring,
     )
     run_host: providers.Provider[RunHost] = providers.ThreadSafeSingleton(
         RunHost,
@@ -322,10 +377,10 @@ class HostContainer(containers.DeclarativeContainer):
         machine=machine,
         identity=identity,
         leave_fleet=leave_fleet,
-        follow_configuration=follow_configuration,
+        follow_configuration=sync_configuration,
         pause=pause,
         notifier=notifier,
-        random=providers.Object(random.random),
+        random=providers.Object(_random_fraction),
         commands=commands,
         given_server_id=settings.provided.server_id,
     )

@@ -31,6 +31,9 @@ from tests.support.repository import ROOT
 BROKER = f"amqp://guest:{canary('broker password')}@nowhere/vhost"
 
 
+NEEDS_STATE_DIR = ("state_dir", "state_folder", "deregister_host")
+
+
 def build_all(container: Any, *but: str) -> None:
     for name, provider in container.providers.items():
         if name not in but:
@@ -87,22 +90,22 @@ def test_a_host_looks_at_its_key_file_each_time_and_does_not_end_for_want_of_a_k
 ) -> None:
     variables = {"REGISTRATION_KEY_FILE": str(key_file), "CONFIG_DIR": str(tmp_path)}
     container = HostContainer(settings=HostSettings.load(variables))
-    held = container.held_keys()
-    shown = [held.try_each(lambda key: key)]
+    key_ring = container.key_ring()
+    sent = [key_ring.try_each(lambda key: key)]
     key_file.write_text(canary("new registration key"))
-    shown.append(held.try_each(lambda key: key))
-    follow_configuration = container.follow_configuration()
+    sent.append(key_ring.try_each(lambda key: key))
+    sync_configuration = container.sync_configuration()
 
-    assert shown == [canary("registration key"), canary("new registration key")]
-    assert follow_configuration
-    assert follow_configuration.keys_may_change
+    assert sent == [canary("registration key"), canary("new registration key")]
+    assert sync_configuration
+    assert sync_configuration.keys_may_change
 
 
 def test_a_host_whose_key_is_set_shows_it_and_no_other() -> None:
     key = canary("registration key")
     container = HostContainer(settings=HostSettings.load({"REGISTRATION_KEY": f"'{key}' "}))
 
-    assert container.held_keys().try_each(lambda key: key) == f"'{key}' "
+    assert container.key_ring().try_each(lambda key: key) == f"'{key}' "
 
 
 def test_an_api_in_memory_loads_no_library_of_databases() -> None:
@@ -193,7 +196,7 @@ def test_the_messages_of_the_api(url: str) -> None:
 )
 def test_the_transports_of_the_host(settings: HostSettings, kind: str) -> None:
     container = HostContainer(settings=settings)
-    build_all(container)
+    build_all(container, *NEEDS_STATE_DIR)
 
     assert type(container.transport()).__name__ == kind
     assert (container.commands() is not None) is (settings.rabbitmq_url is not None)
@@ -203,15 +206,19 @@ def test_the_transports_of_the_host(settings: HostSettings, kind: str) -> None:
 @pytest.mark.parametrize("docker_optional", [False, True])
 @pytest.mark.parametrize("config_dir", [None, Path("config")])
 @pytest.mark.parametrize("metrics_address", ["", "127.0.0.1:9091"])
-def test_the_host(docker_optional: bool, config_dir: Path | None, metrics_address: str) -> None:
+@pytest.mark.parametrize("state_dir", [None, Path("state")])
+def test_the_host(
+    docker_optional: bool, config_dir: Path | None, metrics_address: str, state_dir: Path | None
+) -> None:
     container = HostContainer(
         settings=HostSettings(
             docker_optional=docker_optional,
             config_dir=config_dir,
             metrics_address=metrics_address,
+            state_dir=state_dir,
         )
     )
-    build_all(container)
+    build_all(container, *(() if state_dir else NEEDS_STATE_DIR))
 
     assert container.run_host().control_plane is container.control_plane()
     assert (container.management_server() is not None) is bool(metrics_address)
