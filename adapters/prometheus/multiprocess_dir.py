@@ -73,7 +73,7 @@ def _remove_stale() -> None:
     for directory in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
         # Leave alone what belongs to another user, is in use, or is being removed by its owner.
         with suppress(OSError):
-            opened = os.open(directory, os.O_RDONLY | os.O_NOFOLLOW)
+            opened = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
             try:
                 fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 shutil.rmtree(directory)

@@ -3,7 +3,7 @@
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from adapters.sql.engine import sqlite_file
+from adapters.sql.engine import sqlite_file, sqlite_file_kind
 from adapters.sql.schema import current_revision, newest_revision
 
 # libpq gives no codes for what goes wrong before a connection stands, only words.
@@ -35,6 +35,9 @@ def check_reachable(engine: Engine) -> None:
     file = sqlite_file(engine.url)
     if file and not file.absolute().parent.is_dir():
         raise DatabaseUnusable(f"the folder {file.absolute().parent} does not exist: create it")
+    kind = sqlite_file_kind(file) if file else ""
+    if kind:
+        raise DatabaseUnusable(f"{file} is {kind}: name a regular file")
     try:
         with engine.connect() as connection:
             healthy = not file or connection.scalar(text("PRAGMA quick_check(1)")) == "ok"

@@ -12,6 +12,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from adapters.sql.errors import StoreProblem
 from adapters.sql.postgres_connection import PostgresConnection
 from application.context.request_id import current_request_id
+from domain.file_kind import other_kind
 
 _CONNECT_TIMEOUT_SECONDS = 5
 # A row that somebody holds must not hold up the heartbeats of the whole fleet, and no statement
@@ -143,7 +144,11 @@ class _OpenFile:
 
     def check(self) -> None:
         """Raises StoreProblem."""
-        if self._inode and self._inode_there() != self._inode:
+        if not self._inode:
+            kind = sqlite_file_kind(self._path)
+            if kind:
+                raise StoreProblem(f"{self._path} is {kind}: name a regular file")
+        elif self._inode_there() != self._inode:
             raise StoreProblem(
                 f"{self._path} was removed or replaced while it was in use: put it back, or start"
                 " again what uses it"
@@ -154,6 +159,17 @@ class _OpenFile:
             return self._path.stat().st_ino
         except OSError:
             return None
+
+
+def sqlite_file_kind(path: Path) -> str:
+    """What is at the path instead of a regular file, for example "a directory"; else empty.
+
+    SQLite would write to a device, and leave its journal beside it.
+    """
+    try:
+        return other_kind(path.stat().st_mode)
+    except OSError:
+        return ""
 
 
 def sqlite_file(url: URL) -> Path | None:

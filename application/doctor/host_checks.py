@@ -58,7 +58,7 @@ class HostChecks:
     # What STATE_DIR holds that can be used.
     kept: Callable[[], SavedState | None]
     # Why this user may not write there, empty if it may.
-    why_not_writable: Callable[[Path], str]
+    write_problem: Callable[[Path], str]
     ports: PortProbe
     side_port_answers: Callable[[str], bool]
 
@@ -282,7 +282,7 @@ class HostChecks:
         return self._writable("STATE_DIR", self.state_dir)
 
     def _writable(self, variable: str, folder: Path) -> CheckResult:
-        why_not = self.why_not_writable(folder)
+        why_not = self.write_problem(folder)
         if why_not:
             return CheckResult.failure(
                 f"{variable} {folder} {why_not}",

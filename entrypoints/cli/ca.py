@@ -67,6 +67,7 @@ def init(name: str, folder: Path, lifetime: timedelta, output: str) -> None:
     What is there is never overwritten. Whoever has ca.key can make a certificate of any host and
     of any operator.
     """
+    from adapters.system.files.atomic_file import make_folder
     from adapters.x509.create_ca import create_ca
     from adapters.x509.inspection import inspect
 
@@ -80,9 +81,12 @@ def init(name: str, folder: Path, lifetime: timedelta, output: str) -> None:
         certificate, key = create_ca(name, lifetime)
     except ValueError:
         raise Failure("--name: has at most 64 characters", os.EX_DATAERR) from None
-    folder.mkdir(parents=True, exist_ok=True)
-    _create(key_file, key, 0o600)
-    _create(certificate_file, certificate, 0o644)
+    try:
+        make_folder(folder)
+        _create(key_file, key, 0o600)
+        _create(certificate_file, certificate, 0o644)
+    except OSError as error:
+        raise _cannot_write(folder, error) from None
     (made,) = inspect(certificate.encode())
     if output == "json":
         click.echo(as_json(_as_object(made)))
@@ -114,6 +118,7 @@ def issue(names: tuple[str, ...], folder: Path, lifetime: timedelta, output: str
     the authority's where that ends sooner.
     """
     from adapters.system.files.atomic_file import replace_atomically
+    from adapters.system.files.regular_file import check_regular
     from adapters.x509.authority import AuthorityUnusable, read_authority
     from adapters.x509.inspection import inspect
     from application.ports.certificate_authority import AuthorityExpired
@@ -134,8 +139,13 @@ def issue(names: tuple[str, ...], folder: Path, lifetime: timedelta, output: str
         raise Failure(str(error), os.EX_DATAERR) from None
     certificate_file, key_file = folder / _API_CERTIFICATE, folder / _API_KEY
     was_there = certificate_file.exists()
-    replace_atomically(key_file, key, 0o600)
-    replace_atomically(certificate_file, certificate, 0o644)
+    try:
+        # Before the key is replaced: it is of no use without the certificate.
+        check_regular(certificate_file)
+        replace_atomically(key_file, key, 0o600)
+        replace_atomically(certificate_file, certificate, 0o644)
+    except OSError as error:
+        raise _cannot_write(folder, error) from None
     made = inspect(certificate.encode())[0]
     if output == "json":
         click.echo(as_json(_as_object(made)))
@@ -178,6 +188,10 @@ def _create(file: Path, text: str, mode: int) -> None:
         raise _is_there(file) from None
     with os.fdopen(descriptor, "w") as opened:
         opened.write(text)
+
+
+def _cannot_write(folder: Path, error: OSError) -> Failure:
+    return Failure(f"--folder: cannot write to {folder} ({error.strerror})", os.EX_CANTCREAT)
 
 
 def _is_there(file: Path) -> Failure:

@@ -153,19 +153,22 @@ def _own_key_id() -> str:
 def _create_certificate(name: str, role: Role, expires_in: timedelta, file: Path) -> OperatorKey:
     """Raises Failure for a file that is there."""
     # Only this loads the library for certificates.
+    from adapters.system.files.regular_file import create_or_open_stream
     from adapters.x509.new_signing_request import new_signing_request
 
     key, signing_request = new_signing_request()
     try:
         # First: of a certificate that cannot be kept nobody would have the key.
-        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        descriptor, is_created = create_or_open_stream(file, 0o600)
     except FileExistsError:
         raise Failure(
             f"{file} is there already, and is not overwritten: name another, or move it away",
             os.EX_CANTCREAT,
         ) from None
     except OSError as error:
-        raise Failure(f"{file} cannot be written ({error.strerror})", os.EX_CANTCREAT) from None
+        raise Failure(
+            f"--certificate: cannot write {file} ({error.strerror})", os.EX_CANTCREAT
+        ) from None
     try:
         with os.fdopen(descriptor, "w") as opened, api() as client:
             made, certificate = client.create_operator_certificate(
@@ -179,7 +182,8 @@ def _create_certificate(name: str, role: Role, expires_in: timedelta, file: Path
                 )
             opened.write(certificate + key)
     except BaseException:
-        file.unlink()
+        if is_created:
+            file.unlink()
         raise
     return made
 

@@ -274,7 +274,7 @@ def test_a_damaged_state_is_set_aside_and_the_host_starts_without_it(
 
     assert registered(second)[1] != name
     [warning] = warnings(second)
-    assert warning.startswith(f"{state} is damaged: it is set aside as {state}.damaged, and this")
+    assert warning.startswith(f"{state} is damaged: it was renamed to {state}.damaged, and this")
     assert state.with_name("state.json.damaged").read_bytes() == content[: len(content) // 2]
     assert second.terminate() == 0
     assert warnings(start_host(api.address, **machine.settings_with_state)) == []

@@ -167,7 +167,7 @@ def test_no_client_and_no_host_is_refused_while_the_key_is_rotated_under_load(
         of_hosts[0].holds(NEW, OLD)
         configure("0")
         of_api.holds(OLD, NEW)
-        all_workers_say("REGISTRATION_KEY_FILE has changed: 2 keys are in force")
+        all_workers_say("REGISTRATION_KEY_FILE has changed: 2 keys are now in use")
         registrations.keys = [OLD, NEW]
         for file in of_hosts:
             file.holds(NEW, OLD)
@@ -178,7 +178,7 @@ def test_no_client_and_no_host_is_refused_while_the_key_is_rotated_under_load(
         registrations.keys = [NEW]
         registrations.go_on()
         of_api.holds(NEW)
-        all_workers_say("REGISTRATION_KEY_FILE has changed: 1 key is in force")
+        all_workers_say("REGISTRATION_KEY_FILE has changed: 1 key is now in use")
         configure("2")
         with client(api.address) as stub:
             gone = servers(api.address)["host 0"].server_id
@@ -204,7 +204,7 @@ def test_an_api_whose_key_file_is_emptied_lets_in_nobody_without_a_key(
     file.holds(NEW)
     api = start_api("memory://", REGISTRATION_KEY_FILE=str(file.path))
     file.holds()
-    api.wait_until_said("REGISTRATION_KEY_FILE holds no key")
+    api.wait_until_said("REGISTRATION_KEY_FILE contains no key")
 
     assert refusals(api.address, "") == {"invalid registration key"}
     assert refusals(api.address, NEW) == {"taken"}

@@ -177,8 +177,8 @@ def test_a_file_of_another_secret_holds_one(key_file: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "why"),
     [
-        ("# none yet\n", "holds no key: write one into it"),
-        (f"{KEY}\n{KEY}\0", "holds a character that cannot be printed in line 2: mend it"),
+        ("# none yet\n", "contains no key: write one into it"),
+        (f"{KEY}\n{KEY}\0", "contains an unprintable character in line 2: remove it"),
     ],
 )
 def test_a_file_without_usable_registration_keys_is_told(
@@ -217,7 +217,7 @@ def test_an_empty_file_does_not_open_what_it_was_meant_to_close(tmp_path: Path) 
         f"OPERATOR_KEY: OPERATOR_KEY_FILE names {empty}, which is empty: fill it, or unset it."
     )
     assert problem(ApiSettings, REGISTRATION_KEY_FILE=str(empty)) == (
-        f"REGISTRATION_KEY: REGISTRATION_KEY_FILE names {empty}, which holds no key: write one"
+        f"REGISTRATION_KEY: REGISTRATION_KEY_FILE names {empty}, which contains no key: write one"
         " into it."
     )
 

@@ -4,10 +4,10 @@ from pathlib import Path
 
 from adapters.system.files.checksummed_file import (
     DAMAGE,
-    read_checked,
-    text_of,
-    whole_number_of,
-    write_checked,
+    integer_field,
+    read_with_checksum,
+    text_field,
+    write_with_checksum,
 )
 from application.ports.host.authority_folder import KnownAuthority
 
@@ -19,20 +19,20 @@ _VERSION = 1
 
 @dataclass(frozen=True)
 class DiskAuthorityFolder:
-    """One file, authority.json, which stays when the host's state is forgotten: it tells of the
-    API."""
+    """One file, authority.json. It stays when the host's state is forgotten, because it describes
+    the API and not the host."""
 
     path: Path
 
     def read(self) -> KnownAuthority | None:
         try:
-            return _kept_in(self.path)
+            return _stored_in(self.path)
         except FileNotFoundError:
             return None
         except DAMAGE:
             _log.warning(
-                "%s is damaged, or of a later version: this host starts without it, and knows the"
-                " API by its join key or the CAs of this machine.",
+                "%s is damaged, or was written by a later version: this host starts without it and"
+                " identifies the API by its join key or the CAs of this machine.",
                 self.path / AUTHORITY,
             )
             return None
@@ -43,18 +43,18 @@ class DiskAuthorityFolder:
             "authority_digest": authority.authority_digest,
             "certificates": authority.certificates,
         }
-        write_checked(self.path / AUTHORITY, fields)
+        write_with_checksum(self.path / AUTHORITY, fields)
 
 
 @dataclass(frozen=True)
 class ReadOnlyAuthorityFolder:
-    """For somebody who changes nothing, and has no word to say of it."""
+    """For a caller that must change nothing, such as the doctor; logs no warning."""
 
     path: Path
 
     def read(self) -> KnownAuthority | None:
         try:
-            return _kept_in(self.path)
+            return _stored_in(self.path)
         except (OSError, *DAMAGE):
             return None
 
@@ -62,11 +62,11 @@ class ReadOnlyAuthorityFolder:
         pass
 
 
-def _kept_in(folder: Path) -> KnownAuthority:
-    fields = read_checked(folder / AUTHORITY)
-    if whole_number_of(fields, "version", least=1) > _VERSION:
+def _stored_in(folder: Path) -> KnownAuthority:
+    fields = read_with_checksum(folder / AUTHORITY)
+    if integer_field(fields, "version", minimum=1) > _VERSION:
         raise ValueError("version")
     return KnownAuthority(
-        authority_digest=text_of(fields, "authority_digest"),
-        certificates=text_of(fields, "certificates"),
+        authority_digest=text_field(fields, "authority_digest"),
+        certificates=text_field(fields, "certificates"),
     )

@@ -4,10 +4,10 @@ from pathlib import Path
 
 from adapters.system.files.checksummed_file import (
     DAMAGE,
-    read_checked,
-    text_of,
-    whole_number_of,
-    write_checked,
+    integer_field,
+    read_with_checksum,
+    text_field,
+    write_with_checksum,
 )
 from adapters.system.files.state_folder import CERTIFICATE
 from application.ports.host.certificate_folder import HostCertificate
@@ -20,31 +20,31 @@ _MAX_PORT = 65535
 
 @dataclass(frozen=True)
 class DiskCertificateFolder:
-    """One file, certificate.json, beside the state of the host and kept as that is."""
+    """One file, certificate.json, beside the state of the host and protected in the same way."""
 
     path: Path
 
     def read(self) -> HostCertificate | None:
         file = self.path / CERTIFICATE
         try:
-            fields = read_checked(file)
-            if whole_number_of(fields, "version", least=1) > _VERSION:
+            fields = read_with_checksum(file)
+            if integer_field(fields, "version", minimum=1) > _VERSION:
                 raise ValueError("version")
-            port = whole_number_of(fields, "mutual_tls_port", least=1)
+            port = integer_field(fields, "mutual_tls_port", minimum=1)
             if port > _MAX_PORT:
                 raise ValueError("port")
             return HostCertificate(
-                server_id=whole_number_of(fields, "server_id", least=1),
-                certificate=text_of(fields, "certificate"),
-                key=text_of(fields, "key"),
+                server_id=integer_field(fields, "server_id", minimum=1),
+                certificate=text_field(fields, "certificate"),
+                key=text_field(fields, "key"),
                 mutual_tls_port=port,
             )
         except FileNotFoundError:
             return None
         except DAMAGE:
             _log.warning(
-                "%s is damaged, or of a later version: this host starts without the certificate"
-                " and asks for another one.",
+                "%s is damaged, or was written by a later version: this host starts without its"
+                " certificate and requests another one.",
                 file,
             )
             return None
@@ -57,4 +57,4 @@ class DiskCertificateFolder:
             "key": certificate.key,
             "mutual_tls_port": certificate.mutual_tls_port,
         }
-        write_checked(self.path / CERTIFICATE, fields)
+        write_with_checksum(self.path / CERTIFICATE, fields)

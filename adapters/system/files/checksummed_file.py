@@ -1,5 +1,4 @@
-"""Files of JSON for their owner only, with a checksum by which one that is half restored is
-noticed."""
+"""JSON files that only their owner can read, with a checksum that detects a partial restore."""
 
 import json
 import os
@@ -9,59 +8,68 @@ from pathlib import Path
 from typing import Any
 
 from adapters.system.files.atomic_file import sync_folder, write_atomically
+from adapters.system.files.regular_file import check_regular
 from domain.errors import InvalidField
 
 CHECKSUM = "checksum"
-# What comes of reading what nobody wrote.
+# What reading a file raises that was not written by `write_with_checksum`.
 DAMAGE = (InvalidField, LookupError, RecursionError, TypeError, ValueError)
 
 _MAX_BYTES = 2**20
 _MAX_NUMBER = 2**63 - 1
 
 
-def read_checked(path: Path) -> dict[str, Any]:
-    """The fields, when they are as they were written. Raises OSError, and what DAMAGE names."""
+def read_with_checksum(path: Path) -> dict[str, Any]:
+    """The fields, if they are as they were written. Raises OSError, and the errors of DAMAGE."""
     content = _content(path)
     if len(content) > _MAX_BYTES:
         raise ValueError("too large")
     fields = json.loads(content)
     if not isinstance(fields, dict):
-        raise TypeError("no object")
+        raise TypeError("not an object")
     if fields[CHECKSUM] != _checksum(fields):
         raise ValueError(CHECKSUM)
     return fields
 
 
-def write_checked(path: Path, fields: Mapping[str, object]) -> None:
-    """Wholly or not at all. Raises OSError."""
+def write_with_checksum(path: Path, fields: Mapping[str, object]) -> None:
+    """Writes the file as a whole or not at all. Raises OSError."""
     text = json.dumps({**fields, CHECKSUM: _checksum(fields)}, indent=2)
     write_atomically(path, f"{text}\n")
     sync_folder(path.parent)
 
 
-def whole_number_of(fields: Mapping[str, Any], key: str, least: int) -> int:
+def integer_field(fields: Mapping[str, Any], key: str, minimum: int) -> int:
     value = fields[key]
-    if type(value) is not int or not least <= value <= _MAX_NUMBER:
+    if type(value) is not int or not minimum <= value <= _MAX_NUMBER:
         raise TypeError(key)
     return value
 
 
-def text_of(fields: Mapping[str, Any], key: str) -> str:
+def text_field(fields: Mapping[str, Any], key: str) -> str:
     value = fields[key]
     if not isinstance(value, str):
         raise TypeError(key)
     return value
 
 
+def boolean_field(fields: Mapping[str, Any], key: str) -> bool:
+    value = fields[key]
+    if not isinstance(value, bool):
+        raise TypeError(key)
+    return value
+
+
 def _content(path: Path) -> bytes:
-    # Whatever lies there, nobody waits for it.
+    check_regular(path)
+    # If a pipe has taken the place of the file since, do not wait for its writer.
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     with os.fdopen(descriptor, "rb") as file:
         return file.read(_MAX_BYTES + 1) or b""
 
 
 def _checksum(fields: Mapping[str, object]) -> str:
-    """Of everything but itself; how the file is laid out does not matter."""
+    """Of all other fields; the layout of the file does not matter."""
     summed = {key: value for key, value in fields.items() if key != CHECKSUM}
     canonical = json.dumps(summed, sort_keys=True, separators=(",", ":"))
     return f"sha256:{sha256(canonical.encode()).hexdigest()}"

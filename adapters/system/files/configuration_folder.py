@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from adapters.system.files.atomic_file import UNFINISHED, make_folder, sync_folder, write_atomically
+from adapters.system.files.regular_file import check_regular, remove_file
 from domain.configuration import Configuration, check_configuration_name
 from domain.errors import InvalidField
 
@@ -16,7 +17,8 @@ _MANIFEST = ".manmanv2.json"
 
 @dataclass(frozen=True, slots=True)
 class _Manifest:
-    """What the folder holds: the server's revision, and the names of what was written here."""
+    """The revision of the server's configuration that the directory holds, and the names of the
+    documents that were written here."""
 
     server_id: int = 0
     revision: int = 0
@@ -25,10 +27,10 @@ class _Manifest:
 
 @dataclass
 class DiskConfigurationFolder:
-    """Each document is the file NAME.json, for the owner only; other files are left alone.
+    """Each document is a file NAME.json that only its owner can read. Other files are left alone.
 
-    A crash at any moment leaves whole documents: files are written aside, brought to the disk
-    and renamed, and the manifest names a file before it appears.
+    A crash at any moment leaves whole documents: a file is written under another name, synced to
+    the disk and renamed, and the manifest names it before it appears.
     """
 
     path: Path
@@ -36,10 +38,10 @@ class DiskConfigurationFolder:
     _written_for: int | None = field(init=False, default=None)
 
     def known_revision(self, server_id: int) -> int:
-        """Also 0 when a document was taken away by somebody else. Raises OSError."""
+        """0 also if something else has removed a document. Raises OSError."""
         manifest = self._read_manifest()
         if manifest.server_id not in (0, server_id) and self._written_for == server_id:
-            # Each would take the other's documents for leftovers, and write its own, for ever.
+            # Each would remove the other's documents as leftovers and write its own, forever.
             raise OSError(errno.EBUSY, "another host manager writes to it")
         if manifest.server_id != server_id:
             return 0
@@ -56,18 +58,18 @@ class DiskConfigurationFolder:
     ) -> None:
         make_folder(self.path)
         before = self._read_manifest()
-        kept = {configuration.name for configuration in changed} | (before.names & set(names))
-        after = _Manifest(server_id, revision, frozenset(kept))
+        remaining = {configuration.name for configuration in changed} | (before.names & set(names))
+        after = _Manifest(server_id, revision, frozenset(remaining))
         if not changed and self._holds(after):
             return
         for leftover in self.path.glob(f"*{UNFINISHED}"):
-            leftover.unlink()
-        # Revision 0 until all is written: after a crash the host asks for everything again.
+            remove_file(leftover)
+        # Revision 0 until everything is written: after a crash the host fetches everything again.
         self._write_manifest(_Manifest(server_id, 0, before.names | after.names))
         for configuration in changed:
             write_atomically(self._document(configuration.name), configuration.document)
         for name in before.names - after.names:
-            self._document(name).unlink(missing_ok=True)
+            remove_file(self._document(name))
         sync_folder(self.path)
         self._write_manifest(after)
         self._written_for = server_id
@@ -79,16 +81,18 @@ class DiskConfigurationFolder:
         return self.path / f"{name}.json"
 
     def _read_manifest(self) -> _Manifest:
+        file = self.path / _MANIFEST
+        check_regular(file)
         try:
-            manifest = _parse((self.path / _MANIFEST).read_bytes())
+            manifest = _parse(file.read_bytes())
         except FileNotFoundError:
             manifest = _Manifest()
         except (InvalidField, LookupError, RecursionError, TypeError, ValueError):
             if not self._warned:
                 _log.warning(
-                    "%s is damaged: every document is fetched again, and files that were written"
-                    " for documents which are gone since stay until you delete them.",
-                    self.path / _MANIFEST,
+                    "%s is damaged: this host fetches every document again, and the files of"
+                    " documents that were deleted meanwhile stay until you remove them.",
+                    file,
                 )
             self._warned = True
             return _Manifest()
@@ -111,6 +115,6 @@ def _parse(content: bytes) -> _Manifest:
     if not isinstance(names, list):
         raise TypeError("names")
     for name in names:
-        # Each becomes the path of a file that may be deleted.
+        # Each becomes the path of a file that may be removed.
         check_configuration_name(name)
     return _Manifest(int(fields["server_id"]), int(fields["revision"]), frozenset(names))

@@ -1,8 +1,8 @@
 import re
 from collections.abc import Mapping
 
-# A line that begins with # or ; is a comment. A value is any number of quoted parts and then a
-# bare one: quotes count at its beginning only, and one that is not closed goes on to the end.
+# A line that begins with # or ; is a comment. A value consists of any number of quoted parts and
+# then a bare one: quotes count at the beginning only, and an unclosed quote goes on to the end.
 _LINE = re.compile(
     r"""
     [ \t\r]* (?: [#;][^\n]*
@@ -16,22 +16,25 @@ _LINE = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 _PARTS = re.compile(r"""'(?P<single>[^']*)'?|"(?P<double>(?:[^"\\]|\\.)*)["\\]?""", re.DOTALL)
-_BARE = re.compile(r"\\\n|\\(?P<kept>.)|(?P<blanks>[ \t\r]+\Z)", re.DOTALL)
+_BARE = re.compile(r"\\\n|\\(?P<escaped>.)|(?P<blanks>[ \t\r]+\Z)", re.DOTALL)
 
 
 def parse_environment_file(text: str) -> Mapping[str, str]:
-    """What systemd makes of an EnvironmentFile (systemd.exec(5)); the last of a name counts."""
-    found = {}
+    """The variables as systemd reads them from an EnvironmentFile (systemd.exec(5)).
+
+    If a name occurs twice, the last one counts.
+    """
+    variables = {}
     for line in _LINE.finditer(text):
         name = (line["name"] or "").strip()
         if name:
-            found[name] = _quoted(line["quoted"]) + _bare(line["bare"])
-    return found
+            variables[name] = _quoted(line["quoted"]) + _bare(line["bare"])
+    return variables
 
 
 def _quoted(parts: str) -> str:
     return "".join(
-        # Between double quotes a backslash escapes only what is special there, or ends a line.
+        # Between double quotes a backslash escapes only special characters, or continues a line.
         re.sub(r'\\(?:(["\\`$])|\n)', lambda escape: escape[1] or "", part["double"])
         if part["single"] is None
         else part["single"]
@@ -40,4 +43,4 @@ def _quoted(parts: str) -> str:
 
 
 def _bare(text: str) -> str:
-    return _BARE.sub(lambda found: found["kept"] or "", text)
+    return _BARE.sub(lambda match: match["escaped"] or "", text)

@@ -17,21 +17,21 @@ _MAX_BYTES = 1 << 20
 
 
 def read_keys(path: Path) -> Sequence[str]:
-    """The keys in the file, one a line; at least one.
+    """The keys in the file, one on each line; at least one.
 
-    Blank lines are left out, so are those that begin with #, and what is wrapped around a key.
-    Raises OSError, UnicodeDecodeError, and ValueError whose message completes "the file …".
+    Skips blank lines and lines that begin with #, and strips blanks and quotes around a key.
+    Raises OSError, UnicodeDecodeError, and ValueError with a message that completes "the file …".
     """
     with path.open("rb") as file:
         content = file.read(_MAX_BYTES + 1)
     if len(content) > _MAX_BYTES:
-        raise ValueError(f"is larger than {_MAX_BYTES >> 20} MB: is it the right one?")
-    # Once each: whoever tries one after the other need not try any twice.
+        raise ValueError(f"is larger than {_MAX_BYTES >> 20} MB: check that it is the right file")
+    # Without duplicates, so that a host that tries one key after another tries each once.
     keys = tuple(dict.fromkeys(_keys_of(content.decode())))
     if not keys:
-        raise ValueError("holds no key: write one into it")
+        raise ValueError("contains no key: write one into it")
     if len(keys) > MAX_KEYS:
-        raise ValueError(f"holds more than {MAX_KEYS} keys: take out those that are not used")
+        raise ValueError(f"contains more than {MAX_KEYS} keys: remove those that are not used")
     return keys
 
 
@@ -41,10 +41,11 @@ def _keys_of(text: str) -> Iterator[str]:
             continue
         key = stripped_key(line)
         if not key.isprintable():
-            raise ValueError(f"holds a character that cannot be printed in line {number}: mend it")
+            raise ValueError(f"contains an unprintable character in line {number}: remove it")
         if len(key) > MAX_KEY_LENGTH:
             raise ValueError(
-                f"holds more than {MAX_KEY_LENGTH} characters in line {number}: mend it"
+                f"contains more than {MAX_KEY_LENGTH} characters in line {number}: write a"
+                " shorter key"
             )
         if key:
             yield key
@@ -52,11 +53,11 @@ def _keys_of(text: str) -> Iterator[str]:
 
 @dataclass
 class KeyFile:
-    """The keys in a file that somebody may change at any time.
+    """The keys in a file that may change at any time.
 
-    It is looked at while it is in use, each `seconds` at most. Once there were keys there are
-    keys: as long as the file cannot be used, those of before stay, since without any everybody
-    could join. `name` is the setting's; `keys` are what it held at the start.
+    A call reads the file again, at most once in `seconds`. While the file cannot be used, the
+    previous keys stay: without any key, every host could join. `name` is the name of the setting,
+    and `keys` are those that the file held at the start.
     """
 
     name: str
@@ -64,43 +65,46 @@ class KeyFile:
     keys: Sequence[str] = field(repr=False)
     seconds: float = 1.0
     monotonic: Callable[[], float] = time.monotonic
-    _next_look: float = field(init=False)
-    _looking: threading.Lock = field(init=False, default_factory=threading.Lock)
-    _trouble: TransientFailureLog = field(init=False)
+    _next_read: float = field(init=False)
+    _reading: threading.Lock = field(init=False, default_factory=threading.Lock)
+    _failures: TransientFailureLog = field(init=False)
 
     def __post_init__(self) -> None:
-        self._next_look = self.monotonic()
-        self._trouble = TransientFailureLog(_log, f"{self.name} can be used again.")
+        self._next_read = self.monotonic()
+        self._failures = TransientFailureLog(_log, f"{self.name} can be used again.")
 
     def __call__(self) -> Sequence[str]:
-        # Nobody waits for the look of another, which lasts where the disk is slow.
-        if self.monotonic() >= self._next_look and self._looking.acquire(blocking=False):
+        # No caller waits for the read of another, which takes long on a slow disk.
+        if self.monotonic() >= self._next_read and self._reading.acquire(blocking=False):
             try:
-                self._look()
-                self._next_look = self.monotonic() + self.seconds
+                self._read()
+                self._next_read = self.monotonic() + self.seconds
             finally:
-                self._looking.release()
+                self._reading.release()
         return self.keys
 
-    def _look(self) -> None:
-        # Read each time and compared by what it holds: a file system may show the same time and
-        # size for two writes, and so does `cp --preserve`.
+    def _read(self) -> None:
+        # Read each time and compared by content: a file system may show the same time and size
+        # for two writes, and `cp --preserve` copies both.
         try:
+            # A pipe delivered its keys at the start; reading it again would wait for a writer.
             if not stat.S_ISFIFO(self.path.stat().st_mode):
-                self._take(read_keys(self.path))
+                self._update(read_keys(self.path))
         except OSError as error:
-            self._keep(f"cannot be read ({error.strerror}): mend it or its permissions")
+            self._log_failure(
+                f"cannot be read ({error.strerror}): check the file and its permissions"
+            )
         except UnicodeDecodeError:
-            self._keep("is no text: write the keys into it anew")
+            self._log_failure("is not text in UTF-8: write the keys into it again")
         except ValueError as error:
-            self._keep(str(error))
+            self._log_failure(str(error))
 
-    def _take(self, keys: Sequence[str]) -> None:
-        self._trouble.ends()
+    def _update(self, keys: Sequence[str]) -> None:
+        self._failures.ends()
         if keys != self.keys:
             self.keys = keys
-            in_force = "1 key is" if len(keys) == 1 else f"{len(keys)} keys are"
-            _log.info("%s has changed: %s in force.", self.name, in_force)
+            count = "1 key is" if len(keys) == 1 else f"{len(keys)} keys are"
+            _log.info("%s has changed: %s now in use.", self.name, count)
 
-    def _keep(self, why: str) -> None:
-        self._trouble.failed(f"{self.name} {why}. Until then the keys that it held are in force.")
+    def _log_failure(self, problem: str) -> None:
+        self._failures.failed(f"{self.name} {problem}. The previous keys stay in use until then.")

@@ -10,11 +10,13 @@ from adapters.system.files.atomic_file import make_folder, sync_folder
 from adapters.system.files.checksummed_file import (
     CHECKSUM,
     DAMAGE,
-    read_checked,
-    text_of,
-    whole_number_of,
-    write_checked,
+    boolean_field,
+    integer_field,
+    read_with_checksum,
+    text_field,
+    write_with_checksum,
 )
+from adapters.system.files.regular_file import check_regular, remove_file, rename_file
 from application.ports.host.state_folder import QuarantineReason, SavedState, StateFolderTaken
 from domain.machine_evidence import KINDS, Evidence, check_evidence
 from domain.naming import check_environment, check_name
@@ -22,11 +24,14 @@ from domain.naming import check_environment, check_name
 _log = logging.getLogger(__name__)
 
 STATE = "state.json"
-# The certificate of the server that the state is about.
+# The certificate of the server that the state describes.
 CERTIFICATE = "certificate.json"
 _LOCK = ".lock"
 _VERSION = 1
-_OURS = ("version", "server_id", "name", "environment", "ephemeral", "epoch", "instance_id")
+_OWN_FIELDS = {
+    *("version", "server_id", "name", "environment", "ephemeral", "epoch", "instance_id"),
+    *("evidence", "credential", CHECKSUM),
+}
 
 
 class _LaterVersion(Exception):
@@ -35,25 +40,27 @@ class _LaterVersion(Exception):
 
 @dataclass
 class DiskStateFolder:
-    """One file, state.json, for the owner only, with a checksum by which one that is half
-    restored is noticed.
+    """One file, state.json, that only its owner can read, with a checksum that detects a partial
+    restore.
 
-    A folder that does not exist is made for the owner only; one that does is left as it is. What
-    is kept of a server's certificate goes with its state.
+    A missing directory is created for the owner only; an existing one keeps its mode. The
+    certificate of a server is removed with its state.
     """
 
     path: Path
     _lock: int | None = field(init=False, default=None)
-    _of_others: Mapping[str, object] = field(init=False, default_factory=dict)
+    # Fields of a later version, which are written back unchanged.
+    _foreign_fields: Mapping[str, object] = field(init=False, default_factory=dict)
 
     def lock(self) -> None:
         if self._lock is not None:
             return
         make_folder(self.path, mode=0o700)
+        check_regular(self.path / _LOCK)
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
         descriptor = os.open(self.path / _LOCK, flags, 0o600)
         try:
-            # It ends with the process, however that ends.
+            # The lock is released when the process ends, however it ends.
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(descriptor)
@@ -68,31 +75,33 @@ class DiskStateFolder:
 
     def read(self) -> SavedState | None:
         try:
-            fields = read_checked(self.path / STATE)
-            state = _understood(fields)
+            fields = read_with_checksum(self.path / STATE)
+            state = _parse(fields)
         except FileNotFoundError:
             return None
         except _LaterVersion:
-            self._warn(
+            self._quarantine_and_warn(
                 QuarantineReason.OF_A_LATER_VERSION,
                 "was written by a later version of the host manager",
-                "if it was this host's, start that version with it again",
+                "if it belongs to this host, start that version again",
             )
             return None
         except DAMAGE:
-            self._warn(
+            self._quarantine_and_warn(
                 QuarantineReason.DAMAGED,
                 "is damaged",
                 "if it was restored from a backup, restore it again",
             )
             return None
-        self._of_others = {key: value for key, value in fields.items() if key not in _ALL_OURS}
+        self._foreign_fields = {
+            key: value for key, value in fields.items() if key not in _OWN_FIELDS
+        }
         return state
 
     def peek(self) -> SavedState | None:
-        """What `read` would return, for somebody who changes nothing. Never raises."""
+        """Like `read`, but changes nothing and never raises."""
         try:
-            return _understood(read_checked(self.path / STATE))
+            return _parse(read_with_checksum(self.path / STATE))
         except (OSError, _LaterVersion, *DAMAGE):
             return None
 
@@ -108,63 +117,53 @@ class DiskStateFolder:
             "instance_id": state.evidence.instance_id,
             "evidence": evidence,
             "credential": state.credential,
-            **self._of_others,
+            **self._foreign_fields,
         }
-        write_checked(self.path / STATE, fields)
+        write_with_checksum(self.path / STATE, fields)
 
     def quarantine(self, why: QuarantineReason) -> str:
-        # What was in it for a later version belongs to whom it belonged.
-        self._of_others = {}
-        aside = self.path / f"{STATE}.{why}"
-        (self.path / STATE).replace(aside)
-        # Another one is issued for the asking.
-        (self.path / CERTIFICATE).unlink(missing_ok=True)
+        # Fields of a later version belong to the state that is set aside.
+        self._foreign_fields = {}
+        quarantined = self.path / f"{STATE}.{why}"
+        rename_file(self.path / STATE, quarantined)
+        # The API issues another one on request.
+        remove_file(self.path / CERTIFICATE)
         sync_folder(self.path)
-        return str(aside)
+        return str(quarantined)
 
     def forget(self) -> None:
-        self._of_others = {}
-        (self.path / STATE).unlink(missing_ok=True)
-        (self.path / CERTIFICATE).unlink(missing_ok=True)
+        self._foreign_fields = {}
+        remove_file(self.path / STATE)
+        remove_file(self.path / CERTIFICATE)
         sync_folder(self.path)
 
-    def _warn(self, why: QuarantineReason, what: str, cure: str) -> None:
-        aside = self.quarantine(why)
+    def _quarantine_and_warn(self, why: QuarantineReason, problem: str, fix: str) -> None:
+        quarantined = self.quarantine(why)
         _log.warning(
-            "%s %s: it is set aside as %s, and this host starts without it; %s.",
+            "%s %s: it was renamed to %s, and this host starts without it; %s.",
             self.path / STATE,
-            what,
-            aside,
-            cure,
+            problem,
+            quarantined,
+            fix,
         )
 
 
-_ALL_OURS = {*_OURS, "evidence", "credential", CHECKSUM}
-
-
-def _understood(fields: Mapping[str, Any]) -> SavedState:
-    if whole_number_of(fields, "version", least=1) > _VERSION:
+def _parse(fields: Mapping[str, Any]) -> SavedState:
+    if integer_field(fields, "version", minimum=1) > _VERSION:
         raise _LaterVersion
     evidence = fields["evidence"]
-    digests = {kind: text_of(evidence, kind) for kind in KINDS}
+    digests = {kind: text_field(evidence, kind) for kind in KINDS}
     state = SavedState(
-        server_id=whole_number_of(fields, "server_id", least=1),
-        name=text_of(fields, "name"),
-        environment=text_of(fields, "environment"),
-        ephemeral=_switch(fields, "ephemeral"),
-        epoch=whole_number_of(fields, "epoch", least=0),
-        evidence=Evidence(**digests, instance_id=text_of(fields, "instance_id")),
-        # What an earlier version wrote has none.
-        credential=text_of({"credential": "", **fields}, "credential"),
+        server_id=integer_field(fields, "server_id", minimum=1),
+        name=text_field(fields, "name"),
+        environment=text_field(fields, "environment"),
+        ephemeral=boolean_field(fields, "ephemeral"),
+        epoch=integer_field(fields, "epoch", minimum=0),
+        evidence=Evidence(**digests, instance_id=text_field(fields, "instance_id")),
+        # An earlier version stored no credential.
+        credential=text_field({"credential": "", **fields}, "credential"),
     )
     check_name(state.name)
     check_environment(state.environment)
     check_evidence(state.evidence)
     return state
-
-
-def _switch(fields: Mapping[str, Any], key: str) -> bool:
-    value = fields[key]
-    if not isinstance(value, bool):
-        raise TypeError(key)
-    return value

@@ -12,7 +12,7 @@ from adapters.grpc.client.host.api_trust import ApiTrust
 from adapters.system.container_detection import runs_in_container
 from adapters.system.files.authority_folder import ReadOnlyAuthorityFolder
 from adapters.system.files.state_folder import DiskStateFolder
-from adapters.system.files.write_access import why_not_writable
+from adapters.system.files.write_access import write_problem
 from adapters.system.port_probe import SystemPortProbe
 from adapters.system.psutil_machine import PsutilMachine
 from application.doctor.host_checks import HostChecks
@@ -50,7 +50,7 @@ def host_checks(settings: HostSettings, random_key: str) -> Sequence[Check]:
         broker=AmqpBrokerProbe(broker) if broker else None,
         over_amqp=settings.way is Transport.AMQP,
         kept=DiskStateFolder(settings.state_dir).peek if settings.state_dir else lambda: None,
-        why_not_writable=why_not_writable,
+        write_problem=write_problem,
         ports=SystemPortProbe(),
         side_port_answers=lambda address: not health_problem(address, "manmanv2-host"),
     ).checks()

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from adapters.prometheus.multiprocess_dir import allocate_files
+from adapters.prometheus.multiprocess_dir import MultiprocessDir, allocate_files
 from entrypoints.api import supervisor
 
 
@@ -28,3 +28,23 @@ def test_a_supervisor_without_a_temporary_directory_warns_and_serves_no_metrics(
 
     assert supervisor._made_folder() is None
     assert "mend TMPDIR" in caplog.text
+
+
+def test_only_directories_that_no_process_uses_are_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
+    in_use = MultiprocessDir()
+    (tmp_path / "manmanv2-metrics-stale").mkdir()
+    (tmp_path / "manmanv2-metrics-link").symlink_to("manmanv2-metrics-stale")
+    # Opening a pipe to read from it would wait for its writer.
+    os.mkfifo(tmp_path / "manmanv2-metrics-pipe")
+    other = MultiprocessDir()
+
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {
+        *(Path(in_use.path).name, Path(other.path).name),
+        *("manmanv2-metrics-link", "manmanv2-metrics-pipe"),
+    }
+    in_use.remove()
+    other.remove()

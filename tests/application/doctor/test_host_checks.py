@@ -88,7 +88,7 @@ HOST = HostChecks(
     broker=None,
     over_amqp=False,
     kept=lambda: None,
-    why_not_writable=lambda folder: "",
+    write_problem=lambda folder: "",
     ports=FakePorts(PortStatus(PortState.FREE)),
     side_port_answers=lambda address: True,
 )
@@ -157,11 +157,11 @@ def test_a_name_that_is_kept_is_told(
 
 def test_a_state_that_cannot_be_kept_fails() -> None:
     def why_not(folder: Path) -> str:
-        return "is no folder" if folder == Path("/state") else ""
+        return "is not a directory" if folder == Path("/state") else ""
 
     assert told("State", state_dir=Path("/state")) == "ok this user may write to /state"
-    assert told("State", state_dir=Path("/state"), why_not_writable=why_not) == (
-        "FAIL STATE_DIR /state is no folder: mend the folder or its permissions"
+    assert told("State", state_dir=Path("/state"), write_problem=why_not) == (
+        "FAIL STATE_DIR /state is not a directory: mend the folder or its permissions"
     )
     assert "State" not in examine(state_dir=Path("/state"), server_id=7)
 
@@ -386,8 +386,8 @@ def test_a_folder_that_cannot_be_written_to_fails() -> None:
     folder = Path("/etc/x")
 
     assert told("Folder", config_dir=folder) == "ok this user may write to /etc/x"
-    assert told("Folder", config_dir=folder, why_not_writable=lambda _: "is no folder") == (
-        "FAIL CONFIG_DIR /etc/x is no folder: mend the folder or its permissions"
+    assert told("Folder", config_dir=folder, write_problem=lambda _: "is not a directory") == (
+        "FAIL CONFIG_DIR /etc/x is not a directory: mend the folder or its permissions"
     )
 
 

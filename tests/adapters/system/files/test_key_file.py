@@ -36,7 +36,7 @@ def opened(file: Path, seconds: float = 0, monotonic: Callable[[], float] = mono
     return KeyFile("REGISTRATION_KEY_FILE", file, read_keys(file), seconds, monotonic)
 
 
-# What a file holds
+# The content of a file
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def opened(file: Path, seconds: float = 0, monotonic: Callable[[], float] = mono
         ("ключ\n", ["ключ"]),
     ],
 )
-def test_a_key_is_a_line_without_what_is_wrapped_around_it(
+def test_a_key_is_a_line_without_the_blanks_and_quotes_around_it(
     file: Path, content: str, keys: list[str]
 ) -> None:
     file.write_text(content, newline="")
@@ -62,28 +62,33 @@ def test_a_key_is_a_line_without_what_is_wrapped_around_it(
 
 
 @pytest.mark.parametrize(
-    ("content", "why"),
+    ("content", "message"),
     [
-        ("", "holds no key: write one into it"),
-        ("# none\n\n'' \n", "holds no key: write one into it"),
-        ("one\ntw\0o", "holds a character that cannot be printed in line 2: mend it"),
-        ("one\u2028two", "holds a character that cannot be printed in line 1: mend it"),
-        ("x" * (MAX_KEY_LENGTH + 1), "holds more than 4096 characters in line 1: mend it"),
+        ("", "contains no key: write one into it"),
+        ("# none\n\n'' \n", "contains no key: write one into it"),
+        ("one\ntw\0o", "contains an unprintable character in line 2: remove it"),
+        ("one\u2028two", "contains an unprintable character in line 1: remove it"),
+        (
+            "x" * (MAX_KEY_LENGTH + 1),
+            "contains more than 4096 characters in line 1: write a shorter key",
+        ),
         (
             "\n".join(map(str, range(MAX_KEYS + 1))),
-            "holds more than 100 keys: take out those that are not used",
+            "contains more than 100 keys: remove those that are not used",
         ),
-        ("#" * (1 << 20) + "\n", "is larger than 1 MB: is it the right one?"),
+        ("#" * (1 << 20) + "\n", "is larger than 1 MB: check that it is the right file"),
     ],
 )
-def test_what_cannot_be_keys_is_told_in_words(file: Path, content: str, why: str) -> None:
+def test_a_file_without_usable_keys_is_refused_with_the_reason(
+    file: Path, content: str, message: str
+) -> None:
     file.write_text(content)
 
-    with pytest.raises(ValueError, match=f"^{re.escape(why)}$"):
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         read_keys(file)
 
 
-def test_as_many_and_as_long_keys_as_may_be_are_read(file: Path) -> None:
+def test_the_maximum_number_and_length_of_keys_is_read(file: Path) -> None:
     keys = [f"{number:0{MAX_KEY_LENGTH}}" for number in range(MAX_KEYS)]
     file.write_text("\n".join(keys))
 
@@ -100,7 +105,7 @@ CONTENTS = st.one_of(
 
 @given(content=CONTENTS)
 @example(content=b"\xff")
-def test_whatever_is_in_a_file_nobody_joins_without_a_key(content: bytes) -> None:
+def test_no_file_content_yields_an_empty_key_or_no_key(content: bytes) -> None:
     with TemporaryDirectory() as folder:
         file = Path(folder) / "key"
         file.write_bytes(content)
@@ -111,11 +116,11 @@ def test_whatever_is_in_a_file_nobody_joins_without_a_key(content: bytes) -> Non
             assert all(key and key.isprintable() and key == key.strip(" '\"") for key in keys)
 
 
-# What becomes of it
+# Changes of a file in use
 
 
 @given(contents=st.lists(CONTENTS | st.none(), max_size=5))
-def test_whatever_becomes_of_a_file_the_last_good_keys_stay(contents: list[bytes | None]) -> None:
+def test_the_last_good_keys_survive_every_change_of_the_file(contents: list[bytes | None]) -> None:
     with TemporaryDirectory() as folder:
         file = Path(folder) / "key"
         file.write_text(OLD)
@@ -131,7 +136,7 @@ def test_whatever_becomes_of_a_file_the_last_good_keys_stay(contents: list[bytes
             assert list(keys()) == good
 
 
-def test_a_change_is_noticed_within_a_second_and_told_without_a_key(
+def test_a_change_is_noticed_within_a_second_and_logged_without_the_keys(
     file: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
@@ -147,15 +152,15 @@ def test_a_change_is_noticed_within_a_second_and_told_without_a_key(
     keys()
     time.seconds = 3
 
-    assert [list(found) for found in (first, soon, later)] == [[OLD], [OLD], [NEW, OLD]]
+    assert [list(each) for each in (first, soon, later)] == [[OLD], [OLD], [NEW, OLD]]
     assert list(keys()) == [NEW]
     assert caplog.messages == [
-        "REGISTRATION_KEY_FILE has changed: 2 keys are in force.",
-        "REGISTRATION_KEY_FILE has changed: 1 key is in force.",
+        "REGISTRATION_KEY_FILE has changed: 2 keys are now in use.",
+        "REGISTRATION_KEY_FILE has changed: 1 key is now in use.",
     ]
 
 
-def test_a_process_that_starts_later_than_the_settings_were_read_takes_what_is_there_now(
+def test_the_first_call_reads_a_change_since_the_settings_were_read(
     file: Path,
 ) -> None:
     keys = opened(file, seconds=1)
@@ -164,7 +169,7 @@ def test_a_process_that_starts_later_than_the_settings_were_read_takes_what_is_t
     assert list(keys()) == [NEW]
 
 
-def test_a_secret_of_kubernetes_is_swapped_as_a_whole(tmp_path: Path) -> None:
+def test_a_kubernetes_secret_that_is_swapped_as_a_whole_is_noticed(tmp_path: Path) -> None:
     for version, key in (("v1", OLD), ("v2", NEW)):
         (tmp_path / version).mkdir()
         (tmp_path / version / "registration-key").write_text(key)
@@ -175,64 +180,63 @@ def test_a_secret_of_kubernetes_is_swapped_as_a_whole(tmp_path: Path) -> None:
     (tmp_path / "..data_tmp").symlink_to("v2")
     (tmp_path / "..data_tmp").rename(tmp_path / "..data")
 
-    assert [list(found) for found in (before, keys())] == [[OLD], [NEW]]
+    assert [list(each) for each in (before, keys())] == [[OLD], [NEW]]
 
 
-def test_a_change_that_leaves_size_and_time_as_they_were_is_noticed(file: Path) -> None:
+def test_a_change_that_keeps_the_size_and_the_time_is_noticed(file: Path) -> None:
     keys = opened(file)
-    as_before = file.stat()
+    before = file.stat()
     file.write_text(f"{NEW}\n")
-    os.utime(file, ns=(as_before.st_atime_ns, as_before.st_mtime_ns))
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
 
-    assert file.stat().st_size == as_before.st_size
+    assert file.stat().st_size == before.st_size
     assert list(keys()) == [NEW]
 
 
-def test_a_file_that_cannot_be_used_is_told_once_and_so_is_its_return(
+def test_an_unusable_file_is_logged_once_and_so_is_its_recovery(
     file: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
     keys = opened(file)
 
-    def becomes_a_folder() -> None:
+    def becomes_a_directory() -> None:
         file.unlink()
         file.mkdir()
 
-    troubles: list[Callable[[], object]] = [
+    failures: list[Callable[[], object]] = [
         file.unlink,
         lambda: file.write_text(""),
         lambda: file.write_bytes(b"\xff"),
         lambda: file.write_text(f"{NEW}\0"),
-        becomes_a_folder,
+        becomes_a_directory,
     ]
-    for befalls in troubles:
-        befalls()
-        held = [list(keys()) for _ in range(3)]
+    for fail in failures:
+        fail()
+        keys_in_use = [list(keys()) for _ in range(3)]
 
-        assert held == [[OLD]] * 3
+        assert keys_in_use == [[OLD]] * 3
     file.rmdir()
     file.write_text(OLD)
     keys()
 
-    stays = "Until then the keys that it held are in force."
     assert caplog.messages == [
-        f"REGISTRATION_KEY_FILE {why}. {stays}"
-        for why in (
-            "cannot be read (No such file or directory): mend it or its permissions",
-            "holds no key: write one into it",
-            "is no text: write the keys into it anew",
-            "holds a character that cannot be printed in line 1: mend it",
-            "cannot be read (Is a directory): mend it or its permissions",
+        f"REGISTRATION_KEY_FILE {problem}. The previous keys stay in use until then."
+        for problem in (
+            "cannot be read (No such file or directory): check the file and its permissions",
+            "contains no key: write one into it",
+            "is not text in UTF-8: write the keys into it again",
+            "contains an unprintable character in line 1: remove it",
+            "cannot be read (Is a directory): check the file and its permissions",
         )
     ] + ["REGISTRATION_KEY_FILE can be used again."]
 
 
-def test_what_came_through_a_pipe_stays_and_nobody_waits_for_more(tmp_path: Path) -> None:
+def test_keys_from_a_pipe_stay_and_the_pipe_is_not_read_again(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
 
     assert list(KeyFile("REGISTRATION_KEY_FILE", pipe, (OLD,))()) == [OLD]
 
 
-def test_no_key_is_shown_in_print(file: Path) -> None:
+def test_the_repr_contains_no_key(file: Path) -> None:
     assert OLD not in repr(opened(file))

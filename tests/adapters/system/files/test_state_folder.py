@@ -13,8 +13,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from adapters.system.files.atomic_file import write_atomically
 from adapters.system.files.certificate_folder import DiskCertificateFolder
-from adapters.system.files.checksummed_file import write_checked
+from adapters.system.files.checksummed_file import write_with_checksum
+from adapters.system.files.regular_file import NotARegularFile
 from adapters.system.files.state_folder import DiskStateFolder
 from application.ports.host.certificate_folder import HostCertificate
 from application.ports.host.state_folder import QuarantineReason, SavedState, StateFolderTaken
@@ -47,7 +49,7 @@ def file_of(folder: DiskStateFolder) -> Path:
 
 
 def rewrite(folder: DiskStateFolder, change: Callable[[dict[str, Any]], object]) -> None:
-    """Change the file as somebody would who knows of the checksum."""
+    """Change the file, and its checksum too."""
     fields = json.loads(file_of(folder).read_bytes())
     change(fields)
     fields.pop("checksum", None)
@@ -56,37 +58,37 @@ def rewrite(folder: DiskStateFolder, change: Callable[[dict[str, Any]], object])
     file_of(folder).write_text(json.dumps(fields))
 
 
-def test_a_state_is_kept_over_a_restart(folder: DiskStateFolder) -> None:
+def test_a_state_survives_a_restart(folder: DiskStateFolder) -> None:
     assert DiskStateFolder(folder.path).read() == STATE
 
 
-def test_a_folder_that_is_new_knows_nothing(tmp_path: Path) -> None:
+def test_a_new_directory_has_no_state(tmp_path: Path) -> None:
     folder = DiskStateFolder(tmp_path / "a" / "b")
     folder.lock()
 
     assert folder.read() is None
 
 
-def test_folder_and_file_are_for_the_owner_only(folder: DiskStateFolder) -> None:
+def test_only_the_owner_can_read_the_directory_and_its_files(folder: DiskStateFolder) -> None:
     assert stat.S_IMODE(folder.path.stat().st_mode) == 0o700
     assert {stat.S_IMODE(path.stat().st_mode) for path in folder.path.iterdir()} == {0o600}
 
 
-def test_a_folder_that_is_there_keeps_its_mode(tmp_path: Path) -> None:
+def test_an_existing_directory_keeps_its_mode(tmp_path: Path) -> None:
     (tmp_path / "state").mkdir(mode=0o750)
     DiskStateFolder(tmp_path / "state").lock()
 
     assert stat.S_IMODE((tmp_path / "state").stat().st_mode) == 0o750
 
 
-def test_a_file_in_its_place_is_called_no_folder(tmp_path: Path) -> None:
+def test_a_file_in_place_of_the_directory_is_refused(tmp_path: Path) -> None:
     (tmp_path / "state").touch()
 
     with pytest.raises(NotADirectoryError, match="Not a directory"):
         DiskStateFolder(tmp_path / "state").lock()
 
 
-def test_who_reads_the_file_meanwhile_sees_the_old_state_whole(folder: DiskStateFolder) -> None:
+def test_a_reader_sees_the_old_state_whole_during_a_write(folder: DiskStateFolder) -> None:
     before = file_of(folder).read_text()
     with file_of(folder).open() as reader:
         folder.write(replace(STATE, epoch=8))
@@ -94,7 +96,9 @@ def test_who_reads_the_file_meanwhile_sees_the_old_state_whole(folder: DiskState
         assert reader.read() == before
 
 
-def test_a_link_is_replaced_and_not_followed(folder: DiskStateFolder, tmp_path: Path) -> None:
+def test_a_symbolic_link_is_replaced_and_not_followed(
+    folder: DiskStateFolder, tmp_path: Path
+) -> None:
     precious = tmp_path / "precious"
     file_of(folder).rename(precious)
     before = precious.read_text()
@@ -105,20 +109,20 @@ def test_a_link_is_replaced_and_not_followed(folder: DiskStateFolder, tmp_path: 
     assert not file_of(folder).is_symlink()
 
 
-def test_a_state_that_is_forgotten_is_gone(folder: DiskStateFolder) -> None:
+def test_forgetting_removes_the_state(folder: DiskStateFolder) -> None:
     folder.forget()
     folder.forget()
 
     assert folder.read() is None
 
 
-def test_what_an_earlier_version_wrote_has_no_credential(folder: DiskStateFolder) -> None:
+def test_the_state_of_an_earlier_version_has_no_credential(folder: DiskStateFolder) -> None:
     rewrite(folder, lambda fields: fields.pop("credential"))
 
     assert DiskStateFolder(folder.path).read() == replace(STATE, credential="")
 
 
-def test_what_a_later_version_added_stays(folder: DiskStateFolder) -> None:
+def test_a_field_that_a_later_version_added_stays(folder: DiskStateFolder) -> None:
     badge = {"kind": "token", "text": "µ", "uses": [1, 2.5, None]}
     rewrite(folder, lambda fields: fields.update(badge=badge))
     again = DiskStateFolder(folder.path)
@@ -130,32 +134,32 @@ def test_what_a_later_version_added_stays(folder: DiskStateFolder) -> None:
     assert DiskStateFolder(folder.path).read() == replace(STATE, epoch=8)
 
 
-def test_what_a_later_version_added_does_not_outlive_the_state_that_it_belonged_to(
+def test_a_field_that_a_later_version_added_does_not_outlive_its_state(
     folder: DiskStateFolder,
 ) -> None:
     rewrite(folder, lambda fields: fields.update(badge="of the other machine"))
     folder.read()
-    aside = folder.quarantine(QuarantineReason.OF_ANOTHER_MACHINE)
+    quarantined = folder.quarantine(QuarantineReason.OF_ANOTHER_MACHINE)
     folder.write(STATE)
 
     assert "badge" not in json.loads(file_of(folder).read_bytes())
-    assert "badge" in json.loads(Path(aside).read_bytes())
+    assert "badge" in json.loads(Path(quarantined).read_bytes())
 
 
-def test_what_is_set_aside_takes_the_place_of_an_older_one(folder: DiskStateFolder) -> None:
+def test_a_quarantined_state_replaces_an_older_one(folder: DiskStateFolder) -> None:
     (folder.path / "state.json.of-another-machine").write_text("older")
     before = file_of(folder).read_text()
-    aside = folder.quarantine(QuarantineReason.OF_ANOTHER_MACHINE)
+    quarantined = folder.quarantine(QuarantineReason.OF_ANOTHER_MACHINE)
 
-    assert aside == str(folder.path / "state.json.of-another-machine")
-    assert Path(aside).read_text() == before
+    assert quarantined == str(folder.path / "state.json.of-another-machine")
+    assert Path(quarantined).read_text() == before
     assert folder.read() is None
 
 
 # Damage
 
 
-def test_a_state_of_which_only_a_part_was_restored_is_set_aside_with_a_warning(
+def test_a_partly_restored_state_is_quarantined_with_a_warning(
     folder: DiskStateFolder, caplog: pytest.LogCaptureFixture
 ) -> None:
     text = file_of(folder).read_text()
@@ -166,12 +170,12 @@ def test_a_state_of_which_only_a_part_was_restored_is_set_aside_with_a_warning(
     assert (folder.path / "state.json.damaged").exists()
     assert not file_of(folder).exists()
     assert [record.levelname for record in caplog.records] == ["WARNING"]
-    assert "state.json is damaged: it is set aside as" in caplog.text
+    assert "state.json is damaged: it was renamed to" in caplog.text
 
 
 @given(st.data())
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200)
-def test_whichever_byte_is_damaged_it_is_noticed_or_means_the_same(
+def test_a_damaged_byte_is_detected_or_changes_nothing(
     folder: DiskStateFolder, data: st.DataObject
 ) -> None:
     folder.write(STATE)
@@ -185,13 +189,13 @@ def test_whichever_byte_is_damaged_it_is_noticed_or_means_the_same(
 
 @given(st.binary(max_size=300) | st.text(max_size=300).map(str.encode))
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_whatever_the_file_holds_it_is_no_crash(folder: DiskStateFolder, content: bytes) -> None:
+def test_no_file_content_is_a_crash(folder: DiskStateFolder, content: bytes) -> None:
     file_of(folder).write_bytes(content)
 
     assert DiskStateFolder(folder.path).read() is None
 
 
-def test_a_file_that_was_cut_short_is_damaged(folder: DiskStateFolder) -> None:
+def test_a_truncated_file_is_damaged(folder: DiskStateFolder) -> None:
     content = file_of(folder).read_bytes()
     for length in range(0, len(content) - 1, 7):
         file_of(folder).write_bytes(content[:length])
@@ -200,7 +204,7 @@ def test_a_file_that_was_cut_short_is_damaged(folder: DiskStateFolder) -> None:
 
 
 @pytest.mark.parametrize("content", [b"[" * 100_000, b'{"a":' * 100_000, b" " * (2**20 + 1)])
-def test_what_nobody_would_write_is_damaged(folder: DiskStateFolder, content: bytes) -> None:
+def test_deeply_nested_or_huge_content_is_damaged(folder: DiskStateFolder, content: bytes) -> None:
     file_of(folder).write_bytes(content)
 
     assert folder.read() is None
@@ -235,7 +239,7 @@ def test_what_nobody_would_write_is_damaged(folder: DiskStateFolder, content: by
         {"evidence": dict.fromkeys(("machine_id", "hardware_id", "engine_id", "boot_id"), 7)},
     ],
 )
-def test_a_field_that_is_not_what_it_should_be_is_damage(
+def test_a_field_of_the_wrong_type_or_range_is_damage(
     folder: DiskStateFolder, wrong: dict[str, object]
 ) -> None:
     rewrite(folder, lambda fields: fields.update(wrong))
@@ -257,7 +261,7 @@ def test_a_field_that_is_not_what_it_should_be_is_damage(
         "evidence",
     ],
 )
-def test_a_field_that_is_missing_is_damage(folder: DiskStateFolder, key: str) -> None:
+def test_a_missing_field_is_damage(folder: DiskStateFolder, key: str) -> None:
     rewrite(folder, lambda fields: fields.pop(key))
 
     assert folder.read() is None
@@ -271,7 +275,7 @@ def test_a_state_without_a_checksum_is_damaged(folder: DiskStateFolder) -> None:
     assert folder.read() is None
 
 
-def test_a_state_of_a_later_version_is_kept_for_it(
+def test_a_state_of_a_later_version_is_quarantined(
     folder: DiskStateFolder, caplog: pytest.LogCaptureFixture
 ) -> None:
     rewrite(folder, lambda fields: fields.update(version=2, name=["of", "another", "kind"]))
@@ -281,78 +285,57 @@ def test_a_state_of_a_later_version_is_kept_for_it(
     assert "written by a later version of the host manager" in caplog.text
 
 
-def test_a_glance_sees_what_can_be_used_and_changes_nothing(folder: DiskStateFolder) -> None:
-    seen = folder.peek()
+def test_a_peek_returns_a_usable_state_and_changes_nothing(folder: DiskStateFolder) -> None:
+    usable = folder.peek()
     file_of(folder).write_bytes(b"{")
     damaged = folder.peek()
 
-    assert (seen, damaged) == (STATE, None)
+    assert (usable, damaged) == (STATE, None)
     assert file_of(folder).read_bytes() == b"{"
     assert DiskStateFolder(folder.path / "nowhere").peek() is None
 
 
-def test_a_state_that_is_laid_out_otherwise_is_not_damaged(folder: DiskStateFolder) -> None:
+def test_another_layout_of_the_same_json_is_not_damage(folder: DiskStateFolder) -> None:
     fields = json.loads(file_of(folder).read_bytes())
     file_of(folder).write_text(json.dumps(dict(reversed(fields.items()))))
 
     assert folder.read() == STATE
 
 
-# What is no file, and no folder
-
-
 @pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo])
-def test_what_is_no_file_is_waited_for_by_nobody(
+def test_a_directory_or_pipe_in_place_of_the_file_is_refused_without_waiting(
     tmp_path: Path, make: Callable[[Path], None]
 ) -> None:
     folder = DiskStateFolder(tmp_path)
     folder.lock()
     make(tmp_path / "state.json")
 
-    try:
-        assert folder.read() is None
-    except IsADirectoryError:
-        assert make == Path.mkdir
+    with pytest.raises(NotARegularFile):
+        folder.read()
+    assert folder.peek() is None
 
 
-def test_a_file_in_the_place_of_the_folder_is_an_os_error(tmp_path: Path) -> None:
-    path = tmp_path / "state"
-    path.touch()
-
-    with pytest.raises(OSError, match=r"exists|Not a directory"):
-        DiskStateFolder(path).lock()
-
-
-def test_a_crash_while_it_is_written_leaves_the_old_state(folder: DiskStateFolder) -> None:
+def test_a_crash_during_a_write_leaves_the_old_state(folder: DiskStateFolder) -> None:
     with pytest.raises(UnicodeEncodeError):
-        # Stands for a crash: it has no form in UTF-8.
-        with_no_form(folder)
+        # Stands for a crash: a lone surrogate cannot be encoded in UTF-8.
+        write_atomically(file_of(folder), "\ud800")
 
     assert DiskStateFolder(folder.path).read() == STATE
 
 
-def with_no_form(folder: DiskStateFolder) -> None:
-    from adapters.system.files.atomic_file import write_atomically
-
-    write_atomically(file_of(folder), "\ud800")
-
-
-# Two at once
+# Two host managers
 
 HOLDER = """
 import sys
 from pathlib import Path
-from adapters.system.files.certificate_folder import DiskCertificateFolder
-from adapters.system.files.checksummed_file import write_checked
 from adapters.system.files.state_folder import DiskStateFolder
-from application.ports.host.certificate_folder import HostCertificate
 DiskStateFolder(Path(sys.argv[1])).lock()
 print("taken", flush=True)
 sys.stdin.read()
 """
 
 
-def test_a_folder_is_one_hosts_until_its_process_ends_however_that_ends(tmp_path: Path) -> None:
+def test_a_directory_is_locked_until_its_process_ends_even_by_a_kill(tmp_path: Path) -> None:
     holder = subprocess.Popen(
         [sys.executable, "-c", HOLDER, str(tmp_path)],
         stdin=subprocess.PIPE,
@@ -373,7 +356,7 @@ def test_a_folder_is_one_hosts_until_its_process_ends_however_that_ends(tmp_path
     folder.lock()
 
 
-def test_two_in_one_process_are_two(folder: DiskStateFolder) -> None:
+def test_a_second_host_in_the_same_process_is_refused(folder: DiskStateFolder) -> None:
     with pytest.raises(StateFolderTaken):
         DiskStateFolder(folder.path).lock()
 
@@ -387,16 +370,16 @@ def test_two_in_one_process_are_two(folder: DiskStateFolder) -> None:
     ],
     ids=["forgotten", "of another machine", "damaged"],
 )
-def test_the_certificate_of_a_server_goes_with_its_state(
+def test_the_certificate_of_a_server_is_removed_with_its_state(
     ends: Callable[[DiskStateFolder], object], folder: DiskStateFolder
 ) -> None:
     certificates = DiskCertificateFolder(folder.path)
     certificates.write(HostCertificate(42, "certificate", canary("private key"), 50052))
-    kept = certificates.read()
+    before = certificates.read()
 
     ends(folder)
 
-    assert kept == HostCertificate(42, "certificate", canary("private key"), 50052)
+    assert before == HostCertificate(42, "certificate", canary("private key"), 50052)
     assert certificates.read() is None
 
 
@@ -410,7 +393,7 @@ def test_the_certificate_of_a_server_goes_with_its_state(
         {"key": None},
     ],
 )
-def test_a_certificate_that_is_not_understood_is_not_used(
+def test_a_certificate_of_a_later_version_or_with_a_wrong_field_is_not_used(
     change: dict[str, Any], folder: DiskStateFolder
 ) -> None:
     fields = {
@@ -421,9 +404,9 @@ def test_a_certificate_that_is_not_understood_is_not_used(
         "mutual_tls_port": 50052,
     }
     file = folder.path / "certificate.json"
-    write_checked(file, fields)
-    understood = DiskCertificateFolder(folder.path).read()
-    write_checked(file, {**fields, **change})
+    write_with_checksum(file, fields)
+    unchanged = DiskCertificateFolder(folder.path).read()
+    write_with_checksum(file, {**fields, **change})
 
-    assert understood
+    assert unchanged
     assert DiskCertificateFolder(folder.path).read() is None

@@ -266,8 +266,8 @@ def test_a_damaged_file_is_said_and_the_key_counts_again(
     assert DiskAuthorityFolder(state).read()
     assert [each for each in caplog.messages if str(file) in each] == [
         (
-            f"{file} is damaged, or of a later version: this host starts without it, and knows the"
-            " API by its join key or the CAs of this machine."
+            f"{file} is damaged, or was written by a later version: this host starts without it and"
+            " identifies the API by its join key or the CAs of this machine."
         )
     ]
 

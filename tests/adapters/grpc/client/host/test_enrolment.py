@@ -566,8 +566,8 @@ def test_a_damaged_file_is_said_once_and_another_certificate_asked_for(
 
     assert warnings(caplog) == [
         (
-            f"{file} is damaged, or of a later version: this host starts without the certificate"
-            " and asks for another one."
+            f"{file} is damaged, or was written by a later version: this host starts without its"
+            " certificate and requests another one."
         )
     ]
     assert DiskCertificateFolder(folder).read() == again.held.current
