@@ -45,7 +45,7 @@ def check_reason(reason: str) -> None:
     stands in their logs."""
     if len(reason) > MAX_REASON_LENGTH:
         raise InvalidField(
-            "reason", f"has {len(reason)} characters, at most {MAX_REASON_LENGTH} are allowed"
+            "reason", f"has {len(reason)} characters; the maximum is {MAX_REASON_LENGTH}"
         )
     if not reason.isprintable():
-        raise InvalidField("reason", "has a character that cannot be printed")
+        raise InvalidField("reason", "contains a character that is not printable")

@@ -57,22 +57,22 @@ def check_capabilities(capabilities: Capabilities) -> None:
     if len(capabilities.available_ports) > MAX_PORT_RANGES:
         raise InvalidField(
             "capabilities.available_ports",
-            f"has {len(capabilities.available_ports)} ranges, at most {MAX_PORT_RANGES} may be",
+            f"has {len(capabilities.available_ports)} ranges; the maximum is {MAX_PORT_RANGES}",
         )
     for index, ports in enumerate(capabilities.available_ports):
         _check_ports(f"capabilities.available_ports[{index}]", ports)
 
 
-def _check_amount(field: str, amount: int, most: int) -> None:
-    if not 0 <= amount <= most:
-        raise InvalidField(f"capabilities.{field}", f"is {amount}, must be from 0 to {most}")
+def _check_amount(field: str, amount: int, maximum: int) -> None:
+    if not 0 <= amount <= maximum:
+        raise InvalidField(f"capabilities.{field}", f"is {amount}, but must be from 0 to {maximum}")
 
 
 def _check_version(version: str) -> None:
     if len(version) > MAX_VERSION_LENGTH or not version.isprintable():
         raise InvalidField(
             "capabilities.docker_version",
-            f"must be at most {MAX_VERSION_LENGTH} printable characters",
+            f"must have at most {MAX_VERSION_LENGTH} characters, all printable",
         )
 
 
@@ -80,7 +80,7 @@ def _check_ports(field: str, ports: PortRange) -> None:
     if not 1 <= ports.start <= ports.end <= MAX_PORT:
         raise InvalidField(
             field,
-            f"is {ports.start} to {ports.end}, must lie in 1 to {MAX_PORT} and not run backwards",
+            f"is {ports.start} to {ports.end}, but must be from 1 to {MAX_PORT}, start first",
         )
     if ports.protocol not in PROTOCOLS:
         raise InvalidField(f"{field}.protocol", f"must be one of {', '.join(PROTOCOLS)}")

@@ -87,7 +87,8 @@ def check_configuration_name(name: str) -> None:
     if not _NAME.fullmatch(name):
         raise InvalidField(
             "name",
-            "must be 1 to 100 of a-z, 0-9, dot, dash and underscore, a letter or digit first",
+            "must have 1 to 100 characters from a-z, 0-9, '.', '-' and '_', and begin with a letter"
+            " or digit",
         )
 
 
@@ -95,19 +96,19 @@ def check_document(document: str) -> None:
     """Raise InvalidField unless this is JSON (RFC 8259) of at most MAX_DOCUMENT_BYTES in UTF-8."""
     size = len(document.encode())
     if size > MAX_DOCUMENT_BYTES:
-        raise InvalidField(
-            "document", f"has {size} bytes, at most {MAX_DOCUMENT_BYTES} are allowed"
-        )
+        raise InvalidField("document", f"has {size} bytes; the maximum is {MAX_DOCUMENT_BYTES}")
     try:
         # Numbers stay text: whether they fit into one of Python's is not the question.
         json.loads(document, parse_int=str, parse_float=str, parse_constant=_refuse_constant)
     except json.JSONDecodeError as error:
         place = f"line {error.lineno}, column {error.colno}"
-        raise InvalidField("document", f"is not JSON: see {place}") from None
+        raise InvalidField("document", f"is not valid JSON: see {place}") from None
     except (ValueError, RecursionError):
-        raise InvalidField("document", "is not JSON: NaN, Infinity or nested too deeply") from None
+        raise InvalidField(
+            "document", "is not valid JSON: it contains NaN or Infinity, or is nested too deeply"
+        ) from None
     if "\x00" in document:
-        raise InvalidField("document", "is not JSON: it holds a zero byte")
+        raise InvalidField("document", "is not valid JSON: it contains a zero byte")
 
 
 def _refuse_constant(constant: str) -> NoReturn:

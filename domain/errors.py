@@ -1,4 +1,8 @@
-"""What can go wrong, in the words of the domain: errors that carry data and read as sentences."""
+"""Errors of the domain. Each carries its data as fields and reads as a plain sentence.
+
+The texts of InvalidRegistrationKey and OperatorKeyRequired are frozen: released programs compare
+them. All other texts may change.
+"""
 
 import math
 from typing import Self
@@ -7,26 +11,27 @@ from domain.role import Role
 
 
 class ManManError(Exception):
-    """Base of every error that a caller may be told about."""
+    """Base of every error that a caller may see."""
 
     @classmethod
     def from_message(cls, message: str) -> Self:
-        """The same error as it arrived from another process: the sentence, and no data."""
+        """The same error as another process reported it: only the message, without any field."""
         error = cls.__new__(cls)
         error.args = (message,)
         return error
 
 
 def as_sentence(error: Exception) -> str:
-    """What an error says, as a sentence among others."""
-    said = str(error)
-    return f"{said[:1].upper()}{said[1:].removesuffix('.')}."
+    """The error's message as a sentence: with a capital letter and a full stop."""
+    message = str(error)
+    return f"{message[:1].upper()}{message[1:].removesuffix('.')}."
 
 
 class InvalidField(ManManError):
-    """A field of a request is against the rules.
+    """A field of a request is invalid.
 
-    `field` is its path in the wire contract, as `capabilities.cpu_cores`.
+    `field` is its path in the wire contract, for example `capabilities.cpu_cores`. `problem`
+    completes a sentence that begins with the field.
     """
 
     def __init__(self, field: str, problem: str) -> None:
@@ -36,64 +41,64 @@ class InvalidField(ManManError):
 
 
 class InvalidRegistrationKey(ManManError):
-    """The registration key is missing or another one than the configured."""
+    """The registration key is missing or wrong."""
 
     def __init__(self) -> None:
         super().__init__("invalid registration key")
 
 
 class CredentialRequired(ManManError):
-    """A call does not show a good credential of the server that it speaks for."""
+    """A call for a server does not present a valid credential of that server."""
 
     def __init__(self, server_id: int) -> None:
         super().__init__(
-            f"calls of server {server_id} must show the server's own credential: register"
-            " again to get one"
+            f"calls for server {server_id} require that server's credential: register again to"
+            " get one"
         )
         self.server_id = server_id
 
 
 class CertificateRequired(ManManError):
-    """A call for a server does not show that server's certificate."""
+    """A call for a server does not present that server's certificate."""
 
     def __init__(self, server_id: int) -> None:
         super().__init__(
-            f"calls of server {server_id} must show the server's own certificate: register again"
-            " with a signing request to get one, and call the port for certificates"
+            f"calls for server {server_id} require that server's certificate: register again with"
+            " a signing request to get one, and call the mutual-TLS port"
         )
         self.server_id = server_id
 
 
 class CertificateMismatch(ManManError):
-    """A call for one server shows the certificate of another."""
+    """A call for one server presents the certificate of another."""
 
     def __init__(self, certified_server_id: int, server_id: int) -> None:
         super().__init__(
-            f"this is the certificate of server {certified_server_id}, which does not speak for"
-            f" server {server_id}"
+            f"the certificate is for server {certified_server_id}, but the call is for server"
+            f" {server_id}"
         )
         self.certified_server_id = certified_server_id
         self.server_id = server_id
 
 
 class NoCertificatesIssued(ManManError):
-    """What is asked for needs an authority, and the API has none."""
+    """The call needs a certificate authority, and the API has none."""
 
     def __init__(self) -> None:
         super().__init__(
-            "this API issues no certificates: set CA_CERT_PATH and CA_KEY_PATH on it, as made by"
-            " `manmanv2 ca init`"
+            "this API issues no certificates: set CA_CERT_PATH and CA_KEY_PATH on the API to the"
+            " files that `manmanv2 ca init` creates"
         )
 
 
 class CertificateNotFromOwnCA(ManManError):
-    """Hosts are to know the API by its authority, and it shows a certificate of another."""
+    """Hosts are to verify the API with its own CA, but another CA issued the API's certificate."""
 
     def __init__(self) -> None:
         super().__init__(
-            "hosts would not know this API by its authority (CA_CERT_PATH), which did not issue the"
-            " certificate in TLS_CERT_PATH: put one there that `manmanv2 ca issue` makes, or leave"
-            " the authority out of the key"
+            "hosts could not verify this API with its own CA, because the CA in CA_CERT_PATH did"
+            " not issue the certificate in TLS_CERT_PATH: replace that certificate with one from"
+            " `manmanv2 ca issue`, or create the key without --pin-ca"
         )
 
 
@@ -106,20 +111,21 @@ class ServerNotFound(ManManError):
 
 
 class NameInUse(ManManError):
-    """Another machine claims the name of a server whose host is alive, or one that an operator
-    gave to a machine which has not joined yet: then there is no server. `why` names the holder,
-    what differs and the cure.
+    """Another machine claims the name of a server whose host is alive, or a name that an operator
+    assigned to a machine that has not joined yet. In the second case there is no server.
+
+    `why` names the holder, what differs and what to do about it.
     """
 
     def __init__(self, name: str, server_id: int | None, why: str) -> None:
-        held = f"held by server {server_id}" if server_id else "kept for another machine"
+        held = f"held by server {server_id}" if server_id else "reserved for another machine"
         super().__init__(f"the name {name!r} is {held}, {why}")
         self.name = name
         self.server_id = server_id
 
 
 class SupersededRegistration(ManManError):
-    """A process speaks for a server that was registered again by a later one."""
+    """A process calls for a server that another process has registered since."""
 
     def __init__(self, server_id: int, by: str) -> None:
         super().__init__(f"server {server_id} was registered again by {by}")
@@ -127,7 +133,10 @@ class SupersededRegistration(ManManError):
 
 
 class NotAdmitted(ManManError):
-    """An operator refuses this server or its machine. `why` is the rest of a sentence."""
+    """An operator refuses this server or its machine.
+
+    `why` completes a sentence that begins with `who`.
+    """
 
     def __init__(self, who: str, why: str, server_id: int | None = None) -> None:
         super().__init__(f"{who} {why}")
@@ -135,15 +144,15 @@ class NotAdmitted(ManManError):
 
 
 class ServerIsOnline(ManManError):
-    """A server that is alive is to be deleted, and nobody said that this is meant."""
+    """A server that is online would be deleted, and the caller did not force it."""
 
-    def __init__(self, server_id: int, cure: str = "stop its host, or use force (--force)") -> None:
-        super().__init__(f"server {server_id} is online: {cure}")
+    def __init__(self, server_id: int, fix: str = "stop its host, or use force (--force)") -> None:
+        super().__init__(f"server {server_id} is online: {fix}")
         self.server_id = server_id
 
 
 class ServerNotApproved(ManManError):
-    """What is asked for is for approved servers only."""
+    """The call is for approved servers only."""
 
     def __init__(self, server_id: int, approval: str) -> None:
         super().__init__(f"server {server_id} is {approval}: approve it first")
@@ -152,10 +161,12 @@ class ServerNotApproved(ManManError):
 
 
 class DeletedServerNotFound(ManManError):
-    """No server of this id can be restored."""
+    """No deleted server with this id can be restored."""
 
     def __init__(self, server_id: int) -> None:
-        super().__init__(f"no deleted server {server_id} is kept")
+        super().__init__(
+            f"no deleted server has the id {server_id}; see `manmanv2 servers list --deleted`"
+        )
         self.server_id = server_id
 
 
@@ -168,25 +179,25 @@ class ConflictNotFound(ManManError):
 
 
 class ConflictAlreadyResolved(ManManError):
-    """The conflict was settled already."""
+    """The conflict is already resolved or has lapsed. `state` says which."""
 
     def __init__(self, conflict_id: int, state: str) -> None:
-        super().__init__(f"conflict {conflict_id} is {state} already")
+        super().__init__(f"conflict {conflict_id} is already {state}")
         self.conflict_id = conflict_id
         self.state = state
 
 
 class ServerNameTaken(ManManError):
-    """Another server has this name. `cure` says what to do about it."""
+    """Another server has this name. `fix` says what to do about it."""
 
-    def __init__(self, name: str, cure: str = "") -> None:
-        exists = f"a server named {name!r} exists already"
-        super().__init__(f"{exists}: {cure}" if cure else exists)
+    def __init__(self, name: str, fix: str = "") -> None:
+        exists = f"a server named {name!r} already exists"
+        super().__init__(f"{exists}: {fix}" if fix else exists)
         self.name = name
 
 
 class SelectorConfigurationNotFound(ManManError):
-    """No document of this name hangs on this selector."""
+    """The selector has no document of this name."""
 
     def __init__(self, selector: str, name: str) -> None:
         super().__init__(f"the selector {selector!r} has no configuration named {name!r}")
@@ -207,21 +218,22 @@ class JoinKeyNotFound(ManManError):
     """No join key has this id."""
 
     def __init__(self, key_id: str) -> None:
-        super().__init__(f"there is no join key {key_id}")
+        super().__init__(f"join key {key_id} does not exist")
         self.key_id = key_id
 
 
 class OperatorKeyNotFound(ManManError):
-    """No operator's key has this id."""
+    """No operator key has this id."""
 
     def __init__(self, key_id: str) -> None:
-        super().__init__(f"there is no operator's key {key_id}")
+        super().__init__(f"operator key {key_id} does not exist")
         self.key_id = key_id
 
 
 class JoinKeyRefused(NotAdmitted):
-    """A join key that is known, and shown with its secret, does not admit this host. `why` is the
-    rest of a sentence.
+    """A join key is known and its secret is right, but it does not admit this host.
+
+    `why` completes a sentence that begins with the key.
     """
 
     def __init__(self, key_id: str, why: str) -> None:
@@ -230,17 +242,17 @@ class JoinKeyRefused(NotAdmitted):
 
 
 class LocalOperatorsOnly(ManManError):
-    """An operators' call from another machine, and no key by which to let it in."""
+    """An operator calls from another machine, and the API has no key that could admit the call."""
 
     def __init__(self) -> None:
         super().__init__(
-            "operators' calls are answered on this machine only, until the API has an OPERATOR_KEY"
-            " or a key of an admin"
+            "this API accepts operators' calls only from its own machine until it has an"
+            " OPERATOR_KEY or an admin's key"
         )
 
 
 class OperatorKeyRequired(ManManError):
-    """An operators' call without a key, where one is needed."""
+    """An operator calls without a key where one is required."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -250,49 +262,56 @@ class OperatorKeyRequired(ManManError):
 
 
 class OperatorKeyRefused(ManManError):
-    """An operator's key that is unknown, expired or revoked, or has another secret; an OIDC
-    provider's token that is not good."""
+    """The operator key is unknown, expired or revoked, or its secret is wrong; or an OIDC
+    provider's token is invalid."""
 
     def __init__(self) -> None:
         super().__init__(
-            "the operator's key or token that was sent is not valid: it is mistyped, expired,"
-            " revoked or of another API"
+            "the operator key or token is not valid: it is mistyped, expired, revoked or for"
+            " another API"
         )
 
 
 class NotAnOperator(ManManError):
-    """An OIDC provider's token is good, and its claims make nobody an operator. `problem`
-    completes a sentence about the claim."""
+    """An OIDC provider's token is valid, but its claims do not make the caller an operator.
+
+    `problem` completes a sentence that begins with the claim.
+    """
 
     def __init__(self, claim: str, problem: str) -> None:
         super().__init__(
-            f"the token that was sent makes nobody an operator: its claim {claim} {problem}"
+            f"the token is valid, but does not make the caller an operator: its claim {claim}"
+            f" {problem}"
         )
         self.claim = claim
         self.problem = problem
 
 
 class OperatorCertificateRefused(ManManError):
-    """An operator's certificate that is unknown, expired or revoked."""
+    """The operator certificate is unknown, expired or revoked."""
 
     def __init__(self) -> None:
         super().__init__(
-            "the operator's certificate that was shown is of no use any more: it is expired,"
-            " revoked or of another API"
+            "the operator certificate is not valid: it is expired, revoked or for another API"
         )
 
 
 class RoleTooLow(ManManError):
-    """An operators' call that needs a higher role than the caller has."""
+    """The call requires a higher role than the operator has."""
 
     def __init__(self, needed: Role, has: Role) -> None:
-        super().__init__(f"this call needs the role {needed}, and this operator has the role {has}")
+        super().__init__(
+            f"this call requires the role {needed}, and this operator has the role {has}"
+        )
         self.needed_role = needed
         self.role = has
 
 
 class TooManyCalls(ManManError):
-    """Whoever calls is over a limit. `whose` completes the sentence; times are seconds."""
+    """The caller exceeds a rate limit.
+
+    `whose` completes a sentence that begins with "too many calls"; `retry_after` is in seconds.
+    """
 
     def __init__(self, whose: str, retry_after: float) -> None:
         self.retry_after_seconds = max(1, math.ceil(retry_after))

@@ -51,7 +51,7 @@ class NewJoinKey:
         check_text("name_pattern", self.name_pattern, MAX_PATTERN_LENGTH)
         check_labels(self.labels)
         if self.uses is not None and not 1 <= self.uses <= MAX_USES:
-            raise InvalidField("uses", f"must be from 1 to {MAX_USES}, or 0 for any number")
+            raise InvalidField("uses", f"must be from 1 to {MAX_USES}, or 0 for unlimited")
         life = self.expires_in_seconds
         if life is not None and not MIN_LIFETIME_SECONDS <= life <= MAX_LIFETIME_SECONDS:
             raise InvalidField(
@@ -103,7 +103,7 @@ def check_admits(
         raise JoinKeyRefused(key.key_id, f"expired at {key.expires_at:%Y-%m-%d %H:%M} UTC")
     if key.uses is not None and used >= key.uses:
         servers = "1 server" if used == 1 else f"{used} servers"
-        raise JoinKeyRefused(key.key_id, f"has admitted {servers}, as many as it may")
+        raise JoinKeyRefused(key.key_id, f"has already admitted {servers}, its maximum")
 
 
 def matches(pattern: str, name: str) -> bool:

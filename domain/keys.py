@@ -84,7 +84,8 @@ def check_key_id(key_id: str, *kinds: str) -> None:
     if not is_key_id(key_id, *kinds):
         begins = " or ".join(f"{kind}-" for kind in kinds)
         raise InvalidField(
-            "key_id", f"must be as {begins} and {ID_LENGTH} letters and digits, without the secret"
+            "key_id",
+            f"must be {begins} followed by {ID_LENGTH} letters and digits, without the secret",
         )
 
 

@@ -16,8 +16,8 @@ SELECTOR_EXAMPLE = "region=nyc,tier!=gold,zone in (a, b),gpu,!old"
 
 _KEY = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._/-]{0,61}[A-Za-z0-9])?")
 _VALUE = re.compile(r"([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?")
-# Of what is wrong in a selector.
-_SHOWN = 20
+# How many characters an error quotes of a selector that cannot be read.
+_MAX_QUOTED = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ def check_labels(labels: Mapping[str, str], field_name: str = "labels") -> None:
     63) letters, digits, dots, dashes and underscores, in a key also slashes, and a letter or digit
     at both ends."""
     if len(labels) > MAX_LABELS:
-        raise InvalidField(field_name, f"has {len(labels)} labels, at most {MAX_LABELS} may be")
+        raise InvalidField(field_name, f"has {len(labels)} labels; the maximum is {MAX_LABELS}")
     for key, value in labels.items():
         if not _KEY.fullmatch(key):
             raise InvalidField(
@@ -121,7 +121,7 @@ def parse_selector(text: str, field_name: str = "selector") -> Selector:
     reader = _Reader(text, field_name)
     requirements = {_requirement(reader)}
     while not reader.at_end:
-        reader.take(",", "comma")
+        reader.take(",", "a comma")
         requirements.add(_requirement(reader))
         if len(requirements) > MAX_REQUIREMENTS:
             raise InvalidField(
@@ -132,7 +132,7 @@ def parse_selector(text: str, field_name: str = "selector") -> Selector:
     length = len(str(selector))
     if length > MAX_SELECTOR_LENGTH:
         raise InvalidField(
-            field_name, f"has {length} characters, at most {MAX_SELECTOR_LENGTH} are allowed"
+            field_name, f"has {length} characters; the maximum is {MAX_SELECTOR_LENGTH}"
         )
     return selector
 
@@ -156,7 +156,7 @@ def _of_set(key: str, of_many: Operator, of_one: Operator, reader: "_Reader") ->
     reader.take("(", "values in parentheses")
     values = {reader.value()}
     while not reader.skip(")"):
-        reader.take(",", "comma or closing parenthesis")
+        reader.take(",", "a comma or closing parenthesis")
         values.add(reader.value())
     return Requirement(key, of_many if len(values) > 1 else of_one, tuple(sorted(values)))
 
@@ -191,7 +191,7 @@ class _Reader:
     def key(self) -> str:
         found = _TOKEN.match(self._text, self._place)
         if not found or not _KEY.fullmatch(found[1]):
-            self._refuse("key of a label")
+            self._refuse("the key of a label")
         self._place = found.end()
         return found[1]
 
@@ -201,14 +201,18 @@ class _Reader:
         if not found or found[1] in ("!=", "==", *"=!,()"):
             return ""
         if not _VALUE.fullmatch(found[1]):
-            self._refuse("value of a label")
+            self._refuse("the value of a label")
         self._place = found.end()
         return found[1]
 
     def _refuse(self, expected: str) -> NoReturn:
         rest = self._text[self._place :].lstrip()
-        place = f"character {len(self._text) - len(rest) + 1}, {rest[:_SHOWN]!r}" if rest else "end"
+        place = (
+            f"character {len(self._text) - len(rest) + 1}, {rest[:_MAX_QUOTED]!r}"
+            if rest
+            else "its end"
+        )
         raise InvalidField(
             self._field_name,
-            f"has no {expected} at its {place}: write it as {SELECTOR_EXAMPLE}",
+            f"cannot be read at {place}: expected {expected} (example: {SELECTOR_EXAMPLE})",
         )

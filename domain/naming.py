@@ -65,12 +65,12 @@ def check_environment(environment: str) -> None:
     check_text("environment", environment, MAX_ENVIRONMENT_LENGTH)
 
 
-def check_text(field: str, text: str, longest: int) -> None:
+def check_text(field: str, text: str, max_length: int) -> None:
     """Raise InvalidField unless it is so many printable characters at most, no blanks at the
     ends."""
-    if len(text) > longest:
-        raise InvalidField(field, f"has {len(text)} characters, at most {longest} are allowed")
+    if len(text) > max_length:
+        raise InvalidField(field, f"has {len(text)} characters; the maximum is {max_length}")
     if not text.isprintable():
-        raise InvalidField(field, "has a character that cannot be printed")
+        raise InvalidField(field, "contains a character that is not printable")
     if text != text.strip():
-        raise InvalidField(field, "begins or ends with a blank")
+        raise InvalidField(field, "begins or ends with a space")

@@ -47,4 +47,4 @@ def check_key_name(name: str) -> None:
         raise InvalidField("name", "is required")
     check_text("name", name, MAX_NAME_LENGTH)
     if name in (LOCAL, BY_SETTING):
-        raise InvalidField("name", "is the name of callers without a key of their own")
+        raise InvalidField("name", "is reserved for callers without a key of their own")

@@ -45,7 +45,7 @@ class ClaimRules:
             raise NotAnOperator(self.name_claim, error.problem) from None
         # Nor in letters that only look otherwise.
         if unicodedata.normalize("NFKC", name).casefold() in _OTHER_CALLERS:
-            problem = "is the name of callers without a key of their own"
+            problem = "is reserved for callers without a key of their own"
             raise NotAnOperator(self.name_claim, problem)
         return name
 
@@ -56,7 +56,7 @@ class ClaimRules:
             self.roles[value] for value in values if isinstance(value, str) and value in self.roles
         ]
         if not roles:
-            raise NotAnOperator(self.role_claim, f"has none of {', '.join(self.roles)}")
+            raise NotAnOperator(self.role_claim, f"contains none of {', '.join(self.roles)}")
         return max(roles, key=list(Role).index)
 
 
@@ -74,7 +74,7 @@ def credential_id_of(claims: Claims) -> str:
 def _text(claims: Claims, name: str) -> str:
     found = _claim(claims, name)
     if not isinstance(found, str) or not found:
-        raise NotAnOperator(name, "is missing, or is no text")
+        raise NotAnOperator(name, "is missing or is not a string")
     return found
 
 

@@ -31,7 +31,7 @@ class ResolveConflict:
         with self.store.begin() as transaction:
             contested = transaction.conflicts.get(conflict_id)
             if new_name == contested.name:
-                raise InvalidField("new_name", "is the name that both claim: choose another")
+                raise InvalidField("new_name", "is the name in conflict: choose another")
             # Locked first, as who registers does it: neither decides by what the other changes.
             server = transaction.servers.find(contested.name)
             contested = transaction.conflicts.get(conflict_id, lock=True)
@@ -85,7 +85,7 @@ class ResolveConflict:
 def _check_new_name(resolution: Resolution, new_name: str) -> None:
     if resolution is not Resolution.RENAME:
         if new_name:
-            raise InvalidField("new_name", "goes with rename only")
+            raise InvalidField("new_name", "is allowed only with rename")
         return
     try:
         check_name(new_name)

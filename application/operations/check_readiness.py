@@ -33,7 +33,7 @@ class CheckReadiness:
     def __call__(self) -> Sequence[str]:
         reasons = []
         if not self.serves():
-            reasons.append("it does not take calls: it is starting or stopping")
+            reasons.append("the API does not take calls: it is starting or stopping")
         try:
             self.ping_store()
         except (StoreUnavailable, StoreFailed):

@@ -25,7 +25,7 @@ class ListAudit:
         self, *, size: int, before: int = 0, server_id: int = 0, actor: str = ""
     ) -> AuditPage:
         if not actor.isprintable():
-            raise InvalidField("actor", "must have printable characters only")
+            raise InvalidField("actor", "contains a character that is not printable")
         with self.store.begin() as transaction:
             # One more than asked for tells whether there is a next page.
             found = transaction.audit.page(before, size + 1, server_id, actor)

@@ -7,7 +7,7 @@ class ProviderUnavailable(Exception):
 
     def __init__(self) -> None:
         super().__init__(
-            "the OIDC provider cannot be asked for its keys now, so that the token cannot be"
+            "the OIDC provider's keys cannot be fetched now, so the token cannot be"
             " checked: try again, or use an operator's key"
         )
 

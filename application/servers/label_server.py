@@ -24,12 +24,12 @@ class LabelServer:
         self, server_id: int, labels: Mapping[str, str], unset: Collection[str] = ()
     ) -> Server:
         if not labels and not unset:
-            raise InvalidField("set", "must name a label, or unset must")
+            raise InvalidField("set", "and unset are both empty: name at least one label")
         check_labels(labels, "set")
         check_labels(dict.fromkeys(unset, ""), "unset")
         both = sorted(labels.keys() & set(unset))
         if both:
-            raise InvalidField("unset", f"names {both[0]}, which is to be set, too")
+            raise InvalidField("unset", f"names {both[0]}, which set names too")
         with self.store.begin() as transaction:
             last_revision = transaction.configuration_clock.hold()
             before = transaction.servers.get(server_id, lock=True)

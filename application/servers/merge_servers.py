@@ -36,7 +36,7 @@ class MergeServers:
 
     def __call__(self, old_server_id: int, new_server_id: int) -> Server:
         if old_server_id == new_server_id:
-            raise InvalidField("new_server_id", "must be another server than old_server_id")
+            raise InvalidField("new_server_id", "is the same server as old_server_id")
         with self.store.begin() as transaction:
             both, revision = servers_to_configure(transaction, [old_server_id, new_server_id])
             old, new = both[old_server_id], both[new_server_id]

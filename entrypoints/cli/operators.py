@@ -128,7 +128,7 @@ def _ask(keys: Sequence[OperatorKey], key_ids: Iterable[str], *, for_programs: b
     now = datetime.now(UTC)
     missing = set(key_ids) - {key.key_id for key in keys}
     if missing:
-        raise Failure(f"there is no operator's key {min(missing)}", os.EX_NOINPUT)
+        raise Failure(f"operator key {min(missing)} does not exist", os.EX_NOINPUT)
     to_revoke = [key for key in keys if key.key_id in key_ids]
     click.echo(_key_table(to_revoke, now), err=for_programs)
     admins = {key.key_id for key in keys if key.role is Role.ADMIN and key.is_valid(now)}

@@ -383,7 +383,7 @@ def test_a_host_that_joins_by_a_join_key_is_told_when_that_admits_it_no_more(
     made = create(NewJoinKey(environment="prod", uses=1), "anna")
     host = transport.host(str(made.plaintext_key))
     joined = host.register(registration_request("web", evidence=HERE))
-    words = f"^the join key {made.key.key_id} has admitted 1 server, as many as it may$"
+    words = f"^the join key {made.key.key_id} has already admitted 1 server, its maximum$"
 
     assert fleet.get(joined.server_id).environment == "prod"
     assert host.fetch_configuration(joined.server_id, 0).names == []

@@ -58,7 +58,7 @@ def test_a_key_comes_back_as_it_was_added(store: Store, role: Role, expires_in: 
 def test_a_key_that_nobody_added_is_not_found(store: Store) -> None:
     add(store, key())
 
-    with pytest.raises(OperatorKeyNotFound, match="there is no operator's key ok-bbbbbbbbbb"):
+    with pytest.raises(OperatorKeyNotFound, match="operator key ok-bbbbbbbbbb does not exist"):
         get(store, "ok-bbbbbbbbbb")
 
 

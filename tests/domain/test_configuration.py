@@ -57,7 +57,7 @@ def test_any_text_is_json_or_refused(text: str) -> None:
     ],
 )
 def test_what_is_not_json_is_refused(document: str) -> None:
-    with pytest.raises(InvalidField, match=r"^document is not JSON: "):
+    with pytest.raises(InvalidField, match=r"^document is not valid JSON: "):
         check_document(document)
 
 

@@ -111,8 +111,8 @@ def test_a_host_without_an_environment_takes_the_keys() -> None:
             "expired at 2026-02-28 10:00 UTC",
         ),
         ({"expires_at": NOW}, 0, "expired at 2026-02-28 23:59 UTC"),
-        ({"uses": 5}, 5, "has admitted 5 servers, as many as it may"),
-        ({"uses": 1}, 1, "has admitted 1 server, as many as it may"),
+        ({"uses": 5}, 5, "has already admitted 5 servers, its maximum"),
+        ({"uses": 1}, 1, "has already admitted 1 server, its maximum"),
     ],
 )
 def test_an_expired_or_used_up_key_is_refused_only_to_who_has_not_joined(

@@ -94,7 +94,7 @@ def test_an_id_is_of_one_of_the_kinds_that_are_asked_for() -> None:
         with pytest.raises(InvalidField) as refused:
             check_key_id(key_id, *OPERATOR_KINDS)
         assert str(refused.value) == (
-            "key_id must be as ok- or oc- and 10 letters and digits, without the secret"
+            "key_id must be ok- or oc- followed by 10 letters and digits, without the secret"
         )
     with pytest.raises(InvalidField):
         check_key_id("ok-abcdefgh23", OPERATOR_CERTIFICATE)

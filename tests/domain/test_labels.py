@@ -82,24 +82,33 @@ def test_a_requirement_is_read_from_a_text(text: str, requirement: Requirement) 
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("", "has no key of a label at its end"),
-        (" ", "has no key of a label at its end"),
-        ("a=b,", "has no key of a label at its end"),
-        ("!", "has no key of a label at its end"),
-        (",a", "has no key of a label at its character 1, ',a'"),
-        ("-a=b", "has no key of a label at its character 1, '-a=b'"),
-        ("a, !=b", "has no key of a label at its character 4, '!=b'"),
-        (f"{'a' * 64}=b", "has no key of a label at its character 1, 'aaaaaaaaaaaaaaaaaaaa'"),
-        ("a b", "has no comma at its character 3, 'b'"),
-        ("a>3", "has no comma at its character 2, '>3'"),
-        ("a=ü", "has no comma at its character 3, 'ü'"),
-        ("a=b==c", "has no comma at its character 4, '==c'"),
-        ("a = b/c", "has no value of a label at its character 5, 'b/c'"),
-        (f"a={'b' * 64}", "has no value of a label at its character 3, 'bbbbbbbbbbbbbbbbbbbb'"),
-        ("a in b", "has no values in parentheses at its character 6, 'b'"),
-        ("a in", "has no values in parentheses at its end"),
-        ("a in (b c)", "has no comma or closing parenthesis at its character 9, 'c)'"),
-        ("a notin (b", "has no comma or closing parenthesis at its end"),
+        ("", "cannot be read at its end: expected the key of a label"),
+        (" ", "cannot be read at its end: expected the key of a label"),
+        ("a=b,", "cannot be read at its end: expected the key of a label"),
+        ("!", "cannot be read at its end: expected the key of a label"),
+        (",a", "cannot be read at character 1, ',a': expected the key of a label"),
+        ("-a=b", "cannot be read at character 1, '-a=b': expected the key of a label"),
+        ("a, !=b", "cannot be read at character 4, '!=b': expected the key of a label"),
+        (
+            f"{'a' * 64}=b",
+            "cannot be read at character 1, 'aaaaaaaaaaaaaaaaaaaa': expected the key of a label",
+        ),
+        ("a b", "cannot be read at character 3, 'b': expected a comma"),
+        ("a>3", "cannot be read at character 2, '>3': expected a comma"),
+        ("a=ü", "cannot be read at character 3, 'ü': expected a comma"),
+        ("a=b==c", "cannot be read at character 4, '==c': expected a comma"),
+        ("a = b/c", "cannot be read at character 5, 'b/c': expected the value of a label"),
+        (
+            f"a={'b' * 64}",
+            "cannot be read at character 3, 'bbbbbbbbbbbbbbbbbbbb': expected the value of a label",
+        ),
+        ("a in b", "cannot be read at character 6, 'b': expected values in parentheses"),
+        ("a in", "cannot be read at its end: expected values in parentheses"),
+        (
+            "a in (b c)",
+            "cannot be read at character 9, 'c)': expected a comma or closing parenthesis",
+        ),
+        ("a notin (b", "cannot be read at its end: expected a comma or closing parenthesis"),
     ],
 )
 def test_a_text_that_is_no_selector_is_refused_with_the_place_and_an_example(
@@ -108,7 +117,7 @@ def test_a_text_that_is_no_selector_is_refused_with_the_place_and_an_example(
     with pytest.raises(InvalidField) as refused:
         parse_selector(text)
 
-    assert str(refused.value) == f"selector {problem}: write it as {SELECTOR_EXAMPLE}"
+    assert str(refused.value) == f"selector {problem} (example: {SELECTOR_EXAMPLE})"
 
 
 def test_a_selector_has_a_limited_number_of_requirements() -> None:
@@ -124,7 +133,7 @@ def test_a_selector_has_a_limited_length() -> None:
     values = [f"{number:060}" for number in range(8)]
     parse_selector(f"{'k' * 7} in ({', '.join([*values, *values])})")
 
-    with pytest.raises(InvalidField, match=f"at most {MAX_SELECTOR_LENGTH} are allowed"):
+    with pytest.raises(InvalidField, match=f"the maximum is {MAX_SELECTOR_LENGTH}"):
         parse_selector(f"{'k' * 8} in ({','.join(values)})")
 
 

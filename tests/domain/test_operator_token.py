@@ -66,8 +66,8 @@ def test_names_of_claims_may_have_dots(name: str, claims: dict[str, Any]) -> Non
 )
 def test_who_has_none_of_the_roles_is_no_operator(value: object) -> None:
     assert refusal(RULES, {"sub": "ann", "role": value}) == (
-        "the token that was sent makes nobody an operator: its claim role has none of viewer,"
-        " operator, admin"
+        "the token is valid, but does not make the caller an operator: its claim role"
+        " contains none of viewer, operator, admin"
     )
 
 
@@ -75,7 +75,7 @@ def test_other_values_than_those_that_are_named_stand_for_no_role() -> None:
     claims = {"sub": "4711", "preferred_username": "ann", "realm_access": {"roles": ["admin"]}}
 
     assert refusal(KEYCLOAK, claims).endswith(
-        "its claim realm_access.roles has none of fleet-admins, sre, staff"
+        "its claim realm_access.roles contains none of fleet-admins, sre, staff"
     )
 
 
@@ -87,17 +87,17 @@ def test_a_claim_that_is_not_there_is_no_role(claims: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("name", "problem"),
     [
-        (None, "is missing, or is no text"),
-        ("", "is missing, or is no text"),
-        (7, "is missing, or is no text"),
-        (["ann"], "is missing, or is no text"),
-        (" ann", "begins or ends with a blank"),
-        ("an\nn", "has a character that cannot be printed"),
-        ("a\u202enn", "has a character that cannot be printed"),
-        ("\ud800", "has a character that cannot be printed"),
-        ("x" * 256, "has 256 characters, at most 255 are allowed"),
+        (None, "is missing or is not a string"),
+        ("", "is missing or is not a string"),
+        (7, "is missing or is not a string"),
+        (["ann"], "is missing or is not a string"),
+        (" ann", "begins or ends with a space"),
+        ("an\nn", "contains a character that is not printable"),
+        ("a\u202enn", "contains a character that is not printable"),
+        ("\ud800", "contains a character that is not printable"),
+        ("x" * 256, "has 256 characters; the maximum is 255"),
         *(
-            (name, "is the name of callers without a key of their own")
+            (name, "is reserved for callers without a key of their own")
             for name in (
                 "local",
                 "Local",

@@ -180,4 +180,4 @@ def test_a_reason_against_the_rules_is_told_in_a_sentence(api: Api) -> None:
     )
 
     assert ended.returncode == 65
-    assert ended.stderr == "manmanv2: reason has 201 characters, at most 200 are allowed\n"
+    assert ended.stderr == "manmanv2: reason has 201 characters; the maximum is 200\n"

@@ -238,7 +238,7 @@ def test_programs_are_asked_beside_what_they_read(contest: Contest) -> None:
     ("arguments", "exit_code", "sentence"),
     [
         (["9", "--adopt", "--yes"], 66, "manmanv2: conflict 9 does not exist\n"),
-        (["1", "--rename", "web"], 65, "new_name is the name that both claim: choose another"),
+        (["1", "--rename", "web"], 65, "new_name is the name in conflict: choose another"),
         (["1"], 2, "Say one of --adopt, --rename NAME and --evict."),
         (["1", "--adopt", "--evict"], 2, "Say one of --adopt, --rename NAME and --evict."),
     ],
@@ -261,7 +261,7 @@ def test_what_is_settled_is_not_asked_about_again(contest: Contest) -> None:
     )
 
     assert ended.returncode == 69
-    assert ended.stderr == "manmanv2: conflict 1 is resolved already\n"
+    assert ended.stderr == "manmanv2: conflict 1 is already resolved\n"
 
 
 def test_a_switch_that_warns_lets_both_in_and_is_audited(

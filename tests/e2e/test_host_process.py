@@ -101,10 +101,7 @@ def test_a_name_that_gets_too_long_is_a_matter_of_configuration(
 
     assert exit_code == 78
     assert [event["event"] for event in host.events] == [
-        (
-            "manmanv2-host: ENVIRONMENT: has 101 characters, at most 100 are allowed:"
-            " choose another one."
-        )
+        ("manmanv2-host: ENVIRONMENT: has 101 characters; the maximum is 100: choose another one.")
     ]
 
 

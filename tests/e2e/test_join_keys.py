@@ -58,7 +58,7 @@ def test_a_key_lets_in_so_many_hosts_which_start_again_with_it_until_it_is_revok
     assert late_ended == os.EX_NOPERM
     assert late.said(
         "The API does not let this host in: The join key"
-        f" {key_id} has admitted 1 server, as many as it may."
+        f" {key_id} has already admitted 1 server, its maximum."
     )
     assert used[1].split()[:5] == [key_id, "1", "game-1", "127.0.0.1", "2"]
     assert revoked[0] == 0
@@ -85,7 +85,7 @@ def test_keys_are_made_listed_and_revoked_by_programs(api: Api) -> None:
     wrong, said = outcome_of(api, "keys", "revoke", f"{key_id}.{secret}")
     assert wrong == os.EX_DATAERR
     assert said == (
-        "manmanv2: key_id must be as jk- and 10 letters and digits, without the secret\n"
+        "manmanv2: key_id must be jk- followed by 10 letters and digits, without the secret\n"
     )
     [revoked] = json_from(api, "keys", "revoke", key_id, "--yes")
     assert revoked["revoked_at"]

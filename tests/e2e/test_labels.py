@@ -185,8 +185,16 @@ def api_of_web(shared_api: Api) -> Api:
 @pytest.mark.parametrize(
     ("arguments", "exit_code", "words"),
     [
-        (["servers", "list", "-l", "region=nyc,"], 65, "has no key of a label at its end"),
-        (["servers", "list", "-l", "a b"], 65, "has no comma at its character 3, 'b'"),
+        (
+            ["servers", "list", "-l", "region=nyc,"],
+            65,
+            "cannot be read at its end: expected the key of a label",
+        ),
+        (
+            ["servers", "list", "-l", "a b"],
+            65,
+            "cannot be read at character 3, 'b': expected a comma",
+        ),
         (["servers", "watch", "1", "-l", "a"], 2, "by their ids, or choose them by options"),
         (["servers", "label", "1"], 2, "Missing argument"),
         (["servers", "label", "1", "tier"], 2, "'tier' is neither KEY=VALUE nor KEY-."),
@@ -195,7 +203,7 @@ def api_of_web(shared_api: Api) -> Api:
         (["servers", "label", "42", "a=b"], 66, "server 42 does not exist"),
         (["configs", "get", "-l", "a", "1", "name"], 2, "unexpected extra argument"),
         (["configs", "put", "name"], 2, "'name' is not a valid integer"),
-        (["configs", "put", "-l", "a=", "Bad/Name"], 65, "name must be 1 to 100"),
+        (["configs", "put", "-l", "a=", "Bad/Name"], 65, "name must have 1 to 100"),
         (["configs", "get", "-l", "a", "x"], 66, "the selector 'a' has no configuration named"),
         (["configs", "list", "1", "-l", "a"], 2, "by its id, or a selector with -l"),
         (["configs", "effective", "42"], 66, "server 42 does not exist"),

@@ -134,12 +134,15 @@ def test_a_server_whose_name_was_taken_is_restored_under_another(api: Api) -> No
 
     assert taken[0] == 73
     assert taken[2] == (
-        "manmanv2: a server named 'box' exists already: restore this one under another name"
+        "manmanv2: a server named 'box' already exists: restore this one under another name"
         " (--name), or delete that one first\n"
     )
     assert (exit_code, printed.split(":")[0]) == (0, "restored server 1 (old-box)")
     assert names(api) == {"box", "old-box"}
-    assert (nobody[0], nobody[2]) == (66, "manmanv2: no deleted server 4711 is kept\n")
+    assert (nobody[0], nobody[2]) == (
+        66,
+        "manmanv2: no deleted server has the id 4711; see `manmanv2 servers list --deleted`\n",
+    )
 
 
 def test_what_was_deleted_is_listed_for_people_too(api: Api) -> None:

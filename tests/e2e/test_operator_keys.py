@@ -18,11 +18,11 @@ CLOSES = (
     " admins be lost, set OPERATOR_KEY on the API."
 )
 ROLE_TOO_LOW = (
-    "manmanv2: this call needs the role operator, and this operator has the role viewer\n"
+    "manmanv2: this call requires the role operator, and this operator has the role viewer\n"
 )
 REFUSED = (
-    "manmanv2: the operator's key or token that was sent is not valid: it is mistyped, expired,"
-    " revoked or of another API\n"
+    "manmanv2: the operator key or token is not valid: it is mistyped, expired,"
+    " revoked or for another API\n"
 )
 
 
@@ -93,7 +93,10 @@ def test_keys_are_revoked_by_their_ids_and_the_callers_own_at_last(operators: Op
 
     assert (whole.returncode, whole.stderr) == (
         65,
-        "manmanv2: key_id must be as ok- or oc- and 10 letters and digits, without the secret\n",
+        (
+            "manmanv2: key_id must be ok- or oc- followed by 10 letters and digits, without the"
+            " secret\n"
+        ),
     )
     assert kept.returncode == 1
     assert revoked.returncode == 0

@@ -54,20 +54,20 @@ def test_operators_come_with_tokens_and_the_audit_says_who_they_are(
     assert "oidc:5f2a-ann" in audit[1]
     assert too_low == (
         77,
-        "manmanv2: this call needs the role admin, and this operator has the role operator\n",
+        "manmanv2: this call requires the role admin, and this operator has the role operator\n",
     )
     assert cook == (
         77,
         (
-            "manmanv2: the token that was sent makes nobody an operator: its claim"
-            " realm_access.roles has none of fleet-admins, sre\n"
+            "manmanv2: the token is valid, but does not make the caller an operator: its claim"
+            " realm_access.roles contains none of fleet-admins, sre\n"
         ),
     )
     assert expired == (
         77,
         (
-            "manmanv2: the operator's key or token that was sent is not valid: it is mistyped,"
-            " expired, revoked or of another API\n"
+            "manmanv2: the operator key or token is not valid: it is mistyped,"
+            " expired, revoked or for another API\n"
         ),
     )
     assert without[0] == 77
@@ -104,7 +104,7 @@ def test_an_api_starts_while_its_provider_is_away_and_the_doctor_says_so(
     assert by_token == (
         69,
         (
-            "manmanv2: the OIDC provider cannot be asked for its keys now, so that the token cannot"
+            "manmanv2: the OIDC provider's keys cannot be fetched now, so the token cannot"
             " be checked: try again, or use an operator's key\n"
         ),
     )

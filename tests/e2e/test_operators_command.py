@@ -196,8 +196,8 @@ def test_a_document_comes_back_as_it_was_put(fleet: Api) -> None:
     ("arguments", "exit_code", "words"),
     [
         (["servers", "show", "42"], 66, "server 42 does not exist"),
-        (["configs", "put", "1", "Bad/Name"], 65, "name must be 1 to 100"),
-        (["configs", "put", "1", "good"], 65, "document is not JSON"),
+        (["configs", "put", "1", "Bad/Name"], 65, "name must have 1 to 100"),
+        (["configs", "put", "1", "good"], 65, "document is not valid JSON"),
         (["servers", "delete"], 2, "Name servers by their ids, or say --not-seen-for."),
         (["servers", "list", "--not-seen-for", "soon"], 2, "say 90s, 30m, 24h or 7d"),
         (["--api", "127.0.0.1:1", "servers", "list"], 69, "no API answers at 127.0.0.1:1"),

@@ -82,9 +82,9 @@ def test_what_is_no_address_names_the_variable_and_shows_one(address: str) -> No
     ("value", "complaint"),
     [
         ("x" * 256, "has 256 characters"),
-        (" mars", "begins or ends with a blank"),
-        ("ma\trs", "has a character that cannot be printed"),
-        ("\udcff", "has a character that cannot be printed"),
+        (" mars", "begins or ends with a space"),
+        ("ma\trs", "contains a character that is not printable"),
+        ("\udcff", "contains a character that is not printable"),
     ],
 )
 def test_a_name_against_the_rules_names_the_variable(
@@ -466,7 +466,7 @@ def test_labels_are_pairs() -> None:
         ("-a=1", "has the key '-a': it must be 1 to 63 letters"),
         ("a=b=c", "has the value 'b=c' of a: it must be up to 63 letters"),
         ("a=ü", "has the value 'ü' of a: "),
-        (",".join(f"k{number}=v" for number in range(65)), "has 65 labels, at most 64 may be."),
+        (",".join(f"k{number}=v" for number in range(65)), "has 65 labels; the maximum is 64."),
     ],
 )
 def test_labels_against_the_rules_are_told(labels: str, complaint: str) -> None:

@@ -103,8 +103,8 @@ def test_a_token_that_is_not_good_is_refused_as_a_key_is(access: Access) -> None
         access.who("another")
 
     assert str(refused.value) == (
-        "the operator's key or token that was sent is not valid: it is mistyped, expired, revoked"
-        " or of another API"
+        "the operator key or token is not valid: it is mistyped, expired, revoked"
+        " or for another API"
     )
 
 
@@ -113,7 +113,7 @@ def test_who_is_known_and_no_operator_is_told_so_and_the_log_has_it(
 ) -> None:
     caplog.set_level(logging.INFO)
     access.tokens.good[TOKEN] = {"sub": "a\nn", "role": "cook"}
-    with pytest.raises(NotAnOperator, match="its claim sub has a character that cannot be printed"):
+    with pytest.raises(NotAnOperator, match="claim sub contains a character that is not printable"):
         access.who(TOKEN)
     access.tokens.good[TOKEN] = {"sub": "ann", "role": "cook"}
     with pytest.raises(NotAnOperator) as refused:

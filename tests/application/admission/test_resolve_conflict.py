@@ -221,7 +221,9 @@ def test_the_holder_is_evicted_and_the_challenger_begins_with_nothing(fleet: Fle
 
     assert isinstance(heartbeat(fleet, holder), ServerNotFound)
     told = refused(fleet, HOLDER)
-    assert "'web' is kept for another machine, to which an operator gave it (conflict 1)" in told
+    assert (
+        "'web' is reserved for another machine, to which an operator gave it (conflict 1)" in told
+    )
     assert f"`manmanv2 servers restore {holder.server_id}`" in told
     newcomer = join(fleet, CHALLENGER)
     assert (newcomer.name, newcomer.server_id > holder.server_id) == ("web", True)
@@ -264,7 +266,7 @@ def test_who_lost_is_only_warned_of_where_the_switch_only_warns(fleet: Fleet) ->
     assert join(fleet, HOLDER).name == "web"
     [entry] = ListDryRunRefusals(fleet.store)(size=10).entries
     assert (entry.switch, entry.name, entry.server_id) == (Switch.NAME_CONFLICT, "web", 0)
-    assert "is kept for another machine, to which an operator gave it" in entry.reason
+    assert "is reserved for another machine, to which an operator gave it" in entry.reason
 
 
 @pytest.mark.parametrize("resolution", [ADOPT, EVICT])
@@ -286,7 +288,7 @@ def test_what_was_settled_is_not_settled_again(fleet: Fleet, resolution: Resolut
     conflict_id = contest(fleet).conflict_id
     fleet.resolve(conflict_id, resolution)
 
-    with pytest.raises(ConflictAlreadyResolved, match="is resolved already"):
+    with pytest.raises(ConflictAlreadyResolved, match="is already resolved"):
         fleet.resolve(conflict_id, ADOPT)
 
 
@@ -294,7 +296,7 @@ def test_a_conflict_over_a_server_that_is_gone_is_settled_already(fleet: Fleet) 
     conflict = contest(fleet)
     fleet.delete(conflict.server_id, force=True)
 
-    with pytest.raises(ConflictAlreadyResolved, match="is lapsed already"):
+    with pytest.raises(ConflictAlreadyResolved, match="is already lapsed"):
         fleet.resolve(conflict.conflict_id, ADOPT)
 
 
@@ -307,7 +309,7 @@ def test_a_conflict_over_a_server_that_has_another_name_lapses(
     for successor in successors:
         join(fleet, successor)
 
-    with pytest.raises(ConflictAlreadyResolved, match="is lapsed already"):
+    with pytest.raises(ConflictAlreadyResolved, match="is already lapsed"):
         fleet.resolve(conflict.conflict_id, ADOPT)
     assert conflicts(fleet, ConflictState.LAPSED)[0].conflict_id == conflict.conflict_id
 
@@ -318,7 +320,7 @@ def test_a_conflict_lapses_once_the_challenger_has_the_server(fleet: Fleet) -> N
     fleet.restart()
     join(fleet, CHALLENGER)
 
-    with pytest.raises(ConflictAlreadyResolved, match="is lapsed already"):
+    with pytest.raises(ConflictAlreadyResolved, match="is already lapsed"):
         fleet.resolve(conflict.conflict_id, ADOPT)
 
 

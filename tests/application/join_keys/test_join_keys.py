@@ -235,7 +235,7 @@ def test_a_key_of_five_uses_admits_five_servers_however_often_they_start(fleet: 
         for n in range(5):
             join(fleet, key, f"web-{n}")
 
-    assert why_refused(fleet, key, "web-5") == "has admitted 5 servers, as many as it may"
+    assert why_refused(fleet, key, "web-5") == "has already admitted 5 servers, its maximum"
     assert len(fleet.list(size=10).servers) == 5
     assert [use.times for use in uses(fleet, key)] == [3] * 5
 
@@ -258,7 +258,7 @@ def test_a_server_that_is_gone_joins_anew_and_is_counted_anew(fleet: Fleet) -> N
     second = join(fleet, key).server
     fleet.delete(second.server_id, force=True)
 
-    assert why_refused(fleet, key) == "has admitted 2 servers, as many as it may"
+    assert why_refused(fleet, key) == "has already admitted 2 servers, its maximum"
     restored = fleet.restore(first.server_id)
     assert join(fleet, key).server.server_id == restored.server_id
 
@@ -268,7 +268,7 @@ def test_a_server_that_was_there_is_counted_when_it_first_shows_the_key(fleet: F
     join(fleet, SHARED, "web")
     join(fleet, key, "web")
 
-    assert why_refused(fleet, key, "db") == "has admitted 1 server, as many as it may"
+    assert why_refused(fleet, key, "db") == "has already admitted 1 server, its maximum"
 
 
 def test_a_key_admits_only_its_environment_and_names(fleet: Fleet) -> None:

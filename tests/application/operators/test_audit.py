@@ -138,5 +138,5 @@ def test_a_list_is_of_one_server_or_of_one_actor_when_it_is_asked_for(notebook: 
 
 
 def test_an_actor_that_no_operator_can_be_named_is_an_invalid_field(notebook: Notebook) -> None:
-    with pytest.raises(InvalidField, match="actor must have printable characters only"):
+    with pytest.raises(InvalidField, match="actor contains a character that is not printable"):
         notebook.list(size=9, actor="an\0n")

@@ -84,7 +84,7 @@ def test_who_has_its_name_keeps_it_and_the_cure_is_told(fleet: Fleet, web: int) 
     with pytest.raises(ServerNameTaken) as refused:
         fleet.restore(web)
     assert str(refused.value) == (
-        "a server named 'web' exists already: restore this one under another name (--name),"
+        "a server named 'web' already exists: restore this one under another name (--name),"
         " or delete that one first"
     )
     assert fleet.get(other.server_id) == other

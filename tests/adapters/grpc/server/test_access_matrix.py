@@ -61,7 +61,7 @@ OWNERS = {
     "expired": Role.ADMIN,
 }
 HOUR = timedelta(hours=1)
-NO_ROLE = NotAnOperator("role", "has none of viewer, operator, admin")
+NO_ROLE = NotAnOperator("role", "contains none of viewer, operator, admin")
 
 Metadata = Sequence[tuple[str, str]]
 
@@ -145,7 +145,7 @@ def access_of(answer: Any) -> str:
         assert error.code() is grpc.StatusCode.PERMISSION_DENIED
         return "of another server"
     denied = (str(LocalOperatorsOnly()), str(NO_ROLE))
-    if said in denied or said.startswith("this call needs the role"):
+    if said in denied or said.startswith("this call requires the role"):
         assert error.code() is grpc.StatusCode.PERMISSION_DENIED
         return "PERMISSION_DENIED"
     assert error.code() not in (grpc.StatusCode.INTERNAL, grpc.StatusCode.UNIMPLEMENTED)
@@ -449,10 +449,10 @@ def test_a_role_that_is_too_low_is_told_with_the_one_that_is_needed(apis: dict[s
 
     assert viewer.code() is operator.code() is grpc.StatusCode.PERMISSION_DENIED
     assert viewer.details() == (
-        "this call needs the role operator, and this operator has the role viewer"
+        "this call requires the role operator, and this operator has the role viewer"
     )
     assert operator.details() == (
-        "this call needs the role admin, and this operator has the role operator"
+        "this call requires the role admin, and this operator has the role operator"
     )
 
 
@@ -523,8 +523,8 @@ def test_who_is_known_and_has_no_role_is_told_which_there_are(
 
     assert told.code() is grpc.StatusCode.PERMISSION_DENIED
     assert told.details() == (
-        "the token that was sent makes nobody an operator: its claim role has none of viewer,"
-        " operator, admin"
+        "the token is valid, but does not make the caller an operator: its claim role"
+        " contains none of viewer, operator, admin"
     )
     assert {access_of(apis["provider"].ask(name, sent=cook)) for name in NAMES} == {
         "let in",
@@ -655,7 +655,7 @@ def test_the_first_key_of_an_admin_closes_this_machine_and_opens_others() -> Non
         (
             "RevokeOperatorKey",
             pb.RevokeOperatorKeyRequest(key_id=f"ok-aaaaaaaaaa.{canary('secret a')}"),
-            "key_id must be as ok- or oc- and 10 letters and digits, without the secret",
+            "key_id must be ok- or oc- followed by 10 letters and digits, without the secret",
         ),
         ("RevokeOperatorKey", pb.RevokeOperatorKeyRequest(key_id="ok-zzzzzzzzzz"), ""),
         (
@@ -681,7 +681,7 @@ def test_what_is_wrong_with_a_request_about_keys_is_said(
         assert error.details() == problem
     else:
         assert error.code() is grpc.StatusCode.NOT_FOUND
-        assert error.details() == "there is no operator's key ok-zzzzzzzzzz"
+        assert error.details() == "operator key ok-zzzzzzzzzz does not exist"
 
 
 class FakeAudit:
@@ -722,7 +722,7 @@ def test_what_changes_something_is_told_before_it_is_tried_and_again_when_it_fai
             "operator",
             "CreateServer",
             'name: "web"',
-            "a server named 'web' exists already",
+            "a server named 'web' already exists",
         ),
     ]
 

@@ -286,10 +286,11 @@ def test_who_came_with_a_token_is_noted_by_name_and_by_the_providers_id() -> Non
     assert denied.actor == "ann@example.com"
     assert denied.credential_id.startswith("oidc:sha256:")
     assert (
-        denied.outcome == "this call needs the role operator, and this operator has the role viewer"
+        denied.outcome
+        == "this call requires the role operator, and this operator has the role viewer"
     )
     assert code is grpc.StatusCode.PERMISSION_DENIED
-    assert told.endswith("its claim email is the name of callers without a key of their own")
+    assert told.endswith("its claim email is reserved for callers without a key of their own")
     assert (made.action, made.actor) == ("CreateJoinKey", "ann@example.com")
     assert (join_key.key_id, join_key.created_by) == (key_id, "ann@example.com")
 

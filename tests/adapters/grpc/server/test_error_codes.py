@@ -73,7 +73,7 @@ DATA: dict[ManManError | TooBusy, dict[str, str]] = {
     OperatorKeyNotFound(KEY_ID): {"key_id": KEY_ID},
     ServerIsOnline(SERVER_ID): {"server_id": "4711"},
     ServerNotApproved(SERVER_ID, "pending"): {"server_id": "4711", "approval": "pending"},
-    NotAnOperator("groups", "has none of viewer, operator, admin"): {"claim": "groups"},
+    NotAnOperator("groups", "contains none of viewer, operator, admin"): {"claim": "groups"},
     RoleTooLow(Role.ADMIN, Role.VIEWER): {"needed_role": "admin", "role": "viewer"},
     TooBusy(7): {"retry_after_seconds": "7"},
     TooManyCalls("from this network", 6.2): {"retry_after_seconds": "7"},

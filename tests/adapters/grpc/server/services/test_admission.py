@@ -209,7 +209,7 @@ def test_who_is_evicted_is_told_so(api: ManManAPIStub) -> None:
 
     assert refusal(lambda: beat(api, holder)).code() is grpc.StatusCode.NOT_FOUND
     assert again.code() is grpc.StatusCode.ALREADY_EXISTS
-    assert "kept for another machine, to which an operator gave it" in again.details()
+    assert "reserved for another machine, to which an operator gave it" in again.details()
     assert join(api, CLONE).server_id > holder.server_id
 
 
@@ -242,7 +242,7 @@ def test_a_conflict_is_settled_once_and_an_unknown_one_never(api: ManManAPIStub)
     assert unknown.code() is grpc.StatusCode.NOT_FOUND
     assert unknown.details() == "conflict 1 does not exist"
     assert again.code() is grpc.StatusCode.FAILED_PRECONDITION
-    assert again.details() == "conflict 1 is resolved already"
+    assert again.details() == "conflict 1 is already resolved"
 
 
 def test_pages_of_conflicts_follow_each_other(api: ManManAPIStub) -> None:

@@ -102,5 +102,5 @@ def test_a_merge_that_cannot_be_is_refused(api: RunningApi, old: int, box: int) 
     assert refused(lambda: merge(api, old, NOBODY))[0] is grpc.StatusCode.NOT_FOUND
     assert refused(lambda: merge(api, old, old)) == (
         grpc.StatusCode.INVALID_ARGUMENT,
-        "new_server_id must be another server than old_server_id",
+        "new_server_id is the same server as old_server_id",
     )

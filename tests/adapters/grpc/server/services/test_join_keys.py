@@ -114,7 +114,7 @@ def test_hosts_join_with_a_key_until_it_is_used_up_and_are_told(api: RunningApi)
     assert (first.server.environment, first.server.ephemeral) == ("prod", True)
     assert dict(first.server.operator_labels) == {"tier": "gold"}
     assert denied(lambda: join(api, made.key, "db")) == (
-        f"the join key {made.join_key.key_id} has admitted 1 server, as many as it may"
+        f"the join key {made.join_key.key_id} has already admitted 1 server, its maximum"
     )
     [listed] = api.client.ListJoinKeys(pb.ListJoinKeysRequest()).join_keys
     assert (listed.uses, listed.used) == (1, 1)
@@ -225,7 +225,7 @@ def test_an_id_is_wanted_and_not_the_key(api: RunningApi) -> None:
         lambda: api.client.RevokeJoinKey(pb.RevokeJoinKeyRequest(key_id="jk-zzzzzzzzzz"))
     )
     assert unknown.code() is grpc.StatusCode.NOT_FOUND
-    assert unknown.details() == "there is no join key jk-zzzzzzzzzz"
+    assert unknown.details() == "join key jk-zzzzzzzzzz does not exist"
 
 
 def test_a_page_token_that_no_page_gave_is_refused(api: RunningApi) -> None:
