@@ -146,7 +146,7 @@ class ApiContainer(Storage, Access, Messaging, Services, Consumers):
         ),
         operators=Access.operator_authenticator,
         in_flight_calls=in_flight_calls,
-        handled=Storage.metrics.provided.call_handled,
+        on_handled=Storage.metrics.provided.call_handled,
         audit=Access.call_audit,
         bodies=request_bodies,
         refusal_delay=refusal_delay,

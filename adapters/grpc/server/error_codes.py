@@ -99,7 +99,7 @@ class WireError:
 
 
 _Code = grpc.StatusCode
-WIRE_ERRORS: Mapping[type[Exception], WireError] = {
+WIRE_ERRORS: Mapping[type[BaseException], WireError] = {
     InvalidRegistrationKey: WireError(_Code.PERMISSION_DENIED, Reason.INVALID_REGISTRATION_KEY),
     CredentialRequired: WireError(
         _Code.UNAUTHENTICATED, Reason.CREDENTIAL_REQUIRED, ("server_id",)
@@ -183,6 +183,10 @@ def status_of(error: Exception, method: str) -> tuple[grpc.StatusCode, status_pb
     return wire_error.code, status_pb2.Status(
         code=number, message=message_of(error), details=details
     )
+
+
+def code_of(error: BaseException) -> grpc.StatusCode:
+    return WIRE_ERRORS.get(type(error), _UNKNOWN).code
 
 
 def message_of(error: Exception) -> str:

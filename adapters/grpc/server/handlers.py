@@ -1,8 +1,18 @@
+"""The wire contract as gRPC handlers: each call is a method of a service in a chain of wrappers.
+
+There is a wrapper for each concern. From the outside in: the answer to an error, metrics, the
+caller, the body, draining, and for operators' calls their role and the audit.
+
+Requests arrive as bytes and are parsed here, because gRPC would answer a body that it cannot parse
+as the server's own failure. They are also read here, as a stream of one message, which is the same
+on the wire: gRPC would wait for a body without a limit.
+"""
+
 import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import grpc
 import grpc.aio
@@ -11,9 +21,11 @@ from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 
 from adapters.grpc.messages.metadata import REQUEST_ID, STATUS_DETAILS, UNIX_TIME
+from adapters.grpc.server.call_audit import CallAudit
 from adapters.grpc.server.error_codes import (
     MalformedRequest,
     RequestTooLarge,
+    code_of,
     message_of,
     status_of,
 )
@@ -31,109 +43,209 @@ from adapters.grpc.server.refusal_delay import RefusalDelay
 from adapters.grpc.server.request_bodies import RequestBodies
 from application.context.request_id import current_request_id, request_id_or_new
 from domain.errors import RoleTooLow, TooManyCalls
-from domain.operator_key import Operator
 
 _log = logging.getLogger(__name__)
 
 # A configuration document has at most 256 KiB, everything else much less.
 _MAX_REQUEST_BYTES = 1024 * 1024
 
-# To ask a code for its name costs more than to remember it.
-_OK, _LATE, _CANCELLED = (
+# Looking up the name of a code costs more than keeping it.
+_OK, _CANCELLED, _DEADLINE_EXCEEDED = (
     code.name
     for code in (
         grpc.StatusCode.OK,
-        grpc.StatusCode.DEADLINE_EXCEEDED,
         grpc.StatusCode.CANCELLED,
+        grpc.StatusCode.DEADLINE_EXCEEDED,
     )
 )
 
 _Metadata = Iterable[tuple[str, str | bytes]]
 _Parse = Callable[[bytes], Message]
-_Call = Callable[[Any], Awaitable[Message]]
-# With the body, the peer and the metadata.
-_OperatorsCall = Callable[[bytes, str, _Metadata], Awaitable[Message]]
-# The service, the method, the code by name, and the seconds from the call to its answer.
-Handled = Callable[[str, str, str, float], None]
+_Method = Callable[[Any], Awaitable[Message]]
+# Gets the service, the method, the code by name, and the seconds from the body to the answer.
+OnHandled = Callable[[str, str, str, float], None]
 
 
-class CallAudit(Protocol):
-    """Hears what operators do."""
+class _Call:
+    """A call on its way through the wrappers."""
 
-    async def attempted(self, operator: Operator, method_name: str, request: Message) -> None:
-        """Before a call is made that changes something. When this raises, it is not made."""
-        ...
+    __slots__ = ("body", "context", "metadata", "request_id", "started_at")
 
-    async def refused(
-        self, operator: Operator, method_name: str, request: Message | None, error_text: str
-    ) -> None:
-        """After such a call failed, and after any call for which the operator's role is too low;
-        None for a request that is not the message that it should be."""
-        ...
+    def __init__(self, context: Any) -> None:
+        self.context = context
+        self.metadata: _Metadata = context.invocation_metadata() or ()
+        self.request_id = request_id_or_new(_metadata_value(self.metadata, REQUEST_ID))
+        self.body = b""
+        self.started_at = time.perf_counter()
 
 
-class NoAudit:
-    async def attempted(self, operator: Operator, method_name: str, request: Message) -> None:
-        pass
-
-    async def refused(
-        self, operator: Operator, method_name: str, request: Message | None, error_text: str
-    ) -> None:
-        pass
+_Handle = Callable[[_Call], Awaitable[Message]]
 
 
 def handlers(
     services: Sequence[object],
     operators: OperatorAuthenticator,
     in_flight_calls: InFlightCalls,
-    handled: Handled = lambda *_: None,
-    audit: CallAudit | None = None,
-    bodies: RequestBodies | None = None,
-    refusal_delay: RefusalDelay | None = None,
-    trust_domain: str = "",
+    on_handled: OnHandled,
+    audit: CallAudit,
+    bodies: RequestBodies,
+    refusal_delay: RefusalDelay,
+    trust_domain: str,
 ) -> grpc.GenericRpcHandler:
-    """The contract as gRPC takes it: each call is a method of one of the services, guarded by its
-    rule; `handled` hears of each. With a trust domain callers are known by their certificates.
+    """`trust_domain` is empty if the API identifies no caller by a certificate."""
 
-    Requests arrive as bytes and are parsed here, because a body that gRPC cannot parse would
-    be answered by it as the server's own failure. They are read here, too, as a stream of one,
-    which is the same on the wire: gRPC would wait for a body for ever.
-    """
-    bodies, refusal_delay = bodies or RequestBodies(), refusal_delay or RefusalDelay()
-    methods: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
-    for method in SERVICE.methods:
-        parse = _parse_of(method)
-        call = _call_of(services, method.name)
-        rule = CALL_RULES[method.name]
-        operators_call = None
-        if not rule.is_of_hosts:
-            operators_call = _identified(
-                method.name, rule, parse, call, operators, audit or NoAudit()
+    def chain(method: MethodDescriptor) -> Callable[[Any, Any], Awaitable[Message]]:
+        name, rule, parse = method.name, CALL_RULES[method.name], _parser_of(method)
+        handle = _parsed(_method_of(services, name), parse)
+        if rule.changes:
+            handle = _audited(_method_of(services, name), parse, name, audit)
+        if rule.role:
+            handle = _authorized(handle, parse, name, rule, operators, audit)
+        handle = _drained(handle, in_flight_calls)
+        handle = _read(handle, bodies)
+        # No heartbeat needs its caller's address, and heartbeats are many.
+        handle = _with_caller(handle, trust_domain, needs_address=name != "Heartbeat")
+        handle = _measured(handle, name, on_handled)
+        return _answered(handle, name, refusal_delay)
+
+    return grpc.method_handlers_generic_handler(
+        SERVICE.full_name,
+        {
+            method.name: grpc.stream_unary_rpc_method_handler(
+                chain(method),
+                response_serializer=GetMessageClass(method.output_type).SerializeToString,
             )
-        guarded = _guarded(
-            method.name,
-            parse,
-            call,
-            operators_call,
-            in_flight_calls,
-            handled,
-            bodies,
-            refusal_delay,
-            trust_domain,
+            for method in SERVICE.methods
+        },
+    )
+
+
+def _answered(
+    handle: _Handle, name: str, refusal_delay: RefusalDelay
+) -> Callable[[Any, Any], Awaitable[Message]]:
+    """Answers an error by its code; the answer to too many calls waits for a moment."""
+
+    async def answered(_: Any, context: Any) -> Message:
+        call = _Call(context)
+        try:
+            return await handle(call)
+        except grpc.aio.AbortError:
+            # Its body is late, and has been refused already.
+            raise
+        except Exception as error:  # noqa: BLE001 - nothing may reach a client untranslated
+            code, status = status_of(error, name)
+            is_delayed = isinstance(error, TooManyCalls)
+        if is_delayed:
+            await refusal_delay.hold()
+        return await context.abort(  # type: ignore[no-any-return]  # it always raises
+            code,
+            status.message,
+            trailing_metadata=(
+                (STATUS_DETAILS, status.SerializeToString()),
+                (REQUEST_ID, call.request_id),
+                (UNIX_TIME, f"{time.time():.3f}"),
+            ),
         )
-        methods[method.name] = grpc.stream_unary_rpc_method_handler(
-            guarded,
-            response_serializer=GetMessageClass(method.output_type).SerializeToString,
-        )
-    return grpc.method_handlers_generic_handler(SERVICE.full_name, methods)
+
+    return answered
 
 
-def _call_of(services: Sequence[object], name: str) -> _Call:
-    [call] = [getattr(service, name) for service in services if hasattr(service, name)]
-    return call  # type: ignore[no-any-return]  # a method of each call is what services have
+def _measured(handle: _Handle, name: str, on_handled: OnHandled) -> _Handle:
+    async def measured(call: _Call) -> Message:
+        try:
+            answer = await handle(call)
+        except (Exception, asyncio.CancelledError) as error:
+            _record(on_handled, name, _code_name(error), call.started_at)
+            raise
+        _record(on_handled, name, _OK, call.started_at)
+        return answer
+
+    return measured
 
 
-def _parse_of(method: MethodDescriptor) -> _Parse:
+def _with_caller(handle: _Handle, trust_domain: str, *, needs_address: bool) -> _Handle:
+    """Sets the context variables that say which call this is and who makes it."""
+
+    def with_caller(call: _Call) -> Awaitable[Message]:
+        current_request_id.set(call.request_id)
+        if needs_address:
+            caller_address.set(address_of(call.context.peer()))
+        if trust_domain:
+            certified_caller.set(certified_of(call.context.auth_context(), trust_domain))
+        return handle(call)
+
+    return with_caller
+
+
+def _read(handle: _Handle, bodies: RequestBodies) -> _Handle:
+    """Waits for the body; only what follows counts as the time that the call took."""
+
+    async def read(call: _Call) -> Message:
+        call.body = await bodies.read(call.context)
+        call.started_at = time.perf_counter()
+        return await handle(call)
+
+    return read
+
+
+def _drained(handle: _Handle, in_flight_calls: InFlightCalls) -> _Handle:
+    async def drained(call: _Call) -> Message:
+        with in_flight_calls:
+            return await handle(call)
+
+    return drained
+
+
+def _authorized(
+    handle: _Handle,
+    parse: _Parse,
+    name: str,
+    rule: CallRule,
+    operators: OperatorAuthenticator,
+    audit: CallAudit,
+) -> _Handle:
+    """Admits operators whose role is high enough. A body from anybody else is not parsed, except
+    to record what an operator with too low a role tried."""
+
+    async def authorized(call: _Call) -> Message:
+        operator = await operators.identify(call.context.peer(), call.metadata)
+        try:
+            rule.check(operator.role)
+        except RoleTooLow as error:
+            await audit.refused(operator, name, _if_parsed(parse, call.body), message_of(error))
+            raise
+        current_operator.set(operator)
+        return await handle(call)
+
+    return authorized
+
+
+def _audited(method: _Method, parse: _Parse, name: str, audit: CallAudit) -> _Handle:
+    async def audited(call: _Call) -> Message:
+        operator, request = current_operator.get(), parse(call.body)
+        await audit.attempted(operator, name, request)
+        try:
+            return await method(request)
+        except Exception as error:
+            await audit.refused(operator, name, request, message_of(error))
+            raise
+
+    return audited
+
+
+def _parsed(method: _Method, parse: _Parse) -> _Handle:
+    def parsed(call: _Call) -> Awaitable[Message]:
+        return method(parse(call.body))
+
+    return parsed
+
+
+def _method_of(services: Sequence[object], name: str) -> _Method:
+    [method] = [getattr(service, name) for service in services if hasattr(service, name)]
+    return method  # type: ignore[no-any-return]  # services have a method for each call
+
+
+def _parser_of(method: MethodDescriptor) -> _Parse:
     from_string = GetMessageClass(method.input_type).FromString
     message_name = method.input_type.full_name
 
@@ -149,38 +261,6 @@ def _parse_of(method: MethodDescriptor) -> _Parse:
     return parse
 
 
-def _identified(
-    name: str,
-    rule: CallRule,
-    parse: _Parse,
-    call: _Call,
-    operators: OperatorAuthenticator,
-    audit: CallAudit,
-) -> _OperatorsCall:
-    """The call for an operator whose role is high enough. Of anybody else's no byte of the body is
-    parsed, but what a known operator may not do is noted with what it is about."""
-
-    async def identified(body: bytes, peer: str, metadata: _Metadata) -> Message:
-        operator = await operators.identify(peer, metadata)
-        try:
-            rule.check(operator.role)
-        except RoleTooLow as error:
-            await audit.refused(operator, name, _if_parsed(parse, body), message_of(error))
-            raise
-        current_operator.set(operator)
-        request = parse(body)
-        if not rule.changes:
-            return await call(request)
-        await audit.attempted(operator, name, request)
-        try:
-            return await call(request)
-        except Exception as error:
-            await audit.refused(operator, name, request, message_of(error))
-            raise
-
-    return identified
-
-
 def _if_parsed(parse: _Parse, body: bytes) -> Message | None:
     try:
         return parse(body)
@@ -188,74 +268,24 @@ def _if_parsed(parse: _Parse, body: bytes) -> Message | None:
         return None
 
 
-def _guarded(
-    name: str,
-    parse: _Parse,
-    call: _Call,
-    operators_call: _OperatorsCall | None,
-    in_flight_calls: InFlightCalls,
-    handled: Handled,
-    bodies: RequestBodies,
-    refusal_delay: RefusalDelay,
-    trust_domain: str,
-) -> Callable[[Any, Any], Awaitable[Message]]:
-    # Of these nobody asks, and they are many.
-    is_heartbeat = name == "Heartbeat"
-
-    async def guarded(_: Any, context: Any) -> Message:
-        start = time.perf_counter()
-        metadata = context.invocation_metadata() or ()
-        request_id = request_id_or_new(_sent(metadata, REQUEST_ID))
-        current_request_id.set(request_id)
-        if not is_heartbeat:
-            caller_address.set(address_of(context.peer()))
-        if trust_domain:
-            certified_caller.set(certified_of(context.auth_context(), trust_domain))
-        try:
-            body = await bodies.read(context)
-            start = time.perf_counter()
-            with in_flight_calls:
-                answer = await (
-                    operators_call(body, context.peer(), metadata)
-                    if operators_call
-                    else call(parse(body))
-                )
-            _tell(handled, name, _OK, time.perf_counter() - start)
-            return answer
-        except grpc.aio.AbortError:
-            # Its body is late, and it was told so.
-            _tell(handled, name, _LATE, time.perf_counter() - start)
-            raise
-        except asyncio.CancelledError:
-            # Whoever called has given up.
-            _tell(handled, name, _CANCELLED, time.perf_counter() - start)
-            raise
-        except Exception as error:  # noqa: BLE001 - nothing may reach a client untranslated
-            code, status = status_of(error, name)
-            is_too_often = isinstance(error, TooManyCalls)
-        _tell(handled, name, code.name, time.perf_counter() - start)
-        if is_too_often:
-            await refusal_delay.hold()
-        return await context.abort(  # type: ignore[no-any-return]  # it always raises
-            code,
-            status.message,
-            trailing_metadata=(
-                (STATUS_DETAILS, status.SerializeToString()),
-                (REQUEST_ID, request_id),
-                (UNIX_TIME, f"{time.time():.3f}"),
-            ),
-        )
-
-    return guarded
+def _code_name(error: BaseException) -> str:
+    if isinstance(error, asyncio.CancelledError):
+        # The caller has given up.
+        return _CANCELLED
+    if isinstance(error, grpc.aio.AbortError):
+        # Its body is late.
+        return _DEADLINE_EXCEEDED
+    return code_of(error).name
 
 
-def _tell(handled: Handled, name: str, code_name: str, seconds: float) -> None:
-    handled(SERVICE.full_name, name, code_name, seconds)
+def _record(on_handled: OnHandled, name: str, code_name: str, started_at: float) -> None:
+    seconds = time.perf_counter() - started_at
+    on_handled(SERVICE.full_name, name, code_name, seconds)
     if _log.isEnabledFor(logging.DEBUG):
         _log.debug("%s: %s after %.1f ms", name, code_name, 1000 * seconds)
 
 
-def _sent(metadata: _Metadata, wanted: str) -> str:
+def _metadata_value(metadata: _Metadata, wanted: str) -> str:
     for name, value in metadata:
         if name == wanted:
             return str(value)
