@@ -118,7 +118,7 @@ def running(refusal_delay: RefusalDelay | None = None, **api_settings: Any) -> I
     )
     container.refusal_delay.override(providers.Object(refusal_delay or RefusalDelay(seconds=0)))
     store = HangingStore()
-    container.records.override(providers.Object(store))
+    container.unmeasured_store.override(providers.Object(store))
     with serving(container) as port, grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
         api = Api(container, store, f"127.0.0.1:{port}", ManManAPIStub(channel))
         # As after the first call, so that no call of a test is the first.
