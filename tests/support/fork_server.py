@@ -21,7 +21,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType, ModuleType
@@ -48,12 +48,13 @@ _WORD_BYTES = 20
 class ForkServer:
     """The way to such a process, which ends with this one."""
 
-    def __init__(self) -> None:
+    def __init__(self, read_by_loading: Mapping[str, str]) -> None:
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", __name__, str(theirs.fileno())],
                 cwd=ROOT,
+                env={**os.environ, **read_by_loading},
                 pass_fds=[theirs.fileno()],
                 start_new_session=True,
             )

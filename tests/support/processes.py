@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
@@ -34,8 +35,9 @@ def run_to_end(
 ) -> subprocess.CompletedProcess[str]:
     """Run one of our commands until it ends by itself."""
     environment = _environment(variables)
-    if _may_be_forked(command, environment):
-        forked = _fork_server().start(command, *arguments, environment=environment, with_stdin=True)
+    fork_server = _fork_server_for(command, environment)
+    if fork_server:
+        forked = fork_server.start(command, *arguments, environment=environment, with_stdin=True)
         said = forked.communicate(stdin, PATIENCE_SECONDS)
         ended = subprocess.CompletedProcess(command, forked.wait(0), *said)
     else:
@@ -219,8 +221,9 @@ def eventually(
 def _started(
     command: str, *arguments: str, environment: dict[str, str]
 ) -> Forked | subprocess.Popen[str]:
-    if _may_be_forked(command, environment):
-        return _fork_server().start(command, *arguments, environment=environment)
+    fork_server = _fork_server_for(command, environment)
+    if fork_server:
+        return fork_server.start(command, *arguments, environment=environment)
     return subprocess.Popen(
         [_path(command), *arguments],
         env=environment,
@@ -233,20 +236,34 @@ def _started(
     )
 
 
-# What is read only while Python and the libraries are loaded.
+# Read only while Python and the libraries are loaded.
 _READ_BY_LOADING = ("PYTHON", "LD_", "GRPC_", "OTEL_", "MANMANV2_")
+# Read whenever a span or an exporter is made.
+_READ_LATER = ("OTEL_EXPORTER_", "OTEL_SERVICE_NAME", "OTEL_RESOURCE_ATTRIBUTES")
 # Set by a test that is about the start itself.
 starts_cold = ContextVar("starts_cold", default=False)
+_times_asked: Counter[frozenset[tuple[str, str]]] = Counter()
 
 
-def _may_be_forked(command: str, environment: dict[str, str]) -> bool:
-    read_by_loading = any(name.startswith(_READ_BY_LOADING) for name in environment)
-    return command in COMMANDS and not read_by_loading and not starts_cold.get()
+def _fork_server_for(command: str, environment: dict[str, str]) -> ForkServer | None:
+    """The one that was loaded with these variables. None if the command must be executed: a fork
+    server costs more than one start, so the first of its kind is executed."""
+    if command not in COMMANDS or starts_cold.get():
+        return None
+    read_by_loading = frozenset(
+        (name, value)
+        for name, value in environment.items()
+        if name.startswith(_READ_BY_LOADING) and not name.startswith(_READ_LATER)
+    )
+    _times_asked[read_by_loading] += 1
+    if read_by_loading and _times_asked[read_by_loading] == 1:
+        return None
+    return _fork_server(read_by_loading)
 
 
 @cache
-def _fork_server() -> ForkServer:
-    return ForkServer()
+def _fork_server(read_by_loading: frozenset[tuple[str, str]]) -> ForkServer:
+    return ForkServer(dict(read_by_loading))
 
 
 def _path(command: str) -> str:
