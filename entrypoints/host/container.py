@@ -3,7 +3,7 @@ import random
 import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from dependency_injector import containers, providers
 
@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from adapters.prometheus.host_metrics import HostMetrics
 
 
-def _on_or_off(value: object) -> str:
+def _on_or_off(value: object) -> Literal["on", "off"]:
     """Names a branch of a Selector: on if the setting is set or true."""
     return "on" if value else "off"
 
@@ -88,6 +88,10 @@ def _make_machine_evidence(machine_root: Path) -> MachineEvidence:
         Path(credentials) if credentials else None,
         in_container=machine_root == Path("/") and runs_in_container(),
     )
+
+
+def _make_systemd_notifier() -> Notifier:
+    return SystemdNotifier(os.environ)
 
 
 def _make_key_ring(registration_key: Secret | None) -> KeyRing:
@@ -199,7 +203,7 @@ class HostContainer(containers.DeclarativeContainer):
     )
 
     # Metrics, where METRICS_ADDRESS is set.
-    has_metrics: providers.Provider[str] = providers.Callable(
+    has_metrics: providers.Provider[Literal["on", "off"]] = providers.Callable(
         _on_or_off, value=settings.provided.metrics_address
     )
     registry: providers.Provider["CollectorRegistry"] = providers.ThreadSafeSingleton(
@@ -227,9 +231,7 @@ class HostContainer(containers.DeclarativeContainer):
         ),
         off=docker_machine,
     )
-    systemd: providers.Provider[Notifier] = providers.ThreadSafeSingleton(
-        SystemdNotifier, environment=os.environ
-    )
+    systemd: providers.Provider[Notifier] = providers.ThreadSafeSingleton(_make_systemd_notifier)
     notifier: providers.Provider[Notifier] = providers.Selector(
         has_metrics,
         on=providers.ThreadSafeSingleton(_measured_notifier, notifier=systemd, metrics=metrics),
@@ -237,7 +239,7 @@ class HostContainer(containers.DeclarativeContainer):
     )
 
     # What STATE_DIR keeps.
-    has_state_dir: providers.Provider[str] = providers.Callable(
+    has_state_dir: providers.Provider[Literal["on", "off"]] = providers.Callable(
         _on_or_off, value=settings.provided.state_dir
     )
     state_dir: providers.Provider[Path] = providers.Callable(

@@ -44,6 +44,10 @@ def _make_traces(settings: ApiSettings) -> "ApiTraces | NullTracing":
     return ApiTraces(tracing)
 
 
+def _make_memory_store() -> Store:
+    return MemoryStore()
+
+
 # SQLAlchemy is imported late: an API in memory mode starts in half the time without it.
 
 
@@ -79,7 +83,7 @@ class Storage(containers.DeclarativeContainer):
     )
     unmeasured_store: providers.Provider[Store] = providers.Selector(
         settings.provided.store_kind,
-        memory=providers.ThreadSafeSingleton(MemoryStore),
+        memory=providers.ThreadSafeSingleton(_make_memory_store),
         sql=providers.ThreadSafeSingleton(_make_sql_store, engine=engine),
     )
     store: providers.Provider[Store] = providers.ThreadSafeSingleton(
