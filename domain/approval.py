@@ -1,4 +1,4 @@
-"""Whether an operator lets a server in."""
+"""Whether an operator admits a server."""
 
 from enum import StrEnum
 
@@ -8,7 +8,7 @@ MAX_REASON_LENGTH = 200
 
 
 class ApprovalPolicy(StrEnum):
-    """Whether a new server waits for an operator."""
+    """Whether a new server must wait for an operator's approval."""
 
     AUTO = "auto"
     MANUAL = "manual"
@@ -16,9 +16,9 @@ class ApprovalPolicy(StrEnum):
 
 class Approval(StrEnum):
     APPROVED = "approved"
-    # It has an id and heartbeats, and gets neither configuration nor commands.
+    # It has an id and sends heartbeats, but gets no configuration and no commands.
     PENDING = "pending"
-    # It is refused under its name.
+    # Its host is refused under this name.
     REJECTED = "rejected"
     # Its machine is refused under any name.
     BANNED = "banned"
@@ -28,21 +28,24 @@ class Approval(StrEnum):
         return self in _ADMITTED
 
 
-# Asked of each heartbeat; to look up two members of an enum takes longer than all the rest of it.
+# A constant, because every heartbeat asks: looking up two enum members takes longer than the rest.
 _ADMITTED = (Approval.APPROVED, Approval.PENDING)
 
 
 def parse_approval(text: str) -> Approval:
-    """What a control plane says of a server to its host. An older one, which says nothing, has
-    let it in; whatever a later one may say, it is not that."""
+    """Read the approval that a control plane reports to a host.
+
+    An older control plane reports none and has admitted the host. A value that only a later
+    version knows is not an approval, so it counts as pending.
+    """
     if not text:
         return Approval.APPROVED
     return Approval(text) if text in tuple(Approval) else Approval.PENDING
 
 
 def check_reason(reason: str) -> None:
-    """Raise InvalidField unless it is up to 200 printable characters: hosts are told it, and it
-    stands in their logs."""
+    """Raise InvalidField unless the reason has at most 200 characters, all printable: hosts get it
+    and write it to their logs."""
     if len(reason) > MAX_REASON_LENGTH:
         raise InvalidField(
             "reason", f"has {len(reason)} characters; the maximum is {MAX_REASON_LENGTH}"

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from domain.errors import InvalidField
 
-# Far above any machine of today; what is beyond is a client's mistake (bytes for MiB, say).
+# Far above any machine of today. A larger value is a client's mistake, such as bytes for MiB.
 MAX_MEMORY_MB = 2**30
 MAX_CPU_CORES = 2**16
 MAX_PORT_RANGES = 1000
@@ -24,7 +24,7 @@ class PortRange:
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """Memory in MiB, CPU in cores and thousandths of a core. Zero or empty: not known."""
+    """Memory in MiB, CPU in cores and thousandths of a core. Zero or empty means unknown."""
 
     total_memory_mb: int = 0
     available_memory_mb: int = 0
@@ -35,12 +35,12 @@ class Capabilities:
 
     @property
     def equipment(self) -> tuple[int, int, tuple[PortRange, ...], str]:
-        """The part that changes only when somebody changes the machine."""
+        """The values that change only when the machine itself is changed."""
         return (self.total_memory_mb, self.cpu_cores, self.available_ports, self.docker_version)
 
 
 def check_capabilities(capabilities: Capabilities) -> None:
-    """Raise InvalidField, with the path of the field, for what no machine can be."""
+    """Raise InvalidField, with the path of the field, for a value that no machine can have."""
     _check_amount("total_memory_mb", capabilities.total_memory_mb, MAX_MEMORY_MB)
     _check_amount("cpu_cores", capabilities.cpu_cores, MAX_CPU_CORES)
     _check_amount(

@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-# Beyond it a person reads another story from two logs than the one that happened.
+# With a larger difference, two logs read together seem to show events in the wrong order.
 MAX_CLOCK_DIFFERENCE = timedelta(seconds=2)
 
 
 @dataclass(frozen=True, slots=True)
 class ClockReading:
-    """What another machine's clock said at some moment between two moments of ours."""
+    """The time on another machine's clock, read at some moment between two readings of our own."""
 
     before: datetime
     theirs: datetime
@@ -17,9 +17,9 @@ class ClockReading:
 
     @property
     def difference(self) -> timedelta:
-        """The least by which the clocks differ, positive when theirs is ahead.
+        """The smallest possible difference between the clocks, positive if theirs is ahead.
 
-        However long the answer took, clocks that agree are never said to differ.
+        Clocks that agree give zero, however long the answer took.
         """
         if self.theirs > self.after:
             return self.theirs - self.after

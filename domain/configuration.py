@@ -1,4 +1,4 @@
-"""Named JSON documents that hang on a server, or on a selector of servers."""
+"""Named JSON documents that are attached to a server or to a selector of servers."""
 
 import json
 import re
@@ -12,16 +12,16 @@ from domain.labels import Selector
 
 MAX_DOCUMENT_BYTES = 256 * 1024
 
-# A name becomes a file name on the host: no separators, no leading dot, one case.
+# A name becomes a file name on the host: no separators, no leading dot, lower case only.
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
 
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """A document as it was put: the text is kept to the byte.
+    """A document as an operator put it: its text is stored byte for byte.
 
-    `revision` is the server's config_revision at that moment, or that of all servers which the
-    `selector` selects; None: it hangs on one server.
+    `revision` is the config_revision of that change: of the server, or of every server that the
+    `selector` selects. Without a `selector` the document is attached to one server.
     """
 
     name: str
@@ -43,10 +43,10 @@ class ConfigurationSummary:
 
 @dataclass(frozen=True, slots=True)
 class ConfigurationChanges:
-    """What a host must know to follow: what changed, and the names of all that there is.
+    """What a host needs to be up to date: the changed documents, and the names of all documents.
 
-    `revision` is what the host knows with these changes. With `more`, it asks again from there,
-    and knows nothing of it before it has the last of them.
+    `revision` is what the host has once it has applied these changes. With `more`, it fetches
+    again from there, and it has that revision only when it has received the last part.
     """
 
     changed: Sequence[Configuration]
@@ -56,20 +56,21 @@ class ConfigurationChanges:
 
 
 def effective(
-    own: Iterable[ConfigurationSummary], of_selectors: Iterable[ConfigurationSummary]
+    own: Iterable[ConfigurationSummary], from_selectors: Iterable[ConfigurationSummary]
 ) -> list[ConfigurationSummary]:
-    """What a server gets, by name: of each name its own document, else that of the selector with
-    the most requirements, and of several such selectors the one that was put last.
+    """The documents that apply to a server, sorted by name.
 
-    All the selectors select the server.
+    For each name this is the server's own document, or else that of the selector with the most
+    requirements; of several such selectors, the one that was put last. All the selectors must
+    select the server.
     """
-    weakest_first = sorted(of_selectors, key=_precedence)
-    of_each_name = {found.name: found for found in (*weakest_first, *own)}
-    return [found for _, found in sorted(of_each_name.items())]
+    weakest_first = sorted(from_selectors, key=_precedence)
+    by_name = {summary.name: summary for summary in (*weakest_first, *own)}
+    return [summary for _, summary in sorted(by_name.items())]
 
 
-def _precedence(found: ConfigurationSummary) -> tuple[int, int]:
-    return found.selector.specificity if found.selector else 0, found.revision
+def _precedence(summary: ConfigurationSummary) -> tuple[int, int]:
+    return summary.selector.specificity if summary.selector else 0, summary.revision
 
 
 def has_older_revision(
@@ -77,13 +78,13 @@ def has_older_revision(
     after: Iterable[ConfigurationSummary],
     known_revision: int,
 ) -> bool:
-    """Whether a document came into effect that a host which knows that revision would not be
-    sent, because it was put before."""
-    return any(found.revision <= known_revision for found in set(after) - set(before))
+    """Whether a document came into effect that is not newer than `known_revision`: a host with
+    that revision would not be sent it."""
+    return any(summary.revision <= known_revision for summary in set(after) - set(before))
 
 
 def check_configuration_name(name: str) -> None:
-    """Raise InvalidField unless the name is fit for a file name."""
+    """Raise InvalidField unless the name can be used as a file name."""
     if not _NAME.fullmatch(name):
         raise InvalidField(
             "name",
@@ -93,12 +94,12 @@ def check_configuration_name(name: str) -> None:
 
 
 def check_document(document: str) -> None:
-    """Raise InvalidField unless this is JSON (RFC 8259) of at most MAX_DOCUMENT_BYTES in UTF-8."""
+    """Raise InvalidField unless it is JSON (RFC 8259) of at most MAX_DOCUMENT_BYTES in UTF-8."""
     size = len(document.encode())
     if size > MAX_DOCUMENT_BYTES:
         raise InvalidField("document", f"has {size} bytes; the maximum is {MAX_DOCUMENT_BYTES}")
     try:
-        # Numbers stay text: whether they fit into one of Python's is not the question.
+        # Numbers stay text, because they need not fit into a Python number.
         json.loads(document, parse_int=str, parse_float=str, parse_constant=_refuse_constant)
     except json.JSONDecodeError as error:
         place = f"line {error.lineno}, column {error.colno}"

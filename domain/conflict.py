@@ -9,26 +9,26 @@ from domain.machine_evidence import Comparison, Evidence, Identity, same_claiman
 
 
 class ConflictState(StrEnum):
-    # A restart of the holder looks the same, until the holder is heard again.
+    # This may be only a restart of the holder; the next heartbeat of the holder rules that out.
     SUSPECTED = "suspected"
     OPEN = "open"
     RESOLVED = "resolved"
-    # Nobody claims the name any more, or its holder is gone.
+    # No machine claims the name any more, or the server of its holder is gone.
     LAPSED = "lapsed"
 
 
 class Resolution(StrEnum):
-    # The challenger gets the server, with all that hangs on it.
+    # The challenger gets the server with everything attached to it.
     ADOPT = "adopt"
-    # The challenger joins as a server of its own, under another name.
+    # The challenger joins as a new server under another name.
     RENAME = "rename"
-    # The holder's server is deleted, and the challenger joins with nothing of it.
+    # The holder's server is deleted, and the challenger joins as a new server.
     EVICT = "evict"
 
 
 @dataclass(frozen=True, slots=True)
 class Conflict:
-    """`holder` and `challenger` are as they were at the last claim."""
+    """`holder` and `challenger` are the two machines as they were at the last claim."""
 
     conflict_id: int
     server_id: int
@@ -49,11 +49,11 @@ class Conflict:
         return self.state in (ConflictState.SUSPECTED, ConflictState.OPEN)
 
     def is_decided_for(self, evidence: Evidence) -> bool:
-        """Whether it was decided in favour of this machine, which claimed the name."""
+        """Whether an operator decided for this machine, which claimed the name."""
         return self.resolution is not None and same_claimant(self.challenger.evidence, evidence)
 
     def is_decided_against(self, evidence: Evidence) -> bool:
-        """Whether it was decided that this machine, which had the name, has it no more."""
+        """Whether an operator decided against this machine, which had the name."""
         return (
             self.resolution in (Resolution.ADOPT, Resolution.EVICT)
             and not self.is_decided_for(evidence)
@@ -61,10 +61,10 @@ class Conflict:
         )
 
     def still_applies(self, server_id: int | None) -> bool:
-        """Whether the decision still counts, now that the name has this server, or none.
+        """Whether the decision still applies while the name belongs to this server, or to none.
 
-        Who adopts gets the record: without it there is nothing to adopt. Who restores the
-        record of one that was evicted has decided otherwise.
+        ADOPT gives away the server, so it ends when the name has another server or none. EVICT
+        deleted the server, so it ends when an operator restores that server.
         """
         match self.resolution:
             case Resolution.ADOPT:
@@ -78,8 +78,8 @@ class Conflict:
 def decision_on(
     conflicts: Iterable[Conflict], evidence: Evidence, server_id: int | None
 ) -> Conflict | None:
-    """Of all claims to a name, the last that was decided for or against this machine, if that
-    still counts; `server_id` is of the server that the name has."""
+    """The last of these claims to a name that was decided for or against this machine, if that
+    decision still applies. `server_id` is the server that now has the name."""
     decided = [
         (conflict.resolved_at, conflict.conflict_id, conflict)
         for conflict in conflicts
@@ -93,24 +93,24 @@ def decision_on(
 
 
 def likely_cause(comparison: Comparison) -> str:
-    """A sentence on how two machines may have come to one name, for who has to decide."""
+    """A sentence for the operator who decides: why two machines probably have the same name."""
     disk = {"machine_id", "engine_id"}
     same_disk = bool(disk.intersection(comparison.agreeing))
     other_disk = bool(disk.intersection(comparison.differing))
     if "boot_id" in comparison.agreeing:
         return "The kernel is the same: a virtual machine was most likely copied while it ran."
     if same_disk and "hardware_id" in comparison.differing:
-        return "The disk is the same and the board is not: a disk was most likely copied."
+        return "The disk is the same, but the board differs: the disk was most likely copied."
     if same_disk:
         return (
-            "The disk is the same and the board is not known: a copied disk, or a machine that"
-            " was started again."
+            "The disk is the same, but the board is unknown: either the disk was copied, or the"
+            " machine was restarted."
         )
     if "hardware_id" in comparison.agreeing:
         return (
-            "The board is the same and the disk is not: one machine that was installed anew, or"
-            " two boards with one hardware id."
+            "The board is the same, but the disk differs: either the machine was reinstalled, or"
+            " two boards have the same hardware id."
         )
     if other_disk or "hardware_id" in comparison.differing:
-        return "Nothing is the same: two machines that were given one name."
-    return "Too little is known of them to tell how they came to one name."
+        return "Nothing agrees: two machines were given the same name."
+    return "Too little is known about the machines to tell why they have the same name."

@@ -1,16 +1,16 @@
-"""Identifiers of a machine, and what of them others may know."""
+"""Identifiers of a machine, and the digests of them that leave the machine."""
 
 import hmac
 from hashlib import sha256
 
 DIGEST_LENGTH = 32
 
-# No secret: it keeps our digests apart from those of other programs, so that nobody recognises
-# a machine by comparing ours with theirs.
+# This is not a secret. It makes our digests differ from those of other programs, so that nobody
+# can recognise a machine by comparing the two.
 _APPLICATION_KEY = bytes.fromhex("5b1c3f0f7c8e4a52a6c4d6f3e0a92d71")
 
 _HEXADECIMAL = frozenset("0123456789abcdef")
-# What makers of boards leave in the place of an id; many machines share each of them.
+# Values that board makers leave in place of an id; each of them is shared by many machines.
 _PLACEHOLDERS = frozenset(
     placeholder.replace("-", "")
     for placeholder in (
@@ -26,31 +26,31 @@ _PLACEHOLDERS = frozenset(
         "deadbeef-dead-beef-dead-beefdeadbeef",
     )
 )
-# All zeros, all F, FEFE…: of 128 bits nobody draws so few digits.
-_FEWEST_DIGITS = 3
+# Excludes all zeros, all F, FEFE…: 128 random bits never have so few distinct digits.
+_MIN_DISTINCT_DIGITS = 3
 
 
 def identifier_in(content: str) -> str:
-    """The 128 bits of a machine-id or UUID, as 32 hexadecimal digits in small letters.
+    """The 128 bits of a machine-id or UUID, as 32 lower-case hexadecimal digits.
 
-    Empty for whatever else it is, and for what stands in the place of an id on many machines.
+    Empty if the content is anything else, or a placeholder that many machines share.
     """
     digits = content.strip().lower().replace("-", "")
     if len(digits) != 32 or not _HEXADECIMAL.issuperset(digits):
         return ""
-    if len(set(digits)) < _FEWEST_DIGITS or digits in _PLACEHOLDERS:
+    if len(set(digits)) < _MIN_DISTINCT_DIGITS or digits in _PLACEHOLDERS:
         return ""
     return digits
 
 
 def digest(kind: str, identifier: str) -> str:
-    """DIGEST_LENGTH hexadecimal digits, from which an identifier of 128 bits cannot be told.
+    """DIGEST_LENGTH hexadecimal digits that do not reveal an identifier of 128 bits.
 
-    The same identifier as another kind is another digest. An empty one has an empty digest.
+    The same identifier has a different digest for each kind. The digest of an empty one is empty.
     """
     if not identifier:
         return ""
-    # A keyed hash, as sd_id128_get_machine_app_specific(3) has it. The length keeps kind and
-    # identifier apart: what is moved from the one to the other is another message.
+    # A keyed hash, as in sd_id128_get_machine_app_specific(3). The length separates kind and
+    # identifier, so that moving a character from one to the other gives another message.
     message = f"{len(kind)}:{kind}{identifier}".encode("utf-8", "surrogatepass")
     return hmac.digest(_APPLICATION_KEY, message, sha256).hex()[:DIGEST_LENGTH]

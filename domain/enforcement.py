@@ -1,4 +1,4 @@
-"""Rules that can be tried before they are enforced."""
+"""Rules that can be tried out before they are enforced."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -6,44 +6,44 @@ from enum import StrEnum
 
 
 class Switch(StrEnum):
-    """What can be refused on grounds of identity."""
+    """A kind of call that can be refused because of who makes it."""
 
-    # Another machine claims the name of one that is alive.
+    # Another machine claims the name of a server whose host is alive.
     NAME_CONFLICT = "name-conflict"
-    # A heartbeat of a process that was replaced by a later one.
+    # A heartbeat comes from a process that a later one has replaced.
     EPOCH = "epoch"
-    # A server that no operator has approved yet asks for configuration or gets commands.
+    # A server that is not approved yet fetches configuration or is sent commands.
     APPROVAL = "approval"
-    # A rejected server, or a banned machine, registers or heartbeats.
+    # A rejected server or a banned machine registers or sends a heartbeat.
     BAN = "ban"
     # A server that is online is deleted without force.
     DELETE_ONLINE = "delete-online"
-    # A heartbeat that does not show the credential of its server.
+    # A heartbeat does not present the credential of its server.
     CREDENTIAL = "credential"
-    # A server speaks without its certificate.
+    # A call for a server does not present its certificate.
     CERTIFICATE = "certificate"
 
 
 class Mode(StrEnum):
-    # Not even looked at.
+    # Not checked at all.
     OFF = "off"
-    # Let through, and listed as what would be refused.
+    # Let through, and listed as a dry-run refusal.
     WARN = "warn"
     ENFORCE = "enforce"
 
 
-# A client that knows only the fields of the specification has neither.
-_USUAL = {Switch.CREDENTIAL: Mode.OFF, Switch.CERTIFICATE: Mode.OFF}
+# Off, because a client that knows only the fields of the specification has neither.
+_DEFAULT_MODES = {Switch.CREDENTIAL: Mode.OFF, Switch.CERTIFICATE: Mode.OFF}
 
 
 @dataclass(frozen=True, slots=True)
 class Enforcement:
-    """The mode of each switch; one that is not named is in its usual mode."""
+    """The mode of each switch. A switch that `modes` does not name has its default mode."""
 
     modes: Mapping[Switch, Mode] = field(default_factory=dict)
 
     def of(self, switch: Switch) -> Mode:
-        return self.modes.get(switch, _USUAL.get(switch, Mode.ENFORCE))
+        return self.modes.get(switch, _DEFAULT_MODES.get(switch, Mode.ENFORCE))
 
     def __str__(self) -> str:
         return ",".join(f"{switch}={mode}" for switch, mode in self.modes.items())

@@ -1,4 +1,4 @@
-"""What happens in a fleet that others are told of."""
+"""What happens in a fleet and is published."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,43 +9,43 @@ from domain.server import Server
 
 
 class EventKind(StrEnum):
-    # An operator made its record, before any host has joined.
+    # An operator created the server before any host has joined.
     CREATED = "created"
     # The host of this name joined for the first time.
     REGISTERED = "registered"
     ONLINE = "online"
-    # The host said that it stops, or an operator set the server offline.
+    # The host reported that it stops, or an operator set the server offline.
     OFFLINE = "offline"
-    # Offline, because the host was silent for too long.
+    # Offline because the host sent no heartbeat for too long.
     STALE = "stale"
-    # A document was put or taken away.
+    # A document was put or deleted.
     CONFIGURED = "configured"
     DELETED = "deleted"
     RESTORED = "restored"
-    # Another machine has the server from now on.
+    # Another machine now has the server.
     TAKEN_OVER = "taken_over"
-    # Another process has it, on the same machine.
+    # Another process on the same machine now has the server.
     REPLACED = "replaced"
-    # The machine of this new server had another one, which is offline.
+    # The machine of this new server has an older server, which is offline.
     RECOGNISED = "recognised"
-    # An ephemeral server was found again by its machine, under another name.
+    # The machine of an ephemeral server registered it again under another name.
     READOPTED = "readopted"
     RENAMED = "renamed"
     MERGED = "merged"
     LABELLED = "labelled"
-    # It waits for an operator.
+    # The server waits for an operator's approval.
     PENDING = "pending"
     APPROVED = "approved"
     REJECTED = "rejected"
     BANNED = "banned"
-    # Another machine claims its name.
+    # Another machine claims the server's name.
     CONTESTED = "contested"
     CONFLICT_RESOLVED = "conflict_resolved"
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """`cause` is a sentence; `agreeing` and `differing` name evidence, as a Comparison does."""
+    """`cause` is a sentence. `agreeing` and `differing` name the evidence, as in Comparison."""
 
     kind: EventKind
     server_id: int
@@ -58,7 +58,7 @@ class Event:
 def registration_events(
     before: Server, now: datetime, address: str = "", join_key_id: str = ""
 ) -> list[Event]:
-    """What it tells that this server, as it was, registers now, from an address."""
+    """The events of a registration; `before` is the server as it was before it."""
     kinds = []
     if before.presence.last_seen is None:
         kinds.append(EventKind.REGISTERED)
@@ -73,7 +73,7 @@ def registration_events(
 def status_events(
     server_id: int, before: Status, after: Status, now: datetime, cause: str
 ) -> list[Event]:
-    """What it tells that a server's status is set; nothing when it was that already."""
+    """The event of a change of status; none if the status stays the same."""
     if before is after:
         return []
     kind = EventKind.ONLINE if after is Status.ONLINE else EventKind.OFFLINE

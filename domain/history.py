@@ -1,17 +1,17 @@
-"""What happened to a server."""
+"""The history of a server."""
 
 from dataclasses import dataclass
 from datetime import datetime
 
 from domain.events import EventKind
 
-# Of each server; the oldest go first.
+# Per server; the oldest entries are dropped first.
 MAX_HISTORY_ENTRIES = 200
 
 
 @dataclass(frozen=True, slots=True)
 class HistoryEntry:
-    """`agreeing` and `differing` name evidence, as a Comparison does."""
+    """`agreeing` and `differing` name the evidence, as in Comparison."""
 
     at: datetime
     kind: EventKind

@@ -2,9 +2,9 @@ from enum import StrEnum
 
 
 class HostCommand(StrEnum):
-    """What a host can be asked to do before its next heartbeat is due."""
+    """What the API can ask a host to do before its next heartbeat is due."""
 
     # Fetch its configuration.
     CONFIG = "config"
-    # Report what its machine can do.
+    # Report the capabilities of its machine.
     REPORT = "report"

@@ -1,5 +1,8 @@
-"""The credential by which a host that has joined proves who it is: signed, so that nobody has to
-look it up, and good until it expires, so that an answer may be lost."""
+"""The credential with which a host that has joined proves its identity.
+
+It is signed, so that the API can check it without a look-up. It is valid until it expires, also
+after a newer one was issued, so that a lost answer does no harm.
+"""
 
 import hmac
 import re
@@ -10,17 +13,18 @@ from datetime import UTC, datetime
 from domain.spiffe import Certified
 
 _PREFIX = "hc"
-_SAID = re.compile(r"([a-z2-7]{10}) ([0-9]+) ([0-9]+) ([0-9]+) ([0-9]+)")
+_PAYLOAD = re.compile(r"([a-z2-7]{10}) ([0-9]+) ([0-9]+) ([0-9]+) ([0-9]+)")
 _SIGNED = re.compile(rb"(hc\.[\w-]+)\.[\w-]+")
-# Far more than any has.
+# Far longer than any credential.
 _MAX_LENGTH = 512
 
 
 @dataclass(frozen=True, slots=True)
 class HostCredential:
-    """What a credential says. The serial is public and random; times are whole seconds.
+    """The content of a credential. The serial is public and random; times are whole seconds.
 
-    `epoch` is that of the registration by which the host got it, or the one that it renews.
+    `epoch` is the epoch of the registration that issued the credential, or that issued the one it
+    renews.
     """
 
     serial: str
@@ -33,12 +37,13 @@ class HostCredential:
         return now < self.expires_at
 
     def is_due_for_renewal_at(self, now: datetime) -> bool:
-        """Whether less than half of its life is left, and another is to take its place."""
+        """Whether less than half of its lifetime is left."""
         return self.expires_at - now < (self.expires_at - self.issued_at) / 2
 
 
 def credential_from_certificate(certified: Certified) -> HostCredential:
-    """A certificate as good as that, whose time was looked at by whoever took it."""
+    """The credential that a certificate is equal to. It never expires, because the TLS layer has
+    already checked the certificate's validity."""
     always = (datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC))
     return HostCredential("", certified.server_id, certified.epoch, *always)
 
@@ -47,33 +52,34 @@ def issue(credential: HostCredential, signing_key: bytes) -> str:
     issued_at, expires_at = (
         int(moment.timestamp()) for moment in (credential.issued_at, credential.expires_at)
     )
-    said = " ".join(
+    payload = " ".join(
         map(str, (credential.serial, credential.server_id, credential.epoch, issued_at, expires_at))
     )
-    signed = f"{_PREFIX}.{_text(said.encode())}"
+    signed = f"{_PREFIX}.{_text(payload.encode())}"
     return f"{signed}.{_signature(signed, signing_key)}"
 
 
 def read(text: str, signing_key: bytes) -> HostCredential | None:
-    """None for whatever was not issued with this key; not for one that has expired since."""
+    """None for any text that was not issued with this key. An expired credential is returned."""
     signed, _, signature = text.rpartition(".")
-    prefix, _, payload = signed.partition(".")
+    prefix, _, encoded = signed.partition(".")
     if prefix != _PREFIX or len(text) > _MAX_LENGTH or not text.isascii():
         return None
-    # Compared in constant time, and before anything of what it says is looked at.
+    # Compared in constant time, and before the payload is parsed.
     if not hmac.compare_digest(signature, _signature(signed, signing_key)):
         return None
-    said = _SAID.fullmatch(urlsafe_b64decode(f"{payload}{'=' * (-len(payload) % 4)}").decode())
-    if not said:
+    decoded = urlsafe_b64decode(f"{encoded}{'=' * (-len(encoded) % 4)}").decode()
+    payload = _PAYLOAD.fullmatch(decoded)
+    if not payload:
         return None
-    serial, server_id, epoch, issued_at, expires_at = said.groups()
+    serial, server_id, epoch, issued_at, expires_at = payload.groups()
     return HostCredential(
         serial, int(server_id), int(epoch), _moment(issued_at), _moment(expires_at)
     )
 
 
 def without_signatures(content: bytes) -> bytes:
-    """With what the credentials in it say, and nothing by which they are good for anything."""
+    """The content with the signature of every credential removed, so that none can be used."""
     return _SIGNED.sub(rb"\1", content)
 
 

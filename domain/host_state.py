@@ -2,7 +2,7 @@ from enum import StrEnum
 
 
 class HostState(StrEnum):
-    """What a host manager is at, from its start to its end."""
+    """The phase that a host manager is in, from its start to its end."""
 
     DETECTING = "detecting"
     REGISTERING = "registering"

@@ -1,4 +1,4 @@
-"""The keys by which hosts join, and what each is good for."""
+"""The keys that hosts join with, and which hosts each key admits."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,8 +16,11 @@ MAX_LIFETIME_SECONDS = 10 * 365 * 86400
 
 @dataclass(frozen=True, slots=True)
 class JoinKey:
-    """Empty `environment` and `name_pattern` admit any; `uses` counts servers, None is any number;
-    `labels` are an operator's, set when a server joins."""
+    """An empty `environment` or `name_pattern` admits any.
+
+    `uses` is the number of servers that may join with the key, None for unlimited. `labels` become
+    operators' labels of each server that joins.
+    """
 
     key_id: str
     digest: str = field(repr=False)
@@ -35,7 +38,7 @@ class JoinKey:
 
 @dataclass(frozen=True, slots=True)
 class NewJoinKey:
-    """What an operator asks for; `expires_in_seconds` of None is never."""
+    """The terms of a key to be created. It never expires if `expires_in_seconds` is None."""
 
     environment: str = ""
     name_pattern: str = ""
@@ -46,7 +49,7 @@ class NewJoinKey:
     pre_approved: bool = False
 
     def check(self) -> None:
-        """Raise InvalidField for what is against the rules."""
+        """Raise InvalidField for invalid terms."""
         check_environment(self.environment)
         check_text("name_pattern", self.name_pattern, MAX_PATTERN_LENGTH)
         check_labels(self.labels)
@@ -77,7 +80,7 @@ class NewJoinKey:
 
 
 def check_not_revoked(key: JoinKey) -> None:
-    """Raise JoinKeyRefused for a key that is good for nothing any more."""
+    """Raise JoinKeyRefused for a revoked key."""
     if key.revoked_at is not None:
         raise JoinKeyRefused(key.key_id, "was revoked")
 
@@ -87,8 +90,9 @@ def check_admits(
 ) -> None:
     """Raise JoinKeyRefused unless a host of this name and environment may register with the key.
 
-    Who `has_joined` with it may do so again when it has expired or is used up, and it is not
-    among those that have `used` it. A host without an environment takes the key's.
+    A server that `has_joined` with the key may register again after the key has expired or
+    reached its limit; `used` is the number of servers that have joined. A host without an
+    environment gets the key's.
     """
     check_not_revoked(key)
     if key.environment and environment not in ("", key.environment):
@@ -107,24 +111,23 @@ def check_admits(
 
 
 def matches(pattern: str, name: str) -> bool:
-    """Whether the whole name is as the pattern, where * is any characters and ? is one.
+    """Whether the whole name matches the pattern: * stands for any characters, ? for one.
 
-    Goes back to the last star alone, so that no pattern of an operator and no name of a host
-    take long together.
+    Backtracks only to the last star, so that no combination of a pattern and a name takes long.
     """
-    place, at = 0, 0
-    star, tried = -1, 0
-    while at < len(name):
-        wanted = pattern[place : place + 1]
-        if wanted == "*":
-            star, tried = place, at
-            place += 1
-        elif wanted in ("?", name[at]):
-            place += 1
-            at += 1
+    in_pattern, in_name = 0, 0
+    star, after_star = -1, 0
+    while in_name < len(name):
+        expected = pattern[in_pattern : in_pattern + 1]
+        if expected == "*":
+            star, after_star = in_pattern, in_name
+            in_pattern += 1
+        elif expected in ("?", name[in_name]):
+            in_pattern += 1
+            in_name += 1
         elif star >= 0:
-            tried += 1
-            place, at = star + 1, tried
+            after_star += 1
+            in_pattern, in_name = star + 1, after_star
         else:
             return False
-    return not pattern[place:].strip("*")
+    return not pattern[in_pattern:].strip("*")

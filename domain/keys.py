@@ -1,5 +1,7 @@
-"""Keys that are shown once and kept as a digest: `id.secret`, with an id that anybody may read,
-and `id.secret.digest` where the key says by which authority the API is known."""
+"""Keys of the form `id.secret`. The id is public; the secret is shown once and stored as a digest.
+
+A key of the form `id.secret.digest` also names the certificate authority of the API.
+"""
 
 import hashlib
 import hmac
@@ -9,29 +11,29 @@ from typing import Self
 
 from domain.errors import InvalidField
 
-# Lower case and digits that are not mistaken for letters (RFC 4648, base32).
+# Base32 (RFC 4648) in lower case: it has no digits that look like letters.
 _ID = re.compile(r"(?P<kind>jk|ok|oc)-[a-z2-7]{10}")
-_SHOWN = re.compile(r"((?:jk|ok)-[a-z2-7]{10})\.[^\s'\"]+", re.IGNORECASE)
+_KEY_IN_TEXT = re.compile(r"((?:jk|ok)-[a-z2-7]{10})\.[^\s'\"]+", re.IGNORECASE)
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 ID_ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
 ID_LENGTH = 10
 SECRET_BYTES = 32
-# No secret has it.
+# The digest of no secret.
 _NO_DIGEST = "0" * 64
 
 JOIN_KEY = "jk"
 OPERATOR_KEY = "ok"
-# Known by a certificate, and not by a secret.
+# An operator who is identified by a certificate instead of a secret.
 OPERATOR_CERTIFICATE = "oc"
 OPERATOR_KINDS = (OPERATOR_KEY, OPERATOR_CERTIFICATE)
 
 
 @dataclass(frozen=True, slots=True)
 class PlaintextKey:
-    """A key as whoever holds it shows it.
+    """A key with its secret, as it is created once and then presented by its holder.
 
-    `authority_digest` is by which authority its holder knows the API, as the SHA-256 of that one's
-    certificate in hexadecimal digits; empty where the key does not say.
+    `authority_digest` identifies the certificate authority of the API: the SHA-256 of the
+    authority's certificate in hexadecimal digits. It is empty if the key names no authority.
     """
 
     key_id: str
@@ -40,7 +42,7 @@ class PlaintextKey:
 
     @classmethod
     def parse(cls, text: str, kind: str) -> Self | None:
-        """None when the text is no key of this kind."""
+        """None if the text is not a key of this kind."""
         key_id, _, rest = text.partition(".")
         secret, pins, authority_digest = rest.partition(".")
         matched = _ID.fullmatch(key_id)
@@ -48,7 +50,7 @@ class PlaintextKey:
             return None
         if pins and not _DIGEST.fullmatch(authority_digest):
             return None
-        # What JSON may hold, and no digest can be made of.
+        # JSON may contain characters that cannot be encoded, and so have no digest.
         if not secret.isascii():
             return None
         return cls(key_id, secret, authority_digest)
@@ -59,22 +61,22 @@ class PlaintextKey:
 
     @property
     def digest(self) -> str:
-        """The secret's SHA-256 in hexadecimal digits, which is all that is kept of it.
+        """The SHA-256 of the secret in hexadecimal digits. Only this digest is stored.
 
-        The secret has 256 random bits, so there is nothing that a slower hash would protect.
+        The secret has 256 random bits, so a slower hash would add no protection.
         """
         return hashlib.sha256(self.secret.encode()).hexdigest()
 
     def matches(self, digest: str | None) -> bool:
         """Whether this is the digest of the secret, compared in constant time.
 
-        None is that of a key that there is not: it takes as long to find out.
+        Pass None for a key that does not exist: the comparison then takes just as long.
         """
         return hmac.compare_digest(self.digest, digest or _NO_DIGEST)
 
 
 def is_key_id(key_id: str, *kinds: str) -> bool:
-    """Whether it is the public id of a key of one of these kinds, without its secret."""
+    """Whether the text is the public id of a key of one of these kinds, without a secret."""
     matched = _ID.fullmatch(key_id)
     return matched is not None and matched["kind"] in kinds
 
@@ -90,18 +92,18 @@ def check_key_id(key_id: str, *kinds: str) -> None:
 
 
 def without_secrets(text: str) -> str:
-    """The text with the ids of the keys that are in it, and not with what follows them."""
-    return _SHOWN.sub(r"\1", text)
+    """The text with every key in it reduced to its public id."""
+    return _KEY_IN_TEXT.sub(r"\1", text)
 
 
 def public_id(text: str) -> str:
-    """The id of a key that is shown with its secret or without, empty when the text is none."""
+    """The id in the text of a key, with or without its secret. Empty if the text is not a key."""
     key_id = text.partition(".")[0]
     return key_id if _ID.fullmatch(key_id) else ""
 
 
-def equal_in_constant_time(given: str, expected: str) -> bool:
-    """Compared in constant time, on bytes; JSON may hold halves of characters."""
+def equal_in_constant_time(presented: str, expected: str) -> bool:
+    """Compare as bytes, because JSON may contain surrogates that cannot be encoded otherwise."""
     return hmac.compare_digest(
-        given.encode(errors="surrogatepass"), expected.encode(errors="surrogatepass")
+        presented.encode(errors="surrogatepass"), expected.encode(errors="surrogatepass")
     )

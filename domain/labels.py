@@ -1,4 +1,4 @@
-"""What hosts and operators say of servers, to select them by."""
+"""Labels that hosts and operators put on servers, and selectors that match them."""
 
 import re
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from domain.errors import InvalidField
 
 MAX_LABELS = 64
 MAX_REQUIREMENTS = 20
-# Of the canonical text.
+# In characters of the canonical text.
 MAX_SELECTOR_LENGTH = 500
 SELECTOR_EXAMPLE = "region=nyc,tier!=gold,zone in (a, b),gpu,!old"
 
@@ -22,7 +22,7 @@ _MAX_QUOTED = 20
 
 @dataclass(frozen=True, slots=True)
 class Labels:
-    """What the host says of itself, and what operators say of it, who win."""
+    """The labels that the host reports, and those that operators set, which win."""
 
     of_host: Mapping[str, str] = field(default_factory=dict)
     of_operators: Mapping[str, str] = field(default_factory=dict)
@@ -36,9 +36,11 @@ NO_LABELS = Labels()
 
 
 def check_labels(labels: Mapping[str, str], field_name: str = "labels") -> None:
-    """Raise InvalidField unless keys and values are as those of Kubernetes: 1 to 63 (a value: 0 to
-    63) letters, digits, dots, dashes and underscores, in a key also slashes, and a letter or digit
-    at both ends."""
+    """Raise InvalidField unless keys and values follow the rules of Kubernetes.
+
+    That is 1 to 63 (in a value 0 to 63) letters, digits, dots, dashes and underscores, in a key
+    also slashes, with a letter or digit at both ends.
+    """
     if len(labels) > MAX_LABELS:
         raise InvalidField(field_name, f"has {len(labels)} labels; the maximum is {MAX_LABELS}")
     for key, value in labels.items():
@@ -67,7 +69,7 @@ class Operator(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Requirement:
-    """One condition on a label. A server without the label meets DIFFERS, NOT_IN and ABSENT."""
+    """A condition on one label. A server without the label meets DIFFERS, NOT_IN and ABSENT."""
 
     key: str
     operator: Operator
@@ -99,8 +101,11 @@ class Requirement:
 
 @dataclass(frozen=True, slots=True)
 class Selector:
-    """Servers that meet every requirement, as `parse_selector` makes it. `str()` of it is its
-    canonical text: equal selectors have one, and it parses to the same selector."""
+    """Selects the servers that meet every requirement. Made by `parse_selector`.
+
+    `str()` gives its canonical text: equal selectors have the same text, and the text parses to an
+    equal selector.
+    """
 
     requirements: tuple[Requirement, ...]
 
@@ -117,7 +122,7 @@ class Selector:
 
 
 def parse_selector(text: str, field_name: str = "selector") -> Selector:
-    """From a text as SELECTOR_EXAMPLE, with blanks wherever they help. Raises InvalidField."""
+    """Parse a text such as SELECTOR_EXAMPLE; spaces are ignored. Raises InvalidField."""
     reader = _Reader(text, field_name)
     requirements = {_requirement(reader)}
     while not reader.at_end:
@@ -165,7 +170,7 @@ _TOKEN = re.compile(r"\s*(!=|==|[=!,()]|[A-Za-z0-9._/-]+)")
 
 
 class _Reader:
-    """Goes through the text of a selector, token by token."""
+    """Reads the text of a selector token by token."""
 
     def __init__(self, text: str, field_name: str) -> None:
         self._text = text.rstrip()
@@ -177,7 +182,7 @@ class _Reader:
         return self._place == len(self._text)
 
     def skip(self, token: str) -> bool:
-        """Whether it comes next, and then go beyond it."""
+        """Consume the token if it comes next; return whether it did."""
         found = _TOKEN.match(self._text, self._place)
         if not found or found[1] != token:
             return False
@@ -196,7 +201,7 @@ class _Reader:
         return found[1]
 
     def value(self) -> str:
-        """Also an empty one: then the next token is something else."""
+        """A value may be empty; then the next token is not consumed."""
         found = _TOKEN.match(self._text, self._place)
         if not found or found[1] in ("!=", "==", *"=!,()"):
             return ""

@@ -1,4 +1,4 @@
-"""Whether a server lives: how often hosts beat, and what their silence means."""
+"""Whether a server is online: how often hosts send heartbeats, and when silence means offline."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -15,12 +15,12 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Presence:
-    """What is known of a server's life.
+    """Whether a server is online, and until when.
 
-    `offline_after` is the moment up to which its silence is no reason to worry. It is kept
-    with the server, not computed from today's interval, because only the host knows which
-    interval it was last told. `via` names the way over which the host was heard: who is deaf on
-    that way cannot tell whether it is silent.
+    `offline_after` is the time until which its silence is tolerated. It is stored with the
+    server and not computed from today's interval, because it follows from the interval that the
+    host was last given. `via` names the transport of the last heartbeat: an API that receives
+    nothing over that transport cannot tell whether the host is silent.
     """
 
     status: Status
@@ -29,21 +29,21 @@ class Presence:
     via: str = ""
 
 
-# For a control plane that tells no interval.
+# Used if the control plane sends no interval.
 _DEFAULT_INTERVAL = timedelta(seconds=15)
-# No fleet needs more; what is beyond is a mistake that would silence the host.
+# No fleet needs more. A larger value is a mistake that would silence the host.
 _MAX_INTERVAL_SECONDS = 3600
 
 NEVER_SEEN = Presence(Status.OFFLINE, None, None)
 
 
 def online_presence(now: datetime, interval: timedelta, via: str = "") -> Presence:
-    """A host spoke, and was told to speak again after the interval."""
+    """A host was heard now and will send its next heartbeat after the interval."""
     return Presence(Status.ONLINE, now, offline_deadline(now, interval), via)
 
 
 def offline_presence(now: datetime) -> Presence:
-    """A host said that it stops."""
+    """A host reported that it stops."""
     return Presence(Status.OFFLINE, now, None)
 
 
@@ -52,7 +52,7 @@ def offline_deadline(now: datetime, interval: timedelta) -> datetime:
 
 
 def parse_interval(seconds: int) -> timedelta:
-    """What a host makes of the interval that it was told."""
+    """The interval that a host uses for the seconds that it was sent."""
     if seconds <= 0:
         return _DEFAULT_INTERVAL
     return timedelta(seconds=min(seconds, _MAX_INTERVAL_SECONDS))
@@ -60,7 +60,8 @@ def parse_interval(seconds: int) -> timedelta:
 
 @dataclass(frozen=True, slots=True)
 class HeartbeatSchedule:
-    """How often hosts beat: every interval, stretched so that the fleet stays under a rate."""
+    """How often hosts send heartbeats: every interval, or less often if the fleet would exceed a
+    rate."""
 
     interval: timedelta
     max_heartbeats_per_second: int
@@ -73,10 +74,11 @@ class HeartbeatSchedule:
 
 @dataclass(frozen=True, slots=True)
 class ObservationWindow:
-    """How long the API has been able to hear heartbeats without a gap.
+    """How long the API has been able to receive heartbeats without a gap.
 
-    Who was deaf may not call others silent: after a start, after the store was away, and
-    after its clock jumped, a whole deadline must pass before anybody is declared offline.
+    An API that received nothing must not take hosts for silent: after its start, after the store
+    was unavailable, and after its clock jumped, a whole deadline must pass before it sets any
+    server offline.
     """
 
     since: datetime
@@ -87,7 +89,7 @@ class ObservationWindow:
         return cls(since=now, last_observed=now)
 
     def observe(self, now: datetime, max_gap: timedelta) -> "ObservationWindow":
-        """Look again. A gap that is too long, or time that ran backwards, begins a new watch."""
+        """Extend the window to now. A gap above `max_gap` or a clock that went back restarts it."""
         if timedelta(0) <= now - self.last_observed <= max_gap:
             return ObservationWindow(self.since, now)
         return ObservationWindow.start(now)

@@ -1,4 +1,4 @@
-"""The machines behind the servers: several host managers may run on one."""
+"""The machines behind the servers. Several host managers may run on one machine."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -12,14 +12,14 @@ _NEVER = datetime.min.replace(tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """`number` is 0 where it is not known which machine a server is on; then it is alone."""
+    """A server whose machine is unknown forms a machine of its own, with the `number` 0."""
 
     number: int
     servers: Sequence[Server]
 
     @property
     def capabilities(self) -> Capabilities | None:
-        """As its most recently seen server has reported them, of those that have."""
+        """The latest report: that of the most recently seen server that has reported any."""
         reports = [
             (server.presence.last_seen or _NEVER, server.server_id, server.capabilities)
             for server in self.servers
@@ -30,7 +30,7 @@ class Machine:
 
 @dataclass(frozen=True, slots=True)
 class Hardware:
-    """What so many machines have together, each of them counted once."""
+    """The total hardware of this many machines, each counted once."""
 
     machines: int
     cpu_cores: int
@@ -38,12 +38,12 @@ class Hardware:
 
 
 def machines_of(servers: Iterable[Server]) -> list[Machine]:
-    """The machines on which the servers are, in the order of the first server of each."""
-    found: dict[tuple[int, int], list[Server]] = {}
+    """The machines of these servers, in the order of the first server of each."""
+    by_machine: dict[tuple[int, int], list[Server]] = {}
     for server in servers:
         alone = 0 if server.machine else server.server_id
-        found.setdefault((server.machine, alone), []).append(server)
-    return [Machine(number, of_it) for (number, _), of_it in found.items()]
+        by_machine.setdefault((server.machine, alone), []).append(server)
+    return [Machine(number, on_it) for (number, _), on_it in by_machine.items()]
 
 
 def hardware_of(machines: Iterable[Machine]) -> Hardware:

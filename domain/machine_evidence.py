@@ -1,9 +1,9 @@
 """Which machine, and which process on it, claims a name: decided by evidence.
 
-No identifier is trusted alone. Machine-ids and Docker engine IDs lie on the disk and are cloned
-with it (moby#13278); boards of one series may share a hardware id; a virtual machine that was
-copied while it ran shares the boot id. So there are three witnesses, the disk, the board and the
-running kernel, and it takes two of them to recognise a machine.
+No single identifier is trusted. Machine-ids and Docker engine IDs are stored on the disk and are
+cloned with it (moby#13278); boards of one series may share a hardware id; a virtual machine that
+was copied while it ran shares the boot id. So there are three sources, the disk, the board and the
+running kernel, and two of them must agree before a machine is recognised.
 """
 
 from collections.abc import Callable
@@ -19,9 +19,9 @@ _HEXADECIMAL = frozenset("0123456789abcdef")
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """Digests of 32 hexadecimal digits, empty where the host could not read what is behind.
+    """Digests of 32 hexadecimal digits; empty where the host could not read the identifier.
 
-    `instance_id` is random and another one for each start of a host manager.
+    `instance_id` is random and new for each start of a host manager.
     """
 
     machine_id: str = ""
@@ -31,7 +31,7 @@ class Evidence:
     instance_id: str = ""
 
     def __bool__(self) -> bool:
-        """Whether there is any evidence of a machine."""
+        """Whether there is any evidence of the machine. The `instance_id` does not count."""
         return bool(self.machine_id or self.hardware_id or self.engine_id or self.boot_id)
 
 
@@ -40,10 +40,10 @@ NO_EVIDENCE = Evidence()
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who registered a server last.
+    """The machine and process that registered a server last.
 
-    `machine` is the same number for all servers of one machine, 0 when that is not known;
-    `address` is from where, as the API saw it.
+    `machine` is the same number for all servers of one machine, 0 if unknown. `address` is the
+    address it registered from, as the API saw it.
     """
 
     evidence: Evidence = NO_EVIDENCE
@@ -54,7 +54,7 @@ class Identity:
 
 UNKNOWN_IDENTITY = Identity()
 
-# What evidence is called where people read of it.
+# The names of the identifiers in texts for people.
 KINDS = {
     "machine_id": "machine-id",
     "hardware_id": "hardware id",
@@ -64,7 +64,7 @@ KINDS = {
 
 
 def check_evidence(evidence: Evidence) -> None:
-    """Raise InvalidField, with the path of the field, for what is no digest."""
+    """Raise InvalidField, with the path of the field, for a value that is not a digest."""
     for field in fields(evidence):
         digest: str = getattr(evidence, field.name)
         if digest and (len(digest) != _DIGEST_LENGTH or not _HEXADECIMAL.issuperset(digest)):
@@ -76,14 +76,14 @@ def check_evidence(evidence: Evidence) -> None:
 class Match(StrEnum):
     SAME_PROCESS = "same process"
     SAME_MACHINE = "same machine"
-    # A clone of its disk or a restart of it, a copy of its board or a new installation on it.
+    # A clone of the disk or a restart; or a board with the same id or a reinstallation.
     UNCLEAR = "unclear"
     OTHER_MACHINE = "other machine"
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """The verdict on two sets of evidence, and the names of the fields on which it stands."""
+    """How two sets of evidence match, and the fields that agree and differ."""
 
     match: Match
     agreeing: tuple[str, ...]
@@ -94,91 +94,94 @@ class Comparison:
         return self.match in (Match.SAME_PROCESS, Match.SAME_MACHINE)
 
 
-def compare(known: Evidence, given: Evidence) -> Comparison:
-    """Whether the two are of one machine. It does not matter which of them came first."""
-    agreeing = _kinds(known, given, lambda one, other: one == other)
-    differing = _kinds(known, given, lambda one, other: one != other)
-    return Comparison(_verdict(known, given, set(agreeing), set(differing)), agreeing, differing)
+def compare(known: Evidence, claimed: Evidence) -> Comparison:
+    """Whether both describe one machine. The order of the two does not matter."""
+    agreeing = _kinds(known, claimed, lambda one, other: one == other)
+    differing = _kinds(known, claimed, lambda one, other: one != other)
+    return Comparison(_match(known, claimed, set(agreeing), set(differing)), agreeing, differing)
 
 
 def _kinds(
-    known: Evidence, given: Evidence, compare: Callable[[str, str], bool]
+    known: Evidence, claimed: Evidence, matches: Callable[[str, str], bool]
 ) -> tuple[str, ...]:
-    pairs = ((kind, getattr(known, kind), getattr(given, kind)) for kind in KINDS)
-    return tuple(kind for kind, one, other in pairs if one and other and compare(one, other))
+    pairs = ((kind, getattr(known, kind), getattr(claimed, kind)) for kind in KINDS)
+    return tuple(kind for kind, one, other in pairs if one and other and matches(one, other))
 
 
-def _verdict(known: Evidence, given: Evidence, agreeing: set[str], differing: set[str]) -> Match:
+def _match(known: Evidence, claimed: Evidence, agreeing: set[str], differing: set[str]) -> Match:
     disk = {"machine_id", "engine_id"}
-    # A machine whose Docker was installed anew, or whose machine-id was, is not another one.
+    # One identifier of the disk is enough: Docker or the machine-id alone may have been reset.
     same_disk = bool(agreeing & disk)
     other_disk = bool(differing & disk) and not same_disk
     same_board, other_board = "hardware_id" in agreeing, "hardware_id" in differing
-    # Another boot says only that a machine was started again.
+    # A different boot id means only that a machine was restarted.
     same_kernel = "boot_id" in agreeing
-    witnesses = same_disk + same_board + same_kernel
-    same_instance = bool(known.instance_id) and known.instance_id == given.instance_id
+    sources = same_disk + same_board + same_kernel
+    same_instance = bool(known.instance_id) and known.instance_id == claimed.instance_id
     if other_board:
         return Match.UNCLEAR if same_kernel else Match.OTHER_MACHINE
-    if witnesses >= 2:
+    if sources >= 2:
         return Match.SAME_PROCESS if same_instance else Match.SAME_MACHINE
-    # A process that can read nothing else, and registers again, must not be in its own way.
+    # A process that can read nothing but the boot id must be recognised when it registers again.
     if same_instance and same_kernel and not differing:
         return Match.SAME_PROCESS
-    if other_disk and not witnesses:
+    if other_disk and not sources:
         return Match.OTHER_MACHINE
     return Match.UNCLEAR
 
 
 class NamePolicy(StrEnum):
-    """What happens when another machine claims the name of one that is alive."""
+    """What to do when another machine claims the name of a server whose host is alive."""
 
-    # The claim is refused, and an operator can settle it.
+    # Refuse the claim; an operator can resolve the conflict.
     REJECT = "reject"
-    # The newcomer gets the server, and the holder is told to stop.
+    # Give the server to the new machine, and tell the old host to stop.
     TAKEOVER = "takeover"
-    # The specification's plain rule: whoever knows the name gets the server.
+    # The plain rule of the specification: any host that uses the name gets the server.
     ALLOW = "allow"
 
 
 class Claim(StrEnum):
-    """What it means that somebody registers under a name that has a server."""
+    """The kind of a registration under a name that already has a server."""
 
-    # Nothing is known against it: the name alone decides, as the specification says.
+    # There is no evidence to compare, so the name alone decides, as the specification says.
     BY_NAME = "by name"
-    # The machine that has the server already.
+    # The machine already has the server.
     OWN = "own"
-    # Another one, or one of which it cannot be told, while the server's host is silent.
+    # It is or may be another machine, and the host of the server is silent.
     SUCCESSION = "succession"
-    # The same, while the server's host is alive.
+    # It is or may be another machine, and the host of the server is alive.
     CONTEST = "contest"
 
 
 def classify_claim(
-    known: Evidence, given: Evidence, comparison: Comparison, *, holder_is_alive: bool
+    known: Evidence, claimed: Evidence, comparison: Comparison, *, holder_is_alive: bool
 ) -> Claim:
-    """What the claim to a name is, by the evidence of its last holder and of who claims it."""
-    if not known or not given:
+    """Classify a claim to a name; `known` is the evidence of the last holder of the name."""
+    if not known or not claimed:
         return Claim.BY_NAME
     if comparison.same_machine:
         return Claim.OWN
     return Claim.CONTEST if holder_is_alive else Claim.SUCCESSION
 
 
-def same_claimant(before: Evidence, given: Evidence) -> bool:
-    """Whether somebody who claimed a name before claims it again, as far as can be told."""
-    comparison = compare(before, given)
+def same_claimant(before: Evidence, claimed: Evidence) -> bool:
+    """Whether the machine that claimed a name before probably claims it again."""
+    comparison = compare(before, claimed)
     return comparison.same_machine or bool(comparison.agreeing and not comparison.differing)
 
 
-def matches_ban(banned: Evidence, given: Evidence) -> bool:
-    """Whether the evidence is of a banned machine, or may be: a restart is no way around a ban,
-    nor is a copy of the disk, unless the board is known to be another one."""
-    comparison = compare(banned, given)
+def matches_ban(banned: Evidence, claimed: Evidence) -> bool:
+    """Whether the evidence is or may be that of a banned machine.
+
+    A restart does not lift a ban, and neither does a copy of the disk, unless the board is known
+    to be a different one.
+    """
+    comparison = compare(banned, claimed)
     return comparison.match is not Match.OTHER_MACHINE and bool(comparison.agreeing)
 
 
 def kinds_in_words(kinds: tuple[str, ...]) -> str:
-    """As "machine-id and boot id"."""
+    """For example "machine-id and boot id"."""
     names = [KINDS[kind] for kind in kinds]
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

@@ -1,4 +1,4 @@
-"""How a host names itself, and what a name may be."""
+"""How a host chooses its name, and which names are valid."""
 
 from dataclasses import dataclass
 
@@ -12,8 +12,8 @@ MAX_ENVIRONMENT_LENGTH = 100
 class ChosenName:
     """The name that a host registers under.
 
-    An ephemeral name holds a random part: unless it is kept, the next start of the host makes
-    another server of it.
+    An ephemeral name contains a generated suffix: unless it is saved, the next start of the host
+    creates another server.
     """
 
     name: str
@@ -22,7 +22,7 @@ class ChosenName:
 
 @dataclass(frozen=True, slots=True)
 class SavedName:
-    """The name that a host had before, and in which environment."""
+    """The name of the last registration, and its environment."""
 
     chosen: ChosenName
     environment: str
@@ -33,18 +33,18 @@ def choose_name(
     hostname: str,
     environment: str,
     random_suffix: str,
-    kept: SavedName | None = None,
+    saved: SavedName | None = None,
 ) -> ChosenName:
     """Choose as the specification says: SERVER_NAME, else hostname-ENVIRONMENT, else
     hostname-suffix. Empty means not set.
 
-    A name that was kept comes before what is made of the hostname, unless another ENVIRONMENT is
-    set than it had. Raises InvalidField where the outcome is no valid name.
+    A saved name takes precedence over one generated from the hostname, unless ENVIRONMENT is now
+    set to another value. Raises InvalidField if the resulting name is not valid.
     """
     if server_name:
         chosen = ChosenName(server_name, ephemeral=False)
-    elif kept and environment in ("", kept.environment):
-        chosen = kept.chosen
+    elif saved and environment in ("", saved.environment):
+        chosen = saved.chosen
     elif environment:
         chosen = ChosenName(f"{hostname}-{environment}", ephemeral=False)
     else:
@@ -54,20 +54,20 @@ def choose_name(
 
 
 def check_name(name: str) -> None:
-    """Raise InvalidField unless it is 1 to 255 printable characters, no blanks at the ends."""
+    """Raise InvalidField unless it has 1 to 255 printable characters, no space at the ends."""
     if not name:
         raise InvalidField("name", "is required")
     check_text("name", name, MAX_NAME_LENGTH)
 
 
 def check_environment(environment: str) -> None:
-    """Raise InvalidField unless it is up to 100 printable characters, no blanks at the ends."""
+    """Raise InvalidField unless it has at most 100 printable characters, no space at the ends."""
     check_text("environment", environment, MAX_ENVIRONMENT_LENGTH)
 
 
 def check_text(field: str, text: str, max_length: int) -> None:
-    """Raise InvalidField unless it is so many printable characters at most, no blanks at the
-    ends."""
+    """Raise InvalidField unless the text has at most `max_length` characters, all printable, and
+    no space at the ends."""
     if len(text) > max_length:
         raise InvalidField(field, f"has {len(text)} characters; the maximum is {max_length}")
     if not text.isprintable():

@@ -1,4 +1,4 @@
-"""The keys by which operators are known."""
+"""The keys that identify operators."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -8,14 +8,15 @@ from domain.naming import check_text
 from domain.role import Role
 
 MAX_NAME_LENGTH = 100
-# Who calls without a key, and who with the setting's, where others have the name of their key.
+# The names of operators without a key of their own: a local caller without a key, and a caller with
+# the key of the OPERATOR_KEY setting. All others have the name of their key.
 LOCAL = "local"
 BY_SETTING = "OPERATOR_KEY"
 
 
 @dataclass(frozen=True, slots=True)
 class OperatorKey:
-    """`name` is whose it is, a person or a program; `expires_at` of None is never."""
+    """`name` is the owner, a person or a program. It never expires if `expires_at` is None."""
 
     key_id: str
     digest: str = field(repr=False)
@@ -33,7 +34,7 @@ class OperatorKey:
 
 @dataclass(frozen=True, slots=True)
 class Operator:
-    """Who makes an operator's call. `credential_id` is the public id of what proved it."""
+    """The caller of an operator's call. `credential_id` is the public id of the credential."""
 
     name: str
     role: Role
@@ -42,7 +43,7 @@ class Operator:
 
 
 def check_key_name(name: str) -> None:
-    """Raise InvalidField unless it is 1 to 100 printable characters, no blanks at the ends."""
+    """Raise InvalidField unless it has 1 to 100 printable characters, no space at the ends."""
     if not name:
         raise InvalidField("name", "is required")
     check_text("name", name, MAX_NAME_LENGTH)

@@ -1,4 +1,4 @@
-"""Operators whom an OIDC provider knows, by what its tokens claim of them."""
+"""Operators that an OIDC provider identifies by the claims in its tokens."""
 
 import unicodedata
 from collections.abc import Mapping
@@ -10,10 +10,10 @@ from domain.naming import check_text
 from domain.operator_key import BY_SETTING, LOCAL, Operator
 from domain.role import Role
 
-# What OIDC allows a subject, and the audit an actor.
+# The limit of OIDC for a subject, and of the audit for an actor.
 _MAX_NAME_LENGTH = 255
 _MAX_CREDENTIAL_ID_LENGTH = 64
-_OTHER_CALLERS = (LOCAL.casefold(), BY_SETTING.casefold())
+_RESERVED_NAMES = (LOCAL.casefold(), BY_SETTING.casefold())
 ROLES_BY_NAME: Mapping[str, Role] = {role.value: role for role in Role}
 
 Claims = Mapping[str, object]
@@ -21,11 +21,10 @@ Claims = Mapping[str, object]
 
 @dataclass(frozen=True, slots=True)
 class ClaimRules:
-    """Which operator the claims of a token make of whoever sends it.
+    """Which operator the claims of a token identify.
 
-    A claim is named as it is in the token, or with dots where it lies within others, as
-    `realm_access.roles`. `roles` says which role a value of the role claim stands for; of several
-    the highest counts.
+    A claim is given by its name in the token, with dots for a nested claim, for example
+    `realm_access.roles`. `roles` maps values of the role claim to roles; the highest role wins.
     """
 
     name_claim: str
@@ -43,15 +42,15 @@ class ClaimRules:
             check_text(self.name_claim, name, _MAX_NAME_LENGTH)
         except InvalidField as error:
             raise NotAnOperator(self.name_claim, error.problem) from None
-        # Nor in letters that only look otherwise.
-        if unicodedata.normalize("NFKC", name).casefold() in _OTHER_CALLERS:
+        # Also reserved in letters that are only compatibility variants of these.
+        if unicodedata.normalize("NFKC", name).casefold() in _RESERVED_NAMES:
             problem = "is reserved for callers without a key of their own"
             raise NotAnOperator(self.name_claim, problem)
         return name
 
     def _role(self, claims: Claims) -> Role:
-        found = _claim(claims, self.role_claim)
-        values = found if isinstance(found, list) else [found]
+        claim = _claim(claims, self.role_claim)
+        values = claim if isinstance(claim, list) else [claim]
         roles = [
             self.roles[value] for value in values if isinstance(value, str) and value in self.roles
         ]
@@ -61,8 +60,10 @@ class ClaimRules:
 
 
 def credential_id_of(claims: Claims) -> str:
-    """By which the audit tells the provider's users from each other, whatever they call
-    themselves, and from whoever has a key. Raises NotAnOperator."""
+    """The id under which the audit records the provider's user, whatever name the user chooses.
+
+    It never equals the id of a key. Raises NotAnOperator.
+    """
     subject = _text(claims, "sub")
     plain = f"oidc:{subject}"
     if len(plain) <= _MAX_CREDENTIAL_ID_LENGTH and plain.isprintable() and " " not in plain:
@@ -72,19 +73,19 @@ def credential_id_of(claims: Claims) -> str:
 
 
 def _text(claims: Claims, name: str) -> str:
-    found = _claim(claims, name)
-    if not isinstance(found, str) or not found:
+    claim = _claim(claims, name)
+    if not isinstance(claim, str) or not claim:
         raise NotAnOperator(name, "is missing or is not a string")
-    return found
+    return claim
 
 
 def _claim(claims: Claims, name: str) -> object:
-    """None where there is none. A whole name comes first: those of some providers are URLs."""
+    """None if missing. The whole name is tried first, because some providers use URLs as names."""
     if name in claims:
         return claims[name]
-    for dot in (at for at, sign in enumerate(name) if sign == "."):
+    for dot in (at for at, character in enumerate(name) if character == "."):
         inner = claims.get(name[:dot])
-        found = _claim(inner, name[dot + 1 :]) if isinstance(inner, Mapping) else None
-        if found is not None:
-            return found
+        claim = _claim(inner, name[dot + 1 :]) if isinstance(inner, Mapping) else None
+        if claim is not None:
+            return claim
     return None

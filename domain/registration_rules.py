@@ -1,4 +1,4 @@
-"""By which rules hosts join the fleet, besides its key."""
+"""The rules for hosts that join the fleet, besides the registration key."""
 
 from dataclasses import dataclass
 
@@ -9,14 +9,14 @@ from domain.machine_evidence import NamePolicy
 
 @dataclass(frozen=True, slots=True)
 class RegistrationRules:
-    """What an operator has set; the defaults are those of the settings."""
+    """The rules that an operator has set. The defaults are those of the settings."""
 
     name_policy: NamePolicy = NamePolicy.REJECT
     approval_policy: ApprovalPolicy = ApprovalPolicy.AUTO
     enforcement: Enforcement = ENFORCE_ALL
 
     def revision_for_host(self, config_revision: int, approval: Approval) -> int:
-        """The revision of its configuration that a host is told: 0 while it waits."""
+        """The configuration revision to send to a host: 0 while it waits for approval."""
         waits = approval is Approval.PENDING
         return 0 if waits and self.enforces(Switch.APPROVAL) else config_revision
 

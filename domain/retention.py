@@ -1,4 +1,4 @@
-"""How long what nobody uses any more is kept."""
+"""How long unused records are kept."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -8,13 +8,13 @@ _UNITS = (("hour", timedelta(hours=1)), ("minute", timedelta(minutes=1)))
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """What an operator has set; the defaults are those of the settings."""
+    """The durations that an operator has set. The defaults are those of the settings."""
 
-    # Offline for longer, an ephemeral server is deleted.
+    # An ephemeral server that is offline for longer is deleted.
     ephemeral: timedelta = timedelta(hours=24)
-    # For so long a deleted server can be restored; zero: it is gone at once.
+    # How long a deleted server can be restored. Zero: it is gone at once.
     deleted: timedelta = timedelta(days=30)
-    # For so long it is known what operators did; None: for ever.
+    # How long audit entries are kept. None: for ever.
     audit: timedelta | None = None
 
 
@@ -22,7 +22,7 @@ DEFAULT_RETENTION = Retention()
 
 
 def duration_in_words(duration: timedelta) -> str:
-    """As "24 hours", in the largest unit that leaves nothing over; days from the second on."""
+    """For example "24 hours": in the largest unit without a remainder; days from two days on."""
     units = (("day", timedelta(days=1)), *_UNITS) if duration >= timedelta(days=2) else _UNITS
     for name, unit in units:
         if duration >= unit and not duration % unit:

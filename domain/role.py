@@ -1,10 +1,10 @@
-"""What an operator may do."""
+"""The roles of operators."""
 
 from enum import StrEnum
 
 
 class Role(StrEnum):
-    """Each may do all that those before it may."""
+    """Each role includes the ones before it."""
 
     VIEWER = "viewer"
     OPERATOR = "operator"

@@ -1,4 +1,4 @@
-"""A machine of the fleet."""
+"""A server of the fleet."""
 
 from dataclasses import dataclass, replace
 
@@ -10,12 +10,12 @@ from domain.liveness import NEVER_SEEN, Presence
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """The record that a name owns: its server_id never changes, and configuration hangs on it.
+    """The record behind a name. Its server_id never changes; configuration is attached to it.
 
-    `config_revision` grows with every change of the server's configuration; 0 means that
-    none was ever attached. A host that knows an older one than `config_resync` is sent all of it.
+    `config_revision` grows with every change of the server's configuration; 0 means that none was
+    ever attached. A host with a revision older than `config_resync` is sent all documents.
     `epoch` counts its registrations. `machine` is the same number for all servers of one machine,
-    0 when that is not known; `address` is from where its host registered last.
+    0 if unknown. `address` is the address that its host registered from last.
     """
 
     server_id: int
@@ -28,7 +28,7 @@ class Server:
     config_resync: int = 0
     epoch: int = 0
     approval: Approval = Approval.APPROVED
-    # Why an operator refuses it.
+    # The operator's reason for rejecting or banning it.
     approval_reason: str = ""
     ephemeral: bool = False
     labels: Labels = NO_LABELS
@@ -43,9 +43,9 @@ class Server:
         *,
         keeps_epoch: bool = False,
     ) -> "Server":
-        """The record after its host joined. What the host leaves out stays as it was.
+        """The record after its host has registered. Values that the host omits stay unchanged.
 
-        One that keeps the epoch does not replace who registered before.
+        With `keeps_epoch`, the registration does not supersede the one before.
         """
         return replace(
             self,
@@ -56,8 +56,10 @@ class Server:
         )
 
     def configured(self, revision: int, *, resync: bool = False) -> "Server":
-        """The record after its configuration changed. With `resync`, also documents came into
-        effect that are older than what its host may know."""
+        """The record after a change of its configuration.
+
+        `resync` is needed if documents came into effect that are older than the host's revision.
+        """
         return replace(
             self,
             config_revision=revision,

@@ -1,4 +1,4 @@
-"""Who a certificate is for, as its one URI says it: a SPIFFE ID, https://spiffe.io."""
+"""The SPIFFE ID (https://spiffe.io) of a certificate: its only URI, which names its owner."""
 
 import re
 from collections.abc import Sequence
@@ -17,10 +17,10 @@ _COMMON_NAME = re.compile(rf"{_SERVER} (?P<id>\d{{1,19}}) epoch (?P<epoch>\d{{1,
 
 @dataclass(frozen=True, slots=True)
 class Certified:
-    """Whose certificate a caller has shown: a server's, or an operator's; neither is nobody's.
+    """The owner of the certificate that a caller presents: a server, an operator or neither.
 
-    `epoch` is that of the server's registration by which it was issued, 0 where it does not say,
-    since others than the API issued it: then it is of each.
+    `epoch` is that of the server's registration that issued the certificate. It is 0 if the
+    certificate names none, because another CA issued it: then it is valid for every epoch.
     """
 
     server_id: int = 0
@@ -44,7 +44,7 @@ def server_common_name(server_id: int, epoch: int) -> str:
 
 
 def certified_by(spiffe_ids: Sequence[str], common_name: str, trust_domain: str) -> Certified:
-    """Nobody, unless it is exactly one ID of this trust domain, as the standard has it."""
+    """NOT_CERTIFIED unless there is exactly one ID, of this trust domain, as the standard says."""
     if len(spiffe_ids) != 1:
         return NOT_CERTIFIED
     start = f"spiffe://{trust_domain}/"
@@ -52,8 +52,9 @@ def certified_by(spiffe_ids: Sequence[str], common_name: str, trust_domain: str)
         return NOT_CERTIFIED
     kind, _, name = spiffe_ids[0].removeprefix(start).partition("/")
     if kind == _SERVER and _SERVER_ID.fullmatch(name):
-        said = _COMMON_NAME.fullmatch(common_name)
-        return Certified(int(name), int(said["epoch"]) if said and said["id"] == name else 0)
+        matched = _COMMON_NAME.fullmatch(common_name)
+        epoch = int(matched["epoch"]) if matched and matched["id"] == name else 0
+        return Certified(int(name), epoch)
     if kind == _OPERATOR and is_key_id(name, OPERATOR_CERTIFICATE):
         return Certified(key_id=name)
     return NOT_CERTIFIED

@@ -1,32 +1,32 @@
-"""How often something may be done: each time takes a token from a bucket that fills by itself."""
+"""A token bucket: every call takes a token, and the bucket refills over time."""
 
 from dataclasses import dataclass
 
-# Seconds, far more than sums of floating point numbers are off by.
+# Seconds; far more than the rounding errors of floating point sums.
 _ROUNDING = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
 class TokenBucket:
-    """`per_second` tokens come into it, and it holds up to `most`.
+    """It gains `per_second` tokens and holds at most `capacity`.
 
-    What is in it at a moment is told by when it will be full, in seconds of any clock; one that was
-    never used, or not for long, is full since any time that has passed.
+    Its state is one number, `full_at`: the time when it will be full, in seconds of any clock. For
+    a bucket that was never used, or not for long, this is any time in the past.
     """
 
     per_second: float
-    most: int
+    capacity: int
 
     @property
     def seconds_to_fill(self) -> float:
         """Seconds from empty to full."""
-        return self.most / self.per_second
+        return self.capacity / self.per_second
 
     def take(self, full_at: float, now: float) -> float | None:
-        """When it will be full after a token was taken; None where there is none to take."""
+        """Take a token. Returns the new `full_at`, or None if there is no token."""
         then = max(full_at, now) + 1 / self.per_second
         return then if then - now <= self.seconds_to_fill + _ROUNDING else None
 
     def wait(self, full_at: float, now: float) -> float:
-        """Seconds until there is a token."""
+        """Seconds until a token is available."""
         return max(0.0, full_at + 1 / self.per_second - self.seconds_to_fill - now)

@@ -31,7 +31,7 @@ class DeleteConfiguration:
             has = effective_configuration(transaction, server)
             resync = has_older_revision(had, has, server.config_revision)
             transaction.servers.save(server.configured(revision, resync=resync))
-            cause = f"an operator took the document {name} away"
+            cause = f"an operator deleted the document {name}"
             transaction.outbox.add(
                 [Event(EventKind.CONFIGURED, server_id, self.clock.now(), cause)]
             )

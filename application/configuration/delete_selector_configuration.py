@@ -30,7 +30,7 @@ class DeleteSelectorConfiguration:
             hid_another = any(
                 found.name == name for found in transaction.selector_configurations.summaries()
             )
-            cause = f"an operator took the document {name} from the selector {selector}"
+            cause = f"an operator deleted the document {name} of the selector {selector}"
             transaction.selector_changes.add(
                 SelectorChange(revision, selector, resync=hid_another, cause=cause)
             )

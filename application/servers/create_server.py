@@ -22,7 +22,7 @@ class CreateServer:
             last_revision = transaction.configuration_clock.hold()
             server = transaction.servers.add(name, environment)
             configure_new_server(transaction, server.server_id, last_revision)
-            cause = "an operator made its record"
+            cause = "an operator created it"
             created = Event(EventKind.CREATED, server.server_id, self.clock.now(), cause)
             transaction.outbox.add([created])
             return transaction.servers.get(server.server_id)

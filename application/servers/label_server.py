@@ -48,9 +48,9 @@ class LabelServer:
 
 
 def _cause(had: Mapping[str, str], has: Mapping[str, str]) -> str:
-    said = [f"{key}={value}" for key, value in sorted(has.items()) if had.get(key) != value]
-    taken = sorted(had.keys() - has.keys())
-    done = [f"set {' and '.join(said)}"] if said else []
-    if taken:
-        done.append(f"took {' and '.join(taken)} away")
+    changed = [f"{key}={value}" for key, value in sorted(has.items()) if had.get(key) != value]
+    removed = sorted(had.keys() - has.keys())
+    done = [f"set {' and '.join(changed)}"] if changed else []
+    if removed:
+        done.append(f"removed {' and '.join(removed)}")
     return f"an operator {', and '.join(done)}"

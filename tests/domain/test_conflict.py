@@ -142,11 +142,11 @@ def test_no_decision_both_gives_and_takes(decision: Conflict, machine: Evidence)
 @pytest.mark.parametrize(
     ("other", "words"),
     [
-        (evidence("disk 0", "board 1", "boot 1"), "a disk was most likely copied"),
+        (evidence("disk 0", "board 1", "boot 1"), "the disk was most likely copied"),
         (evidence("disk 0", "board 1", "boot 0"), "copied while it ran"),
-        (evidence("disk 0", "", "boot 1"), "or a machine that was started again"),
-        (evidence("disk 1", "board 0", "boot 1"), "installed anew, or two boards"),
-        (evidence("disk 1", "board 1", "boot 1"), "two machines that were given one name"),
+        (evidence("disk 0", "", "boot 1"), "or the machine was restarted"),
+        (evidence("disk 1", "board 0", "boot 1"), "reinstalled, or two boards"),
+        (evidence("disk 1", "board 1", "boot 1"), "two machines were given the same name"),
         (evidence("", "", "boot 1"), "Too little is known"),
     ],
 )

@@ -146,9 +146,9 @@ def test_since_when_it_has_its_status_is_told_by_the_last_that_led_to_it(facts: 
     kinds = online if status is Status.ONLINE else set(OFFLINE)
     changes = [entry for entry in facts.history if entry.kind in kinds]
 
-    assert (f"It is {status} since" in text) == bool(changes)
+    assert (f"It has been {status} since" in text) == bool(changes)
     if changes:
-        assert f"It is {status} since {changes[-1].at:%Y-%m-%d %H:%M:%S} UTC" in text
+        assert f"It has been {status} since {changes[-1].at:%Y-%m-%d %H:%M:%S} UTC" in text
 
 
 def test_what_happened_to_a_server_that_was_merged_into_it_is_not_its_own_story() -> None:
@@ -156,7 +156,7 @@ def test_what_happened_to_a_server_that_was_merged_into_it_is_not_its_own_story(
     merged = HistoryEntry(NOW, EventKind.MERGED, "an operator merged server 41 (old) into it")
     text = told(WEB, JOINED, silent, merged)
 
-    assert "It is online since 2026-02-28 22:59:58 UTC: its host registered" in text
+    assert "It has been online since 2026-02-28 22:59:58 UTC: its host registered" in text
     assert "another server was merged into it: an operator merged server 41 (old) into it." in text
 
 
@@ -172,10 +172,10 @@ def test_nobody_is_told_to_wait_for_a_host_that_is_refused(facts: Facts) -> None
 
 def test_a_server_that_is_well() -> None:
     assert explain(facts()) == [
-        "Server 42 is web of the environment production: approved and online.",
-        "It is online since 2026-02-28 22:59:58 UTC: its host registered from 10.0.0.7.",
-        "Its host was heard 5 seconds ago.",
-        "1 registration was counted, the last from 10.0.0.7 at 2026-02-28 22:59:58 UTC.",
+        "Server 42 is web in the environment production: approved and online.",
+        "It has been online since 2026-02-28 22:59:58 UTC: its host registered from 10.0.0.7.",
+        "Its last heartbeat arrived 5 seconds ago.",
+        "Its host has registered once, most recently from 10.0.0.7 at 2026-02-28 22:59:58 UTC.",
     ]
 
 
@@ -190,15 +190,15 @@ def test_a_server_whose_host_is_silent() -> None:
     assert explain(facts(silent, JOINED, stale)) == [
         "Server 42 is web: approved and offline, and it is the default server.",
         (
-            "It is offline since 2026-02-28 23:00:48 UTC: its host was silent for longer than"
+            "It has been offline since 2026-02-28 23:00:48 UTC: its host was silent for longer than"
             " 45 seconds."
         ),
-        "Its host was heard last at 2026-02-28 22:59:58 UTC.",
+        "Its last heartbeat arrived at 2026-02-28 22:59:58 UTC.",
         (
-            "Whether its host manager is up and reaches the API is told by"
+            "To check whether its host manager runs and reaches the API, run"
             " `manmanv2 doctor host` on its machine."
         ),
-        "3 registrations were counted, the last from 10.0.0.7 at 2026-02-28 22:59:58 UTC.",
+        "Its host has registered 3 times, most recently from 10.0.0.7 at 2026-02-28 22:59:58 UTC.",
     ]
 
 
@@ -206,26 +206,26 @@ def test_a_server_whose_host_was_stopped() -> None:
     stopped = HistoryEntry(NOW - HOUR, EventKind.OFFLINE, "its host said that it stops")
     text = told(replace(WEB, presence=GONE), JOINED, stopped)
 
-    assert "It is offline since 2026-02-28 22:59:58 UTC: its host said that it stops." in text
-    assert "It comes online when its host is heard again." in text
+    assert "It has been offline since 2026-02-28 22:59:58 UTC: its host said that it stops." in text
+    assert "It comes online with the next heartbeat of its host." in text
     assert "doctor" not in text
 
 
 def test_a_server_whose_host_has_never_joined() -> None:
-    made = HistoryEntry(NOW, EventKind.CREATED, "an operator made its record")
+    made = HistoryEntry(NOW, EventKind.CREATED, "an operator created it")
 
     assert explain(facts(Server(7, "web"), made, identity=UNKNOWN_IDENTITY)) == [
         "Server 7 is web: approved and offline.",
-        "No host of it was ever heard.",
-        "A host manager joins as it with SERVER_NAME=web.",
+        "No host has ever registered as this server.",
+        "A host manager with SERVER_NAME=web registers as this server.",
     ]
 
 
 def test_a_server_that_is_older_than_its_history() -> None:
     text = told(replace(WEB, epoch=0), HistoryEntry(NOW, EventKind.CONFIGURED, "put"))
 
-    assert "Since when it is online is not known: its history does not say." in text
-    assert "counted" not in text
+    assert "Its history does not show since when it has been online." in text
+    assert "has registered" not in text
 
 
 @pytest.mark.parametrize(
@@ -234,22 +234,22 @@ def test_a_server_that_is_older_than_its_history() -> None:
         (
             Approval.PENDING,
             (
-                "It waits for an operator, and gets no configuration and no commands until"
-                " `manmanv2 servers approve 42`."
+                "It is not approved yet and gets no configuration and no commands until an"
+                " operator runs `manmanv2 servers approve 42`."
             ),
         ),
         (
             Approval.REJECTED,
             (
-                "An operator rejected it (not ours): its host is refused until"
+                "An operator rejected it (not ours): its host is refused until an operator runs"
                 " `manmanv2 servers approve 42`."
             ),
         ),
         (
             Approval.BANNED,
             (
-                "An operator banned it (not ours): its machine is refused under any name until"
-                " `manmanv2 servers approve 42`."
+                "An operator banned it (not ours): its machine is refused under any name until an"
+                " operator runs `manmanv2 servers approve 42`."
             ),
         ),
     ],
@@ -305,8 +305,8 @@ def test_a_host_manager_that_is_started_twice() -> None:
     text = told(WEB, *entries, JOINED)
 
     assert (
-        "That happened 3 times within a day: look whether two host managers are started under its"
-        " name, and stop one, or whether one is killed and started again."
+        "That happened 3 times within a day: check whether two host managers use its name, and"
+        " stop one of them; or whether one host manager is killed and restarted again and again."
     ) in text
     assert "within a day" not in told(WEB, *entries[:3], JOINED)
 
@@ -314,15 +314,15 @@ def test_a_host_manager_that_is_started_twice() -> None:
 def test_a_server_whose_host_says_nothing_of_its_machine() -> None:
     anonymous = Identity(address="10.0.0.7", registered_at=NOW)
 
-    assert "whoever knows the name gets this server" in told(WEB, identity=anonymous)
-    assert "whoever knows the name" not in told(WEB)
-    assert "whoever knows the name" not in told(WEB, identity=UNKNOWN_IDENTITY)
+    assert "any host that uses this name gets this server" in told(WEB, identity=anonymous)
+    assert "any host that uses this name" not in told(WEB)
+    assert "any host that uses this name" not in told(WEB, identity=UNKNOWN_IDENTITY)
 
 
 def test_a_machine_with_two_managers() -> None:
     dev = Server(43, "web-dev", "dev", SEEN, machine=42)
 
-    assert "Server 43 (web-dev) is on the same machine, and online." in told(WEB, neighbours=[dev])
+    assert "Server 43 (web-dev) is on the same machine and online." in told(WEB, neighbours=[dev])
 
 
 @pytest.mark.parametrize("environment", ["production", ""])
@@ -331,7 +331,7 @@ def test_a_machine_whose_host_was_renamed(environment: str) -> None:
     text = told(WEB, neighbours=[old])
     seen_from_the_old_one = told(replace(old, environment="production"), neighbours=[WEB])
 
-    assert "if the host was renamed, `manmanv2 servers merge 41 42` makes one of both" in text
+    assert "if the host was renamed, `manmanv2 servers merge 41 42` makes them one server" in text
     assert "`manmanv2 servers merge 41 42`" in seen_from_the_old_one
 
 
@@ -355,12 +355,12 @@ def test_a_name_that_is_contested() -> None:
 
     assert sentences[-3:] == [
         (
-            "Another machine at 10.0.0.9 claimed its name 7 times, the last time at"
+            "Another machine at 10.0.0.9 claimed its name 7 times, most recently at"
             " 2026-02-28 23:59:58 UTC (conflict 3)."
         ),
-        "The disk is the same and the board is not: a disk was most likely copied.",
+        "The disk is the same, but the board differs: the disk was most likely copied.",
         (
-            "Who gets the name is settled by `manmanv2 conflicts resolve 3` with --adopt,"
+            "To decide who gets the name, run `manmanv2 conflicts resolve 3` with --adopt,"
             " --rename or --evict."
         ),
     ]
@@ -392,17 +392,17 @@ def test_a_name_that_many_contest() -> None:
 @pytest.mark.parametrize(
     ("presence", "sentence"),
     [
-        (SEEN, "It is ephemeral: once it was not heard for 24 hours, it is deleted."),
+        (SEEN, "It is ephemeral: it is deleted after 24 hours without a heartbeat."),
         (
             GONE,
             (
-                "It is ephemeral: unless its host is heard, it is deleted after"
-                " 2026-03-01 22:59:58 UTC."
+                "It is ephemeral: it is deleted after 2026-03-01 22:59:58 UTC unless its host"
+                " sends a heartbeat."
             ),
         ),
         (
             Presence(Status.OFFLINE, NOW - DAY, None),
-            "It is ephemeral and was not heard for 24 hours: it is deleted soon.",
+            "It is ephemeral and had no heartbeat for 24 hours: it will be deleted soon.",
         ),
     ],
 )
@@ -418,7 +418,8 @@ def test_labels_by_which_operators_overrule_a_host() -> None:
     )
 
     assert explain(facts(replace(WEB, labels=labels)))[-1] == (
-        "Operators say old=yes where its host says nothing, region=lon where its host says nyc."
+        "Operators' labels override those of its host: old=yes instead of nothing, region=lon"
+        " instead of nyc."
     )
 
 
@@ -426,10 +427,10 @@ def test_a_deleted_server_can_be_restored() -> None:
     sentences = explain_deleted(WEB, NOW, NOW + 30 * DAY, "an operator deleted it")
 
     assert sentences == [
-        "Server 42 (web) is deleted since 2026-02-28 23:59:58 UTC: an operator deleted it.",
+        "Server 42 (web) was deleted at 2026-02-28 23:59:58 UTC: an operator deleted it.",
         (
-            "Until 2026-03-30 23:59:58 UTC `manmanv2 servers restore 42` brings it back, with all"
-            " that it had."
+            "Until 2026-03-30 23:59:58 UTC, `manmanv2 servers restore 42` restores it with"
+            " everything it had."
         ),
     ]
 

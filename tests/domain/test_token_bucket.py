@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from domain.token_bucket import TokenBucket
 
-BUCKET = TokenBucket(per_second=10, most=50)
+BUCKET = TokenBucket(per_second=10, capacity=50)
 RATES = st.floats(0.1, 1000)
 # Seconds from one try to the next.
 PAUSES = st.lists(st.floats(0, 5), min_size=1, max_size=200)
@@ -37,23 +37,23 @@ def test_it_holds_no_more_however_long_nobody_takes_any() -> None:
     assert len(taken(BUCKET, [0.0] * 80 + [1e6] * 80)) == 100
 
 
-@given(per_second=RATES, most=st.integers(1, 100), pauses=PAUSES)
+@given(per_second=RATES, capacity=st.integers(1, 100), pauses=PAUSES)
 def test_nobody_ever_gets_more_than_it_holds_and_what_came_in_meanwhile(
-    per_second: float, most: int, pauses: list[float]
+    per_second: float, capacity: int, pauses: list[float]
 ) -> None:
-    moments = taken(TokenBucket(per_second, most), list(accumulate(pauses)))
+    moments = taken(TokenBucket(per_second, capacity), list(accumulate(pauses)))
 
     for first in range(len(moments)):
         for last in range(first, len(moments)):
-            most_then = most + per_second * (moments[last] - moments[first])
+            most_then = capacity + per_second * (moments[last] - moments[first])
             assert last - first + 1 <= most_then + 1e-6
 
 
-@given(per_second=RATES, most=st.integers(1, 100), pauses=PAUSES)
+@given(per_second=RATES, capacity=st.integers(1, 100), pauses=PAUSES)
 def test_who_waits_as_long_as_told_gets_one_and_who_waits_less_does_not(
-    per_second: float, most: int, pauses: list[float]
+    per_second: float, capacity: int, pauses: list[float]
 ) -> None:
-    bucket, now, full_at = TokenBucket(per_second, most), 0.0, 0.0
+    bucket, now, full_at = TokenBucket(per_second, capacity), 0.0, 0.0
     for pause in pauses:
         now += pause
         then = bucket.take(full_at, now)

@@ -111,7 +111,7 @@ def test_a_conflict_is_listed_and_counted_and_shown_with_both_sides(open_contest
     ):
         assert [*words, holder[kind][:12], challenger[kind][:12], *verdict] in lines
     assert ["Docker", "engine", "ID", "-", "-", "not", "known", "of", "both"] in lines
-    assert "The disk is the same and the board is not: a disk was most likely copied." in shown
+    assert "The disk is the same, but the board differs: the disk was most likely copied." in shown
     for option in ("--adopt", "--rename NAME", "--evict"):
         assert f"  manmanv2 conflicts resolve 1 {option}\n" in shown
     assert ManagementServer(open_contest.api).value("manmanv2_conflicts_open") == 1

@@ -64,10 +64,10 @@ def test_a_server_tells_its_story(
         ("offline", "its host said that it stops"),
     ]
     assert sentences.splitlines()[0] == (
-        "Server 1 is web of the environment dev: approved and offline."
+        "Server 1 is web in the environment dev: approved and offline."
     )
     assert "UTC: its host said that it stops." in sentences
-    assert "1 registration was counted, the last from 127.0.0.1" in sentences
+    assert "Its host has registered once, most recently from 127.0.0.1" in sentences
     assert rows[0][0].split() == ["TIME"]
     assert len(rows) == 7
     assert "its host was heard again" in table
@@ -91,7 +91,7 @@ def test_a_machine_that_was_renamed_gets_what_it_had(
     refused = outcome_of(api, "servers", "merge", str(new), "1", "--yes")
     unsure = outcome_of(api, "servers", "merge", "1", str(new), stdin="n\n")
 
-    assert f"`manmanv2 servers merge 1 {new}` makes one of both" in told
+    assert f"`manmanv2 servers merge 1 {new}` makes them one server" in told
     assert ("recognised", 1) in [
         (kind, cause.count("merge 1")) for kind, cause in happened(api, new)
     ]
@@ -117,7 +117,7 @@ def test_a_machine_that_was_renamed_gets_what_it_had(
         ("configured", "documents came from server 1 (old): limits"),
     ]
     assert f"an operator merged it into server {new} (new)." in told
-    assert "`manmanv2 servers restore 1` brings it back" in told
+    assert "`manmanv2 servers restore 1` restores it" in told
     assert after.terminate() == 0
 
 
@@ -162,7 +162,7 @@ def test_two_managers_on_one_box_are_one_machine(
     assert printed.splitlines()[-1] == (
         "2 machines with 3 servers, 16 CPU cores and 32.0 GiB of memory"
     )
-    assert "Server 2 (web-prod) is on the same machine, and online." in told
+    assert "Server 2 (web-prod) is on the same machine and online." in told
     assert scraped["manmanv2_machines"] == 2
     assert scraped["manmanv2_machines_cpu_cores"] == 2 * CORES_OF_BOX
     assert scraped["manmanv2_machines_memory_bytes"] == 2 * GIB_OF_BOX * 2**30

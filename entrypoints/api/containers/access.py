@@ -43,7 +43,7 @@ _BURST_SECONDS = 5
 
 
 def _make_rate_limit(per_second: int, whose: str) -> RateLimit:
-    bucket = TokenBucket(per_second=per_second, most=_BURST_SECONDS * per_second)
+    bucket = TokenBucket(per_second=per_second, capacity=_BURST_SECONDS * per_second)
     return RateLimit(bucket=bucket, whose=whose)
 
 

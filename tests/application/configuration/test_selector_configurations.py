@@ -104,7 +104,7 @@ def test_every_server_that_is_selected_is_told_of_a_change_and_no_other(
     assert fleet.get(elsewhere).config_revision == 0
     assert configured(fleet, web) == [
         "an operator put the document motd on the selector region=nyc",
-        "an operator took the document motd from the selector region=nyc",
+        "an operator deleted the document motd of the selector region=nyc",
     ]
     assert configured(fleet, elsewhere) == []
 

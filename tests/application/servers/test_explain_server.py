@@ -32,7 +32,7 @@ def test_the_story_of_a_server(fleet: Fleet) -> None:
     fleet.heartbeat([Heartbeat(web, leaving=True)])
 
     assert causes(fleet, web) == [
-        (EventKind.CREATED, "an operator made its record"),
+        (EventKind.CREATED, "an operator created it"),
         (EventKind.REGISTERED, "its host registered from 10.0.0.7"),
         (EventKind.ONLINE, "its host registered from 10.0.0.7"),
         (EventKind.STALE, "its host was silent for longer than 45 seconds"),
@@ -43,7 +43,7 @@ def test_the_story_of_a_server(fleet: Fleet) -> None:
         (EventKind.OFFLINE, "its host said that it stops"),
     ]
     assert "UTC: its host said that it stops." in told(fleet, web)
-    assert "1 registration was counted, the last from 10.0.0.7" in told(fleet, web)
+    assert "Its host has registered once, most recently from 10.0.0.7" in told(fleet, web)
 
 
 def test_heartbeats_that_change_no_status_are_no_part_of_the_history(fleet: Fleet) -> None:
@@ -81,7 +81,7 @@ def test_the_other_servers_of_its_machine_are_told(fleet: Fleet) -> None:
     prod = fleet.register(Registration("box-prod", "prod", evidence=BOX)).server.server_id
     fleet.register(Registration("else", "dev", evidence=OTHER))
 
-    assert f"Server {prod} (box-prod) is on the same machine, and online." in told(fleet, dev)
+    assert f"Server {prod} (box-prod) is on the same machine and online." in told(fleet, dev)
     assert told(fleet, dev).count("the same machine") == 1
 
 
@@ -103,7 +103,7 @@ def test_a_claim_to_its_name_is_told(fleet: Fleet) -> None:
 def test_when_an_ephemeral_server_is_deleted_is_told(fleet: Fleet) -> None:
     web = fleet.register(Registration("web", ephemeral=True)).server.server_id
 
-    assert "once it was not heard for 24 hours, it is deleted." in told(fleet, web)
+    assert "it is deleted after 24 hours without a heartbeat." in told(fleet, web)
 
 
 def test_a_deleted_server_is_explained_until_it_is_purged(fleet: Fleet) -> None:
@@ -111,7 +111,7 @@ def test_a_deleted_server_is_explained_until_it_is_purged(fleet: Fleet) -> None:
     fleet.delete(web)
     explained = fleet.explain(web)
 
-    assert explained.sentences[0].startswith(f"Server {web} (web) is deleted since")
+    assert explained.sentences[0].startswith(f"Server {web} (web) was deleted at")
     assert [entry.kind for entry in explained.history] == [EventKind.CREATED, EventKind.DELETED]
     assert "deleted" not in told(fleet, db)
 

@@ -71,8 +71,8 @@ def test_it_is_told_what_an_operator_did_and_nothing_when_that_changes_nothing(
 
     assert told(fleet, web) == [
         "an operator set rack=7 and tier=silver",
-        "an operator set tier=gold, and took rack away",
-        "an operator took tier away",
+        "an operator set tier=gold, and removed rack",
+        "an operator removed tier",
     ]
 
 

@@ -285,6 +285,6 @@ def test_the_new_server_that_was_merged_can_be_explained(fleet: Fleet, old: int,
     sentences = " ".join(fleet.explain(new).sentences)
     of_the_old = fleet.explain(old).sentences
 
-    assert f"It is online since {NOW + 60 * SECOND:%Y-%m-%d %H:%M:%S} UTC" in sentences
+    assert f"It has been online since {NOW + 60 * SECOND:%Y-%m-%d %H:%M:%S} UTC" in sentences
     assert f"an operator merged server {old} (old) into it." in sentences
     assert of_the_old[0].endswith(f": an operator merged it into server {new} (new).")
