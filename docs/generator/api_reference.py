@@ -3,7 +3,7 @@ from inspect import getdoc
 from pathlib import Path
 
 from adapters.grpc.server.error_codes import WIRE_ERRORS
-from adapters.grpc.server.permissions import CALL_RULES
+from adapters.grpc.server.permissions import PERMISSIONS
 from docs.generator.contract import Contract, Field, Message, Method, read_contract
 from docs.generator.markdown import page, table
 
@@ -12,7 +12,7 @@ _FIELD_COLUMNS = ("number", "field", "type", "")
 
 def api_reference_page() -> str:
     contract = read_contract()
-    of_hosts = [method for method in contract.methods if CALL_RULES[method.name].is_of_hosts]
+    of_hosts = [method for method in contract.methods if PERMISSIONS[method.name].is_for_hosts]
     of_operators = [method for method in contract.methods if method not in of_hosts]
     own = {name for method in contract.methods for name in (method.request, method.response)}
     shared = {name: message for name, message in contract.messages.items() if name not in own}
@@ -37,7 +37,7 @@ def _method(contract: Contract, method: Method) -> str:
     return page(
         f"### {method.name}",
         method.comment,
-        f"Needs the role `{role}`." if (role := CALL_RULES[method.name].role) else "",
+        f"Needs the role `{role}`." if (role := PERMISSIONS[method.name].role) else "",
         _with_heading(f"Takes `{request.name}`", request),
         _with_heading(f"Answers `{response.name}`", response),
     )

@@ -51,7 +51,7 @@ def _make_connection_limits(max_connections: int) -> ConnectionLimits:
             allowed,
             possible,
         )
-    return ConnectionLimits(most_connections=possible)
+    return ConnectionLimits(max_connections=possible)
 
 
 def _make_metrics_page(

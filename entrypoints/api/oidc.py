@@ -3,7 +3,7 @@
 import asyncio
 from typing import TYPE_CHECKING
 
-from adapters.grpc.tls.trust import CaFileUnusable, bundles_of_the_machine, read_ca_file
+from adapters.grpc.tls.trust import CaFileUnusable, read_ca_file, system_ca_bundles
 from adapters.system.call_with_timeout import CallWithTimeout
 from application.access.identify_by_token import IdentifyByToken
 from entrypoints.api.settings import ApiSettings
@@ -23,7 +23,7 @@ def make_provider(settings: ApiSettings) -> "OidcProvider":
     from adapters.oidc.provider import OidcProvider
 
     check_provider_ca(settings)
-    of_the_machine = (path for path in bundles_of_the_machine() if path.is_file())
+    of_the_machine = (path for path in system_ca_bundles() if path.is_file())
     ca_file = settings.oidc_ca_cert_path or next(of_the_machine, None)
     return OidcProvider(settings.oidc_issuer, settings.oidc_jwks_url, ca_file)
 

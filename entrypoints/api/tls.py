@@ -24,8 +24,8 @@ def read_certificate(
     except CertificateUnusable as error:
         raise ConfigurationError(str(error)) from None
     if metrics:
-        certificate.tell_end = metrics.certificate_expires()
-        certificate.tell_end(certificate.current.facts.expires)
+        certificate.on_new_expiry = metrics.certificate_expires()
+        certificate.on_new_expiry(certificate.current.facts.expires)
     return certificate
 
 
@@ -51,7 +51,7 @@ def make_pin_authority(
 
 async def watch_certificate(certificate: ServerCertificate) -> None:
     """On a thread: a disk that hangs must not keep anybody from connecting."""
-    _log.info("speaking TLS with the certificate %s", certificate.told())
+    _log.info("speaking TLS with the certificate %s", certificate.summary())
     while True:
-        await asyncio.to_thread(certificate.look)
+        await asyncio.to_thread(certificate.reload)
         await asyncio.sleep(_PERIOD_SECONDS)

@@ -282,11 +282,11 @@ def test_connections_leave_files_for_everything_else(
 ) -> None:
     container = ApiContainer(settings=ApiSettings(max_connections=1000))
     monkeypatch.setattr("entrypoints.api.container.allow_open_files", lambda wanted: wanted)
-    assert container.connection_limits().most_connections == 1000
+    assert container.connection_limits().max_connections == 1000
     assert not caplog.records
 
     monkeypatch.setattr("entrypoints.api.container.allow_open_files", lambda _: 1024)
-    assert container.connection_limits().most_connections == 768
+    assert container.connection_limits().max_connections == 768
     [record] = caplog.records
     assert record.getMessage().startswith(
         "MAX_CONNECTIONS is 1000, but this process may have only 1024 files open, and so takes 768"

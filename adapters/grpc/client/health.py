@@ -30,7 +30,7 @@ def check_serving(address: str, tls: Tls | None = None) -> None:
         trouble = diagnose_tls(address, tls)
         if trouble:
             cure = "check TLS_CERT_PATH and TLS_KEY_PATH, here and where it was started"
-            raise NotServing(f"{trouble.found}: {cure}") from None
+            raise NotServing(f"{trouble.problem}: {cure}") from None
         if error.code() is grpc.StatusCode.UNAVAILABLE:
             raise NotServing("is not there: nothing listens, or it hangs up") from None
         raise NotServing("has no health service: is it a gRPC server at all?") from None

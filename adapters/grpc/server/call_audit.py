@@ -15,20 +15,20 @@ from domain.operator_key import Operator
 
 _log = logging.getLogger(__name__)
 
-_PASSING = (StoreUnavailable, StoreFailed, TooBusy)
+_TEMPORARY_ERRORS = (StoreUnavailable, StoreFailed, TooBusy)
 
-# Of two servers the one that is left.
+# A merge names two servers: the entry belongs to the one that remains.
 _SERVER_IDS = ("server_id", "new_server_id")
 
 
-def _in_order(values: Any) -> str:
-    """Of labels the names."""
+def _sorted_names(values: Any) -> str:
+    """For labels their keys."""
     return ",".join(sorted(values))
 
 
-# What a call is about. A field that is not among these is noted by nobody: it may be a document,
-# a key, or what the contract will have one day.
-_SHOWN: dict[str, Callable[[Any], str]] = {
+# The fields that say what a call is about. No other field is recorded: it may be a document, a key,
+# or one that the contract will get later.
+_RECORDED_FIELDS: dict[str, Callable[[Any], str]] = {
     "old_server_id": str,
     "name": str,
     "new_name": str,
@@ -36,23 +36,23 @@ _SHOWN: dict[str, Callable[[Any], str]] = {
     "selector": str,
     "status": str,
     "is_default": str,
-    "update_paths": _in_order,
+    "update_paths": _sorted_names,
     "force": str,
     "dry_run": str,
-    "set": _in_order,
-    "unset": _in_order,
+    "set": _sorted_names,
+    "unset": _sorted_names,
     "reason": str,
     "conflict_id": str,
     "resolution": str,
     "key_id": public_id,
     "name_pattern": str,
-    "labels": _in_order,
+    "labels": _sorted_names,
     "uses": str,
     "expires_in_seconds": str,
     "ephemeral": str,
     "pre_approved": str,
     "pin_authority": str,
-    # Of a certificate; it says nothing that anybody went by.
+    # A request for a certificate; its content decided nothing.
     "signing_request": lambda _: "given",
     "role": str,
 }
@@ -60,13 +60,13 @@ _SHOWN: dict[str, Callable[[Any], str]] = {
 
 @dataclass(frozen=True)
 class CallAudit:
-    """Notes the calls by which operators change something, and what each is about."""
+    """Records the calls that change something, and what each is about."""
 
     operator_calls: WorkerPool
     record_audit_entry: RecordAuditEntry
 
     async def attempted(self, operator: Operator, method_name: str, request: Message) -> None:
-        """Before the call is made. When this raises, it is not to be made."""
+        """Record a call before it is made. If this raises, the call must not be made."""
         server_id, target = _about(request)
         await self.operator_calls.run(
             self.record_audit_entry, operator, method_name, server_id=server_id, target=target
@@ -75,8 +75,9 @@ class CallAudit:
     async def refused(
         self, operator: Operator, method_name: str, request: Message | None, error_text: str
     ) -> None:
-        """After the call was refused or failed; there is no request where it was not read. What
-        cannot be noted is told to the log: the caller gets the answer all the same.
+        """Record a call that failed, or that the operator's role does not allow; `request` is None
+        if it is malformed. If that is not possible, it is logged, and the caller still gets its
+        answer.
         """
         server_id, target = _about(request) if request is not None else (0, "")
         try:
@@ -88,24 +89,23 @@ class CallAudit:
                 target=target,
                 outcome=error_text,
             )
-        except Exception as error:  # noqa: BLE001 - what was refused is to be answered
+        except Exception as error:  # noqa: BLE001 - the caller must get its answer
             _log.error(
-                "%s of %s (%s) was refused or failed, and it could not be noted: %s",
+                "%s by %s (%s) was refused or failed, and that could not be recorded: %s",
                 method_name,
                 operator.name,
                 operator.credential_id,
                 error,
-                exc_info=not isinstance(error, _PASSING),
+                exc_info=not isinstance(error, _TEMPORARY_ERRORS),
             )
 
 
 def _about(request: Message) -> tuple[int, str]:
-    """The server, and what else, as `name=limits selector=region=nyc`. What is not set is left
-    out."""
-    server_id, shown = 0, []
+    """The server's id and the fields that are set, such as `name=limits selector=region=nyc`."""
+    server_id, fields = 0, []
     for field, value in request.ListFields():
         if field.name in _SERVER_IDS:
             server_id = value
-        elif field.name in _SHOWN:
-            shown.append(f"{field.name}={shlex.quote(_SHOWN[field.name](value))}")
-    return server_id, " ".join(shown)
+        elif field.name in _RECORDED_FIELDS:
+            fields.append(f"{field.name}={shlex.quote(_RECORDED_FIELDS[field.name](value))}")
+    return server_id, " ".join(fields)

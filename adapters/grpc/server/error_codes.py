@@ -53,7 +53,7 @@ _log = logging.getLogger(__name__)
 
 
 class TooBusy(Exception):
-    """More is waiting than this API takes on."""
+    """Too many calls are waiting for this API."""
 
     def __init__(self, retry_after_seconds: int) -> None:
         super().__init__(f"too many calls are waiting, try again in {retry_after_seconds} s")
@@ -61,31 +61,31 @@ class TooBusy(Exception):
 
 
 class MalformedRequest(Exception):
-    """The body of a call is not the message that it should be."""
+    """The body of a call is not the message that the contract declares."""
 
     def __init__(self, message_name: str) -> None:
         super().__init__(f"the request is not a valid {message_name} message")
 
 
 class EmptyRequest(Exception):
-    """A call ended without any message."""
+    """The client ended the call without sending a request."""
 
     def __init__(self) -> None:
         super().__init__("the request has no message")
 
 
 class RequestTimeout(Exception):
-    """The body of a call does not arrive in time."""
+    """The body of the call did not arrive in time."""
 
     def __init__(self) -> None:
         super().__init__("the request did not arrive in time")
 
 
 class RequestTooLarge(Exception):
-    """The body of a call is larger than any message of the contract needs to be."""
+    """The body of the call is larger than 1 MiB."""
 
-    def __init__(self, size: int, most: int) -> None:
-        super().__init__(f"the request has {size} bytes, at most {most} are allowed")
+    def __init__(self, size: int, maximum: int) -> None:
+        super().__init__(f"the request has {size} bytes, at most {maximum} are allowed")
 
 
 @dataclass(frozen=True, slots=True)

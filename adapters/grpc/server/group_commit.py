@@ -15,13 +15,15 @@ Answer = TypeVar("Answer")
 
 
 class GroupCommit(Generic[Item, Answer]):
-    """Hands over what has arrived while the last batch was being written, and for a moment more
-    unless it is enough, as the next batch.
+    """Writes items in batches: a batch is everything that arrived during the last write.
 
-    Each caller is answered after the write of its batch, so an answer means that the item is
-    durable, and under load an item costs a fraction of a commit. `write` answers the items in
-    their order, with an exception for an item that it did not take; it runs in the executor,
-    one batch at a time. When it raises, every caller of that batch is told so.
+    If fewer than `flush_size` items are waiting, it waits `gather_seconds` for more. Each caller is
+    answered after its batch has been written. So an answer means that the item is durable, and
+    under load an item costs a fraction of a commit.
+
+    `write` runs in the executor, one batch at a time. It returns an answer for each item, in their
+    order: an exception for an item that it refused. If it raises, every caller of that batch gets
+    the error.
     """
 
     def __init__(
@@ -29,22 +31,22 @@ class GroupCommit(Generic[Item, Answer]):
         write: Callable[[Sequence[Item]], Sequence[Answer | Exception]],
         executor: Executor,
         *,
-        # Measured: batches three times as large, at the price of 10 ms in a call that nobody
-        # waits for. Without it a quick store is asked for batches of two.
+        # Measured: batches are three times as large, and a call takes 10 ms longer, for which no
+        # host waits. Without it, a fast store gets batches of two.
         gather_seconds: float = 0.01,
-        # What a commit costs is spread thin by then, and who waits keeps the next ones from coming.
-        enough: int = 64,
-        largest_batch: int = 500,
-        most_waiting: int = 20_000,
+        # Sharing a commit among more saves little, and callers that wait send nothing new.
+        flush_size: int = 64,
+        max_batch_size: int = 500,
+        max_waiting: int = 20_000,
     ) -> None:
         self._write = write
         self._executor = executor
         self._gather_seconds = gather_seconds
-        self._enough = enough
-        self._largest_batch = largest_batch
-        self._most_waiting = most_waiting
+        self._flush_size = flush_size
+        self._largest_batch = max_batch_size
+        self._most_waiting = max_waiting
         self._waiting: deque[tuple[Item, str, str, asyncio.Future[Answer]]] = deque()
-        self._are_enough = asyncio.Event()
+        self._is_flush_size_reached = asyncio.Event()
         self._writer: asyncio.Task[None] | None = None
 
     async def submit(self, item: Item) -> Answer:
@@ -54,8 +56,8 @@ class GroupCommit(Generic[Item, Answer]):
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Answer] = loop.create_future()
         self._waiting.append((item, current_request_id.get(), current_trace_parent.get(), answer))
-        if len(self._waiting) >= self._enough:
-            self._are_enough.set()
+        if len(self._waiting) >= self._flush_size:
+            self._is_flush_size_reached.set()
         if self._writer is None:
             self._writer = loop.create_task(self._write_all(loop))
         return await answer
@@ -66,8 +68,8 @@ class GroupCommit(Generic[Item, Answer]):
                 await self._gather()
                 size = min(len(self._waiting), self._largest_batch)
                 batch = [self._waiting.popleft() for _ in range(size)]
-                if len(self._waiting) < self._enough:
-                    self._are_enough.clear()
+                if len(self._waiting) < self._flush_size:
+                    self._is_flush_size_reached.clear()
                 items = [item for item, _, _, _ in batch]
                 current_request_id.set(request_id_of_batch([name for _, name, _, _ in batch]))
                 calling_trace_parents.set([parent for _, _, parent, _ in batch if parent])
@@ -75,10 +77,10 @@ class GroupCommit(Generic[Item, Answer]):
                     answers: Sequence[Answer | Exception] = await loop.run_in_executor(
                         self._executor, copy_context().run, self._write, items
                     )
-                except Exception as error:  # noqa: BLE001 - it belongs to the callers
+                except Exception as error:  # noqa: BLE001 - every caller gets it
                     answers = [error] * size
                 for (_, _, _, future), answer in zip(batch, answers, strict=True):
-                    if future.done():  # its caller has gone
+                    if future.done():  # the caller has given up
                         continue
                     if isinstance(answer, Exception):
                         future.set_exception(answer)
@@ -88,7 +90,7 @@ class GroupCommit(Generic[Item, Answer]):
             self._writer = None
 
     async def _gather(self) -> None:
-        """Until enough are waiting, or for as long as one should be kept waiting for others."""
+        """Wait until `flush_size` items are waiting, at most `gather_seconds`."""
         with suppress(TimeoutError):
             async with asyncio.timeout(self._gather_seconds):
-                await self._are_enough.wait()
+                await self._is_flush_size_reached.wait()

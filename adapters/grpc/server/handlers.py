@@ -38,7 +38,7 @@ from adapters.grpc.server.peer import (
     certified_of,
     current_operator,
 )
-from adapters.grpc.server.permissions import CALL_RULES, SERVICE, CallRule
+from adapters.grpc.server.permissions import PERMISSIONS, SERVICE, Permission
 from adapters.grpc.server.refusal_delay import RefusalDelay
 from adapters.grpc.server.request_bodies import RequestBodies
 from application.context.request_id import current_request_id, request_id_or_new
@@ -95,7 +95,7 @@ def handlers(
     """`trust_domain` is empty if the API identifies no caller by a certificate."""
 
     def chain(method: MethodDescriptor) -> Callable[[Any, Any], Awaitable[Message]]:
-        name, rule, parse = method.name, CALL_RULES[method.name], _parser_of(method)
+        name, rule, parse = method.name, PERMISSIONS[method.name], _parser_of(method)
         handle = _parsed(_method_of(services, name), parse)
         if rule.changes:
             handle = _audited(_method_of(services, name), parse, name, audit)
@@ -200,7 +200,7 @@ def _authorized(
     handle: _Handle,
     parse: _Parse,
     name: str,
-    rule: CallRule,
+    rule: Permission,
     operators: OperatorAuthenticator,
     audit: CallAudit,
 ) -> _Handle:

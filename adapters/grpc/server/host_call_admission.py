@@ -14,8 +14,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class HostCallAdmission:
-    """Threads for what hosts ask for besides heartbeats: some for those who show the credential of
-    a server, and others, so that a crowd that joins lets them through."""
+    """Limits the calls of hosts other than heartbeats, and runs them on threads.
+
+    Calls with a server's credential have threads of their own, so that registered hosts are served
+    while many new ones join.
+    """
 
     with_credential: WorkerPool
     with_key: WorkerPool
@@ -35,11 +38,11 @@ class HostCallAdmission:
         try:
             caller = self.limit_calls.of_host(registration_key, credential, network, certified_as)
         except TooManyCalls:
-            # It may have a key that was made since.
-            self.key_refresher.ask()
+            # Its key may be newer than the key cache.
+            self.key_refresher.request()
             raise
         if caller is Caller.NOTHING:
-            self.key_refresher.ask()
+            self.key_refresher.request()
         pool = self.with_credential if caller is Caller.CREDENTIAL else self.with_key
         return await pool.run(call, *arguments, **options)
 

@@ -3,20 +3,21 @@ from types import TracebackType
 
 
 class Draining(Exception):
-    """This API stops and takes no more calls; another one, or its next start, will."""
+    """The API is stopping and accepts no more calls. Another API does, or this one after it has
+    started again."""
 
     def __init__(self) -> None:
         super().__init__("this API is stopping, try again")
 
 
 class InFlightCalls:
-    """Counts the calls that are under way; once closed it lets no more in.
+    """Counts the calls in progress, and refuses new ones once it is closed.
 
-    gRPC itself would cancel calls that arrive while it stops, which tells a client nothing.
+    gRPC itself would cancel calls that arrive while it stops, without a message for the client.
     """
 
     def __init__(self) -> None:
-        self._under_way = 0
+        self._count = 0
         self._closed = False
         self._empty = asyncio.Event()
 
@@ -24,7 +25,7 @@ class InFlightCalls:
         """Raises Draining."""
         if self._closed:
             raise Draining
-        self._under_way += 1
+        self._count += 1
 
     def __exit__(
         self,
@@ -32,14 +33,14 @@ class InFlightCalls:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._under_way -= 1
-        if self._closed and not self._under_way:
+        self._count -= 1
+        if self._closed and not self._count:
             self._empty.set()
 
     async def close(self, timeout_seconds: float) -> None:
-        """Returns when the last call has ended, or patience has."""
+        """Refuse new calls and wait for those in progress, at most this long."""
         self._closed = True
-        if self._under_way:
+        if self._count:
             try:
                 await asyncio.wait_for(self._empty.wait(), timeout_seconds)
             except TimeoutError:

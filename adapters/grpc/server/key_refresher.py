@@ -5,32 +5,33 @@ from contextlib import suppress
 
 from application.ports.store.store import StoreFailed, StoreUnavailable
 
-_REST_FOR_EACH_SECOND = 20
+_PAUSE_PER_SECOND_OF_REFRESH = 20
 
 
 class KeyRefresher:
-    """Has the keys looked at again when somebody shows one that is not known: one look at a time
-    and a second, however many do, and where there are so many keys that it takes long, less often.
+    """Refreshes the key cache when an unknown key arrives: one refresh at a time, and at most one
+    a second. With so many keys that a refresh takes long, it refreshes less often.
     """
 
-    def __init__(self, look: Callable[[], None], *, seconds: float = 1.0) -> None:
-        self._look = look
-        self._seconds = seconds
-        self._next = 0.0
-        self._looking: asyncio.Future[None] | None = None
+    def __init__(self, refresh: Callable[[], None], *, min_interval_seconds: float = 1.0) -> None:
+        self._refresh = refresh
+        self._min_interval_seconds = min_interval_seconds
+        self._next_at = 0.0
+        self._running: asyncio.Future[None] | None = None
 
-    def ask(self) -> None:
+    def request(self) -> None:
         """Returns at once."""
-        is_looking = self._looking is not None and not self._looking.done()
-        if is_looking or time.monotonic() < self._next:
+        is_running = self._running is not None and not self._running.done()
+        if is_running or time.monotonic() < self._next_at:
             return
-        # Not in the threads of anybody's calls: those may all be taken.
-        self._looking = asyncio.get_running_loop().run_in_executor(None, self._look_if_it_can)
+        # Calls have threads of their own, and all of those may be busy.
+        self._running = asyncio.get_running_loop().run_in_executor(None, self._try_to_refresh)
 
-    def _look_if_it_can(self) -> None:
-        began = time.monotonic()
-        # Who needs the store says so.
+    def _try_to_refresh(self) -> None:
+        started_at = time.monotonic()
+        # The calls that need the store report that it is away.
         with suppress(StoreUnavailable, StoreFailed):
-            self._look()
-        ended = time.monotonic()
-        self._next = ended + max(self._seconds, _REST_FOR_EACH_SECOND * (ended - began))
+            self._refresh()
+        ended_at = time.monotonic()
+        pause = _PAUSE_PER_SECOND_OF_REFRESH * (ended_at - started_at)
+        self._next_at = ended_at + max(self._min_interval_seconds, pause)

@@ -13,14 +13,14 @@ from domain.operator_key import Operator
 
 @dataclass(frozen=True)
 class OperatorAuthenticator:
-    """Who makes an operators' call, by what gRPC tells of it.
+    """Finds out which operator makes a call.
 
-    Who is not known is looked up in threads of others, so that operators never wait for those who
-    guess keys.
+    Callers with an unknown key are looked up on other threads, so that operators never wait for
+    callers that guess keys.
     """
 
     operator_calls: WorkerPool
-    stranger_calls: WorkerPool
+    unauthenticated_calls: WorkerPool
     identify_operator: IdentifyOperator
     limit_calls: LimitCalls
     key_refresher: KeyRefresher
@@ -28,41 +28,43 @@ class OperatorAuthenticator:
     async def identify(self, peer: str, metadata: Iterable[tuple[str, str | bytes]]) -> Operator:
         """Raises TooManyCalls, and what IdentifyOperator raises.
 
-        `peer` is as gRPC writes it: `ipv4:127.0.0.1:53412`.
+        `peer` is in gRPC's notation: `ipv4:127.0.0.1:53412`.
         """
-        given, address = bearer_token(metadata), address_of(peer)
+        token, address = bearer_token(metadata), address_of(peer)
         on_this_machine, certified_as = is_loopback(peer), certified_caller.get()
         try:
             caller = self.limit_calls.of_operator(
-                given,
+                token,
                 network_of(address),
                 on_this_machine=on_this_machine,
                 certified_as=certified_as,
             )
-            threads = self.stranger_calls if caller is Caller.NOTHING else self.operator_calls
+            threads = (
+                self.unauthenticated_calls if caller is Caller.NOTHING else self.operator_calls
+            )
             operator = await threads.run(
                 self.identify_operator,
-                given,
+                token,
                 address,
                 on_this_machine=on_this_machine,
                 certified_as=certified_as.key_id,
             )
         except (TooManyCalls, OperatorKeyRefused, OperatorKeyRequired):
-            # There may be other keys by now.
-            self.key_refresher.ask()
+            # The caller's key may be newer than the key cache.
+            self.key_refresher.request()
             raise
         if caller is Caller.NOTHING:
-            self.limit_calls.key_cache.remember_token(given, operator.credential_id)
-            self.key_refresher.ask()
+            self.limit_calls.key_cache.remember_token(token, operator.credential_id)
+            self.key_refresher.request()
         return operator
 
 
 def bearer_token(metadata: Iterable[tuple[str, str | bytes]]) -> str | None:
-    """None where nothing was sent; of anything else than a bearer token an empty one."""
-    sent = next((value for name, value in metadata if name == "authorization"), None)
-    if sent is None:
+    """None without the metadata, empty if it is not a bearer token."""
+    value = next((each for name, each in metadata if name == "authorization"), None)
+    if value is None:
         return None
-    text = sent.decode("latin-1") if isinstance(sent, bytes) else sent
+    text = value.decode("latin-1") if isinstance(value, bytes) else value
     scheme, _, token = text.partition(" ")
     # The scheme's case does not matter (RFC 9110, 11.1).
     return token if scheme.lower() == "bearer" else ""

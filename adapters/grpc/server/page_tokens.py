@@ -1,5 +1,4 @@
-"""How long a page is, and where the next one begins, as a text that clients hand back and do
-not read."""
+"""The size of a page, and where the next one begins: a token that clients send back unread."""
 
 import base64
 import binascii
@@ -12,11 +11,11 @@ MAX_PAGE_SIZE = 100
 _PREFIX = b"after:"
 
 
-def page_size(asked_for: int) -> int:
-    """The default where 0 is asked for. Raises InvalidField."""
-    if not 0 <= asked_for <= MAX_PAGE_SIZE:
+def page_size(requested: int) -> int:
+    """The size to use, the default for 0. Raises InvalidField."""
+    if not 0 <= requested <= MAX_PAGE_SIZE:
         raise InvalidField("page_size", f"must be from 0 to {MAX_PAGE_SIZE}")
-    return asked_for or DEFAULT_PAGE_SIZE
+    return requested or DEFAULT_PAGE_SIZE
 
 
 def encode_page_token(next_after: int | None) -> str:
@@ -25,29 +24,30 @@ def encode_page_token(next_after: int | None) -> str:
 
 
 def decode_page_token(token: str) -> int:
-    """Zero, before the first, for an empty token. Raises InvalidField."""
+    """The id after which the page begins, 0 for an empty token. Raises InvalidField."""
     if not token:
         return 0
     digits = _decoded(token)
     if not digits.isdigit() or len(digits) > 18:
-        raise _no_token()
+        raise _invalid_token()
     return int(digits)
 
 
 def encode_key_page_token(next_after: str | None) -> str:
-    """The same for pages by key_id."""
+    """The token of a page in the order of key_id, empty after the last page."""
     return _encoded(next_after)
 
 
 def decode_key_page_token(token: str, *kinds: str) -> str:
-    """The id of a key of one of these kinds, empty for an empty token. Raises InvalidField."""
+    """The key_id, of one of these kinds, after which the page begins; empty for an empty token.
+    Raises InvalidField."""
     if not token:
         return ""
     key_id = _decoded(token).decode(errors="replace")
     try:
         check_key_id(key_id, *kinds)
     except InvalidField:
-        raise _no_token() from None
+        raise _invalid_token() from None
     return key_id
 
 
@@ -56,7 +56,7 @@ def _encoded(after: str | None) -> str:
 
 
 def _decoded(token: str) -> bytes:
-    """What stands behind the prefix, else nothing."""
+    """The bytes after the prefix, empty if the token is not valid."""
     try:
         decoded = base64.b64decode(token.encode("ascii"), altchars=b"-_", validate=True)
     except (binascii.Error, UnicodeEncodeError):
@@ -64,5 +64,5 @@ def _decoded(token: str) -> bytes:
     return decoded.removeprefix(_PREFIX) if decoded.startswith(_PREFIX) else b""
 
 
-def _no_token() -> InvalidField:
-    return InvalidField("page_token", "is none that an earlier page gave")
+def _invalid_token() -> InvalidField:
+    return InvalidField("page_token", "is not a valid page token")

@@ -11,15 +11,15 @@ SERVICE = pb.DESCRIPTOR.services_by_name["ManManAPI"]
 
 
 @dataclass(frozen=True, slots=True)
-class CallRule:
-    """`role` is what an operator needs, None for a call of hosts, who show keys of their own.
-    With `changes`, it is noted who made it."""
+class Permission:
+    """`role` is the lowest role of an operator that may make the call, None for a call of hosts,
+    which have keys of their own. Calls with `changes` are recorded in the audit log."""
 
     role: Role | None
     changes: bool = False
 
     @property
-    def is_of_hosts(self) -> bool:
+    def is_for_hosts(self) -> bool:
         return self.role is None
 
     def check(self, role: Role) -> None:
@@ -28,14 +28,14 @@ class CallRule:
             raise RoleTooLow(self.role, role)
 
 
-HOST = CallRule(None)
-VIEWER_READS = CallRule(Role.VIEWER)
-OPERATOR_READS = CallRule(Role.OPERATOR)
-OPERATOR_CHANGES = CallRule(Role.OPERATOR, changes=True)
-ADMIN_READS = CallRule(Role.ADMIN)
-ADMIN_CHANGES = CallRule(Role.ADMIN, changes=True)
+HOST = Permission(None)
+VIEWER_READS = Permission(Role.VIEWER)
+OPERATOR_READS = Permission(Role.OPERATOR)
+OPERATOR_CHANGES = Permission(Role.OPERATOR, changes=True)
+ADMIN_READS = Permission(Role.ADMIN)
+ADMIN_CHANGES = Permission(Role.ADMIN, changes=True)
 
-CALL_RULES: Mapping[str, CallRule] = {
+PERMISSIONS: Mapping[str, Permission] = {
     "RegisterServer": HOST,
     "Heartbeat": HOST,
     "FetchConfiguration": HOST,
@@ -77,16 +77,18 @@ CALL_RULES: Mapping[str, CallRule] = {
 }
 
 
-class CallsWithoutRule(Exception):
-    """The contract has calls of which nobody said who may make them, or rules are of no call."""
+class PermissionMismatch(Exception):
+    """A call of the contract has no permission, or a permission belongs to no call."""
 
 
-def check_rules(calls: Iterable[str], rules: Mapping[str, CallRule] = CALL_RULES) -> None:
-    """Raises CallsWithoutRule."""
-    unmatched = sorted(set(calls) ^ rules.keys())
+def check_permissions(
+    calls: Iterable[str], permissions: Mapping[str, Permission] = PERMISSIONS
+) -> None:
+    """Raises PermissionMismatch."""
+    unmatched = sorted(set(calls) ^ permissions.keys())
     if unmatched:
-        raise CallsWithoutRule(f"CALL_RULES and the contract differ in {', '.join(unmatched)}")
+        raise PermissionMismatch(f"PERMISSIONS and the contract differ in {', '.join(unmatched)}")
 
 
-# A call without a rule must not be served, whoever may make it.
-check_rules(method.name for method in SERVICE.methods)
+# A call without a permission must not be served to anybody.
+check_permissions(method.name for method in SERVICE.methods)

@@ -2,7 +2,7 @@ import socket
 
 
 class CannotListen(Exception):
-    """Somebody else has the port, or the address is not of this machine."""
+    """Another program has the port, or the address does not belong to this machine."""
 
     def __init__(self, address: str) -> None:
         super().__init__(address)
@@ -10,23 +10,23 @@ class CannotListen(Exception):
 
 
 def reserve_port(address: str) -> socket.socket:
-    """A socket that holds the port, for those that are to share it, without taking connections.
+    """A socket that reserves HOST:PORT for processes that share it, and accepts no connections.
 
-    Bound alone first: else another program that shares its port would take part of our calls.
-    `address` is HOST:PORT. Raises CannotListen.
+    It is first bound without sharing. Otherwise another program that shares its port would get
+    part of our calls. Raises CannotListen.
     """
     host, _, port = address.rpartition(":")
     try:
-        found = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)
-        # A name may have an address of IPv6 beside one of IPv4, on a machine without IPv6.
-        family, *_, where = min(found, key=lambda one: one[0] is not socket.AF_INET)
-        with socket.socket(family) as alone:
-            # Connections of a past run that linger are no listener.
-            alone.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            alone.bind(where)
-        holder = socket.socket(family)
-        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        holder.bind(where)
+        candidates = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)
+        # IPv4 first: a name may have an IPv6 address, too, on a machine without IPv6.
+        family, *_, sockaddr = min(candidates, key=lambda each: each[0] is not socket.AF_INET)
+        with socket.socket(family) as unshared:
+            # Connections that linger from an earlier run must not count as a listener.
+            unshared.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            unshared.bind(sockaddr)
+        reservation = socket.socket(family)
+        reservation.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        reservation.bind(sockaddr)
     except OSError:
         raise CannotListen(address) from None
-    return holder
+    return reservation

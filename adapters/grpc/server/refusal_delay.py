@@ -2,12 +2,13 @@ import asyncio
 
 
 class RefusalDelay:
-    """Holds refusals back for a moment: who calls too often mostly calls again as soon as it is
-    answered, and each answer costs the others. More than so many at once are not held."""
+    """Delays refusals. Most clients that call too often call again as soon as they get an answer,
+    and each answer takes time from other callers. At most `max_held` refusals wait at the same
+    time; beyond that they are sent at once."""
 
-    def __init__(self, *, seconds: float = 1.0, most_held: int = 1000) -> None:
+    def __init__(self, *, seconds: float = 1.0, max_held: int = 1000) -> None:
         self._seconds = seconds
-        self._most_held = most_held
+        self._most_held = max_held
         self._held = 0
 
     async def hold(self) -> None:

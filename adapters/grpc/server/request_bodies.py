@@ -8,25 +8,26 @@ import grpc.aio
 from adapters.grpc.messages.metadata import STATUS_DETAILS, UNIX_TIME
 from adapters.grpc.server.error_codes import EmptyRequest, RequestTimeout, status_of
 
-_LOOK_SECONDS = 1.0
+_CHECK_INTERVAL_SECONDS = 1.0
 
 
 class RequestBodies:
-    """Reads the bodies of calls, and refuses those that do not arrive in time: gRPC itself waits
-    for ever. Patience is longer than hosts and operators wait for an answer.
+    """Reads the bodies of calls, and refuses calls whose body does not arrive in time. gRPC itself
+    waits without a limit. The default timeout is longer than hosts and operators wait for an
+    answer.
     """
 
     def __init__(self, *, timeout_seconds: float = 10.0) -> None:
         self._timeout_seconds = timeout_seconds
-        # Since when; those that wait longest come first.
+        # The call, and since when it waits; those that wait longest come first.
         self._waiting: dict[Any, float] = {}
-        self._next_look: asyncio.TimerHandle | None = None
+        self._next_check: asyncio.TimerHandle | None = None
         self._refusals: set[asyncio.Task[None]] = set()
 
     async def read(self, context: Any) -> bytes:
-        """Raises EmptyRequest where the call ended without one, and AbortError if refused."""
+        """Raises EmptyRequest if the call ended without a body, AbortError if it was refused."""
         self._waiting[context] = time.monotonic()
-        if self._next_look is None:
+        if self._next_check is None:
             self._schedule_timeout_check()
         try:
             body = await context.read()
@@ -37,15 +38,15 @@ class RequestBodies:
         return body  # type: ignore[no-any-return]  # there is no deserializer
 
     def _schedule_timeout_check(self) -> None:
-        seconds = min(_LOOK_SECONDS, self._timeout_seconds)
-        self._next_look = asyncio.get_running_loop().call_later(seconds, self._look)
+        seconds = min(_CHECK_INTERVAL_SECONDS, self._timeout_seconds)
+        self._next_check = asyncio.get_running_loop().call_later(seconds, self._check_timeouts)
 
-    def _look(self) -> None:
-        self._next_look = None
-        began_before = time.monotonic() - self._timeout_seconds
+    def _check_timeouts(self) -> None:
+        self._next_check = None
+        started_before = time.monotonic() - self._timeout_seconds
         late = []
-        for context, began in self._waiting.items():
-            if began > began_before:
+        for context, started_at in self._waiting.items():
+            if started_at > started_before:
                 break
             late.append(context)
         for context in late:
@@ -55,7 +56,8 @@ class RequestBodies:
 
     def _refuse(self, context: Any) -> None:
         del self._waiting[context]
-        # By another task: to cancel the one that reads would free what gRPC is to write into.
+        # In a task of its own: cancelling the task that reads would free the memory that gRPC still
+        # writes into.
         refusal = asyncio.get_running_loop().create_task(_abort(context))
         self._refusals.add(refusal)
         refusal.add_done_callback(self._refusals.discard)
@@ -63,7 +65,7 @@ class RequestBodies:
 
 async def _abort(context: Any) -> None:
     code, status = status_of(RequestTimeout(), "")
-    # What it raises, whoever reads gets, too; and the call may be over by now.
+    # The task that reads gets the same error, and the call may have ended already.
     with suppress(grpc.aio.BaseError, asyncio.CancelledError):
         await context.abort(
             code,

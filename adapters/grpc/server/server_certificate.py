@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from adapters.grpc.tls.certificate import CertificateFacts, day_of, reading_context
+from adapters.grpc.tls.certificate import CertificateFacts, day_of, unverified_context
 from adapters.grpc.tls.trust import as_text
 from application.host.transient_failure_log import TransientFailureLog
 
@@ -74,7 +74,7 @@ def _checked(certificate_path: Path, key_path: Path, chain: bytes, key: bytes) -
     if not own:
         raise no_certificate
     try:
-        client = reading_context(own[0])
+        client = unverified_context(own[0])
     except ssl.SSLError:
         raise no_certificate from None
     server = _loaded(certificate_path, key_path, is_key=b"PRIVATE KEY-----" in key)
@@ -146,7 +146,7 @@ def _spoken(client_context: ssl.SSLContext, server_context: ssl.SSLContext) -> C
             side.do_handshake()
     told = client.getpeercert()
     assert told
-    return CertificateFacts.of(told)
+    return CertificateFacts.from_peer_certificate(told)
 
 
 @dataclass
@@ -155,13 +155,13 @@ class ServerCertificate:
 
     `look` is called again and again; what it finds is `current` for new connections. As long as
     the files cannot be used, the one of before stays. Raises CertificateUnusable when there is none
-    to begin with. `tell_end` is told when each one that is taken later expires.
+    to begin with. `on_new_expiry` is told when each one that is taken later expires.
     """
 
     certificate_path: Path
     key_path: Path
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
-    tell_end: Callable[[datetime], None] = lambda _: None
+    on_new_expiry: Callable[[datetime], None] = lambda _: None
     current: CertifiedKey = field(init=False)
     _remind_at: datetime = field(init=False)
     _trouble: TransientFailureLog = field(init=False)
@@ -175,10 +175,10 @@ class ServerCertificate:
         if self.current.facts.expires <= self._remind_at:
             raise self._expired(self.current)
 
-    def told(self) -> str:
+    def summary(self) -> str:
         """For a sentence."""
         facts = self.current.facts
-        return f"for {facts.told_names}, until {day_of(facts.expires)}"
+        return f"for {facts.names_text}, until {day_of(facts.expires)}"
 
     def expiry_warning(self) -> str:
         """What an operator has to be told of it, after "The certificate …"; mostly nothing."""
@@ -192,7 +192,7 @@ class ServerCertificate:
             return f"expires on {day_of(facts.expires)}"
         return ""
 
-    def look(self) -> None:
+    def reload(self) -> None:
         try:
             if (self.current.chain, self.current.key) != _contents(
                 self.certificate_path, self.key_path
@@ -213,8 +213,8 @@ class ServerCertificate:
                 f" {day_of(found.facts.valid_from)} on, and is taken then."
             )
         self.current, self._remind_at = found, now
-        self.tell_end(found.facts.expires)
-        _log.info("TLS_CERT_PATH has changed: the certificate in use is %s.", self.told())
+        self.on_new_expiry(found.facts.expires)
+        _log.info("TLS_CERT_PATH has changed: the certificate in use is %s.", self.summary())
 
     def _expired(self, found: CertifiedKey) -> CertificateUnusable:
         return CertificateUnusable(

@@ -11,11 +11,11 @@ T = TypeVar("T")
 
 
 class WorkerPool:
-    """Threads for synchronous use cases, with a bounded queue before them."""
+    """Threads for synchronous use cases, with a bounded queue in front."""
 
-    def __init__(self, name: str, threads: int, *, most_waiting: int = 2000) -> None:
+    def __init__(self, name: str, threads: int, *, max_waiting: int = 2000) -> None:
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix=name)
-        self._most_waiting = most_waiting
+        self._most_waiting = max_waiting
         self._waiting = 0
 
     async def run(self, call: Callable[P, T], *arguments: P.args, **options: P.kwargs) -> T:
@@ -23,7 +23,7 @@ class WorkerPool:
         if self._waiting >= self._most_waiting:
             raise TooBusy(retry_after_seconds=1)
         self._waiting += 1
-        # What belongs to the request, its id say, goes with it into the thread.
+        # The thread sees the request's context variables, for example its request id.
         context = copy_context()
         try:
             return await asyncio.get_running_loop().run_in_executor(
@@ -33,5 +33,5 @@ class WorkerPool:
             self._waiting -= 1
 
     def close(self) -> None:
-        """Wait for what is under way, drop what is not."""
+        """Wait for the calls that run, and drop those that wait."""
         self._executor.shutdown(cancel_futures=True)

@@ -29,7 +29,7 @@ class CertificateFacts:
     uris: Sequence[str] = ()
 
     @classmethod
-    def of(cls, told: Mapping[str, Any]) -> Self:
+    def from_peer_certificate(cls, told: Mapping[str, Any]) -> Self:
         """From what `SSLSocket.getpeercert` tells. Raises ValueError for a time that is none."""
         subject, issuer = _flat(told["subject"]), _flat(told["issuer"])
         names = [
@@ -53,7 +53,7 @@ class CertificateFacts:
         )
 
     @property
-    def told_names(self) -> str:
+    def names_text(self) -> str:
         """Some of the names, for a sentence."""
         if not self.names:
             return "nobody"
@@ -61,7 +61,7 @@ class CertificateFacts:
         return f"{', '.join(self.names[:_MAX_NAMES])}{more}"
 
 
-def reading_context(certificate: str | None = None) -> ssl.SSLContext:
+def unverified_context(certificate: str | None = None) -> ssl.SSLContext:
     """For a client that wants to see a certificate and not to trust it.
 
     Only of one that it trusts does Python tell anything: so first it takes any, and then, given
@@ -73,7 +73,7 @@ def reading_context(certificate: str | None = None) -> ssl.SSLContext:
     if certificate is None:
         context.verify_mode = ssl.CERT_NONE
     else:
-        trust_alone(context, certificate)
+        trust_only(context, certificate)
     return context
 
 
@@ -99,7 +99,7 @@ def validity_of(pem: str) -> tuple[datetime, datetime]:
     return valid_from, expires
 
 
-def trust_alone(context: ssl.SSLContext, certificate: str) -> None:
+def trust_only(context: ssl.SSLContext, certificate: str) -> None:
     """That one in PEM, whatever its time and its CA."""
     context.load_verify_locations(cadata=certificate)
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN | _NO_CHECK_TIME

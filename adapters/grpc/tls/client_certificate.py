@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from adapters.grpc.tls.certificate import CertificateFacts, trust_alone
+from adapters.grpc.tls.certificate import CertificateFacts, trust_only
 from domain.keys import OPERATOR_CERTIFICATE, is_key_id
 
 _CERTIFICATE = re.compile(
@@ -93,7 +93,7 @@ def _told(
 ) -> CertificateFacts:
     """What a server sees of it, to which it is shown in memory: it trusts it alone."""
     server_context.verify_mode = ssl.CERT_REQUIRED
-    trust_alone(server_context, certificate)
+    trust_only(server_context, certificate)
     to_client, to_server = ssl.MemoryBIO(), ssl.MemoryBIO()
     client = client_context.wrap_bio(to_client, to_server)
     server = server_context.wrap_bio(to_server, to_client, server_side=True)
@@ -102,4 +102,4 @@ def _told(
             side.do_handshake()
     told = server.getpeercert()
     assert told
-    return CertificateFacts.of(told)
+    return CertificateFacts.from_peer_certificate(told)

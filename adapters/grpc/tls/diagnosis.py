@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from adapters.grpc.tls.certificate import CertificateFacts, day_of, reading_context
+from adapters.grpc.tls.certificate import CertificateFacts, day_of, unverified_context
 from adapters.grpc.tls.client_certificate import ClientCertificate, ClientCertificateUnusable
 from adapters.grpc.tls.trust import CaFileUnusable, Tls, as_text
 
@@ -29,13 +29,13 @@ _OTHER_NAME = (62, 64)
 
 @dataclass(frozen=True, slots=True)
 class TlsProblem:
-    """What is wrong, and what to do: `found` goes on with "The API at HOST:PORT …"."""
+    """What is wrong and what to do. `problem` continues the sentence "The API at HOST:PORT …"."""
 
-    found: str
-    cure: str
+    problem: str
+    fix: str
 
     def __str__(self) -> str:
-        return f"{self.found}: {self.cure}"
+        return f"{self.problem}: {self.fix}"
 
 
 def diagnose_tls(
@@ -105,7 +105,7 @@ def _of_no_tls(address: str, seconds: float) -> TlsProblem | None:
     try:
         with (
             socket.create_connection(_split(address), seconds) as connection,
-            reading_context().wrap_socket(connection, server_hostname=_split(address)[0]),
+            unverified_context().wrap_socket(connection, server_hostname=_split(address)[0]),
         ):
             pass
     except ssl.SSLError as error:
@@ -173,7 +173,7 @@ def _of_certificate(verify_code: int, address: str, tls: Tls, seconds: float) ->
     with suppress(OSError, ValueError):
         _, facts = _look_at(address, name, seconds)
     if verify_code in _OTHER_NAME:
-        named = f", but for {facts.told_names}" if facts else ""
+        named = f", but for {facts.names_text}" if facts else ""
         return TlsProblem(
             f"shows a certificate that is not for {name}{named}",
             "use a name that it is for in API_ADDRESS, or set API_TLS_SERVER_NAME to one",
@@ -227,20 +227,20 @@ def _look_at(address: str, name: str, seconds: float) -> tuple[str, CertificateF
     host, port = _split(address)
     with (
         socket.create_connection((host, port), seconds) as connection,
-        reading_context().wrap_socket(connection, server_hostname=name or host) as spoken,
+        unverified_context().wrap_socket(connection, server_hostname=name or host) as spoken,
     ):
         shown = spoken.getpeercert(binary_form=True)
     assert shown
     certificate = ssl.DER_cert_to_PEM_cert(shown)
     with (
         socket.create_connection((host, port), seconds) as connection,
-        reading_context(certificate).wrap_socket(
+        unverified_context(certificate).wrap_socket(
             connection, server_hostname=name or host
         ) as spoken,
     ):
         told = spoken.getpeercert()
     assert told
-    return certificate, CertificateFacts.of(told)
+    return certificate, CertificateFacts.from_peer_certificate(told)
 
 
 def _split(address: str) -> tuple[str, int]:

@@ -63,7 +63,7 @@ def as_text(pem: bytes) -> str:
     return pem.decode("ascii", "ignore")
 
 
-def bundles_of_the_machine() -> Sequence[Path]:
+def system_ca_bundles() -> Sequence[Path]:
     """Where its CAs may be, in PEM: the first file that there is counts."""
     import ssl
 
@@ -72,7 +72,7 @@ def bundles_of_the_machine() -> Sequence[Path]:
 
 
 def _of_the_machine() -> bytes:
-    for path in (*bundles_of_the_machine(), *_of_grpc()):
+    for path in (*system_ca_bundles(), *_of_grpc()):
         with suppress(OSError):
             content = path.read_bytes()
             if content:

@@ -114,7 +114,7 @@ class Access(containers.DeclarativeContainer):
         KeyCache, store=Storage.store, authenticate_host=authenticate_host
     )
     key_refresher: providers.Provider[KeyRefresher] = providers.ThreadSafeSingleton(
-        KeyRefresher, look=key_cache.provided.refresh
+        KeyRefresher, refresh=key_cache.provided.refresh
     )
     limit_calls: providers.Provider[LimitCalls] = providers.ThreadSafeSingleton(
         LimitCalls,
@@ -158,7 +158,7 @@ class Access(containers.DeclarativeContainer):
         providers.ThreadSafeSingleton(
             OperatorAuthenticator,
             operator_calls=operator_calls,
-            stranger_calls=joining_calls,
+            unauthenticated_calls=joining_calls,
             identify_operator=identify_operator,
             limit_calls=limit_calls,
             key_refresher=key_refresher,

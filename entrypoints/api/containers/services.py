@@ -259,7 +259,7 @@ class Services(containers.DeclarativeContainer):
             clock=Storage.clock,
             retention=Storage.settings.provided.retention,
         ),
-        list_would_reject=providers.Factory(ListDryRunRefusals, store=Storage.store),
+        list_dry_run_refusals=providers.Factory(ListDryRunRefusals, store=Storage.store),
     )
     join_key_service: providers.Provider[JoinKeyService] = providers.ThreadSafeSingleton(
         JoinKeyService,

@@ -58,7 +58,7 @@ def _look_at_certificate(settings: ApiSettings) -> CheckResult:
         return CheckResult.warning(
             f"the authority in CA_CERT_PATH {why_not}", "make another with `manmanv2 ca init`"
         )
-    return CheckResult.ok(f"the certificate is {certificate.told()}")
+    return CheckResult.ok(f"the certificate is {certificate.summary()}")
 
 
 def _look_at_provider(settings: ApiSettings) -> CheckResult:

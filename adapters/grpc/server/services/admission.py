@@ -27,7 +27,7 @@ class AdmissionService:
     list_conflicts: ListConflicts
     get_conflict: GetConflict
     resolve_conflict: ResolveConflict
-    list_would_reject: ListDryRunRefusals
+    list_dry_run_refusals: ListDryRunRefusals
 
     async def ApproveServer(self, request: pb.ApproveServerRequest) -> pb.ApproveServerResponse:
         server = await self.operator_calls.run(self.approve_server, request.server_id)
@@ -74,7 +74,7 @@ class AdmissionService:
         self, request: pb.ListWouldRejectRequest
     ) -> pb.ListWouldRejectResponse:
         page = await self.operator_calls.run(
-            self.list_would_reject,
+            self.list_dry_run_refusals,
             size=page_size(request.page_size),
             after=decode_page_token(request.page_token),
         )

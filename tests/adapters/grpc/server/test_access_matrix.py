@@ -20,7 +20,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapters.grpc.messages.metadata import STATUS_DETAILS
-from adapters.grpc.server.permissions import CALL_RULES, SERVICE, CallsWithoutRule, check_rules
+from adapters.grpc.server.permissions import (
+    PERMISSIONS,
+    SERVICE,
+    PermissionMismatch,
+    check_permissions,
+)
 from adapters.memory.clock import MemoryClock
 from adapters.oidc.operator_tokens import MAX_TOKEN_LENGTH
 from adapters.x509.new_signing_request import new_signing_request
@@ -153,7 +158,7 @@ def access_of(answer: Any) -> str:
 
 
 def expected_of(name: str, role: Role | None) -> str:
-    needed = CALL_RULES[name].role
+    needed = PERMISSIONS[name].role
     if needed is None:
         return "let in"
     if role is None:
@@ -275,7 +280,7 @@ CERTIFIED_SERVER, ANOTHER_SERVER = 1, 2
 OF_A_SERVER = [
     method.name
     for method in SERVICE.methods
-    if CALL_RULES[method.name].is_of_hosts and "server_id" in method.input_type.fields_by_name
+    if PERMISSIONS[method.name].is_for_hosts and "server_id" in method.input_type.fields_by_name
 ]
 
 
@@ -402,7 +407,7 @@ def test_who_may_show_no_certificate_there_does_not_even_connect(
 
 @pytest.mark.parametrize("name", NAMES)
 def test_what_reads_is_told_by_its_name_from_what_changes(name: str) -> None:
-    rule = CALL_RULES[name]
+    rule = PERMISSIONS[name]
     reads = name.startswith(("List", "Get", "Explain"))
 
     assert rule.changes is (not reads and rule.role is not None)
@@ -412,7 +417,7 @@ def test_what_reads_is_told_by_its_name_from_what_changes(name: str) -> None:
 
 def test_hosts_calls_and_those_about_access_are_these() -> None:
     def of(role: Role | None) -> set[str]:
-        return {name for name, rule in CALL_RULES.items() if rule.role is role}
+        return {name for name, rule in PERMISSIONS.items() if rule.role is role}
 
     assert of(None) == {
         "RegisterServer",
@@ -431,15 +436,15 @@ def test_hosts_calls_and_those_about_access_are_these() -> None:
 
 
 def test_a_call_of_which_nobody_said_who_may_make_it_is_not_served() -> None:
-    fewer = {name: rule for name, rule in CALL_RULES.items() if name != "GetServer"}
-    check_rules(NAMES)
+    fewer = {name: rule for name, rule in PERMISSIONS.items() if name != "GetServer"}
+    check_permissions(NAMES)
     for calls, rules in (
-        ([*NAMES, "GetServer2"], CALL_RULES),
+        ([*NAMES, "GetServer2"], PERMISSIONS),
         (NAMES, fewer),
-        (NAMES[1:], CALL_RULES),
+        (NAMES[1:], PERMISSIONS),
     ):
-        with pytest.raises(CallsWithoutRule):
-            check_rules(calls, rules)
+        with pytest.raises(PermissionMismatch):
+            check_permissions(calls, rules)
 
 
 def test_a_role_that_is_too_low_is_told_with_the_one_that_is_needed(apis: dict[str, Api]) -> None:
@@ -661,12 +666,12 @@ def test_the_first_key_of_an_admin_closes_this_machine_and_opens_others() -> Non
         (
             "ListOperatorKeys",
             pb.ListOperatorKeysRequest(page_token="YWZ0ZXI6Nw=="),
-            "page_token is none that an earlier page gave",
+            "page_token is not a valid page token",
         ),
         (
             "ListOperatorKeys",
             pb.ListOperatorKeysRequest(page_token="🔑"),
-            "page_token is none that an earlier page gave",
+            "page_token is not a valid page token",
         ),
     ],
 )

@@ -15,7 +15,7 @@ from google.protobuf.message_factory import GetMessageClass
 from adapters.grpc.client.operator_client import OperatorClient
 from adapters.grpc.messages.hosts import evidence_to_message
 from adapters.grpc.server.call_audit import CallAudit
-from adapters.grpc.server.permissions import CALL_RULES, SERVICE
+from adapters.grpc.server.permissions import PERMISSIONS, SERVICE
 from adapters.memory.store import MemoryStore
 from application.operators.record_audit_entry import RecordAuditEntry
 from domain.host_command import HostCommand
@@ -32,11 +32,11 @@ from tests.support.canary_secrets import DOCUMENT, canary, leaks
 from tests.support.fleet import TroubledStore
 from tests.support.oidc_provider import provider
 
-CHANGES = sorted(name for name, rule in CALL_RULES.items() if rule.changes)
+CHANGES = sorted(name for name, rule in PERMISSIONS.items() if rule.changes)
 NOT_FOR_VIEWERS = sorted(
-    name for name, rule in CALL_RULES.items() if rule.role in (Role.OPERATOR, Role.ADMIN)
+    name for name, rule in PERMISSIONS.items() if rule.role in (Role.OPERATOR, Role.ADMIN)
 )
-READS = sorted(name for name, rule in CALL_RULES.items() if rule.role and not rule.changes)
+READS = sorted(name for name, rule in PERMISSIONS.items() if rule.role and not rule.changes)
 REQUESTS = {method.name: GetMessageClass(method.input_type) for method in SERVICE.methods}
 
 NOBODY = 4711
@@ -241,7 +241,7 @@ def test_one_that_fails_leaves_a_second_entry_with_what_was_answered(
 def test_whoever_may_not_is_noted_with_what_it_was_about_and_attempts_nothing(
     api: AuditedApi, method: str
 ) -> None:
-    key = api.key_of("vic", "operator" if CALL_RULES[method].role is Role.ADMIN else "viewer")
+    key = api.key_of("vic", "operator" if PERMISSIONS[method].role is Role.ADMIN else "viewer")
     has_server = "server_id" in REQUESTS[method].DESCRIPTOR.fields_by_name
     fields = {"server_id": NOBODY} if has_server else {}
     told: list[tuple[grpc.StatusCode, str]] = []
@@ -440,8 +440,8 @@ def test_a_refusal_that_cannot_be_noted_is_logged_and_answered(
     assert code is grpc.StatusCode.PERMISSION_DENIED
     [record] = [record for record in caplog.records if record.levelno >= logging.ERROR]
     assert record.message == (
-        f"CreateServer of vic ({key.partition('.')[0]}) was refused or failed, and it could not be"
-        " noted: the store is not available, try again"
+        f"CreateServer by vic ({key.partition('.')[0]}) was refused or failed, and that could not"
+        " be recorded: the store is not available, try again"
     )
     assert not record.exc_info
 

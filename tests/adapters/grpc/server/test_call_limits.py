@@ -197,7 +197,7 @@ def test_who_calls_too_often_is_told_when_to_try_again() -> None:
 
 
 def test_who_calls_too_often_waits_for_its_refusal_and_keeps_nobody_waiting() -> None:
-    with running(RefusalDelay(seconds=3600, most_held=10), max_wrong_keys_per_second=1) as api:
+    with running(RefusalDelay(seconds=3600, max_held=10), max_wrong_keys_per_second=1) as api:
         for _ in range(5):
             code_of(lambda: api.join(key=WRONG))
         request = pb.RegisterServerRequest(name="web", registration_key=WRONG)

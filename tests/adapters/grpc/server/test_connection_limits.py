@@ -128,7 +128,10 @@ def read_until(connection: socket.socket, wanted: bytes | None, within: float) -
     ids=["nothing", "half a preface", "no settings", "half of them", "TLS", "no word on ours"],
 )
 def test_a_connection_that_gets_no_further_is_closed_while_others_go_on(sent: bytes) -> None:
-    with running(ConnectionLimits(handshake=SOON)) as api, api.connected(sent) as connection:
+    with (
+        running(ConnectionLimits(handshake_seconds=SOON)) as api,
+        api.connected(sent) as connection,
+    ):
         assert api.beats()
         assert is_closed(connection)
         assert api.beats()
@@ -139,7 +142,7 @@ def test_a_handshake_of_tls_that_stalls_is_broken_off(tmp_path: Path, sent: byte
     files = CertificateFiles(tmp_path)
     files.issue()
     paths = {"tls_cert_path": files.certificate, "tls_key_path": files.key}
-    with over_tls(files, ConnectionLimits(handshake=SOON), **paths) as (port, beat):
+    with over_tls(files, ConnectionLimits(handshake_seconds=SOON), **paths) as (port, beat):
         with socket.create_connection(("127.0.0.1", port), PATIENCE_SECONDS) as connection:
             connection.sendall(sent)
             assert beat()
@@ -212,7 +215,7 @@ def refuses_one_more(api: Api) -> bool:
 
 
 def test_connections_that_say_nothing_give_their_place_back() -> None:
-    limits = ConnectionLimits(most_connections=3, handshake=SOON)
+    limits = ConnectionLimits(max_connections=3, handshake_seconds=SOON)
     with running(limits) as api, api.connected(), api.connected():
         eventually(lambda: not refuses_one_more(api), "there is room for one more")
 
@@ -220,7 +223,7 @@ def test_connections_that_say_nothing_give_their_place_back() -> None:
 def test_more_calls_over_a_connection_than_there_may_be_wait_and_hold_up_nobody_else() -> None:
     watch = health_pb2.HealthCheckRequest()
     with (
-        running(ConnectionLimits(most_calls=2)) as api,
+        running(ConnectionLimits(max_calls_per_connection=2)) as api,
         channel_to(api.port) as channel,
     ):
         health: Any = health_pb2_grpc.HealthStub(channel)
@@ -240,7 +243,7 @@ def test_more_calls_over_a_connection_than_there_may_be_wait_and_hold_up_nobody_
 
 def test_who_makes_more_calls_at_once_all_the_same_is_refused_the_others() -> None:
     calls = b"".join(call_headers(stream, HEARTBEAT) for stream in range(1, 17, 2))
-    with running(ConnectionLimits(most_calls=4)) as api:
+    with running(ConnectionLimits(max_calls_per_connection=4)) as api:
         with api.connected(BEGINNING) as connection:
             # The server's settings are there before its word on ours.
             assert read_until(connection, SETTINGS_ACK, PATIENCE_SECONDS)
@@ -297,7 +300,7 @@ def test_a_call_that_ends_without_a_message_is_refused_in_words() -> None:
 
 
 def test_who_does_not_say_that_it_is_still_there_is_closed_and_who_does_is_not() -> None:
-    limits = ConnectionLimits(silent=SOON, answers_within=SOON)
+    limits = ConnectionLimits(ping_after_seconds=SOON, ping_timeout_seconds=SOON)
     with running(limits) as api:
         with api.connected(BEGINNING, SETTINGS_ACK) as connection:
             assert is_closed(connection)
@@ -313,7 +316,7 @@ def test_who_does_not_say_that_it_is_still_there_is_closed_and_who_does_is_not()
 
 
 def test_who_makes_no_call_for_long_is_closed_and_a_host_connects_again() -> None:
-    with running(ConnectionLimits(idle=SOON)) as api:
+    with running(ConnectionLimits(idle_seconds=SOON)) as api:
         with api.connected(BEGINNING, SETTINGS_ACK) as connection:
             assert is_closed(connection)
 
@@ -323,11 +326,11 @@ def test_who_makes_no_call_for_long_is_closed_and_a_host_connects_again() -> Non
 def test_a_host_that_beats_once_an_hour_keeps_its_connection() -> None:
     longest_interval = 3600
 
-    assert DEFAULT_LIMITS.idle > longest_interval
+    assert DEFAULT_LIMITS.idle_seconds > longest_interval
 
 
 def test_who_never_reads_what_it_is_answered_is_closed() -> None:
-    limits = ConnectionLimits(silent=SOON, answers_within=SOON)
+    limits = ConnectionLimits(ping_after_seconds=SOON, ping_timeout_seconds=SOON)
     with running(limits, max_operator_calls_per_second=1_000_000) as api:
         for number in range(100):
             api.host.RegisterServer(pb.RegisterServerRequest(name=f"{number}{'x' * 240}"))

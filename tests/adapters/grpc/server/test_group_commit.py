@@ -40,7 +40,7 @@ def test_what_arrives_together_is_written_together() -> None:
 
 def test_a_batch_has_a_largest_size() -> None:
     writer = Writer()
-    asyncio.run(submit(writer, *range(7), largest_batch=3))
+    asyncio.run(submit(writer, *range(7), max_batch_size=3))
 
     assert writer.batches == [[0, 1, 2], [3, 4, 5], [6]]
 
@@ -50,7 +50,7 @@ def test_enough_are_written_without_waiting_for_more() -> None:
 
     async def in_time() -> list[str | BaseException]:
         async with asyncio.timeout(PATIENCE_SECONDS):
-            return await submit(writer, 1, 2, 3, enough=3, gather_seconds=10 * PATIENCE_SECONDS)
+            return await submit(writer, 1, 2, 3, flush_size=3, gather_seconds=10 * PATIENCE_SECONDS)
 
     assert asyncio.run(in_time()) == ["wrote 1", "wrote 2", "wrote 3"]
     assert writer.batches == [[1, 2, 3]]
@@ -62,7 +62,7 @@ def test_what_is_left_of_enough_waits_for_others_again() -> None:
     async def with_one_that_comes_later() -> None:
         with ThreadPoolExecutor(1) as executor:
             commit: GroupCommit[int, str] = GroupCommit(
-                writer, executor, enough=3, largest_batch=3, gather_seconds=0.2
+                writer, executor, flush_size=3, max_batch_size=3, gather_seconds=0.2
             )
             at_once = [asyncio.create_task(commit.submit(item)) for item in range(4)]
             await at_once[0]
@@ -110,7 +110,7 @@ def test_a_caller_that_has_gone_keeps_nobody_else_from_an_answer() -> None:
 
 
 def test_more_than_may_wait_is_refused_with_a_delay() -> None:
-    answers = asyncio.run(submit(Writer(), 1, 2, 3, most_waiting=2))
+    answers = asyncio.run(submit(Writer(), 1, 2, 3, max_waiting=2))
 
     assert answers[:2] == ["wrote 1", "wrote 2"]
     refused = answers[2]

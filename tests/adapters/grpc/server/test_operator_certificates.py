@@ -289,12 +289,12 @@ def test_who_shows_a_certificate_of_another_authority_pins_none_until_it_has_its
     other, certificate = Site(tmp_path / "other"), api.container.certificate()
     assert certificate
     site.issue("127.0.0.1", by=other)
-    certificate.look()
+    certificate.reload()
     with closing(OperatorClient(api.address, None, Tls(other.ca_file))) as client:
         told = refused(lambda: client.create_join_key(NewJoinKey(), pins_authority=True))
         made = list(client.join_keys())
     site.issue("127.0.0.1")
-    certificate.look()
+    certificate.reload()
 
     assert told == (grpc.StatusCode.FAILED_PRECONDITION, str(CertificateNotFromOwnCA()))
     assert made == []
@@ -434,7 +434,7 @@ def test_another_certificate_is_shown_at_both_ports(api: Api, site: Site) -> Non
     seen = []
     for _ in range(2):
         site.issue("127.0.0.1", "localhost")
-        certificate.look()
+        certificate.reload()
         seen.append([shown_at(api.address), shown_at(api.mutual_tls_address)])
         own = site.tls_cert.read_text().strip()
         assert seen[-1] == [own, own]

@@ -199,8 +199,8 @@ def test_another_certificate_is_taken_and_said_with_its_end(
     caplog.set_level("INFO")
     certificate = opened(files)
     files.issue("new.example.com")
-    certificate.look()
-    certificate.look()
+    certificate.reload()
+    certificate.reload()
 
     assert certificate.current.facts.names == ["new.example.com"]
     ends = f"{certificate.current.facts.expires:%Y-%m-%d %H:%M} UTC"
@@ -217,20 +217,20 @@ def test_what_cannot_be_used_leaves_the_one_before_and_is_said_once_per_change(
     before = certificate.current
     old = files.certificate.read_bytes(), files.key.read_bytes()
     files.key.unlink()
-    certificate.look()
-    certificate.look()
+    certificate.reload()
+    certificate.reload()
     files.key.write_bytes(b"text")
-    certificate.look()
-    certificate.look()
+    certificate.reload()
+    certificate.reload()
 
     assert certificate.current is before
     assert [message.endswith("is in use.") for message in caplog.messages] == [True, True]
     files.certificate.write_bytes(old[0])
     files.key.write_bytes(old[1])
-    certificate.look()
+    certificate.reload()
     assert caplog.messages[2:] == ["TLS_CERT_PATH and TLS_KEY_PATH can be used again."]
     files.key.unlink()
-    certificate.look()
+    certificate.reload()
     assert len(caplog.messages) == 4
 
 
@@ -240,18 +240,18 @@ def test_one_that_expired_or_is_of_tomorrow_takes_no_ones_place(
     certificate = opened(files, clock)
     before = certificate.current
     files.issue("api.example.com", begins=-2 * A_DAY, ends=-A_DAY)
-    certificate.look()
+    certificate.reload()
     clock.time += timedelta(minutes=3)
-    certificate.look()
+    certificate.reload()
     files.issue("tomorrow.example.com", begins=A_DAY)
-    certificate.look()
+    certificate.reload()
     clock.time += timedelta(minutes=3)
-    certificate.look()
+    certificate.reload()
 
     assert certificate.current is before
     assert ["that expired on" in said for said in warnings_in(caplog)] == [True, False]
     clock.time += 2 * A_DAY
-    certificate.look()
+    certificate.reload()
     assert certificate.current.facts.names == ["tomorrow.example.com"]
 
 
@@ -264,11 +264,11 @@ def test_its_end_is_told_once_a_day_from_two_weeks_before(
     counts = []
     for _ in range(5):
         for _ in range(24):
-            certificate.look()
+            certificate.reload()
             clock.time += timedelta(hours=1)
         counts.append(len(caplog.records))
     clock.time += 30 * A_DAY
-    certificate.look()
+    certificate.reload()
 
     assert counts == [0, 0, 1, 2, 3]
     assert caplog.messages[0] == (
@@ -282,7 +282,7 @@ def test_one_of_tomorrow_is_started_with_and_told(
     files: CertificateFiles, clock: FakeClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     files.issue("api.example.com", begins=A_DAY)
-    opened(files, clock).look()
+    opened(files, clock).reload()
 
     assert [" is valid from " in said for said in warnings_in(caplog)] == [True]
 
@@ -290,6 +290,6 @@ def test_one_of_tomorrow_is_started_with_and_told(
 def test_another_ca_makes_no_difference(files: CertificateFiles) -> None:
     certificate = opened(files)
     files.issue("new.example.com", by=trustme.CA())
-    certificate.look()
+    certificate.reload()
 
     assert certificate.current.facts.names == ["new.example.com"]

@@ -446,7 +446,7 @@ def test_another_certificate_fails_no_call_and_is_shown_to_who_connects_then(
         assert certificate
         for _ in range(5):
             files.issue()
-            certificate.look()
+            certificate.reload()
             seen.append((shown_at(address), own_of(files)))
             time.sleep(0.2)
         done.set()
@@ -471,11 +471,11 @@ def test_a_certificate_with_the_key_of_another_leaves_the_one_before(
         files.issue("127.0.0.1", "localhost")
         new_key = files.key.read_bytes()
         files.key.write_bytes(key)
-        certificate.look()
-        certificate.look()
+        certificate.reload()
+        certificate.reload()
         meanwhile = shown_at(address)
         files.key.write_bytes(new_key)
-        certificate.look()
+        certificate.reload()
         afterwards = shown_at(address)
 
     assert (meanwhile, afterwards) == (before, own_of(files))
@@ -486,7 +486,7 @@ def test_a_certificate_with_the_key_of_another_leaves_the_one_before(
             f" {files.certificate}: put those there that belong together. Until then the"
             " certificate of before is in use."
         ),
-        f"TLS_CERT_PATH has changed: the certificate in use is {certificate.told()}.",
+        f"TLS_CERT_PATH has changed: the certificate in use is {certificate.summary()}.",
         "TLS_CERT_PATH and TLS_KEY_PATH can be used again.",
     ]
 
@@ -498,7 +498,7 @@ def test_the_end_of_the_certificate_in_use_is_measured(files: CertificateFiles) 
         assert certificate
         for days in (30, 60):
             files.issue(ends=days * A_DAY)
-            certificate.look()
+            certificate.reload()
             found = container.registry().get_sample_value(
                 "manmanv2_tls_certificate_expires_timestamp_seconds"
             )

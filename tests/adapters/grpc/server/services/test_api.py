@@ -18,7 +18,7 @@ from adapters.grpc.server.page_tokens import (
     encode_key_page_token,
     encode_page_token,
 )
-from adapters.grpc.server.permissions import CALL_RULES, SERVICE
+from adapters.grpc.server.permissions import PERMISSIONS, SERVICE
 from domain.errors import InvalidField
 from domain.keys import JOIN_KEY
 from domain.keys import OPERATOR_KEY as OPERATORS
@@ -365,7 +365,7 @@ def operator_calls(api: RunningApi, **options: Any) -> Iterator[grpc.StatusCode]
     """What each of the operators' calls is answered, with the body of an empty message."""
     with grpc.insecure_channel(api.address) as channel:
         for method in SERVICE.methods:
-            if not CALL_RULES[method.name].is_of_hosts:
+            if not PERMISSIONS[method.name].is_for_hosts:
                 call: Any = channel.unary_unary(f"/{SERVICE.full_name}/{method.name}")
                 yield code_of(partial(call, b"", **options))
 
