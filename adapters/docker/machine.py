@@ -14,45 +14,46 @@ from domain.errors import InvalidField
 from domain.naming import check_name
 
 _MEBIBYTE = 2**20
-# A UUID; of older engines, 59 characters.
+# A UUID; older engines have an id of 59 characters.
 _MAX_ENGINE_ID_LENGTH = 100
 
 
 @dataclass(frozen=True)
 class DockerMachine:
-    """Docker tells the totals and its version; what is left of them is measured by `itself`.
+    """Reports the totals and the version that Docker knows, and the free memory and CPU that
+    `local_machine` measures.
 
-    Each report connects anew, so an engine that was restarted is simply found again.
+    Each report opens a new connection, so that a restarted engine is found again.
     """
 
     socket_path: Path
-    itself: Machine
-    # In a container the own hostname is the container's; Docker knows the machine's.
+    local_machine: Machine
+    # The hostname of this process is then the container's; Docker knows that of the machine.
     in_container: bool
     timeout_seconds: float = 3.0
 
     def report(self) -> MachineReport:
         self._check_path()
-        with self._own_errors():
-            engine = _understood(self._info())
-        measured = self.itself.report()
-        totals, spare = engine.capabilities, measured.capabilities
+        with self._translate_errors():
+            engine = _parse(self._info())
+        measured = self.local_machine.report()
+        totals, free = engine.capabilities, measured.capabilities
         return MachineReport(
             hostname=engine.hostname if self.in_container else measured.hostname,
             capabilities=replace(
                 totals,
-                available_memory_mb=min(spare.available_memory_mb, totals.total_memory_mb),
+                available_memory_mb=min(free.available_memory_mb, totals.total_memory_mb),
                 available_cpu_millicores=min(
-                    spare.available_cpu_millicores, 1000 * totals.cpu_cores
+                    free.available_cpu_millicores, 1000 * totals.cpu_cores
                 ),
             ),
             engine_id=engine.engine_id,
         )
 
     def _check_path(self) -> None:
-        """Look at the path first: it tells more than the error of a connection does."""
+        """Examine the path first, which yields a clearer message than a failed connection."""
         try:
-            kind = self.socket_path.stat().st_mode
+            mode = self.socket_path.stat().st_mode
         except (FileNotFoundError, NotADirectoryError):
             raise self._unavailable(
                 "does not exist: start Docker, or set DOCKER_SOCKET to where its socket is"
@@ -61,46 +62,46 @@ class DockerMachine:
             raise self._not_permitted() from None
         except OSError:
             raise self._unusable() from None
-        if not stat.S_ISSOCK(kind):
-            found = "a folder" if stat.S_ISDIR(kind) else "no socket"
+        if not stat.S_ISSOCK(mode):
+            problem = "is a directory" if stat.S_ISDIR(mode) else "is not a socket"
             raise self._unavailable(
-                f"is {found}: start Docker before whatever made it there,"
+                f"{problem}: start Docker before the program that created it,"
                 " or set DOCKER_SOCKET to where its socket is"
             )
         if not os.access(self.socket_path, os.R_OK | os.W_OK, effective_ids=True):
             raise self._not_permitted()
 
     def _info(self) -> Any:
-        client = APIClient(f"unix://{self.socket_path}", timeout=self.timeout_seconds)  # type: ignore[arg-type]  # seconds, any number
+        client = APIClient(f"unix://{self.socket_path}", timeout=self.timeout_seconds)  # type: ignore[arg-type]  # a float works
         try:
             return client.info()
         finally:
             client.close()
 
     @contextmanager
-    def _own_errors(self) -> Iterator[None]:
-        """The one table from what the SDK, and what it stands on, says to our own error."""
+    def _translate_errors(self) -> Iterator[None]:
+        """The one place that turns errors of the SDK and its HTTP library into ours."""
         try:
             yield
         except (DockerException, requests.RequestException) as error:
-            # The SDK wraps what went wrong several times over.
-            raise self._explained(list(_causes(error))) from None
+            # The SDK wraps the original error several times.
+            raise self._diagnosed(list(_causes(error))) from None
         except (AttributeError, InvalidField, LookupError, RecursionError, TypeError, ValueError):
             raise self._not_docker() from None
 
-    def _explained(self, causes: Sequence[BaseException]) -> EngineUnavailable:
+    def _diagnosed(self, causes: Sequence[BaseException]) -> EngineUnavailable:
         for cause in causes:
             match cause:
                 case APIError():
                     return self._unavailable(
-                        f"answers with HTTP {cause.status_code}: look into Docker's log, or set"
+                        f"answers with HTTP {cause.status_code}: see Docker's log, or set"
                         " DOCKER_SOCKET to Docker's socket"
                     )
                 case ConnectionRefusedError() | FileNotFoundError():
-                    return self._unavailable("is there but nobody listens on it: start Docker")
+                    return self._unavailable("exists but nothing listens on it: start Docker")
                 case PermissionError():
                     return self._not_permitted()
-                # A full queue of connections that nobody accepts is EAGAIN.
+                # EAGAIN: the queue of connections is full, because the engine accepts none.
                 case TimeoutError() | BlockingIOError():
                     return self._unavailable(
                         f"does not answer within {self.timeout_seconds:g} seconds: Docker hangs,"
@@ -111,14 +112,12 @@ class DockerMachine:
         return self._not_docker()
 
     def _not_docker(self) -> EngineUnavailable:
-        return self._unavailable(
-            "answers, but not as Docker does: set DOCKER_SOCKET to Docker's socket"
-        )
+        return self._unavailable("answers, but is not Docker: set DOCKER_SOCKET to Docker's socket")
 
     def _not_permitted(self) -> EngineUnavailable:
         return self._unavailable(
-            f"may not be used by this user (uid {os.geteuid()}): add it to the group that owns"
-            " the socket, mostly docker, and start again"
+            f"cannot be used by this user (uid {os.geteuid()}): add it to the group that owns"
+            " the socket, usually docker, and start again"
         )
 
     def _unusable(self) -> EngineUnavailable:
@@ -128,7 +127,7 @@ class DockerMachine:
         return EngineUnavailable(f"DOCKER_SOCKET {self.socket_path} {problem}.")
 
 
-def _understood(info: Any) -> MachineReport:
+def _parse(info: Any) -> MachineReport:
     capabilities = Capabilities(
         total_memory_mb=index(info["MemTotal"]) // _MEBIBYTE,
         cpu_cores=index(info["NCPU"]),
@@ -140,11 +139,12 @@ def _understood(info: Any) -> MachineReport:
 
 
 def _engine_id(info: Any) -> str:
-    # Podman, which answers as Docker does, makes up another one for each answer.
+    # Podman, which has the same API, generates another id for each answer.
     if "BuildahVersion" in info:
         return ""
-    found = info.get("ID")
-    return found if isinstance(found, str) and len(found) <= _MAX_ENGINE_ID_LENGTH else ""
+    engine_id = info.get("ID")
+    is_valid = isinstance(engine_id, str) and len(engine_id) <= _MAX_ENGINE_ID_LENGTH
+    return engine_id if is_valid else ""
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

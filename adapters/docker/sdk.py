@@ -1,7 +1,7 @@
-"""The Docker SDK, without what it would load for nothing.
+"""The Docker SDK, without a library that it would load needlessly.
 
-Its HTTP library loads a detector of character sets if there is one, which no answer of Docker's
-needs, as they are JSON; 3 MB of a host manager's 60.
+Its HTTP library loads a detector of character sets if one is installed, which takes 3 of the 60 MB
+of a host manager. Docker's answers are JSON and need none.
 """
 
 import sys
@@ -11,7 +11,7 @@ from types import ModuleType
 _DETECTORS: dict[str, ModuleType | None] = dict.fromkeys(("charset_normalizer", "chardet"))
 
 _loaded = {name: sys.modules[name] for name in _DETECTORS if name in sys.modules}
-# None is how Python itself is told that a module cannot be imported.
+# None tells Python that a module cannot be imported.
 sys.modules.update(_DETECTORS)  # type: ignore[arg-type]
 with warnings.catch_warnings():
     warnings.filterwarnings("ignore", message="Unable to find acceptable character detection")

@@ -1,1 +1,1 @@
-"""The side port: for who watches a process, not for who uses it."""
+"""The management port, for scrapers and probes."""

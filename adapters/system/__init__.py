@@ -1,1 +1,1 @@
-"""The machine that we run on: its time, its figures, its files, its service manager."""
+"""The machine that this process runs on: its clock, memory and CPU, files and service manager."""

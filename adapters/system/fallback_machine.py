@@ -9,14 +9,14 @@ _log = logging.getLogger(__name__)
 
 @dataclass
 class FallbackMachine:
-    """A machine that may do without its container engine, as DOCKER_OPTIONAL allows."""
+    """Reports without the container engine while that does not answer (DOCKER_OPTIONAL)."""
 
     with_engine: Machine
     without_engine: Machine
-    _trouble: TransientFailureLog = field(
+    _failures: TransientFailureLog = field(
         init=False,
         default_factory=lambda: TransientFailureLog(
-            _log, "Docker answers: its figures are used again."
+            _log, "Docker answers: reporting its figures again."
         ),
     )
 
@@ -24,7 +24,7 @@ class FallbackMachine:
         try:
             report = self.with_engine.report()
         except EngineUnavailable as error:
-            self._trouble.failed(f"{error} The machine's own figures are used instead.")
+            self._failures.failed(f"{error} Reporting the machine's own figures instead.")
             return self.without_engine.report()
-        self._trouble.ends()
+        self._failures.ends()
         return report

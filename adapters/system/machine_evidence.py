@@ -6,13 +6,13 @@ from pathlib import Path
 from domain.digest import digest, identifier_in
 from domain.machine_evidence import Evidence
 
-# The first that holds an identifier counts.
+# The first file that holds an identifier counts.
 _MACHINE_ID = ("etc/machine-id", "var/lib/dbus/machine-id")
-# Not the serial numbers beside it: they are as often placeholders, and short enough to be
-# guessed from their digests.
+# Not the serial numbers in the same directory: many are placeholders, and they are short enough to
+# be guessed from their digests.
 _HARDWARE_ID = "sys/class/dmi/id/product_uuid"
 _BOOT_ID = "proc/sys/kernel/random/boot_id"
-# The name that a unit's LoadCredential gives it, whose user may not read the file itself.
+# The name in LoadCredential of the systemd unit, whose user cannot read the file itself.
 _CREDENTIAL = "hardware-id"
 
 _MAX_BYTES = 64
@@ -20,14 +20,15 @@ _MAX_BYTES = 64
 
 @dataclass(frozen=True)
 class FileMachineEvidence:
-    """The identifiers in files below the machine's root.
+    """Reads identifiers from files below the root of the machine.
 
-    `credentials` is the folder of what the service manager hands over, None where there is none.
+    `credentials` is the directory in which the service manager passes credentials, None without
+    one.
     """
 
     root: Path
     credentials: Path | None
-    # Whether the root is a container's: then its machine-id is the container's, too.
+    # Whether the root is that of a container: then its machine-id is the container's too.
     in_container: bool
 
     def read(self) -> Evidence:
@@ -40,8 +41,8 @@ class FileMachineEvidence:
         )
 
     def _first(self, *paths: str) -> str:
-        found = (_identifier(self.root, self.root / path) for path in paths)
-        return next(filter(None, found), "")
+        identifiers = (_identifier(self.root, self.root / path) for path in paths)
+        return next(filter(None, identifiers), "")
 
     def _credential(self) -> str:
         if self.credentials is None:
@@ -50,14 +51,14 @@ class FileMachineEvidence:
 
 
 def _identifier(root: Path, path: Path) -> str:
-    """Empty for whatever cannot be read or is no identifier."""
+    """Empty if the file cannot be read or holds no identifier."""
     try:
         real = path.resolve()
         if not real.is_relative_to(root.resolve()):
-            # An absolute link leads out of a root that is mounted elsewhere, to what is not
-            # this machine's.
+            # An absolute link leads out of a root that is mounted elsewhere, to a file that does
+            # not belong to this machine.
             return ""
-        # Whatever lies there, nobody waits for it.
+        # If it is a pipe, do not wait for its writer.
         descriptor = os.open(real, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
         with os.fdopen(descriptor, "rb") as file:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 
 from domain.host_state import HostState
 
-_MAX_WAIT_SECONDS = 1.0
+_TIMEOUT_SECONDS = 1.0
 
 
 class SystemdNotifier:
-    """The sd_notify protocol: a datagram a message, to the socket that systemd names.
+    """The sd_notify protocol: one datagram for each message, to the socket that systemd names.
 
-    Does nothing where NOTIFY_SOCKET is not set.
+    Does nothing if NOTIFY_SOCKET is not set.
     """
 
     def __init__(self, environment: Mapping[str, str]) -> None:
@@ -36,19 +36,19 @@ class SystemdNotifier:
     def _send(self, message: str) -> None:
         if not self._address:
             return
-        # A service manager that does not listen is no reason to stop working.
+        # The host works on even if the service manager does not listen.
         with (
             contextlib.suppress(OSError),
             socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notifications,
         ):
-            notifications.settimeout(_MAX_WAIT_SECONDS)
+            notifications.settimeout(_TIMEOUT_SECONDS)
             notifications.sendto(message.encode(), self._address)
 
 
 def _half_of_watchdog(environment: Mapping[str, str]) -> float:
-    # WATCHDOG_PID tells whom it is meant for: a child inherits the variables too.
-    meant_for = environment.get("WATCHDOG_PID") or str(os.getpid())
+    # A child inherits the variables too: WATCHDOG_PID names the process that they are for.
+    watched_pid = environment.get("WATCHDOG_PID") or str(os.getpid())
     microseconds = environment.get("WATCHDOG_USEC", "")
-    if meant_for != str(os.getpid()) or not microseconds.isdecimal() or not int(microseconds):
+    if watched_pid != str(os.getpid()) or not microseconds.isdecimal() or not int(microseconds):
         return math.inf
     return int(microseconds) / 1_000_000 / 2

@@ -12,9 +12,10 @@ _FIRST_MEASURE_SECONDS = 0.1
 
 @dataclass
 class PsutilMachine:
-    """The machine's own figures; they need no container engine.
+    """Memory and CPU of this machine, measured without a container engine.
 
-    The idle CPU is the mean since the last report, of the first one over a tenth of a second.
+    The idle CPU is the mean since the last report; in the first report it is the mean of a tenth
+    of a second.
     """
 
     _measured: bool = field(init=False, default=False)

@@ -6,19 +6,19 @@ class InterruptibleSleep:
 
     def __init__(self) -> None:
         self._stopped = False
-        self._disturbed = threading.Event()
+        self._interrupted = threading.Event()
 
     def wait(self, seconds: float) -> bool:
         if seconds > 0 and not self._stopped:
-            self._disturbed.wait(seconds)
-            # Cleared before the look, so that a stop that comes in between is not lost.
-            self._disturbed.clear()
+            self._interrupted.wait(seconds)
+            # Cleared before `_stopped` is read, so that a stop in between is not lost.
+            self._interrupted.clear()
         return self._stopped
 
     def wake(self) -> None:
-        """Cut short the wait that is under way, else the next one."""
-        self._disturbed.set()
+        """Cut short the current wait, or else the next one."""
+        self._interrupted.set()
 
     def stop(self) -> None:
         self._stopped = True
-        self._disturbed.set()
+        self._interrupted.set()

@@ -195,7 +195,7 @@ class HostContainer(containers.DeclarativeContainer):
     engine: providers.Provider[Machine] = providers.ThreadSafeSingleton(
         DockerMachine,
         socket_path=settings.provided.docker_socket,
-        itself=psutil_machine,
+        local_machine=psutil_machine,
         in_container=providers.Callable(runs_in_container),
     )
     machine_evidence: providers.Provider[MachineEvidence] = providers.ThreadSafeSingleton(

@@ -9,7 +9,7 @@ from tests.support.certificates import CertificateFiles
 
 @pytest.fixture
 def short_folder() -> Iterator[Path]:
-    """A short path, as addresses of sockets must be, that every user may enter."""
+    """A directory with a short path, as addresses of sockets need it, that every user can enter."""
     with tempfile.TemporaryDirectory(prefix="manman") as name:
         path = Path(name)
         path.chmod(0o755)

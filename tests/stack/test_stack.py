@@ -80,7 +80,7 @@ def test_a_host_whose_user_may_not_use_dockers_socket_says_what_to_do(stack: Dep
         *("--volume", f"{stack.docker.socket}:/var/run/docker.sock", stack.images.host),
     ).strip()
     try:
-        stack.await_said(host, "may not be used by this user (uid 10001)")
+        stack.await_said(host, "cannot be used by this user (uid 10001)")
     finally:
         stack.docker("rm", "--force", host)
 

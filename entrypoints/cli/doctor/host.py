@@ -6,7 +6,7 @@ from adapters.amqp.api_probe import AmqpApiProbe
 from adapters.amqp.broker import Broker
 from adapters.amqp.broker_probe import AmqpBrokerProbe
 from adapters.docker.machine import DockerMachine
-from adapters.docker.socket_discovery import EngineSearch
+from adapters.docker.socket_discovery import SocketDiscovery
 from adapters.grpc.client.api_probe import GrpcApiProbe
 from adapters.grpc.client.host.api_trust import ApiTrust
 from adapters.system.container_detection import runs_in_container
@@ -45,7 +45,7 @@ def host_checks(settings: HostSettings, random_key: str) -> Sequence[Check]:
         metrics_address=settings.metrics_address,
         engine=engine,
         itself=itself,
-        other_engine_socket=EngineSearch(engine, Path(os.environ.get("HOME", "/"))),
+        other_engine_socket=SocketDiscovery(engine, Path(os.environ.get("HOME", "/"))),
         api=_api_probe(settings, broker),
         broker=AmqpBrokerProbe(broker) if broker else None,
         over_amqp=settings.way is Transport.AMQP,

@@ -4,14 +4,16 @@ from pathlib import Path
 import pytest
 
 from adapters.docker.machine import DockerMachine
-from adapters.docker.socket_discovery import EngineSearch
+from adapters.docker.socket_discovery import SocketDiscovery
 from tests.support.fake_servers import engine, silent_socket
 from tests.support.fakes import FakeMachine
 
+PATIENT_SECONDS = 60.0
 
-def search(path: Path, home: Path) -> Path | None:
+
+def search(path: Path, home: Path, timeout_seconds: float = PATIENT_SECONDS) -> Path | None:
     machine = DockerMachine(path, FakeMachine(), in_container=False)
-    return EngineSearch(machine, home, run=home / "run")()
+    return SocketDiscovery(machine, home, run=home / "run", timeout_seconds=timeout_seconds)()
 
 
 @pytest.mark.parametrize(
@@ -24,7 +26,7 @@ def search(path: Path, home: Path) -> Path | None:
         f"run/user/{os.geteuid()}/docker.sock",
     ],
 )
-def test_an_engine_is_found_where_it_may_have_its_socket(place: str, short_folder: Path) -> None:
+def test_an_engine_is_found_at_every_usual_place(place: str, short_folder: Path) -> None:
     elsewhere = short_folder / place
     elsewhere.parent.mkdir(parents=True, exist_ok=True)
     with engine(elsewhere):
@@ -33,14 +35,14 @@ def test_an_engine_is_found_where_it_may_have_its_socket(place: str, short_folde
     assert found == elsewhere
 
 
-def test_a_socket_at_which_nobody_answers_is_no_engine(short_folder: Path) -> None:
+def test_a_socket_that_does_not_answer_is_not_an_engine(short_folder: Path) -> None:
     with silent_socket(short_folder / "docker.sock.raw"):
-        found = search(short_folder / "docker.sock", home=short_folder)
+        found = search(short_folder / "docker.sock", home=short_folder, timeout_seconds=0.1)
 
     assert found is None
 
 
-def test_the_place_that_was_looked_at_already_is_not_pointed_to(short_folder: Path) -> None:
+def test_the_configured_socket_is_not_suggested_again(short_folder: Path) -> None:
     path = short_folder / ".docker/run/docker.sock"
     path.parent.mkdir(parents=True)
     with engine(path):

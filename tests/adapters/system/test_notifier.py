@@ -3,7 +3,7 @@ import math
 import os
 import socket
 import tempfile
-import time
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,18 +15,18 @@ from domain.host_state import HostState
 
 @pytest.fixture(params=["path", "abstract"])
 def manager(request: pytest.FixtureRequest) -> Iterator[tuple[socket.socket, str]]:
-    """The service manager's end, and how NOTIFY_SOCKET names it."""
+    """The socket of the service manager, and its name in NOTIFY_SOCKET."""
     with (
         tempfile.TemporaryDirectory(prefix="manman") as folder,
         socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as received,
     ):
         path = str(Path(folder) / "notify")
-        received.settimeout(5)
+        received.settimeout(60)
         received.bind(path if request.param == "path" else f"\0{path}")
         yield received, path if request.param == "path" else f"@{path}"
 
 
-def test_the_service_manager_hears_that_the_start_is_over(
+def test_the_service_manager_is_notified_of_the_end_of_the_start(
     manager: tuple[socket.socket, str],
 ) -> None:
     received, name = manager
@@ -36,7 +36,7 @@ def test_the_service_manager_hears_that_the_start_is_over(
     assert received.recv(1024) == b"READY=1"
 
 
-def test_the_service_manager_hears_each_state(manager: tuple[socket.socket, str]) -> None:
+def test_the_service_manager_is_notified_of_each_state(manager: tuple[socket.socket, str]) -> None:
     received, name = manager
     notifier = SystemdNotifier({"NOTIFY_SOCKET": name})
 
@@ -47,7 +47,7 @@ def test_the_service_manager_hears_each_state(manager: tuple[socket.socket, str]
     assert received.recv(1024) == b"STOPPING=1\nSTATUS=leaving"
 
 
-def test_a_watchdog_is_fed_twice_in_its_time(manager: tuple[socket.socket, str]) -> None:
+def test_the_watchdog_is_pinged_twice_in_its_period(manager: tuple[socket.socket, str]) -> None:
     received, name = manager
     notifier = SystemdNotifier(
         {"NOTIFY_SOCKET": name, "WATCHDOG_USEC": "30000000", "WATCHDOG_PID": str(os.getpid())}
@@ -69,7 +69,7 @@ def test_a_watchdog_is_fed_twice_in_its_time(manager: tuple[socket.socket, str])
         {"WATCHDOG_USEC": "30000000", "WATCHDOG_PID": "1"},
     ],
 )
-def test_no_watchdog_waits_for_us(
+def test_without_a_watchdog_nothing_is_pinged(
     watchdog: dict[str, str], manager: tuple[socket.socket, str]
 ) -> None:
     received, name = manager
@@ -91,11 +91,11 @@ def test_without_a_service_manager_nothing_happens() -> None:
 
 
 @pytest.mark.parametrize("name", ["/nowhere/notify", "/" + "a" * 200, "relative", "@"])
-def test_a_service_manager_that_is_away_is_no_reason_to_fail(name: str) -> None:
+def test_a_missing_service_manager_is_not_an_error(name: str) -> None:
     SystemdNotifier({"NOTIFY_SOCKET": name}).ready()
 
 
-def test_a_service_manager_that_does_not_read_does_not_hold_us_up_for_long() -> None:
+def test_a_service_manager_that_does_not_read_does_not_block_the_host() -> None:
     with (
         tempfile.TemporaryDirectory(prefix="manman") as folder,
         socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as unread,
@@ -107,7 +107,9 @@ def test_a_service_manager_that_does_not_read_does_not_hold_us_up_for_long() -> 
         with contextlib.suppress(BlockingIOError):
             while True:
                 filler.sendto(b"x", path)
-        began = time.monotonic()
-        SystemdNotifier({"NOTIFY_SOCKET": path}).ready()
+        notifier = SystemdNotifier({"NOTIFY_SOCKET": path})
+        notification = threading.Thread(target=notifier.ready, daemon=True)
+        notification.start()
+        notification.join(60)
 
-    assert time.monotonic() - began < 3
+        assert not notification.is_alive()

@@ -3,10 +3,10 @@ import time
 
 from adapters.system.sleep import InterruptibleSleep
 
-LONG = 20.0
+LONG = 60.0
 
 
-def test_a_wait_that_nobody_disturbs_takes_its_time() -> None:
+def test_an_undisturbed_wait_takes_its_time() -> None:
     began = time.monotonic()
 
     assert not InterruptibleSleep().wait(0.05)
@@ -14,39 +14,39 @@ def test_a_wait_that_nobody_disturbs_takes_its_time() -> None:
 
 
 def test_a_stop_ends_every_wait_from_then_on() -> None:
-    pause = InterruptibleSleep()
-    threading.Timer(0.05, pause.stop).start()
+    sleep = InterruptibleSleep()
+    threading.Timer(0.05, sleep.stop).start()
     began = time.monotonic()
 
-    assert pause.wait(LONG)
-    assert pause.wait(LONG)
-    assert pause.wait(0)
+    assert sleep.wait(LONG)
+    assert sleep.wait(LONG)
+    assert sleep.wait(0)
     assert time.monotonic() - began < LONG / 2
 
 
-def test_who_is_woken_rests_again_the_next_time() -> None:
-    pause = InterruptibleSleep()
-    threading.Timer(0.05, pause.wake).start()
+def test_a_wake_ends_one_wait_only() -> None:
+    sleep = InterruptibleSleep()
+    threading.Timer(0.05, sleep.wake).start()
     began = time.monotonic()
 
-    assert not pause.wait(LONG)
+    assert not sleep.wait(LONG)
     assert time.monotonic() - began < LONG / 2
-    assert not pause.wait(0.05)
+    assert not sleep.wait(0.05)
 
 
-def test_a_call_that_comes_before_the_wait_is_not_lost() -> None:
-    pause = InterruptibleSleep()
-    pause.wake()
+def test_a_wake_before_the_wait_is_not_lost() -> None:
+    sleep = InterruptibleSleep()
+    sleep.wake()
     began = time.monotonic()
 
-    assert not pause.wait(0)
-    assert not pause.wait(LONG)
+    assert not sleep.wait(0)
+    assert not sleep.wait(LONG)
     assert time.monotonic() - began < LONG / 2
 
 
-def test_a_stop_is_stronger_than_a_call() -> None:
-    pause = InterruptibleSleep()
-    pause.stop()
-    pause.wake()
+def test_a_stop_outlasts_a_wake() -> None:
+    sleep = InterruptibleSleep()
+    sleep.stop()
+    sleep.wake()
 
-    assert pause.wait(LONG)
+    assert sleep.wait(LONG)
