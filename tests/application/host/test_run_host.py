@@ -1,6 +1,7 @@
 import errno
 import logging
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -586,18 +587,21 @@ NOT_ADMITTED = NotAdmitted("server 42 (mars)", "was rejected by an operator: unk
 
 
 @pytest.mark.parametrize(
-    "api",
+    "make_api",
     [
-        FakeControlPlane(registering=[NOT_ADMITTED]),
-        FakeControlPlane(beating=[HEARD, NOT_ADMITTED]),
-        FakeControlPlane(
+        lambda: FakeControlPlane(registering=[NOT_ADMITTED]),
+        lambda: FakeControlPlane(beating=[HEARD, NOT_ADMITTED]),
+        lambda: FakeControlPlane(
             beating=[HeartbeatResult(timedelta(seconds=20), config_revision=1)],
             fetching=[NOT_ADMITTED],
         ),
     ],
     ids=["as it registers", "as it beats", "as it fetches"],
 )
-def test_a_host_that_is_not_let_in_ends_without_a_farewell(api: FakeControlPlane) -> None:
+def test_a_host_that_is_not_let_in_ends_without_a_farewell(
+    make_api: Callable[[], FakeControlPlane],
+) -> None:
+    api = make_api()
     with pytest.raises(NotAdmitted, match="unknown machine"):
         run_host(api, folder=FakeConfigurationFolder(), rests=9)
 
