@@ -1,6 +1,5 @@
 """The OIDC provider whose tokens operators may show."""
 
-import asyncio
 from typing import TYPE_CHECKING
 
 from adapters.grpc.tls.trust import CaFileUnusable, read_ca_file, system_ca_bundles
@@ -12,8 +11,6 @@ from entrypoints.failures import ConfigurationError
 if TYPE_CHECKING:
     from adapters.oidc.jwks_cache import JwksCache
     from adapters.oidc.provider import OidcProvider
-
-_PERIOD_SECONDS = 5.0
 
 # An API without a provider saves 12 MB.
 
@@ -62,10 +59,3 @@ def check_provider_ca(settings: ApiSettings) -> None:
                 " certificate: set it to the file of the CA that issues the OIDC provider's"
                 " certificate."
             ) from None
-
-
-async def keep_provider_keys_fresh(keys: "JwksCache") -> None:
-    """So that no operator waits for them, and the log tells of a provider that is away."""
-    while True:
-        await asyncio.to_thread(keys.refresh_if_stale)
-        await asyncio.sleep(_PERIOD_SECONDS)

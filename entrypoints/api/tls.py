@@ -1,16 +1,9 @@
-import asyncio
-import logging
-
 from adapters.grpc.server.server_certificate import CertificateUnusable, ServerCertificate
 from adapters.prometheus.api_metrics import ApiMetrics
 from application.access.certificates import Certificates
 from application.join_keys.pin_authority import PinAuthority
 from entrypoints.api.settings import ApiSettings
 from entrypoints.failures import ConfigurationError
-
-_log = logging.getLogger(__name__)
-
-_PERIOD_SECONDS = 2.0
 
 
 def read_certificate(
@@ -47,11 +40,3 @@ def make_pin_authority(
     certificates: Certificates | None, certificate: ServerCertificate | None
 ) -> PinAuthority:
     return PinAuthority(certificates, lambda: certificate.current.chain if certificate else b"")
-
-
-async def watch_certificate(certificate: ServerCertificate) -> None:
-    """On a thread: a disk that hangs must not keep anybody from connecting."""
-    _log.info("speaking TLS with the certificate %s", certificate.summary())
-    while True:
-        await asyncio.to_thread(certificate.reload)
-        await asyncio.sleep(_PERIOD_SECONDS)

@@ -14,15 +14,17 @@ import uvloop
 from adapters.grpc.server.port_reservation import CannotListen
 from adapters.grpc.server.server import GrpcServer
 from adapters.prometheus.multiprocess_dir import DIRECTORY_VARIABLE, allocate_files
+from entrypoints.api.background import (
+    run_clean_up,
+    run_propagation,
+    run_relay,
+    run_sweep,
+    watch_certificate,
+    watch_keys,
+    watch_provider_keys,
+)
 from entrypoints.api.container import ApiContainer
-from entrypoints.api.keys import watch_keys
-from entrypoints.api.oidc import keep_provider_keys_fresh
-from entrypoints.api.relay import run_relay
 from entrypoints.api.settings import ApiSettings, MessagesKind, StoreKind
-from entrypoints.api.spread import run_propagation
-from entrypoints.api.sweep import run_sweep
-from entrypoints.api.tidy import run_clean_up
-from entrypoints.api.tls import watch_certificate
 from entrypoints.api.tuning import batch_threads, tune_garbage_collection
 from entrypoints.failures import CommandFailed
 from entrypoints.logs import configure_logs
@@ -52,11 +54,11 @@ def serve_as_child(settings: ApiSettings) -> None:
 def serve(settings: ApiSettings) -> None:
     """Serve in this process until SIGTERM or SIGINT, then finish what is in flight."""
     container = ApiContainer(settings=settings)
-    giving_up = threading.Timer(_LAST_THREADS_SECONDS, _give_up)
-    giving_up.daemon = True
+    force_exit = threading.Timer(_LAST_THREADS_SECONDS, _force_exit)
+    force_exit.daemon = True
     with ExitStack() as stack:
         stack.callback(container.traces().close)
-        stack.callback(giving_up.cancel)
+        stack.callback(force_exit.cancel)
         if settings.store_kind is StoreKind.SQL:
             stack.callback(container.engine().dispose)
         for threads in (container.host_call_admission(), container.operator_calls()):
@@ -65,11 +67,11 @@ def serve(settings: ApiSettings) -> None:
         if settings.messages_kind is MessagesKind.AMQP:
             for publisher in (container.publisher(), container.event_publisher()):
                 stack.callback(publisher.close)
-        uvloop.run(_serve(container, settings, giving_up))
+        uvloop.run(_serve(container, settings, force_exit))
 
 
 async def _serve(
-    container: ApiContainer, settings: ApiSettings, giving_up: threading.Timer
+    container: ApiContainer, settings: ApiSettings, force_exit: threading.Timer
 ) -> None:
     asked_to_stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -111,7 +113,7 @@ async def _serve(
     await server.drain(_DRAIN_SECONDS)
     for task in background:
         task.cancel()
-    giving_up.start()
+    force_exit.start()
     for thread in consumer_threads:
         await asyncio.to_thread(thread.join)
     _log.info("stopped")
@@ -139,7 +141,7 @@ def _background(
         yield watch_certificate(certificate)
     jwks_cache = container.jwks_cache()
     if jwks_cache:
-        yield keep_provider_keys_fresh(jwks_cache)
+        yield watch_provider_keys(jwks_cache)
 
 
 def _reserve_room_for_counting() -> None:
@@ -157,7 +159,7 @@ def _reserve_room_for_counting() -> None:
         )
 
 
-def _give_up() -> None:
+def _force_exit() -> None:
     """See that this process ends, even while a thread of it waits for a database that hangs.
 
     Such a wait cannot be broken off, and Python waits for its threads. Whoever called was told

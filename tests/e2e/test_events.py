@@ -73,7 +73,7 @@ def test_events_wait_for_a_broker_that_is_away_and_the_api_serves_on(
     assert [heard.body["name"] for heard in audience.heard] == [
         *("box-0", "box-0", "box-1", "box-1", "box-2", "box-2"),
     ]
-    api.wait_until_said("the broker takes events again")
+    api.wait_until_said("The broker takes events again")
     assert api.count("Events wait in the store") == 1
     assert not any("Traceback" in str(event) for event in api.events)
 

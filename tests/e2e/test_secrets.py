@@ -134,9 +134,9 @@ def test_a_database_that_is_away_for_a_while(
     refused = put_configuration(api)
     not_started = run_to_end("manmanv2-api", DATABASE_URL=url, **WORDY_API)
     not_upgraded = run_to_end("manmanv2", "db", "upgrade", DATABASE_URL=url)
-    api.wait_until_said("nobody is declared offline for now")
+    api.wait_until_said("No server is declared offline for now")
     own_postgres.start()
-    api.wait_until_said("the store is back")
+    api.wait_until_said("The store is back")
 
     assert {refused.returncode, not_started.returncode, not_upgraded.returncode} == {69}
     assert eventually(lambda: put_configuration(api).returncode == 0, "an answer", api)

@@ -1,64 +1,165 @@
 import asyncio
 import logging
+from collections.abc import Callable, Coroutine
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
+from application.ports.broker import BrokerUnavailable
 from application.ports.store.store import StoreFailed, StoreUnavailable
-from entrypoints.api import tidy as tidy_module
-from entrypoints.api.tidy import run_clean_up
+from entrypoints.api import background
+from entrypoints.api.background import (
+    run_clean_up,
+    run_propagation,
+    run_relay,
+    run_sweep,
+    watch_keys,
+)
 
-PATIENCE_SECONDS = 20
+Loop = Coroutine[Any, Any, None]
 
 
-def test_it_goes_on_whatever_happens_and_tells_what_nobody_else_does(
+class Steps:
+    """A step that does what it is told to do, in order, and ends the loop after that."""
+
+    def __init__(self, *results: object) -> None:
+        self._results = list(results)
+        self.pauses: list[float] = []
+        self.pauses_before: list[int] = []
+
+    def __call__(self) -> Any:
+        self.pauses_before.append(len(self.pauses))
+        if not self._results:
+            raise asyncio.CancelledError
+        result = self._results.pop(0)
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+    def run(self, loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
+        async def pause(seconds: float) -> None:
+            self.pauses.append(seconds)
+
+        monkeypatch.setattr(asyncio, "sleep", pause)
+        with pytest.raises(asyncio.CancelledError):
+            asyncio.run(loop)
+
+
+def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.message for record in caplog.records if record.name == background.__name__]
+
+
+@pytest.fixture(autouse=True)
+def all_levels(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, background.__name__)
+
+
+def store_away() -> StoreUnavailable:
+    error = StoreUnavailable()
+    error.__cause__ = OSError("no route\nto the host")
+    return error
+
+
+def clean_up_hourly(step: Callable[[], Any]) -> Loop:
+    return run_clean_up(step, timedelta(hours=1))
+
+
+def sweep_every_15_seconds(step: Callable[[], Any]) -> Loop:
+    return run_sweep(step, timedelta(seconds=15))
+
+
+@pytest.mark.parametrize(
+    ("start", "failure"),
+    [
+        (run_propagation, "A change of a selector document could not be propagated to its servers"),
+        (clean_up_hourly, "Expired records could not be deleted"),
+        (run_relay, "Events could not be published"),
+        (watch_keys, "REGISTRATION_KEY_FILE could not be read"),
+    ],
+)
+def test_a_loop_outlives_every_failure_and_leaves_the_store_s_to_the_sweep(
+    start: Callable[[Any], Loop],
+    failure: str,
+    monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    troubles = [StoreUnavailable(), StoreFailed(), ZeroDivisionError()]
+    steps = Steps(StoreUnavailable(), StoreFailed(), ZeroDivisionError(), False)
+    steps.run(start(steps), monkeypatch)
 
-    async def until_all_is_well() -> None:
-        all_is_well = asyncio.Event()
-        loop = asyncio.get_running_loop()
-
-        def tidy() -> bool:
-            if troubles:
-                raise troubles.pop(0)
-            loop.call_soon_threadsafe(all_is_well.set)
-            return False
-
-        forever = asyncio.create_task(run_clean_up(tidy, timedelta(milliseconds=1)))
-        await asyncio.wait_for(all_is_well.wait(), PATIENCE_SECONDS)
-        forever.cancel()
-
-    caplog.set_level(logging.INFO, tidy_module.__name__)
-    asyncio.run(until_all_is_well())
-    told = [record for record in caplog.records if record.name == tidy_module.__name__]
-
-    assert [record.message for record in told] == [
-        "what nobody needs any more could not be deleted"
-    ]
-    assert told[0].exc_info
+    assert lines(caplog) == [failure]
+    assert len(steps.pauses_before) == 5
 
 
-def test_what_is_left_is_done_at_once_and_then_it_rests_for_about_a_minute(
+@pytest.mark.parametrize("start", [run_propagation, clean_up_hourly, run_relay])
+def test_a_loop_goes_on_at_once_while_there_is_more_to_do(
+    start: Callable[[Any], Loop], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = Steps(True, True, False, False)
+    steps.run(start(steps), monkeypatch)
+    first = steps.pauses_before[0]
+
+    assert steps.pauses_before == [first, first, first, first + 1, first + 2]
+
+
+def test_a_clean_up_happens_about_once_a_minute_and_not_at_the_start(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    rests: list[float] = []
-    rests_before: list[int] = []
+    steps = Steps(*[False] * 20)
+    steps.run(clean_up_hourly(steps), monkeypatch)
 
-    async def rest(seconds: float) -> None:
-        rests.append(seconds)
+    assert steps.pauses_before[0] == 1
+    assert all(30 <= seconds <= 90 for seconds in steps.pauses)
+    assert len(set(steps.pauses)) > 1
 
-    def tidy() -> bool:
-        rests_before.append(len(rests))
-        if len(rests_before) == 5:
-            raise asyncio.CancelledError
-        # There is more after the first and the second time.
-        return len(rests_before) < 3
 
-    monkeypatch.setattr(asyncio, "sleep", rest)
-    with pytest.raises(asyncio.CancelledError):
-        asyncio.run(run_clean_up(tidy, timedelta(days=1)))
+def test_an_ephemeral_server_is_kept_for_at_most_twice_its_retention(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    steps = Steps(*[False] * 20)
+    steps.run(run_clean_up(steps, timedelta(seconds=2)), monkeypatch)
 
-    assert rests_before == [1, 1, 1, 2, 3]
-    assert all(30 <= seconds <= 90 for seconds in rests)
+    assert all(1 <= seconds <= 3 for seconds in steps.pauses)
+
+
+def test_a_sweep_happens_five_times_per_interval_and_names_who_is_offline(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    steps = Steps([], [7, 8], [])
+    steps.run(sweep_every_15_seconds(steps), monkeypatch)
+
+    assert steps.pauses == [3, 3, 3]
+    assert lines(caplog) == [
+        "Server 7 is offline: its heartbeats stopped",
+        "Server 8 is offline: its heartbeats stopped",
+    ]
+
+
+def test_a_store_that_is_away_is_logged_once_and_so_is_its_return(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    steps = Steps([], store_away(), store_away(), ZeroDivisionError(), store_away(), [7], [])
+    steps.run(sweep_every_15_seconds(steps), monkeypatch)
+
+    assert lines(caplog) == [
+        f"No server is declared offline for now: {StoreUnavailable()} (no route)",
+        "The search for silent servers failed",
+        "The store is back",
+        "Server 7 is offline: its heartbeats stopped",
+    ]
+    assert caplog.records[1].exc_info
+
+
+def test_a_broker_that_is_away_is_logged_once_and_asked_less_and_less_often(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    away = [BrokerUnavailable("The broker does not answer.") for _ in range(8)]
+    steps = Steps(False, *away, True, False, False)
+    steps.run(run_relay(steps), monkeypatch)  # type: ignore[arg-type]
+
+    assert lines(caplog) == [
+        "The broker does not answer. Events wait in the store until the broker takes them.",
+        "The broker takes events again",
+    ]
+    assert steps.pauses[0] == steps.pauses[-1] == 0.5
+    assert max(steps.pauses) > 5
