@@ -12,70 +12,78 @@ from domain.liveness import OFFLINE_AFTER_INTERVALS, ObservationWindow, offline_
 
 @dataclass
 class ExpireServers:
-    """Set offline who was silent for too long, and count the fleet for its pace.
+    """Set servers offline that were silent for too long, and count the fleet for the heartbeat
+    interval.
 
-    To be called several times an interval; it remembers when it last could look, so that it
-    expires nobody who may have spoken while it was deaf.
+    Call it several times per interval. It remembers when it last observed the fleet, so that it
+    never expires a server whose heartbeats it may have missed.
     """
 
     store: Store
     clock: Clock
     heartbeat_interval: HeartbeatInterval
     heartbeat_intake: HeartbeatIntake
-    _watch: ObservationWindow | None = field(default=None, init=False)
-    _lost_batches: int = field(default=0, init=False)
-    _cut_off_until: dict[str, datetime] = field(default_factory=dict, init=False)
-    _was_deaf_to: Collection[str] = field(default=(), init=False)
+    # None before the first observation, and after one that failed.
+    _window: ObservationWindow | None = field(default=None, init=False)
+    # At the last observation.
+    _failed_batches: int = field(default=0, init=False)
+    _disconnected_at: dict[str, datetime] = field(default_factory=dict, init=False)
+    _unheard_transports: Collection[str] = field(default=(), init=False)
 
     def __call__(self) -> Collection[int]:
+        """The ids of the servers that it set offline."""
         now = self.clock.now()
         interval = self.heartbeat_interval.schedule.interval
         failed_batches = self.heartbeat_intake.failed_batches
-        was_deaf, self._lost_batches = failed_batches != self._lost_batches, failed_batches
-        if self._watch and not was_deaf:
-            watch = self._watch.observe(now, max_gap=interval)
+        missed_heartbeats = failed_batches != self._failed_batches
+        self._failed_batches = failed_batches
+        if self._window and not missed_heartbeats:
+            window = self._window.observe(now, max_gap=interval)
         else:
-            watch = ObservationWindow.start(now)
-        # A store that fails below leaves no watch behind: the next look begins a new one.
-        self._watch = None
+            window = ObservationWindow.start(now)
+        # When the store fails below, no window is left, and the next call starts a new one.
+        self._window = None
         expired: Collection[int] = ()
-        self._was_deaf_to = self._disconnected(now)
+        self._unheard_transports = self._disconnected(now)
         with self.store.begin() as transaction:
-            if watch.can_expire(now, self.heartbeat_interval.interval):
-                expired = transaction.presences.expire(now, self._was_deaf_to)
-                cause = self._why_stale()
+            if window.can_expire(now, self.heartbeat_interval.interval):
+                expired = transaction.presences.expire(now, self._unheard_transports)
+                cause = self._cause()
                 transaction.outbox.add(
                     [Event(EventKind.STALE, server_id, now, cause) for server_id in expired]
                 )
             self.heartbeat_interval.fleet_size = transaction.presences.count_online()
-        self._watch = watch
+        self._window = window
         return expired
 
     def can_expire(self) -> bool:
-        """Whether it hears every host, and has for long enough to tell who is silent."""
+        """Whether it receives heartbeats over every transport, and has for long enough to tell
+        which servers are silent."""
         now = self.clock.now()
-        watch = self._watch
+        window = self._window
         return (
-            watch is not None
-            and watch.observe(now, self.heartbeat_interval.schedule.interval).can_expire(
+            window is not None
+            and window.observe(now, self.heartbeat_interval.schedule.interval).can_expire(
                 now, self.heartbeat_interval.interval
             )
-            and self.heartbeat_intake.failed_batches == self._lost_batches
-            and not self._was_deaf_to
-            and not self.heartbeat_intake.cut_off
+            and self.heartbeat_intake.failed_batches == self._failed_batches
+            and not self._unheard_transports
+            and not self.heartbeat_intake.disconnected_transports
         )
 
-    def _why_stale(self) -> str:
-        # Hosts were told intervals by the size of the fleet then, and none was told a shorter one.
+    def _cause(self) -> str:
+        # The interval of a host depends on the size of the fleet at the time, and is never shorter.
         silence = OFFLINE_AFTER_INTERVALS * self.heartbeat_interval.schedule.interval
         return f"its host was silent for longer than {silence.total_seconds():.0f} seconds"
 
     def _disconnected(self, now: datetime) -> Collection[str]:
-        """Also those ways that were cut off a moment ago: hosts need time to speak again."""
+        """Includes transports that were disconnected a moment ago: their hosts need time to send
+        the next heartbeat."""
         # Copied, because other threads change it.
-        self._cut_off_until.update(dict.fromkeys(tuple(self.heartbeat_intake.cut_off), now))
+        disconnected = tuple(self.heartbeat_intake.disconnected_transports)
+        self._disconnected_at.update(dict.fromkeys(disconnected, now))
         return [
-            way
-            for way, until in self._cut_off_until.items()
-            if now < offline_deadline(until, self.heartbeat_interval.interval)
+            transport
+            for transport, at in self._disconnected_at.items()
+            if now < offline_deadline(at, self.heartbeat_interval.interval)
         ]

@@ -3,17 +3,19 @@ from dataclasses import dataclass, field
 
 @dataclass
 class HeartbeatIntake:
-    """Whether this API could write every heartbeat that it heard.
+    """Whether this API received and wrote all heartbeats.
 
-    One that could not be written is one that was not heard: its host must not be called silent.
-    Neither must one that speaks over a way that is cut off, a message broker that is away.
+    A server whose heartbeat could not be written is not silent, nor is one whose transport is
+    disconnected, for example while the message broker is away.
     """
 
-    # Batches that could not be written. It only grows, so that whoever looks misses none.
+    # Only grows, so that no reader misses a failure.
     failed_batches: int = 0
-    # The ways over which it hears nobody now, as `via` of a presence names them.
-    cut_off: set[str] = field(default_factory=set)
+    # Transports that deliver nothing now, as named by `via` of a presence.
+    disconnected_transports: set[str] = field(default_factory=set)
 
-    def listens(self, way: str, listens: bool) -> None:
-        """Whether hosts can be heard over this way from now on."""
-        (self.cut_off.discard if listens else self.cut_off.add)(way)
+    def set_connected(self, transport: str, connected: bool) -> None:
+        if connected:
+            self.disconnected_transports.discard(transport)
+        else:
+            self.disconnected_transports.add(transport)

@@ -6,7 +6,7 @@ from domain.liveness import HeartbeatSchedule
 
 @dataclass
 class HeartbeatInterval:
-    """The interval that hosts are told, by the size of the fleet at its last count."""
+    """The interval that hosts must keep, by the size of the fleet when it was last counted."""
 
     schedule: HeartbeatSchedule
     fleet_size: int = 0

@@ -24,7 +24,7 @@ _MAX_CALLS_IN_A_BATCH = 20
 
 
 def _make_set_connected(heartbeat_intake: HeartbeatIntake) -> Callable[[bool], None]:
-    return partial(heartbeat_intake.listens, _AMQP)
+    return partial(heartbeat_intake.set_connected, _AMQP)
 
 
 class Consumers(containers.DeclarativeContainer):

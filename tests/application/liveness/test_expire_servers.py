@@ -228,7 +228,7 @@ def test_who_could_not_be_heard_for_want_of_a_store_is_not_called_silent(watched
 def test_who_speaks_over_a_way_that_is_cut_off_is_not_called_silent(watched: Fleet) -> None:
     over_amqp, over_grpc = register(watched, "amqp"), register(watched, "grpc")
     replace(watched.heartbeat, via="amqp")([Heartbeat(over_amqp)])
-    watched.heartbeat_intake.cut_off.add("amqp")
+    watched.heartbeat_intake.set_connected("amqp", False)
 
     assert watched.pass_time(HOUR) == [over_grpc]
 
@@ -237,9 +237,9 @@ def test_after_a_way_was_cut_off_its_hosts_have_three_intervals_to_speak(watched
     spoke, silent = register(watched, "spoke"), register(watched, "silent")
     over_amqp = replace(watched.heartbeat, via="amqp")
     over_amqp([Heartbeat(spoke), Heartbeat(silent)])
-    watched.heartbeat_intake.cut_off.add("amqp")
+    watched.heartbeat_intake.set_connected("amqp", False)
     watched.pass_time(HOUR)
-    watched.heartbeat_intake.cut_off.discard("amqp")
+    watched.heartbeat_intake.set_connected("amqp", True)
 
     assert watched.pass_time(2 * INTERVAL) == []
     over_amqp([Heartbeat(spoke)])

@@ -177,12 +177,12 @@ def test_heartbeats_that_could_not_be_written_make_it_wait_as_long(watched: Flee
 def test_a_way_to_hosts_that_is_cut_off_lets_nobody_be_deleted(watched: Fleet) -> None:
     leave(watched, join(watched))
     watched.pass_time(25 * HOUR)
-    watched.heartbeat_intake.cut_off.add("amqp")
+    watched.heartbeat_intake.set_connected("amqp", False)
     # At once, and not only from the next look for silent servers on.
     watched.tidy()
     watched.pass_time(HOUR)
     watched.tidy()
-    watched.heartbeat_intake.cut_off.discard("amqp")
+    watched.heartbeat_intake.set_connected("amqp", True)
     watched.tidy()
     watched.pass_time(3 * INTERVAL - SECOND)
     watched.tidy()
