@@ -55,12 +55,12 @@ def test_hosts_and_operators_speak_tls_while_the_certificate_is_replaced(
     assert in_the_open == (
         69,
         (
-            f"manmanv2: the API at {address} speaks TLS: set API_ADDRESS to {url}, or"
+            f"manmanv2: the API at {address} requires TLS: set API_ADDRESS to {url}, or"
             " API_USE_TLS=true\n"
         ),
     )
     assert without_the_ca[0] == 69
-    assert "shows a certificate of a CA (Testing CA" in without_the_ca[1]
+    assert "has a certificate from a CA (Testing CA" in without_the_ca[1]
     assert report.outcomes["API"] == "ok"
     assert report_of_the_api.outcomes["TLS"] == report_of_the_api.outcomes["Port"] == "ok"
 
@@ -96,7 +96,7 @@ def test_a_host_with_the_wrong_ca_says_so_once_and_joins_when_the_file_is_mended
     files.ca_file.write_bytes(right)
     host.wait_until_said("Registered as server 1")
 
-    assert said.startswith(f"The API at {api.address} (API_ADDRESS) shows a certificate of a CA")
+    assert said.startswith(f"The API at {api.address} (API_ADDRESS) has a certificate from a CA")
     assert "is not in API_CA_CERT_PATH: set API_CA_CERT_PATH to" in said
     assert host.count("Trying again") == 1
 

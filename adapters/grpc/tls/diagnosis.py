@@ -1,11 +1,12 @@
-"""The one table from what keeps a client from speaking TLS to what an operator is told.
+"""Why a TLS connection to the API fails: the tables from OpenSSL's errors to a problem and its fix.
 
-gRPC says that a handshake failed and hardly why. So, once a call did not get through, the port is
-looked at with Python's own TLS.
+gRPC reports little more than that a handshake failed. So after a failed call this module connects
+to the same port with Python's own TLS.
 """
 
 import socket
 import ssl
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,17 +15,13 @@ from adapters.grpc.tls.certificate import CertificateFacts, day_of, unverified_c
 from adapters.grpc.tls.client_certificate import ClientCertificate, ClientCertificateUnusable
 from adapters.grpc.tls.trust import CaFileUnusable, Tls, as_text
 
-_STEP_SECONDS = 2.0
+_STEP_TIMEOUT_SECONDS = 2.0
 
-_NO_CERTIFICATE_OF_OURS = (
-    "where it takes clients with a certificate alone, set API_ADDRESS to the API's other port, or"
-    " for `manmanv2` API_CLIENT_CERT_PATH to an operator's certificate; else its log says why"
+_CLIENT_CERTIFICATE_FIX = (
+    "if this port requires a client certificate, set API_ADDRESS to the API's other port, or for"
+    " `manmanv2` set API_CLIENT_CERT_PATH to an operator's certificate; otherwise see the API's log"
 )
-
-# OpenSSL's X509_V_ERR_…
-_NOT_YET_VALID, _EXPIRED, _SELF_SIGNED = 9, 10, 18
-_UNKNOWN_CA = (2, 19, 20, 21, 27)
-_OTHER_NAME = (62, 64)
+_NEW_CLIENT_CERTIFICATE = "create another one with `manmanv2 operators create --certificate`"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,16 +36,16 @@ class TlsProblem:
 
 
 def diagnose_tls(
-    address: str, tls: Tls | None, seconds: float = _STEP_SECONDS
+    address: str, tls: Tls | None, seconds: float = _STEP_TIMEOUT_SECONDS
 ) -> TlsProblem | None:
-    """Why a client with these settings cannot speak with whoever listens at host:port.
+    """Why a client with these settings cannot use TLS with the server at host:port.
 
-    None where TLS is not the reason. Each step takes so many seconds at most, and there are three.
+    None if TLS is not the reason. There are at most three steps, and each takes at most `seconds`.
     """
     if tls is None:
-        return _of_no_tls(address, seconds)
+        return _diagnose_without_tls(address, seconds)
     try:
-        context = _strict(tls)
+        context = _context_like_grpc(tls)
     except (CaFileUnusable, ClientCertificateUnusable, ssl.SSLError):
         return None
     host, port = _split(address)
@@ -59,39 +56,41 @@ def diagnose_tls(
     try:
         with (
             connection,
-            context.wrap_socket(connection, server_hostname=tls.server_name or host) as spoken,
+            context.wrap_socket(connection, server_hostname=tls.server_name or host) as tls_socket,
         ):
-            if spoken.selected_alpn_protocol() == "h2":
-                return _from_first_read(spoken, tls)
+            if tls_socket.selected_alpn_protocol() == "h2":
+                return _from_first_read(tls_socket, tls)
             return TlsProblem(
-                "speaks TLS, but not HTTP/2",
-                "set API_ADDRESS to the API's port, or have the proxy before the API pass HTTP/2",
+                "uses TLS, but does not offer HTTP/2",
+                "set API_ADDRESS to the API's port, or enable HTTP/2 on the proxy in front of the"
+                " API",
             )
     except ssl.SSLCertVerificationError as error:
-        return _of_certificate(error.verify_code, address, tls, seconds)
+        rejected = _RejectedCertificate.fetch(error.verify_code, address, tls, seconds)
+        return _BY_VERIFY_CODE.get(error.verify_code, _unsuitable)(rejected)
     except (ssl.SSLError, ConnectionError) as error:
-        return _of_handshake(error, address, tls)
+        return _from_handshake(error, address, tls)
     except (OSError, ValueError):
         return None
 
 
 def unverified_tls(address: str, name: str = "", seconds: float = 1.0) -> Tls:
-    """TLS that trusts whoever listens there now, by the certificate that it shows.
+    """TLS that trusts whatever certificate the server at host:port has now.
 
-    Only for who asks an API on this same machine how it is, since nobody is between and its
-    certificate is for other names than those of the loopback; and for who says nothing that is
-    secret and believes nothing unseen.
+    Only for two callers. One asks an API on the same machine for its health: nobody is between, and
+    the certificate is for other names than localhost. The other sends nothing secret, and verifies
+    the answer before it believes it.
     """
     with suppress(OSError, ValueError):
-        certificate, facts = _look_at(address, name, seconds)
+        certificate, facts = _fetch_certificate(address, name, seconds)
         if facts.names:
             name = facts.names[0].replace("*", "any")
             return Tls(server_name=name, certificates=certificate.encode())
     return Tls()
 
 
-def _strict(tls: Tls) -> ssl.SSLContext:
-    """As gRPC's own: with a certificate as trustworthy that is no CA's."""
+def _context_like_grpc(tls: Tls) -> ssl.SSLContext:
+    """Trusts what gRPC trusts: also a certificate in the file that is not a CA's."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.load_verify_locations(cadata=as_text(tls.trusted()))
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
@@ -101,7 +100,7 @@ def _strict(tls: Tls) -> ssl.SSLContext:
     return context
 
 
-def _of_no_tls(address: str, seconds: float) -> TlsProblem | None:
+def _diagnose_without_tls(address: str, seconds: float) -> TlsProblem | None:
     try:
         with (
             socket.create_connection(_split(address), seconds) as connection,
@@ -109,138 +108,190 @@ def _of_no_tls(address: str, seconds: float) -> TlsProblem | None:
         ):
             pass
     except ssl.SSLError as error:
-        # An alert comes from one who speaks it too.
+        # Only a TLS server sends an alert.
         if "ALERT" not in (error.reason or ""):
             return None
     except OSError:
         return None
-    return TlsProblem("speaks TLS", f"set API_ADDRESS to https://{address}, or API_USE_TLS=true")
+    return TlsProblem("requires TLS", f"set API_ADDRESS to https://{address}, or API_USE_TLS=true")
 
 
-def _from_first_read(spoken: ssl.SSLSocket, tls: Tls) -> TlsProblem | None:
-    """In TLS 1.3 one who wants a certificate of the client says so, or hangs up, only now."""
+def _from_first_read(tls_socket: ssl.SSLSocket, tls: Tls) -> TlsProblem | None:
+    """In TLS 1.3 a server that requires a client certificate refuses only after the handshake."""
     try:
-        if spoken.recv(1):
+        if tls_socket.recv(1):
             return None
     except ConnectionError:
         pass
     if tls.client:
-        return _of_client(tls.client)
-    return TlsProblem("hangs up once TLS is spoken with it", _NO_CERTIFICATE_OF_OURS)
+        return _client_certificate_rejected(tls.client)
+    return TlsProblem("closes the connection after the TLS handshake", _CLIENT_CERTIFICATE_FIX)
 
 
-def _of_client(client: ClientCertificate) -> TlsProblem:
-    """gRPC's servers do not say what they have against a certificate."""
+def _client_certificate_rejected(client: ClientCertificate) -> TlsProblem:
+    """gRPC's servers do not report why they reject a certificate."""
     file, facts, now = client.certificate_file, client.facts(), datetime.now(UTC)
-    another = "have another one made by `manmanv2 operators create --certificate`"
+    rejects = f"rejects the certificate in API_CLIENT_CERT_PATH {file}"
     if facts.expires <= now:
         return TlsProblem(
-            f"does not take the certificate in API_CLIENT_CERT_PATH {file}, which expired on"
-            f" {day_of(facts.expires)}, and this machine's clock says {day_of(now)}",
-            f"{another}, or set the clock",
+            f"{rejects}, which expired on {day_of(facts.expires)}{_clock(now)}",
+            f"{_NEW_CLIENT_CERTIFICATE}, or correct the clock",
         )
     return TlsProblem(
-        f"does not take the certificate in API_CLIENT_CERT_PATH {file}, which"
-        f" {facts.issuer or 'somebody'} issued",
-        f"if that is not the API's authority, {another}; else its log says why",
+        f"{rejects}, which was issued by {facts.issuer or 'an unnamed CA'}",
+        f"if that is not the API's CA, {_NEW_CLIENT_CERTIFICATE}; otherwise see the API's log",
     )
 
 
-def _of_handshake(error: OSError, address: str, tls: Tls) -> TlsProblem:
+def _from_handshake(error: OSError, address: str, tls: Tls) -> TlsProblem:
     reason = error.reason or "" if isinstance(error, ssl.SSLError) else ""
     if "PROTOCOL_VERSION" in reason or "UNSUPPORTED_PROTOCOL" in reason:
-        return TlsProblem(
-            "speaks a version of TLS that is too old",
-            "have it speak TLS 1.2 or 1.3",
-        )
+        return TlsProblem("uses a TLS version that is too old", "enable TLS 1.2 or 1.3 there")
     if "ALERT" in reason:
         if tls.client:
-            return _of_client(tls.client)
-        return TlsProblem("refuses to speak TLS with this machine", _NO_CERTIFICATE_OF_OURS)
-    found = "does not speak TLS"
-    if isinstance(error, (ssl.SSLEOFError, ssl.SSLZeroReturnError, ConnectionError)):
-        found = "closes the connection when it is spoken to in TLS"
+            return _client_certificate_rejected(tls.client)
+        return TlsProblem("refuses the TLS handshake", _CLIENT_CERTIFICATE_FIX)
+    is_closed = isinstance(error, (ssl.SSLEOFError, ssl.SSLZeroReturnError, ConnectionError))
     return TlsProblem(
-        found,
-        "set API_ADDRESS to the port on which the API speaks TLS, or where it does without to"
-        f" http://{address}, and leave API_USE_TLS away",
+        "closes the connection during the TLS handshake" if is_closed else "does not use TLS",
+        "set API_ADDRESS to the port on which the API uses TLS, or if the API has no TLS, to"
+        f" http://{address} without API_USE_TLS",
     )
 
 
-def _of_certificate(verify_code: int, address: str, tls: Tls, seconds: float) -> TlsProblem:
-    name = tls.server_name or _split(address)[0]
-    facts, now = None, datetime.now(UTC)
-    with suppress(OSError, ValueError):
-        _, facts = _look_at(address, name, seconds)
-    if verify_code in _OTHER_NAME:
-        named = f", but for {facts.names_text}" if facts else ""
-        return TlsProblem(
-            f"shows a certificate that is not for {name}{named}",
-            "use a name that it is for in API_ADDRESS, or set API_TLS_SERVER_NAME to one",
-        )
-    if verify_code == _EXPIRED and facts and facts.expires <= now:
-        return TlsProblem(
-            f"shows a certificate that expired on {day_of(facts.expires)}, and this machine's clock"
-            f" says {day_of(now)}",
-            "renew the certificate, or set the clock",
-        )
-    if verify_code == _NOT_YET_VALID and facts and facts.valid_from > now:
-        return TlsProblem(
-            f"shows a certificate that is valid from {day_of(facts.valid_from)} on, and this"
-            f" machine's clock says {day_of(now)}",
-            "set the clock, or wait",
-        )
-    if verify_code in (_EXPIRED, _NOT_YET_VALID):
-        return TlsProblem(
-            "shows a certificate of a CA whose own is not valid at this machine's time,"
-            f" {day_of(now)}",
-            "renew the CA's certificate, or set the clock",
-        )
-    if tls.certificates and verify_code in (_SELF_SIGNED, *_UNKNOWN_CA):
-        issuer = f" {facts.issuer}" if facts and facts.issuer else ""
-        return TlsProblem(
-            f"shows a certificate of{issuer or ' a CA'}, which is not the authority that this host"
-            " knows the API by, as its join key says",
-            "see who is between, and have the API show a certificate of that authority, or set"
-            " API_CA_CERT_PATH",
-        )
-    if verify_code == _SELF_SIGNED:
-        return TlsProblem(
-            "shows a certificate that it signed itself and that is not trusted here",
-            "set API_CA_CERT_PATH to the file of that certificate",
-        )
-    if verify_code in _UNKNOWN_CA:
-        issuer = f" ({facts.issuer})" if facts and facts.issuer else ""
-        where = "is not in API_CA_CERT_PATH" if tls.ca_file else "this machine does not trust"
-        return TlsProblem(
-            f"shows a certificate of a CA{issuer} that {where}",
-            "set API_CA_CERT_PATH to the file of that CA's certificate",
-        )
+@dataclass(frozen=True, slots=True)
+class _RejectedCertificate:
+    """A server's certificate that OpenSSL rejected. `facts` is None if it could not be fetched."""
+
+    verify_code: int
+    name: str
+    tls: Tls
+    facts: CertificateFacts | None
+    now: datetime
+
+    @classmethod
+    def fetch(
+        cls, verify_code: int, address: str, tls: Tls, seconds: float
+    ) -> "_RejectedCertificate":
+        name, facts = tls.server_name or _split(address)[0], None
+        with suppress(OSError, ValueError):
+            _, facts = _fetch_certificate(address, name, seconds)
+        return cls(verify_code, name, tls, facts, datetime.now(UTC))
+
+
+def _for_another_name(rejected: _RejectedCertificate) -> TlsProblem:
+    name, facts = rejected.name, rejected.facts
     return TlsProblem(
-        "shows a certificate that is not fit for a server",
-        "have its CA issue one that is, with a key and a signature of today's strength",
+        f"has a certificate for {facts.names_text}, not for {name}"
+        if facts
+        else f"has a certificate that is not for {name}",
+        "use one of its names in API_ADDRESS, or set API_TLS_SERVER_NAME to one of them",
     )
 
 
-def _look_at(address: str, name: str, seconds: float) -> tuple[str, CertificateFacts]:
-    """The certificate that is shown there in PEM, and what it says. Raises OSError, ValueError."""
+def _expired(rejected: _RejectedCertificate) -> TlsProblem:
+    facts, now = rejected.facts, rejected.now
+    if facts and facts.expires <= now:
+        return TlsProblem(
+            f"has a certificate that expired on {day_of(facts.expires)}{_clock(now)}",
+            "renew the certificate, or correct the clock",
+        )
+    return _ca_not_valid_now(rejected)
+
+
+def _not_valid_yet(rejected: _RejectedCertificate) -> TlsProblem:
+    facts, now = rejected.facts, rejected.now
+    if facts and facts.valid_from > now:
+        return TlsProblem(
+            f"has a certificate that is not valid before {day_of(facts.valid_from)}{_clock(now)}",
+            "correct the clock, or wait",
+        )
+    return _ca_not_valid_now(rejected)
+
+
+def _ca_not_valid_now(rejected: _RejectedCertificate) -> TlsProblem:
+    return TlsProblem(
+        "has a certificate from a CA whose own certificate has expired or is not valid yet"
+        f"{_clock(rejected.now)}",
+        "renew the CA's certificate, or correct the clock",
+    )
+
+
+def _self_signed(rejected: _RejectedCertificate) -> TlsProblem:
+    if rejected.tls.certificates:
+        return _not_from_pinned_ca(rejected)
+    return TlsProblem(
+        "has a self-signed certificate that this machine does not trust",
+        "set API_CA_CERT_PATH to a file with that certificate",
+    )
+
+
+def _from_unknown_ca(rejected: _RejectedCertificate) -> TlsProblem:
+    if rejected.tls.certificates:
+        return _not_from_pinned_ca(rejected)
+    issuer = f" ({rejected.facts.issuer})" if rejected.facts and rejected.facts.issuer else ""
+    where = "is not in API_CA_CERT_PATH" if rejected.tls.ca_file else "this machine does not trust"
+    return TlsProblem(
+        f"has a certificate from a CA{issuer} that {where}",
+        "set API_CA_CERT_PATH to the file of that CA's certificate",
+    )
+
+
+def _not_from_pinned_ca(rejected: _RejectedCertificate) -> TlsProblem:
+    issuer = rejected.facts.issuer if rejected.facts else ""
+    return TlsProblem(
+        f"has a certificate from {issuer or 'another CA'}, not from the CA that this host's join"
+        " key names",
+        "check which machine answers at this address, give the API a certificate from that CA, or"
+        " set API_CA_CERT_PATH",
+    )
+
+
+def _unsuitable(_: _RejectedCertificate) -> TlsProblem:
+    return TlsProblem(
+        "has a certificate that is unsuitable for a server",
+        "have its CA issue a server certificate with a key and a signature of today's strength",
+    )
+
+
+# By OpenSSL's X509_V_ERR_… codes.
+_BY_VERIFY_CODE: Mapping[int, Callable[[_RejectedCertificate], TlsProblem]] = {
+    2: _from_unknown_ca,
+    9: _not_valid_yet,
+    10: _expired,
+    18: _self_signed,
+    19: _from_unknown_ca,
+    20: _from_unknown_ca,
+    21: _from_unknown_ca,
+    27: _from_unknown_ca,
+    62: _for_another_name,
+    64: _for_another_name,
+}
+
+
+def _clock(now: datetime) -> str:
+    return f", and this machine's clock says {day_of(now)}"
+
+
+def _fetch_certificate(address: str, name: str, seconds: float) -> tuple[str, CertificateFacts]:
+    """The server's certificate in PEM and what it says. Raises OSError, ValueError."""
     host, port = _split(address)
     with (
         socket.create_connection((host, port), seconds) as connection,
-        unverified_context().wrap_socket(connection, server_hostname=name or host) as spoken,
+        unverified_context().wrap_socket(connection, server_hostname=name or host) as tls_socket,
     ):
-        shown = spoken.getpeercert(binary_form=True)
-    assert shown
-    certificate = ssl.DER_cert_to_PEM_cert(shown)
+        der = tls_socket.getpeercert(binary_form=True)
+    assert der
+    certificate = ssl.DER_cert_to_PEM_cert(der)
     with (
         socket.create_connection((host, port), seconds) as connection,
         unverified_context(certificate).wrap_socket(
             connection, server_hostname=name or host
-        ) as spoken,
+        ) as tls_socket,
     ):
-        told = spoken.getpeercert()
-    assert told
-    return certificate, CertificateFacts.from_peer_certificate(told)
+        peer_certificate = tls_socket.getpeercert()
+    assert peer_certificate
+    return certificate, CertificateFacts.from_peer_certificate(peer_certificate)
 
 
 def _split(address: str) -> tuple[str, int]:

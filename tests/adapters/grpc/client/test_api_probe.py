@@ -101,7 +101,7 @@ def test_a_firewall_that_drops_is_told_from_a_program_that_hangs() -> None:
 def test_a_port_that_wants_tls_is_told() -> None:
     with tls_port() as address:
         assert trouble_at(address) == (
-            f"speaks TLS: set API_ADDRESS to https://{address}, or API_USE_TLS=true."
+            f"requires TLS: set API_ADDRESS to https://{address}, or API_USE_TLS=true."
         )
 
 

@@ -240,10 +240,10 @@ def test_what_an_operator_is_told_whose_certificate_the_port_does_not_take(
     file = tmp_path / "client.pem"
     now = datetime.now(UTC)
     begin = (
-        f"the API at {api.mutual_tls_address} does not take the certificate in API_CLIENT_CERT_PATH"
+        f"the API at {api.mutual_tls_address} rejects the certificate in API_CLIENT_CERT_PATH"
         f" {file}, which"
     )
-    another = "have another one made by `manmanv2 operators create --certificate`"
+    another = "create another one with `manmanv2 operators create --certificate`"
     said = []
     for shown in (expired, strange):
         with closing(api.operator(shown)) as client:
@@ -252,10 +252,10 @@ def test_what_an_operator_is_told_whose_certificate_the_port_does_not_take(
         code, without = refused(lambda: list(client.servers()))
 
     assert said[0][1].startswith(f"{begin} expired on {now - A_DAY:%Y-%m-%d} ")
-    assert said[0][1].endswith(f": {another}, or set the clock")
+    assert said[0][1].endswith(f": {another}, or correct the clock")
     assert said[1][1] == (
-        f"{begin} Their CA issued: if that is not the API's authority, {another}; else its log"
-        " says why"
+        f"{begin} was issued by Their CA: if that is not the API's CA, {another}; otherwise see"
+        " the API's log"
     )
     assert "set API_ADDRESS to the API's other port" in without
     assert {said[0][0], said[1][0], code} == {grpc.StatusCode.UNAVAILABLE}

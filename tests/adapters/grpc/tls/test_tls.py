@@ -159,7 +159,7 @@ def test_a_ca_that_is_not_trusted_is_named(
         by_the_machine = told(address, Tls())
 
     head, cure = (
-        r"shows a certificate of a CA \(Testing CA #\S+\) that ",
+        r"has a certificate from a CA \(Testing CA #\S+\) that ",
         "to the file of that CA's",
     )
     assert re.match(f"{head}is not in API_CA_CERT_PATH: set API_CA_CERT_PATH {cure}", by_the_file)
@@ -174,22 +174,24 @@ def test_a_certificate_that_signed_itself_is_told(told: Telling, files: Certific
     files.key.write_bytes(files.ca.private_key_pem.bytes())
     with showing(files) as address:
         assert told(address, Tls()) == (
-            "shows a certificate that it signed itself and that is not trusted here: set"
-            " API_CA_CERT_PATH to the file of that certificate"
+            "has a self-signed certificate that this machine does not trust: set API_CA_CERT_PATH"
+            " to a file with that certificate"
         )
 
 
 @everybody
 def test_for_whom_a_certificate_is_instead_is_told(told: Telling, files: CertificateFiles) -> None:
     files.issue("api.example.com", "10.0.0.1", "*.example.org")
-    cure = "use a name that it is for in API_ADDRESS, or set API_TLS_SERVER_NAME to one"
+    cure = "use one of its names in API_ADDRESS, or set API_TLS_SERVER_NAME to one of them"
     with showing(files) as address:
         for name, looked_for in (("", "127.0.0.1"), ("api.example.net", "api.example.net")):
             said = told(address, Tls(files.ca_file, name))
 
-            head, _, names = said.partition(", but for ")
-            assert head == f"shows a certificate that is not for {looked_for}"
-            names, _, told_cure = names.partition(": ")
+            head, _, told_cure = said.partition(": ")
+            names = head.removeprefix("has a certificate for ").removesuffix(
+                f", not for {looked_for}"
+            )
+
             assert set(names.split(", ")) == {"api.example.com", "10.0.0.1", "*.example.org"}
             assert told_cure == cure
 
@@ -203,9 +205,9 @@ def test_a_certificate_that_expired_is_told_with_the_day_and_this_machines(
     with showing(files) as address:
         said = told(address, Tls(files.ca_file))
 
-    assert said.startswith(f"shows a certificate that expired on {now - A_DAY:%Y-%m-%d} ")
+    assert said.startswith(f"has a certificate that expired on {now - A_DAY:%Y-%m-%d} ")
     assert f"and this machine's clock says {now:%Y-%m-%d}" in said
-    assert said.endswith(": renew the certificate, or set the clock")
+    assert said.endswith(": renew the certificate, or correct the clock")
 
 
 @everybody
@@ -217,9 +219,9 @@ def test_a_certificate_of_tomorrow_puts_the_clock_in_doubt(
     with showing(files) as address:
         said = told(address, Tls(files.ca_file))
 
-    assert said.startswith(f"shows a certificate that is valid from {now + A_DAY:%Y-%m-%d} ")
+    assert said.startswith(f"has a certificate that is not valid before {now + A_DAY:%Y-%m-%d} ")
     assert f"and this machine's clock says {now:%Y-%m-%d}" in said
-    assert said.endswith(": set the clock, or wait")
+    assert said.endswith(": correct the clock, or wait")
 
 
 @everybody
@@ -228,7 +230,7 @@ def test_who_does_not_speak_tls_to_a_port_that_does_is_told(
 ) -> None:
     with showing(files) as address:
         assert told(address, None) == (
-            f"speaks TLS: set API_ADDRESS to https://{address}, or API_USE_TLS=true"
+            f"requires TLS: set API_ADDRESS to https://{address}, or API_USE_TLS=true"
         )
 
 
@@ -237,16 +239,16 @@ def test_who_speaks_tls_to_a_port_that_does_not_is_told(
     told: Telling, files: CertificateFiles
 ) -> None:
     cure = (
-        "set API_ADDRESS to the port on which the API speaks TLS, or where it does without to"
-        " http://{}, and leave API_USE_TLS away"
+        "set API_ADDRESS to the port on which the API uses TLS, or if the API has no TLS, to"
+        " http://{} without API_USE_TLS"
     )
     with without_tls() as address:
         plain = told(address, Tls(files.ca_file)), cure.format(address)
     with port_that_hangs_up() as address:
         closed = told(address, Tls(files.ca_file)), cure.format(address)
 
-    assert plain[0] == f"does not speak TLS: {plain[1]}"
-    assert closed[0] == f"closes the connection when it is spoken to in TLS: {closed[1]}"
+    assert plain[0] == f"does not use TLS: {plain[1]}"
+    assert closed[0] == f"closes the connection during the TLS handshake: {closed[1]}"
 
 
 @everybody
@@ -259,25 +261,25 @@ def test_who_insists_on_a_certificate_of_ours_is_told(
         said_by_an_alert = told(address, Tls(files.ca_file))
 
     cure = (
-        "where it takes clients with a certificate alone, set API_ADDRESS to the API's other port,"
-        " or for `manmanv2` API_CLIENT_CERT_PATH to an operator's certificate; else its log says"
-        " why"
+        "if this port requires a client certificate, set API_ADDRESS to the API's other port, or"
+        " for `manmanv2` set API_CLIENT_CERT_PATH to an operator's certificate; otherwise see the"
+        " API's log"
     )
-    assert said == f"hangs up once TLS is spoken with it: {cure}"
-    assert said_by_an_alert == f"refuses to speak TLS with this machine: {cure}"
+    assert said == f"closes the connection after the TLS handshake: {cure}"
+    assert said_by_an_alert == f"refuses the TLS handshake: {cure}"
 
 
 @everybody
 def test_a_web_server_is_told(told: Telling, files: CertificateFiles) -> None:
     with tls_port(files, ["http/1.1"]) as address:
-        assert told(address, Tls(files.ca_file)).startswith("speaks TLS, but not HTTP/2: ")
+        assert told(address, Tls(files.ca_file)).startswith("uses TLS, but does not offer HTTP/2: ")
 
 
 @everybody
 def test_a_server_that_is_too_old_is_told(told: Telling, files: CertificateFiles) -> None:
     with tls_port(files, ["h2"], ssl.TLSVersion.TLSv1_1) as address:
         assert told(address, Tls(files.ca_file)) == (
-            "speaks a version of TLS that is too old: have it speak TLS 1.2 or 1.3"
+            "uses a TLS version that is too old: enable TLS 1.2 or 1.3 there"
         )
 
 
@@ -373,7 +375,7 @@ def test_comments_in_the_files_are_no_part_of_them(files: CertificateFiles) -> N
         file.write_bytes("# für die API\n".encode() + file.read_bytes())
     with api_over_tls(files) as (_, address):
         assert joins(address, Tls(files.ca_file))
-        assert told_a_host(address, Tls(files.ca_file, "other")).startswith("shows a certificate")
+        assert told_a_host(address, Tls(files.ca_file, "other")).startswith("has a certificate")
 
 
 def test_a_host_goes_by_the_cas_that_the_file_holds_now(files: CertificateFiles) -> None:
@@ -529,5 +531,5 @@ def test_an_api_that_speaks_otherwise_than_its_settings_is_not_well(
         check_own_serving(address, over_tls=True)
 
     cure = "check TLS_CERT_PATH and TLS_KEY_PATH, here and where it was started"
-    assert str(tls_there.value) == f"speaks TLS: {cure}"
-    assert str(none_there.value) == f"does not speak TLS: {cure}"
+    assert str(tls_there.value) == f"requires TLS: {cure}"
+    assert str(none_there.value) == f"does not use TLS: {cure}"

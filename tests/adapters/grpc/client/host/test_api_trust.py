@@ -133,7 +133,7 @@ def test_a_host_knows_the_api_by_the_digest_in_its_join_key_alone(
 def test_without_a_digest_an_api_of_an_authority_that_the_machine_does_not_trust_is_not_believed(
     api: CertifiedApi, new_host: NewHost
 ) -> None:
-    assert "shows a certificate of a CA" in refused(new_host(api.address, join_key(api)))
+    assert "has a certificate from a CA" in refused(new_host(api.address, join_key(api)))
 
 
 def test_what_is_known_of_the_api_is_kept_for_a_start_without_the_key(
@@ -172,10 +172,10 @@ def test_who_only_passes_the_authority_on_is_not_believed(
 
     assert impostor.asked == ["GetTrustBundle"]
     assert said == (
-        f"The API at {impostor.address} (API_ADDRESS) shows a certificate of"
-        f" {organization_of(impostor.ca)}, which is not the authority that this host knows the API"
-        " by, as its join key says: see who is between, and have the API show a certificate of"
-        " that authority, or set API_CA_CERT_PATH."
+        f"The API at {impostor.address} (API_ADDRESS) has a certificate from"
+        f" {organization_of(impostor.ca)}, not from the CA that this host's join key names: check"
+        " which machine answers at this address, give the API a certificate from that CA, or set"
+        " API_CA_CERT_PATH."
     )
 
 
