@@ -13,13 +13,13 @@ from domain.server import Server
 
 @dataclass(frozen=True)
 class ApproveServer:
-    """Let a pending server in, or a rejected or banned one again.
+    """Admit a pending server, or a rejected or banned one again.
 
-    Every ban that its machine meets is lifted, because its host would be refused by it; other
-    servers that were banned with it stay so until they are approved themselves. A ban can outlive
-    its server: then it is lifted, and there is no server to answer with.
+    This lifts every ban that matches its machine, because its host would still be refused. Other
+    servers that were banned with it stay banned until they are approved themselves. A ban can
+    outlive its server: then the ban is lifted and None is returned.
 
-    Raises ServerNotFound when there is neither.
+    Raises ServerNotFound if there is neither a server nor a ban.
     """
 
     store: Store
@@ -33,7 +33,7 @@ class ApproveServer:
                 if transaction.bans.remove(server_id):
                     return None
                 raise
-            others = _others_that_it_meets(transaction, server_id)
+            others = _other_matching_bans(transaction, server_id)
             for ban in others:
                 transaction.bans.remove(ban.server_id)
             lifted = transaction.bans.remove(server_id) or bool(others)
@@ -46,7 +46,7 @@ class ApproveServer:
         return server
 
 
-def _others_that_it_meets(transaction: Transaction, server_id: int) -> Sequence[Ban]:
+def _other_matching_bans(transaction: Transaction, server_id: int) -> Sequence[Ban]:
     evidence = transaction.identities.get(server_id).evidence
     return [
         ban

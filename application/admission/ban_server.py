@@ -11,10 +11,10 @@ from domain.server import Server
 
 @dataclass(frozen=True)
 class BanServer:
-    """Refuse a machine, whatever name it registers under, and all servers that it has.
+    """Refuse a machine under any name, and with it all its servers.
 
-    Where a server's host never sent evidence of its machine, only the server is refused. Raises
-    ServerNotFound and InvalidField.
+    If the host of the server never sent evidence of its machine, only this server is refused.
+    Raises ServerNotFound and InvalidField.
     """
 
     store: Store
@@ -38,11 +38,11 @@ class BanServer:
 
 
 def _locked(transaction: Transaction, server_id: int) -> tuple[Server, Sequence[Server]]:
-    """The server, and the others of its machine, locked in the order in which all others do."""
-    found = transaction.servers.get(server_id)
-    of_machine = transaction.servers.of_machine(found.machine) if found.machine else [found]
-    ids = sorted({server_id, *(server.server_id for server in of_machine)})
-    servers = {one: transaction.servers.get(one, lock=True) for one in ids}
+    """The server and the others of its machine, locked in the order that every caller uses."""
+    server = transaction.servers.get(server_id)
+    of_machine = transaction.servers.of_machine(server.machine) if server.machine else [server]
+    ids = sorted({server_id, *(each.server_id for each in of_machine)})
+    servers = {each: transaction.servers.get(each, lock=True) for each in ids}
     return servers.pop(server_id), list(servers.values())
 
 

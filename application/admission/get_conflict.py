@@ -6,7 +6,7 @@ from domain.conflict import Conflict
 
 @dataclass(frozen=True)
 class GetConflict:
-    """Raises ConflictNotFound."""
+    """One conflict. Raises ConflictNotFound."""
 
     store: Store
 

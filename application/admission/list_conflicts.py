@@ -7,7 +7,7 @@ from domain.conflict import Conflict, ConflictState
 
 @dataclass(frozen=True, slots=True)
 class ConflictPage:
-    """`next_after` is where the next page begins, None on the last one."""
+    """`next_after` is where the next page begins, None on the last page."""
 
     conflicts: Sequence[Conflict]
     next_after: int | None
@@ -15,7 +15,7 @@ class ConflictPage:
 
 @dataclass(frozen=True)
 class ListConflicts:
-    """Two machines that claim one name, a page at a time, by conflict_id."""
+    """The conflicts of one state, a page at a time, by conflict_id."""
 
     store: Store
 

@@ -7,7 +7,7 @@ from application.ports.store.store import Store
 
 @dataclass(frozen=True, slots=True)
 class DryRunRefusalPage:
-    """`next_after` is where the next page begins, None on the last one."""
+    """`next_after` is where the next page begins, None on the last page."""
 
     entries: Sequence[DryRunRefusal]
     next_after: int | None
@@ -15,7 +15,7 @@ class DryRunRefusalPage:
 
 @dataclass(frozen=True)
 class ListDryRunRefusals:
-    """What the switches that only warn would have refused, a page at a time, oldest first."""
+    """The calls that switches in warn mode would have refused, a page at a time, oldest first."""
 
     store: Store
 

@@ -18,18 +18,20 @@ def refuse_server(
     reason: str,
     now: datetime,
 ) -> Server:
-    """Refuse the host of a server, which is locked, from now on: it is offline with this.
+    """Refuse the host of a locked server from now on, and set the server offline.
 
-    Nothing is told when it was refused already, in this way and for this reason.
+    Nothing is published if it is already refused in this way and for this reason.
     """
     if (server.approval, server.approval_reason) == (approval, reason):
         return server
     presence = replace(server.presence, status=Status.OFFLINE, offline_after=None)
     refused = replace(server, approval=approval, approval_reason=reason, presence=presence)
     transaction.servers.save(refused)
-    said = f"{cause}: {reason}" if reason else cause
+    full_cause = f"{cause}: {reason}" if reason else cause
     went_offline = status_events(
-        server.server_id, server.presence.status, Status.OFFLINE, now, said
+        server.server_id, server.presence.status, Status.OFFLINE, now, full_cause
     )
-    transaction.outbox.add([Event(_KINDS[approval], server.server_id, now, said), *went_offline])
+    transaction.outbox.add(
+        [Event(_KINDS[approval], server.server_id, now, full_cause), *went_offline]
+    )
     return refused

@@ -9,8 +9,8 @@ from domain.server import Server
 
 @dataclass(frozen=True)
 class RejectServer:
-    """Refuse a server under its name; its machine may join under another. A ban that was made
-    over it is lifted with this.
+    """Refuse a server under its name; its machine may join under another name. This lifts a ban
+    that was made on this server.
 
     Raises ServerNotFound and InvalidField.
     """

@@ -14,12 +14,12 @@ from domain.server import Server
 
 @dataclass(frozen=True)
 class ResolveConflict:
-    """An operator decides which of two machines gets a name. RegisterServer keeps to it at their
-    next claims.
+    """An operator decides which of two machines gets a name. RegisterServer applies the decision to
+    their next claims.
 
-    Who is evicted loses its server, which RestoreServer brings back. Raises ConflictNotFound,
-    ConflictAlreadyResolved, InvalidField, and ServerNameTaken where the new name belongs to a third
-    machine.
+    An evicted machine loses its server, which RestoreServer can bring back. Raises
+    ConflictNotFound, ConflictAlreadyResolved, InvalidField, and ServerNameTaken if the new name
+    belongs to a third machine.
     """
 
     store: Store
@@ -29,36 +29,36 @@ class ResolveConflict:
     def __call__(self, conflict_id: int, resolution: Resolution, new_name: str = "") -> Conflict:
         _check_new_name(resolution, new_name)
         with self.store.begin() as transaction:
-            contested = transaction.conflicts.get(conflict_id)
-            if new_name == contested.name:
+            conflict = transaction.conflicts.get(conflict_id)
+            if new_name == conflict.name:
                 raise InvalidField("new_name", "is the name in conflict: choose another")
-            # Locked first, as who registers does it: neither decides by what the other changes.
-            server = transaction.servers.find(contested.name)
-            contested = transaction.conflicts.get(conflict_id, lock=True)
-            if not contested.is_unresolved:
-                raise ConflictAlreadyResolved(conflict_id, contested.state)
-            if server and _is_between_two(transaction, contested, server):
+            # Locked first, as in a registration: neither may decide by data that the other changes.
+            server = transaction.servers.find(conflict.name)
+            conflict = transaction.conflicts.get(conflict_id, lock=True)
+            if not conflict.is_unresolved:
+                raise ConflictAlreadyResolved(conflict_id, conflict.state)
+            if server and _is_between_two(transaction, conflict, server):
                 if new_name:
-                    _check_that_it_is_free(transaction, contested, new_name)
-                return self._resolve(transaction, contested, server, resolution, new_name)
-            lapsed = replace(contested, state=ConflictState.LAPSED)
+                    _check_is_free(transaction, conflict, new_name)
+                return self._resolve(transaction, conflict, server, resolution, new_name)
+            lapsed = replace(conflict, state=ConflictState.LAPSED)
             transaction.conflicts.save(lapsed)
-        # Raised only now: that it lapsed is to stay.
+        # Raised after the commit, so that the lapsed state is kept.
         raise ConflictAlreadyResolved(conflict_id, lapsed.state)
 
     def _resolve(
         self,
         transaction: Transaction,
-        contested: Conflict,
+        conflict: Conflict,
         server: Server,
         resolution: Resolution,
         new_name: str,
     ) -> Conflict:
         now = self.clock.now()
         resolved = replace(
-            contested,
+            conflict,
             state=ConflictState.RESOLVED,
-            # Who is decided against is who has it now, a later process of it say.
+            # The decision is against the present holder, for example a later process.
             holder=transaction.identities.get(server.server_id),
             holder_last_seen=server.presence.last_seen,
             resolution=resolution,
@@ -93,20 +93,21 @@ def _check_new_name(resolution: Resolution, new_name: str) -> None:
         raise InvalidField("new_name", error.problem) from None
 
 
-def _is_between_two(transaction: Transaction, contested: Conflict, server: Server) -> bool:
-    """Whether the record of the name is still the contested one, and another machine has it."""
+def _is_between_two(transaction: Transaction, conflict: Conflict, server: Server) -> bool:
+    """Whether the name still belongs to the same server, and that server to another machine."""
     holder = transaction.identities.get(server.server_id).evidence
-    challenger = contested.challenger.evidence
-    return server.server_id == contested.server_id and not compare(holder, challenger).same_machine
+    challenger = conflict.challenger.evidence
+    return server.server_id == conflict.server_id and not compare(holder, challenger).same_machine
 
 
-def _check_that_it_is_free(transaction: Transaction, contested: Conflict, new_name: str) -> None:
-    """One that an operator made before its host has joined, and the challenger's own, are."""
+def _check_is_free(transaction: Transaction, conflict: Conflict, new_name: str) -> None:
+    """Raise ServerNameTaken unless the name is free, belongs to a server that no host has joined
+    yet, or belongs to the challenger."""
     server = transaction.servers.find(new_name)
     if server is None or server.presence.last_seen is None:
         return
-    there = transaction.identities.get(server.server_id).evidence
-    if not compare(there, contested.challenger.evidence).same_machine:
+    owner = transaction.identities.get(server.server_id).evidence
+    if not compare(owner, conflict.challenger.evidence).same_machine:
         raise ServerNameTaken(new_name)
 
 

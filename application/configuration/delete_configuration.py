@@ -13,7 +13,7 @@ from domain.events import Event, EventKind
 
 @dataclass(frozen=True)
 class DeleteConfiguration:
-    """Take a document from a server; one of a selector that it hid comes into effect.
+    """Delete a document of a server. A selector's document of that name then applies instead.
 
     Raises InvalidField, ServerNotFound and ConfigurationNotFound.
     """
@@ -25,11 +25,11 @@ class DeleteConfiguration:
         check_configuration_name(name)
         with self.store.begin() as transaction:
             server, revision = server_to_configure(transaction, server_id)
-            had = effective_configuration(transaction, server)
+            before = effective_configuration(transaction, server)
             if not transaction.configurations.remove(server_id, name):
                 raise ConfigurationNotFound(server_id, name)
-            has = effective_configuration(transaction, server)
-            resync = has_older_revision(had, has, server.config_revision)
+            after = effective_configuration(transaction, server)
+            resync = has_older_revision(before, after, server.config_revision)
             transaction.servers.save(server.configured(revision, resync=resync))
             cause = f"an operator deleted the document {name}"
             transaction.outbox.add(

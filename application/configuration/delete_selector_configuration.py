@@ -11,10 +11,10 @@ from domain.labels import Selector
 
 @dataclass(frozen=True)
 class DeleteSelectorConfiguration:
-    """Take a document from a selector; one that it hid comes into effect.
+    """Delete a document of a selector. A less specific document of that name then applies instead.
 
-    The first thousands of servers have their new revision with the answer. Raises InvalidField and
-    SelectorConfigurationNotFound.
+    The first thousands of servers have their new revision when the call returns. Raises
+    InvalidField and SelectorConfigurationNotFound.
     """
 
     store: Store
@@ -26,12 +26,12 @@ class DeleteSelectorConfiguration:
             revision = revision_for_selected(transaction)
             if not transaction.selector_configurations.remove(selector, name):
                 raise SelectorConfigurationNotFound(str(selector), name)
-            # Whom that one selects is not looked at: there may be many of them.
-            hid_another = any(
-                found.name == name for found in transaction.selector_configurations.summaries()
+            # Whether it applies to any of the servers is not checked, because they may be many.
+            has_same_name = any(
+                summary.name == name for summary in transaction.selector_configurations.summaries()
             )
             cause = f"an operator deleted the document {name} of the selector {selector}"
             transaction.selector_changes.add(
-                SelectorChange(revision, selector, resync=hid_another, cause=cause)
+                SelectorChange(revision, selector, resync=has_same_name, cause=cause)
             )
         propagate_now(self.propagate)

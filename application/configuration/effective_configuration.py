@@ -1,6 +1,6 @@
-"""What a server is configured with, and what follows when that changes.
+"""The documents that apply to a server, and the revisions to set when they change.
 
-A change begins at the configuration's clock, before any server is locked.
+Every change takes the configuration clock first, before it locks any server.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -12,15 +12,15 @@ from domain.configuration import Configuration, ConfigurationSummary, effective,
 from domain.events import Event, EventKind
 from domain.server import Server
 
-# Each is for some hundred servers.
+# Each round reaches some hundred servers.
 _MAX_PROPAGATION_ROUNDS = 20
 
-# Why a server's configuration changed though nobody touched a document.
-CONFIGURED_BY_LABELS = "by its labels other documents are for it now"
+# The cause when a change of labels, not of a document, changed the configuration.
+CONFIGURED_BY_LABELS = "its labels changed, so other documents apply to it"
 
 
 def effective_configuration(transaction: Transaction, server: Server) -> list[ConfigurationSummary]:
-    """By name."""
+    """The documents that apply to the server, sorted by name."""
     return effective(
         transaction.configurations.summaries(server.server_id),
         transaction.selector_configurations.matching(server.labels.effective),
@@ -28,15 +28,15 @@ def effective_configuration(transaction: Transaction, server: Server) -> list[Co
 
 
 def document_of(
-    transaction: Transaction, server: Server, found: ConfigurationSummary
+    transaction: Transaction, server: Server, summary: ConfigurationSummary
 ) -> Configuration | None:
-    if found.selector:
-        return transaction.selector_configurations.get(found.selector, found.name)
-    return transaction.configurations.get(server.server_id, found.name)
+    if summary.selector:
+        return transaction.selector_configurations.get(summary.selector, summary.name)
+    return transaction.configurations.get(server.server_id, summary.name)
 
 
 def server_to_configure(transaction: Transaction, server_id: int) -> tuple[Server, int]:
-    """The server, locked, and the revision of a change of its configuration. Raises
+    """Lock the server and take a revision for a change of its configuration. Raises
     ServerNotFound."""
     revision = transaction.configuration_clock.tick()
     server = transaction.servers.get(server_id, lock=True)
@@ -46,7 +46,7 @@ def server_to_configure(transaction: Transaction, server_id: int) -> tuple[Serve
 def servers_to_configure(
     transaction: Transaction, server_ids: Collection[int]
 ) -> tuple[Mapping[int, Server], int]:
-    """The same of several servers, by their ids, with one revision for all of them."""
+    """The same for several servers, which share one revision. They are returned by id."""
     revision = transaction.configuration_clock.tick()
     servers = {
         server_id: transaction.servers.get(server_id, lock=True) for server_id in sorted(server_ids)
@@ -56,22 +56,25 @@ def servers_to_configure(
 
 
 def revision_for_selected(transaction: Transaction) -> int:
-    """The revision of a change on a selector, which is new to whomever it selects."""
+    """Take a revision for a change on a selector: higher than that of any server."""
     revision = transaction.configuration_clock.tick()
     return _above(transaction, revision, transaction.servers.highest_revision())
 
 
 def _above(transaction: Transaction, revision: int, known: int) -> int:
-    """A change of labels gives a server a revision of its own, and so does an API that is older
-    than the clock."""
+    """The revision, or a new one above `known`.
+
+    A server can be ahead of the clock: a change of labels gives it a revision of its own, and so
+    does an API of a version without the clock.
+    """
     return revision if revision > known else transaction.configuration_clock.tick(above=known)
 
 
 def configure_new_server(transaction: Transaction, server_id: int, last_revision: int) -> None:
-    """Give a server that was just added a revision if it is configured with anything already:
-    there are selectors of those that lack a label.
+    """Give a new server a revision if any document applies to it: a selector can require that a
+    label is absent.
 
-    `last_revision` is what the clock, which is held, said before the server was locked.
+    `last_revision` is the clock's revision from before the server was locked; the clock is held.
     """
     if not transaction.selector_configurations.summaries():
         return
@@ -84,20 +87,19 @@ def configure_new_server(transaction: Transaction, server_id: int, last_revision
 def configure_relabelled(
     transaction: Transaction, before: Server, last_revision: int, now: datetime
 ) -> None:
-    """Give a server, which is locked and whose effective labels have changed, a new revision if
-    that changes what it is configured with.
+    """Give a server whose effective labels changed a new revision if other documents now apply.
 
-    `before` is the server with the labels that it had; `last_revision` is what the clock, which
-    is held, said before the server was locked.
+    `before` is the server with its old labels, locked. `last_revision` is the clock's revision
+    from before the server was locked; the clock is held.
     """
     server = transaction.servers.get(before.server_id, lock=True)
-    had = effective_configuration(transaction, before)
-    has = effective_configuration(transaction, server)
-    # What was taken from a selector of which it is no more would not be told to it.
+    old = effective_configuration(transaction, before)
+    new = effective_configuration(transaction, server)
+    # A pending deletion on a selector that no longer selects the server would never reach it.
     misses_change = transaction.selector_changes.any()
-    if had == has and not misses_change:
+    if old == new and not misses_change:
         return
-    resync = misses_change or has_older_revision(had, has, server.config_revision)
+    resync = misses_change or has_older_revision(old, new, server.config_revision)
     revision = _next_revision(server, last_revision)
     transaction.servers.configure([server.server_id], revision, resync=resync)
     transaction.outbox.add(
@@ -106,10 +108,10 @@ def configure_relabelled(
 
 
 def force_resync(transaction: Transaction, server: Server, last_revision: int) -> None:
-    """Have the host of a server, which is locked, fetch everything that it is configured with:
-    what it knows may be older than what was changed without this server.
+    """Make the host of a locked server fetch all its documents again: it may have missed changes
+    while the server was deleted.
 
-    `last_revision` is what the clock, which is held, said before the server was locked.
+    `last_revision` is the clock's revision from before the server was locked; the clock is held.
     """
     if server.config_revision or effective_configuration(transaction, server):
         revision = _next_revision(server, last_revision)
@@ -117,8 +119,8 @@ def force_resync(transaction: Transaction, server: Server, last_revision: int) -
 
 
 def propagate_now(propagate: Callable[[], bool]) -> None:
-    """Spread a change that is durable, as far as can be done while its caller waits."""
-    # What remains is done in the background, which also says what is wrong with the store.
+    """Propagate a committed change as far as possible while its caller waits."""
+    # The background loop does the rest, and logs the problems of the store.
     with suppress(StoreUnavailable, StoreFailed):
         for _ in range(_MAX_PROPAGATION_ROUNDS):
             if not propagate():

@@ -14,14 +14,14 @@ from domain.registration_rules import DEFAULT_RULES, RegistrationRules
 from domain.server import Server
 from domain.spiffe import NOT_CERTIFIED, Certified
 
-# Keeps an answer far below gRPC's default limit of 4 MiB for a message.
+# Keeps an answer far below gRPC's default message limit of 4 MiB.
 _MAX_RESPONSE_BYTES = 1024 * 1024
 
 
 @dataclass(frozen=True)
 class FetchConfiguration:
-    """A host reads what changed since the revision it knows, oldest first. A server that waits
-    for an operator has nothing to read.
+    """A host fetches the documents that changed since its revision, oldest first. A server that
+    waits for approval gets none.
 
     Raises InvalidRegistrationKey, JoinKeyRefused and CertificateMismatch before anything else,
     then ServerNotFound, CertificateRequired and NotAdmitted.
@@ -31,7 +31,7 @@ class FetchConfiguration:
     clock: Clock
     authenticate_host: AuthenticateHost
     rules: RegistrationRules = DEFAULT_RULES
-    # An answer ends with the document with which it has so many.
+    # An answer ends with the document that reaches this size.
     max_response_bytes: int = _MAX_RESPONSE_BYTES
 
     def __call__(
@@ -43,12 +43,12 @@ class FetchConfiguration:
         credential: str = "",
         certified_as: Certified = NOT_CERTIFIED,
     ) -> ConfigurationChanges:
-        """`after_revision` is where the last answer ended, if it had more."""
+        """`after_revision` is the revision at which the last answer ended, if it had more."""
         principal = self.authenticate_host.principal(
             server_id, registration_key, credential, certified_as
         )
         with self.store.begin() as transaction:
-            # Locked, so that the revision, the names and the documents belong together.
+            # Locked, so that the revision, the names and the documents are consistent.
             server = principal.server(transaction, self.rules.enforcement)
             if not certified_as.server_id:
                 required = CertificateRequired(server_id)
@@ -57,16 +57,16 @@ class FetchConfiguration:
             if not self._may_read(transaction, server):
                 return ConfigurationChanges([], [], 0, more=False)
             start = after_revision or _start(server, known_revision)
-            found = effective_configuration(transaction, server)
-            names = [summary.name for summary in found]
+            summaries = effective_configuration(transaction, server)
+            names = [summary.name for summary in summaries]
             newer = sorted(
-                (summary for summary in found if summary.revision > start),
+                (summary for summary in summaries if summary.revision > start),
                 key=lambda summary: summary.revision,
             )
             changed: list[Configuration] = []
             size = 0
             for summary in newer:
-                # One of the same revision would be left out by the question that goes on from it.
+                # Never between documents of one revision, because the next fetch starts above it.
                 if size >= self.max_response_bytes and summary.revision > changed[-1].revision:
                     return ConfigurationChanges(changed, names, changed[-1].revision, more=True)
                 configuration = document_of(transaction, server, summary)
@@ -91,6 +91,6 @@ class FetchConfiguration:
 
 def _start(server: Server, known_revision: int) -> int:
     if known_revision > server.config_revision:
-        # The store was restored from a back-up: what the host knows is of another past.
+        # The store was restored from a backup, so the host's revision is meaningless.
         return 0
     return 0 if known_revision < server.config_resync else known_revision

@@ -7,7 +7,7 @@ from domain.errors import ConfigurationNotFound
 
 @dataclass(frozen=True)
 class GetConfiguration:
-    """Raises InvalidField, ServerNotFound, ConfigurationNotFound."""
+    """One document of a server. Raises InvalidField, ServerNotFound, ConfigurationNotFound."""
 
     store: Store
 

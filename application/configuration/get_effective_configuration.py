@@ -8,9 +8,10 @@ from domain.configuration import ConfigurationSummary
 
 @dataclass(frozen=True)
 class GetEffectiveConfiguration:
-    """What a server gets, by name, and of which selector it is. Raises ServerNotFound.
+    """The documents that apply to a server, by name, each with its selector.
 
-    Also of a server that gets nothing yet, because it waits for an operator.
+    A server that waits for approval is answered too, although it gets nothing yet. Raises
+    ServerNotFound.
     """
 
     store: Store

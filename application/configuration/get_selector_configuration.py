@@ -8,7 +8,7 @@ from domain.labels import Selector
 
 @dataclass(frozen=True)
 class GetSelectorConfiguration:
-    """Raises InvalidField, SelectorConfigurationNotFound."""
+    """One document of a selector. Raises InvalidField, SelectorConfigurationNotFound."""
 
     store: Store
 

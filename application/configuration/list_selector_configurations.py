@@ -7,7 +7,7 @@ from domain.configuration import ConfigurationSummary
 
 @dataclass(frozen=True)
 class ListSelectorConfigurations:
-    """The documents that hang on selectors, by selector and name, without their text."""
+    """The documents of all selectors, by selector and name, without their text."""
 
     store: Store
 

@@ -4,16 +4,17 @@ from application.ports.clock import Clock
 from application.ports.store.store import Store
 from domain.events import Event, EventKind
 
-# Their heartbeats wait meanwhile.
+# The heartbeats of these servers wait meanwhile.
 _BATCH_SIZE = 500
 
 
 @dataclass(frozen=True)
 class PropagateConfiguration:
-    """Give the next servers that a change on a selector is for a new revision, and tell of it.
+    """Give a new revision to the next batch of servers that a change on a selector applies to, and
+    publish it.
 
-    A change may be for all of a large fleet, whose heartbeats must not wait for it. Any number of
-    processes may do it at once, and one goes on where another one ended.
+    A change may apply to all of a large fleet, whose heartbeats must not wait for it. Any number
+    of processes may do this at once; each continues where another one ended.
     """
 
     store: Store
@@ -21,7 +22,7 @@ class PropagateConfiguration:
     batch_size: int = _BATCH_SIZE
 
     def __call__(self) -> bool:
-        """Whether there may be more to do at once."""
+        """Returns whether there may be more to do immediately."""
         with self.store.begin() as transaction:
             change = transaction.selector_changes.oldest()
             if change is None:

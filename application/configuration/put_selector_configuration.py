@@ -11,10 +11,10 @@ from domain.labels import Selector
 
 @dataclass(frozen=True)
 class PutSelectorConfiguration:
-    """Attach a document to every server that is selected, now or later, or replace it. Raises
-    InvalidField.
+    """Attach a document to every server that the selector selects, now or later, or replace it.
 
-    The first thousands of servers have their new revision with the answer.
+    The first thousands of servers have their new revision when the call returns. Raises
+    InvalidField.
     """
 
     store: Store

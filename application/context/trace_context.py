@@ -1,23 +1,23 @@
-"""The trace that is being worked on, in the words of https://www.w3.org/TR/trace-context/."""
+"""The current trace, in the terms of https://www.w3.org/TR/trace-context/."""
 
 import re
 from collections.abc import Sequence
 from contextvars import ContextVar
 
-# What it is called beside a message, over gRPC and AMQP alike.
+# The name of its header, in gRPC metadata and in AMQP headers alike.
 TRACE_PARENT = "traceparent"
 
-# The traceparent of what is being done, empty while nothing is traced. Set by who traces; read by
-# who writes a log line, sends a message or records an event.
+# The traceparent of the current work, empty while nothing is traced. Set by the tracing adapters;
+# read by the log, by senders of messages and by the outbox.
 current_trace_parent: ContextVar[str] = ContextVar("current_trace_parent", default="")
 
-# Those of the callers for whom something is about to be done at once. Set by who takes what they
-# ask for; read by who traces.
+# The traceparents of the callers whose calls are about to be done as one batch. Set by the code
+# that forms the batch; read by the tracing adapters.
 calling_trace_parents: ContextVar[Sequence[str]] = ContextVar("calling_trace_parents", default=())
 
 _USABLE = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
-def usable_trace_parent(given: object) -> str:
-    """What a caller says its traceparent is, empty unless it is one."""
-    return given if isinstance(given, str) and _USABLE.fullmatch(given) else ""
+def usable_trace_parent(header: object) -> str:
+    """The caller's traceparent, empty if it is not valid."""
+    return header if isinstance(header, str) and _USABLE.fullmatch(header) else ""

@@ -12,7 +12,7 @@ from domain.keys import JOIN_KEY, PlaintextKey
 
 @dataclass(frozen=True, slots=True)
 class CreatedJoinKey:
-    """`everybody_may_join` also without it: then it limits nobody."""
+    """With `is_open_registration` any host may join without a key, so the key restricts nothing."""
 
     key: JoinKey
     plaintext_key: PlaintextKey
@@ -25,16 +25,16 @@ def no_certificate_authority() -> str:
 
 @dataclass(frozen=True)
 class CreateJoinKey:
-    """Make a key by which hosts join, and show it this once.
+    """Create a key that hosts can join with. It is shown only once.
 
-    Raises InvalidField, and what `pin_authority` raises where the key is to have a pin.
+    Raises InvalidField, and the errors of `pin_authority` if the key is to pin the authority.
     """
 
     store: Store
     clock: Clock
     new_key: NewKey
     authenticate_host: AuthenticateHost
-    # The digest of the authority by which hosts may know this API.
+    # Returns the digest of the certificate authority that hosts can verify this API with.
     pin_authority: Callable[[], str] = no_certificate_authority
 
     def __call__(
@@ -42,8 +42,8 @@ class CreateJoinKey:
     ) -> CreatedJoinKey:
         new.check()
         authority_digest = self.pin_authority() if pins_authority else ""
-        shown = replace(self.new_key(JOIN_KEY), authority_digest=authority_digest)
-        key = new.key(shown.key_id, shown.digest, self.clock.now(), created_by)
+        plaintext_key = replace(self.new_key(JOIN_KEY), authority_digest=authority_digest)
+        key = new.key(plaintext_key.key_id, plaintext_key.digest, self.clock.now(), created_by)
         with self.store.begin() as transaction:
             transaction.join_keys.add(key)
-        return CreatedJoinKey(key, shown, self.authenticate_host.is_open_registration)
+        return CreatedJoinKey(key, plaintext_key, self.authenticate_host.is_open_registration)

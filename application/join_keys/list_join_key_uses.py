@@ -8,7 +8,7 @@ from domain.keys import JOIN_KEY, check_key_id
 
 @dataclass(frozen=True, slots=True)
 class JoinKeyUsePage:
-    """`next_after` is where the next page begins, None on the last one."""
+    """`next_after` is where the next page begins, None on the last page."""
 
     uses: Sequence[JoinKeyUse]
     next_after: int | None
@@ -16,7 +16,7 @@ class JoinKeyUsePage:
 
 @dataclass(frozen=True)
 class ListJoinKeyUses:
-    """Which servers joined with a key, a page at a time, by server_id. Raises InvalidField and
+    """The servers that joined with a key, a page at a time, by server_id. Raises InvalidField and
     JoinKeyNotFound."""
 
     store: Store

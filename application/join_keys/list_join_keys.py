@@ -7,7 +7,7 @@ from domain.join_key import JoinKey
 
 @dataclass(frozen=True, slots=True)
 class UsedJoinKey:
-    """A key, and how many servers joined with it."""
+    """A key, and how many servers have joined with it."""
 
     key: JoinKey
     used: int
@@ -15,7 +15,7 @@ class UsedJoinKey:
 
 @dataclass(frozen=True, slots=True)
 class JoinKeyPage:
-    """`next_after` is where the next page begins, None on the last one."""
+    """`next_after` is where the next page begins, None on the last page."""
 
     keys: Sequence[UsedJoinKey]
     next_after: str | None
@@ -23,7 +23,7 @@ class JoinKeyPage:
 
 @dataclass(frozen=True)
 class ListJoinKeys:
-    """The keys by which hosts join, a page at a time, by key_id."""
+    """The join keys, a page at a time, by key_id."""
 
     store: Store
 

@@ -7,15 +7,15 @@ from domain.errors import CertificateNotFromOwnCA, NoCertificatesIssued
 
 @dataclass(frozen=True)
 class PinAuthority:
-    """By which authority hosts may know this API: the digest of the one that issued the
-    certificate that it shows now.
+    """The digest of the API's certificate authority, which hosts can verify this API with.
 
-    Raises NoCertificatesIssued and CertificateNotFromOwnCA.
+    Raises NoCertificatesIssued, and CertificateNotFromOwnCA if that authority did not issue the
+    API's present certificate.
     """
 
-    # None issues none.
+    # None if the API issues no certificates.
     certificates: Certificates | None
-    # The certificate that is shown now, in PEM, followed by those of the CAs between.
+    # Returns the API's present certificate and its intermediate CAs, in PEM.
     own_chain: Callable[[], bytes]
 
     def __call__(self) -> str:

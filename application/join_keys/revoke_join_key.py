@@ -8,8 +8,10 @@ from domain.keys import JOIN_KEY, check_key_id
 
 @dataclass(frozen=True)
 class RevokeJoinKey:
-    """From now on no host registers with it, also none that has before; servers that joined with
-    it stay. One that is revoked keeps the time at which it was.
+    """Revoke a join key: from now on no host can register with it, not even one that did before.
+
+    Servers that joined with it stay. A second revocation changes nothing, so the first time is
+    kept.
 
     Raises InvalidField and JoinKeyNotFound.
     """

@@ -8,23 +8,23 @@ from domain.errors import ServerNotFound
 
 @dataclass(frozen=True)
 class PingStore:
-    """Ask the cheapest question that there is. Raises StoreUnavailable and StoreFailed."""
+    """Make the cheapest query there is. Raises StoreUnavailable and StoreFailed."""
 
     store: Store
 
     def __call__(self) -> None:
-        # About nobody: what newer versions have written must not matter.
+        # For an id that never exists, so that rows written by newer versions cannot matter.
         with self.store.begin() as transaction, suppress(ServerNotFound):
             transaction.servers.get(0)
 
 
 @dataclass(frozen=True)
 class CheckReadiness:
-    """Why an API cannot do its work now, a sentence each; nothing when it can.
+    """The reasons why an API is not ready, one sentence each; empty if it is ready.
 
-    A message broker that is away is no reason: hosts and operators are served without it.
-    `ping_store` raises StoreUnavailable and StoreFailed, `serves` tells whether calls are taken;
-    both within a few seconds.
+    An unavailable message broker is no reason: hosts and operators are served without it.
+    `ping_store` raises StoreUnavailable and StoreFailed; `serves` returns whether calls are taken.
+    Both take at most a few seconds.
     """
 
     serves: Callable[[], bool]

@@ -17,22 +17,23 @@ _DECISION_RETENTION = timedelta(days=30)
 
 @dataclass(frozen=True)
 class CleanUpFleet:
-    """Delete what nobody needs any more, a batch of each kind at a time, and tell the log.
+    """Delete records that have expired, a batch of each kind at a time, and log it.
 
-    Any number of processes may do it at once: what one has at hand the others pass over.
-    Raises StoreUnavailable and StoreFailed; what was told is done then.
+    Any number of processes may do this at once: each skips what another one has locked. Raises
+    StoreUnavailable and StoreFailed; everything logged before that is done.
     """
 
     store: Store
     clock: Clock
     prune_servers: PruneServers
-    # Whether this process can tell who is silent: who was deaf itself deletes nobody for it.
+    # Whether this process can tell which hosts are silent. One that received no heartbeats itself
+    # deletes no server for its silence.
     can_expire: Callable[[], bool]
-    # None: for ever.
-    audit_is_kept_for: timedelta | None = None
+    # None keeps audit entries for ever.
+    audit_retention: timedelta | None = None
 
     def __call__(self) -> bool:
-        """Whether there may be more to do at once."""
+        """Returns whether there may be more to do immediately."""
         more = [self._prune() if self.can_expire() else False, self._purge()]
         self._purge_expired_records()
         return any(more)
@@ -50,14 +51,12 @@ class CleanUpFleet:
 
     def _purge(self) -> bool:
         with self.store.begin() as transaction:
-            gone = sorted(transaction.deleted_servers.purge(self.clock.now(), _BATCH_SIZE))
-            if gone:
-                transaction.history.purge(gone)
-        for server_id in gone:
-            _log.info(
-                "server %d is gone for good: the time in which to restore it is over", server_id
-            )
-        return len(gone) == _BATCH_SIZE
+            purged = sorted(transaction.deleted_servers.purge(self.clock.now(), _BATCH_SIZE))
+            if purged:
+                transaction.history.purge(purged)
+        for server_id in purged:
+            _log.info("server %d is deleted for good: it can no longer be restored", server_id)
+        return len(purged) == _BATCH_SIZE
 
     def _purge_expired_records(self) -> None:
         with self.store.begin() as transaction:
@@ -65,11 +64,11 @@ class CleanUpFleet:
             lapsed = transaction.conflicts.lapse(now - _CONFLICTS_LAPSE_AFTER)
             transaction.conflicts.purge(now - _DECISION_RETENTION)
             transaction.dry_run_refusals.purge(now - _DECISION_RETENTION)
-            if self.audit_is_kept_for:
-                transaction.audit.purge(now - self.audit_is_kept_for)
+            if self.audit_retention:
+                transaction.audit.purge(now - self.audit_retention)
         if lapsed:
             _log.info(
-                "conflicts that lapsed, because nobody claimed the name for %s: %d",
+                "conflicts that lapsed because no machine claimed the name for %s: %d",
                 duration_in_words(_CONFLICTS_LAPSE_AFTER),
                 lapsed,
             )

@@ -12,18 +12,18 @@ from domain.machine import Hardware
 
 @dataclass(frozen=True, slots=True)
 class FleetStatistics:
-    """What the store holds just now."""
+    """Counts of what is in the store now."""
 
     servers: Mapping[tuple[Status, str], int]
-    # Of the machines of those that are online.
+    # Of the machines of the servers that are online.
     hardware: Hardware
-    # What waits for an operator.
+    # These two wait for an operator.
     pending_servers: int
     open_conflicts: int
-    # What hosts of a fleet of this size are told.
+    # The interval that hosts get in a fleet of this size.
     heartbeat_interval: timedelta
     waiting_events: int
-    # Zero when none waits.
+    # Zero if no event waits.
     oldest_event_age: timedelta
 
 
@@ -52,6 +52,6 @@ class CountFleet:
             open_conflicts=conflicts,
             heartbeat_interval=self.schedule.for_fleet(online),
             waiting_events=backlog.count,
-            # An event of another API's clock, which is ahead, is no older than now.
+            # Another API's clock may be ahead; the age is never negative.
             oldest_event_age=max(timedelta(0), now - waits_since),
         )

@@ -13,12 +13,11 @@ _BATCH_SIZE = 100
 
 @dataclass(frozen=True)
 class RelayEvents:
-    """Publish the oldest events that wait, and forget them once they are safe.
+    """Publish the oldest waiting events, and delete them once the broker has confirmed them.
 
-    Each event is published at least once, those of one server in their order. Of several
-    processes one publishes at a time: whoever finds the lease free takes the next events, and
-    who dies with it holds the others up for as long as it would have lasted. Two publish the
-    same event only when one of them is stopped for longer than that.
+    Each event is published at least once, and the events of one server in order. Only one process
+    publishes at a time: the one that holds the lease. If it dies, the others wait until the lease
+    expires. An event is published twice only if its publisher is suspended for longer than that.
 
     Raises BrokerUnavailable, StoreUnavailable and StoreFailed.
     """
@@ -26,17 +25,17 @@ class RelayEvents:
     store: Store
     events: Events
     clock: Clock
-    # Another one for each process.
+    # Different for each process.
     holder: str
     lease: timedelta = timedelta(seconds=30)
-    # What is younger waits: there may be a process with a broker that publishes it for real.
+    # Younger events wait, because a process that has a broker may publish them.
     hold_back: timedelta = timedelta(0)
 
     def __call__(self) -> bool:
-        """Whether there may be more to publish at once."""
+        """Returns whether there may be more to publish immediately."""
         with self.store.begin() as transaction:
             now = self.clock.now()
-            # Looked at first, because most of the time there is nothing, and a lease is a write.
+            # Checked before the lease, because mostly there are no events, and a lease is a write.
             if not self._due(transaction.outbox.oldest(1), now):
                 return False
             if not transaction.outbox.lease(self.holder, now, now + self.lease):
@@ -56,5 +55,5 @@ class RelayEvents:
     def _due(self, events: Sequence[RecordedEvent], now: datetime) -> Sequence[RecordedEvent]:
         if not self.hold_back:
             return events
-        # Up to the first that is too young, so that none overtakes another.
+        # Up to the first one that is too young, so that no event overtakes another.
         return list(takewhile(lambda event: event.at <= now - self.hold_back, events))

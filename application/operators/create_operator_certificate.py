@@ -15,16 +15,16 @@ DEFAULT_LIFETIME = timedelta(days=90)
 
 @dataclass(frozen=True)
 class CreateOperatorCertificate:
-    """Issue a certificate by which an operator is known.
+    """Issue a certificate that identifies an operator.
 
-    It is kept as the keys of operators are, so that its role and whether it is valid are looked up
-    with each call. Raises InvalidField, NoCertificatesIssued and AuthorityExpired.
+    It is stored like an operator key, so that its role and validity are looked up with each call.
+    Raises InvalidField, NoCertificatesIssued and AuthorityExpired.
     """
 
     store: Store
     clock: Clock
     new_key: NewKey
-    # None issues none.
+    # None if the API issues no certificates.
     certificates: Certificates | None
 
     def __call__(
@@ -35,22 +35,22 @@ class CreateOperatorCertificate:
         signing_request: bytes,
         created_by: str,
     ) -> tuple[OperatorKey, str]:
-        """With the certificate in PEM; `expires_in` of None is DEFAULT_LIFETIME."""
+        """Returns the key and the certificate in PEM. `expires_in` None means DEFAULT_LIFETIME."""
         check_key_name(name)
         if not self.certificates:
             raise NoCertificatesIssued
-        # Its secret is dropped here: nobody ever has what this digest is of.
-        dropped = self.new_key(OPERATOR_CERTIFICATE)
+        # The secret is discarded, so that the digest matches no key.
+        discarded = self.new_key(OPERATOR_CERTIFICATE)
         now = self.clock.now()
         expires_at = min(
             now + (expires_in or DEFAULT_LIFETIME), self.certificates.authority.expires_at
         )
         certificate = self.certificates.of_operator(
-            dropped.key_id, signing_request, expires_at - now
+            discarded.key_id, signing_request, expires_at - now
         )
         key = OperatorKey(
-            key_id=dropped.key_id,
-            digest=dropped.digest,
+            key_id=discarded.key_id,
+            digest=discarded.digest,
             name=name,
             role=role,
             created_at=now,

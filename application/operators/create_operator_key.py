@@ -11,7 +11,7 @@ from domain.role import Role
 
 @dataclass(frozen=True)
 class CreateOperatorKey:
-    """Make a key by which an operator is known, and show it this once. Raises InvalidField."""
+    """Create a key that identifies an operator. It is shown only once. Raises InvalidField."""
 
     store: Store
     clock: Clock
@@ -20,13 +20,13 @@ class CreateOperatorKey:
     def __call__(
         self, name: str, role: Role, expires_in: timedelta | None, created_by: str
     ) -> tuple[OperatorKey, PlaintextKey]:
-        """`expires_in` of None is never."""
+        """The key never expires if `expires_in` is None."""
         check_key_name(name)
-        shown = self.new_key(OPERATOR_KEY)
+        plaintext_key = self.new_key(OPERATOR_KEY)
         now = self.clock.now()
         key = OperatorKey(
-            key_id=shown.key_id,
-            digest=shown.digest,
+            key_id=plaintext_key.key_id,
+            digest=plaintext_key.digest,
             name=name,
             role=role,
             created_at=now,
@@ -35,4 +35,4 @@ class CreateOperatorKey:
         )
         with self.store.begin() as transaction:
             transaction.operator_keys.add(key)
-        return key, shown
+        return key, plaintext_key

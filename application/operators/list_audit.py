@@ -8,7 +8,7 @@ from domain.errors import InvalidField
 
 @dataclass(frozen=True, slots=True)
 class AuditPage:
-    """`next_before` is where the next page begins, None on the last one."""
+    """`next_before` is where the next page begins, None on the last page."""
 
     entries: Sequence[AuditEntry]
     next_before: int | None
@@ -16,8 +16,10 @@ class AuditPage:
 
 @dataclass(frozen=True)
 class ListAudit:
-    """What operators did, a page at a time, newest first; of all servers where the id is 0, and of
-    all operators where no actor is named. Raises InvalidField."""
+    """The audit entries, a page at a time, newest first. Raises InvalidField.
+
+    `server_id` 0 means all servers; an empty `actor` means all operators.
+    """
 
     store: Store
 

@@ -7,7 +7,7 @@ from domain.operator_key import OperatorKey
 
 @dataclass(frozen=True, slots=True)
 class OperatorKeyPage:
-    """`next_after` is where the next page begins, None on the last one."""
+    """`next_after` is where the next page begins, None on the last page."""
 
     keys: Sequence[OperatorKey]
     next_after: str | None
@@ -15,7 +15,7 @@ class OperatorKeyPage:
 
 @dataclass(frozen=True)
 class ListOperatorKeys:
-    """The keys by which operators are known, a page at a time, by key_id."""
+    """The operator keys, a page at a time, by key_id."""
 
     store: Store
 

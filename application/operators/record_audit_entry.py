@@ -15,10 +15,10 @@ _MAX_TEXT_LENGTH = 1000
 
 @dataclass(frozen=True)
 class RecordAuditEntry:
-    """Note what an operator is about to do, or with an `outcome` why that was refused or failed.
+    """Record what an operator is about to do or, with an `outcome`, why it was refused or failed.
 
-    It is durable on return. Raises StoreUnavailable and StoreFailed: what is not noted is not to
-    be done.
+    The entry is durable when the call returns. Raises StoreUnavailable and StoreFailed: then the
+    caller must not carry out the action.
     """
 
     store: Store
@@ -35,21 +35,22 @@ class RecordAuditEntry:
     ) -> None:
         entry = AuditEntry(
             at=self.clock.now(),
-            actor=_fit(operator.name, _MAX_ACTOR_LENGTH),
-            credential_id=_fit(operator.credential_id, _MAX_CREDENTIAL_ID_LENGTH),
-            address=_fit(operator.address, _MAX_ADDRESS_LENGTH),
-            action=_fit(action, _MAX_ACTION_LENGTH),
+            actor=_printable(operator.name, _MAX_ACTOR_LENGTH),
+            credential_id=_printable(operator.credential_id, _MAX_CREDENTIAL_ID_LENGTH),
+            address=_printable(operator.address, _MAX_ADDRESS_LENGTH),
+            action=_printable(action, _MAX_ACTION_LENGTH),
             server_id=server_id,
-            target=_fit(without_secrets(target), _MAX_TEXT_LENGTH),
-            outcome=_fit(without_secrets(outcome), _MAX_TEXT_LENGTH),
+            target=_printable(without_secrets(target), _MAX_TEXT_LENGTH),
+            outcome=_printable(without_secrets(outcome), _MAX_TEXT_LENGTH),
         )
         with self.store.begin() as transaction:
             transaction.audit.append(entry)
 
 
-def _fit(text: str, most: int) -> str:
-    """What was sent may be against every rule: that is why it is refused."""
+def _printable(text: str, max_length: int) -> str:
+    """The text in printable characters, shortened to the limit. It may be invalid, because invalid
+    calls are recorded too."""
     printable = "".join(
-        sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in text
+        each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text
     )
-    return printable if len(printable) <= most else printable[: most - 1] + "…"
+    return printable if len(printable) <= max_length else printable[: max_length - 1] + "…"

@@ -8,7 +8,8 @@ from domain.operator_key import OperatorKey
 
 @dataclass(frozen=True)
 class RevokeOperatorKey:
-    """From the next call on it is of no use. One that is revoked keeps the time at which it was.
+    """Revoke an operator key or certificate from the next call on. A second revocation changes
+    nothing, so the first time is kept.
 
     Raises OperatorKeyNotFound, InvalidField.
     """

@@ -12,9 +12,9 @@ from domain.retention import DEFAULT_RETENTION, Retention
 
 @dataclass(frozen=True)
 class DeleteServer:
-    """Delete a server and everything that hangs on it; RestoreServer brings it back.
+    """Delete a server with everything attached to it; RestoreServer brings it back.
 
-    One that is online only by force. Raises ServerNotFound and ServerIsOnline.
+    A server that is online is deleted only by force. Raises ServerNotFound and ServerIsOnline.
     """
 
     store: Store
@@ -24,7 +24,7 @@ class DeleteServer:
 
     def __call__(self, server_id: int, *, force: bool = False) -> None:
         with self.store.begin() as transaction:
-            # Locked first, so that no other event of this server comes behind its last one.
+            # Locked first, so that no other event of this server follows its last one.
             server = transaction.servers.get(server_id, lock=True)
             now = self.clock.now()
             if server.presence.status is Status.ONLINE and not force:

@@ -16,9 +16,9 @@ from domain.spiffe import NOT_CERTIFIED, Certified
 class DeregisterServer:
     """A host leaves the fleet for good: its server is deleted, as by DeleteServer.
 
-    Only the process that registered last may say so. Raises InvalidRegistrationKey, JoinKeyRefused
-    and CertificateMismatch before anything else, then ServerNotFound, CertificateRequired,
-    NotAdmitted and Replaced.
+    Only the process that registered last may do this. Raises InvalidRegistrationKey,
+    JoinKeyRefused and CertificateMismatch before anything else, then ServerNotFound,
+    CertificateRequired, NotAdmitted and SupersededRegistration.
     """
 
     store: Store
@@ -45,7 +45,7 @@ class DeregisterServer:
                 required = CertificateRequired(server_id)
                 enforce(transaction, self.enforcement, Switch.CERTIFICATE, server, required, now)
             if not server.approval.admits:
-                # Deleted and registered anew it would be refused no more.
+                # Otherwise it could register again as a new server that is not refused.
                 error = not_admitted(server)
                 enforce(transaction, self.enforcement, Switch.BAN, server, error, now)
             identity = transaction.identities.get(server_id)

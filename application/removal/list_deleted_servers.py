@@ -7,7 +7,7 @@ from application.ports.store.store import Store
 
 @dataclass(frozen=True, slots=True)
 class DeletedServerPage:
-    """`next_after` is where the next page begins, None on the last one."""
+    """`next_after` is where the next page begins, None on the last page."""
 
     servers: Sequence[DeletedServer]
     next_after: int | None
@@ -15,7 +15,7 @@ class DeletedServerPage:
 
 @dataclass(frozen=True)
 class ListDeletedServers:
-    """What can be restored, a page at a time, by server_id."""
+    """The servers that can be restored, a page at a time, by server_id."""
 
     store: Store
 

@@ -15,14 +15,13 @@ def move_to_deleted(
     now: datetime,
     retention: timedelta,
 ) -> None:
-    """Delete servers, which are locked: told of, and kept for as long as they can be restored.
-
-    What happened to them is kept as long as they are.
+    """Delete locked servers, publish that, and keep them with their history until `retention` is
+    over. With a retention of zero they are gone at once.
     """
     ids = [server.server_id for server in servers]
     transaction.outbox.add([Event(EventKind.DELETED, server_id, now, cause) for server_id in ids])
     for server in servers:
-        _let_conflicts_lapse(transaction, server)
+        _lapse_conflicts(transaction, server)
     if retention:
         transaction.deleted_servers.move_to_deleted(ids, now, now + retention, cause)
         return
@@ -31,8 +30,8 @@ def move_to_deleted(
     transaction.history.purge(ids)
 
 
-def _let_conflicts_lapse(transaction: Transaction, server: Server) -> None:
-    """There is no holder any more against whom they could be settled."""
+def _lapse_conflicts(transaction: Transaction, server: Server) -> None:
+    """Without a holder there is nothing left to resolve."""
     for conflict in transaction.conflicts.of_name(server.name):
         if conflict.is_unresolved and conflict.server_id == server.server_id:
             transaction.conflicts.save(replace(conflict, state=ConflictState.LAPSED))

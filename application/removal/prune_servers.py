@@ -11,8 +11,8 @@ _BATCH_SIZE = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Pruned:
-    """At most a hundred servers, by server_id, and whether there are more of the kind."""
+class PrunedBatch:
+    """At most a hundred servers, by server_id, and whether there are more to prune."""
 
     servers: Sequence[Server]
     more: bool
@@ -20,21 +20,21 @@ class Pruned:
 
 @dataclass(frozen=True)
 class PruneServers:
-    """Delete ephemeral servers that were offline for too long, as DeleteServer does."""
+    """Delete ephemeral servers that have been offline for too long, as DeleteServer does."""
 
     store: Store
     clock: Clock
     retention: Retention = DEFAULT_RETENTION
 
-    def __call__(self, *, dry_run: bool = False) -> Pruned:
-        """One batch, in one transaction; with `dry_run` it is only looked for."""
+    def __call__(self, *, dry_run: bool = False) -> PrunedBatch:
+        """Delete one batch in one transaction. With `dry_run`, only find it."""
         with self.store.begin() as transaction:
             now = self.clock.now()
             found = transaction.servers.prunable(now - self.retention.ephemeral, _BATCH_SIZE + 1)
             servers = found[:_BATCH_SIZE]
             if servers and not dry_run:
                 move_to_deleted(transaction, servers, self.cause, now, self.retention.deleted)
-        return Pruned(servers, more=len(found) > _BATCH_SIZE)
+        return PrunedBatch(servers, more=len(found) > _BATCH_SIZE)
 
     @property
     def cause(self) -> str:

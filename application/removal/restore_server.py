@@ -11,10 +11,10 @@ from domain.server import Server
 
 @dataclass(frozen=True)
 class RestoreServer:
-    """Bring a deleted server back with all that hung on it: offline, and not the default one.
+    """Restore a deleted server with everything attached to it: offline, and not the default.
 
-    Under the name that it had, unless another is given. Raises DeletedServerNotFound,
-    ServerNameTaken and InvalidField.
+    It gets its old name unless another one is given. Raises DeletedServerNotFound, ServerNameTaken
+    and InvalidField.
     """
 
     store: Store

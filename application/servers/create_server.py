@@ -10,7 +10,7 @@ from domain.server import Server
 
 @dataclass(frozen=True)
 class CreateServer:
-    """Make a server's record before its host has joined. Raises ServerNameTaken, InvalidField."""
+    """Create a server before its host has joined. Raises ServerNameTaken, InvalidField."""
 
     store: Store
     clock: Clock

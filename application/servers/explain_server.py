@@ -11,7 +11,7 @@ from domain.retention import DEFAULT_RETENTION, Retention
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """`history` is oldest first."""
+    """The sentences, and the history, oldest first."""
 
     sentences: Sequence[str]
     history: Sequence[HistoryEntry]
@@ -19,7 +19,8 @@ class Explanation:
 
 @dataclass(frozen=True)
 class ExplainServer:
-    """Tell why a server is what it is, also of one that is deleted and can be restored.
+    """Explain why a server is in its present state. A deleted server that can be restored is
+    explained too.
 
     Raises ServerNotFound.
     """
@@ -34,7 +35,7 @@ class ExplainServer:
             try:
                 server = transaction.servers.get(server_id)
             except ServerNotFound:
-                return Explanation(_of_deleted(transaction, server_id), history)
+                return Explanation(_explain_deleted(transaction, server_id), history)
             others = transaction.servers.of_machine(server.machine)
             facts = Facts(
                 server=server,
@@ -48,7 +49,7 @@ class ExplainServer:
         return Explanation(explain(facts), history)
 
 
-def _of_deleted(transaction: Transaction, server_id: int) -> Sequence[str]:
+def _explain_deleted(transaction: Transaction, server_id: int) -> Sequence[str]:
     for deleted in transaction.deleted_servers.page(after=max(server_id, 1) - 1, size=1):
         if deleted.server.server_id == server_id:
             return explain_deleted(

@@ -6,7 +6,7 @@ from domain.server import Server
 
 @dataclass(frozen=True)
 class GetServer:
-    """Raises ServerNotFound."""
+    """One server. Raises ServerNotFound."""
 
     store: Store
 

@@ -12,9 +12,10 @@ from domain.server import Server
 
 @dataclass(frozen=True)
 class LabelServer:
-    """Set and take away operators' labels of a server, which win over those of its host.
+    """Set and remove operators' labels of a server, which override those of its host.
 
-    One that is not there can be taken away, too. Raises ServerNotFound and InvalidField.
+    Removing a label that the server does not have is no error. Raises ServerNotFound and
+    InvalidField.
     """
 
     store: Store
@@ -33,24 +34,24 @@ class LabelServer:
         with self.store.begin() as transaction:
             last_revision = transaction.configuration_clock.hold()
             before = transaction.servers.get(server_id, lock=True)
-            had = before.labels.of_operators
-            has = {key: value for key, value in {**had, **labels}.items() if key not in unset}
-            if has == had:
+            old = before.labels.of_operators
+            new = {key: value for key, value in {**old, **labels}.items() if key not in unset}
+            if new == old:
                 return before
-            check_labels(has, "set")
-            effective_changed = transaction.labels.set_operator_labels(server_id, has)
+            check_labels(new, "set")
+            effective_changed = transaction.labels.set_operator_labels(server_id, new)
             now = self.clock.now()
-            cause = _cause(had, has)
+            cause = _cause(old, new)
             transaction.outbox.add([Event(EventKind.LABELLED, server_id, now, cause)])
             if effective_changed:
                 configure_relabelled(transaction, before, last_revision, now)
             return transaction.servers.get(server_id)
 
 
-def _cause(had: Mapping[str, str], has: Mapping[str, str]) -> str:
-    changed = [f"{key}={value}" for key, value in sorted(has.items()) if had.get(key) != value]
-    removed = sorted(had.keys() - has.keys())
-    done = [f"set {' and '.join(changed)}"] if changed else []
+def _cause(old: Mapping[str, str], new: Mapping[str, str]) -> str:
+    changed = [f"{key}={value}" for key, value in sorted(new.items()) if old.get(key) != value]
+    removed = sorted(old.keys() - new.keys())
+    actions = [f"set {' and '.join(changed)}"] if changed else []
     if removed:
-        done.append(f"removed {' and '.join(removed)}")
-    return f"an operator {', and '.join(done)}"
+        actions.append(f"removed {' and '.join(removed)}")
+    return f"an operator {', and '.join(actions)}"

@@ -14,7 +14,7 @@ from domain.server import Server
 
 @dataclass(frozen=True, slots=True)
 class ServerPage:
-    """`next_after` is where the next page begins, None on the last one."""
+    """`next_after` is where the next page begins, None on the last page."""
 
     servers: Sequence[Server]
     next_after: int | None
@@ -22,7 +22,7 @@ class ServerPage:
 
 @dataclass(frozen=True)
 class ListServers:
-    """The fleet, a page at a time, by server_id. Raises InvalidField."""
+    """The servers that match, a page at a time, by server_id. Raises InvalidField."""
 
     store: Store
     clock: Clock

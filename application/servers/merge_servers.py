@@ -18,16 +18,17 @@ from domain.liveness import Status
 from domain.retention import DEFAULT_RETENTION, Retention
 from domain.server import Server
 
-# Of what may be many, in a cause.
-_NAMED = 5
+# How many labels or documents a cause lists.
+_MAX_LISTED = 5
 
 
 @dataclass(frozen=True)
 class MergeServers:
-    """Make one of two servers of which a host has the new one: what hung on the old one hangs on
-    the new one then, where that had nothing of the same name, and the old one is deleted.
+    """Merge an old server into the new one that its host now uses, and delete the old one.
 
-    Raises InvalidField, ServerNotFound, and ServerIsOnline for an old one that is online.
+    The new server gets the labels and documents of the old one unless it has one of the same name.
+    It gets the history and the default mark too. Raises InvalidField, ServerNotFound, and
+    ServerIsOnline if the old server is online.
     """
 
     store: Store
@@ -45,24 +46,24 @@ class MergeServers:
             if old.is_default:
                 transaction.servers.save(replace(new, is_default=True))
             now = self.clock.now()
-            had = effective_configuration(transaction, new)
+            before = effective_configuration(transaction, new)
             labels = _move_labels(transaction, old, new)
             documents, revision = _move_documents(transaction, old, new, revision, now)
-            has = effective_configuration(transaction, transaction.servers.get(new_server_id))
-            # A change on a selector that the new one misses, as it is not selected any more.
+            after = effective_configuration(transaction, transaction.servers.get(new_server_id))
+            # A pending change on a selector that no longer selects the new server never reaches it.
             misses_change = transaction.selector_changes.any()
-            if has != had or misses_change:
-                resync = misses_change or has_older_revision(had, has, new.config_revision)
+            if after != before or misses_change:
+                resync = misses_change or has_older_revision(before, after, new.config_revision)
                 transaction.servers.configure([new_server_id], revision, resync=resync)
-            # Before the event of the old one, which is the last that is told of it.
+            # First, because the event of its deletion must be the last of the old server.
             transaction.history.move(old_server_id, new_server_id)
             causes = {EventKind.MERGED: f"an operator merged {_named(old)} into it"}
             if labels:
                 causes[EventKind.LABELLED] = f"labels came from {_named(old)}: {_some(labels)}"
             if documents:
-                said = f"documents came from {_named(old)}: {_some(documents)}"
-                causes[EventKind.CONFIGURED] = said
-            elif has != had:
+                documents_cause = f"documents came from {_named(old)}: {_some(documents)}"
+                causes[EventKind.CONFIGURED] = documents_cause
+            elif after != before:
                 causes[EventKind.CONFIGURED] = CONFIGURED_BY_LABELS
             transaction.outbox.add(
                 [Event(kind, new_server_id, now, cause) for kind, cause in causes.items()]
@@ -73,32 +74,34 @@ class MergeServers:
 
 
 def _move_labels(transaction: Transaction, old: Server, new: Server) -> Sequence[str]:
-    """The keys of those that the new server got."""
-    had = new.labels.of_operators
-    labels = {**old.labels.of_operators, **had}
+    """Returns the keys that the new server got."""
+    own = new.labels.of_operators
+    labels = {**old.labels.of_operators, **own}
     check_labels(labels)
-    if labels != had:
+    if labels != own:
         transaction.labels.set_operator_labels(new.server_id, labels)
-    return sorted(labels.keys() - had.keys())
+    return sorted(labels.keys() - own.keys())
 
 
 def _move_documents(
     transaction: Transaction, old: Server, new: Server, revision: int, now: datetime
 ) -> tuple[Sequence[str], int]:
-    """The names of those that the new server got, and the last of their revisions. They stay with
-    the record of the old one, too, for whoever restores it."""
-    had = {found.name for found in transaction.configurations.summaries(new.server_id)}
-    came: list[str] = []
-    for found in transaction.configurations.summaries(old.server_id):
-        document = transaction.configurations.get(old.server_id, found.name)
-        if document and found.name not in had:
-            if came:
-                # What has one revision is sent in one answer.
+    """Returns the names of the documents that the new server got, and the last of their revisions.
+
+    The old server keeps its documents too, because it can be restored.
+    """
+    own = {summary.name for summary in transaction.configurations.summaries(new.server_id)}
+    moved_names: list[str] = []
+    for summary in transaction.configurations.summaries(old.server_id):
+        document = transaction.configurations.get(old.server_id, summary.name)
+        if document and summary.name not in own:
+            if moved_names:
+                # Documents of one revision would all be sent in one answer.
                 revision = transaction.configuration_clock.tick()
             moved = replace(document, revision=revision, updated_at=now)
             transaction.configurations.put(new.server_id, moved)
-            came.append(found.name)
-    return came, revision
+            moved_names.append(summary.name)
+    return moved_names, revision
 
 
 def _named(server: Server) -> str:
@@ -106,5 +109,5 @@ def _named(server: Server) -> str:
 
 
 def _some(names: Sequence[str]) -> str:
-    more = len(names) - _NAMED
-    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
+    more = len(names) - _MAX_LISTED
+    return ", ".join(names[:_MAX_LISTED]) + (f" and {more} more" if more > 0 else "")

@@ -14,8 +14,8 @@ from domain.host_command import HostCommand
 class RefreshServer:
     """Ask a host to report and to fetch its configuration before its next heartbeat is due.
 
-    Returns once it is asked. Raises ServerNotFound, ServerNotApproved, HostNotListening and
-    BrokerUnavailable.
+    Returns once the commands are sent. Raises ServerNotFound, ServerNotApproved, HostNotListening
+    and BrokerUnavailable.
     """
 
     store: Store

@@ -11,7 +11,7 @@ from domain.server import Server
 
 @dataclass(frozen=True, slots=True)
 class ServerChanges:
-    """What to write; None leaves it as it is."""
+    """The new values; None leaves a value unchanged."""
 
     name: str | None = None
     status: Status | None = None
@@ -20,9 +20,10 @@ class ServerChanges:
 
 @dataclass(frozen=True)
 class UpdateServer:
-    """An operator corrects a record. Raises ServerNotFound, ServerNameTaken, InvalidField.
+    """An operator changes a server. Raises ServerNotFound, ServerNameTaken, InvalidField.
 
-    A server that is set online by hand goes offline again unless its host speaks in time.
+    A server that an operator sets online goes offline again unless its host sends a heartbeat in
+    time.
     """
 
     store: Store
@@ -41,7 +42,9 @@ class UpdateServer:
             if changes.name is not None:
                 server = replace(server, name=changes.name)
             if changes.status is not None:
-                server = replace(server, presence=self._set_by_hand(server, changes.status))
+                server = replace(
+                    server, presence=self._presence_set_by_operator(server, changes.status)
+                )
             if changes.is_default is not None:
                 server = replace(server, is_default=changes.is_default)
             transaction.servers.save(server)
@@ -59,7 +62,7 @@ class UpdateServer:
             after.server_id, before.presence.status, status, now, f"an operator set it {status}"
         )
 
-    def _set_by_hand(self, server: Server, status: Status) -> Presence:
+    def _presence_set_by_operator(self, server: Server, status: Status) -> Presence:
         online = status is Status.ONLINE
         offline_after = (
             offline_deadline(self.clock.now(), self.heartbeat_interval.interval) if online else None

@@ -150,7 +150,7 @@ def test_the_api_forgets_what_operators_did_after_the_days_that_are_set(
 ) -> None:
     settings = ApiSettings(database_url=Secret(IN_MEMORY), audit_retention_days=days)
 
-    assert ApiContainer(settings=settings).clean_up_fleet().audit_is_kept_for == kept
+    assert ApiContainer(settings=settings).clean_up_fleet().audit_retention == kept
 
 
 def test_the_api_with_an_oidc_provider() -> None:

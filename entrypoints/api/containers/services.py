@@ -130,7 +130,7 @@ class Services(containers.DeclarativeContainer):
         clock=Storage.clock,
         prune_servers=prune_servers,
         can_expire=Storage.expire_servers.provided.can_expire,
-        audit_is_kept_for=Storage.settings.provided.retention.audit,
+        audit_retention=Storage.settings.provided.retention.audit,
     )
 
     host_service: providers.Provider[HostService] = providers.ThreadSafeSingleton(

@@ -254,7 +254,7 @@ def test_a_label_brings_documents_that_are_older_than_what_the_host_knows(
     assert of_gold in changes.changed
     assert changes.names == ["limits", "motd"]
     assert changes.revision == fleet.get(web).config_revision > 2
-    assert configured(fleet, web)[-1] == "by its labels other documents are for it now"
+    assert configured(fleet, web)[-1] == "its labels changed, so other documents apply to it"
 
     label(web, {}, ["tier"])
 

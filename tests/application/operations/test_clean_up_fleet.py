@@ -231,7 +231,7 @@ def test_deleted_servers_are_purged_when_their_time_is_over_and_what_happened_wi
     watched.tidy()
 
     assert told.messages == [
-        f"server {server_id} is gone for good: the time in which to restore it is over"
+        f"server {server_id} is deleted for good: it can no longer be restored"
         for server_id in (web, db)
     ]
     for server_id in (web, db):
@@ -285,7 +285,7 @@ def test_conflicts_lapse_when_nobody_claimed_for_a_day_and_are_forgotten_after_t
     watched.tidy()
     assert states(watched) == [ConflictState.LAPSED, ConflictState.OPEN]
     assert told.messages == [
-        "conflicts that lapsed, because nobody claimed the name for 24 hours: 1"
+        "conflicts that lapsed because no machine claimed the name for 24 hours: 1"
     ]
 
     watched.clock.advance(29 * DAY)
@@ -320,7 +320,7 @@ def noted(fleet: Fleet) -> list[str]:
 
 
 def test_what_operators_did_is_known_for_as_long_as_was_set(watched: Fleet) -> None:
-    tidy = replace(watched.tidy, audit_is_kept_for=DAY)
+    tidy = replace(watched.tidy, audit_retention=DAY)
     for days, action in enumerate(("Old", "New")):
         note(watched, action, watched.clock.now() + days * DAY)
     watched.clock.advance(DAY)

@@ -135,7 +135,7 @@ def test_documents_of_selectors_follow_the_labels_that_came(
     assert set(fetched(fleet, new, known)) == {"gold", "limits"}
     assert merged.config_revision > known
     assert causes(fleet, new, EventKind.CONFIGURED)[-1] == (
-        "by its labels other documents are for it now"
+        "its labels changed, so other documents apply to it"
     )
 
 
