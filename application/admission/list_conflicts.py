@@ -3,6 +3,7 @@ from dataclasses import dataclass
 
 from application.ports.store.store import Store
 from domain.conflict import Conflict, ConflictState
+from domain.paging import split_page
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +24,6 @@ class ListConflicts:
         self, *, size: int, after: int = 0, state: ConflictState = ConflictState.OPEN
     ) -> ConflictPage:
         with self.store.begin() as transaction:
-            # One more than asked for tells whether there is a next page.
-            found = transaction.conflicts.page(state, after, size + 1)
-        conflicts = found[:size]
-        return ConflictPage(conflicts, conflicts[-1].conflict_id if len(found) > size else None)
+            rows = transaction.conflicts.page(state, after, size + 1)
+        conflicts, next_after = split_page(rows, size, lambda conflict: conflict.conflict_id)
+        return ConflictPage(conflicts, next_after)

@@ -3,6 +3,7 @@ from dataclasses import dataclass
 
 from application.ports.store.dry_run_refusals import DryRunRefusal
 from application.ports.store.store import Store
+from domain.paging import split_page
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +22,6 @@ class ListDryRunRefusals:
 
     def __call__(self, *, size: int, after: int = 0) -> DryRunRefusalPage:
         with self.store.begin() as transaction:
-            # One more than asked for tells whether there is a next page.
-            found = transaction.dry_run_refusals.page(after, size + 1)
-        entries = found[:size]
-        return DryRunRefusalPage(entries, entries[-1].entry_id if len(found) > size else None)
+            rows = transaction.dry_run_refusals.page(after, size + 1)
+        entries, next_after = split_page(rows, size, lambda entry: entry.entry_id)
+        return DryRunRefusalPage(entries, next_after)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from application.ports.store.access.join_keys import JoinKeyUse
 from application.ports.store.store import Store
 from domain.keys import JOIN_KEY, check_key_id
+from domain.paging import split_page
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,6 @@ class ListJoinKeyUses:
         check_key_id(key_id, JOIN_KEY)
         with self.store.begin() as transaction:
             transaction.join_keys.get(key_id)
-            # One more than asked for tells whether there is a next page.
-            found = transaction.join_keys.uses_of(key_id, after, size + 1)
-        uses = found[:size]
-        return JoinKeyUsePage(uses, uses[-1].server_id if len(found) > size else None)
+            rows = transaction.join_keys.uses_of(key_id, after, size + 1)
+        uses, next_after = split_page(rows, size, lambda use: use.server_id)
+        return JoinKeyUsePage(uses, next_after)

@@ -3,6 +3,7 @@ from dataclasses import dataclass
 
 from application.ports.store.store import Store
 from domain.join_key import JoinKey
+from domain.paging import split_page
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +30,7 @@ class ListJoinKeys:
 
     def __call__(self, *, size: int, after: str = "") -> JoinKeyPage:
         with self.store.begin() as transaction:
-            # One more than asked for tells whether there is a next page.
-            found = transaction.join_keys.page(after, size + 1)
-            used = transaction.join_keys.used([key.key_id for key in found[:size]])
-        keys = [UsedJoinKey(key, used.get(key.key_id, 0)) for key in found[:size]]
-        return JoinKeyPage(keys, keys[-1].key.key_id if len(found) > size else None)
+            rows = transaction.join_keys.page(after, size + 1)
+            keys, next_after = split_page(rows, size, lambda key: key.key_id)
+            used = transaction.join_keys.used([key.key_id for key in keys])
+        return JoinKeyPage([UsedJoinKey(key, used.get(key.key_id, 0)) for key in keys], next_after)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from application.ports.store.access.audit import AuditEntry
 from application.ports.store.store import Store
 from domain.errors import InvalidField
+from domain.paging import split_page
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,6 @@ class ListAudit:
         if not actor.isprintable():
             raise InvalidField("actor", "contains a character that is not printable")
         with self.store.begin() as transaction:
-            # One more than asked for tells whether there is a next page.
-            found = transaction.audit.page(before, size + 1, server_id, actor)
-        entries = found[:size]
-        return AuditPage(entries, entries[-1].entry_id if len(found) > size else None)
+            rows = transaction.audit.page(before, size + 1, server_id, actor)
+        entries, next_before = split_page(rows, size, lambda entry: entry.entry_id)
+        return AuditPage(entries, next_before)

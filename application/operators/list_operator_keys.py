@@ -3,6 +3,7 @@ from dataclasses import dataclass
 
 from application.ports.store.store import Store
 from domain.operator_key import OperatorKey
+from domain.paging import split_page
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +22,6 @@ class ListOperatorKeys:
 
     def __call__(self, *, size: int, after: str = "") -> OperatorKeyPage:
         with self.store.begin() as transaction:
-            # One more than asked for tells whether there is a next page.
-            found = transaction.operator_keys.page(after, size + 1)
-        keys = found[:size]
-        return OperatorKeyPage(keys, keys[-1].key_id if len(found) > size else None)
+            rows = transaction.operator_keys.page(after, size + 1)
+        keys, next_after = split_page(rows, size, lambda key: key.key_id)
+        return OperatorKeyPage(keys, next_after)

@@ -3,6 +3,7 @@ from dataclasses import dataclass
 
 from application.ports.store.deleted_servers import DeletedServer
 from application.ports.store.store import Store
+from domain.paging import split_page
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,9 +22,6 @@ class ListDeletedServers:
 
     def __call__(self, *, size: int, after: int = 0) -> DeletedServerPage:
         with self.store.begin() as transaction:
-            # One more than asked for tells whether there is a next page.
-            found = transaction.deleted_servers.page(after, size + 1)
-        servers = found[:size]
-        return DeletedServerPage(
-            servers, servers[-1].server.server_id if len(found) > size else None
-        )
+            rows = transaction.deleted_servers.page(after, size + 1)
+        servers, next_after = split_page(rows, size, lambda deleted: deleted.server.server_id)
+        return DeletedServerPage(servers, next_after)

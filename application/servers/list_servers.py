@@ -9,6 +9,7 @@ from domain.approval import Approval
 from domain.labels import Selector
 from domain.liveness import Status
 from domain.naming import check_environment
+from domain.paging import split_page
 from domain.server import Server
 
 
@@ -42,8 +43,7 @@ class ListServers:
             check_environment(environment)
         not_seen_since = self.clock.now() - not_seen_for if not_seen_for else None
         with self.store.begin() as transaction:
-            # One more than asked for tells whether there is a next page.
             matching = ServerFilter(environment, status, not_seen_since, approval, selector)
-            found = transaction.servers.page(matching, after, size + 1)
-        servers = found[:size]
-        return ServerPage(servers, servers[-1].server_id if len(found) > size else None)
+            rows = transaction.servers.page(matching, after, size + 1)
+        servers, next_after = split_page(rows, size, lambda server: server.server_id)
+        return ServerPage(servers, next_after)
