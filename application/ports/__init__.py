@@ -1,1 +1,1 @@
-"""What the use cases need of the world, one Protocol a file."""
+"""The interfaces that the use cases need, one Protocol per file."""

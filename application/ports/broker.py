@@ -1,3 +1,2 @@
 class BrokerUnavailable(Exception):
-    """The message broker does not take or give messages now. The message is one sentence for an
-    operator."""
+    """The message broker cannot be used now. The message is one sentence for an operator."""

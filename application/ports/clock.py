@@ -4,5 +4,5 @@ from typing import Protocol
 
 class Clock(Protocol):
     def now(self) -> datetime:
-        """The time, with time zone UTC."""
+        """The current time, in UTC."""
         ...

@@ -5,11 +5,11 @@ from application.ports.store.outbox import RecordedEvent
 
 
 class Events(Protocol):
-    """Where those outside learn what happens in the fleet."""
+    """Publishes what happens in the fleet to programs outside."""
 
     def publish(self, events: Sequence[RecordedEvent]) -> None:
-        """Publish all, in this order, and return once they are safe there, within seconds.
+        """Publish all events in this order. Returns, within seconds, once the broker has them.
 
-        Raises BrokerUnavailable; then some of them may be published.
+        Raises BrokerUnavailable; some of the events may be published then.
         """
         ...

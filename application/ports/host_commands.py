@@ -4,7 +4,7 @@ from domain.host_command import HostCommand
 
 
 class HostNotListening(Exception):
-    """The host cannot be told: the API has no broker, or the host does not listen.
+    """The host cannot be reached with commands: the API has no broker, or the host does not listen.
 
     The message is one sentence that says which.
     """
@@ -12,5 +12,6 @@ class HostNotListening(Exception):
 
 class HostCommands(Protocol):
     def send(self, server_id: int, command: HostCommand) -> None:
-        """Ask a host; it may be heard later. Raises BrokerUnavailable and HostNotListening."""
+        """Send a command to a host, which may receive it later. Raises BrokerUnavailable and
+        HostNotListening."""
         ...

@@ -5,5 +5,5 @@ from domain.keys import PlaintextKey
 
 class NewKey(Protocol):
     def __call__(self, kind: str) -> PlaintextKey:
-        """A key of this kind that nobody can guess, another one each time."""
+        """Create a key of this kind that nobody can guess."""
         ...

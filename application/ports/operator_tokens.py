@@ -3,7 +3,7 @@ from typing import Protocol
 
 
 class ProviderUnavailable(Exception):
-    """Whether a token is good cannot be told, for want of the keys of who issues them."""
+    """A token cannot be checked, because the keys of its issuer cannot be fetched."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -13,11 +13,11 @@ class ProviderUnavailable(Exception):
 
 
 class OperatorTokens(Protocol):
-    """Tokens by which an OIDC provider vouches for operators."""
+    """Checks the tokens of an OIDC provider that identify operators."""
 
     def claims(self, token: str) -> Mapping[str, object] | None:
-        """What a good token says of its bearer; None for every other, whatever is wrong with it.
+        """The claims of a valid token; None for any other text, whatever is wrong with it.
 
-        Takes any text, and a few seconds at most. Raises ProviderUnavailable.
+        Takes a few seconds at most. Raises ProviderUnavailable.
         """
         ...

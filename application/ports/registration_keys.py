@@ -3,8 +3,8 @@ from typing import Protocol
 
 
 class RegistrationKeys(Protocol):
-    """The shared keys that let any host join, as they are at this moment."""
+    """The shared keys that allow any host to join, as they are now."""
 
     def __call__(self) -> Sequence[str]:
-        """Each is enough by itself; none at all lets everybody join."""
+        """Each key is sufficient. Without any key every host may join."""
         ...

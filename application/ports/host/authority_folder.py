@@ -4,20 +4,20 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class KnownAuthority:
-    """By which certificates, in PEM, a host knows the API, and by which digest of a join key it
-    came to know them."""
+    """The CA certificates, in PEM, that a host verifies the API with, and the digest in the join
+    key that made it trust them."""
 
     authority_digest: str
     certificates: str
 
 
 class AuthorityFolder(Protocol):
-    """Where a host keeps by whom it knows the API. Every call raises OSError."""
+    """Where a host stores the API's certificate authority. Every call may raise OSError."""
 
     def read(self) -> KnownAuthority | None:
-        """None when none is kept. What cannot be used is left alone, with a warning."""
+        """None if none is stored. An unusable file is left in place, with a warning."""
         ...
 
     def write(self, authority: KnownAuthority) -> None:
-        """Wholly or not at all."""
+        """Write completely or not at all."""
         ...

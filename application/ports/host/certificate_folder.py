@@ -4,7 +4,7 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class HostCertificate:
-    """What a host shows for its server: the certificate and its key, in PEM, and at which port."""
+    """The certificate of a host's server and its key, in PEM, and the port that accepts it."""
 
     server_id: int
     certificate: str = field(repr=False)
@@ -13,12 +13,12 @@ class HostCertificate:
 
 
 class CertificateFolder(Protocol):
-    """Where a host keeps its certificate. Every call raises OSError."""
+    """Where a host stores its certificate. Every call may raise OSError."""
 
     def read(self) -> HostCertificate | None:
-        """None when none is kept. What cannot be used is left alone, with a warning."""
+        """None if none is stored. An unusable file is left in place, with a warning."""
         ...
 
     def write(self, certificate: HostCertificate) -> None:
-        """Wholly or not at all."""
+        """Write completely or not at all."""
         ...

@@ -5,10 +5,10 @@ from domain.configuration import Configuration
 
 
 class ConfigurationFolder(Protocol):
-    """Where a host keeps its configuration for the programs that read it."""
+    """Where a host stores its configuration for the programs that read it."""
 
     def known_revision(self, server_id: int) -> int:
-        """The revision that the folder holds of this server, 0 when nothing or another's."""
+        """The revision in the folder, 0 if it is empty or belongs to another server."""
         ...
 
     def apply(
@@ -18,8 +18,8 @@ class ConfigurationFolder(Protocol):
         names: Collection[str],
         revision: int,
     ) -> None:
-        """Write the changed documents, each as a whole or not at all, take away those that were
-        written before and are not among the names, then remember the revision.
+        """Write the changed documents, each completely or not at all; delete the documents that
+        were written before and are not among the names; then store the revision.
 
         Raises OSError.
         """

@@ -12,16 +12,16 @@ from domain.machine_evidence import NO_EVIDENCE, Evidence
 class ControlPlaneUnavailable(Exception):
     """It cannot be reached or cannot answer now. The message is one sentence for an operator.
 
-    `retry_after` is for how many seconds it asks to be left alone, 0 where it says nothing of it.
+    `retry_after` is the number of seconds it asks the host to wait, 0 if it asks for none.
     """
 
-    def __init__(self, sentence: str, retry_after: float = 0.0) -> None:
-        super().__init__(sentence)
+    def __init__(self, message: str, retry_after: float = 0.0) -> None:
+        super().__init__(message)
         self.retry_after = retry_after
 
 
 class ControlPlaneRefused(Exception):
-    """It answered, and trying again with the same words makes no sense.
+    """It refused the call, and the same call would be refused again.
 
     The message is one sentence that says what to change.
     """
@@ -29,7 +29,7 @@ class ControlPlaneRefused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class RegistrationRequest:
-    """What a host says of itself when it joins. An ephemeral one may be deleted while away."""
+    """What a host reports when it joins. An ephemeral server may be deleted while it is offline."""
 
     name: str
     environment: str = ""
@@ -41,10 +41,10 @@ class RegistrationRequest:
 
 @dataclass(frozen=True, slots=True)
 class RegistrationResult:
-    """`name` is the server's, which is another than the host's where an operator decided so.
+    """`name` is the server's name. It differs from the host's if an operator decided so.
 
-    `epoch` goes with each heartbeat, 0 where the control plane counts none. `credential` is to be
-    shown from now on, empty where it issues none.
+    `epoch` goes with each heartbeat; it is 0 if the control plane counts none. `credential` must
+    be presented from now on; it is empty if the control plane issues none.
     """
 
     server_id: int
@@ -58,7 +58,7 @@ class RegistrationResult:
 
 @dataclass(frozen=True, slots=True)
 class HeartbeatResult:
-    """`credential` is to be shown in place of the last one, mostly empty: then that stays."""
+    """`credential` replaces the last one. It is mostly empty: then the last one stays valid."""
 
     next_heartbeat: timedelta
     config_revision: int
@@ -67,11 +67,11 @@ class HeartbeatResult:
 
 
 class ControlPlane(Protocol):
-    """The API as a host sees it, over whatever transport.
+    """The API as a host sees it, over any transport.
 
-    Every call raises ControlPlaneUnavailable, and within a bounded time. What of keys and
-    credentials is shown is the adapter's business. All but `register` raise ServerNotFound, and
-    all NotAdmitted.
+    Every call ends within a bounded time, and may raise ControlPlaneUnavailable and NotAdmitted;
+    all except `register` may raise ServerNotFound. The adapter decides which key and credential
+    to present.
     """
 
     def register(self, registration_request: RegistrationRequest) -> RegistrationResult:
@@ -86,23 +86,23 @@ class ControlPlane(Protocol):
         epoch: int = 0,
         leaving: bool = False,
     ) -> HeartbeatResult:
-        """Raises Replaced, and CredentialRequired, after which a registration helps."""
+        """Raises SupersededRegistration, and CredentialRequired: then the host must register."""
         ...
 
     def fetch_configuration(
         self, server_id: int, known_revision: int, after_revision: int = 0
     ) -> ConfigurationChanges:
-        """What changed since the revision that is known; `after_revision` is where the last
+        """The changes since the known revision. `after_revision` is the revision at which the last
         answer ended, if it had more. Raises InvalidRegistrationKey."""
         ...
 
     def deregister(self, server_id: int, instance_id: str) -> None:
-        """Leave for good. Raises InvalidRegistrationKey, and Replaced when another process than
-        this instance has the server."""
+        """Leave for good. Raises InvalidRegistrationKey, and SupersededRegistration if another
+        process than this instance has the server."""
         ...
 
 
 class ConnectedControlPlane(ControlPlane, Protocol):
-    """One that holds a connection, which its owner closes."""
+    """A control plane with a connection, which its owner must close."""
 
     def close(self) -> None: ...

@@ -5,8 +5,8 @@ from domain.machine_evidence import Evidence
 
 class MachineEvidence(Protocol):
     def read(self) -> Evidence:
-        """What tells this machine from another, without its container engine and this process.
+        """The identifiers of this machine, without those of its container engine and this process.
 
-        A field is empty where nothing can be read. Never raises.
+        A field is empty if nothing can be read. Never raises.
         """
         ...

@@ -3,20 +3,23 @@ from typing import Protocol
 
 
 class KeyPairUnavailable(Exception):
-    """None can be made now. The message completes "No key for a certificate can be made: …"."""
+    """No key pair can be created now.
+
+    The message completes "No key for a certificate can be made: …".
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class NewKeyPair:
-    """A private key in PEM, and a signing request for it, which is PKCS #10 in DER."""
+    """A private key in PEM, and a signing request for it: PKCS #10 in DER."""
 
     key: str = field(repr=False)
     signing_request: bytes = field(repr=False)
 
 
 class KeyPairs(Protocol):
-    """Makes key pairs for certificates."""
+    """Creates key pairs for certificates."""
 
     def __call__(self) -> NewKeyPair:
-        """Another one each time, within seconds. Raises KeyPairUnavailable."""
+        """Create a new key pair, within seconds. Raises KeyPairUnavailable."""
         ...

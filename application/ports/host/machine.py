@@ -5,14 +5,14 @@ from domain.capabilities import Capabilities
 
 
 class EngineUnavailable(Exception):
-    """The container engine does not answer. The message is one sentence with the cure."""
+    """The container engine does not answer. The message is one sentence with the fix."""
 
 
 @dataclass(frozen=True, slots=True)
 class MachineReport:
-    """A machine's own name and what it can do just now.
+    """A machine's hostname and its present capabilities.
 
-    `engine_id` is the container engine's own, empty where it has none that stays.
+    `engine_id` is the id of the container engine, empty if the engine has no permanent id.
     """
 
     hostname: str
@@ -22,5 +22,5 @@ class MachineReport:
 
 class Machine(Protocol):
     def report(self) -> MachineReport:
-        """Look, within a few seconds. Raises EngineUnavailable."""
+        """Read the machine, within a few seconds. Raises EngineUnavailable."""
         ...

@@ -4,17 +4,17 @@ from domain.host_state import HostState
 
 
 class Notifier(Protocol):
-    """The service manager that started this process, where there is one. Never raises."""
+    """Reports to the service manager that started this process, if there is one. Never raises."""
 
     @property
     def watchdog_interval(self) -> float:
-        """Seconds after which `ping_watchdog` is due again, infinity where nobody waits for it."""
+        """Seconds until `ping_watchdog` is due again; infinity if there is no watchdog."""
         ...
 
     def state_changed(self, state: HostState) -> None: ...
 
     def ready(self) -> None:
-        """The start is over."""
+        """Report that the start is complete."""
         ...
 
     def ping_watchdog(self) -> None: ...

@@ -3,8 +3,8 @@ from typing import Protocol
 
 class Sleep(Protocol):
     def wait(self, seconds: float) -> bool:
-        """Wait that long, or less when a command arrives or the host is asked to stop.
+        """Wait that long, or until a command arrives or the host is to stop.
 
-        Whether it is asked to stop.
+        Returns whether the host is to stop.
         """
         ...

@@ -7,11 +7,11 @@ from domain.naming import ChosenName, SavedName
 
 
 class StateFolderTaken(Exception):
-    """Another host manager works with the folder. The message is one sentence with the cure."""
+    """Another host manager uses the folder. The message is one sentence with the fix."""
 
 
 class QuarantineReason(StrEnum):
-    """Why a state is set aside: the end of the name that it gets."""
+    """Why a state file is quarantined. The value becomes the end of its new file name."""
 
     DAMAGED = "damaged"
     OF_ANOTHER_MACHINE = "of-another-machine"
@@ -20,19 +20,19 @@ class QuarantineReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SavedState:
-    """Who a host is, as it was told at its last registration.
+    """A host's identity, as of its last registration.
 
-    `evidence` is that of the machine, with the instance of the process that registered.
+    `evidence` is that of the machine, with the instance id of the process that registered.
     """
 
     server_id: int
     name: str
     environment: str
-    # Whether the name was made up; not whether the host asks to be ephemeral.
+    # Whether the name was generated; not whether the host asks for an ephemeral server.
     ephemeral: bool
     epoch: int
     evidence: Evidence
-    # Of the server; empty where the control plane issued none.
+    # The server's credential; empty if the control plane issued none.
     credential: str = field(default="", repr=False)
 
     @property
@@ -41,27 +41,27 @@ class SavedState:
 
 
 class StateFolder(Protocol):
-    """Where a host keeps who it is. Every call raises OSError."""
+    """Where a host stores its identity. Every call may raise OSError."""
 
     def lock(self) -> None:
-        """Make the folder, and have it alone for as long as this process lives.
+        """Create the folder, and lock it for as long as this process lives.
 
         Raises StateFolderTaken.
         """
         ...
 
     def read(self) -> SavedState | None:
-        """None when nothing is kept. What cannot be used is set aside with a warning."""
+        """None if nothing is stored. An unusable file is quarantined, with a warning."""
         ...
 
     def write(self, state: SavedState) -> None:
-        """Wholly or not at all. What a later version added to the kept state stays."""
+        """Write completely or not at all. Fields that a later version added are preserved."""
         ...
 
     def quarantine(self, why: QuarantineReason) -> str:
-        """Keep what is there under another name, in place of an older one; the path."""
+        """Rename the state file, replacing an older quarantined one. Returns the new path."""
         ...
 
     def forget(self) -> None:
-        """Delete the state, if there is one."""
+        """Delete the state file, if there is one."""
         ...

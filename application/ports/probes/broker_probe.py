@@ -4,7 +4,7 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class BrokerStatus:
-    """`product` with its version. Known: an API or a host of ours was there before."""
+    """`product` includes the version. `known`: an API or a host has used the broker before."""
 
     product: str
     known: bool
@@ -12,7 +12,7 @@ class BrokerStatus:
 
 class BrokerProbe(Protocol):
     def check(self) -> BrokerStatus:
-        """Whether this user may do there what is needed; changes nothing.
+        """Check that this user has the permissions that are needed. Changes nothing.
 
         Raises BrokerUnavailable, within a few seconds.
         """

@@ -8,16 +8,19 @@ class DatabaseUnavailable(Exception):
 
 
 class DatabaseUnfit(Exception):
-    """It is not what the API needs. The message is one sentence that says what to do."""
+    """The API cannot use it. The message is one sentence that says what to do."""
 
 
 class DatabaseProbe(Protocol):
-    """The API's database, which it leaves as it is. Raises DatabaseUnavailable, DatabaseUnfit."""
+    """Reads the API's database without changing it.
+
+    Every call raises DatabaseUnavailable and DatabaseUnfit.
+    """
 
     def describe(self) -> str:
-        """What it is and which schema it has, for a person."""
+        """The product and the schema version, as a text for a person."""
         ...
 
     def read_clock(self) -> ClockReading | None:
-        """None of one that has no clock of its own."""
+        """None if the database has no clock of its own."""
         ...

@@ -6,7 +6,7 @@ from typing import Protocol
 class PortState(StrEnum):
     FREE = auto()
     TAKEN = auto()
-    # The address is none of this machine.
+    # The address does not belong to this machine.
     ELSEWHERE = auto()
     # This user may not listen there.
     FORBIDDEN = auto()
@@ -14,7 +14,7 @@ class PortState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PortStatus:
-    """`owner` is who has a port that is taken, as far as this user may know."""
+    """`owner` is the process that has the port, as far as this user may see it."""
 
     state: PortState
     owner: str = ""
@@ -22,5 +22,5 @@ class PortStatus:
 
 class PortProbe(Protocol):
     def check(self, address: str) -> PortStatus:
-        """Whether a process of this user can listen on HOST:PORT; takes it for a moment only."""
+        """Whether a process of this user can listen on HOST:PORT. Uses the port only briefly."""
         ...

@@ -8,7 +8,7 @@ from domain.machine_evidence import Evidence
 
 @dataclass(frozen=True, slots=True)
 class Ban:
-    """`server_id` is the server over which the machine was banned; it may be gone."""
+    """`server_id` is the server whose machine was banned. It may be deleted."""
 
     server_id: int
     name: str
@@ -21,13 +21,13 @@ class Bans(Protocol):
     """Machines that are refused under any name."""
 
     def add(self, ban: Ban) -> None:
-        """In place of an earlier one over the same server."""
+        """Add a ban. It replaces an earlier one on the same server."""
         ...
 
     def resembling(self, evidence: Evidence) -> Sequence[Ban]:
-        """Those that have any identifier of the machine in common, oldest first."""
+        """The bans that share any identifier with this evidence, oldest first."""
         ...
 
     def remove(self, server_id: int) -> bool:
-        """Whether there was one over this server."""
+        """Remove the ban on this server. Returns whether there was one."""
         ...

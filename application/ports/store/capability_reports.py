@@ -9,7 +9,7 @@ class CapabilityReports(Protocol):
     """The latest report of each server, and a history of its equipment."""
 
     def record(self, reports: Mapping[int, Capabilities], now: datetime) -> None:
-        """Keep each as its server's latest; the servers exist and are locked.
+        """Store each as the latest report of its server. The servers must exist and be locked.
 
         A row of history is added only where the equipment changed.
         """

@@ -6,10 +6,10 @@ from domain.conflict import Conflict, ConflictState
 
 
 class Conflicts(Protocol):
-    """Claims to the names of servers. They outlive the servers."""
+    """Conflicting claims to the names of servers. They outlive the servers."""
 
     def add(self, conflict: Conflict) -> Conflict:
-        """The same with the id that it got; the server is locked."""
+        """Returns the conflict with its new id. The server must be locked."""
         ...
 
     def get(self, conflict_id: int, *, lock: bool = False) -> Conflict:
@@ -17,24 +17,28 @@ class Conflicts(Protocol):
         ...
 
     def of_name(self, name: str) -> Sequence[Conflict]:
-        """Every one that is kept of claims to this name, newest first."""
+        """All stored conflicts about this name, newest first."""
         ...
 
     def save(self, conflict: Conflict) -> None: ...
 
     def page(self, state: ConflictState, after: int, size: int) -> Sequence[Conflict]:
-        """Up to `size` of this state with an id above `after`, by id."""
+        """Up to `size` conflicts of this state with an id above `after`, by id."""
         ...
 
     def count(self, state: ConflictState) -> int: ...
 
     def lapse(self, not_claimed_since: datetime) -> int:
-        """Let those lapse that are open or suspected and were not claimed since; how many."""
+        """Mark open and suspected conflicts without a claim since then as lapsed.
+
+        Returns how many.
+        """
         ...
 
     def purge(self, not_claimed_since: datetime) -> int:
-        """Forget those that lapsed, or were resolved but not by a rename, before; how many.
+        """Delete conflicts without a claim since then that lapsed or were resolved.
 
-        A renamed challenger claims the old name at each of its starts.
+        Returns how many. Renames are kept, because a renamed challenger claims the old name at
+        each of its starts.
         """
         ...

@@ -8,7 +8,7 @@ from domain.server import Server
 
 @dataclass(frozen=True, slots=True)
 class DeletedServer:
-    """A server as it was, and until when it can be restored."""
+    """A deleted server as it was, and the time until which it can be restored."""
 
     server: Server
     deleted_at: datetime
@@ -17,28 +17,28 @@ class DeletedServer:
 
 
 class DeletedServers(Protocol):
-    """Servers that were deleted, with all that hung on them."""
+    """Deleted servers with everything that was attached to them."""
 
     def move_to_deleted(
         self, server_ids: Collection[int], now: datetime, purged_at: datetime, cause: str
     ) -> None:
-        """Take the servers and what hangs on them out of the fleet and keep it here.
+        """Move the servers, with everything attached to them, out of the fleet to here.
 
-        They exist and are locked.
+        They must exist and be locked.
         """
         ...
 
     def restore(self, server_id: int, name: str = "") -> Server:
-        """Put it back as it was, offline and not the default, under another name if one is given.
+        """Put it back, offline and not the default, under its old name or the given one.
 
         Raises DeletedServerNotFound and ServerNameTaken.
         """
         ...
 
     def page(self, after: int, size: int) -> Sequence[DeletedServer]:
-        """Up to `size` with an id above `after`, by id."""
+        """Up to `size` servers with an id above `after`, by id."""
         ...
 
     def purge(self, now: datetime, limit: int) -> Collection[int]:
-        """Forget those whose time is over; their ids."""
+        """Delete up to `limit` servers whose `purged_at` has passed. Returns their ids."""
         ...

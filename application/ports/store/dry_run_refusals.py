@@ -8,7 +8,7 @@ from domain.enforcement import Switch
 
 @dataclass(frozen=True, slots=True)
 class DryRunRefusal:
-    """What a switch that only warns would have refused. `server_id` is 0 where there is none."""
+    """A call that a switch in warn mode would have refused. `server_id` is 0 if there is none."""
 
     entry_id: int
     switch: Switch
@@ -22,13 +22,13 @@ class DryRunRefusal:
 
 class DryRunRefusals(Protocol):
     def record(self, switch: Switch, server_id: int, name: str, reason: str, now: datetime) -> None:
-        """Count it: one entry for each switch, server and name, with the last reason."""
+        """Count a refusal. There is one entry per switch, server and name, with the last reason."""
         ...
 
     def page(self, after: int, size: int) -> Sequence[DryRunRefusal]:
-        """Up to `size` with an entry_id above `after`, oldest first."""
+        """Up to `size` entries with an entry_id above `after`, oldest first."""
         ...
 
     def purge(self, not_since: datetime) -> int:
-        """Forget those whose last time was before; how many."""
+        """Delete entries that were not counted since then. Returns how many."""
         ...

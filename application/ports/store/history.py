@@ -5,16 +5,16 @@ from domain.history import HistoryEntry
 
 
 class History(Protocol):
-    """What happened to servers: the outbox adds each event to it. It outlives the servers."""
+    """The history of servers. The outbox adds each event to it. It outlives the servers."""
 
     def of(self, server_id: int) -> Sequence[HistoryEntry]:
-        """Oldest first, at most MAX_HISTORY_ENTRIES."""
+        """The entries of a server, oldest first, at most MAX_HISTORY_ENTRIES."""
         ...
 
     def move(self, from_server_id: int, to_server_id: int) -> None:
-        """Make one server's history part of another's, in the order of their times."""
+        """Merge one server's history into another's, in the order of time."""
         ...
 
     def purge(self, server_ids: Sequence[int]) -> None:
-        """Forget what happened to servers that are gone for good."""
+        """Delete the history of servers that are deleted for good."""
         ...

@@ -12,21 +12,23 @@ class KnownIdentity:
 
 
 class Identities(Protocol):
-    """Who registered each server last."""
+    """The machine and process that registered each server last."""
 
     def get(self, server_id: int) -> Identity:
-        """UNKNOWN_IDENTITY when none was ever kept."""
+        """UNKNOWN_IDENTITY if none was ever stored."""
         ...
 
     def save(self, server_id: int, identity: Identity) -> None:
-        """The server exists and is locked."""
+        """The server must exist and be locked."""
         ...
 
     def of_machine(self, evidence: Evidence) -> Sequence[KnownIdentity]:
-        """Those that two witnesses show to be of the same machine, see domain.machine_evidence, by
-        server_id; at most 100."""
+        """The identities of the same machine, by server_id; at most 100.
+
+        Two sources of evidence must agree, see domain.machine_evidence.
+        """
         ...
 
     def new_machine(self) -> int:
-        """A number that no machine has or had, and no server as its id."""
+        """A number that no machine ever had and no server has as its id."""
         ...

@@ -9,11 +9,10 @@ from domain.liveness import Status
 
 @dataclass(frozen=True, slots=True)
 class RecordedEvent:
-    """An event with what was known of its server once the change was made.
+    """An event with the state of its server after the change.
 
-    `entry_id` grows with each event of a server. `message_id` is the event's for ever, so that
-    whoever receives it twice can tell. `trace_parent` is what `current_trace_parent` was when it
-    was recorded.
+    `entry_id` grows with each event of a server. `message_id` never changes, so that a receiver
+    can detect a duplicate. `trace_parent` is the `current_trace_parent` of the recording.
     """
 
     entry_id: int
@@ -31,26 +30,29 @@ class RecordedEvent:
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """How many events wait, and since when the oldest does, None when none waits."""
+    """How many events wait, and the time of the oldest one, None if none waits."""
 
     count: int
     oldest_at: datetime | None
 
 
 class Outbox(Protocol):
-    """Events that wait to be published. They are written in the transaction of their change."""
+    """Events that wait to be published. They are written in the transaction of the change."""
 
     def add(self, events: Sequence[Event]) -> None:
-        """Record them in this order, here and in the history of their servers, which exist, are
-        locked, and are changed already."""
+        """Record events in this order, here and in the history of their servers. The servers must
+        exist, be locked and have been changed already."""
         ...
 
     def lease(self, holder: str, now: datetime, until: datetime) -> bool:
-        """Whether the holder alone publishes until then, or until it gives the lease back."""
+        """Take the lease until then. Returns whether the holder has it.
+
+        Only the holder may publish until the lease ends or is released.
+        """
         ...
 
     def release_lease(self, holder: str) -> None:
-        """Let others publish, if the holder still has the lease."""
+        """Release the lease, if the holder still has it."""
         ...
 
     def oldest(self, count: int) -> Sequence[RecordedEvent]: ...

@@ -7,10 +7,10 @@ from domain.approval import Approval
 from domain.liveness import Presence, Status
 
 
-# Not frozen: there is one in each heartbeat, and that takes four times as long to make.
+# Not frozen: every heartbeat creates one, and a frozen one takes four times as long to create.
 @dataclass(slots=True)
 class Known:
-    """What a heartbeat needs to know of its server."""
+    """The state of a server that a heartbeat needs."""
 
     status: Status
     config_revision: int
@@ -18,39 +18,41 @@ class Known:
     approval: Approval = Approval.APPROVED
 
     def accepts(self, epoch: int, *, include_refused: bool = False) -> bool:
-        """Whether who registered in that epoch, 0 if it does not say, speaks for this server."""
+        """Whether a heartbeat of this epoch counts for the server. 0 means no epoch was sent. With
+        `include_refused` it counts for a rejected or banned server too."""
         return (include_refused or self.approval.admits) and (epoch == 0 or epoch >= self.epoch)
 
 
 class Presences(Protocol):
-    """The narrow, hot part of the servers: who lives."""
+    """The narrow, hot part of the servers: their presence."""
 
     def lock(self, server_ids: Collection[int]) -> Mapping[int, Known]:
-        """Lock those servers, in the order of their ids, until the transaction ends.
+        """Lock these servers, in the order of their ids, until the transaction ends.
 
-        Unknown ids are missing in the answer.
+        The result omits unknown ids.
         """
         ...
 
     def known(self, server_ids: Collection[int]) -> Mapping[int, Known]:
-        """What `lock` answers, without a lock."""
+        """The same as `lock`, without locking."""
         ...
 
     def set(
         self, epochs: Mapping[int, int], presence: Presence, *, include_refused: bool = False
     ) -> Mapping[int, Known]:
-        """Give all of these servers the same presence; locks them as `lock` does.
+        """Set the same presence on all of these servers; locks them as `lock` does.
 
-        Only where the epoch is not older than the server's, or 0, and the server is admitted,
-        unless it is set to all.
-        Answers what was known of them before; whoever was not set is missing in the answer.
+        A server is set only if its epoch here is not older than its current one, or 0, and it is
+        admitted. With `include_refused` it need not be admitted. Returns the states before; the
+        result omits servers that were not set.
         """
         ...
 
     def expire(self, now: datetime, unheard_transports: Collection[str] = ()) -> Collection[int]:
-        """Set offline who is online and was silent for too long; returns their ids.
+        """Set servers offline that were silent for too long. Returns their ids.
 
-        Not who was last heard via one of those that we are deaf to.
+        Leaves out servers whose last heartbeat came over one of the `unheard_transports`, over
+        which this API receives nothing now.
         """
         ...
 

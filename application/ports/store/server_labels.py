@@ -3,12 +3,12 @@ from typing import Protocol
 
 
 class ServerLabels(Protocol):
-    """What is said of servers, see domain.labels. The server exists and is locked."""
+    """The labels of servers, see domain.labels. The server must exist and be locked."""
 
     def set_host_labels(self, server_id: int, labels: Mapping[str, str]) -> bool:
-        """Replace what its host says; whether any effective label changed."""
+        """Replace the labels of its host. Returns whether any effective label changed."""
         ...
 
     def set_operator_labels(self, server_id: int, labels: Mapping[str, str]) -> bool:
-        """Replace what operators say; whether any effective label changed."""
+        """Replace the labels of operators. Returns whether any effective label changed."""
         ...

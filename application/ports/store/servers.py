@@ -12,7 +12,7 @@ from domain.server import Server
 
 @dataclass(frozen=True, slots=True)
 class ServerFilter:
-    """Which servers to list. None: all. A server that was never seen counts as not seen."""
+    """Which servers to list; None means any. A server that was never seen counts as not seen."""
 
     environment: str | None = None
     status: Status | None = None
@@ -22,16 +22,16 @@ class ServerFilter:
 
 
 class Servers(Protocol):
-    """The records of the fleet. The store alone decides that a name is there once."""
+    """The servers of the fleet. The store alone ensures that each name exists only once."""
 
     def find(self, name: str) -> Server | None:
         """The server of this name, locked until the transaction ends."""
         ...
 
     def find_or_add(self, name: str) -> Server:
-        """The server of this name, made where there is none, locked until the transaction ends.
+        """The server of this name, created if there is none, locked until the transaction ends.
 
-        However many ask at the same moment, over however many processes, all get one id.
+        Any number of concurrent callers, in any number of processes, get the same id.
         """
         ...
 
@@ -44,18 +44,18 @@ class Servers(Protocol):
         ...
 
     def lock_with_default(self, server_id: int) -> Server:
-        """The server, locked together with the one that is the default now.
+        """The server, locked together with the present default server.
 
-        In the order of their ids, and one caller at a time, so that a mark on its way from one
-        server to another never deadlocks with a batch of heartbeats. Raises ServerNotFound.
+        They are locked in the order of their ids, by one caller at a time, so that a change of the
+        default never deadlocks with a batch of heartbeats. Raises ServerNotFound.
         """
         ...
 
     def save(self, server: Server) -> None:
-        """Write what a server is itself: not its capabilities, labels, machine and address.
-        Raises ServerNameTaken.
+        """Write the server, except its capabilities, labels, machine and address.
 
-        A default server takes that mark from the one that had it, see lock_with_default.
+        If it is the default, the previous default loses that mark, see lock_with_default. Raises
+        ServerNameTaken.
         """
         ...
 
@@ -64,50 +64,50 @@ class Servers(Protocol):
         ...
 
     def lock_selected(self, selector: Selector, after: int, size: int) -> Sequence[int]:
-        """The ids of up to `size` servers with an id above `after` that the selector selects.
+        """The ids of up to `size` selected servers with an id above `after`.
 
-        Locked in the order of their ids, so that it never deadlocks with a batch of heartbeats.
+        They are locked in the order of their ids, which never deadlocks with a batch of heartbeats.
         """
         ...
 
     def highest_revision(self) -> int:
-        """The highest config_revision that any server has, 0 where there is none."""
+        """The highest config_revision of any server, 0 if there are no servers."""
         ...
 
     def configure(self, server_ids: Collection[int], revision: int, *, resync: bool) -> None:
-        """Give all of these, which are locked, this config_revision; and with `resync` this
+        """Set this config_revision on all of these locked servers, and with `resync` also this
         config_resync, see domain.server.
 
-        One that has this revision, or a higher one, gets the next of its own, and a resync: its
-        host may have that already, without what is new at this one.
+        A server that already has this revision or a higher one gets its own next revision and a
+        resync, because its host may have that revision without the new documents.
         """
         ...
 
     def count_by_status(self) -> Mapping[tuple[Status, str], int]:
-        """How many servers there are of each status and environment, where there is any."""
+        """How many servers there are per status and environment, without zeros."""
         ...
 
     def count(self, approval: Approval) -> int: ...
 
     def online_hardware(self) -> Hardware:
-        """Of the machines of servers that are online. Where the servers of a machine say different
-        things of it, the most counts."""
+        """The hardware of the machines of online servers. If the servers of one machine report
+        different values, the highest counts."""
         ...
 
     def of_machine(self, machine: int) -> Sequence[Server]:
-        """By server_id; none for 0, because those are not of one machine."""
+        """The servers of a machine, by server_id. None for 0, which is no machine."""
         ...
 
     def prunable(self, not_seen_since: datetime, size: int) -> Sequence[Server]:
         """Up to `size` ephemeral servers that are offline, by id, locked.
 
-        Only those that were not seen since, and to which nothing happened since: who is called
-        offline only now, because nobody could hear it before, has not been offline for long. Not
-        those that an operator rejected, since their names would be free; and not those that
-        others have locked.
+        Only servers that were not seen since then and have no event since then: a server that was
+        set offline only recently, because no API could hear it before, has not been offline for
+        long. Rejected servers are left out, because their names would become free; so are servers
+        that other transactions have locked.
         """
         ...
 
     def remove(self, server_id: int) -> None:
-        """Delete the server and everything that hangs on it. Raises ServerNotFound."""
+        """Delete the server and everything attached to it. Raises ServerNotFound."""
         ...

@@ -23,21 +23,21 @@ from application.ports.store.servers import Servers
 
 
 class StoreUnavailable(Exception):
-    """The store is away, or two transactions were in each other's way: trying again makes sense."""
+    """The store cannot be reached, or two transactions collided. A retry may succeed."""
 
     def __init__(self) -> None:
         super().__init__("the store is not available, try again")
 
 
 class StoreFailed(Exception):
-    """The store refused: trying again makes no sense. The cause is chained and for the log only."""
+    """The store failed, and a retry would fail too. The cause is chained, for the log only."""
 
     def __init__(self) -> None:
         super().__init__("the store failed")
 
 
 class Transaction(Protocol):
-    """What happens in it happens as a whole or not at all."""
+    """Its changes are written completely or not at all."""
 
     @property
     def servers(self) -> Servers: ...
@@ -81,8 +81,8 @@ class Transaction(Protocol):
 
 class Store(Protocol):
     def begin(self) -> AbstractContextManager[Transaction]:
-        """A transaction that is durable once the block is left, and undone when it raises.
+        """A transaction that is durable once the block ends, and rolled back if the block raises.
 
-        Raises StoreUnavailable and StoreFailed, from every call within it too.
+        It, and every call within it, raises StoreUnavailable and StoreFailed.
         """
         ...

@@ -6,11 +6,12 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class AuditEntry:
-    """Who did what, when, from where and by which credential's public id; never a secret.
+    """Who did what, when, from where and with which credential's public id; never a secret.
 
-    `entry_id` is 0 before it is appended. `action` is the call's name in the contract; `server_id`
-    is 0 where it is about none; `target` names what else it is about. `outcome` is empty of an
-    attempt, noted before it is made, and what was said of one that was refused or failed.
+    `entry_id` is 0 until the entry is appended. `action` is the call's name in the contract.
+    `server_id` is 0 if the call is not about a server; `target` names what else it is about.
+    `outcome` is empty for an attempt, which is recorded before it is made, and the error message
+    if the call was refused or failed.
     """
 
     at: datetime
@@ -25,17 +26,17 @@ class AuditEntry:
 
 
 class Audit(Protocol):
-    """Entries are appended and read, never changed; their ids are given once and grow."""
+    """Entries are appended and read, never changed. Their ids are unique and grow."""
 
     def append(self, entry: AuditEntry) -> None:
-        """Under an id of its own, whatever `entry_id` is."""
+        """Append under a new id; `entry_id` is ignored."""
         ...
 
     def page(self, before: int, size: int, server_id: int, actor: str) -> Sequence[AuditEntry]:
-        """Up to `size` with an entry_id below `before` (0: from the last on), newest first, of one
-        server (0: all) and one actor (empty: all)."""
+        """Up to `size` entries with an entry_id below `before` (0: from the last on), newest first,
+        of one server (0: all) and one actor (empty: all)."""
         ...
 
     def purge(self, before: datetime) -> int:
-        """Forget those that are older; how many they were."""
+        """Delete older entries. Returns how many."""
         ...

@@ -12,13 +12,16 @@ class OperatorKeys(Protocol):
         ...
 
     def save(self, key: OperatorKey) -> None:
-        """Write what may change of it: when it was revoked."""
+        """Write the only value that may change: the time of its revocation."""
         ...
 
     def page(self, after: str, size: int) -> Sequence[OperatorKey]:
-        """Up to `size` with a key_id above `after`, by key_id; those without use too."""
+        """Up to `size` keys with a key_id above `after`, by key_id.
+
+        Expired and revoked keys are included.
+        """
         ...
 
     def any_admin(self) -> bool:
-        """Whether a key of an administrator was ever made, also if it is of no use any more."""
+        """Whether an admin's key was ever created, even if it has expired or been revoked."""
         ...

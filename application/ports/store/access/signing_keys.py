@@ -2,8 +2,8 @@ from typing import Protocol
 
 
 class SigningKeys(Protocol):
-    """What the credentials of hosts are signed with, by every API on this store."""
+    """The key with which every API on this store signs the credentials of hosts."""
 
     def current(self) -> bytes:
-        """32 random bytes that nobody else has. Whoever asks first makes them."""
+        """32 secret random bytes. The first call ever creates them."""
         ...

@@ -2,18 +2,18 @@ from typing import Protocol
 
 
 class ConfigurationClock(Protocol):
-    """Gives every change of configuration, of a server or of a selector, a revision.
+    """Assigns a revision to every change of configuration, of a server or of a selector.
 
-    Whoever changes what servers are configured with comes here before it locks any server, so that
-    what is put on a selector and who is selected by it never change past each other.
+    Every transaction that changes which documents apply must use the clock before it locks any
+    server. So the documents of a selector and the servers it selects never change concurrently.
     """
 
     def tick(self, above: int = 0) -> int:
-        """A revision that is higher than all before, and than that one; nobody else gets one
-        until the transaction ends."""
+        """A revision higher than all before and than `above`. No other transaction gets one until
+        this one ends."""
         ...
 
     def hold(self) -> int:
-        """The last revision, and no other is given until the transaction ends. Many can hold it
-        at once: for a change of one server's labels."""
+        """The last revision. No new one is assigned until this transaction ends. Many transactions
+        can hold the clock at once, each for a change of one server's labels."""
         ...

@@ -5,18 +5,18 @@ from domain.configuration import Configuration, ConfigurationSummary
 
 
 class Configurations(Protocol):
-    """The documents that hang on servers."""
+    """The documents of servers."""
 
     def put(self, server_id: int, configuration: Configuration) -> None:
-        """Add or replace; the server exists and is locked."""
+        """Add or replace a document. The server must exist and be locked."""
         ...
 
     def get(self, server_id: int, name: str) -> Configuration | None: ...
 
     def summaries(self, server_id: int) -> Sequence[ConfigurationSummary]:
-        """By name."""
+        """The documents of a server, by name."""
         ...
 
     def remove(self, server_id: int, name: str) -> bool:
-        """Whether there was one."""
+        """Returns whether there was such a document."""
         ...

@@ -6,11 +6,11 @@ from domain.labels import Selector
 
 @dataclass(frozen=True, slots=True)
 class SelectorChange:
-    """A change on a selector of which not all whom it selects are told yet: those with a
-    server_id above `reached`.
+    """A change on a selector that has not reached all selected servers yet: those with a server_id
+    above `reached` are still missing.
 
-    `revision` is its own. With `resync` documents came into effect that are older. `cause` is what
-    to tell of it.
+    `revision` is that of the change. `resync` means that older documents came into effect too.
+    `cause` is the cause of the events to publish.
     """
 
     revision: int
@@ -21,16 +21,19 @@ class SelectorChange:
 
 
 class SelectorChanges(Protocol):
-    """What remains to be done of changes that are for many servers."""
+    """The changes on selectors that are not propagated completely."""
 
     def add(self, change: SelectorChange) -> None: ...
 
     def oldest(self) -> SelectorChange | None:
-        """Locked until the transaction ends; None also when somebody else has just finished it."""
+        """The oldest change, locked until the transaction ends.
+
+        None if there is none, or if another transaction has just finished it.
+        """
         ...
 
     def reach(self, revision: int, server_id: int) -> None:
-        """Servers up to this one are told."""
+        """Record that the change has reached all servers up to this one."""
         ...
 
     def finish(self, revision: int) -> None: ...

@@ -6,22 +6,22 @@ from domain.labels import Selector
 
 
 class SelectorConfigurations(Protocol):
-    """The documents that hang on selectors of servers."""
+    """The documents of selectors."""
 
     def put(self, configuration: Configuration) -> None:
-        """Add or replace the one of this selector and name."""
+        """Add or replace the document of this selector and name."""
         ...
 
     def get(self, selector: Selector, name: str) -> Configuration | None: ...
 
     def summaries(self) -> Sequence[ConfigurationSummary]:
-        """All of them, by the text of their selector and by name."""
+        """All documents, sorted by the text of their selector, then by name."""
         ...
 
     def matching(self, labels: Mapping[str, str]) -> Sequence[ConfigurationSummary]:
-        """Those whose selector selects a server with these labels, in the same order."""
+        """The documents whose selector matches these labels, in the same order."""
         ...
 
     def remove(self, selector: Selector, name: str) -> bool:
-        """Whether there was one."""
+        """Returns whether there was such a document."""
         ...
