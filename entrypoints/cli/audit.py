@@ -1,4 +1,4 @@
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -7,41 +7,54 @@ from application.ports.store.access.audit import AuditEntry
 from application.ports.store.dry_run_refusals import DryRunRefusal
 from entrypoints.cli.options import ServerId, output_option
 from entrypoints.cli.session import api
-from entrypoints.cli.views.tables import as_json, iso, table
+from entrypoints.cli.views.output import as_json, print_lines
+from entrypoints.cli.views.tables import Column, Fit, print_table
+from entrypoints.cli.views.times import iso
 
 
 @click.group()
 def audit() -> None:
-    """What operators did, and what the API notes of its rules."""
+    """Show what operators did, and what ENFORCEMENT would refuse."""
 
 
 @audit.command("list")
-@click.option("--server", "server_id", type=ServerId(), help="Only about this server.")
-@click.option("--actor", default="", metavar="NAME", help="Only by this operator.")
+@click.option(
+    "--server", "server_id", type=ServerId(), metavar="ID", help="Only calls about this server."
+)
+@click.option("--actor", default="", metavar="NAME", help="Only calls of this operator.")
 @click.option(
     "--limit",
     type=click.IntRange(min=1),
     default=50,
     show_default=True,
-    help="At most so many, the last ones.",
+    help="Show only this many of the newest entries.",
 )
 @output_option
 def list_audit(server_id: int | None, actor: str, limit: int, output: str) -> None:
-    """List what operators changed or tried to, newest first.
+    """List what operators changed or tried to change, newest first.
 
-    Each call is noted before it is made, and once more with the reason when it was refused or
-    failed. What looking does is not noted, and what hosts do is in `manmanv2 servers explain`.
+    Each call is recorded before it is carried out, and again with the reason if it is refused or
+    fails. Read-only calls are not recorded. `manmanv2 servers explain` shows what hosts did.
     """
     with api() as client:
-        found = list(client.audit(server_id or 0, actor, limit))
+        entries = list(client.audit(server_id or 0, actor, limit))
     if output == "json":
-        click.echo(as_json([_entry_as_object(entry) for entry in found]))
+        click.echo(as_json([_entry_json(entry) for entry in entries]))
     else:
-        click.echo(_entry_table(found))
+        _print_entries(entries)
 
 
-def _entry_table(entries: Iterable[AuditEntry]) -> str:
-    columns = ("TIME", "WHO", "CREDENTIAL", "FROM", "WHAT", "SERVER", "TARGET", "OUTCOME")
+def _print_entries(entries: Sequence[AuditEntry]) -> None:
+    columns = (
+        Column("TIME"),
+        Column("WHO", Fit.CUT),
+        Column("CREDENTIAL", Fit.LEAVE_OUT),
+        Column("FROM", Fit.LEAVE_OUT),
+        Column("WHAT"),
+        Column("SERVER"),
+        Column("TARGET", Fit.LEAVE_OUT),
+        Column("OUTCOME", Fit.WRAP),
+    )
     rows = [
         (
             iso(entry.at),
@@ -55,10 +68,10 @@ def _entry_table(entries: Iterable[AuditEntry]) -> str:
         )
         for entry in entries
     ]
-    return table(columns, rows)
+    print_table(columns, rows)
 
 
-def _entry_as_object(entry: AuditEntry) -> dict[str, Any]:
+def _entry_json(entry: AuditEntry) -> dict[str, Any]:
     """Named as in the wire contract; times are ISO 8601 in UTC."""
     return {
         "entry_id": entry.entry_id,
@@ -73,41 +86,66 @@ def _entry_as_object(entry: AuditEntry) -> dict[str, Any]:
     }
 
 
-@audit.command("would-reject")
+@audit.command("dry-run")
+@output_option
+def dry_run(output: str) -> None:
+    """List calls that ENFORCEMENT let through with a warning.
+
+    The oldest comes first. Check this list before you change a switch of the API's ENFORCEMENT from
+    warn to enforce.
+    """
+    _list_dry_run_refusals(output)
+
+
+@audit.command("would-reject", hidden=True)
 @output_option
 def would_reject(output: str) -> None:
-    """List what the switches that only warn would have refused, oldest first.
+    """The old name of `audit dry-run`."""
+    print_lines(
+        "manmanv2: `audit would-reject` is now `audit dry-run`; the old name will be removed",
+        err=True,
+    )
+    _list_dry_run_refusals(output)
 
-    Look here before you set a switch of the API's ENFORCEMENT from warn to enforce.
-    """
+
+def _list_dry_run_refusals(output: str) -> None:
     with api() as client:
-        found = list(client.dry_run_refusals())
+        refusals = list(client.dry_run_refusals())
     if output == "json":
-        click.echo(as_json([_as_object(entry) for entry in found]))
+        click.echo(as_json([_refusal_json(refusal) for refusal in refusals]))
         return
-    columns = ("SWITCH", "SERVER", "NAME", "COUNT", "FIRST", "LAST", "REASON")
+    columns = (
+        Column("SWITCH"),
+        Column("SERVER"),
+        Column("NAME", Fit.CUT),
+        Column("COUNT"),
+        Column("FIRST", Fit.LEAVE_OUT),
+        Column("LAST", Fit.LEAVE_OUT),
+        Column("REASON", Fit.WRAP),
+    )
     rows = [
         (
-            entry.switch.value,
-            str(entry.server_id or "-"),
-            entry.name,
-            str(entry.count),
-            iso(entry.first_at),
-            iso(entry.last_at),
-            entry.reason,
+            refusal.switch.value,
+            str(refusal.server_id or "-"),
+            refusal.name,
+            str(refusal.count),
+            iso(refusal.first_at),
+            iso(refusal.last_at),
+            refusal.reason,
         )
-        for entry in found
+        for refusal in refusals
     ]
-    click.echo(table(columns, rows))
+    print_table(columns, rows)
 
 
-def _as_object(entry: DryRunRefusal) -> dict[str, Any]:
+def _refusal_json(refusal: DryRunRefusal) -> dict[str, Any]:
+    """Named as in the wire contract; times are ISO 8601 in UTC."""
     return {
-        "switch": entry.switch.value,
-        "server_id": entry.server_id or None,
-        "name": entry.name,
-        "reason": entry.reason,
-        "count": entry.count,
-        "first_at": iso(entry.first_at),
-        "last_at": iso(entry.last_at),
+        "switch": refusal.switch.value,
+        "server_id": refusal.server_id or None,
+        "name": refusal.name,
+        "reason": refusal.reason,
+        "count": refusal.count,
+        "first_at": iso(refusal.first_at),
+        "last_at": iso(refusal.last_at),
     }

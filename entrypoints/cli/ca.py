@@ -1,7 +1,6 @@
-"""The authority that issues the certificates of the API, of hosts and of operators.
+"""The certificate authority (CA) that issues certificates to the API, hosts and operators.
 
-What is made here is made without the API. The library that makes it is loaded by these commands
-alone.
+These commands work on files and need no API. They alone load the cryptography library.
 """
 
 import os
@@ -15,18 +14,19 @@ import click
 
 from entrypoints.cli.options import Duration, output_option
 from entrypoints.cli.session import Failure
-from entrypoints.cli.views.tables import as_json, iso
+from entrypoints.cli.views.output import as_json, print_lines
+from entrypoints.cli.views.times import iso
 
 if TYPE_CHECKING:
     from adapters.x509.inspection import Description
 
 _CERTIFICATE, _KEY = "ca.crt", "ca.key"
 _API_CERTIFICATE, _API_KEY = "tls.crt", "tls.key"
-_LONGEST = timedelta(days=100 * 365)
+_MAX_LIFETIME = timedelta(days=100 * 365)
 
 
 class Lifetime(Duration):
-    """As 90d or 10y, at most 100y."""
+    """A duration in which y means 365 days, for example 90d or 10y; at most 100y."""
 
     name = "lifetime"
 
@@ -34,8 +34,8 @@ class Lifetime(Duration):
         years = re.fullmatch(r"([0-9]{1,3})y", value) if isinstance(value, str) else None
         days = f"{int(years[1]) * 365}d" if years else value
         lifetime = super().convert(days, param, ctx)
-        if lifetime > _LONGEST:
-            self.fail(f"{value!r} is too long: at most 100y", param, ctx)
+        if lifetime > _MAX_LIFETIME:
+            self.fail(f"{value!r} is too long; the maximum is 100y", param, ctx)
         return lifetime
 
 
@@ -43,29 +43,36 @@ folder_option = click.option(
     "--folder",
     type=click.Path(path_type=Path, file_okay=False),
     default=Path(),
-    help="Where the authority's files are; else here.",
+    help="Directory of ca.crt and ca.key. Default: the current directory.",
 )
 
 
 @click.group()
 def ca() -> None:
-    """An authority for certificates, without the API: made, used, and looked at."""
+    """Create and use a certificate authority (CA), without the API."""
 
 
 @ca.command()
 @click.option(
-    "--name", default="ManManV2 authority", show_default=True, help="What its certificate is for."
+    "--name",
+    default="ManManV2 authority",
+    show_default=True,
+    help="Common name of the CA's certificate.",
 )
 @folder_option
 @click.option(
-    "--lifetime", type=Lifetime(), default="10y", show_default=True, help="After how long it ends."
+    "--lifetime",
+    type=Lifetime(),
+    default="10y",
+    show_default=True,
+    help="How long the CA's certificate is valid.",
 )
 @output_option
 def init(name: str, folder: Path, lifetime: timedelta, output: str) -> None:
-    """Make an authority: ca.crt, which is no secret, and ca.key, which is one.
+    """Create a CA: its certificate ca.crt and private key ca.key.
 
-    What is there is never overwritten. Whoever has ca.key can make a certificate of any host and
-    of any operator.
+    Existing files are never overwritten. ca.crt is public. Keep ca.key secret: anybody who has it
+    can issue a certificate for any host and any operator.
     """
     from adapters.system.files.atomic_file import make_folder
     from adapters.x509.create_ca import create_ca
@@ -74,13 +81,13 @@ def init(name: str, folder: Path, lifetime: timedelta, output: str) -> None:
     certificate_file, key_file = folder / _CERTIFICATE, folder / _KEY
     for file in (certificate_file, key_file):
         if file.exists():
-            raise _is_there(file)
+            raise _already_exists(file)
     if not name:
-        raise Failure("--name: must not be empty", os.EX_DATAERR)
+        raise Failure("--name must not be empty", os.EX_DATAERR)
     try:
         certificate, key = create_ca(name, lifetime)
     except ValueError:
-        raise Failure("--name: has at most 64 characters", os.EX_DATAERR) from None
+        raise Failure("--name must have at most 64 characters", os.EX_DATAERR) from None
     try:
         make_folder(folder)
         _create(key_file, key, 0o600)
@@ -91,15 +98,14 @@ def init(name: str, folder: Path, lifetime: timedelta, output: str) -> None:
     if output == "json":
         click.echo(as_json(_as_object(made)))
         return
-    click.echo(f"made {certificate_file} and {key_file}")
-    click.echo(_told(made))
-    click.echo(
-        "\n"
-        f"On the API set CA_CERT_PATH={certificate_file.absolute()} and\n"
-        f"CA_KEY_PATH={key_file.absolute()}, for its user alone to read.\n"
-        "Hosts and operators know the API by ca.crt (API_CA_CERT_PATH), hosts also by the digest\n"
-        "in a join key (manmanv2 keys create --pin-ca).\n"
-        "Next, a certificate for the API: manmanv2 ca issue NAME..."
+    print_lines(f"created {certificate_file} and {key_file}", *_details(made))
+    print_lines(
+        "",
+        f"On the API, set CA_CERT_PATH={certificate_file.absolute()}",
+        f"and CA_KEY_PATH={key_file.absolute()}, readable by the API's user only.",
+        "Hosts and operators verify the API with ca.crt (API_CA_CERT_PATH). A host can instead use",
+        "the CA's digest in its join key (manmanv2 keys create --pin-ca).",
+        "Next, issue a certificate for the API: manmanv2 ca issue NAME...",
     )
 
 
@@ -107,15 +113,19 @@ def init(name: str, folder: Path, lifetime: timedelta, output: str) -> None:
 @click.argument("names", metavar="NAME...", nargs=-1, required=True)
 @folder_option
 @click.option(
-    "--lifetime", type=Lifetime(), default="90d", show_default=True, help="After how long it ends."
+    "--lifetime",
+    type=Lifetime(),
+    default="90d",
+    show_default=True,
+    help="How long the certificate is valid.",
 )
 @output_option
 def issue(names: tuple[str, ...], folder: Path, lifetime: timedelta, output: str) -> None:
-    """Make a certificate for the API, which is reached under each NAME or IP address.
+    """Issue a certificate for the API.
 
-    tls.crt and tls.key, with a new key, take the place of those that are there, with their owner
-    and mode, and an API that runs with them takes them within seconds. The certificate ends with
-    the authority's where that ends sooner.
+    It is valid for each NAME, which is a DNS name or an IP address. The command writes tls.crt and
+    tls.key, with a new private key. Existing files are replaced and keep their owner and mode; a
+    running API picks up the new ones within seconds. The certificate never outlives the CA's own.
     """
     from adapters.system.files.atomic_file import replace_atomically
     from adapters.system.files.regular_file import check_regular
@@ -131,16 +141,16 @@ def issue(names: tuple[str, ...], folder: Path, lifetime: timedelta, output: str
         certificate, key = authority.issue_to_api(names, lifetime)
     except AuthorityExpired:
         raise Failure(
-            f"{folder / _CERTIFICATE} expired on {authority.expires_at:%Y-%m-%d %H:%M} UTC: make"
-            " another authority by `manmanv2 ca init` in another --folder",
+            f"{folder / _CERTIFICATE} expired on {authority.expires_at:%Y-%m-%d %H:%M} UTC: create"
+            " a new CA with `manmanv2 ca init` in another --folder",
             os.EX_UNAVAILABLE,
         ) from None
     except ValueError as error:
         raise Failure(str(error), os.EX_DATAERR) from None
     certificate_file, key_file = folder / _API_CERTIFICATE, folder / _API_KEY
-    was_there = certificate_file.exists()
+    replaced = certificate_file.exists()
     try:
-        # Before the key is replaced: it is of no use without the certificate.
+        # Before the key is replaced, because it is useless without the certificate.
         check_regular(certificate_file)
         replace_atomically(key_file, key, 0o600)
         replace_atomically(certificate_file, certificate, 0o644)
@@ -150,15 +160,14 @@ def issue(names: tuple[str, ...], folder: Path, lifetime: timedelta, output: str
     if output == "json":
         click.echo(as_json(_as_object(made)))
         return
-    click.echo(f"made {certificate_file} and {key_file}")
-    click.echo(_told(made))
-    if was_there:
-        click.echo("\nAn API that runs with these files takes them within seconds.")
+    print_lines(f"created {certificate_file} and {key_file}", *_details(made))
+    if replaced:
+        print_lines("", "An API that runs with these files picks them up within seconds.")
     else:
-        click.echo(
-            "\n"
-            f"On the API set TLS_CERT_PATH={certificate_file.absolute()} and\n"
-            f"TLS_KEY_PATH={key_file.absolute()}, for its user alone to read."
+        print_lines(
+            "",
+            f"On the API, set TLS_CERT_PATH={certificate_file.absolute()}",
+            f"and TLS_KEY_PATH={key_file.absolute()}, readable by the API's user only.",
         )
 
 
@@ -166,26 +175,31 @@ def issue(names: tuple[str, ...], folder: Path, lifetime: timedelta, output: str
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False), default=Path(_CERTIFICATE))
 @output_option
 def show(file: Path, output: str) -> None:
-    """Tell of each certificate in FILE, else in ca.crt: whom it is for, until when, its SHA-256."""
+    """Show the certificates in a file.
+
+    For each certificate in FILE, by default ca.crt, it shows the subject, names, validity and
+    SHA-256 digest.
+    """
     from adapters.x509.inspection import inspect
 
     try:
-        found = inspect(file.read_bytes())
+        certificates = inspect(file.read_bytes())
     except OSError as error:
         raise Failure(f"{file} cannot be read ({error.strerror})", os.EX_NOINPUT) from None
     except ValueError:
-        raise Failure(f"{file} holds no PEM certificate", os.EX_DATAERR) from None
+        raise Failure(f"{file} does not contain a PEM certificate", os.EX_DATAERR) from None
     if output == "json":
-        click.echo(as_json(list(map(_as_object, found))))
+        click.echo(as_json(list(map(_as_object, certificates))))
     else:
-        click.echo("\n\n".join(map(_told, found)))
+        for place, certificate in enumerate(certificates):
+            print_lines(*([""] if place else []), *_details(certificate))
 
 
 def _create(file: Path, text: str, mode: int) -> None:
     try:
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     except FileExistsError:
-        raise _is_there(file) from None
+        raise _already_exists(file) from None
     with os.fdopen(descriptor, "w") as opened:
         opened.write(text)
 
@@ -194,21 +208,21 @@ def _cannot_write(folder: Path, error: OSError) -> Failure:
     return Failure(f"--folder: cannot write to {folder} ({error.strerror})", os.EX_CANTCREAT)
 
 
-def _is_there(file: Path) -> Failure:
+def _already_exists(file: Path) -> Failure:
     return Failure(
-        f"{file} is there already, and is not overwritten: name another --folder, or move it away",
+        f"{file} already exists and is not overwritten: choose another --folder, or move it away",
         os.EX_CANTCREAT,
     )
 
 
-def _told(certificate: "Description") -> str:
+def _details(certificate: "Description") -> list[str]:
     lines = [("subject", certificate.subject), ("issuer", certificate.issuer)]
     lines += [("names", ", ".join(certificate.names))] if certificate.names else []
     lines += [
         ("valid", f"{iso(certificate.valid_from)} to {iso(certificate.expires)}"),
         ("sha256", certificate.digest),
     ]
-    return "\n".join(f"{name:<8} {value}" for name, value in lines)
+    return [f"{name:<8} {value}" for name, value in lines]
 
 
 def _as_object(certificate: "Description") -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What `manmanv2` can do, and what becomes of everything that goes wrong in it."""
+"""The commands of `manmanv2`, and the one place where their errors become exit codes."""
 
 import os
 
@@ -32,9 +32,9 @@ class _Commands(click.Group):
         except InvalidField as error:
             raise Failure(str(error), os.EX_DATAERR) from None
         except UnicodeError:
-            raise Failure("an argument is no UTF-8 text", os.EX_DATAERR) from None
+            raise Failure("an argument is not valid UTF-8", os.EX_DATAERR) from None
         except ModuleNotFoundError as error:
-            # The image of the host manager leaves out what only an API needs.
+            # The host manager's image leaves out the libraries that only an API needs.
             raise Failure(
                 f"this command needs {error.name}, which is not installed here: run it where the"
                 " API is installed",
@@ -43,7 +43,7 @@ class _Commands(click.Group):
         except BrokenPipeError:
             raise
         except OSError as error:
-            raise Failure(f"cannot go on: {error.strerror}", os.EX_IOERR) from None
+            raise Failure(f"cannot continue: {error.strerror}", os.EX_IOERR) from None
         except Exception as error:
             failure = to_click_error(error)
             if failure:
@@ -59,11 +59,11 @@ class _Commands(click.Group):
 @click.option(
     "--api",
     metavar="HOST:PORT",
-    help="The API's address, or https://HOST[:PORT] for TLS, else API_ADDRESS.",
+    help="Address of the API, or https://HOST[:PORT] for TLS. Default: API_ADDRESS.",
 )
 @click.version_option(BUILD, prog_name="manmanv2", message="%(prog)s %(version)s")
 def manmanv2(api: str | None) -> None:
-    """The operator's command for a fleet of Docker machines."""
+    """Manage a fleet of Docker machines."""
 
 
 for command in (

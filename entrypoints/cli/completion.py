@@ -8,17 +8,17 @@ _SHELLS = ("bash", "zsh", "fish")
 @click.argument("shell", type=click.Choice(_SHELLS))
 @click.pass_context
 def completion(context: click.Context, shell: str) -> None:
-    """Print the script that makes SHELL complete this command.
+    """Print a script with which SHELL completes this command.
 
-    It completes commands, options, choices, and the ids of servers, which it asks the API for.
-    To have it in every new shell:
+    It completes commands, options, choices and the ids of servers, which it asks the API for.
+    To enable it in every new shell:
 
     \b
       bash  manmanv2 completion bash > ~/.local/share/bash-completion/completions/manmanv2
       zsh   manmanv2 completion zsh > "${fpath[1]}/_manmanv2"
       fish  manmanv2 completion fish > ~/.config/fish/completions/manmanv2.fish
 
-    Bash needs its package bash-completion for that. Without it, add to ~/.bashrc:
+    Bash needs the package bash-completion for this. Without it, add to ~/.bashrc:
 
     \b
       eval "$(manmanv2 completion bash)"

@@ -9,122 +9,138 @@ from domain.configuration import (
 )
 from domain.labels import parse_selector
 from entrypoints.cli.options import (
-    OfServerOrSelector,
     ServerId,
+    ServerOrSelectorCommand,
     output_option,
     selector_option,
     server_id_argument,
 )
 from entrypoints.cli.session import Failure, api
-from entrypoints.cli.views.tables import as_json, iso, summary_json, table
+from entrypoints.cli.views.output import as_json, print_document, print_lines
+from entrypoints.cli.views.servers import summary_json
+from entrypoints.cli.views.tables import Column, Fit, print_table
+from entrypoints.cli.views.times import iso
 
-_instead_of_server = selector_option("In the place of SERVER_ID: all servers with these labels")
+_selector_option = selector_option("Instead of SERVER_ID: all servers whose labels match")
 
 
 @click.group()
 def configs() -> None:
-    """The JSON documents that hang on a server, or on a selector of servers by their labels."""
+    """Manage the JSON documents that configure servers."""
 
 
-@configs.command(cls=OfServerOrSelector)
+@configs.command(cls=ServerOrSelectorCommand)
 @server_id_argument
 @click.argument("name")
 @click.argument("file", type=click.File("rb"), default="-")
-@_instead_of_server
+@_selector_option
 @output_option
 def put(name: str, file: BinaryIO, selector: str, output: str, server_id: int = 0) -> None:
-    """Attach the document in FILE (default: standard input), or replace it.
+    """Attach a document to a server or a selector, or replace it.
 
-    With -l there is no SERVER_ID: every server that has these labels gets the document, now or
-    later, as with `configs put -l region=nyc motd FILE`. Of several documents of one name a server
-    gets its own, else that of the selector with the most requirements, and of several such the one
-    that was put last.
+    The document is in FILE, by default standard input. With -l, leave out SERVER_ID: every server
+    whose labels match gets the document, now or once its labels match, for example `configs put -l
+    region=nyc motd FILE`. If several documents have the same name, a server gets its own, otherwise
+    that of the selector with the most requirements, and among equals the one that was put last.
     """
     try:
         document = file.read().decode()
     except UnicodeDecodeError:
         raise Failure("the document is not UTF-8 text", exit_code=65) from None
-    # Here already, because the API takes no call that is much larger than a document may be.
+    # Checked here too, because the API refuses calls much larger than a document may be.
     check_configuration_name(name)
     check_document(document)
     with api() as client:
-        put = client.put_configuration(server_id, name, document, selector)
+        stored = client.put_configuration(server_id, name, document, selector)
     if output == "json":
-        summary = {"name": put.name, "revision": put.revision, "updated_at": iso(put.updated_at)}
+        summary = {
+            "name": stored.name,
+            "revision": stored.revision,
+            "updated_at": iso(stored.updated_at),
+        }
         click.echo(as_json({**_owner_json(server_id, selector), **summary}))
     else:
-        click.echo(f"{put.name} of {_owner(server_id, selector)} has revision {put.revision}")
+        print_lines(
+            f"{stored.name} of {_owner(server_id, selector)} has revision {stored.revision}"
+        )
 
 
-@configs.command(cls=OfServerOrSelector)
+@configs.command(cls=ServerOrSelectorCommand)
 @server_id_argument
 @click.argument("name")
-@_instead_of_server
+@_selector_option
 def get(name: str, selector: str, server_id: int = 0) -> None:
-    """Print a document as it was put, on one server or, with -l, on a selector."""
+    """Print a document exactly as it was put.
+
+    It is a document of a server or, with -l, of a selector. On a terminal, control characters in it
+    are shown as JSON escapes.
+    """
     with api() as client:
-        click.echo(client.configuration(server_id, name, selector).document, nl=False)
+        print_document(client.configuration(server_id, name, selector).document)
 
 
 @configs.command("list")
 @click.argument("server_id", type=ServerId(), required=False)
-@_instead_of_server
+@_selector_option
 @output_option
 def list_configurations(server_id: int | None, selector: str, output: str) -> None:
-    """List a server's own documents, by name; without SERVER_ID, those on selectors."""
+    """List the documents attached to a server or to selectors.
+
+    Without SERVER_ID, list those attached to selectors.
+    """
     if server_id is not None and selector:
-        raise click.UsageError("Name a server by its id, or a selector with -l.")
+        raise click.UsageError("Give a server's id or a selector with -l, not both.")
     wanted = parse_selector(selector) if selector else None
     with api() as client:
-        found = client.configurations(server_id or 0)
+        documents = client.configurations(server_id or 0)
     if wanted:
-        found = [has for has in found if has.selector == wanted]
+        documents = [document for document in documents if document.selector == wanted]
     if output == "json":
-        click.echo(as_json([summary_json(has) for has in found]))
+        click.echo(as_json([summary_json(document) for document in documents]))
     elif server_id is None:
-        rows = [(str(has.selector), *_row(has)) for has in found]
-        click.echo(table(("SELECTOR", *_COLUMNS), rows))
+        columns = (Column("SELECTOR", Fit.CUT), *_COLUMNS)
+        print_table(columns, [(str(document.selector), *_row(document)) for document in documents])
     else:
-        click.echo(table(_COLUMNS, map(_row, found)))
+        print_table(_COLUMNS, map(_row, documents))
 
 
 @configs.command()
 @server_id_argument
 @output_option
 def effective(server_id: int, output: str) -> None:
-    """List what a server gets, by name, and on what each document hangs."""
+    """List the documents that a server gets, and where each comes from."""
     with api() as client:
-        found = client.effective_configurations(server_id)
+        documents = client.effective_configurations(server_id)
     if output == "json":
-        click.echo(as_json([summary_json(has) for has in found]))
+        click.echo(as_json([summary_json(document) for document in documents]))
     else:
-        rows = [(*_row(has), str(has.selector or "itself")) for has in found]
-        click.echo(table((*_COLUMNS, "HANGS ON"), rows))
+        rows = [(*_row(document), str(document.selector or "itself")) for document in documents]
+        print_table((*_COLUMNS, Column("ATTACHED TO", Fit.CUT)), rows)
 
 
-@configs.command(cls=OfServerOrSelector)
+@configs.command(cls=ServerOrSelectorCommand)
 @server_id_argument
 @click.argument("name")
-@_instead_of_server
+@_selector_option
 @output_option
 def delete(name: str, selector: str, output: str, server_id: int = 0) -> None:
-    """Take a document away from one server or, with -l, from a selector.
+    """Delete a document of a server or, with -l, of a selector.
 
-    Its file on the host goes too, unless another document of this name comes into effect.
+    Its file on the host is removed too, unless another document of that name takes effect.
     """
     with api() as client:
         client.delete_configuration(server_id, name, selector)
     if output == "json":
         click.echo(as_json({**_owner_json(server_id, selector), "name": name}))
     else:
-        click.echo(f"deleted {name} of {_owner(server_id, selector)}")
+        print_lines(f"deleted {name} of {_owner(server_id, selector)}")
 
 
-_COLUMNS = ("NAME", "REVISION", "UPDATED")
+_COLUMNS = (Column("NAME", Fit.CUT), Column("REVISION"), Column("UPDATED", Fit.LEAVE_OUT))
 
 
-def _row(has: ConfigurationSummary) -> tuple[str, ...]:
-    return has.name, str(has.revision), iso(has.updated_at)
+def _row(document: ConfigurationSummary) -> tuple[str, ...]:
+    return document.name, str(document.revision), iso(document.updated_at)
 
 
 def _owner(server_id: int, selector: str) -> str:

@@ -1,18 +1,29 @@
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
 import click
 
 from entrypoints.cli.options import output_option
-from entrypoints.cli.views.tables import as_json
+from entrypoints.cli.views.output import as_json, print_lines
+from entrypoints.cli.views.progress import step_progress
+
+# Alembic logs each step here as it begins.
+_STEP_LOGGER = "alembic.runtime.migration"
 
 
 @click.group()
 def db() -> None:
-    """The API's database, named by DATABASE_URL."""
+    """Manage the API's database, which DATABASE_URL names."""
 
 
 @db.command()
 @output_option
 def upgrade(output: str) -> None:
-    """Bring the database to the schema of this version. Safe to run twice, or on two machines."""
+    """Upgrade the database to this version's schema.
+
+    It is safe to run this again, or on several machines at the same time.
+    """
     # Only this command works with a database; the others start without loading the drivers.
     from adapters.sql.schema import newest_revision
     from entrypoints.api.database import prepare_database
@@ -22,6 +33,36 @@ def upgrade(output: str) -> None:
     if settings.store_kind is StoreKind.MEMORY:
         revision, sentence = None, "DATABASE_URL is memory://, which has no schema"
     else:
-        prepare_database(settings.database_url.reveal(), upgrade=True)
+        with step_progress("Upgrading the database") as begin_step, _report_steps(begin_step):
+            prepare_database(settings.database_url.reveal(), upgrade=True)
         revision, sentence = newest_revision(), "the database has the schema of this version"
-    click.echo(as_json({"schema_revision": revision}) if output == "json" else sentence)
+    if output == "json":
+        click.echo(as_json({"schema_revision": revision}))
+    else:
+        print_lines(sentence)
+
+
+@contextmanager
+def _report_steps(report: Callable[[str], None]) -> Iterator[None]:
+    """Call `report` with each line that Alembic logs about a step."""
+    logger = logging.getLogger(_STEP_LOGGER)
+    level, propagate = logger.level, logger.propagate
+    handler = _Reporter(report)
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+        logger.propagate = propagate
+
+
+class _Reporter(logging.Handler):
+    def __init__(self, report: Callable[[str], None]) -> None:
+        super().__init__()
+        self._report = report
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._report(record.getMessage())

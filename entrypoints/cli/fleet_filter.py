@@ -10,13 +10,13 @@ from domain.server import Server
 if TYPE_CHECKING:
     from adapters.grpc.client.operator_client import OperatorClient
 
-# As servers show it: see `shown_status`.
+# As servers are shown with them: see `status_text`.
 STATUSES = (*Status, *(approval for approval in Approval if approval is not Approval.APPROVED))
 
 
 @dataclass(frozen=True)
 class FleetFilter:
-    """Which servers an operator asks for; what is empty or zero lets all pass."""
+    """The servers that an operator asks for; an empty or zero field matches all."""
 
     environment: str = ""
     status: str = ""
@@ -27,12 +27,12 @@ class FleetFilter:
         return self != FleetFilter()
 
     def servers(self, client: "OperatorClient") -> Iterator[Server]:
-        is_of_life = self.status in tuple(Status)
-        # Who is shown as online or offline is let in.
-        approval = Approval.APPROVED if is_of_life else self.status
+        is_presence = self.status in tuple(Status)
+        # Only approved servers are shown as online or offline.
+        approval = Approval.APPROVED if is_presence else self.status
         return client.servers(
             self.environment,
-            self.status if is_of_life else "",
+            self.status if is_presence else "",
             self.not_seen_for,
             approval=approval,
             selector=self.selector,

@@ -1,4 +1,4 @@
-"""The keys by which hosts join."""
+"""Join keys, with which hosts register."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -10,52 +10,63 @@ from application.join_keys.list_join_keys import UsedJoinKey
 from application.ports.store.access.join_keys import JoinKeyUse
 from domain.join_key import NewJoinKey
 from domain.keys import JOIN_KEY, check_key_id
-from entrypoints.cli.options import Duration, output_option
+from entrypoints.cli.options import Duration, output_option, yes_option
 from entrypoints.cli.session import api
-from entrypoints.cli.views.tables import ago, as_json, iso, table
+from entrypoints.cli.views.output import as_json, confirm, print_lines
+from entrypoints.cli.views.tables import Column, Fit, print_table
+from entrypoints.cli.views.times import ago, iso
 
 
 @click.group()
 def keys() -> None:
-    """Keys by which hosts join, and which servers joined with them."""
+    """Manage join keys, with which hosts register."""
 
 
 @keys.command()
 @click.option(
-    "--environment", default="", help="Only hosts of it, and those that name none are of it then."
+    "--environment",
+    default="",
+    metavar="NAME",
+    help="Admit only this environment. A host without one is put in it.",
 )
 @click.option(
     "--name",
     "name_pattern",
     default="",
     metavar="PATTERN",
-    help="Only hosts with such names, as 'game-*'; ? is any one character.",
+    help="Admit only hosts whose names match, for example 'game-*'. ? is any one character.",
 )
 @click.option(
     "--label",
     "labels",
     multiple=True,
     metavar="KEY=VALUE",
-    help="Set it, as an operator's label, on each server that joins; may be repeated.",
+    help="Set this operator's label on each server that registers. May be repeated.",
 )
 @click.option(
-    "--uses", type=click.IntRange(min=1), help="How many servers may join with it; else any number."
+    "--uses",
+    type=click.IntRange(min=1),
+    help="How many servers may register with the key. Default: any number.",
 )
 @click.option(
-    "--expires", type=Duration(), help="After how long no further server joins, as 24h; else never."
+    "--expires",
+    type=Duration(),
+    help="How long new servers may register, for example 24h. Default: for ever.",
 )
 @click.option(
     "--ephemeral",
     is_flag=True,
-    help="Servers that join are deleted once they are offline for long.",
+    help="Delete the servers once they have been offline for too long.",
 )
 @click.option(
-    "--pre-approved", is_flag=True, help="Servers that join do not wait for an operator's approval."
+    "--pre-approved",
+    is_flag=True,
+    help="The servers need no approval by an operator.",
 )
 @click.option(
     "--pin-ca",
     is_flag=True,
-    help="The key also says by which authority hosts know the API: they need no API_CA_CERT_PATH.",
+    help="Put the digest of the API's CA into the key, so that hosts need no API_CA_CERT_PATH.",
 )
 @output_option
 def create(
@@ -69,15 +80,16 @@ def create(
     pin_ca: bool,
     output: str,
 ) -> None:
-    """Make a key by which hosts join, and print it this once.
+    """Create a join key and print it.
 
-    It alone is on standard output, and is what a host sets as REGISTRATION_KEY. A host that has
-    joined starts again with it also when it has expired or is used up.
+    It cannot be shown again. Standard output contains only the key. Set it as REGISTRATION_KEY of
+    the hosts. A host that has registered with it can restart with it even after the key has expired
+    or is used up.
     """
     new = NewJoinKey(
         environment,
         name_pattern,
-        _parsed(labels),
+        _parse_labels(labels),
         uses,
         int(expires.total_seconds()) if expires else None,
         ephemeral,
@@ -91,12 +103,15 @@ def create(
         "everybody_may_join": is_open_registration,
     }
     click.echo(as_json(answer) if output == "json" else key)
-    click.echo(f"made the join key {made.key.key_id}", err=True)
-    click.echo("It is shown this once: set it as REGISTRATION_KEY of the hosts.", err=True)
+    print_lines(
+        f"created the join key {made.key.key_id}",
+        "It is not shown again: set it as REGISTRATION_KEY of the hosts.",
+        err=True,
+    )
     if is_open_registration:
-        click.echo(
-            "Everybody may join without it: set REGISTRATION_KEY on the API, or"
-            " REGISTRATION_KEY_REQUIRED=true to admit hosts with join keys alone.",
+        print_lines(
+            "Every host may still register without a key: set REGISTRATION_KEY on the API, or"
+            " REGISTRATION_KEY_REQUIRED=true to admit only hosts with a join key.",
             err=True,
         )
 
@@ -106,36 +121,36 @@ def create(
 def list_keys(output: str) -> None:
     """List join keys, by id, without their secrets."""
     with api() as client:
-        found = list(client.join_keys())
+        listed = list(client.join_keys())
     if output == "json":
-        click.echo(as_json([_key_json(used_key) for used_key in found]))
+        click.echo(as_json([_key_json(used_key) for used_key in listed]))
     else:
-        click.echo(_key_table(found, datetime.now(UTC)))
+        _print_keys(listed, datetime.now(UTC))
 
 
 @keys.command()
 @click.argument("key_id")
 @output_option
 def usage(key_id: str, output: str) -> None:
-    """List the servers that joined with a key, by id; some of them may be gone."""
+    """List the servers that registered with a key, by id. Some may be deleted by now."""
     check_key_id(key_id, JOIN_KEY)
     with api() as client:
         uses = list(client.join_key_uses(key_id))
     if output == "json":
         click.echo(as_json([_use_json(use) for use in uses]))
     else:
-        click.echo(_use_table(uses, datetime.now(UTC)))
+        _print_uses(uses, datetime.now(UTC))
 
 
 @keys.command()
 @click.argument("key_ids", metavar="KEY_ID...", nargs=-1, required=True)
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@yes_option
 @output_option
 def revoke(key_ids: tuple[str, ...], yes: bool, output: str) -> None:
-    """Revoke keys, by their ids: no host registers with them any more.
+    """Revoke join keys: no new host can register with them.
 
-    Servers that joined with them stay in the fleet, and online: their hosts go on by credentials
-    of their own. `manmanv2 servers ban` shuts a machine out.
+    Servers that already registered with them stay in the fleet and online, because their hosts have
+    credentials of their own. Use `manmanv2 servers ban` to refuse a machine.
     """
     for key_id in key_ids:
         check_key_id(key_id, JOIN_KEY)
@@ -145,46 +160,57 @@ def revoke(key_ids: tuple[str, ...], yes: bool, output: str) -> None:
     with api() as client:
         if not yes:
             uses = [use for key_id in to_revoke for use in client.join_key_uses(key_id)]
-            _ask(to_revoke, uses, for_programs=for_programs)
+            _confirm(to_revoke, uses, for_programs=for_programs)
         try:
             for key_id in to_revoke:
                 used_key = client.revoke_join_key(key_id)
                 revoked.append(used_key)
                 if not for_programs:
-                    click.echo(f"revoked the join key {key_id}")
+                    print_lines(f"revoked the join key {key_id}")
         finally:
-            # What is revoked is told when the API refuses a later one, too.
+            # Keys already revoked are reported even if the API refuses a later one.
             if for_programs:
                 click.echo(as_json([_key_json(used_key) for used_key in revoked]))
 
 
-def _ask(key_ids: Sequence[str], uses: Sequence[JoinKeyUse], *, for_programs: bool) -> None:
+def _confirm(key_ids: Sequence[str], uses: Sequence[JoinKeyUse], *, for_programs: bool) -> None:
     these = "this key" if len(key_ids) == 1 else f"these {len(key_ids)} keys"
     if uses:
-        click.echo(_use_table(uses, datetime.now(UTC)), err=for_programs)
-        click.echo(
-            "Their hosts go on by credentials of their own; `manmanv2 servers ban` shuts one out.",
+        _print_uses(uses, datetime.now(UTC), err=for_programs)
+        print_lines(
+            "Their hosts keep running with credentials of their own; `manmanv2 servers ban` refuses"
+            " one.",
             err=for_programs,
         )
     else:
-        click.echo(f"No server has joined with {these}.", err=for_programs)
-    click.confirm(f"Revoke {these}?", abort=True, err=for_programs)
+        print_lines(f"No server has registered with {these}.", err=for_programs)
+    confirm(f"Revoke {these}?", err=for_programs)
 
 
-def _parsed(labels: Sequence[str]) -> Mapping[str, str]:
+def _parse_labels(labels: Sequence[str]) -> Mapping[str, str]:
     parsed: dict[str, str] = {}
     for label in labels:
         key, is_set, value = label.partition("=")
         if not is_set:
             raise click.UsageError(f"{label!r} is not KEY=VALUE.")
         if key in parsed:
-            raise click.UsageError(f"{key!r} is named more than once.")
+            raise click.UsageError(f"{key!r} is given more than once.")
         parsed[key] = value
     return parsed
 
 
-def _key_table(found: Iterable[UsedJoinKey], now: datetime) -> str:
-    columns = ("KEY", "STATE", "USED", "ENVIRONMENT", "NAMES", "EXPIRES", "GIVES", "CREATED", "BY")
+def _print_keys(keys: Iterable[UsedJoinKey], now: datetime) -> None:
+    columns = (
+        Column("KEY"),
+        Column("STATE"),
+        Column("USED"),
+        Column("ENVIRONMENT", Fit.CUT),
+        Column("NAMES", Fit.CUT),
+        Column("EXPIRES", Fit.LEAVE_OUT),
+        Column("GIVES", Fit.LEAVE_OUT),
+        Column("CREATED", Fit.LEAVE_OUT),
+        Column("BY", Fit.LEAVE_OUT),
+    )
     rows = [
         (
             used_key.key.key_id,
@@ -193,13 +219,13 @@ def _key_table(found: Iterable[UsedJoinKey], now: datetime) -> str:
             used_key.key.environment or "any",
             used_key.key.name_pattern or "any",
             iso(used_key.key.expires_at) if used_key.key.expires_at else "never",
-            _gives(used_key) or "-",
+            _grants(used_key) or "-",
             iso(used_key.key.created_at),
             used_key.key.created_by,
         )
-        for used_key in found
+        for used_key in keys
     ]
-    return table(columns, rows)
+    print_table(columns, rows)
 
 
 def _state(used_key: UsedJoinKey, now: datetime) -> str:
@@ -211,16 +237,24 @@ def _state(used_key: UsedJoinKey, now: datetime) -> str:
     return "used up" if key.uses and used_key.used >= key.uses else "valid"
 
 
-def _gives(used_key: UsedJoinKey) -> str:
+def _grants(used_key: UsedJoinKey) -> str:
     key = used_key.key
-    given = [f"{name}={value}" for name, value in sorted(key.labels.items())]
-    given += ["ephemeral"] if key.ephemeral else []
-    given += ["pre-approved"] if key.pre_approved else []
-    return ", ".join(given)
+    grants = [f"{name}={value}" for name, value in sorted(key.labels.items())]
+    grants += ["ephemeral"] if key.ephemeral else []
+    grants += ["pre-approved"] if key.pre_approved else []
+    return ", ".join(grants)
 
 
-def _use_table(uses: Iterable[JoinKeyUse], now: datetime) -> str:
-    columns = ("KEY", "SERVER", "NAME", "ADDRESS", "TIMES", "FIRST", "LAST")
+def _print_uses(uses: Iterable[JoinKeyUse], now: datetime, *, err: bool = False) -> None:
+    columns = (
+        Column("KEY"),
+        Column("SERVER"),
+        Column("NAME", Fit.CUT),
+        Column("ADDRESS", Fit.LEAVE_OUT),
+        Column("TIMES", Fit.LEAVE_OUT),
+        Column("FIRST", Fit.LEAVE_OUT),
+        Column("LAST", Fit.LEAVE_OUT),
+    )
     rows = [
         (
             use.key_id,
@@ -233,7 +267,7 @@ def _use_table(uses: Iterable[JoinKeyUse], now: datetime) -> str:
         )
         for use in uses
     ]
-    return table(columns, rows)
+    print_table(columns, rows, err=err)
 
 
 def _key_json(used_key: UsedJoinKey) -> dict[str, Any]:

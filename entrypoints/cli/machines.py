@@ -7,41 +7,51 @@ from domain.capabilities import Capabilities
 from domain.machine import Machine, hardware_of, machines_of
 from entrypoints.cli.options import output_option
 from entrypoints.cli.session import api
-from entrypoints.cli.views.tables import as_json, table
+from entrypoints.cli.views.output import as_json, print_lines
+from entrypoints.cli.views.tables import Column, Fit, print_table
 
-_COLUMNS = ("MACHINE", "ID", "NAME", "STATUS", "CPU", "MEMORY", "DOCKER")
+_COLUMNS = (
+    Column("MACHINE"),
+    Column("ID"),
+    Column("NAME", Fit.CUT),
+    Column("STATUS"),
+    Column("CPU", Fit.LEAVE_OUT),
+    Column("MEMORY", Fit.LEAVE_OUT),
+    Column("DOCKER", Fit.LEAVE_OUT),
+)
 
 
 @click.group()
 def machines() -> None:
-    """The machines behind the servers: host managers of several environments may be on one."""
+    """Show physical machines. One machine may run the host managers of several servers."""
 
 
 @machines.command("list")
 @output_option
 def list_machines(output: str) -> None:
-    """List machines with their servers, and count CPU and memory of each machine once.
+    """List machines with their servers.
 
-    What a machine has is told by its server that was seen last. Servers of which it is not known
-    on which machine they are stand for one each.
+    The totals count each machine's CPU and memory once. A machine's figures come from the server
+    on it that was heard from last. A server whose machine is unknown counts as a machine of its
+    own.
     """
     with api() as client:
-        found = machines_of(client.servers())
+        listed = machines_of(client.servers())
     if output == "json":
-        click.echo(as_json(_json(found)))
+        click.echo(as_json(_json(listed)))
     else:
-        rows = [row for machine in found for row in _rows(machine)]
-        click.echo(f"{table(_COLUMNS, rows)}\n\n{_totals(found)}")
+        print_table(_COLUMNS, [row for machine in listed for row in _rows(machine)])
+        print_lines("", _totals(listed))
 
 
 def _rows(machine: Machine) -> Iterable[Sequence[str]]:
-    has = _hardware(machine.capabilities)
+    hardware = _hardware(machine.capabilities)
     number = str(machine.number or "-")
     for server in machine.servers:
         status = server.presence.status.value
-        yield (number, str(server.server_id), server.name, status, *has)
-        # Told once for all of them.
-        number, has = "", ("", "", "")
+        yield (number, str(server.server_id), server.name, status, *hardware)
+        # Shown once for all servers of the machine.
+        number, hardware = "", ("", "", "")
 
 
 def _hardware(capabilities: Capabilities | None) -> tuple[str, str, str]:
@@ -51,9 +61,9 @@ def _hardware(capabilities: Capabilities | None) -> tuple[str, str, str]:
     return str(capabilities.cpu_cores), memory, capabilities.docker_version or "-"
 
 
-def _totals(found: Sequence[Machine]) -> str:
-    hardware = hardware_of(found)
-    servers = sum(len(machine.servers) for machine in found)
+def _totals(listed: Sequence[Machine]) -> str:
+    hardware = hardware_of(listed)
+    servers = sum(len(machine.servers) for machine in listed)
     return (
         f"{_count(hardware.machines, 'machine')} with {_count(servers, 'server')},"
         f" {_count(hardware.cpu_cores, 'CPU core')} and"
@@ -61,17 +71,17 @@ def _totals(found: Sequence[Machine]) -> str:
     )
 
 
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def _json(found: Sequence[Machine]) -> dict[str, Any]:
-    hardware = hardware_of(found)
+def _json(listed: Sequence[Machine]) -> dict[str, Any]:
+    hardware = hardware_of(listed)
     return {
-        "machines": [_machine_json(machine) for machine in found],
+        "machines": [_machine_json(machine) for machine in listed],
         "totals": {
             "machines": hardware.machines,
-            "servers": sum(len(machine.servers) for machine in found),
+            "servers": sum(len(machine.servers) for machine in listed),
             "cpu_cores": hardware.cpu_cores,
             "total_memory_mb": hardware.total_memory_mb,
         },
@@ -79,7 +89,7 @@ def _json(found: Sequence[Machine]) -> dict[str, Any]:
 
 
 def _machine_json(machine: Machine) -> dict[str, Any]:
-    has = machine.capabilities
+    capabilities = machine.capabilities
     return {
         "machine": machine.number,
         "servers": [
@@ -90,7 +100,7 @@ def _machine_json(machine: Machine) -> dict[str, Any]:
             }
             for server in machine.servers
         ],
-        "cpu_cores": has.cpu_cores if has else None,
-        "total_memory_mb": has.total_memory_mb if has else None,
-        "docker_version": has.docker_version if has else None,
+        "cpu_cores": capabilities.cpu_cores if capabilities else None,
+        "total_memory_mb": capabilities.total_memory_mb if capabilities else None,
+        "docker_version": capabilities.docker_version if capabilities else None,
     }

@@ -1,4 +1,4 @@
-"""The keys by which operators are known."""
+"""Keys and certificates of operators."""
 
 import os
 from collections.abc import Iterable, Sequence
@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from domain.errors import OperatorKeyNotFound
 from domain.keys import (
     OPERATOR_CERTIFICATE,
     OPERATOR_KINDS,
@@ -17,14 +18,16 @@ from domain.keys import (
 )
 from domain.operator_key import LOCAL, OperatorKey
 from domain.role import Role
-from entrypoints.cli.options import Duration, output_option
+from entrypoints.cli.options import Duration, output_option, yes_option
 from entrypoints.cli.session import Failure, api, settings_of
-from entrypoints.cli.views.tables import as_json, iso, table
+from entrypoints.cli.views.output import as_json, confirm, print_lines
+from entrypoints.cli.views.tables import Column, Fit, print_table
+from entrypoints.cli.views.times import iso
 
 
 @click.group()
 def operators() -> None:
-    """Who may make operators' calls, and with which role."""
+    """Manage the keys and certificates of operators, and their roles."""
 
 
 @operators.command()
@@ -33,51 +36,53 @@ def operators() -> None:
     "--role",
     type=click.Choice([role.value for role in Role]),
     required=True,
-    help="What it may do: look, change the fleet, or make keys of operators, too.",
+    help="Viewers may read, operators also change the fleet, and admins also manage operators.",
 )
 @click.option(
     "--expires",
     type=Duration(),
-    help="After how long it is of no use, as 30d; else never, a certificate after 90d.",
+    help="How long it is valid, for example 30d. Default: a key for ever, a certificate for 90d.",
 )
 @click.option(
     "--certificate",
     "file",
     type=click.Path(path_type=Path),
-    help="Instead of a key, have a certificate issued, and write it to FILE with its new key.",
+    help="Create a certificate instead of a key, and write it to FILE with its private key.",
     metavar="FILE",
 )
 @output_option
 def create(name: str, role: str, expires: timedelta | None, file: Path | None, output: str) -> None:
-    """Make a key for the person or the program NAME, and print it this once.
+    """Create a key for the person or program NAME and print it.
 
-    It alone is on standard output, and is what NAME sets as OPERATOR_KEY. Of a certificate it is
-    the id, and FILE is what NAME sets as API_CLIENT_CERT_PATH. With the first key or certificate of
-    an admin operators need one on the API's own machine, too.
+    It cannot be shown again. Standard output contains only the key, which NAME sets as
+    OPERATOR_KEY. With --certificate it contains only the certificate's id, and NAME sets
+    API_CLIENT_CERT_PATH to FILE. Once the first key or certificate of an admin exists, operators
+    need one on the API's own machine too.
     """
     if file:
         made = _create_certificate(name, Role(role), expires or timedelta(0), file)
         answer = {"operator_key": _as_object(made), "file": str(file)}
-        kind, shown = "certificate", made.key_id
+        kind, result = "certificate", made.key_id
         hint = (
-            f"It is in {file}, with its key: set API_CLIENT_CERT_PATH to it, and API_ADDRESS to the"
-            " API's port for certificates."
+            f"It is in {file} with its private key: set API_CLIENT_CERT_PATH to that file, and"
+            " API_ADDRESS to the API's mutual-TLS port."
         )
     else:
         with api() as client:
-            made, shown = client.create_operator_key(name, Role(role), expires or timedelta(0))
-        answer = {"operator_key": _as_object(made), "key": shown}
-        kind, hint = "key", "It is shown this once: set it as OPERATOR_KEY of the command."
-    click.echo(as_json(answer) if output == "json" else shown)
+            made, result = client.create_operator_key(name, Role(role), expires or timedelta(0))
+        answer = {"operator_key": _as_object(made), "key": result}
+        kind, hint = "key", "It is not shown again: set it as OPERATOR_KEY for this command."
+    click.echo(as_json(answer) if output == "json" else result)
     if output == "text":
         until = f", until {iso(made.expires_at)}" if made.expires_at else ""
-        click.echo(f"made the {kind} {made.key_id} of {made.name} ({made.role}{until})", err=True)
-        click.echo(hint, err=True)
-    # Nobody else was let in without a key.
+        print_lines(
+            f"created the {kind} {made.key_id} for {made.name} ({made.role}{until})", hint, err=True
+        )
+    # Only the first admin can have been created without a key.
     if made.role is Role.ADMIN and made.created_by == LOCAL:
-        click.echo(
-            "From now on every operators' call needs a key, also on the API's machine. Should all"
-            " keys of admins be lost, set OPERATOR_KEY on the API.",
+        print_lines(
+            "From now on operators need a key on the API's own machine too. If all keys of admins"
+            " are lost, set OPERATOR_KEY on the API.",
             err=True,
         )
 
@@ -85,61 +90,62 @@ def create(name: str, role: str, expires: timedelta | None, file: Path | None, o
 @operators.command("list")
 @output_option
 def list_operators(output: str) -> None:
-    """List the keys of operators, by id, without their secrets; those of certificates begin with
-    oc-.
+    """List keys and certificates of operators, by id.
+
+    The ids of keys begin with ok-, those of certificates with oc-. Secrets are not shown.
     """
     with api() as client:
-        found = list(client.operator_keys())
+        keys = list(client.operator_keys())
     if output == "json":
-        click.echo(as_json([_as_object(key) for key in found]))
+        click.echo(as_json([_as_object(key) for key in keys]))
     else:
-        click.echo(_key_table(found, datetime.now(UTC)))
+        _print_keys(keys, datetime.now(UTC))
 
 
 @operators.command()
 @click.argument("key_ids", metavar="KEY_ID...", nargs=-1, required=True)
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@yes_option
 @output_option
 def revoke(key_ids: tuple[str, ...], yes: bool, output: str) -> None:
-    """Revoke keys and certificates, by their ids: the next call with one of them is refused."""
+    """Revoke keys and certificates by their ids. The next call with one of them is refused."""
     for key_id in key_ids:
         check_key_id(key_id, *OPERATOR_KINDS)
     for_programs = output == "json"
     revoked: list[OperatorKey] = []
     with api() as client:
         if not yes:
-            _ask(list(client.operator_keys()), key_ids, for_programs=for_programs)
+            _confirm(list(client.operator_keys()), key_ids, for_programs=for_programs)
         try:
-            # The caller's own last: it is of no use from then on.
+            # The caller's own key last, because no further call is possible after that.
             for key_id in sorted(dict.fromkeys(key_ids), key=_own_key_id().__eq__):
                 key = client.revoke_operator_key(key_id)
                 revoked.append(key)
                 if not for_programs:
                     is_certificate = is_key_id(key.key_id, OPERATOR_CERTIFICATE)
                     kind = "certificate" if is_certificate else "key"
-                    click.echo(f"revoked the {kind} {key.key_id} of {key.name} ({key.role})")
+                    print_lines(f"revoked the {kind} {key.key_id} of {key.name} ({key.role})")
         finally:
-            # What is revoked is told when the API refuses a later one, too.
+            # Keys already revoked are reported even if the API refuses a later one.
             if for_programs:
                 click.echo(as_json([_as_object(key) for key in revoked]))
 
 
-def _ask(keys: Sequence[OperatorKey], key_ids: Iterable[str], *, for_programs: bool) -> None:
+def _confirm(keys: Sequence[OperatorKey], key_ids: Iterable[str], *, for_programs: bool) -> None:
     now = datetime.now(UTC)
     missing = set(key_ids) - {key.key_id for key in keys}
     if missing:
-        raise Failure(f"operator key {min(missing)} does not exist", os.EX_NOINPUT)
+        raise Failure(str(OperatorKeyNotFound(min(missing))), os.EX_NOINPUT)
     to_revoke = [key for key in keys if key.key_id in key_ids]
-    click.echo(_key_table(to_revoke, now), err=for_programs)
+    _print_keys(to_revoke, now, err=for_programs)
     admins = {key.key_id for key in keys if key.role is Role.ADMIN and key.is_valid(now)}
     if admins and admins.issubset(key_ids):
-        click.echo(
-            "No key of an admin is left then: only an OPERATOR_KEY that is set on the API lets an"
-            " admin in.",
+        print_lines(
+            "These are the last keys of admins: afterwards only an OPERATOR_KEY set on the API"
+            " admits an admin.",
             err=for_programs,
         )
     count = "this key" if len(to_revoke) == 1 else f"these {len(to_revoke)} keys"
-    click.confirm(f"Revoke {count}?", abort=True, err=for_programs)
+    confirm(f"Revoke {count}?", err=for_programs)
 
 
 def _own_key_id() -> str:
@@ -151,18 +157,18 @@ def _own_key_id() -> str:
 
 
 def _create_certificate(name: str, role: Role, expires_in: timedelta, file: Path) -> OperatorKey:
-    """Raises Failure for a file that is there."""
-    # Only this loads the library for certificates.
+    """Raises Failure if the file exists or cannot be written."""
+    # Only this call loads the library for certificates.
     from adapters.system.files.regular_file import create_or_open_stream
     from adapters.x509.new_signing_request import new_signing_request
 
     key, signing_request = new_signing_request()
     try:
-        # First: of a certificate that cannot be kept nobody would have the key.
+        # Before the call, because nobody would have the key of a certificate that cannot be saved.
         descriptor, is_created = create_or_open_stream(file, 0o600)
     except FileExistsError:
         raise Failure(
-            f"{file} is there already, and is not overwritten: name another, or move it away",
+            f"{file} already exists and is not overwritten: choose another file, or move it away",
             os.EX_CANTCREAT,
         ) from None
     except OSError as error:
@@ -176,8 +182,8 @@ def _create_certificate(name: str, role: Role, expires_in: timedelta, file: Path
             )
             if not certificate:
                 raise Failure(
-                    f"the API is older than this command and issued no certificate: revoke"
-                    f" {made.key_id}, the key that it made instead and nobody has",
+                    "the API is older than this command and created the key"
+                    f" {made.key_id} instead of a certificate: revoke that key, which nobody has",
                     os.EX_UNAVAILABLE,
                 )
             opened.write(certificate + key)
@@ -188,8 +194,16 @@ def _create_certificate(name: str, role: Role, expires_in: timedelta, file: Path
     return made
 
 
-def _key_table(keys: Iterable[OperatorKey], now: datetime) -> str:
-    columns = ("KEY", "NAME", "ROLE", "STATE", "EXPIRES", "CREATED", "BY")
+def _print_keys(keys: Iterable[OperatorKey], now: datetime, *, err: bool = False) -> None:
+    columns = (
+        Column("KEY"),
+        Column("NAME", Fit.CUT),
+        Column("ROLE"),
+        Column("STATE"),
+        Column("EXPIRES", Fit.LEAVE_OUT),
+        Column("CREATED", Fit.LEAVE_OUT),
+        Column("BY", Fit.LEAVE_OUT),
+    )
     rows = [
         (
             key.key_id,
@@ -202,7 +216,7 @@ def _key_table(keys: Iterable[OperatorKey], now: datetime) -> str:
         )
         for key in keys
     ]
-    return table(columns, rows)
+    print_table(columns, rows, err=err)
 
 
 def _state(key: OperatorKey, now: datetime) -> str:

@@ -1,4 +1,4 @@
-"""One command's talk with the API, and how it fails."""
+"""A command's connection to the API, and how its errors become exit codes."""
 
 import os
 from contextlib import AbstractContextManager, closing
@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from entrypoints.cli.settings import CliSettings
+from entrypoints.cli.views.output import print_lines, printable
 from entrypoints.failures import ConfigurationError
 
 if TYPE_CHECKING:
-    # gRPC takes longer to load than all the rest; help and completion do without.
+    # gRPC takes longer to load than everything else; help and completion do without it.
     from adapters.grpc.client.operator_client import OperatorClient
 
-# The one table from what the API answered, by gRPC's names, to an exit code of sysexits.
+# The one table from gRPC's status codes to exit codes of sysexits.h.
 EXIT_CODES = {
     "NOT_FOUND": os.EX_NOINPUT,
     "ALREADY_EXISTS": os.EX_CANTCREAT,
@@ -29,7 +30,7 @@ EXIT_CODES = {
 
 
 class Failure(click.ClickException):
-    """One sentence on stderr, and an exit code of sysexits."""
+    """Ends the command with one sentence on stderr and an exit code of sysexits.h."""
 
     def __init__(self, sentence: str, exit_code: int = os.EX_SOFTWARE) -> None:
         super().__init__(sentence)
@@ -37,7 +38,8 @@ class Failure(click.ClickException):
         self.exit_code = exit_code  # type: ignore[misc]
 
     def show(self, file: Any = None) -> None:
-        click.echo(f"manmanv2: {self.message}", err=True)
+        # Several wrong settings are reported together, one on each line.
+        print_lines(*f"manmanv2: {self.message}".split("\n"), err=True)
 
 
 def api(context: click.Context | None = None) -> AbstractContextManager["OperatorClient"]:
@@ -46,7 +48,7 @@ def api(context: click.Context | None = None) -> AbstractContextManager["Operato
 
 
 def operator_client(context: click.Context) -> "OperatorClient":
-    """For whoever closes it."""
+    """The caller closes it. Raises ConfigurationError."""
     from adapters.grpc.tls.client_certificate import ClientCertificateUnusable
     from adapters.grpc.tls.trust import CaFileUnusable
     from entrypoints.cli.container import CliContainer
@@ -71,9 +73,9 @@ def settings_of(context: click.Context) -> CliSettings:
 
 
 def to_click_error(error: Exception) -> Failure | None:
-    """What to say of an error that the API answered with; None for any other."""
+    """The sentence and the exit code for an error that the API returned; None for any other."""
     from adapters.grpc.client.operator_client import OperatorCallFailed
 
     if not isinstance(error, OperatorCallFailed):
         return None
-    return Failure(str(error), EXIT_CODES.get(error.code.name, os.EX_SOFTWARE))
+    return Failure(printable(str(error)), EXIT_CODES.get(error.code.name, os.EX_SOFTWARE))

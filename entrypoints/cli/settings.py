@@ -11,41 +11,42 @@ from entrypoints.settings import Secret, bearer_token, setting
 class CliSettings(ApiClientSettings):
     operator_key: Secret | None = setting(
         None,
-        "the operator's key, the API's OPERATOR_KEY, or a token of its OIDC provider; needed from"
-        " other machines, and on the API's own once there is one of an admin or a provider",
+        "An operator's key, the API's own OPERATOR_KEY, or a token of its OIDC provider. Always"
+        " needed from other machines; on the API's machine only once an admin's key or an OIDC"
+        " provider exists",
         bearer_token,
     )
     api_client_cert_path: Path | None = setting(
         None,
-        "the operator's certificate, as `manmanv2 operators create --certificate` makes it, for the"
-        " API's port for certificates; an OPERATOR_KEY counts before it",
+        "Operator's client certificate, made by `manmanv2 operators create --certificate`, for the"
+        " API's mutual-TLS port. OPERATOR_KEY takes precedence",
         Path,
     )
     api_client_key_path: Path | None = setting(
-        None, "the key of that certificate, where it is in a file of its own", Path
+        None, "Private key of that certificate, if it is in a file of its own", Path
     )
 
     @property
     def api(self) -> ApiAddress:
-        found = super().api
-        if not found.tls or not self.api_client_cert_path:
-            return found
+        address = super().api
+        if not address.tls or not self.api_client_cert_path:
+            return address
         from adapters.grpc.tls.client_certificate import ClientCertificate
 
         client = ClientCertificate(
             self.api_client_cert_path, self.api_client_key_path or self.api_client_cert_path
         )
-        return replace(found, tls=replace(found.tls, client=client))
+        return replace(address, tls=replace(address.tls, client=client))
 
     def check(self, given: Collection[str]) -> None:
         super().check(given)
         if self.api_client_key_path and not self.api_client_cert_path:
             raise ConfigurationError(
-                "API_CLIENT_KEY_PATH: of no use without API_CLIENT_CERT_PATH; set that, or unset"
-                " this."
+                "API_CLIENT_KEY_PATH has no effect without API_CLIENT_CERT_PATH: set that too, or"
+                " unset this."
             )
         if self.api_client_cert_path and not self.api.tls:
             raise ConfigurationError(
-                "API_CLIENT_CERT_PATH: of no use, because API_ADDRESS asks for no TLS; write"
-                f" https://{self.api.address}."
+                "API_CLIENT_CERT_PATH has no effect because API_ADDRESS does not use TLS: set"
+                f" API_ADDRESS to https://{self.api.address}."
             )

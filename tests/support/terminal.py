@@ -1,4 +1,4 @@
-"""One of our commands on a terminal, and what is to be seen there."""
+"""One of our commands on a terminal, and what it shows there."""
 
 import fcntl
 import os
@@ -15,7 +15,9 @@ from pathlib import Path
 from tests.support.canary_secrets import leaks
 from tests.support.processes import PATIENCE_SECONDS, eventually
 
-_ESCAPE = re.compile(r"\x1b\[\d*[A-Za-z]")
+_ESCAPE = re.compile(r"\x1b\[[?\d;]*[A-Za-z]")
+# Each drawing begins at the upper left corner.
+_HOME = "\x1b[H"
 
 
 class Terminal:
@@ -37,34 +39,36 @@ class Terminal:
         self._reader.start()
 
     def resize(self, width: int, height: int) -> None:
+        self._height = height
         fcntl.ioctl(self._ours, termios.TIOCSWINSZ, struct.pack("HHHH", height, width, 0, 0))
 
     @property
     def text(self) -> str:
-        """Everything that was written, with what the terminal obeys."""
+        """Everything that was written, with its control characters."""
         return self._shown.decode(errors="replace")
 
     @property
     def styled_lines(self) -> list[str]:
-        """What is drawn now, with its styles; nothing while a drawing is under way."""
-        before, _, last = self.text.rpartition("\x1b[H")
-        if not last.endswith("\x1b[J"):
-            last = before.rpartition("\x1b[H")[2]
-        return [re.sub(r"\x1b\[[KJ]", "", line) for line in last.split("\r\n")]
+        """The last complete drawing, with its styles and without blanks at the ends."""
+        for drawing in reversed(self.text.split(_HOME)[1:]):
+            lines = drawing.split("\r\n")
+            if len(lines) == self._height:
+                return "\n".join(line.rstrip() for line in lines).rstrip().split("\n")
+        return []
 
     @property
     def lines(self) -> list[str]:
-        return [_ESCAPE.sub("", line) for line in self.styled_lines]
+        return [_ESCAPE.sub("", line).rstrip() for line in self.styled_lines]
 
     def wait_for(self, part: str) -> list[str]:
-        """The lines once one of them holds the part."""
+        """The lines, as soon as one of them contains the part."""
         eventually(
             lambda: any(part in line for line in self.lines), f"{part!r}\n{self.text[-3000:]}"
         )
         return self.lines
 
     def stop(self, stop_signal: signal.Signals = signal.SIGINT) -> int:
-        """Ctrl-C, or another one, and its exit code."""
+        """Send Ctrl-C or another signal, and return the exit code."""
         self._popen.send_signal(stop_signal)
         exit_code = self._popen.wait(PATIENCE_SECONDS)
         self._reader.join()
@@ -81,6 +85,6 @@ class Terminal:
         while True:
             try:
                 part = os.read(self._ours, 65536)
-            except OSError:  # nobody has the terminal open any more
+            except OSError:  # no process has the terminal open any more
                 return
             self._shown += part

@@ -49,7 +49,7 @@ _TITLES = {Subject.HOST: "The host manager", Subject.API: "The API"}
 )
 @output_option
 def doctor(subject: str | None, env_files: Sequence[Path], output: str) -> None:
-    """Look why a host manager does not join, or why an API does not serve.
+    """Find out why a host does not join or an API does not serve.
 
     Without a subject it is the API where DATABASE_URL or LISTEN_ADDRESS is set, else the host.
     Run it on the machine of the service, as its user and with its settings. It changes nothing.

@@ -1,4 +1,4 @@
-"""Who is let into the fleet."""
+"""Which servers may be part of the fleet."""
 
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from domain.server import Server
-from entrypoints.cli.options import ServerId, output_option
+from entrypoints.cli.options import output_option, server_ids_argument
 from entrypoints.cli.session import api
-from entrypoints.cli.views.tables import as_json, server_json
+from entrypoints.cli.views.output import as_json, print_lines
+from entrypoints.cli.views.servers import server_json
 
 if TYPE_CHECKING:
     from adapters.grpc.client.operator_client import OperatorClient
@@ -16,37 +17,36 @@ if TYPE_CHECKING:
 # As objects for programs, and as lines for people.
 _Outcome = tuple[list[dict[str, Any]], list[str]]
 
-_server_ids_argument = click.argument("server_ids", type=ServerId(), nargs=-1, required=True)
 _reason_option = click.option(
-    "--reason", default="", metavar="TEXT", help="Why; the host is told it, too."
+    "--reason", default="", metavar="TEXT", help="The reason, which the host logs too."
 )
 
 
 @click.command()
-@_server_ids_argument
+@server_ids_argument
 @output_option
 def approve(server_ids: tuple[int, ...], output: str) -> None:
-    """Let pending servers in, or rejected and banned ones again.
+    """Approve servers that are pending, rejected or banned.
 
-    It lifts the ban over the machine of a server that was banned, also when the server is gone.
+    Approving a banned server also lifts the ban on its machine, even if the server is deleted.
     """
 
     def decide(client: "OperatorClient", server_id: int) -> _Outcome:
         server = client.approve(server_id)
         if server is None:
-            said = f"lifted the ban over the machine of server {server_id}, which is gone"
-            return [{"server_id": server_id}], [said]
+            line = f"lifted the ban on the machine of server {server_id}, which is deleted"
+            return [{"server_id": server_id}], [line]
         return [server_json(server)], [f"approved {_named(server)}"]
 
     _decide(server_ids, output, decide)
 
 
 @click.command()
-@_server_ids_argument
+@server_ids_argument
 @_reason_option
 @output_option
 def reject(server_ids: tuple[int, ...], reason: str, output: str) -> None:
-    """Refuse servers under their names, until they are approved."""
+    """Refuse servers under their names until they are approved."""
 
     def decide(client: "OperatorClient", server_id: int) -> _Outcome:
         server = client.reject(server_id, reason)
@@ -56,13 +56,13 @@ def reject(server_ids: tuple[int, ...], reason: str, output: str) -> None:
 
 
 @click.command()
-@_server_ids_argument
+@server_ids_argument
 @_reason_option
 @output_option
 def ban(server_ids: tuple[int, ...], reason: str, output: str) -> None:
-    """Refuse the machines of servers, whatever names they register under, until approved.
+    """Ban servers and their machines until they are approved.
 
-    All other servers of such a machine are banned with it.
+    A banned machine is refused under any name. All other servers on it are banned too.
     """
 
     def decide(client: "OperatorClient", server_id: int) -> _Outcome:
@@ -70,11 +70,11 @@ def ban(server_ids: tuple[int, ...], reason: str, output: str) -> None:
         machine = (
             "and its machine"
             if server.machine
-            else "by its name alone: its host sent no evidence of its machine"
+            else "by its name only, because its host sent no evidence of its machine"
         )
-        said = [f"banned {_named(server)} {machine}"]
-        said += [f"banned {_named(mate)}, which is on the same machine" for mate in mates]
-        return [server_json(one) for one in (server, *mates)], said
+        lines = [f"banned {_named(server)} {machine}"]
+        lines += [f"banned {_named(mate)}, which is on the same machine" for mate in mates]
+        return [server_json(one) for one in (server, *mates)], lines
 
     _decide(server_ids, output, decide)
 
@@ -91,9 +91,9 @@ def _decide(
                 objects, lines = decide(client, server_id)
                 outcomes |= {one["server_id"]: one for one in objects}
                 if output == "text":
-                    click.echo("\n".join(lines))
+                    print_lines(*lines)
         finally:
-            # What is decided is told when the API refuses a later one, too.
+            # Decisions already made are reported even if the API refuses a later one.
             if output == "json":
                 click.echo(as_json(list(outcomes.values())))
 

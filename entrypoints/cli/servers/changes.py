@@ -1,4 +1,4 @@
-"""What changes in the fleet between one look at it and the next."""
+"""What changes in the fleet between one snapshot and the next."""
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from domain.server import Server
 from entrypoints.cli.fleet_filter import FleetFilter
-from entrypoints.cli.views.tables import shown_status
+from entrypoints.cli.views.servers import status_text
 
 if TYPE_CHECKING:
     from adapters.grpc.client.operator_client import OperatorClient
@@ -18,14 +18,15 @@ class Kind(StrEnum):
     INITIAL = "initial"
     ADDED = "added"
     STATUS = "status"
-    # It is there, but not among those asked for any more.
+    # It still exists, but no longer matches the filter.
     UNLISTED = "unlisted"
     DELETED = "deleted"
 
 
 @dataclass(frozen=True)
 class Change:
-    """`server` is as it is now, or as it was seen last; `old_status` is empty where it had none."""
+    """`server` is its latest known state; `old_status` is empty for a server that was not listed
+    before."""
 
     at: datetime
     kind: Kind
@@ -33,24 +34,24 @@ class Change:
     old_status: str = ""
 
     @property
-    def goes(self) -> bool:
+    def is_removal(self) -> bool:
         return self.kind in (Kind.UNLISTED, Kind.DELETED)
 
     @property
     def new_status(self) -> str:
-        return "deleted" if self.kind is Kind.DELETED else shown_status(self.server)
+        return "deleted" if self.kind is Kind.DELETED else status_text(self.server)
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The servers that were asked for, and what became of those that were listed before: None for
-    one that is deleted."""
+    """The servers that match, and the fate of those that matched before: as they are now, or None
+    for a deleted one."""
 
     listed: Mapping[int, Server]
     gone: Mapping[int, Server | None]
 
     def changes_since(self, before: Mapping[int, Server] | None, at: datetime) -> Iterator[Change]:
-        """By id; `before` is what was listed then, None for nothing yet."""
+        """By id; `before` is what the last snapshot listed, None for the first snapshot."""
         if before is None:
             for server in self.listed.values():
                 yield Change(at, Kind.INITIAL, server)
@@ -60,16 +61,16 @@ class Snapshot:
             if new and not old:
                 yield Change(at, Kind.ADDED, new)
             elif old and not new:
-                there = self.gone[server_id]
-                kind = Kind.UNLISTED if there else Kind.DELETED
-                yield Change(at, kind, there or old, shown_status(old))
-            elif old and new and shown_status(old) != shown_status(new):
-                yield Change(at, Kind.STATUS, new, shown_status(old))
+                now = self.gone[server_id]
+                kind = Kind.UNLISTED if now else Kind.DELETED
+                yield Change(at, kind, now or old, status_text(old))
+            elif old and new and status_text(old) != status_text(new):
+                yield Change(at, Kind.STATUS, new, status_text(old))
 
 
 @dataclass(frozen=True)
 class WatchFilter:
-    """Which servers: those with the ids, or, without any, those that the filter lets pass."""
+    """The servers with these ids or, without ids, those that match the filter."""
 
     server_ids: tuple[int, ...] = ()
     matching: FleetFilter = field(default_factory=FleetFilter)
@@ -77,31 +78,36 @@ class WatchFilter:
     def take_snapshot(
         self, client: "OperatorClient", before: Mapping[int, Server] | None
     ) -> Snapshot:
-        """Raises OperatorCallFailed, for the first look also where an id does not exist."""
+        """`before` is what the last snapshot listed, None for the first.
+
+        Raises OperatorCallFailed; the first snapshot also if an id does not exist.
+        """
         if not self.server_ids:
             listed = {server.server_id: server for server in self.matching.servers(client)}
         elif before is None:
             listed = {server_id: client.server(server_id) for server_id in self.server_ids}
         else:
-            there = {server_id: _if_there(client, server_id) for server_id in self.server_ids}
-            listed = {server_id: server for server_id, server in there.items() if server}
+            found = {server_id: _get_or_none(client, server_id) for server_id in self.server_ids}
+            listed = {server_id: server for server_id, server in found.items() if server}
         gone = (before or {}).keys() - listed.keys()
         return Snapshot(listed, self._fate_of(client, gone))
 
     def _fate_of(
         self, client: "OperatorClient", gone: Collection[int]
     ) -> Mapping[int, Server | None]:
-        there: Mapping[int, Server] = {}
-        of_environment = FleetFilter(self.matching.environment)
-        if gone and self.matching != of_environment:
-            # In pages: with a network goes all that hangs on it.
-            there = {server.server_id: server for server in of_environment.servers(client)}
+        existing: Mapping[int, Server] = {}
+        in_environment = FleetFilter(self.matching.environment)
+        if gone and self.matching != in_environment:
+            # Listed in pages and not asked for one by one: when a network fails, thousands of
+            # servers go offline at once.
+            existing = {server.server_id: server for server in in_environment.servers(client)}
         return {
-            server_id: there.get(server_id) or _if_there(client, server_id) for server_id in gone
+            server_id: existing.get(server_id) or _get_or_none(client, server_id)
+            for server_id in gone
         }
 
 
-def _if_there(client: "OperatorClient", server_id: int) -> Server | None:
+def _get_or_none(client: "OperatorClient", server_id: int) -> Server | None:
     from adapters.grpc.client.operator_client import OperatorCallFailed
 
     try:

@@ -15,18 +15,18 @@ from entrypoints.cli.servers.labels import label
 from entrypoints.cli.servers.removal import delete, list_deleted, prune, restore
 from entrypoints.cli.servers.watch import watch
 from entrypoints.cli.session import api
-from entrypoints.cli.views.tables import (
-    as_json,
+from entrypoints.cli.views.output import as_json, print_lines
+from entrypoints.cli.views.servers import (
+    print_servers,
     selector_json,
     server_details,
     server_json,
-    server_table,
 )
 
 
 @click.group()
 def servers() -> None:
-    """The machines of the fleet."""
+    """List, watch and manage the servers of the fleet."""
 
 
 for command in (watch, explain, label, approve, reject, ban, delete, restore, prune, merge):
@@ -35,7 +35,7 @@ for command in (watch, explain, label, approve, reject, ban, delete, restore, pr
 
 @servers.command("list")
 @fleet_options
-@click.option("--deleted", is_flag=True, help="Those that were deleted and can be restored.")
+@click.option("--deleted", is_flag=True, help="List deleted servers that can be restored.")
 @output_option
 @click.pass_context
 def list_servers(
@@ -52,64 +52,71 @@ def list_servers(
         _refuse_filters(context)
         list_deleted(output)
         return
-    wanted = FleetFilter(environment, status or "", not_seen_for or timedelta(0), selector)
+    matching = FleetFilter(environment, status or "", not_seen_for or timedelta(0), selector)
     with api() as client:
-        found = list(wanted.servers(client))
+        listed = list(matching.servers(client))
     if output == "json":
-        click.echo(as_json([server_json(server) for server in found]))
+        click.echo(as_json([server_json(server) for server in listed]))
     else:
-        click.echo(server_table(found, datetime.now(UTC)))
+        print_servers(listed, datetime.now(UTC))
 
 
 def _refuse_filters(context: click.Context) -> None:
-    given = {
+    from_command_line = {
         name
         for name in context.params
         if context.get_parameter_source(name) is ParameterSource.COMMANDLINE
     }
-    if given - {"deleted", "output"}:
-        raise click.UsageError("--deleted lists all that can be restored, without any filter.")
+    if from_command_line - {"deleted", "output"}:
+        raise click.UsageError("--deleted cannot be combined with a filter.")
 
 
 @servers.command()
 @server_id_argument
 @output_option
 def show(server_id: int, output: str) -> None:
-    """Show one server and the names of its configuration."""
+    """Show a server and the names of the documents that it gets."""
     with api() as client:
         server = client.server(server_id)
-        configurations = client.effective_configurations(server_id)
+        documents = client.effective_configurations(server_id)
     if output == "json":
         names = [
-            {"name": found.name, "revision": found.revision, "selector": selector_json(found)}
-            for found in configurations
+            {
+                "name": document.name,
+                "revision": document.revision,
+                "selector": selector_json(document),
+            }
+            for document in documents
         ]
         click.echo(as_json({**server_json(server), "configurations": names}))
     else:
-        click.echo(server_details(server, configurations, datetime.now(UTC)))
+        print_lines(*server_details(server, documents, datetime.now(UTC)))
 
 
 @servers.command("set-default")
 @server_id_argument
 @output_option
 def set_default(server_id: int, output: str) -> None:
-    """Make a server the default one, in place of the one that was."""
+    """Make a server the default, instead of the current one."""
     with api() as client:
         server = client.set_default(server_id)
     if output == "json":
         click.echo(as_json(server_json(server)))
     else:
-        click.echo(f"server {server.server_id} ({server.name}) is the default")
+        print_lines(f"server {server.server_id} ({server.name}) is the default")
 
 
 @servers.command()
 @server_id_argument
 @output_option
 def refresh(server_id: int, output: str) -> None:
-    """Ask a host to report and to fetch its configuration now, not at its next heartbeat."""
+    """Ask a host to report and fetch its configuration now.
+
+    Otherwise it does so at its next heartbeat.
+    """
     with api() as client:
         client.refresh(server_id)
     if output == "json":
         click.echo(as_json({"server_id": server_id}))
     else:
-        click.echo(f"asked the host of server {server_id}")
+        print_lines(f"asked the host of server {server_id}")

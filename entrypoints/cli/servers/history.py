@@ -1,5 +1,6 @@
-"""What happened to a server, and to make one of two."""
+"""What happened to a server, and the merge of two servers into one."""
 
+import os
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
@@ -9,31 +10,34 @@ import click
 from domain.history import MAX_HISTORY_ENTRIES, HistoryEntry
 from domain.machine_evidence import kinds_in_words
 from domain.server import Server
-from entrypoints.cli.options import ServerId, output_option, server_id_argument
-from entrypoints.cli.session import api
-from entrypoints.cli.views.tables import as_json, iso, server_json, server_table, table
+from entrypoints.cli.options import ServerId, output_option, server_id_argument, yes_option
+from entrypoints.cli.session import Failure, api
+from entrypoints.cli.views.output import as_json, confirm, print_lines
+from entrypoints.cli.views.servers import print_servers, server_json
+from entrypoints.cli.views.tables import Column, Fit, print_table
+from entrypoints.cli.views.times import iso
 
 
 @click.command()
 @server_id_argument
 @click.option(
     "--history",
-    "shown",
+    "count",
     type=click.IntRange(0, MAX_HISTORY_ENTRIES),
     default=20,
     show_default=True,
     metavar="N",
-    help=f"How much of the end of its history to show; {MAX_HISTORY_ENTRIES} events are kept.",
+    help=f"Show the last N events. The API keeps {MAX_HISTORY_ENTRIES} for each server.",
 )
 @output_option
-def explain(server_id: int, shown: int, output: str) -> None:
-    """Tell why a server is what it is, and what happened to it.
+def explain(server_id: int, count: int, output: str) -> None:
+    """Explain the state of a server, and show what happened to it.
 
-    Also of one that was deleted and can be restored.
+    Also works for a deleted server that can be restored.
     """
     with api() as client:
         explained = client.explain(server_id)
-    last = explained.history[-shown:] if shown else []
+    last = explained.history[-count:] if count else []
     if output == "json":
         entries = [_entry_json(entry) for entry in last]
         click.echo(
@@ -46,57 +50,68 @@ def explain(server_id: int, shown: int, output: str) -> None:
             )
         )
         return
-    click.echo("\n".join(explained.sentences))
+    print_lines(*explained.sentences)
     if last:
-        click.echo(f"\n{_history_table(last)}")
+        print_lines("")
+        _print_history(last)
     earlier = len(explained.history) - len(last)
     if earlier and last:
-        click.echo(f"\n{earlier} earlier: --history {len(explained.history)} shows all.")
+        print_lines("", f"{earlier} earlier: --history {len(explained.history)} shows all.")
 
 
 @click.command()
 @click.argument("old", type=ServerId())
 @click.argument("new", type=ServerId())
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@yes_option
 @output_option
 def merge(old: int, new: int, yes: bool, output: str) -> None:
-    """Give the server NEW what hung on the server OLD, and delete OLD.
+    """Merge the server OLD into the server NEW, and delete OLD.
 
-    For a machine that got a new name, and with it a new server. Documents, operators' labels, the
-    history and the mark of the default server move, where NEW has nothing of the same name.
+    Use it when a machine got a new name, and so became a new server. Documents, operators' labels,
+    the history and the default mark move, unless NEW already has one of the same name.
     """
     for_programs = output == "json"
+    if old == new:
+        raise Failure("OLD and NEW are the same server", os.EX_DATAERR)
     with api() as client:
         if not yes:
-            _ask(client.server(old), client.server(new), for_programs=for_programs)
+            _confirm(client.server(old), client.server(new), for_programs=for_programs)
         server = client.merge(old, new)
     if for_programs:
         click.echo(as_json(server_json(server)))
     else:
-        click.echo(f"merged server {old} into server {server.server_id} ({server.name})")
+        print_lines(f"merged server {old} into server {server.server_id} ({server.name})")
 
 
-def _ask(old: Server, new: Server, *, for_programs: bool) -> None:
-    click.echo(server_table([old, new], datetime.now(UTC)), err=for_programs)
+def _confirm(old: Server, new: Server, *, for_programs: bool) -> None:
+    print_servers([old, new], datetime.now(UTC), err=for_programs)
     if not old.machine or old.machine != new.machine:
-        click.echo("They are not known to be on one machine.", err=for_programs)
+        print_lines("They are not known to be on one machine.", err=for_programs)
     question = (
         f"Merge server {old.server_id} ({old.name}) into server {new.server_id} ({new.name}), and"
         f" delete server {old.server_id}?"
     )
-    click.confirm(question, abort=True, err=for_programs)
+    confirm(question, err=for_programs)
 
 
-def _history_table(entries: Iterable[HistoryEntry]) -> str:
+def _print_history(entries: Iterable[HistoryEntry]) -> None:
+    columns = (
+        Column("TIME"),
+        Column("WHAT"),
+        Column("CAUSE", Fit.WRAP),
+        Column("EVIDENCE", Fit.WRAP),
+    )
     rows = [
         (iso(entry.at), entry.kind.value, entry.cause or "-", _evidence(entry)) for entry in entries
     ]
-    return table(("TIME", "WHAT", "CAUSE", "EVIDENCE"), rows)
+    print_table(columns, rows)
 
 
 def _evidence(entry: HistoryEntry) -> str:
-    parts = ((entry.agreeing, "the same"), (entry.differing, "another"))
-    return "; ".join(f"{what}: {kinds_in_words(kinds)}" for kinds, what in parts if kinds) or "-"
+    parts = ((entry.agreeing, "the same"), (entry.differing, "different"))
+    return (
+        "; ".join(f"{verdict}: {kinds_in_words(kinds)}" for kinds, verdict in parts if kinds) or "-"
+    )
 
 
 def _entry_json(entry: HistoryEntry) -> dict[str, Any]:

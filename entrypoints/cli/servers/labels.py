@@ -1,4 +1,4 @@
-"""What operators say of servers."""
+"""Labels that operators set on servers."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,8 @@ import click
 
 from entrypoints.cli.options import output_option, server_id_argument
 from entrypoints.cli.session import api
-from entrypoints.cli.views.tables import as_json, server_json, shown_labels
+from entrypoints.cli.views.output import as_json, print_lines
+from entrypoints.cli.views.servers import label_text, server_json
 
 
 @click.command()
@@ -14,23 +15,25 @@ from entrypoints.cli.views.tables import as_json, server_json, shown_labels
 @click.argument("changes", nargs=-1, required=True, metavar="KEY=VALUE|KEY-...")
 @output_option
 def label(server_id: int, changes: tuple[str, ...], output: str) -> None:
-    """Set labels of a server with KEY=VALUE, and take them away with KEY-.
+    """Set labels of a server (KEY=VALUE), or remove them (KEY-).
 
-    They win over those that the host brings itself (LABELS), which come back when they are taken
-    away. Servers are selected by them, see -l of `servers list` and of `configs put`.
+    Labels set here override those that the host reports itself (LABELS); removing one brings the
+    host's own value back. Select servers by their labels with -l of `servers list` and of
+    `configs put`.
     """
-    labels, unset = _parsed(changes)
+    labels, unset = _parse_changes(changes)
     with api() as client:
         server = client.label(server_id, labels, unset)
     if output == "json":
         click.echo(as_json(server_json(server)))
     else:
-        has = shown_labels(server)
+        text = label_text(server)
         named = f"server {server.server_id} ({server.name})"
-        click.echo(f"{named} has the labels {has}" if has else f"{named} has no labels")
+        print_lines(f"{named} has the labels {text}" if text else f"{named} has no labels")
 
 
-def _parsed(changes: Sequence[str]) -> tuple[dict[str, str], list[str]]:
+def _parse_changes(changes: Sequence[str]) -> tuple[dict[str, str], list[str]]:
+    """The labels to set, and the keys of those to remove."""
     labels: dict[str, str] = {}
     unset: list[str] = []
     for change in changes:
@@ -39,7 +42,7 @@ def _parsed(changes: Sequence[str]) -> tuple[dict[str, str], list[str]]:
             raise click.UsageError(f"{change!r} is neither KEY=VALUE nor KEY-.")
         key = key if is_set else change.removesuffix("-")
         if key in labels or key in unset:
-            raise click.UsageError(f"{key!r} is named more than once.")
+            raise click.UsageError(f"{key!r} is given more than once.")
         if is_set:
             labels[key] = value
         else:

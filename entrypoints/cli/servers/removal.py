@@ -1,4 +1,4 @@
-"""How servers leave the fleet, and come back."""
+"""Servers that leave the fleet, and those that come back."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -10,28 +10,48 @@ import click
 from application.ports.store.deleted_servers import DeletedServer
 from domain.liveness import Status
 from domain.server import Server
-from entrypoints.cli.options import Duration, ServerId, output_option
+from entrypoints.cli.options import Duration, ServerId, output_option, yes_option
 from entrypoints.cli.session import api
-from entrypoints.cli.views.tables import ago, as_json, iso, server_json, server_table, table
+from entrypoints.cli.views.output import as_json, confirm, print_lines
+from entrypoints.cli.views.progress import count_progress
+from entrypoints.cli.views.servers import print_servers, server_json
+from entrypoints.cli.views.tables import Column, Fit, print_table
+from entrypoints.cli.views.times import ago, iso
 
 if TYPE_CHECKING:
     from adapters.grpc.client.operator_client import OperatorClient
 
-_NAMES_IN_A_QUESTION = 5
+_MAX_NAMES_IN_QUESTION = 5
+
+_dry_run_option = click.option(
+    "--dry-run", is_flag=True, help="Show what would be deleted, and delete nothing."
+)
 
 
 class DeletedServerId(ServerId):
-    def listed(self, client: "OperatorClient") -> Iterable[Server]:
+    def __init__(self) -> None:
+        super().__init__("servers list --deleted")
+
+    def servers_to_complete(self, client: "OperatorClient") -> Iterable[Server]:
         return (deleted.server for deleted in client.deleted_servers())
 
 
 @click.command()
-@click.argument("server_ids", type=ServerId(), nargs=-1)
-@click.option("--not-seen-for", type=Duration(), help="Those silent for so long, as 24h.")
-@click.option("--environment", default="", help="With --not-seen-for: only of this environment.")
-@click.option("--force", is_flag=True, help="Also those that are online.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option("--dry-run", is_flag=True, help="Show what would be deleted, and stop.")
+@click.argument("server_ids", metavar="[SERVER_ID]...", type=ServerId(), nargs=-1)
+@click.option(
+    "--not-seen-for",
+    type=Duration(),
+    help="Delete all servers not heard from for this long, for example 24h.",
+)
+@click.option(
+    "--environment",
+    default="",
+    metavar="NAME",
+    help="With --not-seen-for: only servers in this environment.",
+)
+@click.option("--force", is_flag=True, help="Delete servers that are online, too.")
+@yes_option
+@_dry_run_option
 @output_option
 def delete(
     server_ids: tuple[int, ...],
@@ -42,82 +62,92 @@ def delete(
     dry_run: bool,
     output: str,
 ) -> None:
-    """Delete servers, by id or by age, with everything that hangs on them.
+    """Delete servers with their configuration.
 
-    For a time that the API sets, 30 days by default, `servers restore` brings them back.
+    Name them by their ids, or choose all that were silent for long by --not-seen-for. `servers
+    restore` brings a deleted server back, for 30 days unless the API sets another time.
     """
     if bool(server_ids) == bool(not_seen_for):
-        raise click.UsageError("Name servers by their ids, or say --not-seen-for.")
+        raise click.UsageError("Give either the ids of servers or --not-seen-for.")
     if environment and server_ids:
-        raise click.UsageError("--environment goes with --not-seen-for.")
+        raise click.UsageError("--environment can only be combined with --not-seen-for.")
     for_programs = output == "json"
     with api() as client:
-        to_delete = _to_delete(client, server_ids, not_seen_for, environment)
-        if not to_delete:
-            click.echo("[]" if for_programs else "No server was silent for so long.")
+        chosen = _to_delete(client, server_ids, not_seen_for, environment)
+        if not chosen:
+            click.echo("[]" if for_programs else "No server has been silent for that long.")
             return
-        if not _confirmed(to_delete, _question(to_delete), for_programs, yes, dry_run):
+        if not _confirmed(chosen, _question(chosen), for_programs, yes, dry_run):
             return
-        with _summary(for_programs) as report:
-            for server in to_delete:
+        with _summary(for_programs, len(chosen)) as report:
+            for server in chosen:
                 report(server, _delete(client, server, only_silent=bool(not_seen_for), force=force))
 
 
 @click.command()
-@click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option("--dry-run", is_flag=True, help="Show what would be deleted, and stop.")
+@yes_option
+@_dry_run_option
 @output_option
 def prune(yes: bool, dry_run: bool, output: str) -> None:
-    """Delete the ephemeral servers that were offline for too long, as the API does by itself."""
+    """Delete ephemeral servers that have been offline for too long.
+
+    The API does this by itself, too.
+    """
     for_programs = output == "json"
     with api() as client:
-        to_delete, more = client.prune(dry_run=True)
-        if not to_delete:
-            nobody = "No ephemeral server was offline for long enough."
-            click.echo("[]" if for_programs else nobody)
+        chosen, more = client.prune(dry_run=True)
+        if not chosen:
+            nothing = "No ephemeral server has been offline for long enough."
+            click.echo("[]" if for_programs else nothing)
             return
-        others = " and all others of the kind" if more else ""
-        question = f"Delete {_count(to_delete)}{others} with all configuration?"
-        if not _confirmed(to_delete, question, for_programs, yes, dry_run, others):
+        others = " and all other such servers" if more else ""
+        question = f"Delete {_count(chosen)}{others} with all configuration?"
+        if not _confirmed(chosen, question, for_programs, yes, dry_run, others):
             return
-        with _summary(for_programs) as report:
+        with _summary(for_programs, None if more else len(chosen)) as report:
             more = True
             while more:
-                to_delete, more = client.prune()
-                for server in to_delete:
+                deleted, more = client.prune()
+                for server in deleted:
                     report(server, True)
 
 
 @click.command()
 @click.argument("server_id", type=DeletedServerId())
-@click.option("--name", default="", metavar="NAME", help="Under another name than it had.")
+@click.option("--name", default="", metavar="NAME", help="Restore it under another name.")
 @output_option
 def restore(server_id: int, name: str, output: str) -> None:
-    """Bring a deleted server back, with its id and all that hung on it.
+    """Restore a deleted server with its id and all its data.
 
-    `servers list --deleted` lists what can be restored.
+    `servers list --deleted` lists the servers that can be restored.
     """
     with api() as client:
         server = client.restore(server_id, name)
     if output == "json":
         click.echo(as_json(server_json(server)))
     else:
-        click.echo(
+        print_lines(
             f"restored server {server.server_id} ({server.name}): it is offline until its host"
-            " joins again"
+            " registers again"
         )
 
 
 def list_deleted(output: str) -> None:
     """What `servers list --deleted` prints."""
     with api() as client:
-        found = list(client.deleted_servers())
+        listed = list(client.deleted_servers())
     if output == "json":
-        click.echo(as_json([_deleted_json(deleted) for deleted in found]))
-    else:
-        now = datetime.now(UTC)
-        columns = ("ID", "NAME", "DELETED", "RESTORABLE UNTIL", "CAUSE")
-        click.echo(table(columns, [_deleted_row(deleted, now) for deleted in found]))
+        click.echo(as_json([_deleted_json(deleted) for deleted in listed]))
+        return
+    now = datetime.now(UTC)
+    columns = (
+        Column("ID"),
+        Column("NAME", Fit.CUT),
+        Column("DELETED", Fit.LEAVE_OUT),
+        Column("RESTORABLE UNTIL"),
+        Column("CAUSE", Fit.WRAP),
+    )
+    print_table(columns, [_deleted_row(deleted, now) for deleted in listed])
 
 
 def _deleted_row(deleted: DeletedServer, now: datetime) -> tuple[str, ...]:
@@ -142,42 +172,47 @@ def _deleted_json(deleted: DeletedServer) -> dict[str, Any]:
 
 
 def _confirmed(
-    to_delete: Sequence[Server],
+    chosen: Sequence[Server],
     question: str,
     for_programs: bool,
     yes: bool,
     dry_run: bool,
     others: str = "",
 ) -> bool:
-    """Show who is to be deleted, and whether to go on."""
+    """Show the servers to delete, and whether to continue. Raises click.Abort for a no."""
     asks = not yes and not dry_run
     if asks or not for_programs:
-        click.echo(server_table(to_delete, datetime.now(UTC)), err=for_programs)
+        print_servers(chosen, datetime.now(UTC), err=for_programs)
     if dry_run:
-        would = as_json([_outcome(server, deleted=False) for server in to_delete])
-        click.echo(would if for_programs else f"{_count(to_delete)}{others} would be deleted.")
+        would_be = as_json([_outcome(server, deleted=False) for server in chosen])
+        click.echo(would_be if for_programs else f"{_count(chosen)}{others} would be deleted.")
         return False
     if asks:
-        click.confirm(question, abort=True, err=for_programs)
+        confirm(question, err=for_programs)
     return True
 
 
 @contextmanager
-def _summary(for_programs: bool) -> Iterator[Callable[[Server, bool], None]]:
-    """Takes each server, and whether it was deleted."""
+def _summary(for_programs: bool, total: int | None) -> Iterator[Callable[[Server, bool], None]]:
+    """Yields a function to call with each server, and whether it was deleted.
+
+    A `total` of None means that it is not known yet.
+    """
     outcomes: list[dict[str, Any]] = []
-
-    def report(server: Server, deleted: bool) -> None:
-        outcomes.append(_outcome(server, deleted=deleted))
-        if not for_programs:
-            named = f"server {server.server_id} ({server.name})"
-            said = f"deleted {named}" if deleted else f"kept {named}: it was seen again"
-            click.echo(said)
-
     try:
-        yield report
+        with count_progress("Deleting servers", total) as advance:
+
+            def report(server: Server, deleted: bool) -> None:
+                advance()
+                outcomes.append(_outcome(server, deleted=deleted))
+                if not for_programs:
+                    named = f"server {server.server_id} ({server.name})"
+                    kept = f"kept {named}, because it was heard from again"
+                    print_lines(f"deleted {named}" if deleted else kept)
+
+            yield report
     finally:
-        # What is gone is told when the API goes away in the middle of it, too.
+        # Deletions are reported even if the API stops answering halfway.
         if for_programs:
             click.echo(as_json(outcomes))
 
@@ -194,15 +229,15 @@ def _outcome(server: Server, *, deleted: bool) -> dict[str, Any]:
     return {"server_id": server.server_id, "name": server.name, "deleted": deleted}
 
 
-def _question(to_delete: Sequence[Server]) -> str:
-    online = [server.name for server in to_delete if server.presence.status is Status.ONLINE]
+def _question(chosen: Sequence[Server]) -> str:
+    online = [server.name for server in chosen if server.presence.status is Status.ONLINE]
     although = ""
     if online:
-        named = ", ".join(online[:_NAMES_IN_A_QUESTION])
-        more = ", …" if len(online) > _NAMES_IN_A_QUESTION else ""
+        named = ", ".join(online[:_MAX_NAMES_IN_QUESTION])
+        more = ", …" if len(online) > _MAX_NAMES_IN_QUESTION else ""
         verb = "is" if len(online) == 1 else "are"
         although = f", although {len(online)} of them {verb} online ({named}{more})"
-    return f"Delete {_count(to_delete)} with all configuration{although}?"
+    return f"Delete {_count(chosen)} with all configuration{although}?"
 
 
 def _count(servers: Sequence[Server]) -> str:

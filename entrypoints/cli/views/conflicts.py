@@ -7,14 +7,25 @@ from typing import Any
 
 from domain.conflict import Conflict, Resolution, likely_cause
 from domain.machine_evidence import KINDS, Comparison, Identity, compare
-from entrypoints.cli.views.tables import ago, aligned, iso, table
+from entrypoints.cli.views.output import printable
+from entrypoints.cli.views.tables import Column, Fit, aligned, print_table
+from entrypoints.cli.views.times import ago, iso
 
 # Enough to tell digests apart, and to find them in the JSON.
 _DIGITS = 12
 
 
-def conflict_table(conflicts: Iterable[Conflict], now: datetime) -> str:
-    columns = ("ID", "NAME", "SERVER", "STATE", "HOLDER", "CHALLENGER", "CLAIMS", "LAST CLAIM")
+def print_conflicts(conflicts: Iterable[Conflict], now: datetime) -> None:
+    columns = (
+        Column("ID"),
+        Column("NAME", Fit.CUT),
+        Column("SERVER"),
+        Column("STATE"),
+        Column("HOLDER", Fit.LEAVE_OUT),
+        Column("CHALLENGER", Fit.LEAVE_OUT),
+        Column("CLAIMS", Fit.LEAVE_OUT),
+        Column("LAST CLAIM", Fit.LEAVE_OUT),
+    )
     rows = [
         (
             str(conflict.conflict_id),
@@ -28,7 +39,7 @@ def conflict_table(conflicts: Iterable[Conflict], now: datetime) -> str:
         )
         for conflict in conflicts
     ]
-    return table(columns, rows)
+    print_table(columns, rows)
 
 
 def conflict_json(conflict: Conflict) -> dict[str, Any]:
@@ -59,8 +70,8 @@ def _claimant_json(identity: Identity, last_seen: datetime | None) -> dict[str, 
     }
 
 
-def conflict_details(conflict: Conflict, command: str, now: datetime) -> str:
-    """With ready commands to resolve it; `command` is how they begin."""
+def conflict_details(conflict: Conflict, command: str, now: datetime) -> list[str]:
+    """Lines that end with the commands to resolve it; each of these begins with `command`."""
     comparison = compare(conflict.holder.evidence, conflict.challenger.evidence)
     server = f"server {conflict.server_id} ({conflict.name})"
     claims = f"claimed {_times(conflict.claims)} since {iso(conflict.opened_at)}"
@@ -74,52 +85,53 @@ def conflict_details(conflict: Conflict, command: str, now: datetime) -> str:
     ]
     if conflict.is_unresolved:
         lines += ["", "Resolve it in one of these ways:"]
-        for resolution, new_name in _WAYS:
+        for resolution, new_name in _RESOLUTIONS:
             option = f"--{resolution} {new_name}".rstrip()
             lines += [
                 f"  {command} conflicts resolve {conflict.conflict_id} {option}",
                 f"      {describe_effect(conflict, resolution, new_name)}",
             ]
-    return "\n".join(lines)
+    return lines
 
 
-_WAYS = ((Resolution.ADOPT, ""), (Resolution.RENAME, "NAME"), (Resolution.EVICT, ""))
+_RESOLUTIONS = ((Resolution.ADOPT, ""), (Resolution.RENAME, "NAME"), (Resolution.EVICT, ""))
 
 
 def describe_effect(conflict: Conflict, resolution: Resolution, new_name: str) -> str:
-    """To whom, without a full stop."""
+    """What a resolution does to the server and to both machines, without a full stop."""
     server = f"server {conflict.server_id} ({conflict.name})"
-    holder, challenger = _who("holder", conflict.holder), _who("challenger", conflict.challenger)
+    holder = _claimant("holder", conflict.holder)
+    challenger = _claimant("challenger", conflict.challenger)
     match resolution:
         case Resolution.ADOPT:
             return (
-                f"{challenger} gets {server} with all that hangs on it at its next claim, and then"
-                f" {holder} is told to stop and refused under this name"
+                f"{challenger} takes over {server} with all its data the next time it registers;"
+                f" then {holder} must stop, and is refused under this name"
             )
         case Resolution.RENAME:
             return (
-                f"{challenger} joins as a server of its own named {new_name} at its next claim,"
-                f" and {holder} keeps {server}"
+                f"{challenger} becomes a new server named {new_name} the next time it registers;"
+                f" {holder} keeps {server}"
             )
         case Resolution.EVICT:
             return (
-                f"{server} is deleted with all that hangs on it, {holder} is refused under this"
-                f" name, and {challenger} joins under it with nothing at its next claim"
+                f"{server} is deleted with all its data, and {holder} is refused under this name;"
+                f" {challenger} gets the name as a new, empty server the next time it registers"
             )
 
 
 def _state(conflict: Conflict) -> str:
     if not conflict.resolution:
         return conflict.state.value
-    chosen = f" {conflict.new_name}" if conflict.new_name else ""
-    return f"resolved by {conflict.resolution}{chosen}"
+    new_name = f" {conflict.new_name}" if conflict.new_name else ""
+    return f"resolved by {conflict.resolution}{new_name}"
 
 
 def _times(count: int) -> str:
     return "once" if count == 1 else f"{count} times"
 
 
-def _who(role: str, identity: Identity) -> str:
+def _claimant(role: str, identity: Identity) -> str:
     return f"the {role} at {identity.address}" if identity.address else f"the {role}"
 
 
@@ -138,8 +150,8 @@ def _sides(conflict: Conflict, comparison: Comparison, now: datetime) -> list[st
     ]
     for kind, name in KINDS.items():
         here, there = getattr(holder.evidence, kind), getattr(challenger.evidence, kind)
-        verdict = "the same" if kind in comparison.agreeing else "another"
+        verdict = "the same" if kind in comparison.agreeing else "different"
         if kind not in (*comparison.agreeing, *comparison.differing):
-            verdict = "not known of both"
+            verdict = "not known for both"
         rows.append((name, here[:_DIGITS] or "-", there[:_DIGITS] or "-", verdict))
-    return aligned(rows)
+    return aligned([[printable(cell) for cell in row] for row in rows])

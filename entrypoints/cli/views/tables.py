@@ -1,187 +1,150 @@
-"""What operators read: tables for people and JSON for programs."""
+"""Tables: as wide as the terminal on a terminal, plain text of stable columns elsewhere."""
 
-import json
-from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
-from typing import Any
-from unicodedata import combining, east_asian_width
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import TYPE_CHECKING, Any
 
-from domain.approval import Approval
-from domain.configuration import ConfigurationSummary
-from domain.server import Server
+import click
 
-SERVER_COLUMNS = (
-    "ID",
-    "NAME",
-    "ENVIRONMENT",
-    "STATUS",
-    "LAST SEEN",
-    "CPU",
-    "MEMORY",
-    "DOCKER",
-)
+from entrypoints.cli.views.output import console, print_lines, printable
+
+if TYPE_CHECKING:
+    from rich.table import Table
+    from rich.text import Text
+
+_GAP = 2
+# Columns that may be left out make room for this much of a name or a sentence.
+_NAME_WIDTH = 24
+_SENTENCE_WIDTH = 30
+# Names are cut before a sentence gets less than this.
+_MIN_SENTENCE_WIDTH = 12
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Columns as wide as their widest cell, two blanks apart."""
-    return "\n".join(aligned([columns, *rows]))
+class Fit(Enum):
+    """What becomes of a column on a terminal that is too narrow for the table."""
+
+    # Ids, keys and states: shown in full, because they are copied or compared.
+    WHOLE = auto()
+    # Names: cut with an ellipsis, but only once no column that may be left out remains.
+    CUT = auto()
+    # Figures and the like: the whole column is left out, the rightmost first.
+    LEAVE_OUT = auto()
+    # Sentences: continued on the next line within the column.
+    WRAP = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    title: str
+    fit: Fit = Fit.WHOLE
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    cells: Sequence[str]
+    bold: bool = False
+
+
+def print_table(
+    columns: Sequence[Column], rows: Iterable[Sequence[str]], *, err: bool = False
+) -> None:
+    """Print to standard output or, for `err`, to standard error.
+
+    Off a terminal every column is as wide as its widest cell, two blanks apart, and nothing is cut
+    or left out.
+    """
+    cells = [[printable(cell) for cell in row] for row in rows]
+    if not (sys.stderr if err else sys.stdout).isatty():
+        titles = [column.title for column in columns]
+        click.echo("\n".join(aligned([titles, *cells])), err=err)
+        return
+    screen = console(err=err)
+    shown = columns_that_fit(columns, cells, screen.width)
+    screen.print(rich_table(columns, [Row(row) for row in cells], shown))
+    if len(shown) < len(columns):
+        titles = [column.title for place, column in enumerate(columns) if place not in shown]
+        print_lines(
+            f"No room for {', '.join(titles)}: widen the terminal, or use -o json.", err=err
+        )
 
 
 def aligned(lines: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(map(text_width, column)) for column in zip(*lines, strict=True)]
+    """Plain text, two blanks between columns.
+
+    Widths are those of a terminal, where East Asian characters and emojis take two columns, and
+    combining accents none.
+    """
+    from rich.cells import cell_len
+
+    widths = [max(map(cell_len, column)) for column in zip(*lines, strict=True)]
     return [
         "  ".join(
-            cell + " " * (width - text_width(cell))
-            for cell, width in zip(line, widths, strict=True)
+            cell + " " * (width - cell_len(cell)) for cell, width in zip(line, widths, strict=True)
         ).rstrip()
         for line in lines
     ]
 
 
-def text_width(text: str) -> int:
-    """In columns of a terminal, where signs of East Asia and emojis take two, and accents none."""
-    return len(text) if text.isascii() else sum(map(_sign_width, text))
+def columns_that_fit(
+    columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int
+) -> list[int]:
+    """The places of the columns to show. Cells must be printable."""
+    from rich.cells import cell_len
 
-
-def truncate(text: str, width: int) -> str:
-    """The text, or as much of its beginning as fits, with a mark at the end."""
-    if text_width(text) <= width:
-        return text
-    room = width - 1
-    for end, sign in enumerate(text):
-        room -= _sign_width(sign)
-        if room < 0:
-            return text[:end] + "…"
-    return text
-
-
-def _sign_width(sign: str) -> int:
-    if combining(sign):
-        return 0
-    return 2 if east_asian_width(sign) in "WF" else 1
-
-
-def server_table(servers: Iterable[Server], now: datetime) -> str:
-    return table(SERVER_COLUMNS, [server_row(server, now) for server in servers])
-
-
-def server_details(
-    server: Server, configurations: Sequence[ConfigurationSummary], now: datetime
-) -> str:
-    row = server_row(server, now)
-    facts = [
-        *zip(SERVER_COLUMNS, row, strict=True),
-        ("DEFAULT", "yes" if server.is_default else "no"),
-        ("LABELS", shown_labels(server) or "-"),
-        ("CONFIGURATION", f"revision {server.config_revision}"),
+    titles = [column.title for column in columns]
+    widths = [max(map(cell_len, column)) for column in zip(titles, *rows, strict=True)]
+    limits = {Fit.CUT: _NAME_WIDTH, Fit.WRAP: _SENTENCE_WIDTH}
+    needed = [
+        min(natural, limits.get(column.fit, natural))
+        for column, natural in zip(columns, widths, strict=True)
     ]
-    lines = [f"{name.capitalize() + ':':<15}{value}" for name, value in facts]
-    lines += [f"  {found.name} (revision {found.revision}{_of(found)})" for found in configurations]
-    return "\n".join(lines)
+    shown = list(range(len(columns)))
+    for place in reversed(range(len(columns))):
+        if sum(needed[kept] + _GAP for kept in shown) - _GAP <= width:
+            break
+        if columns[place].fit is Fit.LEAVE_OUT:
+            shown.remove(place)
+    return shown
 
 
-def _of(found: ConfigurationSummary) -> str:
-    return f", of {found.selector}" if found.selector else ""
+def rich_table(
+    columns: Sequence[Column], rows: Sequence[Row], shown: Sequence[int], *, wrap: bool = True
+) -> "Table":
+    """Only the columns at the places `shown`. Cells must be printable.
+
+    Without `wrap` sentences are cut, so that each row takes one line.
+    """
+    from rich.cells import cell_len
+    from rich.table import Table
+
+    table = Table(box=None, show_edge=False, pad_edge=False, padding=(0, _GAP, 0, 0))
+    for place in shown:
+        column = columns[place]
+        # Columns that are no_wrap keep their width until the others have nothing left to give.
+        options: dict[str, Any] = {
+            "no_wrap": column.fit in (Fit.WHOLE, Fit.LEAVE_OUT),
+            "overflow": "ellipsis",
+        }
+        if wrap and column.fit is Fit.WRAP:
+            # Sentences share what the other columns leave, each according to its length.
+            natural = max(cell_len(text) for text in (column.title, *_cells(rows, place)))
+            options |= {"ratio": natural, "width": min(natural, _MIN_SENTENCE_WIDTH)}
+            table.expand = True
+        table.add_column(_text(column, column.title, wrap=wrap), **options)
+    for row in rows:
+        cells = [_text(columns[place], row.cells[place], wrap=wrap) for place in shown]
+        table.add_row(*cells, style="bold" if row.bold else None)
+    return table
 
 
-def as_json(value: Any) -> str:
-    return json.dumps(value, indent=2, ensure_ascii=False)
+def _cells(rows: Sequence[Row], place: int) -> Iterator[str]:
+    return (row.cells[place] for row in rows)
 
 
-def server_json(server: Server) -> dict[str, Any]:
-    """Named as in the wire contract; times are ISO 8601 in UTC."""
-    capabilities = server.capabilities
-    last_seen = server.presence.last_seen
-    return {
-        "server_id": server.server_id,
-        "name": server.name,
-        "environment": server.environment,
-        "status": server.presence.status.value,
-        "approval": server.approval.value,
-        "labels": dict(sorted(server.labels.effective.items())),
-        "operator_labels": dict(sorted(server.labels.of_operators.items())),
-        "ephemeral": server.ephemeral,
-        "machine": server.machine,
-        "address": server.address,
-        "last_seen": iso(last_seen) if last_seen else None,
-        "is_default": server.is_default,
-        "config_revision": server.config_revision,
-        "capabilities": capabilities
-        and {
-            "total_memory_mb": capabilities.total_memory_mb,
-            "available_memory_mb": capabilities.available_memory_mb,
-            "cpu_cores": capabilities.cpu_cores,
-            "available_cpu_millicores": capabilities.available_cpu_millicores,
-            "available_ports": [
-                {"start": ports.start, "end": ports.end, "protocol": ports.protocol}
-                for ports in capabilities.available_ports
-            ],
-            "docker_version": capabilities.docker_version,
-        },
-    }
+def _text(column: Column, text: str, *, wrap: bool) -> "Text":
+    from rich.text import Text
 
-
-def summary_json(found: ConfigurationSummary) -> dict[str, Any]:
-    return {
-        "name": found.name,
-        "revision": found.revision,
-        "updated_at": iso(found.updated_at),
-        "selector": selector_json(found),
-    }
-
-
-def selector_json(found: ConfigurationSummary) -> str | None:
-    """None for a document that hangs on one server."""
-    return str(found.selector) if found.selector else None
-
-
-def iso(moment: datetime) -> str:
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def ago(moment: datetime, now: datetime) -> str:
-    """How long ago, in the largest unit that fits; a clock that is ahead counts as now."""
-    seconds = max(0, int((now - moment).total_seconds()))
-    for unit, length in (("d", 86400), ("h", 3600), ("m", 60)):
-        if seconds >= 2 * length:
-            return f"{seconds // length}{unit} ago"
-    return f"{seconds}s ago"
-
-
-def shown_status(server: Server) -> str:
-    """Whether it is online, or what an operator has yet to decide about it, or has decided against
-    it."""
-    is_let_in = server.approval is Approval.APPROVED
-    return server.presence.status.value if is_let_in else server.approval.value
-
-
-def shown_labels(server: Server) -> str:
-    """With a mark at those that an operator has set."""
-    return ", ".join(
-        f"{key}={value}{' (operator)' if key in server.labels.of_operators else ''}"
-        for key, value in sorted(server.labels.effective.items())
-    )
-
-
-def server_row(server: Server, now: datetime) -> tuple[str, ...]:
-    capabilities = server.capabilities
-    cpu = memory = docker = "-"
-    if capabilities:
-        free_cores = capabilities.available_cpu_millicores / 1000
-        cpu = f"{free_cores:.1f}/{capabilities.cpu_cores} free"
-        memory = (
-            f"{capabilities.available_memory_mb / 1024:.1f}"
-            f"/{capabilities.total_memory_mb / 1024:.1f} GiB free"
-        )
-        docker = capabilities.docker_version or "-"
-    last_seen = server.presence.last_seen
-    return (
-        str(server.server_id),
-        server.name,
-        server.environment or "-",
-        shown_status(server),
-        ago(last_seen, now) if last_seen else "never",
-        cpu,
-        memory,
-        docker,
-    )
+    may_wrap = wrap and column.fit is Fit.WRAP
+    return Text(text, no_wrap=not may_wrap, overflow="fold" if may_wrap else "ellipsis")

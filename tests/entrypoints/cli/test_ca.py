@@ -1,4 +1,4 @@
-"""What `manmanv2 ca` makes, without any API."""
+"""`manmanv2 ca`, which needs no API."""
 
 import json
 import os
@@ -29,7 +29,7 @@ def run(*arguments: str) -> Result:
     return CliRunner().invoke(manmanv2, ["ca", *arguments])
 
 
-def well(*arguments: str) -> str:
+def succeed(*arguments: str) -> str:
     ended = run(*arguments)
     assert ended.exit_code == 0, ended.output
     return ended.stdout
@@ -39,65 +39,67 @@ def modes(folder: Path) -> dict[str, int]:
     return {file.name: stat.S_IMODE(file.stat().st_mode) for file in folder.iterdir()}
 
 
-def test_an_authority_is_two_files_of_which_one_is_for_their_owner_alone(folder: Path) -> None:
-    said = well("init", "--name", "Our CA", "--folder", "site")
+def test_a_ca_is_a_public_certificate_and_a_key_that_only_its_owner_may_read(folder: Path) -> None:
+    output = succeed("init", "--name", "Our CA", "--folder", "site")
     (made,) = inspect(Path("site/ca.crt").read_bytes())
 
     assert modes(folder / "site") == {"ca.crt": 0o644, "ca.key": 0o600}
     assert made.subject == made.issuer == "CN=Our CA"
     assert abs(made.expires - datetime.now(UTC) - 3650 * A_DAY) < A_DAY
     assert read_authority(Path("site/ca.crt"), Path("site/ca.key")).digest == made.digest
-    assert f"sha256   {made.digest}" in said
-    for told in ("CA_CERT_PATH=", "CA_KEY_PATH=", "API_CA_CERT_PATH", "--pin-ca", "ca issue"):
-        assert told in said
-    assert str(folder / "site/ca.key") in said
-    assert "PRIVATE" not in said
+    assert f"sha256   {made.digest}" in output
+    for part in ("CA_CERT_PATH=", "CA_KEY_PATH=", "API_CA_CERT_PATH", "--pin-ca", "ca issue"):
+        assert part in output
+    assert str(folder / "site/ca.key") in output
+    assert "PRIVATE" not in output
 
 
-@pytest.mark.parametrize("there", ["ca.crt", "ca.key"])
-def test_an_authority_that_is_there_is_never_overwritten(folder: Path, there: str) -> None:
-    Path(there).write_text("of before")
+@pytest.mark.parametrize("existing", ["ca.crt", "ca.key"])
+def test_an_existing_ca_is_never_overwritten(folder: Path, existing: str) -> None:
+    Path(existing).write_text("as before")
     ended = run("init")
 
     assert ended.exit_code == 73
     assert ended.stderr == (
-        f"manmanv2: {there} is there already, and is not overwritten: name another --folder, or"
+        f"manmanv2: {existing} already exists and is not overwritten: choose another --folder, or"
         " move it away\n"
     )
-    assert [file.name for file in folder.iterdir()] == [there]
-    assert Path(there).read_text() == "of before"
+    assert [file.name for file in folder.iterdir()] == [existing]
+    assert Path(existing).read_text() == "as before"
 
 
 @pytest.mark.parametrize(
     ("lifetime", "days"), [("90d", 90), ("2y", 730), ("24h", 1), ("100y", 36500)]
 )
-def test_how_long_is_said_in_days_and_years(folder: Path, lifetime: str, days: int) -> None:
-    well("init", "--lifetime", lifetime)
+def test_a_lifetime_may_be_given_in_hours_days_and_years(
+    folder: Path, lifetime: str, days: int
+) -> None:
+    succeed("init", "--lifetime", lifetime)
     (made,) = inspect(Path("ca.crt").read_bytes())
 
     assert abs(made.expires - datetime.now(UTC) - days * A_DAY) < timedelta(minutes=1)
 
 
 @pytest.mark.parametrize("lifetime", ["101y", "999999d", "0y", "y", "-1y", "1 y", "1w", "\u0661y"])
-def test_a_time_that_is_none_or_too_long_makes_nothing(folder: Path, lifetime: str) -> None:
+def test_an_invalid_or_too_long_lifetime_creates_nothing(folder: Path, lifetime: str) -> None:
     assert run("init", f"--lifetime={lifetime}").exit_code == 2
     assert not list(folder.iterdir())
 
 
 @pytest.mark.parametrize("name", ["", "x" * 65])
-def test_a_name_that_no_certificate_can_have_makes_nothing(folder: Path, name: str) -> None:
+def test_a_name_that_no_certificate_can_have_creates_nothing(folder: Path, name: str) -> None:
     ended = run("init", "--name", name)
 
     assert ended.exit_code == 65
-    assert ended.stderr.startswith("manmanv2: --name: ")
+    assert ended.stderr.startswith("manmanv2: --name must ")
     assert not list(folder.iterdir())
 
 
-def test_the_certificate_of_an_api_is_for_its_names_and_ends_with_the_authority(
+def test_an_api_certificate_is_valid_for_its_names_and_ends_with_the_ca(
     folder: Path,
 ) -> None:
-    well("init", "--lifetime", "30d")
-    said = well("issue", "api.example.com", "10.0.0.1", "::1", "*.example.com")
+    succeed("init", "--lifetime", "30d")
+    output = succeed("issue", "api.example.com", "10.0.0.1", "::1", "*.example.com")
     made, *others = inspect(Path("tls.crt").read_bytes())
     (own,) = inspect(Path("ca.crt").read_bytes())
 
@@ -106,41 +108,41 @@ def test_the_certificate_of_an_api_is_for_its_names_and_ends_with_the_authority(
     assert list(made.names) == ["api.example.com", "10.0.0.1", "::1", "*.example.com"]
     assert made.expires == own.expires
     assert others == []
-    assert f"TLS_CERT_PATH={folder / 'tls.crt'}" in said
-    assert f"TLS_KEY_PATH={folder / 'tls.key'}" in said
+    assert f"TLS_CERT_PATH={folder / 'tls.crt'}" in output
+    assert f"TLS_KEY_PATH={folder / 'tls.key'}" in output
     ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain("tls.crt", "tls.key")
 
 
-def test_another_certificate_takes_the_place_of_the_one_before_with_its_owner_and_mode(
+def test_a_new_certificate_replaces_the_old_one_and_keeps_its_owner_and_mode(
     folder: Path,
 ) -> None:
-    well("init")
-    well("issue", "a")
+    succeed("init")
+    succeed("issue", "a")
     before = Path("tls.crt").read_text(), Path("tls.key").read_text()
     Path("tls.key").chmod(0o640)
     Path("tls.crt").chmod(0o600)
     if os.geteuid() == 0:
         os.chown("tls.key", 10001, 10002)
-    with Path("tls.key").open() as held:
-        said = well("issue", "b")
-        of_before = held.read()
+    with Path("tls.key").open() as reader:
+        output = succeed("issue", "b")
+        while_reading = reader.read()
     after = Path("tls.crt").read_text(), Path("tls.key").read_text()
 
-    assert "An API that runs with these files takes them within seconds." in said
+    assert "An API that runs with these files picks them up within seconds." in output
     assert after[0] != before[0]
     assert after[1] != before[1]
-    # Whoever reads meanwhile has one of them as a whole.
-    assert of_before == before[1]
+    # A reader that opened the old file still reads all of it.
+    assert while_reading == before[1]
     assert modes(folder) == {"ca.crt": 0o644, "ca.key": 0o600, "tls.crt": 0o600, "tls.key": 0o640}
     if os.geteuid() == 0:
-        found = Path("tls.key").stat()
-        assert (found.st_uid, found.st_gid) == (10001, 10002)
+        status = Path("tls.key").stat()
+        assert (status.st_uid, status.st_gid) == (10001, 10002)
     ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain("tls.crt", "tls.key")
 
 
 @pytest.mark.parametrize("name", ["", "a b", "http://a", "-a"])
-def test_a_name_that_is_none_changes_nothing(folder: Path, name: str) -> None:
-    well("init")
+def test_an_invalid_name_changes_nothing(folder: Path, name: str) -> None:
+    succeed("init")
     ended = run("issue", "localhost", "--", name)
 
     assert ended.exit_code == 65
@@ -148,11 +150,11 @@ def test_a_name_that_is_none_changes_nothing(folder: Path, name: str) -> None:
     assert set(modes(folder)) == {"ca.crt", "ca.key"}
 
 
-def test_what_is_wrong_with_the_authority_is_one_sentence_that_names_the_file(
+def test_an_unusable_ca_is_one_sentence_that_names_the_file(
     folder: Path,
 ) -> None:
     without = run("issue", "a")
-    well("init")
+    succeed("init")
     Path("ca.key").write_text("no")
     spoiled = run("issue", "a")
 
@@ -166,7 +168,7 @@ def test_what_is_wrong_with_the_authority_is_one_sentence_that_names_the_file(
     )
 
 
-def test_an_authority_that_expired_issues_nothing(folder: Path) -> None:
+def test_an_expired_ca_issues_nothing(folder: Path) -> None:
     certificate, key = create_ca("old", timedelta(minutes=-1))
     Path("ca.crt").write_text(certificate)
     Path("ca.key").write_text(key)
@@ -175,18 +177,18 @@ def test_an_authority_that_expired_issues_nothing(folder: Path) -> None:
     assert ended.exit_code == 69
     assert ended.stderr.startswith("manmanv2: ca.crt expired on 20")
     assert ended.stderr.endswith(
-        " UTC: make another authority by `manmanv2 ca init` in another --folder\n"
+        " UTC: create a new CA with `manmanv2 ca init` in another --folder\n"
     )
     assert set(modes(folder)) == {"ca.crt", "ca.key"}
 
 
-def test_an_authority_between_is_shown_behind_the_certificate(folder: Path) -> None:
+def test_an_intermediate_ca_is_sent_after_the_certificate(folder: Path) -> None:
     import trustme
 
-    between = trustme.CA().create_child_ca()
-    between.cert_pem.write_to_path("ca.crt")
-    between.private_key_pem.write_to_path("ca.key")
-    well("issue", "a")
+    intermediate = trustme.CA().create_child_ca()
+    intermediate.cert_pem.write_to_path("ca.crt")
+    intermediate.private_key_pem.write_to_path("ca.key")
+    succeed("issue", "a")
 
     leaf, shown = inspect(Path("tls.crt").read_bytes())
     assert leaf.issuer == shown.subject
@@ -194,11 +196,11 @@ def test_an_authority_between_is_shown_behind_the_certificate(folder: Path) -> N
 
 
 def test_each_certificate_in_a_file_is_shown(folder: Path) -> None:
-    well("init", "--name", "old")
+    succeed("init", "--name", "old")
     old = Path("ca.crt").read_bytes()
-    well("init", "--name", "new", "--folder", "new")
+    succeed("init", "--name", "new", "--folder", "new")
     Path("ca.crt").write_bytes(Path("new/ca.crt").read_bytes() + old)
-    text, as_json = well("show"), json.loads(well("show", "ca.crt", "-o", "json"))
+    text, as_json = succeed("show"), json.loads(succeed("show", "ca.crt", "-o", "json"))
 
     assert [part.splitlines()[0] for part in text.split("\n\n")] == [
         "subject  CN=new",
@@ -214,10 +216,10 @@ def test_each_certificate_in_a_file_is_shown(folder: Path) -> None:
     ("content", "sentence", "code"),
     [
         (None, "x.pem cannot be read (No such file or directory)", 66),
-        ("no", "x.pem holds no PEM certificate", 65),
+        ("no", "x.pem does not contain a PEM certificate", 65),
     ],
 )
-def test_a_file_that_shows_nothing_is_told(
+def test_a_file_without_a_certificate_is_one_sentence(
     folder: Path, content: str | None, sentence: str, code: int
 ) -> None:
     if content:
@@ -227,13 +229,13 @@ def test_a_file_that_shows_nothing_is_told(
     assert (ended.exit_code, ended.stderr) == (code, f"manmanv2: {sentence}\n")
 
 
-def test_json_is_all_that_is_printed_when_it_is_asked_for(folder: Path) -> None:
+def test_with_o_json_nothing_else_is_printed(folder: Path) -> None:
     for arguments in (("init",), ("issue", "a")):
-        printed = json.loads(well(*arguments, "-o", "json"))
+        printed = json.loads(succeed(*arguments, "-o", "json"))
         assert set(printed) == {"subject", "issuer", "names", "valid_from", "expires_at", "sha256"}
 
 
-def test_no_other_command_loads_what_makes_certificates(folder: Path) -> None:
+def test_no_other_command_loads_the_cryptography_library(folder: Path) -> None:
     program = """
 import contextlib, os, sys
 os.environ["API_CLIENT_CERT_PATH"] = "nowhere.pem"

@@ -1,5 +1,5 @@
-"""Where `manmanv2 operators create --certificate` puts a certificate, and that nothing is left of
-one that was not issued."""
+"""`manmanv2 operators create --certificate` writes a file, and leaves none if it gets no
+certificate."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -23,7 +23,7 @@ Answer = Callable[[], tuple[OperatorKey, str]]
 def create(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[Answer], Result]:
     def run(answer: Answer) -> Result:
         def call(*_: Any) -> tuple[OperatorKey, str]:
-            # It is there before anything is asked for, and for its owner alone.
+            # The file exists before the call, and only its owner may read it.
             assert (tmp_path / "ann.pem").stat().st_mode & 0o777 == 0o600
             return answer()
 
@@ -57,13 +57,13 @@ def refuses() -> tuple[OperatorKey, str]:
             lambda: (ROW, ""),
             69,
             (
-                "the API is older than this command and issued no certificate: revoke"
-                " oc-aaaaaaaaaa, the key that it made instead and nobody has"
+                "the API is older than this command and created the key oc-aaaaaaaaaa instead of a"
+                " certificate: revoke that key, which nobody has"
             ),
         ),
     ],
 )
-def test_nothing_is_left_of_one_that_was_not_issued(
+def test_no_file_is_left_if_no_certificate_was_issued(
     create: Callable[[Answer], Result],
     tmp_path: Path,
     answer: Answer,
@@ -76,19 +76,17 @@ def test_nothing_is_left_of_one_that_was_not_issued(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_file_that_is_there_or_cannot_be_is_left_alone(
-    create: Callable[[Answer], Result], tmp_path: Path
-) -> None:
+def test_an_existing_file_is_left_alone(create: Callable[[Answer], Result], tmp_path: Path) -> None:
     file = tmp_path / "ann.pem"
-    file.write_text("of before")
-    there = create(refuses)
-    assert file.read_text() == "of before"
+    file.write_text("as before")
+    existing = create(refuses)
+    assert file.read_text() == "as before"
     file.unlink()
     file.symlink_to(tmp_path / "nowhere" / "ann.pem")
     nowhere = create(refuses)
 
-    assert (there.exit_code, nowhere.exit_code) == (73, 73)
-    assert there.stderr == (
-        f"manmanv2: {file} is there already, and is not overwritten: name another, or move it"
+    assert (existing.exit_code, nowhere.exit_code) == (73, 73)
+    assert existing.stderr == (
+        f"manmanv2: {file} already exists and is not overwritten: choose another file, or move it"
         " away\n"
     )

@@ -3,54 +3,76 @@ import sys
 from collections.abc import Iterator
 
 import click
-import pytest
 
 from entrypoints.cli.commands import manmanv2
 
-# What they print is for a person or a shell, or is a document itself.
+# Their output is for a person or a shell, or is a document itself.
 WITHOUT_JSON = {"completion", "configs get", "demo"}
 
 
 def _commands(group: click.Group, path: str = "") -> Iterator[tuple[str, click.Command]]:
     for name, command in group.commands.items():
+        yield f"{path}{name}", command
         if isinstance(command, click.Group):
             yield from _commands(command, f"{path}{name} ")
-        else:
-            yield f"{path}{name}", command
 
 
-COMMANDS = dict(_commands(manmanv2))
+ALL = dict(_commands(manmanv2))
+COMMANDS = {name: found for name, found in ALL.items() if not isinstance(found, click.Group)}
 
 
-@pytest.mark.parametrize("name", sorted(COMMANDS.keys() - WITHOUT_JSON))
-def test_every_command_that_prints_a_result_has_the_one_option_for_json(name: str) -> None:
-    option = next((found for found in COMMANDS[name].params if "--output" in found.opts), None)
-
-    assert option, f"{name} has no output_option"
-    assert "-o" in option.opts
-    assert isinstance(option.type, click.Choice)
-    assert list(option.type.choices) == ["text", "json"]
-    assert option.default == "text"
-
-
-def test_the_exceptions_are_commands() -> None:
-    assert COMMANDS.keys() >= WITHOUT_JSON
+def _has_json_option(command: click.Command) -> bool:
+    return any(
+        {"-o", "--output"} <= set(option.opts)
+        and isinstance(option.type, click.Choice)
+        and list(option.type.choices) == ["text", "json"]
+        and option.default == "text"
+        for option in command.params
+    )
 
 
-@pytest.mark.parametrize("name", sorted(COMMANDS))
-def test_every_command_and_option_says_what_it_is_for(name: str) -> None:
-    command = COMMANDS[name]
+def test_every_command_that_prints_a_result_has_the_option_for_json() -> None:
+    without = {name for name, command in COMMANDS.items() if not _has_json_option(command)}
 
-    assert command.help
-    for parameter in command.params:
-        if isinstance(parameter, click.Option):
-            assert parameter.help, parameter.opts
+    assert without == WITHOUT_JSON
 
 
-def test_help_and_completion_wait_for_no_library_that_is_slow_to_load() -> None:
+def test_every_command_group_and_option_has_a_help_text_of_whole_sentences() -> None:
+    texts = {name: command.help for name, command in ALL.items()}
+    for name, command in ALL.items():
+        for option in command.params:
+            if isinstance(option, click.Option) and not option.hidden:
+                texts[f"{name} {'/'.join(option.opts)}"] = option.help
+    offenders = [
+        name
+        for name, text in texts.items()
+        if not text or not text[0].isupper() or not text.split("\n\n")[0].strip().endswith(".")
+    ]
+
+    assert offenders == []
+
+
+def test_the_list_of_commands_cuts_no_sentence_on_a_terminal_of_80_columns() -> None:
+    groups = {"": manmanv2, **ALL}
+    offenders = [
+        f"{name}: {line.strip()}"
+        for name, group in groups.items()
+        if isinstance(group, click.Group)
+        for line in _help(group).partition("Commands:")[2].splitlines()
+        if line.endswith("...")
+    ]
+
+    assert offenders == []
+
+
+def _help(command: click.Command) -> str:
+    return command.get_help(click.Context(command, info_name="manmanv2", terminal_width=80))
+
+
+def test_help_and_completion_load_no_slow_library() -> None:
     slow = {
         *("alembic", "cryptography", "docker", "grpc", "kombu"),
-        *("psutil", "requests", "sqlalchemy", "ssl"),
+        *("psutil", "requests", "rich", "sqlalchemy", "ssl"),
     }
     program = f"import sys, entrypoints.cli.commands; print([*({slow} & sys.modules.keys())])"
     loaded = subprocess.run(
