@@ -258,7 +258,7 @@ class ApiSettings(ServiceSettings):
         ENFORCE_ALL,
         "SWITCH=MODE,…: off or warn instead of enforce, for name-conflict, epoch, approval, ban and"
         " delete-online, or warn or enforce instead of off, for credential and certificate; what"
-        " warn lets through is listed by `manmanv2 audit would-reject`",
+        " warn lets through is listed by `manmanv2 audit dry-run`",
         _enforcement,
         show=str,
     )

@@ -42,11 +42,11 @@ class CliSettings(ApiClientSettings):
         super().check(given)
         if self.api_client_key_path and not self.api_client_cert_path:
             raise ConfigurationError(
-                "API_CLIENT_KEY_PATH has no effect without API_CLIENT_CERT_PATH: set that too, or"
+                "API_CLIENT_KEY_PATH: has no effect without API_CLIENT_CERT_PATH; set that too, or"
                 " unset this."
             )
         if self.api_client_cert_path and not self.api.tls:
             raise ConfigurationError(
-                "API_CLIENT_CERT_PATH has no effect because API_ADDRESS does not use TLS: set"
+                "API_CLIENT_CERT_PATH: has no effect because API_ADDRESS does not use TLS; set"
                 f" API_ADDRESS to https://{self.api.address}."
             )

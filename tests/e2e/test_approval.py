@@ -140,7 +140,7 @@ def test_a_ban_survives_the_api_and_a_deletion_of_the_server(
 
     assert refused.wait() == 77
     said = printed_by(second, "servers", "approve", "1")
-    assert said == "lifted the ban over the machine of server 1, which is gone\n"
+    assert said == "lifted the ban on the machine of server 1, which is deleted\n"
 
     start_host(second.address, SERVER_NAME="other", **machine.settings).wait_until_said(
         "Registered"
@@ -168,7 +168,8 @@ def test_a_ban_without_evidence_says_that_it_is_of_a_name(api: Api) -> None:
         stub.RegisterServer(pb.RegisterServerRequest(name="bare"))
 
     assert printed_by(api, "servers", "ban", "1") == (
-        "banned server 1 (bare) by its name alone: its host sent no evidence of its machine\n"
+        "banned server 1 (bare) by its name only, because its host sent no evidence of its"
+        " machine\n"
     )
 
 

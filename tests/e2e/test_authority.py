@@ -108,7 +108,7 @@ def test_operators_and_hosts_are_known_by_certificates_at_every_worker(
         by="ann.pem",
     )
     assert again.returncode == 73
-    assert "is there already, and is not overwritten" in again.stderr
+    assert "already exists and is not overwritten" in again.stderr
     assert run("servers", "list", at=address, by="ann.pem").returncode == 77
 
     # Another certificate of the API, which both workers take, at both ports.

@@ -106,11 +106,11 @@ def test_a_conflict_is_listed_and_counted_and_shown_with_both_sides(open_contest
     holder, challenger = conflict["holder"]["evidence"], conflict["challenger"]["evidence"]
     for words, kind, verdict in (
         (["machine-id"], "machine_id", ["the", "same"]),
-        (["hardware", "id"], "hardware_id", ["another"]),
-        (["boot", "id"], "boot_id", ["another"]),
+        (["hardware", "id"], "hardware_id", ["different"]),
+        (["boot", "id"], "boot_id", ["different"]),
     ):
         assert [*words, holder[kind][:12], challenger[kind][:12], *verdict] in lines
-    assert ["Docker", "engine", "ID", "-", "-", "not", "known", "of", "both"] in lines
+    assert ["Docker", "engine", "ID", "-", "-", "not", "known", "for", "both"] in lines
     assert "The disk is the same, but the board differs: the disk was most likely copied." in shown
     for option in ("--adopt", "--rename NAME", "--evict"):
         assert f"  manmanv2 conflicts resolve 1 {option}\n" in shown
@@ -130,8 +130,8 @@ def test_the_challenger_adopts_the_server_and_the_holder_ends(
     printed_by(contest.api, "configs", "put", "1", "limits", stdin="{}")
     printed = printed_by(contest.api, "conflicts", "resolve", "1", "--adopt", stdin="y\n")
 
-    assert "The challenger at 127.0.0.1 gets server 1 (web) with all that hangs on it" in printed
-    assert "the holder at 127.0.0.1 is told to stop and refused under this name" in printed
+    assert "The challenger at 127.0.0.1 takes over server 1 (web) with all its data" in printed
+    assert "the holder at 127.0.0.1 must stop, and is refused under this name" in printed
     contest.challenger.wait_until_said("Registered as server 1 under the name web")
     assert contest.challenger.said("The name is this host's now.")
     assert contest.holder.wait() == 75
@@ -170,8 +170,8 @@ def test_the_challenger_joins_under_another_name_and_both_go_on(
     printed = printed_by(contest.api, "conflicts", "resolve", "1", "--rename", "web-2")
 
     assert printed == (
-        "conflict 1 is resolved: the challenger at 127.0.0.1 joins as a server of its own named"
-        " web-2 at its next claim, and the holder at 127.0.0.1 keeps server 1 (web)\n"
+        "conflict 1 is resolved: the challenger at 127.0.0.1 becomes a new server named web-2 the"
+        " next time it registers; the holder at 127.0.0.1 keeps server 1 (web)\n"
     )
     contest.challenger.wait_until_said("Registered as server 2 under the name web-2")
     assert contest.holder.running
@@ -189,7 +189,7 @@ def test_the_holder_is_evicted_and_only_a_restore_lets_it_in_again(contest: Cont
     printed_by(contest.api, "configs", "put", "1", "limits", stdin="{}")
     printed = printed_by(contest.api, "conflicts", "resolve", "1", "--evict", stdin="y\n")
 
-    assert "Server 1 (web) is deleted with all that hangs on it" in printed
+    assert "Server 1 (web) is deleted with all its data" in printed
     contest.challenger.wait_until_said("Registered as server 2 under the name web")
     said = contest.holder.wait_until_said(KEEPS_TRYING)
     assert "conflict 1" in said
@@ -239,8 +239,8 @@ def test_programs_are_asked_beside_what_they_read(contest: Contest) -> None:
     [
         (["9", "--adopt", "--yes"], 66, "manmanv2: conflict 9 does not exist\n"),
         (["1", "--rename", "web"], 65, "new_name is the name in conflict: choose another"),
-        (["1"], 2, "Say one of --adopt, --rename NAME and --evict."),
-        (["1", "--adopt", "--evict"], 2, "Say one of --adopt, --rename NAME and --evict."),
+        (["1"], 2, "Give exactly one of --adopt, --rename NAME and --evict."),
+        (["1", "--adopt", "--evict"], 2, "Give exactly one of --adopt, --rename NAME and --evict."),
     ],
 )
 def test_what_cannot_be_resolved_is_told_in_a_sentence(
@@ -271,8 +271,8 @@ def test_a_switch_that_warns_lets_both_in_and_is_audited(
     for machine in machines:
         host = start_host(api.address, SERVER_NAME="web", **machine.settings)
         host.wait_until_said("Registered as server 1")
-    printed = printed_by(api, "audit", "would-reject")
-    [entry] = json.loads(printed_by(api, "audit", "would-reject", "-o", "json"))
+    printed = printed_by(api, "audit", "dry-run")
+    [entry] = json.loads(printed_by(api, "audit", "dry-run", "-o", "json"))
 
     assert printed.splitlines()[1].split()[:4] == ["name-conflict", "1", "web", "1"]
     assert (entry["switch"], entry["server_id"], entry["count"]) == ("name-conflict", 1, 1)

@@ -227,7 +227,7 @@ def test_evidence_that_led_to_an_event_is_shown(api: Api) -> None:
     entries = json_from(api, "servers", "explain", "1")["history"]
     [taken_over] = [entry for entry in entries if entry["kind"] == "taken_over"]
 
-    assert "the same: machine-id; another: hardware id and boot id" in printed
+    assert "the same: machine-id; different: hardware id and boot id" in printed
     assert taken_over["agreeing"] == ["machine_id"]
     assert taken_over["differing"] == ["hardware_id", "boot_id"]
     assert "it was taken over: another machine registered under its name" in printed

@@ -63,7 +63,10 @@ def test_a_key_lets_in_so_many_hosts_which_start_again_with_it_until_it_is_revok
     assert used[1].split()[:5] == [key_id, "1", "game-1", "127.0.0.1", "2"]
     assert revoked[0] == 0
     assert revoked[1].splitlines()[1].split()[:5] == used[1].split()[:5]
-    assert "Their hosts go on by credentials of their own; `manmanv2 servers ban`" in revoked[1]
+    assert (
+        "Their hosts keep running with credentials of their own; `manmanv2 servers ban`"
+        in revoked[1]
+    )
     assert f"Revoke this key? [y/N]: revoked the join key {key_id}" in revoked[1]
     assert last_ended == os.EX_NOPERM
     assert last.said(f"The API does not let this host in: The join key {key_id} was revoked.")
@@ -78,7 +81,7 @@ def test_keys_are_made_listed_and_revoked_by_programs(api: Api) -> None:
 
     assert ended.returncode == 0
     assert secret not in ended.stderr
-    assert "Everybody may join without it: set REGISTRATION_KEY" in ended.stderr
+    assert "Every host may still register without a key: set REGISTRATION_KEY" in ended.stderr
     [listed] = json_from(api, "keys", "list")
     assert (listed["key_id"], listed["uses"], listed["used"]) == (key_id, 5, 0)
     assert json_from(api, "keys", "usage", key_id) == []

@@ -81,7 +81,7 @@ def test_what_only_warns_is_noted_and_done(start_api: StartApi) -> None:
     api = start_api("memory://", ENFORCEMENT="delete-online=warn")
     join(api, "box")
     exit_code, _, _ = manmanv2(api, "servers", "delete", "1", "--yes")
-    [noted] = json_from(api, "audit", "would-reject")
+    [noted] = json_from(api, "audit", "dry-run")
 
     assert (exit_code, names(api)) == (0, set())
     assert (noted["switch"], noted["name"], noted["count"]) == ("delete-online", "box", 1)
@@ -116,7 +116,7 @@ def test_a_restored_server_gets_its_host_and_its_configuration_back(
     assert kept_for == timedelta(days=30)
     assert (exit_code, printed) == (
         0,
-        "restored server 1 (box): it is offline until its host joins again\n",
+        "restored server 1 (box): it is offline until its host registers again\n",
     )
     assert (restored.server_id, restored.status) == (1, "offline")
     assert restored.environment == "production"
@@ -157,7 +157,7 @@ def test_what_was_deleted_is_listed_for_people_too(api: Api) -> None:
     assert [row.split()[:2] for row in rows] == [["1", "one"], ["2", "two"]]
     assert all(row.endswith("an operator deleted it") for row in rows)
     assert filtered[0] == 2
-    assert "--deleted lists all that can be restored" in filtered[2]
+    assert "--deleted cannot be combined with a filter." in filtered[2]
 
 
 def test_a_fleet_of_deleted_servers_is_listed_and_purged_at_once_if_that_is_set(
@@ -215,7 +215,7 @@ def test_an_operator_looks_first_and_prunes_then(start_api: StartApi, tmp_path: 
     before = names(api)
     did = json_from(api, "servers", "prune", "--yes")
 
-    assert nobody[:2] == (0, "No ephemeral server was offline for long enough.\n")
+    assert nobody[:2] == (0, "No ephemeral server has been offline for long enough.\n")
     assert [(one["name"], one["deleted"]) for one in would] == [(name, False) for name in gone]
     assert "3 servers would be deleted." in looked[1]
     assert refused[0] == 1
@@ -235,7 +235,7 @@ def test_all_that_are_due_are_pruned_however_many(start_api: StartApi, tmp_path:
     looked = manmanv2(api, "servers", "prune", "--dry-run")
     exit_code, printed, _ = manmanv2(api, "servers", "prune", stdin="y\n")
 
-    assert "100 servers and all others of the kind would be deleted." in looked[1]
+    assert "100 servers and all other such servers would be deleted." in looked[1]
     assert exit_code == 0
     assert printed.count("deleted server ") == 130
     assert names(api) == set()

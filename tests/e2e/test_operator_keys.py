@@ -1,4 +1,4 @@
-"""Keys of operators, from the first one on, as operators make and use them."""
+"""Operator keys, from the first one on."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,8 +14,8 @@ NEEDED = (
     " the command\n"
 )
 CLOSES = (
-    "From now on every operators' call needs a key, also on the API's machine. Should all keys of"
-    " admins be lost, set OPERATOR_KEY on the API."
+    "From now on operators need a key on the API's own machine too. If all keys of admins are lost,"
+    " set OPERATOR_KEY on the API."
 )
 ROLE_TOO_LOW = (
     "manmanv2: this call requires the role operator, and this operator has the role viewer\n"
@@ -28,7 +28,7 @@ REFUSED = (
 
 @dataclass
 class Operators:
-    """`database` holds all that the API keeps."""
+    """`database` holds everything that the API stores."""
 
     api: Api
     database: Path
@@ -49,7 +49,7 @@ def operators(start_api: Callable[..., Api], tmp_path: Path) -> Operators:
     return Operators(start_api(f"sqlite:///{database}", LOG_LEVEL="debug"), database)
 
 
-def test_from_the_first_key_of_an_admin_on_everybody_needs_one(operators: Operators) -> None:
+def test_once_an_admin_has_a_key_every_operator_needs_one(operators: Operators) -> None:
     assert operators.api.said(
         "unless there is a key of an admin, operators are served on this machine only"
     )
@@ -63,9 +63,9 @@ def test_from_the_first_key_of_an_admin_on_everybody_needs_one(operators: Operat
     listed = operators.run("operators", "list", key=ann)
 
     first, *hints = made.stderr.splitlines()
-    assert first.startswith(f"made the key {key_id} of ann (admin, until 20")
+    assert first.startswith(f"created the key {key_id} for ann (admin, until 20")
     assert hints == [
-        "It is shown this once: set it as OPERATOR_KEY of the command.",
+        "It is not shown again: set it as OPERATOR_KEY for this command.",
         CLOSES,
     ]
     assert (without.returncode, without.stderr) == (77, NEEDED)
@@ -83,7 +83,7 @@ def test_from_the_first_key_of_an_admin_on_everybody_needs_one(operators: Operat
     assert secret not in listed.stdout + made.stderr
 
 
-def test_keys_are_revoked_by_their_ids_and_the_callers_own_at_last(operators: Operators) -> None:
+def test_keys_are_revoked_by_their_ids_and_the_callers_own_last(operators: Operators) -> None:
     ann = operators.create("ann", "--role", "admin")
     bob = operators.create("bob", "--role", "viewer", key=ann)
     ids = [key.partition(".")[0] for key in (ann, bob)]
@@ -100,7 +100,7 @@ def test_keys_are_revoked_by_their_ids_and_the_callers_own_at_last(operators: Op
     )
     assert kept.returncode == 1
     assert revoked.returncode == 0
-    assert "No key of an admin is left then" in revoked.stdout
+    assert "These are the last keys of admins" in revoked.stdout
     assert "Revoke these 2 keys?" in revoked.stdout
     assert revoked.stdout.splitlines()[-2].endswith(f"revoked the key {ids[1]} of bob (viewer)")
     assert revoked.stdout.splitlines()[-1] == f"revoked the key {ids[0]} of ann (admin)"

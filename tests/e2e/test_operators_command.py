@@ -198,8 +198,14 @@ def test_a_document_comes_back_as_it_was_put(fleet: Api) -> None:
         (["servers", "show", "42"], 66, "server 42 does not exist"),
         (["configs", "put", "1", "Bad/Name"], 65, "name must have 1 to 100"),
         (["configs", "put", "1", "good"], 65, "document is not valid JSON"),
-        (["servers", "delete"], 2, "Name servers by their ids, or say --not-seen-for."),
-        (["servers", "list", "--not-seen-for", "soon"], 2, "say 90s, 30m, 24h or 7d"),
+        (
+            ["servers", "show", "web"],
+            2,
+            "No server has the id 'web'; see `manmanv2 servers list`.",
+        ),
+        (["servers", "merge", "1", "1"], 65, "OLD and NEW are the same server"),
+        (["servers", "delete"], 2, "Give either the ids of servers or --not-seen-for."),
+        (["servers", "list", "--not-seen-for", "soon"], 2, "write for example 90s, 30m, 24h or 7d"),
         (["--api", "127.0.0.1:1", "servers", "list"], 69, "no API answers at 127.0.0.1:1"),
     ],
 )

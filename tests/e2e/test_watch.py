@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.cells import cell_len
 
 from protos.manman.v1 import manman_pb2 as pb
 from tests.support.canary_secrets import canary
@@ -160,9 +161,9 @@ def test_nothing_wraps_on_a_narrow_terminal(
     terminal = on_terminal(fleet, width=width)
     lines = terminal.wait_for("4 shown")
 
-    assert all(len(line) < width for line in lines)
+    assert all(cell_len(line) <= width for line in lines)
     assert sum("online" in line for line in lines) == 4
-    assert len(lines) == len(["heading", *range(4), "", "status", "end"])
+    assert lines[len(["heading", *range(4)])] == ""
 
 
 def test_a_terminal_that_becomes_narrower_is_drawn_anew(
@@ -172,7 +173,7 @@ def test_a_terminal_that_becomes_narrower_is_drawn_anew(
     terminal.wait_for("LAST SEEN")
     terminal.resize(40, 20)
 
-    eventually(lambda: all(len(line) < 40 for line in terminal.lines), "a narrower table")
+    eventually(lambda: all(len(line) <= 40 for line in terminal.lines), "a narrower table")
 
 
 def test_nothing_scrolls_on_a_low_terminal(
@@ -183,7 +184,7 @@ def test_nothing_scrolls_on_a_low_terminal(
     terminal = on_terminal(fleet, height=10)
     lines = terminal.wait_for("22 shown")
 
-    assert len(lines) == 10
+    assert len(lines) <= 10
     assert lines[6] == "and 17 more than fit here"
 
 
@@ -208,9 +209,9 @@ def test_an_api_that_goes_away_and_comes_back_is_told_in_the_status_line(
     away = terminal.wait_for(f"asking again: no API answers at {api.address}")
     greyed = terminal.styled_lines[1]
     start_api(database, address=api.address, HEARTBEAT_INTERVAL_SECONDS="60")
-    back = terminal.wait_for("1 shown, heard")
+    back = terminal.wait_for("1 shown, updated")
 
-    assert any(line.startswith("Last heard ") for line in away)
+    assert any(line.startswith("Last answer ") for line in away)
     assert greyed.startswith("\x1b[2m")
     assert "one" in greyed
     assert not any("asking again" in line for line in back)
@@ -222,7 +223,7 @@ def test_ctrl_c_ends_it_well_even_while_an_api_does_not_answer(
     terminal = on_terminal(fleet)
     terminal.wait_for("2 shown")
     os.kill(fleet.pid, signal.SIGSTOP)
-    grown = re.compile(r"heard (?![0-2]s)\d+[smh] ago")
+    grown = re.compile(r"updated (?![0-2]s)\d+[smh] ago")
     eventually(lambda: any(map(grown.search, terminal.lines)), "an age that grows")
 
     assert terminal.stop() == 0

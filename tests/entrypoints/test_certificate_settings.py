@@ -148,12 +148,13 @@ def test_a_certificate_is_of_no_use_without_tls() -> None:
         {"API_ADDRESS": "http://localhost:50051"},
     ):
         assert problem(CliSettings, {**variables, "API_CLIENT_CERT_PATH": "/x"}) == (
-            "API_CLIENT_CERT_PATH: of no use, because API_ADDRESS asks for no TLS; write"
-            " https://localhost:50051."
+            "API_CLIENT_CERT_PATH: has no effect because API_ADDRESS does not use TLS; set"
+            " API_ADDRESS to https://localhost:50051."
         )
 
 
 def test_a_key_is_of_no_use_without_its_certificate() -> None:
     assert problem(CliSettings, {"API_CLIENT_KEY_PATH": "/x"}) == (
-        "API_CLIENT_KEY_PATH: of no use without API_CLIENT_CERT_PATH; set that, or unset this."
+        "API_CLIENT_KEY_PATH: has no effect without API_CLIENT_CERT_PATH; set that too, or unset"
+        " this."
     )

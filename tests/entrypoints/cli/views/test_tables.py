@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from domain.capabilities import Capabilities
-from domain.liveness import offline
+from domain.liveness import offline_presence
 from domain.server import Server
 from entrypoints.cli.views.servers import SERVER_COLUMNS, print_servers
 from entrypoints.cli.views.tables import Column, Fit, aligned, print_table
@@ -58,7 +58,7 @@ def a_server(number: int) -> Server:
         1000 + number,
         f"gameserver-nyc-{number:05}",
         "production",
-        offline(NOW - timedelta(hours=30)),
+        offline_presence(NOW - timedelta(hours=30)),
         capabilities=capabilities,
     )
 
