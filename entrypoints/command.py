@@ -13,6 +13,8 @@ from entrypoints.logs import configure_logs
 from entrypoints.settings import BUILD, ServiceSettings
 from entrypoints.tracing import warn_if_nothing_can_be_traced
 
+_log = logging.getLogger(__name__)
+
 S = TypeVar("S", bound=ServiceSettings)
 
 
@@ -71,7 +73,10 @@ class Command(Generic[S]):
         flagged = {name: "true" for name in self.flags if getattr(arguments, name)}
         try:
             settings = self.settings_class.load({**os.environ, **flagged})
+            warnings = list(self.settings_class.deprecation_warnings())
             if arguments.action == "config":
+                for warning in warnings:
+                    print(f"{self.name}: {warning}.", file=sys.stderr)
                 print("\n".join(settings.redacted_lines()), flush=True)
                 return os.EX_OK
             if arguments.action == "health":
@@ -79,6 +84,8 @@ class Command(Generic[S]):
                 print("ok", flush=True)
                 return os.EX_OK
             configure_logs(settings.log_level, settings.log_format)
+            for warning in warnings:
+                _log.warning("%s", warning)
             if arguments.action in self.actions:
                 self.actions[arguments.action].run(settings)
                 return os.EX_OK
@@ -93,8 +100,6 @@ class Command(Generic[S]):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             print(f"{self.name}: {error.strerror}", file=sys.stderr)
             return os.EX_IOERR
-        except Exception:
-            logging.getLogger(__name__).exception(
-                "%s failed: this is a mistake in it, please report it", self.name
-            )
+        except Exception:  # noqa: BLE001 - whatever it is, it ends in a log line and an exit code
+            _log.exception("%s failed: this is a mistake in it, please report it", self.name)
             return os.EX_SOFTWARE

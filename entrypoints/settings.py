@@ -79,20 +79,26 @@ def setting(
     parse: Callable[[str], object] = str,
     *,
     aliases: tuple[str, ...] = (),
+    old_names: tuple[str, ...] = (),
     in_file: bool = False,
     parse_file: Callable[[Path], object] | None = None,
     show: Callable[[Any], str] | None = None,
 ) -> Any:
-    """A field that is read from the variable of its name in capitals, or from one of the others.
+    """A field that is read from the environment variable of its name in capitals.
 
-    `parse` makes the value of a text; its ValueError completes the sentence "NAME: …". `show`
-    makes a text of the value that holds no secret. What is a secret, or has one `in_file`, may
-    come from a file, too: its text as from the variable, unless `parse_file` makes more of it.
+    Of the variable and its `aliases`, the first one that is set counts. `old_names` are deprecated:
+    each still works, with a warning at the start, but not together with the new name.
+
+    `parse` turns the text into the value; its ValueError completes the sentence "NAME: …". `show`
+    turns the value into a text without secrets. A secret, or a setting with `in_file`, may also
+    come from the file that NAME_FILE names: `parse_file` reads that file; without it, the file
+    holds what the variable would hold.
     """
     metadata = {
         "description": description,
         "parse": parse,
         "aliases": aliases,
+        "old_names": old_names,
         "in_file": in_file or parse in (secret, bearer_token),
         "parse_file": parse_file,
         "show": show or _shown,
@@ -224,12 +230,19 @@ class Settings:
                 elif text:
                     values[found.name] = found.metadata["parse"](text)
             except ValueError as error:
-                problems.append(f"{_variable(found)}: {error}.")
+                problems.append(f"{_name_in_use(found, environment)}: {error}.")
         if problems:
             raise ConfigurationError("\n".join(problems))
         loaded = cls(**values)
         loaded.check(values.keys())
         return loaded
+
+    @classmethod
+    def deprecation_warnings(cls, environment: Mapping[str, str] = os.environ) -> Iterator[str]:
+        """A sentence for each setting that is set by its old name."""
+        for found in fields(cls):
+            for old_name in _old_names_set(found, environment):
+                yield f"{old_name} is deprecated: rename it to {_variable(found)}"
 
     def check(self, given: Collection[str]) -> None:
         """Raises ConfigurationError for values that do not go together.
@@ -244,7 +257,10 @@ class Settings:
             shown = found.metadata["show"](found.default)
             yield f"  {_variable(found)} (default: {shown or 'none'})"
             yield f"      {found.metadata['description']}"
-            others = list(found.metadata["aliases"])
+            others = [
+                *found.metadata["aliases"],
+                *(f"{name} (deprecated)" for name in found.metadata["old_names"]),
+            ]
             if found.metadata["in_file"]:
                 others.append(f"{_variable(found)}_FILE, the path of a file that holds it")
             if others:
@@ -321,8 +337,23 @@ def _file_variable(found: Field[Any]) -> str:
     return f"{_variable(found)}_FILE"
 
 
+def _old_names_set(found: Field[Any], environment: Mapping[str, str]) -> Sequence[str]:
+    return [name for name in found.metadata["old_names"] if environment.get(name)]
+
+
+def _name_in_use(found: Field[Any], environment: Mapping[str, str]) -> str:
+    """For an error: the old name as well, where it is the one that was set."""
+    variable, old_names = _variable(found), _old_names_set(found, environment)
+    if environment.get(variable) or not old_names:
+        return variable
+    return f"{old_names[0]} (now {variable})"
+
+
 def _text(found: Field[Any], environment: Mapping[str, str]) -> str:
-    names = (_variable(found), *found.metadata["aliases"])
+    old_names = _old_names_set(found, environment)
+    if environment.get(_variable(found)) and old_names:
+        raise ValueError(f"{old_names[0]}, its old name, is set too: remove {old_names[0]}")
+    names = (_variable(found), *found.metadata["aliases"], *old_names)
     return next((environment[name] for name in names if environment.get(name)), "")
 
 

@@ -65,7 +65,7 @@ def running_api(
         heartbeat_interval_seconds=heartbeat_interval_seconds,
         max_registrations_per_second=_NO_LIMIT,
         max_operator_calls_per_second=_NO_LIMIT,
-        max_wrong_keys_per_second=_NO_LIMIT,
+        max_unauthenticated_calls_per_second=_NO_LIMIT,
     )
     container = ApiContainer(settings=settings)
     clock = MemoryClock()

@@ -27,8 +27,9 @@ def configuration_page() -> str:
 
 def _row(setting: DeclaredSetting) -> tuple[str, ...]:
     names = (setting.variable, *setting.other_variables, *setting.files)
+    old_names = "".join(f" (deprecated: `{name}`)" for name in setting.old_names)
     return (
-        " or ".join(f"`{name}`" for name in names),
+        " or ".join(f"`{name}`" for name in names) + old_names,
         f"`{setting.default}`" if setting.default else "none",
         setting.description,
         "yes" if setting.secret else "",

@@ -9,12 +9,14 @@ from entrypoints.settings import Secret, Settings
 
 @dataclass(frozen=True)
 class DeclaredSetting:
-    """`default` is empty for none; `files` are variables that name a file with the value."""
+    """`default` is empty for none; `old_names` are deprecated variables; `files` are variables
+    that name a file with the value."""
 
     variable: str
     default: str
     description: str
     other_variables: tuple[str, ...]
+    old_names: tuple[str, ...]
     files: tuple[str, ...]
     secret: bool
 
@@ -28,6 +30,7 @@ def declared_settings(settings: type[Settings]) -> Iterator[DeclaredSetting]:
             found.metadata["show"](found.default),
             found.metadata["description"],
             found.metadata["aliases"],
+            found.metadata["old_names"],
             (f"{variable}_FILE",) if found.metadata["in_file"] else (),
             Secret in (types[found.name], *get_args(types[found.name])),
         )

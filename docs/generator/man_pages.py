@@ -193,6 +193,7 @@ def _page(name: str, beginning: list[str], settings: type[Settings], by_hand: _B
             f"{setting.variable} (default: {setting.default or 'none'})",
             setting.description,
             *(f"or {other}" for other in setting.other_variables),
+            *(f"or {name} (deprecated)" for name in setting.old_names),
             *(f"or {file}, the path of a file that holds it" for file in setting.files),
         )
     lines += roff.section("Exit status")

@@ -232,11 +232,12 @@ class ApiSettings(ServiceSettings):
         "calls of operators with one and the same key, counted as those of hosts are",
         integer(1, 1_000_000),
     )
-    max_wrong_keys_per_second: int = setting(
+    max_unauthenticated_calls_per_second: int = setting(
         20,
         "calls without a key that is known, of hosts and of operators, from one and the same"
         " address, counted as the others are",
         integer(1, 1_000_000),
+        old_names=("MAX_WRONG_KEYS_PER_SECOND",),
     )
     max_connections: int = setting(
         15_000,

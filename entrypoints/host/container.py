@@ -81,12 +81,12 @@ def _labels(pairs: tuple[tuple[str, str], ...]) -> Mapping[str, str]:
     return dict(pairs)
 
 
-def _make_machine_evidence(machine_root: Path) -> MachineEvidence:
+def _make_machine_evidence(host_root: Path) -> MachineEvidence:
     credentials = os.environ.get("CREDENTIALS_DIRECTORY")
     return FileMachineEvidence(
-        machine_root,
+        host_root,
         Path(credentials) if credentials else None,
-        in_container=machine_root == Path("/") and runs_in_container(),
+        in_container=host_root == Path("/") and runs_in_container(),
     )
 
 
@@ -199,7 +199,7 @@ class HostContainer(containers.DeclarativeContainer):
         in_container=providers.Callable(runs_in_container),
     )
     machine_evidence: providers.Provider[MachineEvidence] = providers.ThreadSafeSingleton(
-        _make_machine_evidence, machine_root=settings.provided.machine_root
+        _make_machine_evidence, host_root=settings.provided.host_root
     )
 
     # Metrics, where METRICS_ADDRESS is set.

@@ -175,11 +175,12 @@ class HostSettings(ApiClientSettings, ServiceSettings):
     deregister_on_exit: bool = setting(
         False, "true deletes the server when the host manager is stopped", boolean
     )
-    machine_root: Path = setting(
+    host_root: Path = setting(
         Path("/"),
         "where the machine's own / is, as /host; for a host manager in a container, which else"
         " does not see the machine's machine-id",
         _folder,
+        old_names=("MACHINE_ROOT",),
     )
 
     @property

@@ -166,7 +166,7 @@ def test_a_host_gets_the_hardware_id_that_only_root_may_read(
     moved = [line.replace("/sys/class/dmi/id/product_uuid", "/etc/product-uuid") for line in given]
     assert moved != given
     # The host manager looks at the machine's own first.
-    root = "Environment=MACHINE_ROOT=/nowhere"
+    root = "Environment=HOST_ROOT=/nowhere"
     add_drop_in(manager, "\n".join(["LoadCredential=", *moved, root]))
     start(manager)
     expected = digest("hardware-id", hardware_id.replace("-", "")) if has_one else ""

@@ -287,7 +287,7 @@ def test_a_host_gets_another_id_at_each_start(api: Api, start_host: StartHost) -
     said = []
     for number in (1, 2):
         # By no evidence the API recognises its machine.
-        host = start_host(api.address, MACHINE_ROOT="/nowhere")
+        host = start_host(api.address, HOST_ROOT="/nowhere")
         host.wait_until_said(f"Registered as server {number} ")
         said += [event["event"] for event in host.events if "made up" in event["event"]]
         host.terminate()

@@ -477,8 +477,41 @@ def test_labels_against_the_rules_are_told(labels: str, complaint: str) -> None:
 
 
 def test_the_machines_root_is_a_whole_path() -> None:
-    assert HostSettings.load({"MACHINE_ROOT": "/host"}).machine_root == Path("/host")
-    assert problem(HostSettings, MACHINE_ROOT="host").startswith("MACHINE_ROOT: must be the whole")
+    assert HostSettings.load({"HOST_ROOT": "/host"}).host_root == Path("/host")
+    assert problem(HostSettings, HOST_ROOT="host").startswith("HOST_ROOT: must be the whole")
+
+
+def test_a_setting_may_still_be_set_by_its_old_name_with_a_warning() -> None:
+    variables = {"MACHINE_ROOT": "/host", "MAX_WRONG_KEYS_PER_SECOND": "7"}
+
+    assert HostSettings.load(variables).host_root == Path("/host")
+    assert ApiSettings.load(variables).max_unauthenticated_calls_per_second == 7
+    assert list(HostSettings.deprecation_warnings(variables)) == [
+        "MACHINE_ROOT is deprecated: rename it to HOST_ROOT"
+    ]
+    assert list(ApiSettings.deprecation_warnings(variables)) == [
+        "MAX_WRONG_KEYS_PER_SECOND is deprecated: rename it to MAX_UNAUTHENTICATED_CALLS_PER_SECOND"
+    ]
+    assert list(HostSettings.deprecation_warnings({"HOST_ROOT": "/host"})) == []
+
+
+def test_a_setting_set_by_its_old_and_its_new_name_is_refused() -> None:
+    text = problem(HostSettings, HOST_ROOT="/host", MACHINE_ROOT="/host")
+
+    assert text == "HOST_ROOT: MACHINE_ROOT, its old name, is set too: remove MACHINE_ROOT."
+
+
+def test_a_wrong_value_is_reported_by_the_name_that_was_set() -> None:
+    text = problem(HostSettings, MACHINE_ROOT="host")
+
+    assert text.startswith("MACHINE_ROOT (now HOST_ROOT): must be")
+
+
+def test_an_empty_old_name_counts_as_not_set() -> None:
+    variables = {"HOST_ROOT": "/host", "MACHINE_ROOT": ""}
+
+    assert HostSettings.load(variables).host_root == Path("/host")
+    assert list(HostSettings.deprecation_warnings(variables)) == []
 
 
 def test_what_the_migration_guide_leaves_set_goes_with_a_given_id() -> None:

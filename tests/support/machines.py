@@ -21,7 +21,7 @@ _STATE = "var/lib/manmanv2-host"
 
 @dataclass(frozen=True)
 class FakeMachine:
-    """`root` is its file system, for MACHINE_ROOT. Make one with `fresh`.
+    """`root` is its file system, for HOST_ROOT. Make one with `fresh`.
 
     Start a host manager on it by `start_host(address, **machine.settings)`, and on its disk,
     where it keeps its state, by `start_host(address, **machine.settings_with_state)`.
@@ -40,7 +40,7 @@ class FakeMachine:
 
     @property
     def settings(self) -> dict[str, str]:
-        return {"MACHINE_ROOT": str(self.root)}
+        return {"HOST_ROOT": str(self.root)}
 
     @property
     def settings_with_state(self) -> dict[str, str]:

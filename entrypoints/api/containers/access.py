@@ -136,7 +136,7 @@ class Access(containers.DeclarativeContainer):
         ),
         unauthenticated=providers.Factory(
             _make_rate_limit,
-            per_second=Storage.settings.provided.max_wrong_keys_per_second,
+            per_second=Storage.settings.provided.max_unauthenticated_calls_per_second,
             whose="without a key that is known from this address",
         ),
         operator_key=operator_key,

@@ -105,7 +105,7 @@ def running(*owners: str, audit: object = None, **api_settings: Any) -> Iterator
             listen_address="127.0.0.1:0",
             registration_key=Secret(REGISTRATION_KEY),
             # Here they are many, and what becomes of each is looked at.
-            max_wrong_keys_per_second=1_000_000,
+            max_unauthenticated_calls_per_second=1_000_000,
             **api_settings,
         )
     )

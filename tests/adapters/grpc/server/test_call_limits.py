@@ -166,7 +166,7 @@ def test_who_guesses_is_refused_by_the_key_until_it_is_too_often(
     guess: Callable[[Api], Any], refusal: grpc.StatusCode
 ) -> None:
     # Five seconds' worth may come at once.
-    with running(max_wrong_keys_per_second=1) as api:
+    with running(max_unauthenticated_calls_per_second=1) as api:
         codes = [code_of(lambda: guess(api)) for _ in range(5)]
         assert codes == [refusal] * 5
         asked = +api.store.asked
@@ -180,7 +180,7 @@ def test_who_guesses_is_refused_by_the_key_until_it_is_too_often(
 
 
 def test_who_calls_too_often_is_told_when_to_try_again() -> None:
-    with running(max_wrong_keys_per_second=1) as api:
+    with running(max_unauthenticated_calls_per_second=1) as api:
         for _ in range(5):
             code_of(lambda: api.join(key=WRONG))
         with pytest.raises(grpc.RpcError) as caught:
@@ -197,7 +197,9 @@ def test_who_calls_too_often_is_told_when_to_try_again() -> None:
 
 
 def test_who_calls_too_often_waits_for_its_refusal_and_keeps_nobody_waiting() -> None:
-    with running(RefusalDelay(seconds=3600, max_held=10), max_wrong_keys_per_second=1) as api:
+    with running(
+        RefusalDelay(seconds=3600, max_held=10), max_unauthenticated_calls_per_second=1
+    ) as api:
         for _ in range(5):
             code_of(lambda: api.join(key=WRONG))
         request = pb.RegisterServerRequest(name="web", registration_key=WRONG)
@@ -215,7 +217,7 @@ def test_who_calls_too_often_waits_for_its_refusal_and_keeps_nobody_waiting() ->
 
 def test_a_host_is_told_as_of_what_passes_and_for_how_long_to_wait() -> None:
     with (
-        running(max_wrong_keys_per_second=1) as api,
+        running(max_unauthenticated_calls_per_second=1) as api,
         closing(GrpcControlPlane(api.address, KeyRing.single(WRONG))) as control_plane,
     ):
         for _ in range(5):
@@ -259,7 +261,7 @@ def test_a_key_of_an_operator_makes_so_many_calls_and_keeps_nobody_else_out() ->
 def test_a_key_that_is_made_during_a_flood_from_the_same_address_soon_gets_through(
     kind: str,
 ) -> None:
-    with running(max_wrong_keys_per_second=1) as api:
+    with running(max_unauthenticated_calls_per_second=1) as api:
         # However long it lasts, nothing of what strangers may is left.
         api.container.limit_calls().unauthenticated.monotonic = lambda: 1000.0
 
