@@ -282,8 +282,8 @@ def test_a_secret_that_is_no_text_is_not_shown(subject: str) -> None:
     [
         ("commands", {"alembic", "docker", "kombu", "psutil", "psycopg2", "sqlalchemy", "uvloop"}),
         # The image of the host has none of these.
-        ("host_doctor", {"alembic", "psycopg2", "sqlalchemy", "uvloop"}),
-        ("api_doctor", {"docker"}),
+        ("doctor.host", {"alembic", "psycopg2", "sqlalchemy", "uvloop"}),
+        ("doctor.api", {"docker"}),
     ],
 )
 def test_no_library_is_loaded_that_is_not_needed(module: str, foreign: set[str]) -> None:
