@@ -1,4 +1,5 @@
-"""Who may join the fleet, and speak for a server that has joined, by the keys that hosts show."""
+"""Which hosts may register, and which may act for a server, by the keys and credentials that they
+present."""
 
 from dataclasses import dataclass, field
 
@@ -24,45 +25,48 @@ KeyRefusal = InvalidRegistrationKey | JoinKeyRefused
 
 @dataclass(frozen=True)
 class AuthenticateHost:
-    """What is configured of it: the shared keys, and whether it takes one where there is none.
+    """Checks what a host presents against the configured shared keys, and whether a key is required
+    where there are none.
 
-    Without `credentials` none are issued and none are taken.
+    Without `credentials`, none are issued and none are accepted.
     """
 
     registration_keys: RegistrationKeys
     key_required: bool = False
     credentials: HostCredentials | None = None
 
-    def __call__(self, given_key: str) -> PlaintextKey | None:
-        """None for who is let in by what is configured; else the join key that is shown, for
-        `find_join_key` to look up. Raises InvalidRegistrationKey."""
+    def __call__(self, presented_key: str) -> PlaintextKey | None:
+        """None if the configuration alone admits the host. Otherwise the presented join key, which
+        `find_join_key` looks up. Raises InvalidRegistrationKey."""
         return check_registration_key(
-            self.registration_keys(), given_key, key_required=self.key_required
+            self.registration_keys(), presented_key, key_required=self.key_required
         )
 
     def principal(
         self,
         server_id: int,
-        given_key: str,
+        presented_key: str,
         credential: str,
         certified_as: Certified = NOT_CERTIFIED,
     ) -> "HostPrincipal":
-        """Raises CertificateMismatch whatever else is shown, and InvalidRegistrationKey unless it
-        shows the certificate or the credential of that very server or what may be a key."""
+        """Raises CertificateMismatch, whatever else is presented. Raises InvalidRegistrationKey
+        unless the caller presents the certificate or the credential of this server, or what may be
+        a valid key."""
         check_certified_as(certified_as, server_id)
-        own = self.proof_of_identity(credential, certified_as)
-        if own and own.server_id == server_id:
-            return HostPrincipal(self, server_id, given_key, own, None)
-        return HostPrincipal(self, server_id, given_key, None, self(given_key))
+        proof = self.proof_of_identity(credential, certified_as)
+        if proof and proof.server_id == server_id:
+            return HostPrincipal(self, server_id, presented_key, proof, None)
+        return HostPrincipal(self, server_id, presented_key, None, self(presented_key))
 
     def proof_of_identity(
         self, credential: str, certified_as: Certified = NOT_CERTIFIED
     ) -> HostCredential | None:
-        """By what a host proves who it is; None where it does not."""
+        """The credential or the certificate that proves which server the host is; None if neither
+        does."""
         return proof_of_identity(self.credentials, credential, certified_as)
 
     def issue_credential(self, server: Server) -> str:
-        """Empty where none are issued."""
+        """Empty if no credentials are issued."""
         return self.credentials.issue(server.server_id, server.epoch) if self.credentials else ""
 
     @property
@@ -71,52 +75,57 @@ class AuthenticateHost:
 
 
 def check_certified_as(certified_as: Certified, server_id: int) -> None:
-    """Raise CertificateMismatch; who shows the certificate of no server may be any."""
+    """Raise CertificateMismatch for the certificate of another server. A caller without the
+    certificate of a server may act for any."""
     if certified_as.server_id not in (0, server_id):
         raise CertificateMismatch(certified_as.server_id, server_id)
 
 
-def find_join_key(transaction: Transaction, shown: PlaintextKey) -> JoinKey:
-    """Raises InvalidRegistrationKey for one that is unknown or has another secret, and
-    JoinKeyRefused for one that was revoked."""
+def find_join_key(transaction: Transaction, plaintext_key: PlaintextKey) -> JoinKey:
+    """Raises InvalidRegistrationKey if the key is unknown or has another secret, and JoinKeyRefused
+    if it was revoked."""
     try:
-        found = transaction.join_keys.get(shown.key_id)
+        join_key = transaction.join_keys.get(plaintext_key.key_id)
     except JoinKeyNotFound:
-        found = None
-    # Compared in either case, so that the time taken does not tell which ids there are.
-    if not shown.matches(found.digest if found else None) or not found:
+        join_key = None
+    # Compared in either case, so that the duration does not reveal which ids exist.
+    if not plaintext_key.matches(join_key.digest if join_key else None) or not join_key:
         raise InvalidRegistrationKey
-    check_not_revoked(found)
-    return found
+    check_not_revoked(join_key)
+    return join_key
 
 
-def check_speaks_for(transaction: Transaction, shown: PlaintextKey, server_id: int) -> None:
-    """Raise InvalidRegistrationKey, too, where this server did not register with the key."""
-    key = find_join_key(transaction, shown)
-    if transaction.join_keys.use(key.key_id, server_id) is None:
+def check_joined_with(
+    transaction: Transaction, plaintext_key: PlaintextKey, server_id: int
+) -> None:
+    """Raise what `find_join_key` raises, and InvalidRegistrationKey if the server did not register
+    with this key."""
+    join_key = find_join_key(transaction, plaintext_key)
+    if transaction.join_keys.use(join_key.key_id, server_id) is None:
         raise InvalidRegistrationKey
 
 
 @dataclass(frozen=True)
 class HostPrincipal:
-    """Who speaks for a server that has joined, by its credential or by a key."""
+    """A caller that acts for a registered server, by the server's credential or by a key."""
 
     authenticate_host: AuthenticateHost
     server_id: int
-    given_key: str = field(repr=False)
-    own: HostCredential | None
+    presented_key: str = field(repr=False)
+    proof: HostCredential | None
     join_key: PlaintextKey | None
 
     def server(self, transaction: Transaction, enforcement: Enforcement) -> Server:
-        """It, locked. Raises InvalidRegistrationKey and JoinKeyRefused, and ServerNotFound to
-        nobody but whom a key or the credential admits."""
+        """The server, locked. Raises InvalidRegistrationKey and JoinKeyRefused, and ServerNotFound
+        only to callers that a key or the credential admits."""
         if self.join_key:
-            check_speaks_for(transaction, self.join_key, self.server_id)
+            check_joined_with(transaction, self.join_key, self.server_id)
         server = transaction.servers.get(self.server_id, lock=True)
-        minds_epoch = enforcement.of(Switch.EPOCH) is Mode.ENFORCE
-        if self.own and minds_epoch and 0 < self.own.epoch < server.epoch:
-            # Another host manager registered since, maybe on another machine.
-            join_key = self.authenticate_host(self.given_key)
+        compares_epochs = enforcement.of(Switch.EPOCH) is Mode.ENFORCE
+        if self.proof and compares_epochs and 0 < self.proof.epoch < server.epoch:
+            # Another host manager has registered since, perhaps on another machine, so that only a
+            # key admits the caller.
+            join_key = self.authenticate_host(self.presented_key)
             if join_key:
-                check_speaks_for(transaction, join_key, self.server_id)
+                check_joined_with(transaction, join_key, self.server_id)
         return server

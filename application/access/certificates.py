@@ -10,26 +10,29 @@ from domain.spiffe import (
 )
 
 DEFAULT_LIFETIME = timedelta(hours=24)
-# To hand out another one takes longer than to renew what it issues.
+# A new authority must reach every machine, which takes longer than renewing certificates.
 _ENDS_SOON = timedelta(days=30)
 
 
 @dataclass(frozen=True)
 class Certificates:
-    """Issues the certificates of hosts and of operators. Raises InvalidField for a signing request
-    that is none, and AuthorityExpired."""
+    """Issues the certificates of hosts and operators.
+
+    Raises InvalidField for an invalid signing request, and AuthorityExpired.
+    """
 
     authority: CertificateAuthority
     trust_domain: str = DEFAULT_TRUST_DOMAIN
     host_lifetime: timedelta = DEFAULT_LIFETIME
 
     def expiry_warning(self, now: datetime) -> str:
-        """What an operator has to be told of the authority, after its name; mostly nothing."""
+        """A warning for operators, to follow the authority's name in a sentence. Empty unless the
+        authority expires soon."""
         ends = self.authority.expires_at
         return f"issues nothing after {ends:%Y-%m-%d}" if ends - now <= _ENDS_SOON else ""
 
     def check(self, signing_request: bytes) -> None:
-        """Before anything is done for which there would be no certificate then."""
+        """Call this before any change that would be useless without the certificate."""
         self.authority.check(signing_request)
 
     def of_server(self, server_id: int, epoch: int, signing_request: bytes) -> str:

@@ -14,7 +14,8 @@ def enforce(
     error: ManManError,
     now: datetime,
 ) -> None:
-    """Raise the error, note that it would be raised, or let it be, as the switch is set."""
+    """Raise the error, record that it would have been raised, or ignore it, depending on the
+    mode of the switch."""
     mode = enforcement.of(switch)
     if mode is Mode.ENFORCE:
         raise error

@@ -12,9 +12,10 @@ DEFAULT_LIFETIME = timedelta(days=30)
 
 @dataclass
 class HostCredentials:
-    """Issues the credentials of hosts, and tells those that are good from all others.
+    """Issues and verifies the credentials of hosts.
 
-    Nothing is called within a transaction: the first call asks the store, in one of its own.
+    Do not call it within a transaction: the first call reads the signing key from the store, in a
+    transaction of its own.
     """
 
     store: Store
@@ -24,7 +25,7 @@ class HostCredentials:
     _signing_key: bytes = field(init=False, default=b"", repr=False)
 
     def prepare(self) -> None:
-        """Ask the store now, so that none of the other calls has to wait for it."""
+        """Read the signing key now, so that no other call has to wait for the store."""
         self._key()
 
     def issue(self, server_id: int, epoch: int) -> str:
@@ -32,18 +33,18 @@ class HostCredentials:
         credential = HostCredential(self.new_serial(), server_id, epoch, now, now + self.lifetime)
         return issue(credential, self._key())
 
-    def good(self, text: str) -> HostCredential | None:
-        """None for one that is missing, forged or expired."""
+    def verify(self, text: str) -> HostCredential | None:
+        """None if the credential is missing, forged or expired."""
         credential = read(text, self._key()) if text else None
         return credential if credential and credential.is_valid_at(self.clock.now()) else None
 
-    def renewed(self, credential: HostCredential) -> str:
-        """The one that is to take its place, empty while it has half of its life left."""
+    def renew(self, credential: HostCredential) -> str:
+        """The next credential; empty while this one has at least half of its lifetime left."""
         is_due = credential.is_due_for_renewal_at(self.clock.now())
         return self.issue(credential.server_id, credential.epoch) if is_due else ""
 
     def _key(self) -> bytes:
-        # Two that ask at once get the same.
+        # Safe without a lock: two threads that read it at once get the same key.
         if not self._signing_key:
             with self.store.begin() as transaction:
                 signing_key = transaction.signing_keys.current()
@@ -54,12 +55,12 @@ class HostCredentials:
 def proof_of_identity(
     credentials: HostCredentials | None, credential: str, certified_as: Certified
 ) -> HostCredential | None:
-    """By what a host proves who it is; None where it does not.
+    """The credential or the certificate that proves which server the host is; None if neither does.
 
-    A certificate says which server it is. It may be of an earlier registration than the
-    credential, which is another with each.
+    Where both belong to the same server, the credential is the proof: it is new with each
+    registration, and the certificate may be of an earlier one.
     """
-    good = credentials.good(credential) if credentials and credential else None
-    if certified_as.server_id in (0, good.server_id if good else 0):
-        return good
+    verified = credentials.verify(credential) if credentials and credential else None
+    if certified_as.server_id in (0, verified.server_id if verified else 0):
+        return verified
     return credential_from_certificate(certified_as)

@@ -11,10 +11,10 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class IdentifyByToken:
-    """Who makes an operators' call, by the token of an OIDC provider that was sent.
+    """Which operator makes a call, by the token of an OIDC provider.
 
-    Raises OperatorKeyRefused for every token that is not good, whatever is wrong with it,
-    NotAnOperator for a good one whose claims make nobody an operator, and ProviderUnavailable.
+    Raises OperatorKeyRefused for every invalid token, whatever is wrong with it, NotAnOperator for
+    a valid token whose claims grant no role, and ProviderUnavailable.
     """
 
     tokens: OperatorTokens
@@ -27,5 +27,5 @@ class IdentifyByToken:
         try:
             return self.rules.operator(claims, address)
         except NotAnOperator as error:
-            _log.info("%.70r at %s is refused: %s", claims.get("sub"), address, error)
+            _log.info("refused %.70r at %s: %s", claims.get("sub"), address, error)
             raise

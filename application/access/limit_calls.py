@@ -10,22 +10,22 @@ from domain.spiffe import NOT_CERTIFIED, Certified
 _SHARED_KEY = "REGISTRATION_KEY"
 
 
-class Caller(Enum):
-    """By what one is known, as far as that is told without the store."""
+class CallerKind(Enum):
+    """How a caller is authenticated, as far as that is known without the store."""
 
     CREDENTIAL = auto()
     KEY = auto()
-    NOTHING = auto()
+    UNAUTHENTICATED = auto()
 
 
 @dataclass(frozen=True)
 class LimitCalls:
-    """Who calls too often, by the key that is shown: each server by its credential, each key of
-    hosts and of operators, and each address from which others are shown. So who floods without a
-    key, or with one, leaves the others alone, also behind the same proxy.
+    """Limits the rate of calls of each server by its credential, of each key of hosts and of
+    operators, and of unauthenticated callers by their network. So a flood of calls, with a key or
+    without, does not affect other callers, even behind the same proxy.
 
-    A key that is new is known after the next look. Each call raises TooManyCalls, and waits for
-    nothing.
+    A new key counts after the next refresh of the key cache. Every method raises TooManyCalls and
+    waits for nothing.
     """
 
     key_cache: KeyCache
@@ -33,7 +33,7 @@ class LimitCalls:
     of_host_keys: RateLimit
     of_operators: RateLimit
     unauthenticated: RateLimit
-    # The setting's.
+    # The setting OPERATOR_KEY.
     operator_key: str | None = field(default=None, repr=False)
 
     def of_host(
@@ -42,49 +42,51 @@ class LimitCalls:
         credential: str,
         network: str,
         certified_as: Certified = NOT_CERTIFIED,
-    ) -> Caller:
-        """`network` is from where it calls."""
-        server_id = certified_as.server_id or self.key_cache.server_of(credential)
+    ) -> CallerKind:
+        """`network` identifies the address from which the host calls."""
+        server_id = certified_as.server_id or self.key_cache.credential_owner(credential)
         if server_id is not None:
             self.of_servers.take(str(server_id))
-            return Caller.CREDENTIAL
+            return CallerKind.CREDENTIAL
         key = self._host_key(registration_key)
         if key is None:
             self.unauthenticated.take(network)
-            return Caller.NOTHING
+            return CallerKind.UNAUTHENTICATED
         self.of_host_keys.take(key)
-        return Caller.KEY
+        return CallerKind.KEY
 
     def of_operator(
         self,
-        given: str | None,
+        presented_key: str | None,
         network: str,
         *,
         on_this_machine: bool,
         certified_as: Certified = NOT_CERTIFIED,
-    ) -> Caller:
-        """`given` is None where no key was sent."""
-        is_certified = given is None and certified_as.key_id
-        name = certified_as.key_id if is_certified else self._operator(given, on_this_machine)
+    ) -> CallerKind:
+        """`presented_key` is None if no key was sent."""
+        is_certified = presented_key is None and certified_as.key_id
+        name = (
+            certified_as.key_id if is_certified else self._operator(presented_key, on_this_machine)
+        )
         if name is None:
             self.unauthenticated.take(network)
-            return Caller.NOTHING
+            return CallerKind.UNAUTHENTICATED
         self.of_operators.take(name)
-        return Caller.KEY
+        return CallerKind.KEY
 
-    def _host_key(self, given: str) -> str | None:
-        if self.key_cache.admits(given):
+    def _host_key(self, presented_key: str) -> str | None:
+        if self.key_cache.admits(presented_key):
             return _SHARED_KEY
-        shown = PlaintextKey.parse(given, JOIN_KEY)
-        return shown.key_id if shown and self.key_cache.contains(shown) else None
+        join_key = PlaintextKey.parse(presented_key, JOIN_KEY)
+        return join_key.key_id if join_key and self.key_cache.contains(join_key) else None
 
-    def _operator(self, given: str | None, on_this_machine: bool) -> str | None:
-        if given is None:
+    def _operator(self, presented_key: str | None, on_this_machine: bool) -> str | None:
+        if presented_key is None:
             needs_key = self.operator_key is not None or self.key_cache.any_admin
             return LOCAL if on_this_machine and not needs_key else None
-        shown = PlaintextKey.parse(given, OPERATOR_KEY)
-        if shown:
-            return shown.key_id if self.key_cache.contains(shown) else None
-        if self.operator_key and equal_in_constant_time(given, self.operator_key):
+        operator_key = PlaintextKey.parse(presented_key, OPERATOR_KEY)
+        if operator_key:
+            return operator_key.key_id if self.key_cache.contains(operator_key) else None
+        if self.operator_key and equal_in_constant_time(presented_key, self.operator_key):
             return BY_SETTING
-        return self.key_cache.token_owner(given)
+        return self.key_cache.token_owner(presented_key)

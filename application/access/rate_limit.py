@@ -5,23 +5,24 @@ from dataclasses import dataclass, field
 from domain.errors import TooManyCalls
 from domain.token_bucket import TokenBucket
 
-# Whoever comes when that many were seen of late has one bucket with all others who do.
+# The shared bucket of names for which there is no room.
 _OTHERS = ""
 
 
 @dataclass
 class RateLimit:
-    """A bucket for each name, for so many names at once: others share one, so that a flood of
-    made-up names takes neither memory nor, by being forgotten, a full bucket each time.
+    """A bucket for each name, for up to `max_names` names at once. All further names share one
+    bucket: a flood of invented names then takes no memory, and no name gets a full bucket by being
+    forgotten.
 
-    `whose` completes the sentence "too many calls …". Not to be used by several threads.
+    `whose` completes the sentence "too many calls …". Not safe for use by several threads.
     """
 
     bucket: TokenBucket
     whose: str
-    most_names: int = 20_000
+    max_names: int = 20_000
     monotonic: Callable[[], float] = time.monotonic
-    # By name, those that were used last at the end.
+    # By name, in the order of last use.
     _full_at: dict[str, float] = field(init=False, default_factory=dict)
 
     def take(self, name: str) -> None:
@@ -38,10 +39,10 @@ class RateLimit:
             raise TooManyCalls(self.whose, self.bucket.wait(full_at, now))
 
     def _has_room(self, now: float) -> bool:
-        while len(self._full_at) >= self.most_names:
+        while len(self._full_at) >= self.max_names:
             oldest = next(iter(self._full_at))
             if self._full_at[oldest] > now:
                 return False
-            # One that is full again is like one that was never used.
+            # A bucket that is full again is no different from one that was never used.
             del self._full_at[oldest]
         return True

@@ -1,4 +1,4 @@
-"""The errors that a host gets whose server is not its own to speak for any more."""
+"""The errors of a host that may no longer act for its server."""
 
 from domain.errors import NotAdmitted, SupersededRegistration
 from domain.machine_evidence import Identity
@@ -6,7 +6,7 @@ from domain.server import Server
 
 
 def not_admitted(server: Server) -> NotAdmitted:
-    """What the host of a rejected or banned server is told."""
+    """For the host of a rejected or banned server."""
     why = f"was {server.approval} by an operator"
     reason = server.approval_reason
     return NotAdmitted(
@@ -16,8 +16,8 @@ def not_admitted(server: Server) -> NotAdmitted:
     )
 
 
-def replaced(server: Server, by: Identity) -> SupersededRegistration:
-    """What a process is told that speaks for a server which another one registered since."""
+def superseded(server: Server, by: Identity) -> SupersededRegistration:
+    """For a host manager whose server was registered later by another host manager."""
     at = f" at {by.registered_at:%Y-%m-%d %H:%M:%S} UTC" if by.registered_at else ""
     address = f" from {by.address}" if by.address else ""
     return SupersededRegistration(

@@ -2,7 +2,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from application.access.refusals import not_admitted, replaced
+from application.access.refusals import not_admitted, superseded
 from application.ports.store.store import Transaction
 from domain.enforcement import Mode, Switch
 from domain.errors import ManManError, ServerNotFound
@@ -96,7 +96,7 @@ class HeartbeatRefusals:
             return Switch.BAN, HeartbeatRefusal(server.epoch, not_admitted(server), nonexistent)
         successor = self.transaction.identities.get(server.server_id)
         return Switch.EPOCH, HeartbeatRefusal(
-            server.epoch, replaced(server, successor), replaced(server, UNKNOWN_IDENTITY)
+            server.epoch, superseded(server, successor), superseded(server, UNKNOWN_IDENTITY)
         )
 
     def _taken_over_at(self, server_id: int) -> datetime | None:

@@ -244,7 +244,7 @@ class RecordHeartbeat:
             return refusal.error_for(proof)
         server = recorded[heartbeat.server_id]
         revision = self.rules.revision_for_host(server.config_revision, server.approval)
-        renewed = self.credentials.renewed(proof) if self.credentials and proof else ""
+        renewed = self.credentials.renew(proof) if self.credentials and proof else ""
         return Acknowledged(revision, interval, server.approval, renewed)
 
 

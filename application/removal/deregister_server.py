@@ -2,7 +2,7 @@ from dataclasses import dataclass
 
 from application.access.authenticate_host import AuthenticateHost
 from application.access.enforcement import enforce
-from application.access.refusals import not_admitted, replaced
+from application.access.refusals import not_admitted, superseded
 from application.ports.clock import Clock
 from application.ports.store.store import Store
 from application.removal.move_to_deleted import move_to_deleted
@@ -50,7 +50,7 @@ class DeregisterServer:
                 enforce(transaction, self.enforcement, Switch.BAN, server, error, now)
             identity = transaction.identities.get(server_id)
             if identity.evidence.instance_id not in ("", instance_id):
-                raise replaced(server, identity)
+                raise superseded(server, identity)
             move_to_deleted(
                 transaction, [server], "its host left for good", now, self.retention.deleted
             )

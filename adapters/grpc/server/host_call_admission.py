@@ -5,7 +5,7 @@ from typing import ParamSpec, TypeVar
 from adapters.grpc.server.key_refresher import KeyRefresher
 from adapters.grpc.server.peer import caller_address, certified_caller, network_of
 from adapters.grpc.server.worker_pool import WorkerPool
-from application.access.limit_calls import Caller, LimitCalls
+from application.access.limit_calls import CallerKind, LimitCalls
 from domain.errors import TooManyCalls
 
 P = ParamSpec("P")
@@ -41,9 +41,9 @@ class HostCallAdmission:
             # Its key may be newer than the key cache.
             self.key_refresher.request()
             raise
-        if caller is Caller.NOTHING:
+        if caller is CallerKind.UNAUTHENTICATED:
             self.key_refresher.request()
-        pool = self.with_credential if caller is Caller.CREDENTIAL else self.with_key
+        pool = self.with_credential if caller is CallerKind.CREDENTIAL else self.with_key
         return await pool.run(call, *arguments, **options)
 
     def close(self) -> None:

@@ -6,7 +6,7 @@ from adapters.grpc.server.key_refresher import KeyRefresher
 from adapters.grpc.server.peer import address_of, certified_caller, network_of
 from adapters.grpc.server.worker_pool import WorkerPool
 from application.access.identify_operator import IdentifyOperator
-from application.access.limit_calls import Caller, LimitCalls
+from application.access.limit_calls import CallerKind, LimitCalls
 from domain.errors import OperatorKeyRefused, OperatorKeyRequired, TooManyCalls
 from domain.operator_key import Operator
 
@@ -40,7 +40,9 @@ class OperatorAuthenticator:
                 certified_as=certified_as,
             )
             threads = (
-                self.unauthenticated_calls if caller is Caller.NOTHING else self.operator_calls
+                self.unauthenticated_calls
+                if caller is CallerKind.UNAUTHENTICATED
+                else self.operator_calls
             )
             operator = await threads.run(
                 self.identify_operator,
@@ -53,7 +55,7 @@ class OperatorAuthenticator:
             # The caller's key may be newer than the key cache.
             self.key_refresher.request()
             raise
-        if caller is Caller.NOTHING:
+        if caller is CallerKind.UNAUTHENTICATED:
             self.limit_calls.key_cache.remember_token(token, operator.credential_id)
             self.key_refresher.request()
         return operator

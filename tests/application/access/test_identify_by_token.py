@@ -120,8 +120,8 @@ def test_who_is_known_and_no_operator_is_told_so_and_the_log_has_it(
         access.who(TOKEN)
 
     first, second = caplog.messages
-    assert first.startswith(r"'a\nn' at 10.0.0.7 is refused: ")
-    assert second == f"'ann' at 10.0.0.7 is refused: {refused.value}"
+    assert first.startswith(r"refused 'a\nn' at 10.0.0.7: ")
+    assert second == f"refused 'ann' at 10.0.0.7: {refused.value}"
 
 
 def test_what_cannot_be_checked_is_no_refusal(access: Access) -> None:

@@ -9,7 +9,7 @@ from adapters.system.new_key import new_serial
 from application.access.authenticate_host import AuthenticateHost
 from application.access.host_credentials import HostCredentials
 from application.access.key_cache import KeyCache
-from application.access.limit_calls import Caller, LimitCalls
+from application.access.limit_calls import CallerKind, LimitCalls
 from application.access.rate_limit import RateLimit
 from application.ports.store.store import StoreUnavailable
 from domain.errors import TooManyCalls
@@ -57,7 +57,7 @@ class Api:
             rate_limit("of this server"),
             rate_limit("with this key"),
             rate_limit("with this key"),
-            rate_limit("of strangers"),
+            rate_limit("of unauthenticated callers"),
             self.operator_key,
         )
 
@@ -73,16 +73,16 @@ class Api:
         if looks:
             self.known.refresh()
 
-    def host(self, key: str = "", credential: str = "", network: str = HERE) -> Caller:
+    def host(self, key: str = "", credential: str = "", network: str = HERE) -> CallerKind:
         return self.limits.of_host(key, credential, network)
 
     def operator(
         self, given: str | None, network: str = HERE, *, on_this_machine: bool = False
-    ) -> Caller:
+    ) -> CallerKind:
         return self.limits.of_operator(given, network, on_this_machine=on_this_machine)
 
 
-def let_through(call: Callable[[], Caller]) -> int:
+def let_through(call: Callable[[], CallerKind]) -> int:
     """How many of a hundred calls."""
     through = 0
     for _ in range(100):
@@ -103,7 +103,7 @@ def api() -> Api:
 
 def test_each_caller_has_a_limit_of_its_own(api: Api) -> None:
     one, other = api.credentials.issue(1, 1), api.credentials.issue(2, 1)
-    callers: list[Callable[[], Caller]] = [
+    callers: list[Callable[[], CallerKind]] = [
         lambda: api.host(SHARED),
         lambda: api.host(str(JOIN_KEY)),
         lambda: api.host(SHARED, one),
@@ -124,17 +124,17 @@ def test_who_guesses_keys_takes_nothing_from_those_with_one_behind_the_same_prox
     let_through(lambda: api.host("wrong", network=HERE))
     let_through(lambda: api.operator("wrong", network=HERE))
 
-    assert api.host(SHARED, network=network) is Caller.KEY
-    assert api.host(str(JOIN_KEY), network=network) is Caller.KEY
-    assert api.host("", api.credentials.issue(1, 1), network) is Caller.CREDENTIAL
-    assert api.operator(str(OWN_KEY), network) is Caller.KEY
-    assert api.operator(SETTING, network) is Caller.KEY
+    assert api.host(SHARED, network=network) is CallerKind.KEY
+    assert api.host(str(JOIN_KEY), network=network) is CallerKind.KEY
+    assert api.host("", api.credentials.issue(1, 1), network) is CallerKind.CREDENTIAL
+    assert api.operator(str(OWN_KEY), network) is CallerKind.KEY
+    assert api.operator(SETTING, network) is CallerKind.KEY
 
 
 def test_a_crowd_with_the_shared_key_takes_nothing_from_a_host_with_a_credential(api: Api) -> None:
     let_through(lambda: api.host(SHARED))
 
-    assert api.host(SHARED, api.credentials.issue(1, 1)) is Caller.CREDENTIAL
+    assert api.host(SHARED, api.credentials.issue(1, 1)) is CallerKind.CREDENTIAL
 
 
 @pytest.mark.parametrize(
@@ -149,7 +149,7 @@ def test_a_crowd_with_the_shared_key_takes_nothing_from_a_host_with_a_credential
     ],
 )
 def test_a_host_with_another_key_is_a_stranger_whatever_it_is_like(api: Api, shown: str) -> None:
-    assert api.host(shown) is Caller.NOTHING
+    assert api.host(shown) is CallerKind.UNAUTHENTICATED
 
 
 @pytest.mark.parametrize(
@@ -165,7 +165,7 @@ def test_a_host_with_another_key_is_a_stranger_whatever_it_is_like(api: Api, sho
     ],
 )
 def test_an_operator_with_another_key_is_a_stranger(api: Api, shown: str | None) -> None:
-    assert api.operator(shown, on_this_machine=True) is Caller.NOTHING
+    assert api.operator(shown, on_this_machine=True) is CallerKind.UNAUTHENTICATED
 
 
 def test_guesses_of_hosts_and_of_operators_are_counted_together(api: Api) -> None:
@@ -178,35 +178,35 @@ def test_without_any_key_everybody_who_shows_none_has_one_limit() -> None:
     api = Api(shared=())
     api.known.refresh()
 
-    assert api.host("") is api.host("any", network=ELSEWHERE) is Caller.KEY
-    assert api.host(str(JOIN_KEY)) is Caller.NOTHING
+    assert api.host("") is api.host("any", network=ELSEWHERE) is CallerKind.KEY
+    assert api.host(str(JOIN_KEY)) is CallerKind.UNAUTHENTICATED
 
 
 def test_where_a_key_is_required_nobody_without_is_known() -> None:
     api = Api(shared=(), key_required=True)
     api.add()
 
-    assert api.host("") is Caller.NOTHING
-    assert api.host(str(JOIN_KEY)) is Caller.KEY
+    assert api.host("") is CallerKind.UNAUTHENTICATED
+    assert api.host(str(JOIN_KEY)) is CallerKind.KEY
 
 
 def test_without_keys_of_operators_those_on_this_machine_are_known() -> None:
     api = Api()
     api.known.refresh()
 
-    assert api.operator(None, on_this_machine=True) is Caller.KEY
-    assert api.operator(None, on_this_machine=False) is Caller.NOTHING
+    assert api.operator(None, on_this_machine=True) is CallerKind.KEY
+    assert api.operator(None, on_this_machine=False) is CallerKind.UNAUTHENTICATED
     api.add()
-    assert api.operator(None, on_this_machine=True) is Caller.NOTHING
+    assert api.operator(None, on_this_machine=True) is CallerKind.UNAUTHENTICATED
 
 
 def test_a_key_is_known_from_the_look_after_it_was_made_to_that_after_it_was_revoked() -> None:
     api = Api()
     api.add(looks=False)
-    assert api.host(str(JOIN_KEY)) is api.operator(str(OWN_KEY)) is Caller.NOTHING
+    assert api.host(str(JOIN_KEY)) is api.operator(str(OWN_KEY)) is CallerKind.UNAUTHENTICATED
 
     api.known.refresh()
-    assert api.host(str(JOIN_KEY)) is api.operator(str(OWN_KEY)) is Caller.KEY
+    assert api.host(str(JOIN_KEY)) is api.operator(str(OWN_KEY)) is CallerKind.KEY
 
     with api.store.begin() as transaction:
         join_key = transaction.join_keys.get(JOIN_KEY.key_id)
@@ -214,27 +214,27 @@ def test_a_key_is_known_from_the_look_after_it_was_made_to_that_after_it_was_rev
         own_key = transaction.operator_keys.get(OWN_KEY.key_id)
         transaction.operator_keys.save(replace(own_key, revoked_at=NOW))
     api.known.refresh()
-    assert api.host(str(JOIN_KEY), network=ELSEWHERE) is Caller.NOTHING
-    assert api.operator(str(OWN_KEY), ELSEWHERE) is Caller.NOTHING
+    assert api.host(str(JOIN_KEY), network=ELSEWHERE) is CallerKind.UNAUTHENTICATED
+    assert api.operator(str(OWN_KEY), ELSEWHERE) is CallerKind.UNAUTHENTICATED
 
 
 def test_a_registration_key_that_replaces_another_is_known_after_the_next_look(api: Api) -> None:
     new = canary("new registration key")
     api.shared = (new,)
-    assert api.host(new) is Caller.NOTHING
+    assert api.host(new) is CallerKind.UNAUTHENTICATED
     api.known.refresh()
 
-    assert api.host(new) is Caller.KEY
-    assert api.host(SHARED) is Caller.NOTHING
+    assert api.host(new) is CallerKind.KEY
+    assert api.host(SHARED) is CallerKind.UNAUTHENTICATED
 
 
 def test_nobody_waits_for_a_store_that_is_away(api: Api) -> None:
     credential = api.credentials.issue(1, 1)
     api.store.is_away = True
 
-    assert api.host(str(JOIN_KEY)) is api.operator(str(OWN_KEY)) is Caller.KEY
-    assert api.host("", credential) is Caller.CREDENTIAL
-    assert api.host("wrong") is api.operator("wrong") is Caller.NOTHING
+    assert api.host(str(JOIN_KEY)) is api.operator(str(OWN_KEY)) is CallerKind.KEY
+    assert api.host("", credential) is CallerKind.CREDENTIAL
+    assert api.host("wrong") is api.operator("wrong") is CallerKind.UNAUTHENTICATED
 
 
 def test_what_was_known_stays_known_when_a_look_fails(api: Api) -> None:
@@ -242,7 +242,7 @@ def test_what_was_known_stays_known_when_a_look_fails(api: Api) -> None:
     with pytest.raises(StoreUnavailable):
         api.known.refresh()
 
-    assert api.host(SHARED) is api.host(str(JOIN_KEY)) is Caller.KEY
+    assert api.host(SHARED) is api.host(str(JOIN_KEY)) is CallerKind.KEY
 
 
 def test_the_keys_that_are_configured_are_known_without_a_store() -> None:
@@ -251,8 +251,8 @@ def test_the_keys_that_are_configured_are_known_without_a_store() -> None:
     with pytest.raises(StoreUnavailable):
         api.known.refresh()
 
-    assert api.host(SHARED) is Caller.KEY
-    assert api.host("", "hc.none.none") is Caller.NOTHING
+    assert api.host(SHARED) is CallerKind.KEY
+    assert api.host("", "hc.none.none") is CallerKind.UNAUTHENTICATED
 
 
 def test_until_the_first_look_nobody_is_known_and_the_store_is_not_asked() -> None:
@@ -261,9 +261,9 @@ def test_until_the_first_look_nobody_is_known_and_the_store_is_not_asked() -> No
     api = Api(store=api.store, operator_key=SETTING)
     api.store.is_away = True
 
-    assert api.host(SHARED) is api.host("", credential) is Caller.NOTHING
-    assert api.operator(None, ELSEWHERE, on_this_machine=True) is Caller.NOTHING
-    assert api.operator(SETTING) is Caller.KEY
+    assert api.host(SHARED) is api.host("", credential) is CallerKind.UNAUTHENTICATED
+    assert api.operator(None, ELSEWHERE, on_this_machine=True) is CallerKind.UNAUTHENTICATED
+    assert api.operator(SETTING) is CallerKind.KEY
 
 
 def test_who_shows_a_certificate_is_known_by_it(api: Api) -> None:
@@ -271,12 +271,12 @@ def test_who_shows_a_certificate_is_known_by_it(api: Api) -> None:
     let_through(lambda: api.operator("wrong"))
     of_host, of_operator = Certified(server_id=1), Certified(key_id="oc-aaaaaaaaaa")
 
-    assert api.limits.of_host("", "", HERE, of_host) is Caller.CREDENTIAL
+    assert api.limits.of_host("", "", HERE, of_host) is CallerKind.CREDENTIAL
     with pytest.raises(TooManyCalls):
         api.limits.of_host("", "", HERE, of_operator)
     assert (
         api.limits.of_operator(None, HERE, on_this_machine=False, certified_as=of_operator)
-        is Caller.KEY
+        is CallerKind.KEY
     )
 
 
@@ -285,7 +285,7 @@ def test_a_token_that_was_good_is_known_from_then_on_and_of_many_the_oldest_is_f
 ) -> None:
     monkeypatch.setattr("application.access.key_cache._MAX_TOKENS", 2)
     tokens = [f"{canary('token')}.{number}" for number in range(3)]
-    assert api.operator(tokens[0]) is Caller.NOTHING
+    assert api.operator(tokens[0]) is CallerKind.UNAUTHENTICATED
 
     for token in tokens:
         api.known.remember_token(token, "oidc:zoë")
@@ -293,4 +293,4 @@ def test_a_token_that_was_good_is_known_from_then_on_and_of_many_the_oldest_is_f
 
     assert [api.known.token_owner(token) for token in tokens] == [None, "oidc:zoë", "oidc:zoë"]
     assert let_through(lambda: api.operator(tokens[2], ELSEWHERE)) == AT_ONCE
-    assert api.operator(tokens[0]) is Caller.NOTHING
+    assert api.operator(tokens[0]) is CallerKind.UNAUTHENTICATED

@@ -12,14 +12,12 @@ from domain.token_bucket import TokenBucket
 class Turnstile:
     """A limit of two in a second, three at once, under a clock that is turned by hand."""
 
-    most_names: int = 1000
+    max_names: int = 1000
     now: float = 1000.0
     limit: RateLimit = field(init=False)
 
     def __post_init__(self) -> None:
-        self.limit = RateLimit(
-            TokenBucket(2, 3), "with this key", self.most_names, lambda: self.now
-        )
+        self.limit = RateLimit(TokenBucket(2, 3), "with this key", self.max_names, lambda: self.now)
 
     def lets_through(self, name: str, tries: int = 1) -> int:
         through = 0
@@ -60,7 +58,7 @@ def test_who_goes_on_while_refused_is_let_in_as_soon_as_who_waits(turnstile: Tur
 
 
 def test_a_flood_of_names_takes_no_more_memory_than_so_many() -> None:
-    turnstile = Turnstile(most_names=100)
+    turnstile = Turnstile(max_names=100)
     for number in range(1000):
         turnstile.lets_through(f"made up {number}")
     bytes_of_some = sys.getsizeof(turnstile.limit._full_at)
@@ -72,14 +70,14 @@ def test_a_flood_of_names_takes_no_more_memory_than_so_many() -> None:
 
 
 def test_a_flood_of_names_gets_no_more_than_those_that_are_known_and_one() -> None:
-    turnstile = Turnstile(most_names=100)
+    turnstile = Turnstile(max_names=100)
     through = sum(turnstile.lets_through(f"made up {number}") for number in range(20_000))
 
     assert through == 100 + 3
 
 
 def test_who_is_over_the_limit_is_not_forgotten_for_a_flood_of_names() -> None:
-    turnstile = Turnstile(most_names=100)
+    turnstile = Turnstile(max_names=100)
     turnstile.lets_through("a", 3)
     for number in range(1000):
         turnstile.now += 0.001
@@ -90,7 +88,7 @@ def test_who_is_over_the_limit_is_not_forgotten_for_a_flood_of_names() -> None:
 
 
 def test_after_a_flood_there_is_room_for_new_names_again() -> None:
-    turnstile = Turnstile(most_names=100)
+    turnstile = Turnstile(max_names=100)
     for number in range(1000):
         turnstile.lets_through(f"made up {number}")
     turnstile.now += 10
