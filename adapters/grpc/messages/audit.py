@@ -1,8 +1,6 @@
-"""What operators did as messages of the wire contract, and back."""
+"""Converts entries of the audit log to messages of the wire contract, and back."""
 
-from datetime import UTC, datetime
-
-from adapters.grpc.messages.hosts import unix_seconds
+from adapters.grpc.messages.times import from_unix_seconds, to_unix_seconds
 from application.ports.store.access.audit import AuditEntry
 from protos.manman.v1 import manman_pb2 as pb
 
@@ -10,7 +8,7 @@ from protos.manman.v1 import manman_pb2 as pb
 def audit_entry_to_message(entry: AuditEntry) -> pb.AuditEntry:
     return pb.AuditEntry(
         entry_id=entry.entry_id,
-        at=unix_seconds(entry.at),
+        at=to_unix_seconds(entry.at),
         actor=entry.actor,
         credential_id=entry.credential_id,
         address=entry.address,
@@ -23,7 +21,7 @@ def audit_entry_to_message(entry: AuditEntry) -> pb.AuditEntry:
 
 def audit_entry_from_message(message: pb.AuditEntry) -> AuditEntry:
     return AuditEntry(
-        at=datetime.fromtimestamp(message.at, UTC),
+        at=from_unix_seconds(message.at),
         actor=message.actor,
         credential_id=message.credential_id,
         address=message.address,

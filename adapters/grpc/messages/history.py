@@ -1,8 +1,6 @@
-"""What happened to a server as messages of the wire contract, and back."""
+"""Converts the history of a server to messages of the wire contract, and back."""
 
-from datetime import UTC, datetime
-
-from adapters.grpc.messages.hosts import unix_seconds
+from adapters.grpc.messages.times import from_unix_seconds, to_unix_seconds
 from domain.events import EventKind
 from domain.history import HistoryEntry
 from protos.manman.v1 import manman_pb2 as pb
@@ -10,7 +8,7 @@ from protos.manman.v1 import manman_pb2 as pb
 
 def entry_to_message(entry: HistoryEntry) -> pb.HistoryEntry:
     return pb.HistoryEntry(
-        at=unix_seconds(entry.at),
+        at=to_unix_seconds(entry.at),
         kind=entry.kind,
         cause=entry.cause,
         agreeing=entry.agreeing,
@@ -20,7 +18,7 @@ def entry_to_message(entry: HistoryEntry) -> pb.HistoryEntry:
 
 def entry_from_message(message: pb.HistoryEntry) -> HistoryEntry:
     return HistoryEntry(
-        at=datetime.fromtimestamp(message.at, UTC),
+        at=from_unix_seconds(message.at),
         kind=EventKind(message.kind),
         cause=message.cause,
         agreeing=tuple(message.agreeing),

@@ -1,8 +1,8 @@
-"""What hosts exchange with the API, as messages of the wire contract, and back."""
+"""Converts what hosts exchange with the API to messages of the wire contract, and back."""
 
 from dataclasses import asdict
-from datetime import UTC, datetime
 
+from adapters.grpc.messages.times import from_unix_seconds, to_unix_seconds
 from domain.capabilities import Capabilities, PortRange
 from domain.configuration import Configuration, ConfigurationSummary
 from domain.labels import parse_selector
@@ -56,7 +56,7 @@ def configuration_to_message(configuration: Configuration) -> pb.Configuration:
         name=configuration.name,
         document=configuration.document,
         revision=configuration.revision,
-        updated_at=unix_seconds(configuration.updated_at),
+        updated_at=to_unix_seconds(configuration.updated_at),
         selector=str(configuration.selector or ""),
     )
 
@@ -65,7 +65,7 @@ def summary_to_message(summary: ConfigurationSummary) -> pb.Configuration:
     return pb.Configuration(
         name=summary.name,
         revision=summary.revision,
-        updated_at=unix_seconds(summary.updated_at),
+        updated_at=to_unix_seconds(summary.updated_at),
         selector=str(summary.selector or ""),
     )
 
@@ -75,7 +75,7 @@ def configuration_from_message(message: pb.Configuration) -> Configuration:
         name=message.name,
         document=message.document,
         revision=message.revision,
-        updated_at=datetime.fromtimestamp(message.updated_at, UTC),
+        updated_at=from_unix_seconds(message.updated_at),
         selector=parse_selector(message.selector) if message.selector else None,
     )
 
@@ -84,10 +84,6 @@ def summary_from_message(message: pb.Configuration) -> ConfigurationSummary:
     return ConfigurationSummary(
         name=message.name,
         revision=message.revision,
-        updated_at=datetime.fromtimestamp(message.updated_at, UTC),
+        updated_at=from_unix_seconds(message.updated_at),
         selector=parse_selector(message.selector) if message.selector else None,
     )
-
-
-def unix_seconds(moment: datetime) -> int:
-    return int(moment.timestamp())

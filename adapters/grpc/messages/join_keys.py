@@ -1,8 +1,10 @@
-"""The keys by which hosts join as messages of the wire contract, and back."""
+"""Converts join keys to messages of the wire contract, and back."""
 
-from datetime import UTC, datetime
-
-from adapters.grpc.messages.hosts import unix_seconds
+from adapters.grpc.messages.times import (
+    from_unix_seconds,
+    optional_from_unix_seconds,
+    to_unix_seconds,
+)
 from application.join_keys.list_join_keys import UsedJoinKey
 from application.ports.store.access.join_keys import JoinKeyUse
 from domain.join_key import JoinKey
@@ -18,30 +20,30 @@ def join_key_to_message(used_key: UsedJoinKey) -> pb.JoinKey:
         labels=key.labels,
         uses=key.uses or 0,
         used=used_key.used,
-        expires_at=unix_seconds(key.expires_at) if key.expires_at else 0,
+        expires_at=to_unix_seconds(key.expires_at),
         ephemeral=key.ephemeral,
         pre_approved=key.pre_approved,
-        created_at=unix_seconds(key.created_at),
+        created_at=to_unix_seconds(key.created_at),
         created_by=key.created_by,
-        revoked_at=unix_seconds(key.revoked_at) if key.revoked_at else 0,
+        revoked_at=to_unix_seconds(key.revoked_at),
     )
 
 
 def join_key_from_message(message: pb.JoinKey) -> UsedJoinKey:
-    """What an operator may know of it: not the digest."""
+    """What operators see of a join key: everything but its digest."""
     key = JoinKey(
         key_id=message.key_id,
         digest="",
-        created_at=_moment(message.created_at),
+        created_at=from_unix_seconds(message.created_at),
         created_by=message.created_by,
         environment=message.environment,
         name_pattern=message.name_pattern,
         labels=dict(message.labels),
         uses=message.uses or None,
-        expires_at=_moment(message.expires_at) if message.expires_at else None,
+        expires_at=optional_from_unix_seconds(message.expires_at),
         ephemeral=message.ephemeral,
         pre_approved=message.pre_approved,
-        revoked_at=_moment(message.revoked_at) if message.revoked_at else None,
+        revoked_at=optional_from_unix_seconds(message.revoked_at),
     )
     return UsedJoinKey(key, message.used)
 
@@ -51,8 +53,8 @@ def use_to_message(use: JoinKeyUse) -> pb.JoinKeyUse:
         server_id=use.server_id,
         name=use.name,
         address=use.address,
-        first_at=unix_seconds(use.first_at),
-        last_at=unix_seconds(use.last_at),
+        first_at=to_unix_seconds(use.first_at),
+        last_at=to_unix_seconds(use.last_at),
         times=use.times,
     )
 
@@ -63,11 +65,7 @@ def use_from_message(message: pb.JoinKeyUse, key_id: str) -> JoinKeyUse:
         server_id=message.server_id,
         name=message.name,
         address=message.address,
-        first_at=_moment(message.first_at),
-        last_at=_moment(message.last_at),
+        first_at=from_unix_seconds(message.first_at),
+        last_at=from_unix_seconds(message.last_at),
         times=message.times,
     )
-
-
-def _moment(seconds: int) -> datetime:
-    return datetime.fromtimestamp(seconds, UTC)

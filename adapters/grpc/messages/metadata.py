@@ -1,8 +1,8 @@
-"""What travels beside the messages, by the names that gRPC's metadata has."""
+"""The keys of gRPC's metadata, which is sent beside the messages."""
 
-# From the client: what it calls its request; with an error also back.
+# The client sends the id of its request, and the API returns it with an error.
 REQUEST_ID = "x-request-id"
-# With every error of ours.
+# With each error from the API.
 STATUS_DETAILS = "grpc-status-details-bin"
-# With every error of ours: the API's clock, in decimal Unix seconds.
+# With each error from the API: the API's clock, in decimal Unix seconds.
 UNIX_TIME = "manmanv2-unix-time"

@@ -1,8 +1,10 @@
-"""The keys of operators as messages of the wire contract, and back."""
+"""Converts operators' keys to messages of the wire contract, and back."""
 
-from datetime import UTC, datetime
-
-from adapters.grpc.messages.hosts import unix_seconds
+from adapters.grpc.messages.times import (
+    from_unix_seconds,
+    optional_from_unix_seconds,
+    to_unix_seconds,
+)
 from domain.operator_key import OperatorKey
 from domain.role import Role
 from protos.manman.v1 import manman_pb2 as pb
@@ -13,26 +15,22 @@ def operator_key_to_message(key: OperatorKey) -> pb.OperatorKey:
         key_id=key.key_id,
         name=key.name,
         role=key.role,
-        expires_at=unix_seconds(key.expires_at) if key.expires_at else 0,
-        created_at=unix_seconds(key.created_at),
+        expires_at=to_unix_seconds(key.expires_at),
+        created_at=to_unix_seconds(key.created_at),
         created_by=key.created_by,
-        revoked_at=unix_seconds(key.revoked_at) if key.revoked_at else 0,
+        revoked_at=to_unix_seconds(key.revoked_at),
     )
 
 
 def operator_key_from_message(message: pb.OperatorKey) -> OperatorKey:
-    """What an operator may know of it: not the digest."""
+    """What operators see of a key: everything but its digest."""
     return OperatorKey(
         key_id=message.key_id,
         digest="",
         name=message.name,
         role=Role(message.role),
-        created_at=_moment(message.created_at),
+        created_at=from_unix_seconds(message.created_at),
         created_by=message.created_by,
-        expires_at=_moment(message.expires_at) if message.expires_at else None,
-        revoked_at=_moment(message.revoked_at) if message.revoked_at else None,
+        expires_at=optional_from_unix_seconds(message.expires_at),
+        revoked_at=optional_from_unix_seconds(message.revoked_at),
     )
-
-
-def _moment(seconds: int) -> datetime:
-    return datetime.fromtimestamp(seconds, UTC)

@@ -1,11 +1,13 @@
-"""Servers as messages of the wire contract, and back; no host asks for them."""
-
-from datetime import UTC, datetime
+"""Converts servers to messages of the wire contract, and back. Only operators ask for them."""
 
 from adapters.grpc.messages.hosts import (
     capabilities_from_message,
     capabilities_to_message,
-    unix_seconds,
+)
+from adapters.grpc.messages.times import (
+    from_unix_seconds,
+    optional_from_unix_seconds,
+    to_unix_seconds,
 )
 from application.ports.store.deleted_servers import DeletedServer
 from domain.approval import Approval
@@ -21,7 +23,7 @@ def server_to_message(server: Server) -> pb.Server:
         server_id=server.server_id,
         name=server.name,
         status=server.presence.status,
-        last_seen=unix_seconds(last_seen) if last_seen else 0,
+        last_seen=to_unix_seconds(last_seen),
         environment=server.environment,
         is_default=server.is_default,
         capabilities=(
@@ -38,8 +40,8 @@ def server_to_message(server: Server) -> pb.Server:
 
 
 def server_from_message(message: pb.Server) -> Server:
-    """What an operator may know of a server: not until when its silence is tolerated."""
-    last_seen = datetime.fromtimestamp(message.last_seen, UTC) if message.last_seen else None
+    """What operators see of a server: everything but the time at which it counts as offline."""
+    last_seen = optional_from_unix_seconds(message.last_seen)
     return Server(
         server_id=message.server_id,
         name=message.name,
@@ -52,7 +54,7 @@ def server_from_message(message: pb.Server) -> Server:
             else None
         ),
         config_revision=message.config_revision,
-        # An older API tells of none, and all that it has are let in.
+        # An older API sends none, because it admits every server.
         approval=Approval(message.approval or Approval.APPROVED),
         ephemeral=message.ephemeral,
         labels=Labels(
@@ -71,8 +73,8 @@ def server_from_message(message: pb.Server) -> Server:
 def deleted_server_to_message(deleted: DeletedServer) -> pb.DeletedServer:
     return pb.DeletedServer(
         server=server_to_message(deleted.server),
-        deleted_at=unix_seconds(deleted.deleted_at),
-        purged_at=unix_seconds(deleted.purged_at),
+        deleted_at=to_unix_seconds(deleted.deleted_at),
+        purged_at=to_unix_seconds(deleted.purged_at),
         cause=deleted.cause,
     )
 
@@ -80,7 +82,7 @@ def deleted_server_to_message(deleted: DeletedServer) -> pb.DeletedServer:
 def deleted_server_from_message(message: pb.DeletedServer) -> DeletedServer:
     return DeletedServer(
         server=server_from_message(message.server),
-        deleted_at=datetime.fromtimestamp(message.deleted_at, UTC),
-        purged_at=datetime.fromtimestamp(message.purged_at, UTC),
+        deleted_at=from_unix_seconds(message.deleted_at),
+        purged_at=from_unix_seconds(message.purged_at),
         cause=message.cause,
     )

@@ -3,6 +3,7 @@ from dataclasses import dataclass
 from adapters.grpc.messages.conflicts import conflict_to_message, dry_run_refusal_to_message
 from adapters.grpc.messages.servers import server_to_message
 from adapters.grpc.server.page_tokens import decode_page_token, encode_page_token, page_size
+from adapters.grpc.server.services.choices import parse_choice
 from adapters.grpc.server.worker_pool import WorkerPool
 from application.admission.approve_server import ApproveServer
 from application.admission.ban_server import BanServer
@@ -12,13 +13,12 @@ from application.admission.list_dry_run_refusals import ListDryRunRefusals
 from application.admission.reject_server import RejectServer
 from application.admission.resolve_conflict import ResolveConflict
 from domain.conflict import ConflictState, Resolution
-from domain.errors import InvalidField
 from protos.manman.v1 import manman_pb2 as pb
 
 
 @dataclass(frozen=True)
 class AdmissionService:
-    """The calls by which operators decide who is let in, and who gets a name."""
+    """The calls by which operators admit and refuse servers, and resolve conflicts about a name."""
 
     operator_calls: WorkerPool
     approve_server: ApproveServer
@@ -48,7 +48,9 @@ class AdmissionService:
             self.list_conflicts,
             size=page_size(request.page_size),
             after=decode_page_token(request.page_token),
-            state=_state(request.state) if request.state else ConflictState.OPEN,
+            state=parse_choice(ConflictState, "state", request.state)
+            if request.state
+            else ConflictState.OPEN,
         )
         return pb.ListConflictsResponse(
             conflicts=map(conflict_to_message, page.conflicts),
@@ -65,7 +67,7 @@ class AdmissionService:
         conflict = await self.operator_calls.run(
             self.resolve_conflict,
             request.conflict_id,
-            _resolution(request.resolution),
+            parse_choice(Resolution, "resolution", request.resolution),
             request.new_name,
         )
         return pb.ResolveConflictResponse(conflict=conflict_to_message(conflict))
@@ -82,17 +84,3 @@ class AdmissionService:
             would_reject=map(dry_run_refusal_to_message, page.entries),
             next_page_token=encode_page_token(page.next_after),
         )
-
-
-def _state(text: str) -> ConflictState:
-    try:
-        return ConflictState(text)
-    except ValueError:
-        raise InvalidField("state", f"must be one of {', '.join(ConflictState)}") from None
-
-
-def _resolution(text: str) -> Resolution:
-    try:
-        return Resolution(text)
-    except ValueError:
-        raise InvalidField("resolution", f"must be one of {', '.join(Resolution)}") from None

@@ -9,7 +9,7 @@ from protos.manman.v1 import manman_pb2 as pb
 
 @dataclass(frozen=True)
 class AuditService:
-    """The call by which operators see what was done."""
+    """The call by which admins read the audit log."""
 
     operator_calls: WorkerPool
     list_audit: ListAudit

@@ -9,7 +9,7 @@ from protos.manman.v1 import manman_pb2 as pb
 
 @dataclass(frozen=True)
 class CertificateService:
-    """The calls by which hosts get certificates; `trust_bundle` is empty where none are issued."""
+    """The calls by which hosts get certificates. `trust_bundle` is empty if the API issues none."""
 
     host_call_admission: HostCallAdmission
     renew_certificate: RenewCertificate

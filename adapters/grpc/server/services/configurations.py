@@ -21,7 +21,7 @@ from protos.manman.v1 import manman_pb2 as pb
 
 @dataclass(frozen=True)
 class ConfigurationService:
-    """The calls that are about configuration: of one server, or of a selector of servers."""
+    """The calls about configuration documents of one server or of a selector of servers."""
 
     host_call_admission: HostCallAdmission
     operator_calls: WorkerPool
@@ -117,7 +117,7 @@ def _selector(
     | pb.GetConfigurationRequest
     | pb.DeleteConfigurationRequest,
 ) -> Selector | None:
-    """On which the document hangs; None: on the server."""
+    """The selector that the document belongs to, None if it belongs to one server."""
     if bool(request.server_id) == bool(request.selector):
-        raise InvalidField("server_id", "or selector must be given, and not both")
+        raise InvalidField("server_id", "or selector must be set, but not both")
     return parse_selector(request.selector) if request.selector else None

@@ -10,7 +10,7 @@ from protos.manman.v1 import manman_pb2 as pb
 
 @dataclass(frozen=True)
 class HistoryService:
-    """The calls by which operators ask why a server is what it is, and make one of two."""
+    """The calls by which operators read the history of a server, and merge two servers into one."""
 
     operator_calls: WorkerPool
     explain_server: ExplainServer

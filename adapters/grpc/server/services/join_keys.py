@@ -21,7 +21,7 @@ from protos.manman.v1 import manman_pb2 as pb
 
 @dataclass(frozen=True)
 class JoinKeyService:
-    """The calls by which operators decide with which keys hosts join."""
+    """The calls by which operators manage join keys."""
 
     operator_calls: WorkerPool
     create_join_key: CreateJoinKey

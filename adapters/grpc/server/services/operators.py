@@ -4,6 +4,7 @@ from datetime import timedelta
 from adapters.grpc.messages.operators import operator_key_to_message
 from adapters.grpc.server.page_tokens import decode_key_page_token, encode_key_page_token, page_size
 from adapters.grpc.server.peer import current_operator
+from adapters.grpc.server.services.choices import parse_choice
 from adapters.grpc.server.worker_pool import WorkerPool
 from application.operators.create_operator_certificate import CreateOperatorCertificate
 from application.operators.create_operator_key import CreateOperatorKey
@@ -14,13 +15,13 @@ from domain.keys import OPERATOR_KINDS
 from domain.role import Role
 from protos.manman.v1 import manman_pb2 as pb
 
-# A hundred years; who wants longer wants it for ever.
+# A hundred years. Keys that are to last longer need no end.
 _MAX_LIFETIME_SECONDS = 100 * 365 * 24 * 3600
 
 
 @dataclass(frozen=True)
 class OperatorKeyService:
-    """The calls by which admins decide who may make operators' calls."""
+    """The calls by which admins manage the keys and certificates of operators."""
 
     operator_calls: WorkerPool
     create_operator_key: CreateOperatorKey
@@ -32,26 +33,26 @@ class OperatorKeyService:
         self, request: pb.CreateOperatorKeyRequest
     ) -> pb.CreateOperatorKeyResponse:
         if request.signing_request:
-            return await self._certified(request)
-        key, shown = await self.operator_calls.run(
+            return await self._create_certificate(request)
+        key, text = await self.operator_calls.run(
             self.create_operator_key,
             request.name,
-            _role(request.role),
-            _life(request.expires_in_seconds),
+            parse_choice(Role, "role", request.role),
+            _lifetime(request.expires_in_seconds),
             created_by=current_operator.get().name,
         )
         return pb.CreateOperatorKeyResponse(
-            operator_key=operator_key_to_message(key), key=str(shown)
+            operator_key=operator_key_to_message(key), key=str(text)
         )
 
-    async def _certified(
+    async def _create_certificate(
         self, request: pb.CreateOperatorKeyRequest
     ) -> pb.CreateOperatorKeyResponse:
         key, certificate = await self.operator_calls.run(
             self.create_operator_certificate,
             request.name,
-            _role(request.role),
-            _life(request.expires_in_seconds),
+            parse_choice(Role, "role", request.role),
+            _lifetime(request.expires_in_seconds),
             request.signing_request,
             created_by=current_operator.get().name,
         )
@@ -79,15 +80,8 @@ class OperatorKeyService:
         return pb.RevokeOperatorKeyResponse(operator_key=operator_key_to_message(key))
 
 
-def _role(text: str) -> Role:
-    try:
-        return Role(text)
-    except ValueError:
-        raise InvalidField("role", f"must be one of {', '.join(Role)}") from None
-
-
-def _life(seconds: int) -> timedelta | None:
-    """None for one without an end."""
+def _lifetime(seconds: int) -> timedelta | None:
+    """None for a key without an end."""
     if not 0 <= seconds <= _MAX_LIFETIME_SECONDS:
         raise InvalidField("expires_in_seconds", f"must be from 0 to {_MAX_LIFETIME_SECONDS}")
     return timedelta(seconds=seconds) if seconds else None

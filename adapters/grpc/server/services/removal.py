@@ -15,7 +15,7 @@ from protos.manman.v1 import manman_pb2 as pb
 
 @dataclass(frozen=True)
 class RemovalService:
-    """The calls by which servers leave the fleet and come back."""
+    """The calls that remove servers from the fleet, and restore them."""
 
     host_call_admission: HostCallAdmission
     operator_calls: WorkerPool

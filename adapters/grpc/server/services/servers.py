@@ -5,6 +5,7 @@ from typing import Any
 
 from adapters.grpc.messages.servers import server_to_message
 from adapters.grpc.server.page_tokens import decode_page_token, encode_page_token, page_size
+from adapters.grpc.server.services.choices import parse_choice
 from adapters.grpc.server.worker_pool import WorkerPool
 from application.servers.create_server import CreateServer
 from application.servers.get_server import GetServer
@@ -44,9 +45,11 @@ class ServerService:
             size=size,
             after=decode_page_token(request.page_token),
             environment=request.environment or None,
-            status=_status(request.status) if request.status else None,
+            status=parse_choice(Status, "status", request.status) if request.status else None,
             not_seen_for=timedelta(seconds=not_seen_for) if not_seen_for else None,
-            approval=_approval(request.approval) if request.approval else None,
+            approval=parse_choice(Approval, "approval", request.approval)
+            if request.approval
+            else None,
             selector=parse_selector(request.selector) if request.selector else None,
         )
         return pb.ListServersResponse(
@@ -81,27 +84,13 @@ class ServerService:
         return pb.RefreshServerResponse()
 
 
-# A thousand years; what is longer cannot be subtracted from today.
+# A thousand years. More cannot be subtracted from the current time.
 _MAX_SILENCE_SECONDS = 1000 * 365 * 24 * 3600
-
-
-def _status(text: str) -> Status:
-    try:
-        return Status(text)
-    except ValueError:
-        raise InvalidField("status", "must be online or offline") from None
-
-
-def _approval(text: str) -> Approval:
-    try:
-        return Approval(text)
-    except ValueError:
-        raise InvalidField("approval", f"must be one of {', '.join(Approval)}") from None
 
 
 _UPDATABLE: dict[str, Callable[[pb.UpdateServerRequest], Any]] = {
     "name": lambda request: request.name,
-    "status": lambda request: _status(request.status),
+    "status": lambda request: parse_choice(Status, "status", request.status),
     "is_default": lambda request: request.is_default,
 }
 
@@ -113,5 +102,5 @@ def _changes(request: pb.UpdateServerRequest) -> ServerChanges:
             raise InvalidField(f"update_paths[{index}]", f"must be one of {', '.join(_UPDATABLE)}")
         changes[path] = _UPDATABLE[path](request)
     if not changes:
-        raise InvalidField("update_paths", "must name what to write")
+        raise InvalidField("update_paths", "must name at least one field")
     return ServerChanges(**changes)

@@ -154,7 +154,7 @@ def test_a_document_hangs_on_a_server_or_on_a_selector(
         error: Any = refused.value
 
         assert refused_field(error) == (grpc.StatusCode.INVALID_ARGUMENT, "server_id")
-        assert error.details() == "server_id or selector must be given, and not both"
+        assert error.details() == "server_id or selector must be set, but not both"
 
 
 @pytest.mark.parametrize(
