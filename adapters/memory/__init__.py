@@ -1,1 +1,1 @@
-"""The memory mode: the ports on Python objects, in one process, gone with it."""
+"""The memory mode: all ports on Python objects of one process, which end with it."""

@@ -17,14 +17,14 @@ class MemoryAudit:
         self._tables.audit[entry_id] = replace(entry, entry_id=entry_id)
 
     def page(self, before: int, size: int, server_id: int, actor: str) -> Sequence[AuditEntry]:
-        found = (
+        matching = (
             entry
             for entry_id, entry in sorted(self._tables.audit.items(), reverse=True)
             if (not before or entry_id < before)
             and (not server_id or entry.server_id == server_id)
             and (not actor or entry.actor == actor)
         )
-        return list(islice(found, size))
+        return list(islice(matching, size))
 
     def purge(self, before: datetime) -> int:
         old = [entry_id for entry_id, entry in self._tables.audit.items() if entry.at < before]

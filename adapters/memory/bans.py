@@ -13,10 +13,10 @@ class MemoryBans:
         self._tables.bans[ban.server_id] = ban
 
     def resembling(self, evidence: Evidence) -> Sequence[Ban]:
-        found = [
+        similar = [
             ban for ban in self._tables.bans.values() if compare(ban.evidence, evidence).agreeing
         ]
-        return sorted(found, key=lambda ban: (ban.at, ban.server_id))
+        return sorted(similar, key=lambda ban: (ban.at, ban.server_id))
 
     def remove(self, server_id: int) -> bool:
         return self._tables.bans.pop(server_id, None) is not None

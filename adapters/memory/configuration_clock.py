@@ -2,7 +2,7 @@ from adapters.memory.tables import Tables
 
 
 class MemoryConfigurationClock:
-    """Transactions run one after the other: nobody has to be kept out."""
+    """Transactions run one after another, so no lock is needed."""
 
     def __init__(self, tables: Tables) -> None:
         self._tables = tables

@@ -18,8 +18,8 @@ class MemoryConfigurations:
     def summaries(self, server_id: int) -> Sequence[ConfigurationSummary]:
         documents = self._tables.configurations.get(server_id, {})
         return [
-            ConfigurationSummary(found.name, found.revision, found.updated_at)
-            for _, found in sorted(documents.items())
+            ConfigurationSummary(document.name, document.revision, document.updated_at)
+            for _, document in sorted(documents.items())
         ]
 
     def remove(self, server_id: int, name: str) -> bool:

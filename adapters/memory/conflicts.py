@@ -34,12 +34,12 @@ class MemoryConflicts:
         self._tables.conflicts[conflict.conflict_id] = conflict
 
     def page(self, state: ConflictState, after: int, size: int) -> Sequence[Conflict]:
-        found = (
+        matching = (
             conflict
             for conflict_id, conflict in sorted(self._tables.conflicts.items())
             if conflict_id > after and conflict.state is state
         )
-        return list(islice(found, size))
+        return list(islice(matching, size))
 
     def count(self, state: ConflictState) -> int:
         return sum(conflict.state is state for conflict in self._tables.conflicts.values())
@@ -58,14 +58,14 @@ class MemoryConflicts:
         old = [
             conflict.conflict_id
             for conflict in self._tables.conflicts.values()
-            if _is_of_no_use(conflict) and conflict.last_claimed_at < not_claimed_since
+            if _is_useless(conflict) and conflict.last_claimed_at < not_claimed_since
         ]
         for conflict_id in old:
             del self._tables.conflicts[conflict_id]
         return len(old)
 
 
-def _is_of_no_use(conflict: Conflict) -> bool:
+def _is_useless(conflict: Conflict) -> bool:
     return conflict.state is ConflictState.LAPSED or (
         conflict.state is ConflictState.RESOLVED and conflict.resolution is not Resolution.RENAME
     )

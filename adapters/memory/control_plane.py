@@ -20,7 +20,7 @@ from domain.errors import InvalidField
 
 @dataclass(frozen=True)
 class MemoryControlPlane:
-    """The control plane in the same process: a host manager without any transport."""
+    """The control plane in the same process, for a host manager without a transport."""
 
     register_server: RegisterServer
     record_heartbeat: RecordHeartbeat

@@ -30,10 +30,10 @@ class MemoryDeletedServers:
 
     def restore(self, server_id: int, name: str = "") -> Server:
         tables = self._tables
-        grave = tables.deleted_rows.pop(server_id, None)
-        if grave is None:
+        row = tables.deleted_rows.pop(server_id, None)
+        if row is None:
             raise DeletedServerNotFound(server_id)
-        before = grave.deleted.server
+        before = row.deleted.server
         name = name or before.name
         if name in tables.ids:
             raise ServerNameTaken(name)
@@ -41,23 +41,23 @@ class MemoryDeletedServers:
         server = replace(before, name=name, presence=presence, is_default=False)
         tables.servers[server_id] = server
         tables.ids[name] = server_id
-        tables.equipment[server_id] = grave.equipment
-        tables.configurations[server_id] = grave.configurations
-        if grave.identity:
-            tables.identities[server_id] = grave.identity
+        tables.equipment[server_id] = row.equipment
+        tables.configurations[server_id] = row.configurations
+        if row.identity:
+            tables.identities[server_id] = row.identity
         return server
 
     def page(self, after: int, size: int) -> Sequence[DeletedServer]:
         by_id = sorted(self._tables.deleted_rows.items())
-        found = (grave.deleted for server_id, grave in by_id if server_id > after)
-        return list(islice(found, size))
+        deleted = (row.deleted for server_id, row in by_id if server_id > after)
+        return list(islice(deleted, size))
 
     def purge(self, now: datetime, limit: int) -> Collection[int]:
-        over = sorted(
-            (grave.deleted.purged_at, server_id)
-            for server_id, grave in self._tables.deleted_rows.items()
-            if grave.deleted.purged_at <= now
+        overdue = sorted(
+            (row.deleted.purged_at, server_id)
+            for server_id, row in self._tables.deleted_rows.items()
+            if row.deleted.purged_at <= now
         )[:limit]
-        for _, server_id in over:
+        for _, server_id in overdue:
             del self._tables.deleted_rows[server_id]
-        return [server_id for _, server_id in over]
+        return [server_id for _, server_id in overdue]

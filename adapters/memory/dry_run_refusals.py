@@ -16,8 +16,8 @@ class MemoryDryRunRefusals:
         key = (switch, server_id, name)
         before = self._tables.dry_run_refusals.get(key)
         if before is None:
-            self._tables.last_would_reject_id += 1
-            entry_id = self._tables.last_would_reject_id
+            self._tables.last_dry_run_refusal_id += 1
+            entry_id = self._tables.last_dry_run_refusal_id
             before = DryRunRefusal(entry_id, switch, server_id, name, reason, 0, now, now)
         self._tables.dry_run_refusals[key] = replace(
             before, reason=reason, count=before.count + 1, last_at=now

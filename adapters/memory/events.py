@@ -3,14 +3,14 @@ from collections.abc import Sequence
 
 from application.ports.store.outbox import RecordedEvent
 
-_REMEMBERED = 10_000
+_MAX_EVENTS = 10_000
 
 
 class MemoryEvents:
-    """Events for whoever is in the same process; the last ten thousand are remembered."""
+    """Keeps the last ten thousand events, for use in the same process, such as in tests."""
 
     def __init__(self) -> None:
-        self.published: deque[RecordedEvent] = deque(maxlen=_REMEMBERED)
+        self.published: deque[RecordedEvent] = deque(maxlen=_MAX_EVENTS)
 
     def publish(self, events: Sequence[RecordedEvent]) -> None:
         self.published.extend(events)

@@ -15,12 +15,12 @@ class MemoryHistory:
     def add(self, events: Sequence[Event]) -> None:
         for event in events:
             entry = HistoryEntry(event.at, event.kind, event.cause, event.agreeing, event.differing)
-            self._keep(event.server_id, (*self._entries(event.server_id), entry))
+            self._save(event.server_id, (*self._entries(event.server_id), entry))
 
     def move(self, from_server_id: int, to_server_id: int) -> None:
         moved = self._tables.history.pop(from_server_id, ())
         both = sorted((*moved, *self._entries(to_server_id)), key=lambda entry: entry.at)
-        self._keep(to_server_id, tuple(both))
+        self._save(to_server_id, tuple(both))
 
     def purge(self, server_ids: Sequence[int]) -> None:
         for server_id in server_ids:
@@ -29,5 +29,5 @@ class MemoryHistory:
     def _entries(self, server_id: int) -> tuple[HistoryEntry, ...]:
         return self._tables.history.get(server_id, ())
 
-    def _keep(self, server_id: int, entries: tuple[HistoryEntry, ...]) -> None:
+    def _save(self, server_id: int, entries: tuple[HistoryEntry, ...]) -> None:
         self._tables.history[server_id] = entries[-MAX_HISTORY_ENTRIES:]

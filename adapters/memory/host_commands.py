@@ -3,9 +3,10 @@ from domain.host_command import HostCommand
 
 
 class NoHostCommands:
-    """Without a broker there is no way to a host: it calls, it is not called."""
+    """Without a broker no host can be reached: hosts call the API, not the other way round."""
 
     def send(self, server_id: int, command: HostCommand) -> None:
         raise HostNotListening(
-            "hosts take commands over a broker, and this API has none: set its RABBITMQ_URL"
+            "hosts receive commands through a broker, and this API has none: set RABBITMQ_URL on"
+            " the API"
         )

@@ -5,7 +5,7 @@ from adapters.memory.tables import Tables
 from application.ports.store.identities import KnownIdentity
 from domain.machine_evidence import UNKNOWN_IDENTITY, Evidence, Identity, compare
 
-_MOST = 100
+_MAX_MATCHES = 100
 
 
 class MemoryIdentities:
@@ -23,13 +23,13 @@ class MemoryIdentities:
         )
 
     def of_machine(self, evidence: Evidence) -> Sequence[KnownIdentity]:
-        of_any_process = replace(evidence, instance_id="")
-        found = [
+        of_machine = replace(evidence, instance_id="")
+        matches = [
             KnownIdentity(server_id, identity)
             for server_id, identity in sorted(self._tables.identities.items())
-            if compare(identity.evidence, of_any_process).same_machine
+            if compare(identity.evidence, of_machine).same_machine
         ]
-        return found[:_MOST]
+        return matches[:_MAX_MATCHES]
 
     def new_machine(self) -> int:
         self._tables.last_id += 1

@@ -16,10 +16,10 @@ class MemoryJoinKeys:
         self._tables.join_keys[key.key_id] = key
 
     def get(self, key_id: str, *, lock: bool = False) -> JoinKey:
-        found = self._tables.join_keys.get(key_id)
-        if found is None:
+        key = self._tables.join_keys.get(key_id)
+        if key is None:
             raise JoinKeyNotFound(key_id)
-        return found
+        return key
 
     def save(self, key: JoinKey) -> None:
         before = self.get(key.key_id)

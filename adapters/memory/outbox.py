@@ -35,23 +35,23 @@ class MemoryOutbox:
         self._history.add(events)
 
     def lease(self, holder: str, now: datetime, until: datetime) -> bool:
-        held = self._tables.lease
-        if any(other != holder and expiry > now for other, expiry in held.items()):
+        lease = self._tables.lease
+        if any(other != holder and expiry > now for other, expiry in lease.items()):
             return False
-        held.clear()
-        held[holder] = until
+        lease.clear()
+        lease[holder] = until
         return True
 
     def release_lease(self, holder: str) -> None:
         self._tables.lease.pop(holder, None)
 
     def oldest(self, count: int) -> Sequence[RecordedEvent]:
-        # A removal that was undone has put its event behind all others.
+        # Sorted, because undoing a removal puts its event behind all others.
         return list(islice((event for _, event in sorted(self._tables.outbox.items())), count))
 
     def backlog(self) -> Backlog:
-        moments = [event.at for event in self._tables.outbox.values()]
-        return Backlog(len(moments), min(moments, default=None))
+        times = [event.at for event in self._tables.outbox.values()]
+        return Backlog(len(times), min(times, default=None))
 
     def remove(self, entry_ids: Collection[int]) -> None:
         for entry_id in entry_ids:

@@ -15,12 +15,12 @@ class MemoryPresences:
         return self.known(server_ids)
 
     def known(self, server_ids: Collection[int]) -> Mapping[int, Known]:
-        found = (self._tables.servers.get(server_id) for server_id in server_ids)
+        servers = (self._tables.servers.get(server_id) for server_id in server_ids)
         return {
             server.server_id: Known(
                 server.presence.status, server.config_revision, server.epoch, server.approval
             )
-            for server in found
+            for server in servers
             if server
         }
 

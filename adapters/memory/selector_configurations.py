@@ -18,13 +18,17 @@ class MemorySelectorConfigurations:
 
     def summaries(self) -> Sequence[ConfigurationSummary]:
         return [
-            ConfigurationSummary(found.name, found.revision, found.updated_at, found.selector)
-            for _, found in sorted(self._tables.selector_configurations.items())
+            ConfigurationSummary(
+                document.name, document.revision, document.updated_at, document.selector
+            )
+            for _, document in sorted(self._tables.selector_configurations.items())
         ]
 
     def matching(self, labels: Mapping[str, str]) -> Sequence[ConfigurationSummary]:
         return [
-            found for found in self.summaries() if found.selector and found.selector.matches(labels)
+            summary
+            for summary in self.summaries()
+            if summary.selector and summary.selector.matches(labels)
         ]
 
     def remove(self, selector: Selector, name: str) -> bool:

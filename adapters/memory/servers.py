@@ -64,13 +64,13 @@ class MemoryServers:
         )
 
     def page(self, matching: ServerFilter, after: int, size: int) -> Sequence[Server]:
-        # A removal that was undone has put its server behind all others.
-        found = (
+        # Sorted, because undoing a removal puts its server behind all others.
+        matching_servers = (
             server
             for server_id, server in sorted(self._tables.servers.items())
             if server_id > after and _matches(server, matching)
         )
-        return list(islice(found, size))
+        return list(islice(matching_servers, size))
 
     def count(self, approval: Approval) -> int:
         return sum(server.approval is approval for server in self._tables.servers.values())
@@ -81,14 +81,14 @@ class MemoryServers:
             for server in self._tables.servers.values()
             if server.presence.status is Status.ONLINE
         )
-        said = [
+        reports = [
             [server.capabilities or Capabilities() for server in machine.servers]
             for machine in machines
         ]
         return Hardware(
             machines=len(machines),
-            cpu_cores=sum(max(one.cpu_cores for one in of_it) for of_it in said),
-            total_memory_mb=sum(max(one.total_memory_mb for one in of_it) for of_it in said),
+            cpu_cores=sum(max(one.cpu_cores for one in machine) for machine in reports),
+            total_memory_mb=sum(max(one.total_memory_mb for one in machine) for machine in reports),
         )
 
     def of_machine(self, machine: int) -> Sequence[Server]:
@@ -99,7 +99,7 @@ class MemoryServers:
         ]
 
     def prunable(self, not_seen_since: datetime, size: int) -> Sequence[Server]:
-        found = (
+        prunable = (
             server
             for _, server in sorted(self._tables.servers.items())
             if server.ephemeral
@@ -107,17 +107,17 @@ class MemoryServers:
             and server.presence.last_seen is not None
             and server.presence.last_seen < not_seen_since
             and server.approval is not Approval.REJECTED
-            and not self._happened_since(server.server_id, not_seen_since)
+            and not self._has_event_since(server.server_id, not_seen_since)
         )
-        return list(islice(found, size))
+        return list(islice(prunable, size))
 
-    def _happened_since(self, server_id: int, since: datetime) -> bool:
+    def _has_event_since(self, server_id: int, since: datetime) -> bool:
         entries = self._tables.history.get(server_id, ())
         return any(entry.at >= since for entry in entries)
 
     def lock_selected(self, selector: Selector, after: int, size: int) -> Sequence[int]:
-        found = self.page(ServerFilter(selector=selector), after, size)
-        return [server.server_id for server in found]
+        selected = self.page(ServerFilter(selector=selector), after, size)
+        return [server.server_id for server in selected]
 
     def highest_revision(self) -> int:
         return max((server.config_revision for server in self._tables.servers.values()), default=0)

@@ -69,15 +69,15 @@ class MemoryTransaction:
 
 
 class MemoryStore:
-    """Transactions run one after the other; one that raises is undone."""
+    """Transactions run one after another; one that raises is undone."""
 
     def __init__(self) -> None:
-        self._one_at_a_time = threading.Lock()
+        self._lock = threading.Lock()
         self._tables = Tables()
 
     @contextmanager
     def begin(self) -> Iterator[MemoryTransaction]:
-        with self._one_at_a_time:
+        with self._lock:
             undo = self._tables.undo
             undo.clear()
             try:

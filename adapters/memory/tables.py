@@ -25,7 +25,7 @@ V = TypeVar("V")
 
 
 class Table(MutableMapping[K, V], Generic[K, V]):
-    """A dictionary of values that are never changed, which notes how to undo each write."""
+    """A dictionary of immutable values that records how to undo each write."""
 
     def __init__(self, undo: list[Callable[[], object]]) -> None:
         self._rows: dict[K, V] = {}
@@ -35,11 +35,11 @@ class Table(MutableMapping[K, V], Generic[K, V]):
         return self._rows[key]
 
     def __setitem__(self, key: K, value: V) -> None:
-        self._note(key)
+        self._record_undo(key)
         self._rows[key] = value
 
     def __delitem__(self, key: K) -> None:
-        self._note(key)
+        self._record_undo(key)
         del self._rows[key]
 
     def __iter__(self) -> Iterator[K]:
@@ -48,7 +48,7 @@ class Table(MutableMapping[K, V], Generic[K, V]):
     def __len__(self) -> int:
         return len(self._rows)
 
-    def _note(self, key: K) -> None:
+    def _record_undo(self, key: K) -> None:
         rows = self._rows
         if key in rows:
             before = rows[key]
@@ -59,7 +59,7 @@ class Table(MutableMapping[K, V], Generic[K, V]):
 
 @dataclass(frozen=True, slots=True)
 class DeletedRow:
-    """A deleted server with all that hung on it."""
+    """A deleted server with everything that belonged to it."""
 
     deleted: DeletedServer
     equipment: tuple[tuple[datetime, Capabilities], ...]
@@ -68,7 +68,7 @@ class DeletedRow:
 
 
 class Tables:
-    """Everything the memory mode keeps."""
+    """All tables of the memory mode."""
 
     def __init__(self) -> None:
         self.undo: list[Callable[[], object]] = []
@@ -94,8 +94,8 @@ class Tables:
         self.lease: Table[str, datetime] = Table(self.undo)
         self.last_entry_id = 0
         self.last_conflict_id = 0
-        self.last_would_reject_id = 0
+        self.last_dry_run_refusal_id = 0
         self.last_audit_id = 0
         self.last_revision = 0
-        # As with a sequence of a database: an id that was once given is never given again.
+        # Like a sequence of a database: no id is ever used twice.
         self.last_id = 0

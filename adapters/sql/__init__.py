@@ -1,1 +1,1 @@
-"""PostgreSQL and SQLite behind the ports, by SQLAlchemy Core."""
+"""The store in PostgreSQL or SQLite, with SQLAlchemy Core."""

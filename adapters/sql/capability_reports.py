@@ -28,8 +28,8 @@ from domain.capabilities import Capabilities, PortRange
 _LATEST = tables.capabilities
 _HISTORY = tables.capability_history
 
-# All reports of a batch arrive as one JSON text, and the database itself finds what changed:
-# sent row by row and compared here, a report cost ten times as much as its heartbeat.
+# All reports of a batch are sent as one JSON text, and the database itself finds the changes. When
+# they were sent row by row and compared here, a report cost ten times as much as its heartbeat.
 _ARRIVED = json_rows(bindparam("reports", type_=Text)).table_valued("value", name="arrived")
 
 
@@ -49,7 +49,7 @@ def _differs(column: Column[Any]) -> ColumnElement[bool]:
 _EQUIPMENT = [
     column for column in _LATEST.c if column.name in _HISTORY.c and column.name != "server_id"
 ]
-_REFITTED = insert(_HISTORY).from_select(
+_ADD_CHANGED_EQUIPMENT = insert(_HISTORY).from_select(
     ["server_id", "recorded_at", *(column.name for column in _EQUIPMENT)],
     select(
         _arrived(_LATEST.c.server_id),
@@ -61,10 +61,11 @@ _REFITTED = insert(_HISTORY).from_select(
     )
     .where(or_(_LATEST.c.server_id.is_(None), *map(_differs, _EQUIPMENT))),
 )
-# The condition tells SQLite that what follows is ON CONFLICT and not the ON of a join.
-_REPORTED = select(*map(_arrived, _LATEST.c)).select_from(_ARRIVED).where(true())
+# The condition tells SQLite that the next words are ON CONFLICT and not the ON of a join.
+_REPORT_ROWS = select(*map(_arrived, _LATEST.c)).select_from(_ARRIVED).where(true())
 _REPLACE = {
-    dialect: insert_or_replace(dialect, _LATEST, _REPORTED) for dialect in ("postgresql", "sqlite")
+    dialect: insert_or_replace(dialect, _LATEST, _REPORT_ROWS)
+    for dialect in ("postgresql", "sqlite")
 }
 
 
@@ -77,7 +78,7 @@ class SqlCapabilityReports:
             return
         arrived = json.dumps(
             [
-                # By name: dataclasses.asdict copies what it finds, and takes ten times as long.
+                # Field by field: dataclasses.asdict copies the values and takes ten times as long.
                 {
                     "server_id": server_id,
                     "total_memory_mb": report.total_memory_mb,
@@ -90,7 +91,7 @@ class SqlCapabilityReports:
                 for server_id, report in reports.items()
             ]
         )
-        self._connection.execute(_REFITTED, {"reports": arrived, "now": now})
+        self._connection.execute(_ADD_CHANGED_EQUIPMENT, {"reports": arrived, "now": now})
         self._connection.execute(_REPLACE[self._connection.dialect.name], {"reports": arrived})
 
     def history(self, server_id: int) -> list[tuple[datetime, Capabilities]]:

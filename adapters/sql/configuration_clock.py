@@ -4,8 +4,8 @@ from adapters.sql.tables import configuration_clock
 
 _COLUMNS = configuration_clock.c
 _ONLY_CLOCK_ID = 1
-# Any number that no other software takes on the same database. Such a lock is given in turn, as a
-# row's is not: those who hold it together cannot keep out for ever who wants it alone.
+# Any number that no other software uses on the same database. Unlike a row lock, an advisory lock
+# is granted in turn: transactions that share it cannot keep out forever one that wants it alone.
 _CHANGE_OF_CONFIGURATION = 0x6D616E6F
 
 

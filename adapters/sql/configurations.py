@@ -37,7 +37,7 @@ class SqlConfigurations:
                 _COLUMNS.server_id == server_id
             )
         )
-        # Sorted here: a database's idea of the alphabet depends on its locale.
+        # Sorted here: the order in a database depends on its locale.
         return sorted(
             (ConfigurationSummary(*row) for row in rows), key=lambda summary: summary.name
         )

@@ -63,7 +63,7 @@ class SqlConflicts:
         return lapsed.rowcount
 
     def purge(self, not_claimed_since: datetime) -> int:
-        of_no_use = or_(
+        is_useless = or_(
             _COLUMNS.state == ConflictState.LAPSED,
             and_(
                 _COLUMNS.state == ConflictState.RESOLVED,
@@ -71,7 +71,7 @@ class SqlConflicts:
             ),
         )
         purged = self._connection.execute(
-            delete(conflicts).where(of_no_use, _COLUMNS.last_claimed_at < not_claimed_since)
+            delete(conflicts).where(is_useless, _COLUMNS.last_claimed_at < not_claimed_since)
         )
         return purged.rowcount
 

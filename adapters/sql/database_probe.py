@@ -25,17 +25,17 @@ from domain.clock_reading import ClockReading
 
 @dataclass(frozen=True)
 class SqlDatabaseProbe:
-    """The database that a URL names. An SQLite file is neither made nor changed."""
+    """Examines the database that a URL names. An SQLite file is neither created nor changed."""
 
     url: str = field(repr=False)
 
     def describe(self) -> str:
-        with _own_errors():
+        with _translate_errors():
             file = sqlite_file(sql_url(self.url))
-            return _look_at_file(self.url, file) if file else _look_at_server(self.url)
+            return _examine_file(self.url, file) if file else _examine_server(self.url)
 
     def read_clock(self) -> ClockReading | None:
-        with _own_errors():
+        with _translate_errors():
             if sqlite_file(sql_url(self.url)):
                 return None
             with _disposed(make_engine(self.url)) as engine, engine.connect() as connection:
@@ -45,7 +45,7 @@ class SqlDatabaseProbe:
                 return ClockReading(before, theirs, datetime.now(UTC))
 
 
-def _look_at_server(url: str) -> str:
+def _examine_server(url: str) -> str:
     with _disposed(make_engine(url)) as engine:
         check_reachable(engine)
         check_schema(engine)
@@ -54,38 +54,38 @@ def _look_at_server(url: str) -> str:
     return f"PostgreSQL {version} answers, with schema {newest_revision()}"
 
 
-def _look_at_file(url: str, file: Path) -> str:
+def _examine_file(url: str, file: Path) -> str:
     path = file.absolute()
     try:
-        to_be_made = not path.exists() and path.parent.is_dir()
+        can_be_created = not path.exists() and path.parent.is_dir()
     except OSError:
         raise _not_writable(file) from None
-    if to_be_made:
+    if can_be_created:
         if not os.access(path.parent, os.W_OK | os.X_OK, effective_ids=True):
             raise _not_writable(file)
-        return f"{file} does not exist yet, manmanv2-api makes it"
+        return f"{file} does not exist yet, manmanv2-api creates it"
     with _disposed(_reading_engine(url, path)) as engine:
         check_reachable(engine)
-        # The log beside it is written to the folder.
-        if not all(os.access(it, os.W_OK, effective_ids=True) for it in (path, path.parent)):
+        # SQLite writes its log to the same directory.
+        if not all(os.access(each, os.W_OK, effective_ids=True) for each in (path, path.parent)):
             raise _not_writable(file)
         current = current_revision(engine)
         if current is None or current < newest_revision():
             return (
-                f"{file} has schema {current or 'none'}, manmanv2-api brings it to"
+                f"{file} has schema {current or 'none'}, manmanv2-api upgrades it to"
                 f" {newest_revision()}"
             )
         check_schema(engine)
-    return f"{file} is well, with schema {current}"
+    return f"{file} is usable, with schema {current}"
 
 
 def _not_writable(file: Path) -> DatabaseUnusable:
-    return DatabaseUnusable(f"{file} cannot be opened for writing: mend its permissions")
+    return DatabaseUnusable(f"{file} cannot be opened for writing: check its permissions")
 
 
 def _reading_engine(url: str, path: Path) -> Engine:
-    # A file that nobody has open is declared to stay as it is: else even a reader would leave two
-    # files beside it, which the API's user may not be allowed to write.
+    # A file that no process has open is declared immutable: otherwise even a reader would leave two
+    # files beside it, which the user of the API might not be able to write.
     mode = "mode=ro" if Path(f"{path}-wal").exists() else "mode=ro&immutable=1"
     return create_engine(
         sql_url(url),
@@ -103,7 +103,7 @@ def _disposed(engine: Engine) -> Iterator[Engine]:
 
 
 @contextmanager
-def _own_errors() -> Iterator[None]:
+def _translate_errors() -> Iterator[None]:
     try:
         yield
     except (DatabaseUnusable, ValueError) as error:
@@ -111,11 +111,11 @@ def _own_errors() -> Iterator[None]:
     except DatabaseUnreachable as error:
         raise _unavailable(str(error)) from error
     except (StoreUnavailable, StoreFailed) as error:
-        raise _unavailable("it failed at a question about its schema") from error
+        raise _unavailable("the query for its schema failed") from error
 
 
-def _unavailable(why: str) -> DatabaseUnavailable:
+def _unavailable(problem: str) -> DatabaseUnavailable:
     return DatabaseUnavailable(
-        f"DATABASE_URL: the database cannot be reached: {why}; check that it runs, and lets this"
-        " machine in"
+        f"DATABASE_URL: the database cannot be reached: {problem}; check that it runs and admits"
+        " this machine"
     )

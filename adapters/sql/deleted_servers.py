@@ -18,7 +18,7 @@ from sqlalchemy.exc import IntegrityError
 
 from adapters.sql import tables
 from adapters.sql.server_labels import labels_of_rows
-from adapters.sql.servers import SqlServers, server_of, understood
+from adapters.sql.servers import SqlServers, server_of, translate_integrity_error
 from adapters.sql.statements import Ids, insert_or_replace, is_among
 from application.ports.store.deleted_servers import DeletedServer
 from domain.errors import DeletedServerNotFound
@@ -28,8 +28,8 @@ from domain.server import Server
 
 _COLUMNS = tables.deleted_servers.c
 _IDS = bindparam("ids", type_=Ids())
-_FORGET = delete(tables.deleted_servers).where(is_among(_COLUMNS.server_id, _IDS))
-# Everything that goes with a server, which is the first of them.
+_PURGE = delete(tables.deleted_servers).where(is_among(_COLUMNS.server_id, _IDS))
+# The tables of a server and of everything that belongs to it, the server first.
 _OWNED = (
     tables.servers,
     tables.capabilities,
@@ -38,8 +38,8 @@ _OWNED = (
     tables.identities,
     tables.labels,
 )
-# Counted anew by the database; another row may have the number by now.
-_NOT_KEPT = frozenset({"entry_id"})
+# The database assigns a new number on restore; another row may have the old one by then.
+_NOT_STORED = frozenset({"entry_id"})
 
 _Record = Mapping[str, Sequence[Mapping[str, Any]]]
 
@@ -56,9 +56,9 @@ class SqlDeletedServers:
         }
         for table in _OWNED:
             owned = select(table).where(is_among(table.c.server_id, _IDS))
-            # In the order in which the rows were added, which is that of a history.
-            in_order = owned.order_by(*table.primary_key)
-            for row in self._connection.execute(in_order, {"ids": server_ids}):
+            # In the order in which the rows were added, because a history depends on it.
+            ordered = owned.order_by(*table.primary_key)
+            for row in self._connection.execute(ordered, {"ids": server_ids}):
                 records[row.server_id][table.name].append(_as_json(table, row._asdict()))
         move_to_deleted = insert_or_replace(self._connection.dialect.name, tables.deleted_servers)
         for server_id, record in records.items():
@@ -87,7 +87,7 @@ class SqlDeletedServers:
         if record is None:
             raise DeletedServerNotFound(server_id)
         [server] = record[tables.servers.name]
-        wanted = {
+        restored = {
             **server,
             "name": name or server["name"],
             "status": Status.OFFLINE,
@@ -95,9 +95,9 @@ class SqlDeletedServers:
             "is_default": False,
         }
         try:
-            self._insert(tables.servers, [wanted])
+            self._insert(tables.servers, [restored])
         except IntegrityError as error:
-            raise understood(error, wanted["name"]) from error
+            raise translate_integrity_error(error, restored["name"]) from error
         for table in _OWNED[1:]:
             self._insert(table, _rows(record, table))
         return SqlServers(self._connection).get(server_id, lock=True)
@@ -115,19 +115,19 @@ class SqlDeletedServers:
         ]
 
     def purge(self, now: datetime, limit: int) -> Collection[int]:
-        over = (
+        overdue = (
             select(_COLUMNS.server_id)
             .where(_COLUMNS.purged_at <= now)
             .order_by(_COLUMNS.purged_at)
             .limit(limit)
-            # Those that another process forgets just now are its to tell of.
+            # Another process that purges a server at this moment reports it.
             .with_for_update(skip_locked=True)
         )
-        # Not as a part of the other statement, where PostgreSQL may run it several times and
-        # find others each time.
-        ids = list(self._connection.scalars(over))
+        # Not as a subquery of the deletion: PostgreSQL may run that several times, with other
+        # results each time.
+        ids = list(self._connection.scalars(overdue))
         if ids:
-            self._connection.execute(_FORGET, {"ids": ids})
+            self._connection.execute(_PURGE, {"ids": ids})
         return ids
 
     def _insert(self, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -137,37 +137,37 @@ class SqlDeletedServers:
 
 def _as_json(table: Table, row: Mapping[str, Any]) -> dict[str, Any]:
     return {
-        column.name: _plain(row[column.name])
+        column.name: _json_value(row[column.name])
         for column in table.columns
-        if column.name not in _NOT_KEPT
+        if column.name not in _NOT_STORED
     }
 
 
-def _plain(value: Any) -> Any:
+def _json_value(value: Any) -> Any:
     return value.isoformat() if isinstance(value, datetime) else value
 
 
 def _from_json(table: Table, row: Mapping[str, Any]) -> dict[str, Any]:
-    # A column that is newer than the record has its default.
+    # A column that is newer than the record gets its default.
     return {
-        column.name: _as_kept(column.type, row[column.name])
+        column.name: _column_value(column.type, row[column.name])
         for column in table.columns
         if column.name in row
     }
 
 
-def _as_kept(kind: Any, value: Any) -> Any:
-    is_moment = isinstance(kind, tables.UtcDateTime) and value is not None
-    return datetime.fromisoformat(value) if is_moment else value
+def _column_value(column_type: Any, value: Any) -> Any:
+    is_time = isinstance(column_type, tables.UtcDateTime) and value is not None
+    return datetime.fromisoformat(value) if is_time else value
 
 
 def _rows(record: _Record, table: Table) -> Sequence[Mapping[str, Any]]:
-    """Of a table that is newer than the record, none."""
+    """The rows of a table; none if the table is newer than the record."""
     return record.get(table.name, ())
 
 
 def _default(column: Column[Any]) -> Any:
-    """What the database puts into a new column of a row that is there."""
+    """The value that the database gives an existing row in a new column."""
     default: Any = column.server_default
     if default is None:
         return None
@@ -177,7 +177,7 @@ def _default(column: Column[Any]) -> Any:
     return int(text) if isinstance(column.type, Integer) else text
 
 
-# The servers last: their columns count where others are named alike.
+# The servers come last, so that their columns win over others of the same name.
 _JOINED = (tables.capabilities, tables.identities, tables.servers)
 _DEFAULTS = {column.name: _default(column) for table in _JOINED for column in table.columns}
 
@@ -187,7 +187,7 @@ def _server(record: _Record) -> Server:
     for table in _JOINED:
         for row in _rows(record, table):
             joined |= _from_json(table, row)
-    found: Any = SimpleNamespace(**joined)
-    of_server = [SimpleNamespace(**one) for one in _rows(record, tables.labels)]
-    labels = labels_of_rows(of_server).get(found.server_id, NO_LABELS)
-    return server_of(found, labels)
+    row_like: Any = SimpleNamespace(**joined)
+    label_rows = [SimpleNamespace(**row) for row in _rows(record, tables.labels)]
+    labels = labels_of_rows(label_rows).get(row_like.server_id, NO_LABELS)
+    return server_of(row_like, labels)

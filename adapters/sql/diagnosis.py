@@ -1,4 +1,4 @@
-"""What keeps a database from being used, in a sentence for the person who configured it."""
+"""Why a database cannot be used, in a sentence for the person who configured it."""
 
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import SQLAlchemyError
@@ -6,19 +6,19 @@ from sqlalchemy.exc import SQLAlchemyError
 from adapters.sql.engine import sqlite_file, sqlite_file_kind
 from adapters.sql.schema import current_revision, newest_revision
 
-# libpq gives no codes for what goes wrong before a connection stands, only words.
+# Before a connection is established, libpq reports errors as texts without codes.
 _CONNECTION_PROBLEMS = (
     ("password", "the server refuses this user or password"),
     ("does not exist", "the server has no such user or database"),
     ("translate host name", "the host name does not resolve"),
     ("refused", "nothing listens there"),
     ("No such file", "nothing listens there"),
-    ("timeout", "it does not answer"),
-    ("starting up", "it is starting up: try again"),
-    ("shutting down", "it is shutting down"),
-    ("too many", "it has no connection left"),
-    ("closed the connection", "it closes the connection"),
-    ("SSL", "TLS fails with it"),
+    ("timeout", "the server does not answer"),
+    ("starting up", "the server is starting up: try again"),
+    ("shutting down", "the server is shutting down"),
+    ("too many", "the server has no connection left"),
+    ("closed the connection", "the server closes the connection"),
+    ("SSL", "TLS with the server fails"),
 )
 
 
@@ -27,11 +27,11 @@ class DatabaseUnreachable(Exception):
 
 
 class DatabaseUnusable(Exception):
-    """It answers, and is not what we need. The message says why and what to do."""
+    """The database answers, but cannot be used. The message says why and what to do."""
 
 
 def check_reachable(engine: Engine) -> None:
-    """Raises DatabaseUnreachable, or DatabaseUnusable for a file that is no SQLite database."""
+    """Raises DatabaseUnreachable, or DatabaseUnusable for a file that is not an SQLite database."""
     file = sqlite_file(engine.url)
     if file and not file.absolute().parent.is_dir():
         raise DatabaseUnusable(f"the folder {file.absolute().parent} does not exist: create it")
@@ -48,9 +48,9 @@ def check_reachable(engine: Engine) -> None:
 
 
 def check_schema(engine: Engine) -> None:
-    """Raises DatabaseUnusable unless the schema is the one that this version works with.
+    """Raises DatabaseUnusable unless the schema is the one that this version needs.
 
-    Raises StoreUnavailable and StoreFailed too.
+    Also raises StoreUnavailable and StoreFailed.
     """
     current, newest = current_revision(engine), newest_revision()
     if current is None:
@@ -68,20 +68,20 @@ def check_schema(engine: Engine) -> None:
 
 
 def _diagnosed(error: Exception, file: str | None) -> Exception:
-    words = str(error)
+    text = str(error)
     if file is None:
-        why = next((why for part, why in _CONNECTION_PROBLEMS if part in words), None)
-        if why:
-            return DatabaseUnreachable(why)
-        return DatabaseUnusable("PostgreSQL does not take an option of this URL: mend it")
-    if "unable to open" in words or "readonly" in words:
-        return DatabaseUnusable(f"{file} cannot be opened for writing: mend its permissions")
-    if "locked" in words:
+        problem = next((problem for part, problem in _CONNECTION_PROBLEMS if part in text), None)
+        if problem:
+            return DatabaseUnreachable(problem)
+        return DatabaseUnusable("PostgreSQL does not accept an option of this URL: correct it")
+    if "unable to open" in text or "readonly" in text:
+        return DatabaseUnusable(f"{file} cannot be opened for writing: check its permissions")
+    if "locked" in text:
         return DatabaseUnreachable(f"{file} is locked by another process")
     return _damaged(file)
 
 
 def _damaged(file: str) -> DatabaseUnusable:
     return DatabaseUnusable(
-        f"{file} is damaged or is no SQLite database: restore a back-up or name another file"
+        f"{file} is damaged or is not an SQLite database: restore a backup or name another file"
     )

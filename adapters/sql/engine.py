@@ -15,19 +15,19 @@ from application.context.request_id import current_request_id
 from domain.file_kind import other_kind
 
 _CONNECT_TIMEOUT_SECONDS = 5
-# A row that somebody holds must not hold up the heartbeats of the whole fleet, and no statement
-# of ours takes long.
+# A row that another client has locked must not delay the heartbeats of the whole fleet, and no
+# statement of ours takes long.
 _OPTIONS = "-c lock_timeout=3s -c statement_timeout=20s"
-# For so long after its use a connection is taken for one that lives.
+# For so long after its last use a connection is assumed to be alive.
 _FRESH_SECONDS = 1.0
 _USED_AT = "used_at"
 _SQLITE_BUSY_TIMEOUT_MS = 10_000
 
 
 def sql_url(url: str) -> URL:
-    """The URL as SQLAlchemy wants it; `postgres://` and `postgresql://` mean psycopg2.
+    """The URL in the form that SQLAlchemy needs; `postgres://` and `postgresql://` mean psycopg2.
 
-    Raises ValueError, with a sentence that does not repeat the URL, which may hold a password.
+    Raises ValueError with a sentence that does not repeat the URL, which may contain a password.
     """
     try:
         parsed = make_url(url)
@@ -37,17 +37,17 @@ def sql_url(url: str) -> URL:
         return parsed.set(drivername="postgresql+psycopg2")
     if parsed.drivername == "sqlite":
         if not parsed.database or parsed.database == ":memory:":
-            raise ValueError("names no file, as sqlite:///manmanv2.sqlite3 does")
+            raise ValueError("names no file, for example sqlite:///manmanv2.sqlite3")
         if parsed.host or parsed.query or "\0" in parsed.database:
-            raise ValueError("must be sqlite:///FILE, with nothing but the path of the file")
+            raise ValueError("must be sqlite:///FILE, with only the path of the file")
         return parsed
-    raise ValueError("must begin with postgresql://, sqlite:/// or be memory://")
+    raise ValueError("must begin with postgresql:// or sqlite:///, or be memory://")
 
 
 def make_engine(url: str, connections: int = 1) -> Engine:
-    """An engine that opens up to so many connections, when they are needed.
+    """An engine that opens up to `connections` connections, when they are needed.
 
-    Raises ValueError, with a sentence that does not repeat the URL.
+    Raises ValueError with a sentence that does not repeat the URL.
     """
     parsed = sql_url(url)
     if parsed.get_backend_name() == "sqlite":
@@ -55,7 +55,7 @@ def make_engine(url: str, connections: int = 1) -> Engine:
     try:
         return _postgres_engine(parsed, connections)
     except ArgumentError:
-        raise ValueError("has options that do not go together") from None
+        raise ValueError("has options that contradict each other") from None
 
 
 def _postgres_engine(url: URL, connections: int) -> Engine:
@@ -70,17 +70,18 @@ def _postgres_engine(url: URL, connections: int) -> Engine:
             "application_name": "manmanv2",
             "options": _OPTIONS,
         },
-        # What is written may be a secret, and errors end in logs.
+        # Values may be secrets, and errors are logged.
         hide_parameters=True,
     )
 
     @event.listens_for(engine, "checkin")
-    def _note_its_use(_: Any, record: ConnectionPoolEntry) -> None:
+    def _record_use(_: Any, record: ConnectionPoolEntry) -> None:
         record.info[_USED_AT] = time.monotonic()
 
     @event.listens_for(engine, "checkout")
-    def _ask_whether_it_lives(connection: Any, record: ConnectionPoolEntry, _: Any) -> None:
-        # One that died while idle is replaced before it can fail a call, and so are all others.
+    def _check_liveness(connection: Any, record: ConnectionPoolEntry, _: Any) -> None:
+        # A connection that was lost while idle is replaced before it can fail a call, and so are
+        # all others.
         if time.monotonic() - record.info.get(_USED_AT, inf) < _FRESH_SECONDS:
             return
         try:
@@ -92,8 +93,8 @@ def _postgres_engine(url: URL, connections: int) -> Engine:
     def _name_the_request(
         _connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any
     ) -> tuple[str, Any]:
-        # Seen in PostgreSQL's log and in pg_stat_activity. It cannot end the comment: see
-        # request_id_or_new.
+        # Visible in the log of PostgreSQL and in pg_stat_activity. A request id cannot end the
+        # comment: see request_id_or_new.
         request_id = current_request_id.get()
         return f"{statement} /* request_id={request_id} */" if request_id else statement, parameters
 
@@ -104,43 +105,47 @@ def _sqlite_engine(url: URL, connections: int) -> Engine:
     engine = create_engine(url, pool_size=connections, max_overflow=0, hide_parameters=True)
     file = _OpenFile(Path(url.database or ""))
 
-    # Before a connection is made, which would make the file anew, and before each use of one.
+    # Before each connection, which would create a missing file, and before each use of one.
     @event.listens_for(engine, "do_connect")
     @event.listens_for(engine, "checkout")
-    def _look_at_the_file(*_: Any) -> None:
+    def _check_file(*_: Any) -> None:
         file.check()
 
     @event.listens_for(engine, "connect")
     def _configure(connection: sqlite3.Connection, _: Any) -> None:
         file.opened()
-        # The driver's own idea of transactions is turned off; `begin` below says it instead.
+        # Turns the transactions of the driver off; `_begin` below starts them instead.
         connection.isolation_level = None
         connection.execute(f"PRAGMA busy_timeout = {_SQLITE_BUSY_TIMEOUT_MS}")
         connection.execute("PRAGMA journal_mode = WAL")
-        # In WAL mode NORMAL may lose the last commits with the power: acknowledged is durable.
+        # In WAL mode, NORMAL may lose the last commits in a power failure; but what we acknowledge
+        # must be durable.
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Any) -> None:
-        # One that begins as a reader and then writes would fail at once against another writer;
-        # one that begins as a writer waits for its turn.
+        # A transaction that begins as a reader and then writes would fail at once if there is
+        # another writer; one that begins as a writer waits for its turn.
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     return engine
 
 
 class _OpenFile:
-    """The SQLite file, by its inode, as SQLite itself knows it when it answers READONLY_DBMOVED;
-    but that it does not do in WAL mode. It would go on with a file that was removed or moved away,
-    and the next start find nothing of what was acknowledged."""
+    """The SQLite file, identified by its inode.
+
+    SQLite itself reports READONLY_DBMOVED when its file was moved, but not in WAL mode: it would go
+    on with a file that was removed or moved away, and after the next start everything that was
+    acknowledged since would be missing.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._inode: int | None = None
 
     def opened(self) -> None:
-        self._inode = self._inode or self._inode_there()
+        self._inode = self._inode or self._current_inode()
 
     def check(self) -> None:
         """Raises StoreProblem."""
@@ -148,13 +153,13 @@ class _OpenFile:
             kind = sqlite_file_kind(self._path)
             if kind:
                 raise StoreProblem(f"{self._path} is {kind}: name a regular file")
-        elif self._inode_there() != self._inode:
+        elif self._current_inode() != self._inode:
             raise StoreProblem(
-                f"{self._path} was removed or replaced while it was in use: put it back, or start"
-                " again what uses it"
+                f"{self._path} was removed or replaced while it was in use: put it back, or"
+                " restart this process"
             )
 
-    def _inode_there(self) -> int | None:
+    def _current_inode(self) -> int | None:
         try:
             return self._path.stat().st_ino
         except OSError:
@@ -173,5 +178,5 @@ def sqlite_file_kind(path: Path) -> str:
 
 
 def sqlite_file(url: URL) -> Path | None:
-    """The file that the URL names, None for another database."""
+    """The file that the URL names; None for another database."""
     return Path(url.database or "") if url.get_backend_name() == "sqlite" else None

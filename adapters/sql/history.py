@@ -17,22 +17,23 @@ _LAST_NO = (
     .where(_earlier.c.server_id == servers.c.server_id)
     .scalar_subquery()
 )
-# A plan is made for the table as large as it is then. PostgreSQL reads one that it takes for small
-# as a whole for each server, also once the statement itself has made it large.
+# PostgreSQL plans a statement for the size that the table has at that time. While it believes the
+# table to be small, it reads all of it for each server, even after the statement itself has made
+# the table large.
 _BATCH_SIZE = 1000
-_WHAT_HAPPENED = ("at", "kind", "cause", "agreeing", "differing")
-# One statement for all to whom the same happens: a sweep may have thousands of them.
+_EVENT_FIELDS = ("at", "kind", "cause", "agreeing", "differing")
+# One statement for all servers with the same event: a sweep may have thousands of them.
 _ADD = insert(history).from_select(
-    ["server_id", "entry_no", *_WHAT_HAPPENED],
+    ["server_id", "entry_no", *_EVENT_FIELDS],
     select(
         servers.c.server_id,
         func.coalesce(_LAST_NO, 0) + 1,
-        *(bindparam(name, type_=_COLUMNS[name].type) for name in _WHAT_HAPPENED),
+        *(bindparam(name, type_=_COLUMNS[name].type) for name in _EVENT_FIELDS),
     ).where(is_among(servers.c.server_id, _IDS)),
 )
-# Each entry that is added pushes out one at most. To count a server's entries would cost as much
-# as to read them all.
-_PUSH_OUT = delete(history).where(
+# Each new entry makes at most one old entry superfluous. Counting the entries of a server would
+# cost as much as reading them all.
+_REMOVE_OLDEST = delete(history).where(
     tuple_(_COLUMNS.server_id, _COLUMNS.entry_no).in_(
         select(servers.c.server_id, _LAST_NO - MAX_HISTORY_ENTRIES).where(
             is_among(servers.c.server_id, _IDS)
@@ -62,13 +63,13 @@ class SqlHistory:
         ]
 
     def add(self, events: Sequence[Event]) -> None:
-        """Each of these servers exists, and is locked."""
-        for what_happened, group in groupby(events, key=_fields):
+        """Each of these servers must exist and be locked."""
+        for fields, group in groupby(events, key=_fields):
             ids = [event.server_id for event in group]
             for start in range(0, len(ids), _BATCH_SIZE):
-                some = ids[start : start + _BATCH_SIZE]
-                self._connection.execute(_ADD, {**what_happened, "ids": some})
-                self._connection.execute(_PUSH_OUT, {"ids": some})
+                batch = ids[start : start + _BATCH_SIZE]
+                self._connection.execute(_ADD, {**fields, "ids": batch})
+                self._connection.execute(_REMOVE_OLDEST, {"ids": batch})
 
     def move(self, from_server_id: int, to_server_id: int) -> None:
         moved, own = self.of(from_server_id), self.of(to_server_id)
@@ -85,11 +86,11 @@ class SqlHistory:
         self._connection.execute(_PURGE, {"ids": server_ids})
 
 
-def _fields(happened: Event | HistoryEntry) -> dict[str, Any]:
+def _fields(event: Event | HistoryEntry) -> dict[str, Any]:
     return {
-        "at": happened.at,
-        "kind": happened.kind,
-        "cause": happened.cause,
-        "agreeing": ",".join(happened.agreeing),
-        "differing": ",".join(happened.differing),
+        "at": event.at,
+        "kind": event.kind,
+        "cause": event.cause,
+        "agreeing": ",".join(event.agreeing),
+        "differing": ",".join(event.differing),
     }

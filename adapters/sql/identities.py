@@ -10,7 +10,7 @@ from application.ports.store.identities import KnownIdentity
 from domain.machine_evidence import UNKNOWN_IDENTITY, Evidence, Identity
 
 _COLUMNS = identities.c
-_MOST = 100
+_MAX_MATCHES = 100
 
 
 class SqlIdentities:
@@ -36,27 +36,28 @@ class SqlIdentities:
         )
 
     def of_machine(self, evidence: Evidence) -> Sequence[KnownIdentity]:
-        condition = _two_witnesses_agree(evidence)
+        condition = _two_sources_agree(evidence)
         if condition is None:
             return ()
         rows = self._connection.execute(
             select(identities)
-            .where(condition, _no_other_board(evidence))
+            .where(condition, _has_no_other_board(evidence))
             .order_by(_COLUMNS.server_id)
-            .limit(_MOST)
+            .limit(_MAX_MATCHES)
         )
         return [KnownIdentity(row.server_id, _identity(row)) for row in rows]
 
     def new_machine(self) -> int:
-        # Counted together with the ids of servers, as most numbers are the id of one.
+        # From the sequence of the ids of servers, because most numbers are the id of a server.
         return next_id(self._connection, servers.c.server_id)
 
 
-def _two_witnesses_agree(evidence: Evidence) -> ColumnElement[bool] | None:
-    """As `weigh` has it: clones that were sorted out only later would fill the page, and the same
-    machine might not be on it. Kernel or board is always one of them, and both have an index.
+def _two_sources_agree(evidence: Evidence) -> ColumnElement[bool] | None:
+    """The rule of `compare`, as a condition.
 
-    None where the evidence has no two.
+    If clones were filtered out later, they could fill the page and displace the machine itself.
+    Kernel or board is always one of the two sources, and both have an index. None if the evidence
+    has fewer than two.
     """
     same = {kind: _COLUMNS[kind] == digest for kind, digest in asdict(evidence).items() if digest}
     of_disk = [same[kind] for kind in ("machine_id", "engine_id") if kind in same]
@@ -70,7 +71,7 @@ def _two_witnesses_agree(evidence: Evidence) -> ColumnElement[bool] | None:
     return or_(*pairs) if pairs else None
 
 
-def _no_other_board(evidence: Evidence) -> ColumnElement[bool]:
+def _has_no_other_board(evidence: Evidence) -> ColumnElement[bool]:
     if not evidence.hardware_id:
         return true()
     return _COLUMNS.hardware_id.in_(("", evidence.hardware_id))

@@ -39,7 +39,7 @@ class SqlJoinKeys:
 
     def get(self, key_id: str, *, lock: bool = False) -> JoinKey:
         query = select(join_keys).where(_COLUMNS.key_id == key_id)
-        # The weaker lock, so that uses which refer to the key can be added meanwhile.
+        # The weaker lock, so that uses that refer to the key can be added meanwhile.
         locked = query.with_for_update(key_share=True)
         row = self._connection.execute(locked if lock else query).one_or_none()
         if row is None:

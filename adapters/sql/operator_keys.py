@@ -54,8 +54,8 @@ class SqlOperatorKeys:
         return [_key(row) for row in rows]
 
     def any_admin(self) -> bool:
-        found = exists().where(_COLUMNS.role == Role.ADMIN)
-        return bool(self._connection.execute(select(found)).scalar_one())
+        is_admin = exists().where(_COLUMNS.role == Role.ADMIN)
+        return bool(self._connection.execute(select(is_admin)).scalar_one())
 
 
 def _key(row: Row[Any]) -> OperatorKey:

@@ -17,7 +17,7 @@ _LEASE = tables.outbox_lease.c
 _SERVERS = tables.servers.c
 _ONLY_LEASE_ID = 1
 
-# The database itself adds what it knows of the servers: a sweep may have thousands of them.
+# The database itself adds the columns of the servers: a sweep may have thousands of them.
 _ADD = insert(tables.outbox).from_select(
     [
         *("message_id", "kind", "server_id", "occurred_at", "trace_parent", "cause"),
@@ -46,22 +46,22 @@ class SqlOutbox:
 
     def add(self, events: Sequence[Event]) -> None:
         trace_parent = current_trace_parent.get()
-        for (kind, at, cause), group in groupby(events, key=_what_happened):
-            told = {"kind": kind, "at": at, "trace_parent": trace_parent, "cause": cause}
+        for (kind, at, cause), group in groupby(events, key=_shared_fields):
+            shared = {"kind": kind, "at": at, "trace_parent": trace_parent, "cause": cause}
             ids = [event.server_id for event in group]
-            self._connection.execute(_ADD, {**told, "ids": ids})
+            self._connection.execute(_ADD, {**shared, "ids": ids})
         self._history.add(events)
 
     def lease(self, holder: str, now: datetime, until: datetime) -> bool:
-        take = insert_or_replace(
+        statement = insert_or_replace(
             self._connection.dialect.name,
             tables.outbox_lease,
             only_where=or_(_LEASE.holder == holder, _LEASE.held_until <= now),
         )
-        taken = self._connection.execute(
-            take, {"lease_id": _ONLY_LEASE_ID, "holder": holder, "held_until": until}
+        result = self._connection.execute(
+            statement, {"lease_id": _ONLY_LEASE_ID, "holder": holder, "held_until": until}
         )
-        return bool(taken.rowcount)
+        return bool(result.rowcount)
 
     def release_lease(self, holder: str) -> None:
         self._connection.execute(delete(tables.outbox_lease).where(_LEASE.holder == holder))
@@ -97,5 +97,5 @@ class SqlOutbox:
         self._connection.execute(_REMOVE, {"ids": entry_ids})
 
 
-def _what_happened(event: Event) -> tuple[EventKind, datetime, str]:
+def _shared_fields(event: Event) -> tuple[EventKind, datetime, str]:
     return event.kind, event.at, event.cause

@@ -5,17 +5,19 @@ from psycopg2 import NotSupportedError, extensions
 
 
 class PostgresConnection(extensions.connection):
-    """psycopg2's, but a transaction begins in the round trip of its first statement: psycopg2 asks
-    for that by itself before, and waits for the answer."""
+    """A connection of psycopg2 whose transaction begins in the round trip of its first statement.
+
+    psycopg2 itself would send BEGIN in a round trip of its own.
+    """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.cursor_factory = _Cursor
-        # Its own idea of transactions is turned off.
+        # Turns the transactions of psycopg2 off.
         self.autocommit = True
 
     def set_isolation_level(self, level: Any) -> None:
-        raise NotSupportedError("a transaction is always begun, and always as the server does it")
+        raise NotSupportedError("every transaction has the isolation level of the server")
 
     def commit(self) -> None:
         self._end("COMMIT")
@@ -30,7 +32,7 @@ class PostgresConnection(extensions.connection):
 
 
 class _Cursor(extensions.cursor):
-    def execute(self, query: Any, vars: Any = None) -> None:  # noqa: A002 - psycopg2 calls it so
+    def execute(self, query: Any, vars: Any = None) -> None:  # noqa: A002 - the name in psycopg2
         super().execute(f"BEGIN; {query}" if _is_idle(self.connection) else query, vars)
 
     def executemany(self, query: Any, vars_list: Iterable[Any]) -> None:
@@ -40,6 +42,6 @@ class _Cursor(extensions.cursor):
 
 
 def _is_idle(connection: extensions.connection) -> bool:
-    """As libpq knows it from the server's last word; of one that is gone it knows nothing."""
+    """From the last message of the server to libpq; unknown for a lost connection."""
     status = connection.info.transaction_status
     return status == extensions.TRANSACTION_STATUS_IDLE

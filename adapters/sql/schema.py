@@ -1,6 +1,6 @@
-"""Which schema a database has and which one this version works with.
+"""The schema that a database has, and the one that this version needs.
 
-Read without Alembic, which takes as long to import as all the rest of the API.
+Determined without Alembic, whose import takes as long as that of the rest of the API.
 """
 
 from pathlib import Path
@@ -13,13 +13,14 @@ _VERSION = table("alembic_version", column("version_num"))
 
 
 def newest_revision() -> str:
-    """The number of the last migration; they form one line, and their files are named by it."""
+    """The number of the last migration. Migrations form one line, and their files are named by
+    their numbers."""
     files = (Path(__file__).parent / "migrations" / "versions").glob("r*.py")
     return max(file.name[1:5] for file in files)
 
 
 def current_revision(engine: Engine) -> str | None:
-    """The database's revision, None for an empty one. Raises StoreUnavailable, StoreFailed."""
+    """The revision of the database, None if it is empty. Raises StoreUnavailable, StoreFailed."""
     with translate_errors(), engine.connect() as connection:
         if not inspect(connection).has_table(_VERSION.name):
             return None

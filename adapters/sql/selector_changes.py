@@ -42,7 +42,7 @@ class SqlSelectorChanges:
         self._connection.execute(delete(selector_changes).where(_COLUMNS.revision == revision))
 
     def any(self) -> bool:
-        found: bool = self._connection.execute(
+        any_left: bool = self._connection.execute(
             select(exists().select_from(selector_changes))
         ).scalar_one()
-        return found
+        return any_left

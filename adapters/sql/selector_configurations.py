@@ -9,7 +9,7 @@ from domain.configuration import Configuration, ConfigurationSummary
 from domain.labels import Selector, parse_selector
 
 _COLUMNS = selector_configurations.c
-# They are read with every look at what a server gets, and there are few.
+# Selectors are few, and all are read whenever the documents of a server are determined.
 _selector = lru_cache(1024)(parse_selector)
 
 
@@ -45,7 +45,7 @@ class SqlSelectorConfigurations:
         rows = self._connection.execute(
             select(_COLUMNS.selector, _COLUMNS.name, _COLUMNS.revision, _COLUMNS.updated_at)
         )
-        # Sorted here: a database's idea of the alphabet depends on its locale.
+        # Sorted here: the order in a database depends on its locale.
         return [
             ConfigurationSummary(name, revision, updated_at, _selector(text))
             for text, name, revision, updated_at in sorted(map(tuple, rows))
@@ -53,7 +53,9 @@ class SqlSelectorConfigurations:
 
     def matching(self, labels: Mapping[str, str]) -> Sequence[ConfigurationSummary]:
         return [
-            found for found in self.summaries() if found.selector and found.selector.matches(labels)
+            summary
+            for summary in self.summaries()
+            if summary.selector and summary.selector.matches(labels)
         ]
 
     def remove(self, selector: Selector, name: str) -> bool:

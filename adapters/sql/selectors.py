@@ -7,7 +7,7 @@ from domain.labels import Operator, Requirement, Selector
 
 
 def conditions(selector: Selector, server_id: ColumnElement[int]) -> list[ColumnElement[bool]]:
-    """All of them hold for the servers that are selected."""
+    """All of these hold for a selected server."""
     return [_condition(requirement, server_id) for requirement in selector.requirements]
 
 

@@ -43,19 +43,19 @@ class SqlServerLabels:
 
 
 def labels_of(connection: Connection, server_ids: Collection[int]) -> Mapping[int, Labels]:
-    """Of those servers that have any."""
+    """The labels of those servers that have any."""
     if not server_ids:
         return {}
     return labels_of_rows(connection.execute(_OF, {"ids": server_ids}))
 
 
 def labels_of_rows(rows: Iterable[Any]) -> Mapping[int, Labels]:
-    """`rows` are of the table of labels."""
-    found: dict[int, tuple[dict[str, str], dict[str, str]]] = defaultdict(lambda: ({}, {}))
+    """Like `labels_of`, from rows of the table of labels."""
+    labels: dict[int, tuple[dict[str, str], dict[str, str]]] = defaultdict(lambda: ({}, {}))
     for row in rows:
-        of_host, of_operators = found[row.server_id]
+        of_host, of_operators = labels[row.server_id]
         if row.of_host is not None:
             of_host[row.key] = row.of_host
         if row.of_operators is not None:
             of_operators[row.key] = row.of_operators
-    return {server_id: Labels(*both) for server_id, both in found.items()}
+    return {server_id: Labels(*both) for server_id, both in labels.items()}

@@ -32,9 +32,10 @@ from domain.liveness import Presence, Status
 from domain.machine import Hardware
 from domain.server import Server
 
-# Any number that no other software takes on the same database.
+# Any number that no other software uses on the same database.
 _MOVE_OF_THE_DEFAULT = 0x6D616E6E
-_NAME_IS_TAKEN = ("uq_servers_name", "servers.name")  # PostgreSQL's words, SQLite's words
+# In the messages of PostgreSQL and of SQLite.
+_NAME_IS_TAKEN = ("uq_servers_name", "servers.name")
 
 
 class SqlServers:
@@ -45,12 +46,12 @@ class SqlServers:
         return self._one(_LOCKED.where(tables.servers.c.name == name))
 
     def find_or_add(self, name: str) -> Server:
-        # Looked for first, because an insert that meets a conflict uses up an id.
-        # The loop ends when nobody deletes the server between our insert and our look.
+        # Searched first, because an insert with a conflict uses up an id.
+        # The loop repeats only if the server is deleted between the insert and the next search.
         while True:
-            found = self.find(name)
-            if found:
-                return found
+            server = self.find(name)
+            if server:
+                return server
             insert = insert_or_ignore(self._connection.dialect.name, tables.servers)
             added: int | None = self._connection.execute(
                 insert.values(name=name).returning(tables.servers.c.server_id)
@@ -65,15 +66,15 @@ class SqlServers:
                 statement, {"name": name, "environment": environment}
             ).scalar_one()
         except IntegrityError as error:
-            raise understood(error, name) from error
+            raise translate_integrity_error(error, name) from error
         return Server(server_id, name, environment)
 
     def get(self, server_id: int, *, lock: bool = False) -> Server:
         query = _LOCKED if lock else _SERVERS
-        found = self._one(query.where(tables.servers.c.server_id == server_id))
-        if found is None:
+        server = self._one(query.where(tables.servers.c.server_id == server_id))
+        if server is None:
             raise ServerNotFound(server_id)
-        return found
+        return server
 
     def lock_with_default(self, server_id: int) -> Server:
         if self._connection.dialect.name == "postgresql":
@@ -116,7 +117,7 @@ class SqlServers:
                 },
             )
         except IntegrityError as error:
-            raise understood(error, server.name) from error
+            raise translate_integrity_error(error, server.name) from error
 
     def page(self, matching: ServerFilter, after: int, size: int) -> Sequence[Server]:
         columns = tables.servers.c
@@ -145,14 +146,14 @@ class SqlServers:
         return Hardware(row.machines, row.cpu_cores, row.total_memory_mb)
 
     def of_machine(self, machine: int) -> Sequence[Server]:
-        of_it = tables.identities.c.machine == machine
-        query = _SERVERS.where(of_it, tables.identities.c.machine != 0)
+        is_machine = tables.identities.c.machine == machine
+        query = _SERVERS.where(is_machine, tables.identities.c.machine != 0)
         rows = self._connection.execute(query.order_by(tables.servers.c.server_id)).all()
         return self._with_labels(rows)
 
     def prunable(self, not_seen_since: datetime, size: int) -> Sequence[Server]:
         columns = tables.servers.c
-        happened_since = exists().where(
+        has_recent_event = exists().where(
             tables.history.c.server_id == columns.server_id, tables.history.c.at >= not_seen_since
         )
         query = _SERVERS.where(
@@ -160,7 +161,7 @@ class SqlServers:
             columns.status == Status.OFFLINE,
             columns.last_seen < not_seen_since,
             columns.approval != Approval.REJECTED,
-            ~happened_since,
+            ~has_recent_event,
         ).with_for_update(key_share=True, skip_locked=True, of=tables.servers)
         rows = self._connection.execute(query.order_by(columns.server_id).limit(size)).all()
         return self._with_labels(rows)
@@ -182,8 +183,8 @@ class SqlServers:
         return highest or 0
 
     def configure(self, server_ids: Collection[int], revision: int, *, resync: bool) -> None:
-        written = {"ids": server_ids, "revision": revision, "resync": resync}
-        self._connection.execute(_CONFIGURE, written)
+        parameters = {"ids": server_ids, "revision": revision, "resync": resync}
+        self._connection.execute(_CONFIGURE, parameters)
 
     def count_by_status(self) -> Mapping[tuple[Status, str], int]:
         columns = tables.servers.c
@@ -210,7 +211,7 @@ class SqlServers:
         return [server_of(row, labels.get(row.server_id, NO_LABELS)) for row in rows]
 
 
-_WITH_WHAT_IS_KNOWN = tables.servers.join(tables.capabilities, isouter=True).join(
+_WITH_DETAILS = tables.servers.join(tables.capabilities, isouter=True).join(
     tables.identities,
     tables.servers.c.server_id == tables.identities.c.server_id,
     isouter=True,
@@ -220,13 +221,13 @@ _SERVERS: Select[Any] = select(
     *(column for column in tables.capabilities.c if column.name != "server_id"),
     tables.identities.c.machine,
     tables.identities.c.address,
-).select_from(_WITH_WHAT_IS_KNOWN)
+).select_from(_WITH_DETAILS)
 
-# The weaker lock, so that rows which refer to the server can be added meanwhile.
+# The weaker lock, so that rows that refer to the server can be added meanwhile.
 _LOCKED: Select[Any] = _SERVERS.with_for_update(key_share=True, of=tables.servers)
 
 
-# A server of which no machine is known is a machine of its own.
+# A server with an unknown machine counts as a machine of its own.
 _machine = case(
     (tables.identities.c.machine > 0, tables.identities.c.machine),
     else_=-tables.servers.c.server_id,
@@ -236,7 +237,7 @@ _machines_online = (
         func.max(tables.capabilities.c.cpu_cores).label("cpu_cores"),
         func.max(tables.capabilities.c.total_memory_mb).label("total_memory_mb"),
     )
-    .select_from(_WITH_WHAT_IS_KNOWN)
+    .select_from(_WITH_DETAILS)
     .where(tables.servers.c.status == Status.ONLINE)
     .group_by(_machine)
     .subquery()
@@ -285,7 +286,7 @@ def server_of(row: Row[Any], labels: Labels) -> Server:
     )
 
 
-def understood(error: IntegrityError, name: str) -> Exception:
-    if any(words in str(error.orig) for words in _NAME_IS_TAKEN):
+def translate_integrity_error(error: IntegrityError, name: str) -> Exception:
+    if any(constraint in str(error.orig) for constraint in _NAME_IS_TAKEN):
         return ServerNameTaken(name)
     return error

@@ -14,17 +14,17 @@ class SqlSigningKeys:
         self._connection = connection
 
     def current(self) -> bytes:
-        # Of two that make it at once the second waits, and reads that of the first.
-        return self._stored() or self._made()
+        # If two processes create the key at once, the second waits and reads that of the first.
+        return self._stored() or self._create()
 
-    def _made(self) -> bytes:
+    def _create(self) -> bytes:
         self._connection.execute(
             insert_or_ignore(self._connection.dialect.name, signing_keys),
             {"key_id": _ONLY_KEY_ID, "secret": secrets.token_bytes(_KEY_BYTES)},
         )
-        made = self._stored()
-        assert made
-        return made
+        created = self._stored()
+        assert created
+        return created
 
     def _stored(self) -> bytes | None:
         return self._connection.execute(

@@ -1,4 +1,4 @@
-"""The few places where PostgreSQL and SQLite want to be asked differently."""
+"""The few statements that PostgreSQL and SQLite need in different forms."""
 
 import json
 from collections.abc import Callable, Collection
@@ -31,7 +31,7 @@ from sqlalchemy.types import TypeEngine, UserDefinedType
 
 
 class Ids(TypeDecorator[Collection[int]]):
-    """Server ids as one parameter, however many they are."""
+    """Any number of server ids as one parameter."""
 
     impl = Text
     cache_ok = True
@@ -45,7 +45,7 @@ class Ids(TypeDecorator[Collection[int]]):
 
 
 class _BigintArray(UserDefinedType[str]):
-    """Sent as PostgreSQL writes an array: psycopg2 takes ten times as long for a list."""
+    """Sent in the array syntax of PostgreSQL: psycopg2 takes ten times as long for a list."""
 
     cache_ok = True
     render_bind_cast = True
@@ -54,8 +54,8 @@ class _BigintArray(UserDefinedType[str]):
         return "BIGINT[]"
 
 
-class is_among(FunctionElement[bool]):  # noqa: N801 - reads as the function of SQL that it is
-    """`is_among(column, ids)`: the column is one of the ids, a parameter of the type Ids."""
+class is_among(FunctionElement[bool]):  # noqa: N801 - named like the SQL function
+    """`is_among(column, ids)`: whether the column is one of the ids, a parameter of type Ids."""
 
     name = "is_among"
     type = Boolean()
@@ -74,8 +74,8 @@ def _is_among_on_sqlite(element: is_among, compiler: SQLCompiler, **options: Any
     return f"{column} IN (SELECT value FROM json_each({ids}))"  # nosec  # noqa: S608 - of compiled parts
 
 
-class random_uuid(FunctionElement[str]):  # noqa: N801 - reads as the function of SQL that it is
-    """`random_uuid()`: another one for each row."""
+class random_uuid(FunctionElement[str]):  # noqa: N801 - named like the SQL function
+    """`random_uuid()`: a new one for each row."""
 
     name = "random_uuid"
     type = Text()
@@ -92,7 +92,7 @@ def _random_uuid_on_sqlite(*_: Any, **__: Any) -> str:
     return "lower(hex(randomblob(16)))"
 
 
-class json_rows(FunctionElement[Any]):  # noqa: N801 - reads as the function of SQL that it is
+class json_rows(FunctionElement[Any]):  # noqa: N801 - named like the SQL function
     """`json_rows(text).table_valued("value")`: the elements of a JSON array as rows."""
 
     name = "json_rows"
@@ -120,8 +120,11 @@ def insert_or_replace(
     *,
     only_where: ColumnElement[bool] | None = None,
 ) -> Insert:
-    """Insert the rows, or one from the parameters, or write all their other columns where the
-    primary key is there already, and the condition holds for the row that is there."""
+    """Insert the rows, or one row from the parameters.
+
+    If a row with the primary key exists and the condition holds for it, its other columns are
+    overwritten.
+    """
     insert = _INSERT[dialect](table)
     names = [column.name for column in table.columns]
     if rows is not None:
@@ -135,27 +138,29 @@ def insert_or_replace(
 
 
 def next_id(connection: Connection, ids: Column[int]) -> int:
-    """Take the next id of the table, which then no row gets. The table is one whose ids are never
-    given twice, and had a row before."""
-    count_up: Executable
+    """Take the next id of the table, so that no row gets it.
+
+    The table must be one that never uses an id twice, and must have had a row before.
+    """
+    increment: Executable
     if connection.dialect.name == "postgresql":
-        count_up = select(func.nextval(func.pg_get_serial_sequence(ids.table.name, ids.name)))
+        increment = select(func.nextval(func.pg_get_serial_sequence(ids.table.name, ids.name)))
     else:
         last = _SQLITE_SEQUENCE.c.seq
-        count_up = (
+        increment = (
             update(_SQLITE_SEQUENCE)
             .where(_SQLITE_SEQUENCE.c.name == ids.table.name)
             .values(seq=last + 1)
             .returning(last)
         )
-    number: int = connection.execute(count_up).scalar_one()
+    number: int = connection.execute(increment).scalar_one()
     return number
 
 
-# Where SQLite itself keeps the last id of each table that has AUTOINCREMENT.
+# The table in which SQLite keeps the last id of each table with AUTOINCREMENT.
 _SQLITE_SEQUENCE = table("sqlite_sequence", column("name", Text), column("seq", Integer))
 
-# The same methods in both, but no common class that has them.
+# Both have the same methods, but no common class has them.
 _INSERT: dict[str, Callable[[Table], postgresql.Insert]] = {
     "postgresql": postgresql.insert,
     "sqlite": cast("Callable[[Table], postgresql.Insert]", sqlite.insert),

@@ -31,7 +31,7 @@ from application.ports.store.store import StoreUnavailable
 
 _log = logging.getLogger(__name__)
 
-_TOLD_AGAIN_AFTER_SECONDS = 60.0
+_LOG_INTERVAL_SECONDS = 60.0
 
 R = TypeVar("R")
 
@@ -83,8 +83,8 @@ class SqlStore:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        # When each was told last.
-        self._needs: dict[str, float] = {}
+        # The time at which each problem was last logged.
+        self._logged_at: dict[str, float] = {}
 
     @contextmanager
     def begin(self) -> Iterator[SqlTransaction]:
@@ -93,13 +93,13 @@ class SqlStore:
                 yield SqlTransaction(connection)
         except StoreUnavailable as error:
             if isinstance(error.__cause__, StoreProblem):
-                self._tell(str(error.__cause__))
+                self._log_problem(str(error.__cause__))
             raise
 
-    def _tell(self, need: str) -> None:
-        """Once a minute: transactions that only read may succeed in between, so nobody can tell
-        when it is over."""
+    def _log_problem(self, problem: str) -> None:
+        """Once a minute while it lasts. Its end is not logged: transactions that only read may
+        succeed meanwhile, so the end cannot be detected."""
         now = time.monotonic()
-        if now - self._needs.get(need, -math.inf) >= _TOLD_AGAIN_AFTER_SECONDS:
-            self._needs[need] = now
-            _log.warning("the store is not available: DATABASE_URL: %s", need)
+        if now - self._logged_at.get(problem, -math.inf) >= _LOG_INTERVAL_SECONDS:
+            self._logged_at[problem] = now
+            _log.warning("the store is not available: DATABASE_URL: %s", problem)

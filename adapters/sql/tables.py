@@ -24,7 +24,7 @@ from sqlalchemy import (
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """A moment in UTC. SQLite keeps no time zone, so it is put back on reading."""
+    """A time in UTC. SQLite stores no time zone, so it is added on reading."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
@@ -38,7 +38,7 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
 
 
-# SQLite counts up by itself only in a column whose type is INTEGER.
+# SQLite assigns ids only in a column of the type INTEGER.
 ROW_ID = BigInteger().with_variant(Integer, "sqlite")
 
 metadata = MetaData(
@@ -63,8 +63,8 @@ def _evidence() -> list[Column[str]]:
     return [Column(kind, String(32), nullable=False) for kind in kinds]
 
 
-# No index on last_seen or offline_after, and room left in each page: then a heartbeat is a
-# HOT update that touches no index. The sweep's scan is cheaper than that index would be.
+# No index on last_seen or offline_after, and free space in each page, so that a heartbeat is a HOT
+# update that touches no index. The scan of the sweep is cheaper than such an index would be.
 servers = Table(
     "servers",
     metadata,
@@ -77,7 +77,7 @@ servers = Table(
     Column("environment", String(100), nullable=False, server_default=""),
     Column("is_default", Boolean, nullable=False, server_default=false()),
     Column("config_revision", BigInteger, nullable=False, server_default="0"),
-    # A host that knows an older revision of its configuration is sent all of it.
+    # A host that knows an older revision of its configuration gets all documents.
     Column("config_resync", BigInteger, nullable=False, server_default="0"),
     Column("epoch", BigInteger, nullable=False, server_default="0"),
     Column("approval", String(16), nullable=False, server_default="approved"),
@@ -88,7 +88,7 @@ servers = Table(
     sqlite_autoincrement=True,
 )
 
-# One default server at most.
+# At most one default server.
 Index(
     "uq_servers_is_default",
     servers.c.is_default,
@@ -97,7 +97,7 @@ Index(
     sqlite_where=servers.c.is_default,
 )
 
-# Kept apart from the servers, so that a heartbeat without a report writes a narrow row.
+# Separate from the servers, so that a heartbeat without a report writes a narrow row.
 capabilities = Table(
     "server_capabilities",
     metadata,
@@ -133,7 +133,7 @@ configurations = Table(
     Column("updated_at", UtcDateTime, nullable=False),
 )
 
-# Documents that hang on a selector of servers.
+# Documents for the servers that a selector matches.
 selector_configurations = Table(
     "selector_configurations",
     metadata,
@@ -144,8 +144,8 @@ selector_configurations = Table(
     Column("updated_at", UtcDateTime, nullable=False),
 )
 
-# One row: the last revision that any change of configuration got. Written first in each of them,
-# so that revisions are visible in their order.
+# One row: the last revision that any change of a configuration got. Each change writes it first, so
+# that revisions become visible in their order.
 configuration_clock = Table(
     "configuration_clock",
     metadata,
@@ -153,7 +153,8 @@ configuration_clock = Table(
     Column("revision", BigInteger, nullable=False),
 )
 
-# Changes on selectors of which not all servers are told yet: those up to `reached` are.
+# Changes on selectors that are not yet propagated to all servers. Servers with an id up to
+# `reached` have the change.
 selector_changes = Table(
     "selector_changes",
     metadata,
@@ -164,7 +165,7 @@ selector_changes = Table(
     Column("reached", ROW_ID, nullable=False),
 )
 
-# Who registered a server last. Kept apart from the servers, as their capabilities are.
+# The machine that registered a server last. Separate from the servers, like their capabilities.
 identities = Table(
     "server_identities",
     metadata,
@@ -174,11 +175,11 @@ identities = Table(
     Column("address", String(100), nullable=False),
     Column("registered_at", UtcDateTime, nullable=False),
 )
-# Two witnesses tell a machine, and one of the two is always one of these.
+# A machine is recognized by two sources of evidence, and one of the two is always one of these.
 Index("ix_server_identities_hardware_id", identities.c.hardware_id)
 Index("ix_server_identities_boot_id", identities.c.boot_id)
 
-# `value` is what counts: what an operator says, else what the host says.
+# `value` is the effective one: that of the operators, else that of the host.
 labels = Table(
     "server_labels",
     metadata,
@@ -190,7 +191,7 @@ labels = Table(
     Index("ix_server_labels_key", "key", "value"),
 )
 
-# The tables from here on are not owned by the servers: what they tell is of some that are gone.
+# The tables from here on do not reference the servers: their rows outlive a server.
 conflicts = Table(
     "conflicts",
     metadata,
@@ -220,7 +221,7 @@ bans = Table(
     Column("banned_at", UtcDateTime, nullable=False),
 )
 
-# `record` is everything that the tables which servers own had of it.
+# `record` holds the rows of the server in all tables that reference the servers.
 deleted_servers = Table(
     "deleted_servers",
     metadata,
@@ -232,7 +233,7 @@ deleted_servers = Table(
     Column("record", JSON, nullable=False),
 )
 
-# Numbered for each server without gaps, so that which entry is too many is known by the last one.
+# Numbered without gaps for each server, so that the last number tells which entry is superfluous.
 history = Table(
     "server_history",
     metadata,
@@ -276,7 +277,7 @@ outbox = Table(
     sqlite_autoincrement=True,
 )
 
-# One row at most: who publishes now, and until when nobody else does.
+# At most one row: the process that publishes events at present, and until when no other may.
 outbox_lease = Table(
     "outbox_lease",
     metadata,
@@ -302,7 +303,7 @@ join_keys = Table(
     Column("revoked_at", UtcDateTime),
 )
 
-# Without a foreign key to servers: who joined with a key is of use also when it is gone.
+# Without a foreign key to servers: the uses of a key stay known after a server is deleted.
 join_key_uses = Table(
     "join_key_uses",
     metadata,
@@ -341,13 +342,13 @@ audit = Table(
     Column("target", Text, nullable=False),
     Column("outcome", Text, nullable=False),
     Index("ix_audit_server_id", "server_id", "entry_id"),
-    # What is old is looked for every minute.
+    # Old entries are searched every minute.
     Index("ix_audit_at", "at"),
-    # As with the outbox: all of it may be purged, and no id is given twice.
+    # As with the outbox: all rows may be purged, and no id may be used twice.
     sqlite_autoincrement=True,
 )
 
-# One row at most. Who reads it can forge the credential of any host.
+# At most one row. Anyone who can read it can forge the credential of any host.
 signing_keys = Table(
     "signing_keys",
     metadata,

@@ -36,7 +36,7 @@ def prepare_database(url: str, *, upgrade: bool = False) -> None:
         raise _unreachable(str(error)) from error
     except (StoreUnavailable, StoreFailed) as error:
         needs = isinstance(error.__cause__, StoreProblem)
-        why = str(error.__cause__) if needs else "it failed at a question about its schema"
+        why = str(error.__cause__) if needs else "the query for its schema failed"
         raise _unreachable(why) from error
     finally:
         engine.dispose()

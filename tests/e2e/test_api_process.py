@@ -210,9 +210,9 @@ BROKEN_DATABASES = {
     # The password has an @ that should have been escaped.
     f"postgresql://manman:{PASSWORD}@{PASSWORD}@127.0.0.1/manman": ("does not resolve", 69),
     f"postgresql://manman:{PASSWORD}@127.0.0.1:notaport/manman": ("DATABASE_URL", 78),
-    "sqlite://host/x.sqlite3": ("nothing but the path of the file", 78),
-    "sqlite:////tmp/x.sqlite3?timeout=abc": ("nothing but the path of the file", 78),
-    "postgresql://h/d?host=a&host=b&port=1": ("options that do not go together", 78),
+    "sqlite://host/x.sqlite3": ("only the path of the file", 78),
+    "sqlite:////tmp/x.sqlite3?timeout=abc": ("only the path of the file", 78),
+    "postgresql://h/d?host=a&host=b&port=1": ("options that contradict each other", 78),
     f"postgresql://manman:{PASSWORD}@127.0.0.1/manman?nonsense=1": ("an option of this URL", 78),
     "sqlite:////no/such/folder/x.sqlite3": ("/no/such/folder does not exist", 78),
 }

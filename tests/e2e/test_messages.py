@@ -320,7 +320,8 @@ def test_a_command_that_no_host_would_hear_is_one_sentence(
     code, words = refresh(alone.address, "1")
     assert code == 69
     assert words == (
-        "manmanv2: hosts take commands over a broker, and this API has none: set its RABBITMQ_URL\n"
+        "manmanv2: hosts receive commands through a broker, and this API has none: set"
+        " RABBITMQ_URL on the API\n"
     )
     assert refresh(api.address, "2") == (66, "manmanv2: server 2 does not exist\n")
 

@@ -1,4 +1,4 @@
-"""The schema's history, by Alembic, and what to do with it."""
+"""The migrations of the schema, with Alembic."""
 
 from pathlib import Path
 
@@ -12,12 +12,12 @@ from adapters.sql import tables
 from adapters.sql.engine import make_engine
 from adapters.sql.errors import translate_errors
 
-# Any number that no other software takes on the same database: the first bytes of "manmanv2".
+# Any number that no other software uses on the same database: the first bytes of "manmanv2".
 _ADVISORY_LOCK = 0x6D616E6D
 
 
 def upgrade(url: str) -> None:
-    """Bring the database to the newest schema; several at a time wait for each other.
+    """Upgrade the database to the newest schema. Concurrent upgrades wait for each other.
 
     Raises StoreUnavailable and StoreFailed.
     """
@@ -36,7 +36,7 @@ def upgrade_engine(engine: Engine) -> None:
 
 
 def differences(engine: Engine) -> list[object]:
-    """What the tables of the code have other than the database."""
+    """The differences between the tables in the code and those in the database."""
     with engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         return list(compare_metadata(context, tables.metadata))

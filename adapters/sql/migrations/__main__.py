@@ -1,4 +1,4 @@
-"""`python -m adapters.sql.migrations check`: fails where the tables and the migrations part ways.
+"""`python -m adapters.sql.migrations check` fails if the tables differ from the migrations.
 
 `python -m adapters.sql.migrations new "what it does"` drafts the next revision.
 """
@@ -20,10 +20,10 @@ def main(arguments: list[str]) -> int:
         upgrade_engine(engine)
         match arguments:
             case ["check"]:
-                found = differences(engine)
-                for difference in found:
+                all_differences = differences(engine)
+                for difference in all_differences:
                     print(difference)
-                return 1 if found else 0
+                return 1 if all_differences else 0
             case ["new", message]:
                 number = f"{int(newest_revision()) + 1:04}"
                 with engine.begin() as connection:

@@ -1,4 +1,4 @@
-"""Alembic's entry: runs in the transaction that the caller has begun."""
+"""The entry point for Alembic. Runs in the transaction that the caller has begun."""
 
 from alembic import context
 

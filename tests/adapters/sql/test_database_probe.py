@@ -39,14 +39,14 @@ def state_of(folder: Path) -> dict[str, tuple[int, bytes]]:
     return {
         file.name: (file.stat().st_mtime_ns, file.read_bytes())
         for file in folder.iterdir()
-        # It holds locks, and is made anew at each start.
+        # It holds locks, and SQLite creates it anew at each start.
         if not file.name.endswith("-shm")
     }
 
 
 @pytest.fixture
 def url(tmp_path: Path) -> str:
-    """An SQLite file with the current schema, that nobody has open."""
+    """An SQLite file with the current schema, which no process has open."""
     url = f"sqlite:///{tmp_path / 'fleet.sqlite3'}"
     upgrade(url)
     return url
@@ -55,11 +55,11 @@ def url(tmp_path: Path) -> str:
 # PostgreSQL
 
 
-def test_a_server_is_told_with_its_version_and_schema(postgres_url: str) -> None:
-    said = SqlDatabaseProbe(postgres_url).describe()
+def test_a_server_is_described_by_its_version_and_schema(postgres_url: str) -> None:
+    description = SqlDatabaseProbe(postgres_url).describe()
 
-    assert said.startswith("PostgreSQL 1")
-    assert said.endswith(f" answers, with schema {newest_revision()}")
+    assert description.startswith("PostgreSQL 1")
+    assert description.endswith(f" answers, with schema {newest_revision()}")
 
 
 def test_the_clock_of_a_server_on_this_machine_agrees(postgres_url: str) -> None:
@@ -78,15 +78,15 @@ def test_an_empty_database_is_left_empty(postgres_server: PostgresServer) -> Non
     postgres_server.drop_database(url)
 
 
-@pytest.mark.parametrize(("revision", "cure"), [("0001", "db upgrade"), ("9999", "install the")])
-def test_a_database_of_another_version_is_told(revision: str, cure: str, postgres_url: str) -> None:
+@pytest.mark.parametrize(("revision", "fix"), [("0001", "db upgrade"), ("9999", "install the")])
+def test_a_database_of_another_version_is_unfit(revision: str, fix: str, postgres_url: str) -> None:
     set_revision(postgres_url, revision)
 
     assert f"has schema {revision}, this version works with" in unfit(postgres_url)
-    assert cure in unfit(postgres_url)
+    assert fix in unfit(postgres_url)
 
 
-def test_a_server_that_is_away_is_told(own_postgres: PostgresCluster) -> None:
+def test_a_stopped_server_is_unavailable(own_postgres: PostgresCluster) -> None:
     url = own_postgres.create_database()
     own_postgres.stop()
 
@@ -95,7 +95,7 @@ def test_a_server_that_is_away_is_told(own_postgres: PostgresCluster) -> None:
     )
 
 
-def test_no_trouble_shows_the_password(postgres_url: str) -> None:
+def test_no_error_contains_the_password(postgres_url: str) -> None:
     url = postgres_url.replace("://manman@", f"://nobody:{canary('password')}@") + "x"
 
     assert canary("password") not in str(SqlDatabaseProbe(url))
@@ -107,40 +107,38 @@ def test_no_trouble_shows_the_password(postgres_url: str) -> None:
 # SQLite
 
 
-def test_a_file_that_does_not_exist_is_not_made(tmp_path: Path) -> None:
-    said = SqlDatabaseProbe(f"sqlite:///{tmp_path / 'none.sqlite3'}").describe()
+def test_a_missing_file_is_not_created(tmp_path: Path) -> None:
+    description = SqlDatabaseProbe(f"sqlite:///{tmp_path / 'none.sqlite3'}").describe()
 
-    assert said.endswith("none.sqlite3 does not exist yet, manmanv2-api makes it")
+    assert description.endswith("none.sqlite3 does not exist yet, manmanv2-api creates it")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_that_does_not_exist_is_told(tmp_path: Path) -> None:
+def test_the_error_of_a_missing_directory_names_it(tmp_path: Path) -> None:
     assert unfit(f"sqlite:///{tmp_path}/none/fleet.sqlite3") == (
         f"DATABASE_URL: the folder {tmp_path}/none does not exist: create it."
     )
 
 
-def test_a_file_is_looked_at_and_nothing_is_changed_or_left_beside_it(
+def test_examining_a_file_changes_nothing_and_leaves_no_file_beside_it(
     url: str, tmp_path: Path
 ) -> None:
     before = state_of(tmp_path)
-    said = SqlDatabaseProbe(url).describe()
+    description = SqlDatabaseProbe(url).describe()
 
-    assert said.endswith(f"fleet.sqlite3 is well, with schema {newest_revision()}")
+    assert description.endswith(f"fleet.sqlite3 is usable, with schema {newest_revision()}")
     assert state_of(tmp_path) == before
     assert [file.name for file in tmp_path.iterdir()] == ["fleet.sqlite3"]
 
 
-def test_a_file_that_somebody_writes_to_is_looked_at_and_left_alone(
-    url: str, tmp_path: Path
-) -> None:
-    with closing(sqlite3.connect(tmp_path / "fleet.sqlite3")) as somebody:
-        somebody.execute("BEGIN IMMEDIATE")
-        somebody.execute("UPDATE alembic_version SET version_num = '0001'")
+def test_a_file_with_a_writer_can_be_examined_and_is_left_alone(url: str, tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "fleet.sqlite3")) as writer:
+        writer.execute("BEGIN IMMEDIATE")
+        writer.execute("UPDATE alembic_version SET version_num = '0001'")
         before = state_of(tmp_path)
-        said = SqlDatabaseProbe(url).describe()
+        description = SqlDatabaseProbe(url).describe()
 
-        assert said.endswith(f"is well, with schema {newest_revision()}")
+        assert description.endswith(f"is usable, with schema {newest_revision()}")
         assert state_of(tmp_path) == before
 
 
@@ -153,31 +151,31 @@ def test_an_old_or_empty_file_is_left_to_the_api(revision: str | None, tmp_path:
     else:
         file.touch()
     before = state_of(tmp_path)
-    said = SqlDatabaseProbe(f"sqlite:///{file}").describe()
+    description = SqlDatabaseProbe(f"sqlite:///{file}").describe()
 
-    assert said.endswith(
-        f"has schema {revision or 'none'}, manmanv2-api brings it to {newest_revision()}"
+    assert description.endswith(
+        f"has schema {revision or 'none'}, manmanv2-api upgrades it to {newest_revision()}"
     )
     assert state_of(tmp_path) == before
 
 
-def test_a_file_of_a_newer_version_is_told(url: str) -> None:
+def test_a_file_of_a_newer_version_is_unfit(url: str) -> None:
     set_revision(url, "9999")
 
     assert "install the version that upgraded it" in unfit(url)
 
 
-def test_a_file_that_is_no_database_is_told(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_database_is_unfit(tmp_path: Path) -> None:
     file = tmp_path / "notes.txt"
     file.write_text("no database" * 1000)
 
-    assert "is damaged or is no SQLite database" in unfit(f"sqlite:///{file}")
+    assert "is damaged or is not an SQLite database" in unfit(f"sqlite:///{file}")
 
 
 @pytest.mark.parametrize(
     ("file_mode", "folder_mode"), [(0o444, 0o777), (0o666, 0o555), (0o666, 0), (None, 0o555)]
 )
-def test_a_file_that_this_user_may_not_write_is_told(
+def test_a_file_without_write_permission_is_unfit(
     file_mode: int | None, folder_mode: int, short_folder: Path
 ) -> None:
     file = short_folder / "fleet.sqlite3"
@@ -185,23 +183,23 @@ def test_a_file_that_this_user_may_not_write_is_told(
         upgrade(f"sqlite:///{file}")
         file.chmod(file_mode)
     short_folder.chmod(folder_mode)
-    # Root may do everything, so another user looks then.
+    # Root has every permission, so root examines the file as another user.
     privileged = os.geteuid() == 0
     if privileged:
         os.seteuid(65534)
     try:
-        said = unfit(f"sqlite:///{file}")
+        message = unfit(f"sqlite:///{file}")
     finally:
         if privileged:
             os.seteuid(0)
         short_folder.chmod(0o755)
 
-    assert said == f"DATABASE_URL: {file} cannot be opened for writing: mend its permissions."
+    assert message == f"DATABASE_URL: {file} cannot be opened for writing: check its permissions."
 
 
 def test_a_file_has_no_clock(url: str) -> None:
     assert SqlDatabaseProbe(url).read_clock() is None
 
 
-def test_what_is_no_url_is_told() -> None:
-    assert unfit("mysql://h/d").startswith("DATABASE_URL: must begin with postgresql://, ")
+def test_another_kind_of_url_is_unfit() -> None:
+    assert unfit("mysql://h/d").startswith("DATABASE_URL: must begin with postgresql:// ")

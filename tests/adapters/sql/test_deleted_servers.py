@@ -1,4 +1,4 @@
-"""Deleted servers that another version of the software buried."""
+"""Deleted servers that another version of the software has stored."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -24,8 +24,8 @@ from tests.support.builders import CAPABILITIES, NOW, SECOND
 
 Record = dict[str, list[dict[str, Any]]]
 
-# As the first version has it that keeps deleted servers, less what it knows that others before
-# it did not: whatever is missing was not there yet.
+# A record of the first version that stores deleted servers, without the columns that versions
+# before it did not have.
 OLD_RECORD: Record = {
     "servers": [
         {
@@ -88,8 +88,8 @@ def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
         yield engine
 
 
-def keep(engine: Engine, record: Record) -> None:
-    """As another version would have buried it."""
+def store_record(engine: Engine, record: Record) -> None:
+    """Store a deleted server as another version would have done."""
     [server] = record["servers"]
     with engine.begin() as connection:
         connection.execute(
@@ -105,8 +105,8 @@ def keep(engine: Engine, record: Record) -> None:
         )
 
 
-def test_a_server_that_an_older_version_buried_is_listed_and_restored(engine: Engine) -> None:
-    keep(engine, OLD_RECORD)
+def test_a_server_that_an_older_version_deleted_is_listed_and_restored(engine: Engine) -> None:
+    store_record(engine, OLD_RECORD)
     store = SqlStore(engine)
     with store.begin() as transaction:
         [listed] = transaction.deleted_servers.page(0, 10)
@@ -127,11 +127,11 @@ def test_a_server_that_an_older_version_buried_is_listed_and_restored(engine: En
     assert (identity, history) == (UNKNOWN_IDENTITY, [])
 
 
-def test_a_server_that_a_newer_version_buried_is_listed_and_restored(engine: Engine) -> None:
+def test_a_server_that_a_newer_version_deleted_is_listed_and_restored(engine: Engine) -> None:
     newer = {
         **{table: [{**row, "colour": "blue"} for row in rows] for table, rows in OLD_RECORD.items()}
     }
-    keep(engine, {**newer, "moods": [{"server_id": 42, "mood": "good"}]})
+    store_record(engine, {**newer, "moods": [{"server_id": 42, "mood": "good"}]})
     with SqlStore(engine).begin() as transaction:
         [listed] = transaction.deleted_servers.page(0, 10)
         restored = transaction.deleted_servers.restore(42)
@@ -141,14 +141,14 @@ def test_a_server_that_a_newer_version_buried_is_listed_and_restored(engine: Eng
 
 
 def test_every_column_of_a_server_that_a_record_may_lack_has_a_default(engine: Engine) -> None:
-    """Else a later version could not restore what this one buries."""
-    needed = {"server_id", "name", "last_seen", "offline_after"}
+    """Otherwise a later version could not restore a server that this one deletes."""
+    required = {"server_id", "name", "last_seen", "offline_after"}
     with SqlStore(engine).begin() as transaction:
         web = transaction.servers.add("web", "").server_id
         transaction.deleted_servers.move_to_deleted(
             [web], NOW, NOW + SECOND, "an operator deleted it"
         )
-    _thin_out(engine, web, lambda column: column in needed)
+    _drop_columns(engine, web, lambda column: column in required)
     with SqlStore(engine).begin() as transaction:
         [listed] = transaction.deleted_servers.page(0, 10)
         restored = transaction.deleted_servers.restore(web)
@@ -156,19 +156,19 @@ def test_every_column_of_a_server_that_a_record_may_lack_has_a_default(engine: E
     assert listed.server == restored == Server(web, "web")
 
 
-def _thin_out(engine: Engine, server_id: int, keeps: Callable[[str], bool]) -> None:
-    kept = tables.deleted_servers
+def _drop_columns(engine: Engine, server_id: int, stays: Callable[[str], bool]) -> None:
+    deleted = tables.deleted_servers
     with engine.begin() as connection:
         record: Record = connection.execute(
-            select(kept.c.record).where(kept.c.server_id == server_id)
+            select(deleted.c.record).where(deleted.c.server_id == server_id)
         ).scalar_one()
         [server] = record["servers"]
         assert len(server) > 4
-        thin = {"servers": [{column: server[column] for column in server if keeps(column)}]}
-        connection.execute(update(kept).values(record=thin))
+        old = {"servers": [{column: server[column] for column in server if stays(column)}]}
+        connection.execute(update(deleted).values(record=old))
 
 
-def test_what_another_process_deletes_just_now_is_passed_over(postgres_url: str) -> None:
+def test_servers_that_another_process_deletes_at_the_moment_are_skipped(postgres_url: str) -> None:
     engine = make_engine(postgres_url, connections=2)
     store = SqlStore(engine)
     with store.begin() as transaction:
@@ -185,10 +185,10 @@ def test_what_another_process_deletes_just_now_is_passed_over(postgres_url: str)
     engine.dispose()
 
     assert purged == [ids[:1], ids[1:2]]
-    assert [[server.server_id for server in found] for found in pruned] == [ids[2:3], ids[3:]]
+    assert [[server.server_id for server in each] for each in pruned] == [ids[2:3], ids[3:]]
 
 
-def test_what_is_kept_of_a_server_is_json_that_others_can_read(engine: Engine) -> None:
+def test_the_record_of_a_server_is_plain_json_with_all_tables_of_the_server(engine: Engine) -> None:
     with SqlStore(engine).begin() as transaction:
         web = transaction.servers.add("web", "").server_id
         transaction.capability_reports.record({web: CAPABILITIES}, NOW)

@@ -1,4 +1,4 @@
-"""Servers, what they can do, and the configuration that hangs on them."""
+"""Servers, their capabilities and their configuration."""
 
 import sqlalchemy as sa
 from alembic import op

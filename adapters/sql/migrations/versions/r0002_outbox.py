@@ -1,4 +1,4 @@
-"""Events that wait to be published, and over which way a server was heard."""
+"""Events waiting to be published, and the transport of a server's last heartbeat."""
 
 import sqlalchemy as sa
 from alembic import op

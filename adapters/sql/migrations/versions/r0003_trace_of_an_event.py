@@ -1,4 +1,4 @@
-"""The trace of the call that made an event happen."""
+"""The trace of the call that caused an event."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,7 +8,7 @@ down_revision = "0002"
 
 
 def upgrade() -> None:
-    # With a default: APIs that do not know of it yet go on writing events beside newer ones.
+    # With a default, so that older APIs, which do not know the column, can still write events.
     op.add_column(
         "outbox", sa.Column("trace_parent", sa.String(55), nullable=False, server_default="")
     )

@@ -1,4 +1,4 @@
-"""Who a server is: evidence, conflicts, bans, labels, approval, history, and what was deleted."""
+"""Identity: evidence, conflicts, bans, labels, approval, history, and deleted servers."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -28,8 +28,8 @@ def _owned_by_servers(table: str) -> sa.ForeignKeyConstraint:
 
 
 def upgrade() -> None:
-    # With constant defaults: PostgreSQL writes no row for them, and APIs that do not know of them
-    # yet go on beside newer ones.
+    # With constant defaults, so that PostgreSQL rewrites no rows, and older APIs, which do not know
+    # these columns, still work.
     for column in (
         sa.Column("config_resync", sa.BigInteger, nullable=False, server_default="0"),
         sa.Column("epoch", sa.BigInteger, nullable=False, server_default="0"),

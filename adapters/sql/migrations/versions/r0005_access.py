@@ -1,4 +1,4 @@
-"""Who may do what: keys of hosts and of operators, and what operators did."""
+"""Access: keys of hosts and of operators, and the audit log."""
 
 import sqlalchemy as sa
 from alembic import op
