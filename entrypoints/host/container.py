@@ -278,7 +278,7 @@ class HostContainer(containers.DeclarativeContainer):
         on=providers.ThreadSafeSingleton(
             Enrolment,
             address=settings.provided.api.address,
-            held=certificate_store,
+            store=certificate_store,
             key_pairs=key_pairs,
             mutual_tls_address=settings.provided.api_mtls_address,
         ),

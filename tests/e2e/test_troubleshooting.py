@@ -517,7 +517,7 @@ def test_the_port_for_certificates_is_not_reached(
 ) -> None:
     nowhere, said, instead = free_address(), [], {}
     for enforcement, words in (
-        ("certificate=off", "so it speaks without"),
+        ("certificate=off", "so it calls without one"),
         ("certificate=enforce", "Trying again until it answers."),
     ):
         api = certifying(files, start_api, ENFORCEMENT=enforcement)

@@ -134,7 +134,7 @@ def test_a_host_that_shows_certificates_loads_nothing_that_makes_them() -> None:
         "settings = HostSettings.load({'API_ADDRESS': 'https://127.0.0.1:1'})\n"
         "container = HostContainer(settings=settings)\n"
         "container.run_host()\n"
-        "assert container.enrolment().request_for_registration()\n"
+        "assert container.enrolment().renewal.request_for_registration()\n"
         "sys.exit('cryptography' in sys.modules)\n"
     )
     ended = subprocess.run(

@@ -5,8 +5,10 @@ from typing import Any, TypeVar
 import grpc
 
 from adapters.grpc.client.channel import open_channel
+from adapters.grpc.client.released_texts import reason_in
 from adapters.grpc.messages.audit import audit_entry_from_message
 from adapters.grpc.messages.conflicts import conflict_from_message, dry_run_refusal_from_message
+from adapters.grpc.messages.error_reasons import Reason
 from adapters.grpc.messages.history import entry_from_message
 from adapters.grpc.messages.hosts import configuration_from_message, summary_from_message
 from adapters.grpc.messages.join_keys import join_key_from_message, use_from_message
@@ -25,7 +27,6 @@ from application.servers.explain_server import Explanation
 from domain.approval import Approval
 from domain.configuration import Configuration, ConfigurationSummary
 from domain.conflict import Conflict, Resolution
-from domain.errors import OperatorKeyRequired
 from domain.join_key import NewJoinKey
 from domain.operator_key import OperatorKey
 from domain.role import Role
@@ -387,7 +388,7 @@ class OperatorClient:
     def _is_not_known(self, error: grpc.RpcError) -> bool:
         """Whether the API takes a caller for nobody who has shown it a certificate, or meant to."""
         shows_one = self._tls is not None and self._tls.client is not None
-        return shows_one and error.details() == str(OperatorKeyRequired())
+        return shows_one and reason_in(error) == Reason.OPERATOR_KEY_REQUIRED
 
 
 def _is_local(error: grpc.RpcError) -> bool:

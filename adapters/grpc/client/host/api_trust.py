@@ -19,156 +19,154 @@ from protos.manman.v1.manman_pb2_grpc import ManManAPIStub
 _log = logging.getLogger(__name__)
 
 _MAX_AUTHORITIES = 100
-_NOT_THROUGH = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
+_CONNECTION_CODES = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
 
 
 class AuthorityMismatch(Exception):
-    """Who answers is not the API that the holder of a join key means. The message is a sentence."""
+    """The API that answers does not have the CA that the join key pins. The message is a
+    sentence."""
 
 
 @dataclass
 class ApiTrust:
-    """By which authorities the API at host:port is known.
+    """The CAs by which a host verifies the API at host:port.
 
-    By the CAs that are given with `tls`, else by the authority that a join key names, else by the
-    one that is kept since then, else by the CAs of the machine. `seconds` bounds one call.
+    The first that there is: the CAs in `tls`, the CA that a join key pins, the CAs stored since a
+    join key pinned one, the machine's own CAs. `seconds` is the upper bound for one call.
     """
 
     address: str
     tls: Tls | None
-    # None keeps nothing.
+    # None stores nothing.
     folder: AuthorityFolder | None = None
     seconds: float = 5.0
-    # What the last connection was made by.
+    # The TLS settings of the last connection.
     in_use: Tls | None = field(init=False)
     _known: KnownAuthority | None = field(init=False, default=None)
     _is_read: bool = field(init=False, default=False)
-    _trouble: TransientFailureLog = field(
+    _folder_failures: TransientFailureLog = field(
         init=False,
         default_factory=lambda: TransientFailureLog(
-            _log, "By which authority the API is known can be kept in STATE_DIR again."
+            _log, "The API's CA can be stored in STATE_DIR again."
         ),
     )
 
     def __post_init__(self) -> None:
         self.in_use = self.tls
 
-    @property
-    def is_by_authority(self) -> bool:
-        """Whether it rests on what a join key once said."""
-        return self._goes_by_authority() and self._known is not None
-
     def tls_for(self, key: str = "") -> Tls | None:
-        """How to speak with the API in a call that shows the key, if any.
+        """The TLS settings for a call that presents the key, if any.
 
-        Raises AuthorityMismatch and grpc.RpcError; by then the key was not sent.
+        Raises AuthorityMismatch and grpc.RpcError before the key is sent.
         """
-        shown = PlaintextKey.parse(key, JOIN_KEY)
-        pinned = shown.authority_digest if shown else ""
-        if shown and pinned and self.tls is None:
+        presented_key = PlaintextKey.parse(key, JOIN_KEY)
+        pin = presented_key.authority_digest if presented_key else ""
+        if presented_key and pin and self.tls is None:
             raise AuthorityMismatch(
-                f"The join key {shown.key_id} says by which authority the API is known, and nobody"
-                f" is known without TLS: set API_ADDRESS to https://{self.address}."
+                f"The join key {presented_key.key_id} pins the API's CA, which requires TLS: set"
+                f" API_ADDRESS to https://{self.address}."
             )
-        if not self._goes_by_authority():
+        if not self._uses_pinned_authority():
             self.in_use = self.tls
             return self.tls
         known = self._read()
-        if shown and pinned and not (known and _matches_pin(pinned, known)):
-            known = KnownAuthority(pinned, self._meet(shown))
-            self._keep(known)
+        if presented_key and pin and not (known and _matches_pin(pin, known)):
+            known = KnownAuthority(pin, self._bootstrap_from_pin(presented_key))
+            self._store(known)
         assert self.tls
         self.in_use = (
             replace(self.tls, certificates=known.certificates.encode()) if known else self.tls
         )
         return self.in_use
 
-    def learn(self, ask: Callable[[], str]) -> None:
-        """Go on by the authorities that the API tells of over a connection that is trusted.
+    def refresh_bundle(self, fetch: Callable[[], str]) -> None:
+        """Take over the CAs that the API reports over a verified connection, in PEM.
 
-        So hosts know the next authority before the last one goes.
+        So hosts know the next CA before the last one is removed.
         """
         known = self._known
-        if not self._goes_by_authority() or known is None:
+        if not self._uses_pinned_authority() or known is None:
             return
-        told = _readable(ask())
-        if not told or told == known.certificates:
+        bundle = _readable(fetch())
+        if not bundle or bundle == known.certificates:
             return
         assert self.tls
-        if diagnose_tls(self.address, replace(self.tls, certificates=told.encode())):
+        if diagnose_tls(self.address, replace(self.tls, certificates=bundle.encode())):
             _log.warning(
-                "The API at %s (API_ADDRESS) shows a certificate of none of its own authorities:"
-                " this host goes on by those that it knows; give the API a certificate of one in"
-                " CA_CERT_PATH.",
+                "None of the CAs that the API at %s (API_ADDRESS) reports issued its certificate,"
+                " so this host keeps the CAs that it knows: give the API a certificate from a CA in"
+                " its CA_CERT_PATH.",
                 self.address,
             )
             return
-        self._keep(replace(known, certificates=told))
-        _log.info("The API has other authorities: this host knows it by them from now on.")
+        self._store(replace(known, certificates=bundle))
+        _log.info("The API's CAs changed: this host now verifies the API by the new ones.")
 
-    def _goes_by_authority(self) -> bool:
+    def _uses_pinned_authority(self) -> bool:
         return self.tls is not None and not self.tls.ca_file and not self.tls.certificates
 
-    def _meet(self, shown: PlaintextKey) -> str:
-        """The authority that the key names, in PEM, as the API itself has it."""
+    def _bootstrap_from_pin(self, presented_key: PlaintextKey) -> str:
+        """The CA that the key pins, in PEM, from the bundle that the API itself sends.
+
+        The connection is unverified: only a CA with the pinned digest is believed.
+        """
         assert self.tls
         host = self.address.rpartition(":")[0].strip("[]")
-        name = self.tls.server_name or host
-        self.in_use = unverified_tls(self.address, name)
+        self.in_use = unverified_tls(self.address, self.tls.server_name or host)
         try:
             with open_channel(self.address, self.in_use) as channel:
                 bundle: pb.GetTrustBundleResponse = ManManAPIStub(channel).GetTrustBundle(
                     pb.GetTrustBundleRequest(), timeout=self.seconds
                 )
         except grpc.RpcError as error:
-            if error.code() in _NOT_THROUGH:
+            if error.code() in _CONNECTION_CODES:
                 raise
-            # Whatever is said, it is not known by whom.
+            # The text is not reported: the server that sent it is not verified.
             raise AuthorityMismatch(
-                f"The API at {self.address} (API_ADDRESS) tells of no authority by which it is"
-                f" known, and the join key {shown.key_id} names one: have the API's CA_CERT_PATH"
-                " and CA_KEY_PATH set, or set API_CA_CERT_PATH here."
+                f"The API at {self.address} (API_ADDRESS) reports no CA, but the join key"
+                f" {presented_key.key_id} pins one: set CA_CERT_PATH and CA_KEY_PATH on the API, or"
+                " set API_CA_CERT_PATH here."
             ) from error
         for certificate in certificates_in(bundle.certificates)[:_MAX_AUTHORITIES]:
-            if _digest(certificate) == shown.authority_digest:
+            if _digest(certificate) == presented_key.authority_digest:
                 return f"{certificate}\n"
         raise AuthorityMismatch(
-            f"The API at {self.address} (API_ADDRESS) is known by another authority than the join"
-            f" key {shown.key_id} says, so the key is not sent: use a key of that API, or see who"
-            " answers there in its place."
+            f"The API at {self.address} (API_ADDRESS) has another CA than the one that the join key"
+            f" {presented_key.key_id} pins, so the key is not sent: use a key of that API, or find"
+            " out what answers there in its place."
         )
 
     def _read(self) -> KnownAuthority | None:
         if self.folder and not self._is_read:
             try:
-                kept = self.folder.read()
+                stored = self.folder.read()
             except OSError as error:
-                self._tell(error)
+                self._log_folder_failure(error)
             else:
-                self._known, self._is_read = kept, True
+                self._known, self._is_read = stored, True
         return self._known
 
-    def _keep(self, known: KnownAuthority) -> None:
+    def _store(self, known: KnownAuthority) -> None:
         self._known, self._is_read = known, True
         if self.folder is None:
             return
         try:
             self.folder.write(known)
         except OSError as error:
-            self._tell(error)
+            self._log_folder_failure(error)
         else:
-            self._trouble.ends()
+            self._folder_failures.ends()
 
-    def _tell(self, error: OSError) -> None:
+    def _log_folder_failure(self, error: OSError) -> None:
         reason = error.strerror or type(error).__name__
-        self._trouble.failed(
-            f"By which authority the API is known cannot be kept in STATE_DIR ({reason}): mend the"
-            " folder or its permissions. The next start goes by the join key again."
+        self._folder_failures.failed(
+            f"The API's CA cannot be stored in STATE_DIR ({reason}): fix the folder or its"
+            " permissions. The next start uses the join key's pin again."
         )
 
 
 def _matches_pin(authority_digest: str, known: KnownAuthority) -> bool:
-    """Also to authorities that have followed the one that the key was made with."""
+    """Whether the pin names a known CA: the one in use when the key was created, or a later one."""
     return authority_digest == known.authority_digest or authority_digest in map(
         _digest, certificates_in(known.certificates)
     )
@@ -182,7 +180,7 @@ def _digest(certificate: str) -> str:
 
 
 def _readable(pem: str) -> str:
-    """The certificates alone; empty when one of them cannot be read."""
+    """Only the certificates of the text; empty if one of them cannot be read."""
     certificates = certificates_in(pem)[:_MAX_AUTHORITIES]
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(

@@ -16,8 +16,8 @@ _CONNECTION_OF_ITS_OWN = ("grpc.use_local_subchannel_pool", 1)
 class Connection:
     """One that is made anew once something of what it is made by is another."""
 
-    # Whether it has carried an answer.
-    is_proven: bool = field(init=False, default=False)
+    # Whether an answer came over it.
+    is_verified: bool = field(init=False, default=False)
     _channel: grpc.Channel | None = field(init=False, default=None)
     _made_by: tuple[Any, ...] = field(init=False, repr=False, default=())
 
@@ -44,4 +44,4 @@ class Connection:
     def close(self) -> None:
         if self._channel:
             self._channel.close()
-        self._channel, self.is_proven = None, False
+        self._channel, self.is_verified = None, False

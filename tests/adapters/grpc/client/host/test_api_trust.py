@@ -155,9 +155,9 @@ def test_a_key_that_names_another_authority_is_not_sent(
         said = refused(host)
 
     assert said == (
-        f"The API at {impostor.address} (API_ADDRESS) is known by another authority than the join"
-        f" key {KEY_ID} says, so the key is not sent: use a key of that"
-        " API, or see who answers there in its place."
+        f"The API at {impostor.address} (API_ADDRESS) has another CA than the one that the"
+        f" join key {KEY_ID} pins, so the key is not sent: use a key of that API, or find out what"
+        " answers there in its place."
     )
     assert impostor.asked == ["GetTrustBundle"]
     assert not (state / "authority.json").exists()
@@ -201,7 +201,7 @@ def test_a_bundle_in_which_there_is_nothing_is_no_proof(bundle: str, new_host: N
     with Impostor(bundle=bundle) as impostor:
         said = refused(new_host(impostor.address, f"{SHOWN_JOIN_KEY}.{OTHER_DIGEST}"))
 
-    assert "is known by another authority" in said
+    assert "has another CA than the one that" in said
 
 
 @pytest.mark.parametrize(
@@ -219,7 +219,7 @@ def test_an_api_without_an_authority_is_told_apart_and_ends_no_host(
     with Impostor(bundle=code) as impostor:
         said = refused(new_host(impostor.address, f"{SHOWN_JOIN_KEY}.{OTHER_DIGEST}"))
 
-    assert "tells of no authority by which it is known" in said
+    assert "reports no CA, but the join key" in said
     assert impostor.asked == ["GetTrustBundle"]
 
 
@@ -227,8 +227,8 @@ def test_without_tls_a_key_with_a_digest_is_not_sent(new_host: NewHost) -> None:
     host = new_host("127.0.0.1:1", f"{SHOWN_JOIN_KEY}.{OTHER_DIGEST}", tls=None)
 
     assert refused(host) == (
-        f"The join key {KEY_ID} says by which authority the API is known,"
-        " and nobody is known without TLS: set API_ADDRESS to https://127.0.0.1:1."
+        f"The join key {KEY_ID} pins the API's CA, which requires TLS: set API_ADDRESS to"
+        " https://127.0.0.1:1."
     )
 
 
@@ -314,7 +314,7 @@ def test_an_api_that_tells_of_other_authorities_than_its_own_locks_no_host_out(
         running.beats()
 
     assert DiskAuthorityFolder(state).read() == before
-    assert any("a certificate of none of its own authorities" in each for each in caplog.messages)
+    assert any(each.startswith("None of the CAs that the API at") for each in caplog.messages)
 
 
 def test_the_doctor_knows_the_api_by_the_join_key_and_writes_nothing(
@@ -331,5 +331,5 @@ def test_the_doctor_knows_the_api_by_the_join_key_and_writes_nothing(
 def test_the_doctor_says_that_the_key_names_another_authority(api: CertifiedApi) -> None:
     probe = GrpcApiProbe(api.address, Tls(), ApiTrust(api.address, Tls()))
 
-    with pytest.raises(ControlPlaneUnavailable, match="is known by another authority than the"):
+    with pytest.raises(ControlPlaneUnavailable, match="has another CA than the one that"):
         probe.try_key(f"{join_key(api)}.{OTHER_DIGEST}")

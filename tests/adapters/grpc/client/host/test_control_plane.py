@@ -470,7 +470,7 @@ def test_a_web_server_is_no_api() -> None:
     with port_that_says(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n") as address:
         sentence = unavailable(address)
 
-    assert "is no gRPC server" in sentence
+    assert "is not a gRPC server" in sentence
 
 
 def test_an_api_that_comes_back_is_reached_by_the_very_next_call(

@@ -115,7 +115,7 @@ def test_without_tls_no_key_is_made_and_no_certificate_asked_for(
     control_plane = GrpcControlPlane(api.address, KeyRing.single(KEY), tls=Tls(files.ca_file))
     server_id = control_plane.register(RegistrationRequest(name="web")).server_id
 
-    with pytest.raises(ControlPlaneUnavailable, match="that takes TLS: set API_ADDRESS to https"):
+    with pytest.raises(ControlPlaneUnavailable, match="that needs TLS: set API_ADDRESS to https"):
         control_plane.heartbeat(server_id, None)
     control_plane.close()
 
@@ -174,8 +174,8 @@ def test_a_renewal_that_fails_is_said_once_tried_again_at_longer_and_longer_inte
     assert host.certificate == first
     assert warnings(caplog) == [
         (
-            "This host gets no new certificate: no key for it can be made, the process that makes"
-            " it failed. It asks again with later heartbeats."
+            "This host could not get a new certificate: no key can be generated, the process that"
+            " makes it failed. It tries again with later heartbeats."
         )
     ]
 
@@ -216,8 +216,8 @@ def test_a_host_without_a_key_pair_joins_without_a_certificate_and_gets_one_late
     host.beats()
 
     assert str(caught.value) == (
-        f"The API at {api.address} (API_ADDRESS) serves only hosts that show a certificate, and"
-        " this host has none yet: what was logged before says why."
+        f"The API at {api.address} (API_ADDRESS) requires a host certificate, and"
+        " this host has none yet: earlier log lines say why."
     )
     assert host.certificate
     assert len(warnings(caplog)) == 1
@@ -235,7 +235,7 @@ def test_an_authority_that_has_expired_keeps_no_host_out(
     assert not host.certificate
     of_the_api, of_the_host = warnings(caplog)
     assert of_the_api.startswith("no certificate was issued for server 1: the certificate in CA_")
-    assert of_the_host.startswith("This host gets no new certificate: ")
+    assert of_the_host.startswith("This host could not get a new certificate: ")
     assert "CA_CERT_PATH expired on" in of_the_host
 
 
@@ -251,7 +251,7 @@ def test_a_host_that_does_not_get_through_to_that_port_goes_on_at_the_usual_one_
     for _ in range(10):
         host.beats()
     said = warnings(caplog)
-    host.enrolment.mutual_tls_address = ""
+    host.enrolment.use.mutual_tls_address = ""
     host.beats()
     returned_at_once = "again" in caplog.messages[-1]
     host.clock.seconds += MINUTE + 1
@@ -259,12 +259,13 @@ def test_a_host_that_does_not_get_through_to_that_port_goes_on_at_the_usual_one_
 
     assert said == [
         (
-            f"The API cannot be reached at {nowhere}, where this host shows its certificate, so it"
-            " speaks without: let that port through, or set API_MTLS_ADDRESS to where it is."
+            f"The API cannot be reached at {nowhere}, where this host presents its certificate,"
+            " so it calls without one: open that port, or set API_MTLS_ADDRESS to the API's"
+            " mutual-TLS address."
         )
     ]
     assert not returned_at_once
-    assert caplog.messages[-1] == "This host is served by its certificate again."
+    assert caplog.messages[-1] == "The API accepts this host's certificate again."
     assert host.key_pairs.asked == 1
 
 
@@ -286,14 +287,14 @@ def test_where_certificates_are_required_that_port_is_tried_each_time_and_nobody
         with pytest.raises(ControlPlaneUnavailable) as caught:
             call()
         said.add(str(caught.value))
-    host.enrolment.mutual_tls_address = ""
+    host.enrolment.use.mutual_tls_address = ""
     host.beats()
 
     assert said == {
         (
-            f"The API at {api.address} (API_ADDRESS) serves only hosts that show a certificate, and"
-            f" this host is not served at {nowhere}, where it shows its own: let that port through,"
-            " or set API_MTLS_ADDRESS to where it is."
+            f"The API at {api.address} (API_ADDRESS) requires a host certificate, and"
+            f" this host could not present its certificate at {nowhere}: open that port, or set"
+            " API_MTLS_ADDRESS to the API's mutual-TLS address."
         )
     }
     assert not warnings(caplog)
@@ -311,7 +312,7 @@ def test_a_port_that_takes_connections_and_says_nothing_costs_one_call(
         host.beats()
 
     assert [each.partition(",")[0] for each in warnings(caplog)] == [
-        f"Nobody answers at {silent}",
+        f"Nothing answers at {silent}",
     ]
 
 
@@ -327,8 +328,8 @@ def test_a_certificate_that_the_api_does_not_take_is_replaced(
 
     assert host.certificate != foreign.certificate
     assert len(warnings(caplog)) == 1
-    assert warnings(caplog)[0].startswith("The API does not take this host's certificate at 127.")
-    assert caplog.messages[-1] == "This host is served by its certificate again."
+    assert warnings(caplog)[0].startswith("The API does not accept this host's certificate at 127.")
+    assert caplog.messages[-1] == "The API accepts this host's certificate again."
 
 
 def test_a_certificate_that_is_not_taken_is_replaced_also_where_nobody_is_served_without(
@@ -368,7 +369,7 @@ def test_a_port_that_takes_no_certificate_of_this_host_is_not_asked_for_another_
 
     # In half an hour.
     assert 2 <= host.key_pairs.asked <= 10
-    assert len([each for each in warnings(caplog) if "does not take" in each]) == 1
+    assert len([each for each in warnings(caplog) if "does not accept" in each]) == 1
 
 
 def issued_by(
@@ -477,7 +478,7 @@ def test_a_host_that_joined_before_there_was_an_authority_registers_once_for_a_c
     host.joins()
     # As an API answers that issues none.
     host.held.drop()
-    host.enrolment.joined(host.server_id, "", 0)
+    host.enrolment.renewal.registered(host.server_id, "", 0)
     with pytest.raises(ControlPlaneUnavailable):
         host.beats()
     host.clock.seconds += MINUTE
