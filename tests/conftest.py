@@ -11,7 +11,7 @@ import hypothesis
 import pytest
 
 from tests.support import canary_secrets as canary
-from tests.support.canary_secrets import DOCUMENT, MARK, leaks
+from tests.support.canary_secrets import DOCUMENT, MARK, leak_detector
 from tests.support.machine_state import changes, machine_state
 from tests.support.services.docker_engine import find_engine, socket_path
 from tests.support.services.postgres import PostgresCluster, PostgresServer
@@ -112,7 +112,7 @@ def own_postgres(_own_cluster: PostgresCluster) -> Iterator[PostgresCluster]:
 def _look_into(server: PostgresServer, *databases: str) -> None:
     """Documents are what a store is for; no key and no password is ever in it."""
     for url in databases:
-        leaks.look_at("in the database", server.rows_with(url, MARK), but_for=DOCUMENT)
+        leak_detector.check("in the database", server.rows_with(url, MARK), but_for=DOCUMENT)
 
 
 @pytest.fixture(scope="session")
@@ -136,7 +136,7 @@ def rabbitmq(_broker: RabbitBroker) -> Iterator[RabbitBroker]:
         _broker.thaw()
         for vhost in VHOSTS:
             for queue in (DEAD_LETTERS, AUDIENCE):
-                leaks.look_at(f"on the broker in {queue}", _broker.waiting(queue, vhost))
+                leak_detector.check(f"on the broker in {queue}", _broker.waiting(queue, vhost))
 
 
 @pytest.fixture

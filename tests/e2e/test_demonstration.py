@@ -15,7 +15,7 @@ from adapters.system.clock import SystemClock
 from application.operators.create_operator_key import CreateOperatorKey
 from domain.role import Role
 from tests.support.canary_keys import CanaryKeys
-from tests.support.canary_secrets import canary, leaks
+from tests.support.canary_secrets import canary, leak_detector
 from tests.support.processes import eventually, free_address
 from tests.support.services.docker_engine import find_engine
 from tests.support.terminal import Terminal
@@ -51,7 +51,7 @@ def run_demonstration(folder: Path, docker_socket: str = "") -> tuple[int, str]:
             demonstration.send_signal(signal.SIGINT)
         shown += part
     os.close(reading)
-    leaks.look_at("on the demonstration's screen", shown.decode())
+    leak_detector.check("on the demonstration's screen", shown.decode())
     try:
         return demonstration.wait(PATIENCE_SECONDS), shown.decode()
     finally:

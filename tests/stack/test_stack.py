@@ -185,7 +185,7 @@ def test_a_secret_is_in_nothing_that_the_engine_knows_or_a_part_says(stack: Depl
         **{f"log of {container}": stack.docker.log(container) for container in containers},
         **{f"history of {name}": stack.docker("history", "--no-trunc", name) for name in images},
     }
-    leaks = [
+    leak_detector = [
         (name, place)
         for name, text in stack.secrets.items()
         for place in told
@@ -193,7 +193,7 @@ def test_a_secret_is_in_nothing_that_the_engine_knows_or_a_part_says(stack: Depl
     ]
 
     assert len(containers) == 7
-    assert leaks == []
+    assert leak_detector == []
 
 
 def test_secrets_are_made_once_and_then_kept(stack: Deployment) -> None:

@@ -58,7 +58,7 @@ def almost(secret: str) -> list[Any]:
     return [pytest.param(given, id=name) for name, given in wrong.items()]
 
 
-class Leaks:
+class LeakDetector:
     """What came out in which a secret is."""
 
     def __init__(self) -> None:
@@ -72,7 +72,7 @@ class Leaks:
             if len(line) >= _MIN_KEY_LINE_LENGTH and not line.startswith("---"):
                 self._key_lines[line] = name
 
-    def look_at(
+    def check(
         self, stream: str, said: object, *, but_for: str | tuple[str, ...] | None = None
     ) -> None:
         """Told of everything that comes out. `but_for` names the secrets whose place it is."""
@@ -119,10 +119,10 @@ class Leaks:
             # Of a line that is being written the rest comes later.
             whole, newline, _ = opened.read().rpartition(b"\n")
         self._followed[file] = (stream, but_for, begin + len(whole + newline))
-        self.look_at(stream, whole.decode(errors="replace"), but_for=but_for)
+        self.check(stream, whole.decode(errors="replace"), but_for=but_for)
 
 
-leaks = Leaks()
+leak_detector = LeakDetector()
 
 
 class _LogWitness(logging.Handler):
@@ -133,7 +133,7 @@ class _LogWitness(logging.Handler):
         self.setFormatter(JsonFormatter("{message}{name}", style="{", json_ensure_ascii=False))
 
     def emit(self, record: logging.LogRecord) -> None:
-        leaks.look_at("in the log", self.format(record))
+        leak_detector.check("in the log", self.format(record))
 
 
 _witness = _LogWitness()
@@ -155,12 +155,12 @@ def pytest_runtest_makereport(
     for heading, said in report.sections:
         # The log was seen already, and those of earlier phases, too.
         if heading in (f"Captured stdout {report.when}", f"Captured stderr {report.when}"):
-            leaks.look_at(heading.lower(), said)
+            leak_detector.check(heading.lower(), said)
     if report.when == "teardown":
         for file in _sqlite_files(item):
             content = file.read_bytes().decode(errors="replace")
-            leaks.look_at(f"in {file.name}", content, but_for=DOCUMENT)
-    found = leaks.taken()[:_SHOWN_SENTENCES]
+            leak_detector.check(f"in {file.name}", content, but_for=DOCUMENT)
+    found = leak_detector.taken()[:_SHOWN_SENTENCES]
     if found and report.outcome == "failed":
         report.sections.append(("Secrets that came out", "\n".join(found)))
     elif found:

@@ -9,7 +9,7 @@ from pathlib import Path
 import grpc
 import trustme
 
-from tests.support.canary_secrets import canary, leaks
+from tests.support.canary_secrets import canary, leak_detector
 
 
 class CertificateFiles:
@@ -21,7 +21,7 @@ class CertificateFiles:
             folder / name for name in ("ca.crt", "tls.crt", "tls.key")
         )
         self.ca.cert_pem.write_to_path(str(self.ca_file))
-        leaks.guard("private key of the CA", self.ca.private_key_pem.bytes())
+        leak_detector.guard("private key of the CA", self.ca.private_key_pem.bytes())
 
     def issue(
         self,
@@ -39,7 +39,7 @@ class CertificateFiles:
 
     def write(self, leaf: trustme.LeafCert) -> None:
         self.certificate.write_bytes(b"".join(each.bytes() for each in leaf.cert_chain_pems))
-        leaks.guard("private key", leaf.private_key_pem.bytes())
+        leak_detector.guard("private key", leaf.private_key_pem.bytes())
         # What stands before the key in PEM is no part of it, and shows where the file came out.
         mark = f"{canary('private key')}\n".encode()
         self.key.write_bytes(mark + leaf.private_key_pem.bytes())

@@ -12,7 +12,7 @@ from typing import Any
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1 import trace_pb2
 
-from tests.support.canary_secrets import leaks
+from tests.support.canary_secrets import leak_detector
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class Collector:
         return Handler
 
     def _take(self, request: ExportTraceServiceRequest) -> None:
-        leaks.look_at("in a span", request)
+        leak_detector.check("in a span", request)
         for of_a_process in request.resource_spans:
             resource = _attributes(of_a_process.resource.attributes)
             for of_a_scope in of_a_process.scope_spans:

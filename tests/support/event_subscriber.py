@@ -10,7 +10,7 @@ import pika
 from pika.adapters.blocking_connection import BlockingChannel
 
 from tests.conftest import AUDIENCE
-from tests.support.canary_secrets import leaks
+from tests.support.canary_secrets import leak_detector
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Audience:
                     break
                 assert properties.content_type == "application/json"
                 assert properties.timestamp
-                leaks.look_at("in an event", (method.routing_key, properties, body))
+                leak_detector.check("in an event", (method.routing_key, properties, body))
                 trace_parent = (properties.headers or {}).get("traceparent", "")
                 self.heard.append(
                     ReceivedEvent(

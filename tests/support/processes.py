@@ -22,7 +22,7 @@ import grpc
 
 from protos.manman.v1 import manman_pb2 as pb
 from protos.manman.v1.manman_pb2_grpc import ManManAPIStub
-from tests.support.canary_secrets import CREDENTIAL, DOCUMENT, leaks
+from tests.support.canary_secrets import CREDENTIAL, DOCUMENT, leak_detector
 from tests.support.fork_server import COMMANDS, Forked, ForkServer
 
 T = TypeVar("T")
@@ -50,8 +50,8 @@ def run_to_end(
             check=False,
             timeout=PATIENCE_SECONDS,
         )
-    leaks.look_at(f"on stdout of {command}", ended.stdout)
-    leaks.look_at(f"on stderr of {command}", ended.stderr)
+    leak_detector.check(f"on stdout of {command}", ended.stdout)
+    leak_detector.check(f"on stderr of {command}", ended.stderr)
     return ended
 
 
@@ -137,13 +137,13 @@ class Process:
         assert self._popen.stdout
         with self._popen.stdout:
             for line in self._popen.stdout:
-                leaks.look_at(f"on stdout of {self.command}", line)
+                leak_detector.check(f"on stdout of {self.command}", line)
 
     def _read_log(self) -> None:
         assert self._popen.stderr
         with self._popen.stderr:
             for line in self._popen.stderr:
-                leaks.look_at(f"on stderr of {self.command}", line)
+                leak_detector.check(f"on stderr of {self.command}", line)
                 try:
                     self.events.append(json.loads(line))
                 except ValueError:
@@ -171,10 +171,12 @@ class _Witness(grpc.UnaryUnaryClientInterceptor):
 
     def _look_at(self, method: str, call: Any) -> None:
         said = (call.details(), call.initial_metadata(), call.trailing_metadata())
-        leaks.look_at(f"in the answer to {method}", said)
+        leak_detector.check(f"in the answer to {method}", said)
         if call.code() is grpc.StatusCode.OK:
             answer = call.result()
-            leaks.look_at(f"in the answer to {method}", answer, but_for=(DOCUMENT, CREDENTIAL))
+            leak_detector.check(
+                f"in the answer to {method}", answer, but_for=(DOCUMENT, CREDENTIAL)
+            )
 
 
 @contextmanager

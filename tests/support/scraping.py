@@ -7,7 +7,7 @@ import urllib.request
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.support.canary_secrets import leaks
+from tests.support.canary_secrets import leak_detector
 from tests.support.processes import Process
 
 WATCHED = "watched at "
@@ -28,7 +28,7 @@ class ManagementServer:
         except urllib.error.HTTPError as error:
             with error:
                 status, body = error.code, error.read().decode()
-        leaks.look_at("on the side port", body)
+        leak_detector.check("on the side port", body)
         return status, body
 
     def samples(self) -> dict[str, float]:

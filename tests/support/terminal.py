@@ -12,7 +12,7 @@ import termios
 import threading
 from pathlib import Path
 
-from tests.support.canary_secrets import leaks
+from tests.support.canary_secrets import leak_detector
 from tests.support.processes import PATIENCE_SECONDS, eventually
 
 _ESCAPE = re.compile(r"\x1b\[[?\d;]*[A-Za-z]")
@@ -79,7 +79,7 @@ class Terminal:
         self._popen.wait()
         self._reader.join()
         os.close(self._ours)
-        leaks.look_at("on the terminal", self.text)
+        leak_detector.check("on the terminal", self.text)
 
     def _read(self) -> None:
         while True:

@@ -24,11 +24,11 @@ LEAKING = """
     from application.access.host_credentials import HostCredentials
     from tests.support.certificates import CertificateFiles
     from tests.support.processes import Process, run_to_end
-    from tests.support.canary_secrets import DOCUMENT, leaks, planted
+    from tests.support.canary_secrets import DOCUMENT, leak_detector, canary
 
-    KEY = planted("registration key")
-    SHOUTED = planted("operator key").upper()
-    LOGGED = planted("broker password")
+    KEY = canary("registration key")
+    SHOUTED = canary("operator key").upper()
+    LOGGED = canary("broker password")
 
     def test_leaks_on_stdout():
         print(f"the key is {KEY}")
@@ -85,15 +85,15 @@ LEAKING = """
     def test_leaks_in_a_followed_file(tmp_path):
         file = tmp_path / "log"
         file.write_text("begin\\n")
-        leaks.follow("in the log of a broker", file)
+        leak_detector.follow("in the log of a broker", file)
         with file.open("a") as log:
             log.write(f"user {KEY} refused\\n")
 
     def test_leaks_at_the_end_of_a_file_that_is_let_go(tmp_path):
         file = tmp_path / "log"
         file.write_text(KEY + "\\n")
-        leaks.follow("in the log of a broker", file)
-        leaks.let_go(file)
+        leak_detector.follow("in the log of a broker", file)
+        leak_detector.let_go(file)
 
     def test_leaks_into_a_store(tmp_path):
         with closing(sqlite3.connect(tmp_path / "fleet.sqlite3")) as store:
@@ -134,9 +134,9 @@ LEAKING = """
     def test_keeps_a_document_in_a_store(tmp_path):
         with closing(sqlite3.connect(tmp_path / "fleet.sqlite3")) as store:
             store.execute("CREATE TABLE documents (document TEXT)")
-            store.execute("INSERT INTO documents VALUES (?)", [planted(f"{DOCUMENT} of a game")])
+            store.execute("INSERT INTO documents VALUES (?)", [canary(f"{DOCUMENT} of a game")])
             store.commit()
-        leaks.look_at("in an answer", planted(f"{DOCUMENT} of a game"), but_for=DOCUMENT)
+        leak_detector.check("in an answer", canary(f"{DOCUMENT} of a game"), but_for=DOCUMENT)
 """
 
 

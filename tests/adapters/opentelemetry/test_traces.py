@@ -48,7 +48,7 @@ from entrypoints.tracing import make_tracing
 from protos.manman.v1 import manman_pb2 as pb
 from protos.manman.v1.manman_pb2_grpc import ManManAPIStub
 from tests.support.builders import NOW
-from tests.support.canary_secrets import canary, leaks
+from tests.support.canary_secrets import canary, leak_detector
 from tests.support.collector import Collector, running_collector
 from tests.support.fakes import FakeControlPlane
 from tests.support.processes import eventually
@@ -70,7 +70,7 @@ class Traced:
     @property
     def spans(self) -> Sequence[ReadableSpan]:
         found = self._exporter.get_finished_spans()
-        leaks.look_at("in a span", [span.to_json() for span in found])
+        leak_detector.check("in a span", [span.to_json() for span in found])
         return found
 
     @property

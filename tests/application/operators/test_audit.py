@@ -16,7 +16,7 @@ from domain.errors import InvalidField
 from domain.operator_key import Operator
 from domain.role import Role
 from tests.support.builders import NOW
-from tests.support.canary_secrets import canary, leaks
+from tests.support.canary_secrets import canary, leak_detector
 from tests.support.fleet import TroubledStore
 
 ANN = Operator("ann", Role.OPERATOR, "ok-abcdefgh23", "10.0.0.1")
@@ -109,7 +109,7 @@ def test_a_key_that_is_sent_in_the_place_of_a_name_is_noted_without_its_secret(
     key = f"{kind}-abcdefgh23.{canary('secret of a key')}"
     notebook.note(ANN, "CreateServer", target=f"name={key} x", outcome=f"{key!r} is no name")
     [entry] = notebook.entries()
-    leaks.look_at("in the audit", entry)
+    leak_detector.check("in the audit", entry)
 
     assert entry.target == f"name={kind}-abcdefgh23 x"
     assert entry.outcome == f"'{kind}-abcdefgh23' is no name"

@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 import psycopg2
 from psycopg2 import extensions
 
-from tests.support.canary_secrets import DOCUMENT, canary, leaks
+from tests.support.canary_secrets import DOCUMENT, canary, leak_detector
 from tests.support.services.families import frozen_family, kill_family
 from tests.support.services.ports import free_port
 
@@ -149,7 +149,7 @@ class PostgresCluster(PostgresServer):
         }
         arguments = [f"--{name}={value}" for name, value in settings.items()]
         # It writes down each statement that fails, and values are part of what psycopg2 sends.
-        leaks.follow("in the log of PostgreSQL", self._log, but_for=DOCUMENT)
+        leak_detector.follow("in the log of PostgreSQL", self._log, but_for=DOCUMENT)
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 self._as_user("postgres", "-D", str(self._data), *arguments),
@@ -191,7 +191,7 @@ class PostgresCluster(PostgresServer):
     def __exit__(self, *_: object) -> None:
         # The databases go with the folder, so that none needs to be dropped.
         self.kill()
-        leaks.let_go(self._log)
+        leak_detector.let_go(self._log)
         shutil.rmtree(self._folder)
 
     @property

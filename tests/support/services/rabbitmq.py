@@ -21,7 +21,7 @@ from urllib.parse import quote
 
 import amqp
 
-from tests.support.canary_secrets import canary, leaks
+from tests.support.canary_secrets import canary, leak_detector
 from tests.support.services.families import kill_family, suspend
 from tests.support.services.ports import free_port
 
@@ -88,7 +88,7 @@ class RabbitBroker:
         """
         if self.running:
             return
-        leaks.follow("in the log of RabbitMQ", self._log)
+        leak_detector.follow("in the log of RabbitMQ", self._log)
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 # The signal on the parent's death ends the broker even when pytest is killed.
@@ -175,7 +175,7 @@ class RabbitBroker:
 
     def __exit__(self, *_: object) -> None:
         self.kill()
-        leaks.let_go(self._log)
+        leak_detector.let_go(self._log)
         shutil.rmtree(self._folder)
 
     @property

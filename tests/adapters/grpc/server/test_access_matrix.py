@@ -49,7 +49,7 @@ from entrypoints.settings import Secret
 from entrypoints.testing import serving
 from protos.manman.v1 import manman_pb2 as pb
 from tests.support.canary_keys import CanaryKeys
-from tests.support.canary_secrets import canary, leaks
+from tests.support.canary_secrets import canary, leak_detector
 from tests.support.certified import SERVER, Shown, Site, reaches
 from tests.support.http2 import BEGINNING, DATA, END_STREAM, call_headers, frame, message_prefix
 from tests.support.oidc_provider import DISCOVERY, Provider, provider
@@ -93,7 +93,7 @@ class Api:
             return call(body, metadata=sent)
         except grpc.RpcError as error:
             refused: Any = error
-            leaks.look_at("in a refusal", (refused.details(), refused.trailing_metadata()))
+            leak_detector.check("in a refusal", (refused.details(), refused.trailing_metadata()))
             return refused
 
 
@@ -632,7 +632,7 @@ def test_the_first_key_of_an_admin_closes_this_machine_and_opens_others() -> Non
             page = pb.ListOperatorKeysResponse.FromString(
                 api.ask("ListOperatorKeys", next_page, sent)
             )
-            leaks.look_at("in a list of keys", page)
+            leak_detector.check("in a list of keys", page)
             listed += page.operator_keys
 
         assert listed == [key, second.operator_key]

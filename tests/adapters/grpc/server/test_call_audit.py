@@ -28,7 +28,7 @@ from entrypoints.settings import Secret
 from entrypoints.testing import serving
 from protos.manman.v1 import manman_pb2 as pb
 from tests.support.builders import evidence
-from tests.support.canary_secrets import DOCUMENT, canary, leaks
+from tests.support.canary_secrets import DOCUMENT, canary, leak_detector
 from tests.support.fleet import TroubledStore
 from tests.support.oidc_provider import provider
 
@@ -79,7 +79,7 @@ class AuditedApi:
     def entries(self) -> list[pb.AuditEntry]:
         """Oldest first."""
         found = list(self.call("ListAudit", {"page_size": 100}).entries)
-        leaks.look_at("in the audit", [repr(entry) for entry in found])
+        leak_detector.check("in the audit", [repr(entry) for entry in found])
         return found[::-1]
 
     def key_of(self, name: str, role: str) -> str:

@@ -30,7 +30,7 @@ from entrypoints.settings import Secret
 from entrypoints.testing import serving
 from protos.manman.v1 import manman_pb2 as pb
 from protos.manman.v1.manman_pb2_grpc import ManManAPIStub
-from tests.support.canary_secrets import canary, leaks
+from tests.support.canary_secrets import canary, leak_detector
 from tests.support.processes import eventually
 
 KEY = canary("registration key")
@@ -138,7 +138,7 @@ def code_of(call: Call) -> grpc.StatusCode:
         call()
     except grpc.RpcError as refused:
         error: Any = refused
-        leaks.look_at("in a refusal", (error.details(), error.trailing_metadata()))
+        leak_detector.check("in a refusal", (error.details(), error.trailing_metadata()))
         return error.code()  # type: ignore[no-any-return]
     return grpc.StatusCode.OK
 

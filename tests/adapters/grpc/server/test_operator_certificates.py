@@ -35,7 +35,7 @@ from entrypoints.api.settings import IN_MEMORY, ApiSettings
 from entrypoints.testing import serving
 from protos.manman.v1 import manman_pb2 as pb
 from protos.manman.v1.manman_pb2_grpc import ManManAPIStub
-from tests.support.canary_secrets import canary, leaks
+from tests.support.canary_secrets import canary, leak_detector
 from tests.support.certified import A_DAY, Shown, Site, asked, reaches
 from tests.support.services.ports import free_port
 
@@ -459,7 +459,7 @@ def test_the_key_of_the_authority_comes_out_nowhere(
     )
     key = api.site.ca_key.read_text()
     secret_lines = [line for line in key.splitlines() if "-" not in line]
-    leaks.look_at("in what stands for it", api.container.certificates())
+    leak_detector.check("in what stands for it", api.container.certificates())
     said = f"{caplog.text}{api.container.certificates()!r}{shown.certificate}"
 
     assert secret_lines

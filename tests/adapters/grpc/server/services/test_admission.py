@@ -20,7 +20,7 @@ from entrypoints.testing import serving
 from protos.manman.v1 import manman_pb2 as pb
 from protos.manman.v1.manman_pb2_grpc import ManManAPIStub
 from tests.support.builders import evidence
-from tests.support.canary_secrets import leaks
+from tests.support.canary_secrets import leak_detector
 
 HERE = evidence("disk", "board", "boot", "process")
 CLONE = evidence("disk", "other board", "other boot", "other process")
@@ -64,7 +64,7 @@ def refusal(call: Callable[[], object]) -> Any:
     with pytest.raises(grpc.RpcError) as caught:
         call()
     error: Any = caught.value
-    leaks.look_at("in a refusal", (error.details(), error.trailing_metadata()))
+    leak_detector.check("in a refusal", (error.details(), error.trailing_metadata()))
     return error
 
 

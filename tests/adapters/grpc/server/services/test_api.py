@@ -24,7 +24,7 @@ from domain.keys import JOIN_KEY
 from domain.keys import OPERATOR_KEY as OPERATORS
 from entrypoints.testing import RunningApi, running_api
 from protos.manman.v1 import manman_pb2 as pb
-from tests.support.canary_secrets import almost, canary, leaks
+from tests.support.canary_secrets import almost, canary, leak_detector
 
 INT32_MAX = 2**31 - 1
 INT64_MAX = 2**63 - 1
@@ -42,7 +42,7 @@ def refusal(call: Callable[[], Any]) -> Any:
     with pytest.raises(grpc.RpcError) as caught:
         call()
     error: Any = caught.value
-    leaks.look_at("in a refusal", (error.details(), error.trailing_metadata()))
+    leak_detector.check("in a refusal", (error.details(), error.trailing_metadata()))
     return error
 
 

@@ -18,7 +18,7 @@ from application.ports.host.control_plane import ControlPlaneRefused
 from domain.join_key import NewJoinKey
 from entrypoints.testing import RunningApi, running_api
 from protos.manman.v1 import manman_pb2 as pb
-from tests.support.canary_secrets import canary, leaks
+from tests.support.canary_secrets import canary, leak_detector
 
 KEY = canary("registration key")
 OPERATORS = canary("operator key")
@@ -53,7 +53,7 @@ def refusal(call: Callable[[], object]) -> Any:
     with pytest.raises(grpc.RpcError) as caught:
         call()
     error: Any = caught.value
-    leaks.look_at("in a refusal", (error.details(), error.trailing_metadata()))
+    leak_detector.check("in a refusal", (error.details(), error.trailing_metadata()))
     return error
 
 
