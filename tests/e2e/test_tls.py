@@ -111,7 +111,7 @@ def test_an_api_whose_key_is_not_its_certificates_does_not_start(files: Certific
 
     sentence = (
         f"TLS_KEY_PATH {files.key} is not the key of the certificate in TLS_CERT_PATH"
-        f" {files.certificate}: put those there that belong together"
+        f" {files.certificate}: set both to files that belong together"
     )
     assert (ended.returncode, ended.stderr) == (78, f"manmanv2-api: {sentence}.\n")
     assert report.of("TLS") == f"FAIL  TLS        {sentence}"

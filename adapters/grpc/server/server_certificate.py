@@ -16,20 +16,20 @@ _log = logging.getLogger(__name__)
 _CERTIFICATE = re.compile(
     r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL | re.ASCII
 )
-# Writing two files takes a moment.
-_TRIES = 3
+# Somebody may be writing the two files.
+_MAX_TRIES = 3
 
-_EXPIRES_SOON = timedelta(days=14)
-_BETWEEN_REMINDERS = timedelta(days=1)
+_EXPIRY_WARNING_PERIOD = timedelta(days=14)
+_REMINDER_INTERVAL = timedelta(days=1)
 
 
 class CertificateUnusable(Exception):
-    """The message is a sentence that names the setting and says what to do."""
+    """The message is a sentence with the setting and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
 class CertifiedKey:
-    """A certificate with those of the CAs between, its key, both in PEM, and what it says."""
+    """A certificate with those of its intermediate CAs, its key, both in PEM, and its facts."""
 
     chain: bytes
     key: bytes = field(repr=False)
@@ -37,18 +37,18 @@ class CertifiedKey:
 
 
 def read_certified_key(certificate_path: Path, key_path: Path) -> CertifiedKey:
-    """What the files that TLS_CERT_PATH and TLS_KEY_PATH name hold. Raises CertificateUnusable.
-
-    They belong together, and are fit for a server; their time is not looked at.
+    """Read the files of TLS_CERT_PATH and TLS_KEY_PATH. Raises CertificateUnusable unless they
+    belong together and suit a server. The certificate may have expired.
     """
-    for _ in range(_TRIES):
+    for _ in range(_MAX_TRIES):
         before = _contents(certificate_path, key_path)
-        found = _checked(certificate_path, key_path, *before)
-        # OpenSSL has read them for itself.
+        pair = _check(certificate_path, key_path, *before)
+        # OpenSSL has read the files itself, maybe other contents.
         if before == _contents(certificate_path, key_path):
-            return found
+            return pair
     raise CertificateUnusable(
-        f"TLS_CERT_PATH {certificate_path} changes while it is read: let it be for a moment."
+        f"TLS_CERT_PATH {certificate_path} changes while it is read: stop writing to it for a"
+        " moment."
     )
 
 
@@ -61,15 +61,16 @@ def _read(setting: str, path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise CertificateUnusable(
-            f"{setting} {path} cannot be read ({error.strerror}): mend it or its permissions."
+            f"{setting} {path} cannot be read ({error.strerror}): check the file and its"
+            " permissions."
         ) from None
 
 
-def _checked(certificate_path: Path, key_path: Path, chain: bytes, key: bytes) -> CertifiedKey:
+def _check(certificate_path: Path, key_path: Path, chain: bytes, key: bytes) -> CertifiedKey:
     own = _CERTIFICATE.search(as_text(chain))
     no_certificate = CertificateUnusable(
-        f"TLS_CERT_PATH {certificate_path} holds no PEM certificate: set it to the file of the"
-        " API's certificate, followed by those of the CAs between."
+        f"TLS_CERT_PATH {certificate_path} holds no PEM certificate: set it to the file with the"
+        " API's certificate, followed by those of the intermediate CAs."
     )
     if not own:
         raise no_certificate
@@ -77,41 +78,42 @@ def _checked(certificate_path: Path, key_path: Path, chain: bytes, key: bytes) -
         client = unverified_context(own[0])
     except ssl.SSLError:
         raise no_certificate from None
-    server = _loaded(certificate_path, key_path, is_key=b"PRIVATE KEY-----" in key)
+    server = _load(certificate_path, key_path, is_key=b"PRIVATE KEY-----" in key)
     try:
-        facts = _spoken(client, server)
+        facts = _facts_in_handshake(client, server)
     except (ssl.SSLError, ValueError):
         raise CertificateUnusable(
-            f"TLS_CERT_PATH {certificate_path} holds a certificate that is not fit for a server:"
-            " have its CA issue one that is."
+            f"TLS_CERT_PATH {certificate_path} holds a certificate that is unsuitable for a server:"
+            " have its CA issue a server certificate."
         ) from None
     if not facts.names:
         raise CertificateUnusable(
-            f"TLS_CERT_PATH {certificate_path} holds a certificate that is for no name: have its CA"
-            " issue one with the names under which the API is reached."
+            f"TLS_CERT_PATH {certificate_path} holds a certificate without a name: have its CA"
+            " issue one with the names under which clients reach the API."
         )
     return CertifiedKey(chain, key, facts)
 
 
-def _loaded(certificate_path: Path, key_path: Path, *, is_key: bool) -> ssl.SSLContext:
+def _load(certificate_path: Path, key_path: Path, *, is_key: bool) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    asked_for_password: list[bool] = []
+    is_encrypted = False
 
     def password() -> str:
-        # Else OpenSSL asks for it on the terminal.
-        asked_for_password.append(True)
+        # Without this, OpenSSL asks on the terminal.
+        nonlocal is_encrypted
+        is_encrypted = True
         return ""
 
     try:
         context.load_cert_chain(certificate_path, key_path, password)
     except (ssl.SSLError, ValueError) as error:
         reason = error.reason or "" if isinstance(error, ssl.SSLError) else ""
-        if asked_for_password:
-            why = f"TLS_KEY_PATH {key_path} is encrypted: write the key into it without a password"
+        if is_encrypted:
+            why = f"TLS_KEY_PATH {key_path} is encrypted: store the key in it without a password"
         elif "MISMATCH" in reason:
             why = (
                 f"TLS_KEY_PATH {key_path} is not the key of the certificate in TLS_CERT_PATH"
-                f" {certificate_path}: put those there that belong together"
+                f" {certificate_path}: set both to files that belong together"
             )
         elif "TOO_SMALL" in reason or "TOO_WEAK" in reason:
             why = (
@@ -121,41 +123,44 @@ def _loaded(certificate_path: Path, key_path: Path, *, is_key: bool) -> ssl.SSLC
         elif is_key:
             why = (
                 f"TLS_CERT_PATH {certificate_path} or TLS_KEY_PATH {key_path} is damaged: write"
-                " both anew"
+                " both files again"
             )
         else:
             why = (
-                f"TLS_KEY_PATH {key_path} holds no PEM private key: set it to the file of the"
+                f"TLS_KEY_PATH {key_path} holds no PEM private key: set it to the file with the"
                 " certificate's key"
             )
         raise CertificateUnusable(f"{why}.") from None
     except OSError as error:
         raise CertificateUnusable(
-            f"TLS_CERT_PATH or TLS_KEY_PATH cannot be read ({error.strerror}): mend them."
+            f"TLS_CERT_PATH or TLS_KEY_PATH cannot be read ({error.strerror}): check the files and"
+            " their permissions."
         ) from None
     return context
 
 
-def _spoken(client_context: ssl.SSLContext, server_context: ssl.SSLContext) -> CertificateFacts:
-    """What a client sees of it: only in a handshake does Python tell what a certificate says."""
+def _facts_in_handshake(
+    client_context: ssl.SSLContext, server_context: ssl.SSLContext
+) -> CertificateFacts:
+    """What a client sees. Python decodes a certificate only after a handshake."""
     to_client, to_server = ssl.MemoryBIO(), ssl.MemoryBIO()
     client = client_context.wrap_bio(to_client, to_server)
     server = server_context.wrap_bio(to_server, to_client, server_side=True)
     for side in (client, server, client):
         with suppress(ssl.SSLWantReadError):
             side.do_handshake()
-    told = client.getpeercert()
-    assert told
-    return CertificateFacts.from_peer_certificate(told)
+    peer_certificate = client.getpeercert()
+    assert peer_certificate
+    return CertificateFacts.from_peer_certificate(peer_certificate)
 
 
 @dataclass
 class ServerCertificate:
-    """The certificate in two files that somebody may change at any time.
+    """The certificate in two files that may be replaced at any time.
 
-    `look` is called again and again; what it finds is `current` for new connections. As long as
-    the files cannot be used, the one of before stays. Raises CertificateUnusable when there is none
-    to begin with. `on_new_expiry` is told when each one that is taken later expires.
+    `reload` is called periodically, and new connections get `current`. If the new files cannot be
+    used, the previous certificate stays. Without a usable one at the start, the constructor raises
+    CertificateUnusable. `on_new_expiry` is called with the end of each later certificate.
     """
 
     certificate_path: Path
@@ -164,10 +169,10 @@ class ServerCertificate:
     on_new_expiry: Callable[[datetime], None] = lambda _: None
     current: CertifiedKey = field(init=False)
     _remind_at: datetime = field(init=False)
-    _trouble: TransientFailureLog = field(init=False)
+    _failure_log: TransientFailureLog = field(init=False)
 
     def __post_init__(self) -> None:
-        self._trouble = TransientFailureLog(
+        self._failure_log = TransientFailureLog(
             _log, "TLS_CERT_PATH and TLS_KEY_PATH can be used again."
         )
         self.current = read_certified_key(self.certificate_path, self.key_path)
@@ -176,19 +181,19 @@ class ServerCertificate:
             raise self._expired(self.current)
 
     def summary(self) -> str:
-        """For a sentence."""
+        """Continues the sentence "the certificate is …"."""
         facts = self.current.facts
         return f"for {facts.names_text}, until {day_of(facts.expires)}"
 
     def expiry_warning(self) -> str:
-        """What an operator has to be told of it, after "The certificate …"; mostly nothing."""
+        """Continues the sentence "The certificate …"; empty if there is nothing to warn about."""
         facts, now = self.current.facts, self.now()
-        clock = f", and this machine's clock says {day_of(now)}, so that nobody can connect"
+        clock = f", and this machine's clock says {day_of(now)}, so no client can connect"
         if facts.valid_from > now:
-            return f"is valid from {day_of(facts.valid_from)} on{clock}"
+            return f"is not valid before {day_of(facts.valid_from)}{clock}"
         if facts.expires <= now:
             return f"expired on {day_of(facts.expires)}{clock}"
-        if facts.expires - now <= _EXPIRES_SOON:
+        if facts.expires - now <= _EXPIRY_WARNING_PERIOD:
             return f"expires on {day_of(facts.expires)}"
         return ""
 
@@ -197,39 +202,39 @@ class ServerCertificate:
             if (self.current.chain, self.current.key) != _contents(
                 self.certificate_path, self.key_path
             ):
-                self._take(read_certified_key(self.certificate_path, self.key_path))
-            self._trouble.ends()
+                self._use(read_certified_key(self.certificate_path, self.key_path))
+            self._failure_log.ends()
         except CertificateUnusable as error:
-            self._trouble.failed(f"{error} Until then the certificate of before is in use.")
+            self._failure_log.failed(f"{error} Until then the previous certificate is in use.")
         self._remind()
 
-    def _take(self, found: CertifiedKey) -> None:
+    def _use(self, pair: CertifiedKey) -> None:
         now = self.now()
-        if found.facts.expires <= now:
-            raise self._expired(found)
-        if found.facts.valid_from > now:
+        if pair.facts.expires <= now:
+            raise self._expired(pair)
+        if pair.facts.valid_from > now:
             raise CertificateUnusable(
-                f"TLS_CERT_PATH {self.certificate_path} holds a certificate that is valid from"
-                f" {day_of(found.facts.valid_from)} on, and is taken then."
+                f"TLS_CERT_PATH {self.certificate_path} holds a certificate that is not valid"
+                f" before {day_of(pair.facts.valid_from)}. The API starts to use it then."
             )
-        self.current, self._remind_at = found, now
-        self.on_new_expiry(found.facts.expires)
+        self.current, self._remind_at = pair, now
+        self.on_new_expiry(pair.facts.expires)
         _log.info("TLS_CERT_PATH has changed: the certificate in use is %s.", self.summary())
 
-    def _expired(self, found: CertifiedKey) -> CertificateUnusable:
+    def _expired(self, pair: CertifiedKey) -> CertificateUnusable:
         return CertificateUnusable(
             f"TLS_CERT_PATH {self.certificate_path} holds a certificate that expired on"
-            f" {day_of(found.facts.expires)}, and this machine's clock says {day_of(self.now())}:"
-            " renew it, or set the clock."
+            f" {day_of(pair.facts.expires)}, and this machine's clock says {day_of(self.now())}:"
+            " renew it, or correct the clock."
         )
 
     def _remind(self) -> None:
         now = self.now()
-        why = self.expiry_warning() if now >= self._remind_at else ""
-        if why:
-            self._remind_at = now + _BETWEEN_REMINDERS
+        warning = self.expiry_warning() if now >= self._remind_at else ""
+        if warning:
+            self._remind_at = now + _REMINDER_INTERVAL
             _log.warning(
-                "The certificate in use %s: put another one at TLS_CERT_PATH and TLS_KEY_PATH,"
-                " which is taken without a restart.",
-                why,
+                "The certificate in use %s: replace the files at TLS_CERT_PATH and TLS_KEY_PATH."
+                " The API uses the new ones without a restart.",
+                warning,
             )

@@ -1,4 +1,4 @@
-"""What a certificate says, read by the standard library alone."""
+"""The facts of a certificate, read with the standard library only."""
 
 import re
 import ssl
@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from ipaddress import ip_address
 from typing import Any, Self
 
-# OpenSSL's flag, for which Python has no name: no time is compared.
+# X509_V_FLAG_NO_CHECK_TIME, for which Python has no name.
 _NO_CHECK_TIME = 0x200000
 _PEM = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 # X.690
@@ -20,7 +20,7 @@ _MAX_TEXT_LENGTH = 100
 
 @dataclass(frozen=True, slots=True)
 class CertificateFacts:
-    """Whom it is for and by whom, and from when until when."""
+    """The names and the issuer of a certificate, and the time in which it is valid."""
 
     names: Sequence[str]
     issuer: str
@@ -29,12 +29,12 @@ class CertificateFacts:
     uris: Sequence[str] = ()
 
     @classmethod
-    def from_peer_certificate(cls, told: Mapping[str, Any]) -> Self:
-        """From what `SSLSocket.getpeercert` tells. Raises ValueError for a time that is none."""
-        subject, issuer = _flat(told["subject"]), _flat(told["issuer"])
+    def from_peer_certificate(cls, peer_certificate: Mapping[str, Any]) -> Self:
+        """From what `SSLSocket.getpeercert` returns. Raises ValueError for an invalid time."""
+        subject, issuer = _flat(peer_certificate["subject"]), _flat(peer_certificate["issuer"])
         names = [
             _named(kind, name)
-            for kind, name in told.get("subjectAltName", ())
+            for kind, name in peer_certificate.get("subjectAltName", ())
             if kind in ("DNS", "IP Address")
         ]
         common_name = subject.get("commonName")
@@ -45,16 +45,18 @@ class CertificateFacts:
                 or issuer.get("organizationalUnitName")
                 or issuer.get("organizationName", "")
             ),
-            valid_from=_moment(told["notBefore"]),
-            expires=_moment(told["notAfter"]),
+            valid_from=_cert_time(peer_certificate["notBefore"]),
+            expires=_cert_time(peer_certificate["notAfter"]),
             uris=[
-                _printable(name) for kind, name in told.get("subjectAltName", ()) if kind == "URI"
+                _printable(name)
+                for kind, name in peer_certificate.get("subjectAltName", ())
+                if kind == "URI"
             ],
         )
 
     @property
     def names_text(self) -> str:
-        """Some of the names, for a sentence."""
+        """The first names, to be read in a sentence."""
         if not self.names:
             return "nobody"
         more = ", …" if len(self.names) > _MAX_NAMES else ""
@@ -62,10 +64,11 @@ class CertificateFacts:
 
 
 def unverified_context(certificate: str | None = None) -> ssl.SSLContext:
-    """For a client that wants to see a certificate and not to trust it.
+    """For a client that wants to read a server's certificate without trusting it.
 
-    Only of one that it trusts does Python tell anything: so first it takes any, and then, given
-    that `certificate` in PEM, it trusts this one, whatever its name, its time and its CA.
+    Python decodes only a certificate that it trusts. So a first connection accepts any, and a
+    second one, with that `certificate` in PEM, trusts only this one, whatever its name, its time
+    and its CA.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
@@ -78,21 +81,21 @@ def unverified_context(certificate: str | None = None) -> ssl.SSLContext:
 
 
 def certificates_in(pem: str) -> Sequence[str]:
-    """Each of them by itself, whatever stands between."""
+    """The certificates in a text, one by one, without what is between them."""
     return _PEM.findall(pem)
 
 
 def validity_of(pem: str) -> tuple[datetime, datetime]:
-    """From when until when the first certificate is good. Raises ValueError.
+    """The times between which the first certificate is valid. Raises ValueError.
 
-    For one that nobody shows: the standard library reads a certificate from the hands of who
-    shows it, or from a file.
+    For a certificate outside a connection: the standard library decodes one only in a handshake or
+    from a file.
     """
     try:
         ((_, certificate),) = _elements(ssl.PEM_cert_to_DER_cert(certificates_in(pem)[0]))
         _, to_be_signed = next(_elements(certificate))
         parts = [content for tag, content in _elements(to_be_signed) if tag != _EXPLICIT_VERSION]
-        # Behind the serial, the algorithm and the issuer.
+        # After the serial number, the algorithm and the issuer.
         valid_from, expires = (_time(tag, content) for tag, content in _elements(parts[3]))
     except (IndexError, StopIteration):
         raise ValueError("no certificate") from None
@@ -100,7 +103,7 @@ def validity_of(pem: str) -> tuple[datetime, datetime]:
 
 
 def trust_only(context: ssl.SSLContext, certificate: str) -> None:
-    """That one in PEM, whatever its time and its CA."""
+    """Trust only this certificate in PEM, whatever its time and its CA."""
     context.load_verify_locations(cadata=certificate)
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN | _NO_CHECK_TIME
 
@@ -120,12 +123,12 @@ def _flat(name: Sequence[Sequence[tuple[str, str]]]) -> Mapping[str, str]:
     return {key: value for part in name for key, value in part}
 
 
-def _moment(text: str) -> datetime:
+def _cert_time(text: str) -> datetime:
     return datetime.fromtimestamp(ssl.cert_time_to_seconds(text), UTC)
 
 
 def _elements(der: bytes) -> Iterator[tuple[int, bytes]]:
-    """The tag and the content of each."""
+    """The tag and the content of each DER element."""
     at = 0
     while at < len(der):
         tag, length, at = der[at], der[at + 1], at + 2
@@ -146,5 +149,5 @@ def _time(tag: int, content: bytes) -> datetime:
 
 
 def _printable(text: str) -> str:
-    # Whoever answers may have written anything into it.
+    # The server that answers may have put anything into it.
     return "".join(each if each.isprintable() else "?" for each in text[:_MAX_TEXT_LENGTH]).strip()

@@ -1,4 +1,4 @@
-"""The certificate that a client shows, in files."""
+"""The certificate with which a client identifies itself, in files."""
 
 import re
 import ssl
@@ -20,15 +20,16 @@ class ClientCertificateUnusable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ClientCertificate:
-    """In PEM; one file may hold both."""
+    """A certificate and its key in PEM. One file may hold both."""
 
     certificate_file: Path
     key_file: Path
 
     def read(self) -> tuple[bytes, bytes]:
-        """The certificate, with those of the CAs between, and the key, which belong together.
+        """The certificate, with those of its intermediate CAs, and its key.
 
-        Its time is not looked at. Raises ClientCertificateUnusable.
+        Raises ClientCertificateUnusable unless they belong together. The certificate may have
+        expired.
         """
         self.facts()
         return self.certificate_file.read_bytes(), self.key_file.read_bytes()
@@ -36,49 +37,52 @@ class ClientCertificate:
     def facts(self) -> CertificateFacts:
         """Raises ClientCertificateUnusable."""
         try:
-            found = _CERTIFICATE.search(self.certificate_file.read_bytes())
+            pem = _CERTIFICATE.search(self.certificate_file.read_bytes())
             self.key_file.read_bytes()
         except OSError as error:
-            unread = error.filename or self.certificate_file
+            file = error.filename or self.certificate_file
             raise ClientCertificateUnusable(
-                f"{unread} cannot be read ({error.strerror}): mend it or its permissions"
+                f"{file} cannot be read ({error.strerror}): check the file and its permissions"
             ) from None
-        if not found:
+        if not pem:
             raise ClientCertificateUnusable(
                 f"{self.certificate_file} holds no PEM certificate: set it to the file that"
-                " `manmanv2 operators create --certificate` made"
+                " `manmanv2 operators create --certificate` created"
             )
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
         self.load_into(context)
         try:
-            return _told(context, self._as_server(), found[0].decode("ascii", "ignore"))
+            return _facts_in_handshake(context, self._as_server(), pem[0].decode("ascii", "ignore"))
         except (ssl.SSLError, ValueError):
             raise ClientCertificateUnusable(
-                f"{self.certificate_file} holds a certificate that is not fit for a client: set it"
-                " to the file that `manmanv2 operators create --certificate` made"
+                f"{self.certificate_file} holds a certificate that is unsuitable for a client: set"
+                " it to the file that `manmanv2 operators create --certificate` created"
             ) from None
 
     def key_id(self) -> str:
-        """Of the operator's certificate, empty for any other. Raises ClientCertificateUnusable."""
+        """The id of an operator's certificate, empty for any other certificate. Raises
+        ClientCertificateUnusable."""
         names = [uri.rpartition("/")[2] for uri in self.facts().uris]
         return next((name for name in names if is_key_id(name, OPERATOR_CERTIFICATE)), "")
 
     def load_into(self, context: ssl.SSLContext) -> None:
         """Raises ClientCertificateUnusable."""
         try:
-            # Else OpenSSL asks for a password on the terminal.
+            # Without the function, OpenSSL asks for a password on the terminal.
             context.load_cert_chain(self.certificate_file, self.key_file, lambda: "")
         except (OSError, ValueError) as error:
             reason = error.reason or "" if isinstance(error, ssl.SSLError) else ""
             if "MISMATCH" in reason:
-                why = f"is not of the key in {self.key_file}: set those that belong together"
+                why = (
+                    f"does not belong to the key in {self.key_file}: set files that belong together"
+                )
             else:
                 why = (
-                    f"is of no use with {self.key_file}, which holds no PEM private key, or one"
-                    " with a password: set API_CLIENT_KEY_PATH to the certificate's key, or leave"
-                    " it away where one file holds both"
+                    f"cannot be used with {self.key_file}, which holds no PEM private key, or an"
+                    " encrypted one: set API_CLIENT_KEY_PATH to the certificate's key, or unset it"
+                    " if one file holds both"
                 )
             raise ClientCertificateUnusable(f"{self.certificate_file} {why}") from None
 
@@ -88,10 +92,10 @@ class ClientCertificate:
         return context
 
 
-def _told(
+def _facts_in_handshake(
     client_context: ssl.SSLContext, server_context: ssl.SSLContext, certificate: str
 ) -> CertificateFacts:
-    """What a server sees of it, to which it is shown in memory: it trusts it alone."""
+    """What a server sees that trusts only this certificate, in a handshake in memory."""
     server_context.verify_mode = ssl.CERT_REQUIRED
     trust_only(server_context, certificate)
     to_client, to_server = ssl.MemoryBIO(), ssl.MemoryBIO()
@@ -100,6 +104,6 @@ def _told(
     for side in (client, server, client, server):
         with suppress(ssl.SSLWantReadError):
             side.do_handshake()
-    told = server.getpeercert()
-    assert told
-    return CertificateFacts.from_peer_certificate(told)
+    peer_certificate = server.getpeercert()
+    assert peer_certificate
+    return CertificateFacts.from_peer_certificate(peer_certificate)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from adapters.grpc.tls.client_certificate import ClientCertificate
 
-# Where distributions keep the CAs of the machine, besides where OpenSSL was told to look.
+# Where distributions keep the machine's CAs, in addition to the file that OpenSSL is set to.
 _BUNDLES = (
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/tls/certs/ca-bundle.crt",
@@ -22,11 +22,11 @@ class CaFileUnusable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Tls:
-    """How a client makes sure with whom it speaks.
+    """How a client verifies the server, and identifies itself.
 
-    By the CAs in the file, else by `certificates` in PEM, else by the machine's; the certificate
-    must be for `server_name`, where that is set, else for the host of the address. `client` is what
-    it shows of itself.
+    It trusts the CAs in `ca_file`, else `certificates` in PEM, else the machine's CAs. The server's
+    certificate must be for `server_name` if that is set, else for the host of the address. `client`
+    is the client's own certificate.
     """
 
     ca_file: Path | None = None
@@ -35,44 +35,45 @@ class Tls:
     client: "ClientCertificate | None" = None
 
     def trusted(self) -> bytes:
-        """Certificates in PEM, read anew. Raises CaFileUnusable."""
+        """The trusted certificates in PEM, read again each time. Raises CaFileUnusable."""
         if self.ca_file:
             return read_ca_file(self.ca_file)
-        return self.certificates or _of_the_machine()
+        return self.certificates or _system_cas()
 
 
 def read_ca_file(path: Path) -> bytes:
-    """What is in it, which is PEM with at least one certificate. Raises CaFileUnusable."""
+    """The content of a file with at least one PEM certificate. Raises CaFileUnusable."""
     import ssl
 
     try:
         content = path.read_bytes()
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=as_text(content))
-    # Python's ssl has the second for a file without a word in it.
+    # Python's ssl raises ValueError for an empty file.
     except (OSError, ValueError) as error:
         is_read = isinstance(error, ssl.SSLError | ValueError)
-        trouble = "holds no PEM certificate" if is_read else "cannot be read"
+        problem = "holds no PEM certificate" if is_read else "cannot be read"
         raise CaFileUnusable(
-            f"{path} {trouble}: set it to the file of the CA that issues the API's certificate"
+            f"{path} {problem}: set it to the file of the CA that issues the API's certificate"
         ) from error
     return content
 
 
 def as_text(pem: bytes) -> str:
-    """As Python's ssl takes it. What is not ASCII stands between the certificates, as a comment."""
+    """The text for Python's ssl, without other characters than ASCII: those are in comments between
+    the certificates."""
     return pem.decode("ascii", "ignore")
 
 
 def system_ca_bundles() -> Sequence[Path]:
-    """Where its CAs may be, in PEM: the first file that there is counts."""
+    """Files that may hold the machine's CAs in PEM. The first that exists counts."""
     import ssl
 
-    of_openssl = ssl.get_default_verify_paths().cafile
-    return [Path(path) for path in (of_openssl, *_BUNDLES) if path]
+    openssl_file = ssl.get_default_verify_paths().cafile
+    return [Path(path) for path in (openssl_file, *_BUNDLES) if path]
 
 
-def _of_the_machine() -> bytes:
-    for path in (*system_ca_bundles(), *_of_grpc()):
+def _system_cas() -> bytes:
+    for path in (*system_ca_bundles(), *_grpc_ca_bundles()):
         with suppress(OSError):
             content = path.read_bytes()
             if content:
@@ -80,8 +81,8 @@ def _of_the_machine() -> bytes:
     return b""
 
 
-def _of_grpc() -> Sequence[Path]:
-    """Where gRPC keeps the CAs that it brings along, Mozilla's, for a machine that has none."""
+def _grpc_ca_bundles() -> Sequence[Path]:
+    """Mozilla's CAs, which gRPC ships, for a machine that has none."""
     import grpc
 
     return [Path(grpc.__file__).parent / "_cython/_credentials/roots.pem"]

@@ -88,7 +88,7 @@ def test_what_is_missing_or_may_not_be_read_is_told(files: CertificateFiles) -> 
     files.certificate.unlink()
     files.certificate.mkdir()
 
-    cure = "mend it or its permissions."
+    cure = "check the file and its permissions."
     assert missing == (
         f"TLS_KEY_PATH {files.key} cannot be read (No such file or directory): {cure}"
     )
@@ -105,8 +105,8 @@ def test_a_file_without_a_certificate_is_told(files: CertificateFiles, content: 
     files.certificate.write_bytes(content)
 
     assert problem(files) == (
-        f"TLS_CERT_PATH {files.certificate} holds no PEM certificate: set it to the file of the"
-        " API's certificate, followed by those of the CAs between."
+        f"TLS_CERT_PATH {files.certificate} holds no PEM certificate: set it to the file with the"
+        " API's certificate, followed by those of the intermediate CAs."
     )
 
 
@@ -122,7 +122,7 @@ def test_a_file_without_a_key_is_told(files: CertificateFiles, content: bytes) -
     files.key.write_bytes(content)
 
     assert problem(files) == (
-        f"TLS_KEY_PATH {files.key} holds no PEM private key: set it to the file of the"
+        f"TLS_KEY_PATH {files.key} holds no PEM private key: set it to the file with the"
         " certificate's key."
     )
 
@@ -136,7 +136,7 @@ def test_a_file_that_is_damaged_is_told(files: CertificateFiles, damaged: str) -
 
     assert problem(files) == (
         f"TLS_CERT_PATH {files.certificate} or TLS_KEY_PATH {files.key} is damaged: write both"
-        " anew."
+        " files again."
     )
 
 
@@ -145,7 +145,7 @@ def test_the_key_of_another_certificate_is_told(files: CertificateFiles) -> None
 
     assert problem(files) == (
         f"TLS_KEY_PATH {files.key} is not the key of the certificate in TLS_CERT_PATH"
-        f" {files.certificate}: put those there that belong together."
+        f" {files.certificate}: set both to files that belong together."
     )
 
 
@@ -159,7 +159,7 @@ def test_a_key_that_wants_a_password_is_told_and_nobody_is_asked_for_it(
     )
 
     assert problem(files) == (
-        f"TLS_KEY_PATH {files.key} is encrypted: write the key into it without a password."
+        f"TLS_KEY_PATH {files.key} is encrypted: store the key in it without a password."
     )
 
 
@@ -173,14 +173,14 @@ def test_a_certificate_that_expired_is_told_with_the_clock(files: CertificateFil
         f" {now - A_DAY:%Y-%m-%d} "
     )
     assert f"and this machine's clock says {now:%Y-%m-%d}" in told
-    assert told.endswith(": renew it, or set the clock.")
+    assert told.endswith(": renew it, or correct the clock.")
 
 
 def test_a_certificate_of_a_ca_is_not_fit_for_a_server(files: CertificateFiles) -> None:
     files.certificate.write_bytes(files.ca.cert_pem.bytes())
     files.key.write_bytes(files.ca.private_key_pem.bytes())
 
-    assert "that is not fit for a server" in problem(files) or "for no name" in problem(files)
+    assert "that is unsuitable for a server" in problem(files) or "without a name" in problem(files)
 
 
 def test_the_key_is_in_no_text_of_it(files: CertificateFiles) -> None:
@@ -272,8 +272,8 @@ def test_its_end_is_told_once_a_day_from_two_weeks_before(
 
     assert counts == [0, 0, 1, 2, 3]
     assert caplog.messages[0] == (
-        f"The certificate in use expires on {ends}: put another one at TLS_CERT_PATH and"
-        " TLS_KEY_PATH, which is taken without a restart."
+        f"The certificate in use expires on {ends}: replace the files at TLS_CERT_PATH and"
+        " TLS_KEY_PATH. The API uses the new ones without a restart."
     )
     assert f"expired on {ends}, and this machine's clock says" in caplog.messages[-1]
 
@@ -284,7 +284,7 @@ def test_one_of_tomorrow_is_started_with_and_told(
     files.issue("api.example.com", begins=A_DAY)
     opened(files, clock).reload()
 
-    assert [" is valid from " in said for said in warnings_in(caplog)] == [True]
+    assert [" is not valid before " in said for said in warnings_in(caplog)] == [True]
 
 
 def test_another_ca_makes_no_difference(files: CertificateFiles) -> None:

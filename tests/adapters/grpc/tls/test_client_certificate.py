@@ -13,7 +13,7 @@ from tests.support.canary_secrets import canary
 from tests.support.certified import SERVER, Shown, Site
 
 ANN = "spiffe://manmanv2/operator/oc-aaaaaaaaaa"
-MADE = "set it to the file that `manmanv2 operators create --certificate` made"
+MADE = "set it to the file that `manmanv2 operators create --certificate` created"
 
 
 @pytest.fixture
@@ -62,8 +62,8 @@ def encrypted(files: tuple[Path, Path]) -> None:
 
 
 NO_KEY = (
-    "{0} is of no use with {1}, which holds no PEM private key, or one with a password: set"
-    " API_CLIENT_KEY_PATH to the certificate's key, or leave it away where one file holds both"
+    "{0} cannot be used with {1}, which holds no PEM private key, or an encrypted one: set"
+    " API_CLIENT_KEY_PATH to the certificate's key, or unset it if one file holds both"
 )
 
 
@@ -72,16 +72,16 @@ NO_KEY = (
     [
         (
             lambda files: files[0].unlink(),
-            "{0} cannot be read (No such file or directory): mend it or its permissions",
+            "{0} cannot be read (No such file or directory): check the file and its permissions",
         ),
         (
             lambda files: files[1].unlink(),
-            "{1} cannot be read (No such file or directory): mend it or its permissions",
+            "{1} cannot be read (No such file or directory): check the file and its permissions",
         ),
         (lambda files: files[0].write_text("no"), f"{{0}} holds no PEM certificate: {MADE}"),
         (
             lambda files: files[1].write_text(key_as_pem(new_key())),
-            "{0} is not of the key in {1}: set those that belong together",
+            "{0} does not belong to the key in {1}: set files that belong together",
         ),
         (lambda files: files[1].write_text("no"), NO_KEY),
         (encrypted, NO_KEY),
@@ -112,5 +112,5 @@ def test_one_for_servers_alone_is_not_fit(site: Site, files: tuple[Path, Path]) 
         write(files, site.gives([ANN], use=SERVER)).read()
 
     assert str(caught.value) == (
-        f"{files[0]} holds a certificate that is not fit for a client: {MADE}"
+        f"{files[0]} holds a certificate that is unsuitable for a client: {MADE}"
     )

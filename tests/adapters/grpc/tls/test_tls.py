@@ -485,8 +485,8 @@ def test_a_certificate_with_the_key_of_another_leaves_the_one_before(
     assert said == [
         (
             f"TLS_KEY_PATH {files.key} is not the key of the certificate in TLS_CERT_PATH"
-            f" {files.certificate}: put those there that belong together. Until then the"
-            " certificate of before is in use."
+            f" {files.certificate}: set both to files that belong together. Until then the"
+            " previous certificate is in use."
         ),
         f"TLS_CERT_PATH has changed: the certificate in use is {certificate.summary()}.",
         "TLS_CERT_PATH and TLS_KEY_PATH can be used again.",
