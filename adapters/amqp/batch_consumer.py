@@ -175,7 +175,7 @@ class BatchConsumer:
         if not self._has_listened:
             self._has_listened = True
             _log.info("messages of %s are taken", self.queue.name)
-        self._trouble.ends()
+        self._trouble.recovered()
         self._failures = 0
         self.listens(True)
 

@@ -75,6 +75,6 @@ class JwksCache:
                 _log.info("keys of the OIDC provider %s: %d", self.issuer, len(keys))
             self.known, self._is_away = keys, False
             self._stale_at = self.monotonic() + FRESH_SECONDS
-            self._trouble.ends()
+            self._trouble.recovered()
         finally:
             self._not_before = self.monotonic() + COOL_DOWN_SECONDS

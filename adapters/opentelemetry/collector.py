@@ -38,7 +38,7 @@ class _Collector(SpanExporter):
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         result = self._exporter.export(spans)
         if result is SpanExportResult.SUCCESS:
-            self._trouble.ends()
+            self._trouble.recovered()
         else:
             self._trouble.failed(
                 f"The collector at {self._address} ({self._variable}) {self._session.trouble}."

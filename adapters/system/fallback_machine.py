@@ -26,5 +26,5 @@ class FallbackMachine:
         except EngineUnavailable as error:
             self._failures.failed(f"{error} Reporting the machine's own figures instead.")
             return self.without_engine.report()
-        self._failures.ends()
+        self._failures.recovered()
         return report

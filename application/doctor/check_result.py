@@ -22,38 +22,39 @@ class Cause(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """What a check has found, and what to do where it is not well. Holds no secret."""
+    """The result of a check, and what to do if it is not ok. Contains no secret."""
 
     outcome: Outcome
-    found: str
-    cure: str = ""
-    fault: Cause | None = None
-    # How the sentence goes on from the one to the other.
-    mark: str = ": "
+    # What the check saw; of a warning or a failure, the problem.
+    summary: str
+    fix: str = ""
+    cause: Cause | None = None
+    # Between the problem and its fix.
+    separator: str = ": "
 
     @classmethod
-    def ok(cls, found: str) -> Self:
-        return cls(Outcome.OK, found)
+    def ok(cls, summary: str) -> Self:
+        return cls(Outcome.OK, summary)
 
     @classmethod
-    def warning(cls, found: str, cure: str) -> Self:
-        return cls(Outcome.WARN, found, cure)
+    def warning(cls, problem: str, fix: str) -> Self:
+        return cls(Outcome.WARN, problem, fix)
 
     @classmethod
-    def failure(cls, found: str, cure: str, fault: Cause) -> Self:
-        return cls(Outcome.FAIL, found, cure, fault)
+    def failure(cls, problem: str, fix: str, cause: Cause) -> Self:
+        return cls(Outcome.FAIL, problem, fix, cause)
 
     @classmethod
-    def of_sentence(cls, sentence: str, fault: Cause) -> Self:
+    def of_sentence(cls, sentence: str, cause: Cause) -> Self:
         """From a sentence of ours: what is wrong; what to do. Between them stands a colon, or,
         where a colon has said why, a semicolon."""
         said = sentence.removesuffix(".")
-        mark = max(": ", "; ", key=said.rfind)
-        found, there, cure = said.rpartition(mark)
-        if not there or found.isupper():
+        separator = max(": ", "; ", key=said.rfind)
+        problem, there, fix = said.rpartition(separator)
+        if not there or problem.isupper():
             # Before the only colon stands but the setting's name.
-            found, cure = said, ""
-        return cls(Outcome.FAIL, found, cure, fault, mark)
+            problem, fix = said, ""
+        return cls(Outcome.FAIL, problem, fix, cause, separator)
 
     def __str__(self) -> str:
-        return f"{self.found}{self.mark}{self.cure}" if self.cure else self.found
+        return f"{self.summary}{self.separator}{self.fix}" if self.fix else self.summary

@@ -42,7 +42,7 @@ def check_side_port(
         return CheckResult.ok(f"{process} answers at {address}")
     # It works without, and only says so.
     failure = port_failure("METRICS_ADDRESS", address, found)
-    return CheckResult.warning(failure.found, failure.cure)
+    return CheckResult.warning(failure.summary, failure.fix)
 
 
 def free_port(address: str, process: str) -> CheckResult:

@@ -116,13 +116,13 @@ class HostChecks:
 
     def _engine_failure(self, sentence: str) -> CheckResult:
         failure = CheckResult.of_sentence(sentence, Cause.ENVIRONMENT)
-        cure = failure.cure
+        cure = failure.fix
         elsewhere = self.other_engine_socket()
         if elsewhere:
             cure = f"Docker answers at another place, set DOCKER_SOCKET={elsewhere}"
         if self.docker_optional:
-            return CheckResult.warning(f"{failure.found}, and DOCKER_OPTIONAL does without", cure)
-        return CheckResult.failure(failure.found, cure, Cause.ENVIRONMENT)
+            return CheckResult.warning(f"{failure.summary}, and DOCKER_OPTIONAL does without", cure)
+        return CheckResult.failure(failure.summary, cure, Cause.ENVIRONMENT)
 
     def _check_name(self) -> CheckResult:
         if self.server_id is not None:

@@ -31,7 +31,7 @@ class Check:
     """
 
     name: str
-    look: Callable[[], CheckResult]
+    run: Callable[[], CheckResult]
     needs: Sequence[str] = ()
     dependents_reason: str = ""
 
@@ -55,14 +55,14 @@ class RunChecks:
             if reason:
                 finding = CheckResult(Outcome.SKIP, f"not looked at, because {reason}")
             else:
-                finding = self._look(check)
+                finding = self._run(check)
             if finding.outcome in (Outcome.FAIL, Outcome.SKIP):
                 reasons[check.name] = reason or check.dependents_reason
             yield check.name, finding
 
-    def _look(self, check: Check) -> CheckResult:
+    def _run(self, check: Check) -> CheckResult:
         try:
-            return self.bounded(check.look)
+            return self.bounded(check.run)
         except tuple(_FAULTS) as error:
             return CheckResult.of_sentence(str(error), _FAULTS[type(error)])
         except CheckTimedOut:

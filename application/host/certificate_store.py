@@ -24,7 +24,7 @@ class CertificateStore:
         ),
     )
 
-    def take_up(self, server_id: int | None) -> None:
+    def load(self, server_id: int | None) -> None:
         """Go on with the one that is kept, if it is of this server; None is no server."""
         self.current = None
         if self.folder is None or server_id is None:
@@ -37,17 +37,17 @@ class CertificateStore:
         if kept and kept.server_id == server_id:
             self.current = kept
 
-    def hold(self, certificate: HostCertificate) -> None:
+    def save(self, certificate: HostCertificate) -> None:
         if self.folder:
             try:
                 self.folder.write(certificate)
             except OSError as error:
                 self._tell(error)
             else:
-                self._trouble.ends()
+                self._trouble.recovered()
         self.current = certificate
 
-    def drop(self) -> None:
+    def clear(self) -> None:
         self.current = None
 
     def _tell(self, error: OSError) -> None:

@@ -63,7 +63,7 @@ class HostIdentity:
         """Raises InvalidField for a name against the rules."""
         state = self._state = self._kept_state(self._evidence(report))
         self.keys.credential = state.credential if state else ""
-        self.certificate.take_up(state.server_id if state else None)
+        self.certificate.load(state.server_id if state else None)
         kept = state.saved_name if state else None
         chosen = choose_name(
             self.server_name, report.hostname, self.environment, self.random_suffix, kept
@@ -138,7 +138,7 @@ class HostIdentity:
         """The server is gone: the next start is another one's."""
         self._state = None
         self.keys.credential = ""
-        self.certificate.drop()
+        self.certificate.clear()
         if self.state_folder is None:
             return
         try:
@@ -158,7 +158,7 @@ class HostIdentity:
             except OSError as error:
                 self._tell(error)
             else:
-                self._trouble.ends()
+                self._trouble.recovered()
         self._state = state
         # Shown only once it is kept: who stops in between goes on with the last one.
         self.keys.credential = state.credential

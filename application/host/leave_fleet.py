@@ -31,13 +31,13 @@ class LeaveFleet:
     identity: HostIdentity
     deregisters: bool
 
-    def __call__(self, server_id: int, epoch: int, alive: Callable[[], None]) -> None:
-        """`alive` is called before each call, which can last."""
+    def __call__(self, server_id: int, epoch: int, ping_watchdog: Callable[[], None]) -> None:
+        """`ping_watchdog` is called before each call, which can last."""
         if self.deregisters:
-            alive()
+            ping_watchdog()
             if self._try_to_deregister(server_id):
                 return
-        alive()
+        ping_watchdog()
         self._send_leaving_heartbeat(server_id, epoch)
 
     def _send_leaving_heartbeat(self, server_id: int, epoch: int) -> None:

@@ -28,7 +28,7 @@ from domain.host_state import HostState
 _log = logging.getLogger(__name__)
 
 
-class _AskedToStop(Exception):
+class _StopRequested(Exception):
     pass
 
 
@@ -49,19 +49,19 @@ class RunHost:
     machine: Machine
     identity: HostIdentity
     leave_fleet: LeaveFleet
-    follow_configuration: SyncConfiguration | None
-    pause: Sleep
+    sync_configuration: SyncConfiguration | None
+    sleep: Sleep
     notifier: Notifier
     # From 0 to 1: hosts that started or failed together must not march in step.
     random: Callable[[], float]
     commands: Commands | None = None
     # The id of a server that is there already: then nothing is registered.
-    given_server_id: int | None = None
+    assigned_server_id: int | None = None
 
     _last_report: MachineReport = field(init=False)
     _server_id: int | None = field(init=False, default=None)
     _epoch: int = field(init=False, default=0)
-    _waits_for_operator: bool = field(init=False, default=False)
+    _is_pending: bool = field(init=False, default=False)
     _interval: timedelta = field(init=False)
     _failed_heartbeats: int = field(init=False, default=0)
     # Seconds, by the last registration that failed.
@@ -80,8 +80,8 @@ class RunHost:
 
     def __call__(self) -> None:
         """Returns once it was asked to stop and has left."""
-        with suppress(_AskedToStop):
-            registers = self.given_server_id is None
+        with suppress(_StopRequested):
+            registers = self.assigned_server_id is None
             if registers:
                 self.identity.take_state_folder()
             self._detect()
@@ -89,16 +89,16 @@ class RunHost:
                 self.identity.choose_name(self._last_report)
             server_id, wait = self._register()
             while True:
-                self._rest(wait)
-                server_id, wait = self._beat(server_id)
+                self._sleep(wait)
+                server_id, wait = self._send_heartbeat(server_id)
         self._leave()
 
     def _detect(self) -> None:
         self.notifier.state_changed(HostState.DETECTING)
         failures = 0
-        while self._look("Trying again until it answers.") is None:
+        while self._report_machine("Trying again until it answers.") is None:
             failures += 1
-            self._rest(retry_delay(failures, self.random()))
+            self._sleep(retry_delay(failures, self.random()))
 
     def _register(self) -> tuple[int, float]:
         """The server_id, and the seconds to rest until the first heartbeat."""
@@ -106,24 +106,24 @@ class RunHost:
         failures = 0
         while (joined := self._try_to_register()) is None:
             failures += 1
-            self._rest(retry_delay(failures, self.random(), min_seconds=self._retry_after))
-            self._look("Registering with the figures known so far.")
+            self._sleep(retry_delay(failures, self.random(), min_seconds=self._retry_after))
+            self._report_machine("Registering with the figures known so far.")
         self._failed_heartbeats = 0
         self._interval = joined.next_heartbeat
         self._server_id, self._epoch = joined.server_id, joined.epoch
-        if self.given_server_id is None:
+        if self.assigned_server_id is None:
             self.identity.joined(joined)
         # Who reads that may rely on what is kept on disk.
-        self._tell_that_it_joined(joined)
+        self._log_registration(joined)
         self.notifier.state_changed(HostState.RUNNING)
         if self.commands:
             self.commands.listen(joined.server_id)
-        self._follow(joined.server_id, joined.approval, joined.config_revision)
+        self._sync(joined.server_id, joined.approval, joined.config_revision)
         return joined.server_id, joined.next_heartbeat.total_seconds() * (1 - self.random() / 2)
 
-    def _tell_that_it_joined(self, joined: RegistrationResult) -> None:
+    def _log_registration(self, joined: RegistrationResult) -> None:
         said = {"server_id": joined.server_id}
-        if self.given_server_id is not None:
+        if self.assigned_server_id is not None:
             _log.info("Online as server %d.", joined.server_id, extra=said)
             return
         name = joined.name or self.identity.name
@@ -139,33 +139,33 @@ class RunHost:
         self.notifier.ping_watchdog()
         self._retry_after = 0.0
         try:
-            joined = self.control_plane.register(self._introduction())
+            joined = self.control_plane.register(self._registration_request())
         except ControlPlaneUnavailable as error:
             self._retry_after = error.retry_after
             self._api_trouble.failed(f"{error} Trying again until it answers.")
             return None
         except NameInUse as error:
-            self._api_trouble.ends()
+            self._api_trouble.recovered()
             self._name_trouble.failed(f"{as_sentence(error)} Trying again until it is free.")
             return None
-        self._api_trouble.ends()
-        self._name_trouble.ends()
+        self._api_trouble.recovered()
+        self._name_trouble.recovered()
         return joined
 
-    def _introduction(self) -> RegistrationRequest:
-        if self.given_server_id is not None:
+    def _registration_request(self) -> RegistrationRequest:
+        if self.assigned_server_id is not None:
             return RegistrationRequest(name="", capabilities=self._last_report.capabilities)
         return self.identity.registration_request(self._last_report)
 
-    def _beat(self, server_id: int) -> tuple[int, float]:
+    def _send_heartbeat(self, server_id: int) -> tuple[int, float]:
         """The server_id, which is another one after a new registration, and the seconds to rest."""
-        capabilities = self._look("Heartbeats go on with the figures known so far.")
+        capabilities = self._report_machine("Heartbeats go on with the figures known so far.")
         self._stop_if_asked()
         self.notifier.ping_watchdog()
         try:
             heard = self.control_plane.heartbeat(server_id, capabilities, epoch=self._epoch)
         except ServerNotFound:
-            self._api_trouble.ends()
+            self._api_trouble.recovered()
             _log.warning(
                 "The API does not know server %d any more: registering again.",
                 server_id,
@@ -173,7 +173,7 @@ class RunHost:
             )
             return self._register()
         except CredentialRequired:
-            self._api_trouble.ends()
+            self._api_trouble.recovered()
             _log.warning(
                 "The API wants a credential of server %d: registering again for one.",
                 server_id,
@@ -188,12 +188,12 @@ class RunHost:
             longest = self._interval.total_seconds()
             wait = retry_delay(self._failed_heartbeats, self.random(), longest, error.retry_after)
             return server_id, wait
-        self._api_trouble.ends()
+        self._api_trouble.recovered()
         self._failed_heartbeats = 0
         self._interval = heard.next_heartbeat
         if heard.credential:
             self.identity.renewed(heard.credential)
-        self._follow(server_id, heard.approval, heard.config_revision)
+        self._sync(server_id, heard.approval, heard.config_revision)
         return server_id, heard.next_heartbeat.total_seconds()
 
     def _leave(self) -> None:
@@ -203,7 +203,7 @@ class RunHost:
             return
         self.leave_fleet(self._server_id, self._epoch, self.notifier.ping_watchdog)
 
-    def _look(self, meanwhile: str) -> Capabilities | None:
+    def _report_machine(self, meanwhile: str) -> Capabilities | None:
         """What the machine can do now, or None, said once, while its engine is away."""
         self.notifier.ping_watchdog()
         try:
@@ -211,12 +211,12 @@ class RunHost:
         except EngineUnavailable as error:
             self._engine_trouble.failed(f"{error} {meanwhile}")
             return None
-        self._engine_trouble.ends()
+        self._engine_trouble.recovered()
         return self._last_report.capabilities
 
-    def _follow(self, server_id: int, approval: Approval, revision_for_host: int) -> None:
+    def _sync(self, server_id: int, approval: Approval, revision_for_host: int) -> None:
         waits = approval is Approval.PENDING
-        if waits and not self._waits_for_operator:
+        if waits and not self._is_pending:
             _log.warning(
                 "Server %d waits for an operator to let it in, by `manmanv2 servers approve %d`;"
                 " until then it gets no configuration and no commands.",
@@ -224,16 +224,16 @@ class RunHost:
                 server_id,
                 extra={"server_id": server_id},
             )
-        elif self._waits_for_operator and approval is Approval.APPROVED:
+        elif self._is_pending and approval is Approval.APPROVED:
             _log.info("Server %d was let in.", server_id, extra={"server_id": server_id})
         # Refused by an operator, where the API only warns of it, it is not let in either.
         if approval.admits:
-            self._waits_for_operator = waits
+            self._is_pending = waits
         # Who waits is told a revision only where the API does not make it wait in earnest.
-        if self.follow_configuration and (revision_for_host or not waits):
-            self.follow_configuration(server_id, revision_for_host, self.notifier.ping_watchdog)
+        if self.sync_configuration and (revision_for_host or not waits):
+            self.sync_configuration(server_id, revision_for_host, self.notifier.ping_watchdog)
 
-    def _rest(self, seconds: float) -> None:
+    def _sleep(self, seconds: float) -> None:
         if not self._ready:
             # A start that cannot succeed has ended by now, so a service manager reports it as
             # failed. One that waits for Docker or the API must not hold up the machine's boot.
@@ -244,8 +244,8 @@ class RunHost:
         while seconds > 0:
             self.notifier.ping_watchdog()
             turn = min(seconds, self.notifier.watchdog_interval)
-            if self.pause.wait(turn):
-                raise _AskedToStop
+            if self.sleep.wait(turn):
+                raise _StopRequested
             if self.commands and self.commands.take():
                 # Whatever is asked for, a heartbeat does it: it reports, and it follows the
                 # configuration.
@@ -253,5 +253,5 @@ class RunHost:
             seconds -= turn
 
     def _stop_if_asked(self) -> None:
-        if self.pause.wait(0):
-            raise _AskedToStop
+        if self.sleep.wait(0):
+            raise _StopRequested

@@ -27,7 +27,7 @@ class SyncConfiguration:
 
     control_plane: ControlPlane
     folder: ConfigurationFolder
-    pause: Sleep
+    sleep: Sleep
     # Whether the host may be given another registration key while it runs.
     keys_may_change: bool = False
     _trouble: TransientFailureLog = field(
@@ -37,10 +37,12 @@ class SyncConfiguration:
         ),
     )
 
-    def __call__(self, server_id: int, revision_for_host: int, alive: Callable[[], None]) -> None:
-        """`alive` is called before each fetch: a host that was away for long needs many."""
+    def __call__(
+        self, server_id: int, revision_for_host: int, ping_watchdog: Callable[[], None]
+    ) -> None:
+        """`ping_watchdog` is called before each fetch: a host that was away for long needs many."""
         try:
-            self._catch_up(server_id, revision_for_host, alive)
+            self._catch_up(server_id, revision_for_host, ping_watchdog)
         except OSError as error:
             reason = error.strerror or type(error).__name__
             self._trouble.failed(
@@ -65,16 +67,18 @@ class SyncConfiguration:
                 f"The configuration cannot be fetched: {reason}. Trying again with each heartbeat."
             )
         else:
-            self._trouble.ends()
+            self._trouble.recovered()
 
-    def _catch_up(self, server_id: int, revision_for_host: int, alive: Callable[[], None]) -> None:
+    def _catch_up(
+        self, server_id: int, revision_for_host: int, ping_watchdog: Callable[[], None]
+    ) -> None:
         known = self.folder.known_revision(server_id)
         if known == revision_for_host == 0:
             # Nothing was ever attached to this server: what the folder holds was another one's.
             self.folder.apply(server_id, (), (), 0)
         behind, after, changed = known != revision_for_host, 0, 0
-        while behind and not self.pause.wait(0):
-            alive()
+        while behind and not self.sleep.wait(0):
+            ping_watchdog()
             changes = self.control_plane.fetch_configuration(server_id, known, after)
             for configuration in changes.changed:
                 # The name becomes a path: no control plane may write where it likes.

@@ -15,16 +15,16 @@ class TransientFailureLog:
     """
 
     log: logging.Logger
-    over: str
-    _said: set[str] = field(init=False, default_factory=set)
+    recovery_message: str
+    _logged: set[str] = field(init=False, default_factory=set)
 
     def failed(self, sentence: str) -> None:
         said = _NUMBER.sub("#", sentence)
-        if said not in self._said:
-            self._said.add(said)
+        if said not in self._logged:
+            self._logged.add(said)
             self.log.warning(sentence)
 
-    def ends(self) -> None:
-        if self._said:
-            self._said.clear()
-            self.log.info(self.over)
+    def recovered(self) -> None:
+        if self._logged:
+            self._logged.clear()
+            self.log.info(self.recovery_message)

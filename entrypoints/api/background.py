@@ -70,7 +70,7 @@ async def run_sweep(expire: Callable[[], Collection[int]], interval: timedelta) 
 
     def sweep() -> None:
         expired = expire()
-        failure_log.ends()
+        failure_log.recovered()
         for server_id in expired:
             _log.info("Server %d is offline: its heartbeats stopped", server_id)
 
@@ -91,7 +91,7 @@ async def run_relay(relay_events: RelayEvents) -> None:
     def relay() -> bool:
         there_may_be_more = relay_events()
         if not there_may_be_more:
-            failure_log.ends()
+            failure_log.recovered()
         return bool(there_may_be_more)
 
     def report(error: Exception) -> None:

@@ -316,13 +316,13 @@ class HostContainer(containers.DeclarativeContainer):
     )
 
     # The host manager itself.
-    pause: providers.Provider[InterruptibleSleep] = providers.ThreadSafeSingleton(
+    sleep: providers.Provider[InterruptibleSleep] = providers.ThreadSafeSingleton(
         InterruptibleSleep
     )
     commands: providers.Provider[Commands | None] = providers.Selector(
         providers.Callable(_on_or_off, value=settings.provided.rabbitmq_url),
         on=providers.ThreadSafeSingleton(
-            _make_amqp_commands, settings=settings, wake=pause.provided.wake
+            _make_amqp_commands, settings=settings, wake=sleep.provided.wake
         ),
         off=providers.Object(None),
     )
@@ -335,7 +335,7 @@ class HostContainer(containers.DeclarativeContainer):
                 DiskConfigurationFolder,
                 path=providers.Callable(_set_path, path=settings.provided.config_dir),
             ),
-            pause=pause,
+            sleep=sleep,
             keys_may_change=providers.Callable(
                 _may_change, registration_key=settings.provided.registration_key
             ),
@@ -379,10 +379,10 @@ class HostContainer(containers.DeclarativeContainer):
         machine=machine,
         identity=identity,
         leave_fleet=leave_fleet,
-        follow_configuration=sync_configuration,
-        pause=pause,
+        sync_configuration=sync_configuration,
+        sleep=sleep,
         notifier=notifier,
         random=providers.Object(_random_fraction),
         commands=commands,
-        given_server_id=settings.provided.server_id,
+        assigned_server_id=settings.provided.server_id,
     )

@@ -73,7 +73,7 @@ def run(settings: "HostSettings") -> int:
     _warn_about_whitespace(settings)
     container = HostContainer(settings=settings)
     threading.Thread(
-        target=_handle_signals, args=(container.pause().stop,), name="signals", daemon=True
+        target=_handle_signals, args=(container.sleep().stop,), name="signals", daemon=True
     ).start()
     with ExitStack() as stack:
         tracing = container.tracing()

@@ -25,7 +25,7 @@ from application.servers.label_server import LabelServer
 from domain.configuration import ConfigurationChanges
 from domain.errors import ConfigurationNotFound, SelectorConfigurationNotFound
 from domain.labels import Selector, parse_selector
-from tests.support.fakes import FakeConfigurationFolder, FakeControlPlane, FakePause
+from tests.support.fakes import FakeConfigurationFolder, FakeControlPlane, FakeSleep
 from tests.support.fleet import OPEN, Fleet
 
 HOSTS = st.sampled_from(["web", "db"])
@@ -242,8 +242,8 @@ class ConfigurationMachine(RuleBasedStateMachine):
         self.follow(host, answer.config_revision)
 
     def follow(self, host: Host, revision_for_host: int) -> None:
-        follow = SyncConfiguration(self.control_plane, host.folder, FakePause(rests=1))
-        follow(host.server_id, revision_for_host, alive=lambda: None)
+        follow = SyncConfiguration(self.control_plane, host.folder, FakeSleep(rests=1))
+        follow(host.server_id, revision_for_host, ping_watchdog=lambda: None)
 
     def expected(self, host: Host) -> dict[str, str]:
         labels = {**host.of_host, **host.of_operators}

@@ -25,7 +25,7 @@ from domain.errors import ConfigurationNotFound, SelectorConfigurationNotFound
 from domain.labels import parse_selector
 from domain.server import Server
 from tests.support.builders import NOW, at_once
-from tests.support.fakes import FakeConfigurationFolder, FakeControlPlane, FakePause
+from tests.support.fakes import FakeConfigurationFolder, FakeControlPlane, FakeSleep
 from tests.support.fleet import OPEN, Fleet
 
 SELECTORS = [parse_selector(text) for text in ("a", "!a", "a=x", "a,b", "b!=y")]
@@ -57,7 +57,7 @@ class Host:
         self.chance = random.Random(number)
         self.folder = FakeConfigurationFolder()
         self.server_id = fleet.register(Registration(self.name)).server.server_id
-        self.follow = SyncConfiguration(Followed(fleet), self.folder, FakePause(rests=1))
+        self.follow = SyncConfiguration(Followed(fleet), self.folder, FakeSleep(rests=1))
 
     def live(self) -> None:
         for _ in range(STEPS):
@@ -68,7 +68,7 @@ class Host:
     def beat(self) -> None:
         [answer] = self.fleet.heartbeat([Heartbeat(self.server_id)])
         assert isinstance(answer, Acknowledged)
-        self.follow(self.server_id, answer.config_revision, alive=lambda: None)
+        self.follow(self.server_id, answer.config_revision, ping_watchdog=lambda: None)
 
 
 def operate(fleet: Fleet, server_ids: list[int], seed: int) -> None:

@@ -200,7 +200,7 @@ def test_the_transports_of_the_host(settings: HostSettings, kind: str) -> None:
 
     assert type(container.transport()).__name__ == kind
     assert (container.commands() is not None) is (settings.rabbitmq_url is not None)
-    assert container.run_host().given_server_id == settings.server_id
+    assert container.run_host().assigned_server_id == settings.server_id
 
 
 @pytest.mark.parametrize("docker_optional", [False, True])
@@ -222,7 +222,7 @@ def test_the_host(
 
     assert container.run_host().control_plane is container.control_plane()
     assert (container.management_server() is not None) is bool(metrics_address)
-    assert (container.run_host().follow_configuration is not None) is (config_dir is not None)
+    assert (container.run_host().sync_configuration is not None) is (config_dir is not None)
 
 
 def test_the_operators_command() -> None:

@@ -156,7 +156,7 @@ class Host:
 
     def __post_init__(self) -> None:
         self.held = CertificateStore(DiskCertificateFolder(self.folder) if self.folder else None)
-        self.held.take_up(self.kept_server_id)
+        self.held.load(self.kept_server_id)
         self.enrolment = Enrolment(
             self.address, self.held, self.key_pairs, self.mutual_tls_address, self.clock
         )

@@ -38,7 +38,7 @@ NO_CHANGES = ConfigurationChanges(changed=(), names=(), revision=0, more=False)
 
 
 @dataclass
-class FakePause:
+class FakeSleep:
     """Takes no time, and is asked to stop in the last of the rests."""
 
     rests: int

@@ -203,7 +203,7 @@ class ServerCertificate:
                 self.certificate_path, self.key_path
             ):
                 self._use(read_certified_key(self.certificate_path, self.key_path))
-            self._failure_log.ends()
+            self._failure_log.recovered()
         except CertificateUnusable as error:
             self._failure_log.failed(f"{error} Until then the previous certificate is in use.")
         self._remind()

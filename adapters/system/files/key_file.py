@@ -100,7 +100,7 @@ class KeyFile:
             self._log_failure(str(error))
 
     def _update(self, keys: Sequence[str]) -> None:
-        self._failures.ends()
+        self._failures.recovered()
         if keys != self.keys:
             self.keys = keys
             count = "1 key is" if len(keys) == 1 else f"{len(keys)} keys are"

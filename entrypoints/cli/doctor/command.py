@@ -79,7 +79,7 @@ def doctor(subject: str | None, env_files: Sequence[Path], output: str) -> None:
             click.echo(f"{finding.outcome:<6}{name:<11}{finding}")
     if output == "json":
         click.echo(json.dumps([_as_json(*found) for found in shown], indent=2, ensure_ascii=False))
-    faults = [finding.fault for _, finding in shown if finding.fault]
+    faults = [finding.cause for _, finding in shown if finding.cause]
     context.exit(max((_EXIT_CODES[fault] for fault in faults), default=0))
 
 
@@ -140,6 +140,6 @@ def _as_json(check: str, finding: CheckResult) -> Mapping[str, object]:
     return {
         "check": check,
         "outcome": finding.outcome.lower(),
-        "found": finding.found,
-        "cure": finding.cure,
+        "found": finding.summary,
+        "cure": finding.fix,
     }

@@ -136,7 +136,7 @@ def test_a_port_that_cannot_be_had_fails(state: PortState, said: str, fault: Cau
     finding = examine(ports=FakePorts(PortStatus(state, "nginx")))["Port"]
 
     assert str(finding).startswith(f"LISTEN_ADDRESS 127.0.0.1:50051 {said}")
-    assert finding.fault is fault
+    assert finding.cause is fault
 
 
 def test_an_api_without_a_key_is_warned_about() -> None:

@@ -69,7 +69,7 @@ def test_what_needs_a_setting_that_is_wrong_is_not_looked_at() -> None:
 def test_a_failure_says_where_its_cause_is(error: Exception, fault: Cause) -> None:
     finding = run(Check("x", raises(error)))["x"]
 
-    assert (finding.outcome, finding.fault) == (Outcome.FAIL, fault)
+    assert (finding.outcome, finding.cause) == (Outcome.FAIL, fault)
 
 
 def test_a_check_that_breaks_is_our_mistake_and_shows_none_of_its_words() -> None:
@@ -99,5 +99,5 @@ def test_a_sentence_of_ours_says_at_its_end_what_to_do(
 ) -> None:
     finding = CheckResult.of_sentence(sentence, Cause.SETTING)
 
-    assert (finding.found, finding.cure) == (found, cure)
+    assert (finding.summary, finding.fix) == (found, cure)
     assert str(finding) == sentence.removesuffix(".")

@@ -422,12 +422,12 @@ def test_a_certificate_that_cannot_be_kept_is_shown_all_the_same(
 ) -> None:
     folder = FakeCertificateFolder(trouble=FULL)
     held = CertificateStore(folder)
-    held.take_up(CERTIFICATE.server_id)
-    held.hold(CERTIFICATE)
+    held.load(CERTIFICATE.server_id)
+    held.save(CERTIFICATE)
     shown = held.current
-    held.hold(CERTIFICATE)
+    held.save(CERTIFICATE)
     folder.trouble = None
-    held.hold(CERTIFICATE)
+    held.save(CERTIFICATE)
 
     assert shown == CERTIFICATE
     assert caplog.messages == [

@@ -48,7 +48,7 @@ from tests.support.fakes import (
     FakeControlPlane,
     FakeMachine,
     FakeNotifier,
-    FakePause,
+    FakeSleep,
     FakeStateFolder,
     host_identity,
 )
@@ -70,33 +70,33 @@ def run_host(
     machine: FakeMachine | None = None,
     folder: FakeConfigurationFolder | None = None,
     notifier: FakeNotifier | None = None,
-    pause: FakePause | None = None,
+    sleep: FakeSleep | None = None,
     commands: FakeCommands | None = None,
     *,
     rests: int = 1,
     identity: HostIdentity | None = None,
     environment: str = "production",
     random: float = 0.0,
-    given_server_id: int | None = None,
+    assigned_server_id: int | None = None,
     deregisters: bool = False,
 ) -> None:
     """Run a host until it is asked to stop in the last of its rests."""
     control_plane = control_plane or FakeControlPlane()
-    pause = pause or FakePause(rests)
+    sleep = sleep or FakeSleep(rests)
     identity = identity or host_identity(environment=environment)
     RunHost(
         control_plane=control_plane,
         machine=machine or FakeMachine(),
         identity=identity,
         leave_fleet=LeaveFleet(control_plane, identity, deregisters),
-        follow_configuration=(
-            SyncConfiguration(control_plane, folder, pause) if folder is not None else None
+        sync_configuration=(
+            SyncConfiguration(control_plane, folder, sleep) if folder is not None else None
         ),
-        pause=pause,
+        sleep=sleep,
         notifier=notifier or FakeNotifier(),
         random=lambda: random,
         commands=commands,
-        given_server_id=given_server_id,
+        assigned_server_id=assigned_server_id,
     )()
 
 
@@ -151,7 +151,7 @@ class LoggedControlPlane(FakeControlPlane):
 
 
 @dataclass
-class LoggedPause(FakePause):
+class LoggedSleep(FakeSleep):
     log: list[str] = field(default_factory=list)
 
     def wait(self, seconds: float) -> bool:
@@ -227,12 +227,12 @@ def test_a_host_whose_docker_is_away_says_so_once_and_waits_for_it(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     api = FakeControlPlane()
-    pause = FakePause(rests=4)
+    sleep = FakeSleep(rests=4)
     machine = FakeMachine([NO_ENGINE, NO_ENGINE, NO_ENGINE])
 
-    run_host(api, machine, pause=pause)
+    run_host(api, machine, sleep=sleep)
 
-    assert pause.waits[:3] == [0.5, 1, 2]
+    assert sleep.waits[:3] == [0.5, 1, 2]
     assert len(api.registered) == 1
     assert lines(caplog, "Docker") == [
         "Docker is away. Trying again until it answers.",
@@ -285,9 +285,9 @@ def test_a_host_without_docker_registers_again_with_the_figures_it_had() -> None
 def test_the_first_heartbeat_comes_after_a_random_part_of_the_interval() -> None:
     waits = []
     for random in (0.0, 0.5, 1.0):
-        pause = FakePause(rests=1)
-        run_host(pause=pause, random=random)
-        waits += pause.waits
+        sleep = FakeSleep(rests=1)
+        run_host(sleep=sleep, random=random)
+        waits += sleep.waits
 
     assert waits == [16, 12, 8]
 
@@ -299,11 +299,11 @@ def test_heartbeats_come_as_often_as_the_api_says() -> None:
             HeartbeatResult(timedelta(seconds=60), config_revision=0),
         ]
     )
-    pause = FakePause(rests=3)
+    sleep = FakeSleep(rests=3)
 
-    run_host(api, pause=pause)
+    run_host(api, sleep=sleep)
 
-    assert pause.waits == [16, 15, 60]
+    assert sleep.waits == [16, 15, 60]
 
 
 def test_every_heartbeat_carries_fresh_figures() -> None:
@@ -323,11 +323,11 @@ def test_a_host_that_the_api_has_forgotten_registers_again_at_once(
         registering=[JOINED, RegistrationResult(43, timedelta(seconds=16), config_revision=0)],
         beating=[ServerNotFound(42)],
     )
-    pause = FakePause(rests=3)
+    sleep = FakeSleep(rests=3)
 
-    run_host(api, pause=pause)
+    run_host(api, sleep=sleep)
 
-    assert pause.waits == [16, 16, 20]
+    assert sleep.waits == [16, 16, 20]
     assert [server_id for server_id, _ in api.heartbeats] == [42, 43]
     assert lines(caplog, "does not know") == [
         "The API does not know server 42 any more: registering again."
@@ -338,11 +338,11 @@ def test_a_host_that_needs_a_credential_registers_for_one_at_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     api = FakeControlPlane(beating=[CredentialRequired(42)])
-    pause = FakePause(rests=3)
+    sleep = FakeSleep(rests=3)
 
-    run_host(api, pause=pause)
+    run_host(api, sleep=sleep)
 
-    assert pause.waits == [16, 16, 20]
+    assert sleep.waits == [16, 16, 20]
     assert len(api.registered) == 2
     assert lines(caplog, "credential") == [
         "The API wants a credential of server 42: registering again for one."
@@ -389,11 +389,11 @@ def test_a_host_whose_api_is_away_says_so_once_and_registers_when_it_is_there(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     api = FakeControlPlane(registering=[AWAY] * 9)
-    pause = FakePause(rests=10)
+    sleep = FakeSleep(rests=10)
 
-    run_host(api, pause=pause)
+    run_host(api, sleep=sleep)
 
-    assert pause.waits == [0.5, 1, 2, 4, 8, 16, 30, 30, 30, 16]
+    assert sleep.waits == [0.5, 1, 2, 4, 8, 16, 30, 30, 30, 16]
     assert lines(caplog) == [
         "The API is away. Trying again until it answers.",
         "The API answers again.",
@@ -403,20 +403,20 @@ def test_a_host_whose_api_is_away_says_so_once_and_registers_when_it_is_there(
 
 
 def test_waits_between_tries_are_random_up_to_a_half() -> None:
-    pause = FakePause(rests=3)
+    sleep = FakeSleep(rests=3)
 
-    run_host(FakeControlPlane(registering=[AWAY, AWAY]), pause=pause, random=1.0)
+    run_host(FakeControlPlane(registering=[AWAY, AWAY]), sleep=sleep, random=1.0)
 
-    assert pause.waits == [0.25, 0.5, 8]
+    assert sleep.waits == [0.25, 0.5, 8]
 
 
 def test_a_host_waits_at_least_as_long_as_the_api_asks_for() -> None:
     busy = ControlPlaneUnavailable("The API is too busy.", retry_after=3)
-    pause = FakePause(5)
+    sleep = FakeSleep(5)
     control_plane = FakeControlPlane(registering=[busy, AWAY], beating=[busy])
-    run_host(control_plane, pause=pause)
+    run_host(control_plane, sleep=sleep)
 
-    assert pause.waits == [3, 1, 16, 3, 20]
+    assert sleep.waits == [3, 1, 16, 3, 20]
 
 
 def test_a_host_that_waits_for_the_api_registers_with_fresh_figures() -> None:
@@ -431,11 +431,11 @@ def test_a_registered_host_outlives_an_outage_of_the_api_and_says_so_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     api = FakeControlPlane(beating=[HEARD, AWAY, AWAY, AWAY, HEARD, AWAY])
-    pause = FakePause(rests=8)
+    sleep = FakeSleep(rests=8)
 
-    run_host(api, pause=pause)
+    run_host(api, sleep=sleep)
 
-    assert pause.waits == [16, 20, 0.5, 1, 2, 20, 0.5, 20]
+    assert sleep.waits == [16, 20, 0.5, 1, 2, 20, 0.5, 20]
     assert len(api.registered) == 1
     assert lines(caplog, "API") == [
         "The API is away. Trying again until it answers.",
@@ -491,11 +491,11 @@ def test_a_host_whose_name_is_held_says_so_once_and_waits_until_it_is_free(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     api = FakeControlPlane(registering=[held(seconds) for seconds in range(8)])
-    pause = FakePause(rests=9)
+    sleep = FakeSleep(rests=9)
 
-    run_host(api, pause=pause)
+    run_host(api, sleep=sleep)
 
-    assert pause.waits == [0.5, 1, 2, 4, 8, 16, 30, 30, 16]
+    assert sleep.waits == [0.5, 1, 2, 4, 8, 16, 30, 30, 16]
     assert lines(caplog) == [
         (
             "The name 'mars' is held by server 7, another machine at 10.0.0.7, heard 0 s ago."
@@ -1044,11 +1044,11 @@ def test_a_host_whose_start_cannot_succeed_is_never_ready() -> None:
 
 def test_a_long_rest_is_broken_up_to_feed_the_watchdog() -> None:
     notifier = FakeNotifier(watchdog_interval=5.0)
-    pause = LoggedPause(rests=4, log=notifier.told)
+    sleep = LoggedSleep(rests=4, log=notifier.told)
 
-    run_host(notifier=notifier, pause=pause)
+    run_host(notifier=notifier, sleep=sleep)
 
-    assert pause.waits == [5, 5, 5, 1]
+    assert sleep.waits == [5, 5, 5, 1]
     assert steps_without_a_word_before(notifier.told) == []
 
 
@@ -1076,9 +1076,9 @@ def test_a_slow_docker_and_a_slow_api_keep_the_watchdog_waiting_for_one_step_at_
         log=log,
     )
     machine = LoggedMachine([NO_ENGINE, HEALTHY, NO_ENGINE], log=log)
-    pause = LoggedPause(rests=6, log=log)
+    sleep = LoggedSleep(rests=6, log=log)
 
-    run_host(api, machine, FakeConfigurationFolder(), notifier, pause)
+    run_host(api, machine, FakeConfigurationFolder(), notifier, sleep)
 
     assert len(api.registered) == 3
     assert len(api.fetched) == 3
@@ -1102,10 +1102,10 @@ def test_a_command_makes_the_host_speak_before_it_is_due() -> None:
     # As a service manager's watchdog has it, a rest is taken in turns.
     notifier = FakeNotifier(watchdog_interval=1.0)
     commands = FakeCommands([None, HostCommand.REPORT, None, None, HostCommand.CONFIG])
-    pause = FakePause(rests=6)
-    run_host(control_plane, notifier=notifier, pause=pause, commands=commands)
+    sleep = FakeSleep(rests=6)
+    run_host(control_plane, notifier=notifier, sleep=sleep, commands=commands)
 
-    assert pause.waits == [1.0] * 6
+    assert sleep.waits == [1.0] * 6
     assert [server_id for server_id, _ in control_plane.heartbeats] == [42, 42]
     assert commands.listened == [42]
 
@@ -1123,7 +1123,7 @@ def test_a_host_that_got_another_id_listens_for_that(caplog: pytest.LogCaptureFi
 
 def test_a_host_with_a_given_id_needs_no_name(caplog: pytest.LogCaptureFixture) -> None:
     control_plane = FakeControlPlane()
-    run_host(control_plane, environment="", given_server_id=42)
+    run_host(control_plane, environment="", assigned_server_id=42)
 
     assert control_plane.names == [""]
     assert caplog.messages == [
@@ -1138,7 +1138,7 @@ def test_a_host_that_is_not_heard_tries_as_often_as_it_would_beat() -> None:
         registering=[RegistrationResult(42, soon, 0)],
         beating=[HeartbeatResult(soon, 0), *[AWAY] * 6],
     )
-    pause = FakePause(rests=9)
-    run_host(control_plane, pause=pause)
+    sleep = FakeSleep(rests=9)
+    run_host(control_plane, sleep=sleep)
 
-    assert pause.waits == [3, 3, 0.5, 1, 2, 3, 3, 3, 20]
+    assert sleep.waits == [3, 3, 0.5, 1, 2, 3, 3, 3, 20]

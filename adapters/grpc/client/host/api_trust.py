@@ -155,7 +155,7 @@ class ApiTrust:
         except OSError as error:
             self._log_folder_failure(error)
         else:
-            self._folder_failures.ends()
+            self._folder_failures.recovered()
 
     def _log_folder_failure(self, error: OSError) -> None:
         reason = error.strerror or type(error).__name__

@@ -52,10 +52,10 @@ class CertificateRenewal:
         if certificate and mutual_tls_port:
             self._take(server_id, certificate, mutual_tls_port)
         elif current and current.server_id != server_id:
-            self.current.store.drop()
+            self.current.store.clear()
         elif current and mutual_tls_port not in (0, current.mutual_tls_port):
             self.use.retry_now()
-            self.current.store.hold(replace(current, mutual_tls_port=mutual_tls_port))
+            self.current.store.save(replace(current, mutual_tls_port=mutual_tls_port))
 
     def may_register_again(self) -> bool:
         """Whether a registration may get the missing certificate: the last one did not ask for
@@ -102,7 +102,7 @@ class CertificateRenewal:
             self.not_renewed("the API sent a certificate that cannot be read.")
             return
         self.use.retry_now()
-        self._failures.ends()
+        self._failures.recovered()
 
     def _key_pair(self) -> NewKeyPair | None:
         if self._new_pair is None and self.monotonic() >= self._next_pair_at:

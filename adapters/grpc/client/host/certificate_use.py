@@ -70,7 +70,7 @@ class CertificateUse:
         if address != self._logged_address:
             self._logged_address = address
             _log.info("This host presents its certificate at %s.", address)
-        self._failures.ends()
+        self._failures.recovered()
 
     def timed_out(self, certificate: HostCertificate) -> None:
         """The mutual-TLS port took a connection and did not answer in time."""

@@ -46,7 +46,7 @@ class CurrentCertificate:
         life = CertificateLife.just_issued(valid_from, expires, self.monotonic())
         self._life = (certificate.certificate, life)
         self.is_refused = False
-        self.store.hold(certificate)
+        self.store.save(certificate)
 
     def _life_of(self, certificate: HostCertificate) -> CertificateLife | None:
         """None for a certificate that cannot be read."""

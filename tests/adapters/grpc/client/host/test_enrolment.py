@@ -322,7 +322,7 @@ def test_a_certificate_that_the_api_does_not_take_is_replaced(
     host = new_host(api_for_all)
     host.joins()
     foreign = issued_by(trustme.CA(), host)
-    host.held.hold(foreign)
+    host.held.save(foreign)
     host.beats()
     host.beats()
 
@@ -337,7 +337,7 @@ def test_a_certificate_that_is_not_taken_is_replaced_also_where_nobody_is_served
 ) -> None:
     host = new_host(api)
     host.joins()
-    host.held.hold(issued_by(trustme.CA(), host))
+    host.held.save(issued_by(trustme.CA(), host))
     with pytest.raises(ControlPlaneUnavailable):
         host.beats()
     host.beats()
@@ -477,7 +477,7 @@ def test_a_host_that_joined_before_there_was_an_authority_registers_once_for_a_c
     host = new_host(api)
     host.joins()
     # As an API answers that issues none.
-    host.held.drop()
+    host.held.clear()
     host.enrolment.renewal.registered(host.server_id, "", 0)
     with pytest.raises(ControlPlaneUnavailable):
         host.beats()
@@ -517,7 +517,7 @@ def test_a_port_that_has_changed_is_learnt_with_the_next_registration(
     host = new_host(api)
     host.joins()
     assert host.held.current
-    host.held.hold(replace(host.held.current, mutual_tls_port=free_port()))
+    host.held.save(replace(host.held.current, mutual_tls_port=free_port()))
     host.joins()
     host.beats()
 
@@ -587,7 +587,7 @@ def test_a_certificate_that_expired_meanwhile_is_replaced_at_the_registration(
     host = new_host(api, folder=folder)
     host.joins()
     expired = issued_by(files.ca, host, now=lambda: datetime.now(UTC) - timedelta(days=1))
-    host.held.hold(expired)
+    host.held.save(expired)
     again = new_host(api, folder=folder, kept_server_id=host.server_id)
     again.joins()
     again.beats()
