@@ -28,10 +28,11 @@ help: ## List the targets
 setup: .venv/ready ## Make .venv from the hashed requirements (needs python3, pip and make)
 
 run: setup ## Run the API and one host manager, and watch the fleet (Ctrl-C ends it)
-	@# On a terminal the demonstration gets a process group of its own: Ctrl-C then
-	@# reaches it and not make, which would turn its clean end into an error. "|| exit"
-	@# keeps bash there to arrange that: a last command would replace it.
-	@if [ -t 0 ]; then set -m; fi; $(BIN)/manmanv2 demo || exit
+	@# On a terminal the demonstration gets a process group of its own, so that Ctrl-C
+	@# reaches it and not make, which would report its clean end as an error. "|| exit"
+	@# keeps bash running, which makes that group; a last command would replace it.
+	@# PPID is make: if that is killed, the demonstration stops.
+	@if [ -t 0 ]; then set -m; fi; $(BIN)/manmanv2 demo --stop-with-pid $$PPID || exit
 
 test: setup ## Run the suite once (PYTHON=3.12 for another Python, ARGS="-k name" for pytest)
 	@$(BIN)/python -m tests.support.run_suite
@@ -116,11 +117,14 @@ clean: ## Remove everything that was built or fetched here
 $(ENVIRONMENTS:=/ready): pyproject.toml $(wildcard requirements/*.txt) | $(UV)
 	@echo "Setting up $(@D) with $(INTERPRETER)"
 	@$(UV) venv --quiet --allow-existing --python $(INTERPRETER) $(@D)
+	@echo "Setting up $(@D): installing the packages of requirements/dev.txt, which can take a minute"
 	@$(UV) pip sync --quiet --python $(@D) --require-hashes requirements/dev.txt
+	@echo "Setting up $(@D): installing manmanv2"
 	@# hatchling comes from the hashed requirements too, hence no isolated build.
 	@$(UV) pip install --quiet --python $(@D) --no-deps --no-build-isolation --editable .
 	@touch $@
 
 $(UV):
+	@echo "Setting up .tools: fetching uv, which installs packages (needed once)"
 	@$(INTERPRETER) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "manmanv2 needs Python 3.11 or later, and python3 is " + sys.version)'
 	@$(INTERPRETER) -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --target .tools uv

@@ -1,12 +1,18 @@
-"""`manmanv2 demo`, which is what `make run` runs."""
+"""`manmanv2 demo`, which `make run` runs."""
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+import psutil
+import pytest
 
 from adapters.sql.engine import make_engine
 from adapters.sql.migrations import upgrade
@@ -17,6 +23,7 @@ from domain.role import Role
 from tests.support.canary_keys import CanaryKeys
 from tests.support.canary_secrets import canary, leak_detector
 from tests.support.processes import eventually, free_address
+from tests.support.repository import ROOT
 from tests.support.services.docker_engine import find_engine
 from tests.support.terminal import Terminal
 
@@ -24,7 +31,7 @@ PATIENCE_SECONDS = 40
 
 
 def run_demonstration(folder: Path, docker_socket: str = "") -> tuple[int, str]:
-    """Run it until its server is online, stop it; its exit code and what it showed."""
+    """Run it until its server is online, and stop it. Returns its exit code and its output."""
     reading, writing = os.pipe()
     demonstration = subprocess.Popen(
         [str(Path(sys.executable).parent / "manmanv2"), "demo"],
@@ -41,39 +48,39 @@ def run_demonstration(folder: Path, docker_socket: str = "") -> tuple[int, str]:
         start_new_session=True,
     )
     os.close(writing)
-    shown = b""
+    output = b""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < deadline:
         part = os.read(reading, 65536)
         if not part:
             break
-        if b"online" in part and b"online" not in shown:
+        if b"online" in part and b"online" not in output:
             demonstration.send_signal(signal.SIGINT)
-        shown += part
+        output += part
     os.close(reading)
-    leak_detector.check("on the demonstration's screen", shown.decode())
+    leak_detector.check("on the demonstration's screen", output.decode())
     try:
-        return demonstration.wait(PATIENCE_SECONDS), shown.decode()
+        return demonstration.wait(PATIENCE_SECONDS), output.decode()
     finally:
         demonstration.kill()
 
 
-def test_it_shows_a_server_that_goes_offline_when_stopped_and_keeps_its_id(
+def test_its_server_goes_offline_when_it_stops_and_keeps_its_id(
     tmp_path: Path,
 ) -> None:
     server = f"1   {socket.gethostname()}-demo"
     for _ in range(2):
-        exit_code, shown = run_demonstration(tmp_path)
+        exit_code, output = run_demonstration(tmp_path)
 
-        assert exit_code == 0, shown
-        assert "ID  NAME" in shown
-        assert f"{server}  demo         online" in shown
-        assert f"{server}  demo         offline" in shown
-        assert shown.count("Docker does not answer") + shown.count("own figures") >= 1
-        assert "Traceback" not in shown
+        assert exit_code == 0, output
+        assert "ID  NAME" in output
+        assert f"{server}  demo         online" in output
+        assert f"{server}  demo         offline" in output
+        assert output.count("Docker does not answer") + output.count("own figures") >= 1
+        assert "Traceback" not in output
 
 
-def test_once_an_admin_has_a_key_it_says_that_it_needs_one(tmp_path: Path) -> None:
+def test_once_an_admin_has_a_key_it_asks_for_one(tmp_path: Path) -> None:
     file = f"sqlite:///{tmp_path / 'demo.sqlite3'}"
     upgrade(file)
     engine = make_engine(file)
@@ -99,7 +106,7 @@ def test_once_an_admin_has_a_key_it_says_that_it_needs_one(tmp_path: Path) -> No
     assert exit_code == 0, terminal.text
 
 
-def test_on_a_terminal_the_table_is_drawn_again_and_again_and_fits(tmp_path: Path) -> None:
+def test_on_a_terminal_the_table_is_redrawn_and_fits(tmp_path: Path) -> None:
     terminal = Terminal(
         "manmanv2",
         "demo",
@@ -123,13 +130,154 @@ def test_on_a_terminal_the_table_is_drawn_again_and_again_and_fits(tmp_path: Pat
     assert any(line.startswith("host: ") for line in lines)
 
 
-def test_where_docker_answers_its_version_is_in_the_table(
-    tmp_path: Path, docker_engine: str
-) -> None:
-    exit_code, shown = run_demonstration(tmp_path, docker_socket=docker_engine)
+def test_the_table_shows_the_version_of_docker(tmp_path: Path, docker_engine: str) -> None:
+    exit_code, output = run_demonstration(tmp_path, docker_socket=docker_engine)
     engine = find_engine()
 
     assert engine
-    assert exit_code == 0, shown
-    assert engine.version in shown
-    assert "own figures" not in shown
+    assert exit_code == 0, output
+    assert engine.version in output
+    assert "own figures" not in output
+
+
+def started(folder: Path, *command: str, **variables: str) -> "subprocess.Popen[bytes]":
+    """Runs the command, with a demonstration that uses no file outside the folder."""
+    with (folder / "log").open("wb") as log:
+        return subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env={
+                "PATH": os.environ["PATH"],
+                "LISTEN_ADDRESS": free_address(),
+                "METRICS_ADDRESS": "off",
+                "DATABASE_URL": f"sqlite:///{folder}/demo.sqlite3",
+                "DOCKER_SOCKET": str(folder / "no-docker.sock"),
+                **variables,
+            },
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+
+
+def descendants(pid: int) -> list[psutil.Process]:
+    return psutil.Process(pid).children(recursive=True)
+
+
+def is_running(process: psutil.Process) -> bool:
+    # An ended one stays a zombie where nothing collects orphans, as in a container.
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+@contextmanager
+def ended_at_last(processes: list[psutil.Process]) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        for process in filter(is_running, processes):
+            process.kill()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        (str(Path(sys.executable).parent / "manmanv2"), "demo"),
+        # The environment is the one in which this test runs, so it need not be made.
+        ("make", "--assume-old", ".venv/ready", "run", f"BIN={Path(sys.executable).parent}"),
+    ],
+    ids=["manmanv2 demo", "make run"],
+)
+def test_killed_at_once_it_leaves_no_process_behind(
+    tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    demonstration = started(tmp_path, *command)
+    log = tmp_path / "log"
+    try:
+        eventually(lambda: "online" in log.read_text(), f"a server:\n{log.read_text()}")
+        children = descendants(demonstration.pid)
+    finally:
+        demonstration.kill()
+        demonstration.wait()
+    with ended_at_last(children):
+        eventually(lambda: not any(map(is_running, children)), "the end of all processes")
+
+    assert len(children) >= 2
+
+
+def test_its_output_ends_with_three_commands_that_work(tmp_path: Path) -> None:
+    demonstration = started(tmp_path, str(Path(sys.executable).parent / "manmanv2"), "demo")
+    log = tmp_path / "log"
+    try:
+        eventually(lambda: "configs put" in log.read_text(), "the commands")
+        heading, *commands = log.read_text().splitlines()[-4:]
+        watch, *others = (line.strip() for line in commands)
+        ended = [
+            subprocess.run(
+                ["bash", "-c", command],
+                cwd=ROOT,
+                env={"PATH": os.environ["PATH"]},
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            for command in others
+        ]
+    finally:
+        demonstration.terminate()
+        demonstration.wait()
+
+    assert heading == "Try in another terminal:"
+    assert watch.endswith(" servers watch")
+    assert [(command.returncode, command.stderr) for command in ended] == [(0, ""), (0, "")]
+    assert ended[1].stdout == "motd of server 1 has revision 1\n"
+
+
+def test_on_a_taken_port_it_names_a_free_one(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        ended = started(
+            tmp_path,
+            *(str(Path(sys.executable).parent / "manmanv2"), "demo"),
+            LISTEN_ADDRESS=f"127.0.0.1:{port}",
+        )
+        exit_code = ended.wait(PATIENCE_SECONDS)
+    sentence, _, cure = (tmp_path / "log").read_text().partition(": LISTEN_ADDRESS=")
+    address = cure.removesuffix(" make run\n")
+
+    assert exit_code == os.EX_UNAVAILABLE
+    assert sentence == (
+        f"manmanv2: port {port} is taken by another program, perhaps another `make run`: stop that"
+        " program, or run it on another port"
+    )
+    with socket.create_server(("127.0.0.1", int(address.removeprefix("127.0.0.1:")))):
+        assert not (tmp_path / "demo.sqlite3").exists()
+
+
+def test_a_first_run_reports_each_step_before_it_begins(tmp_path: Path) -> None:
+    for name in ("Makefile", "pyproject.toml", "requirements"):
+        source = ROOT / name
+        (shutil.copytree if source.is_dir() else shutil.copy)(source, tmp_path / name)
+    # Stands for the interpreter, the first program that takes long. It never ends by itself.
+    interpreter = tmp_path / "python3"
+    interpreter.write_text("#!/bin/sh\necho the interpreter runs\nexec sleep 600\n")
+    interpreter.chmod(0o755)
+    run = subprocess.Popen(
+        ["make", "run", f"INTERPRETER={interpreter}"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        assert run.stdout
+        first, second = run.stdout.readline(), run.stdout.readline()
+    finally:
+        os.killpg(run.pid, signal.SIGKILL)
+        run.communicate()
+
+    assert first == "Setting up .tools: fetching uv, which installs packages (needed once)\n"
+    assert second == "the interpreter runs\n"
