@@ -81,8 +81,8 @@ def test_the_second_of_two_machines_is_told_who_holds_the_name_and_what_to_do(
     said = open_contest.challenger.wait_until_said(KEEPS_TRYING)
 
     assert "'web' is held by server 1, another machine at 127.0.0.1, heard" in said
-    assert "whose hardware id and boot id are not this one's" in said
-    assert "the machine-id is the same: a clone?" in said
+    assert "whose hardware id and boot id differ from this host's" in said
+    assert "the machine-id is the same; a cloned machine needs a machine-id of its own" in said
     assert "set another SERVER_NAME or ENVIRONMENT on this host" in said
     assert "`manmanv2 conflicts`" in said
     eventually(

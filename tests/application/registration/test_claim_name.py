@@ -93,7 +93,9 @@ def test_another_machine_is_refused_while_the_holder_is_alive(fleet: Fleet) -> N
     told = str(refusal.value)
     assert f"'web' is held by server {holder.server_id}" in told
     assert "another machine at 10.0.0.7, heard 4 s ago" in told
-    assert "machine-id, hardware id, Docker engine ID and boot id are not" in told
+    assert (
+        "machine-id, hardware id, Docker engine ID and boot id differ from this host's: set" in told
+    )
     assert "set another SERVER_NAME or ENVIRONMENT" in told
     assert fleet.get(holder.server_id) == holder
 
@@ -147,7 +149,7 @@ def test_a_reimaged_machine_gets_its_server_and_it_is_told(fleet: Fleet) -> None
 def test_a_clone_is_refused_and_told_what_to_change(fleet: Fleet) -> None:
     join(fleet, HERE)
 
-    with pytest.raises(NameInUse, match="a clone"):
+    with pytest.raises(NameInUse, match="a cloned machine needs a machine-id of its own"):
         join(fleet, CLONE)
 
 
