@@ -1,4 +1,4 @@
-"""Where a client finds the API, and whether it speaks TLS with it."""
+"""The address of the API, and whether a client uses TLS."""
 
 import re
 from collections.abc import Collection
@@ -16,24 +16,25 @@ _host_and_port = host_and_port()
 
 @dataclass(frozen=True, slots=True)
 class ApiAddress:
-    """HOST:PORT, and how to speak TLS there; None speaks without."""
+    """HOST:PORT, and how to use TLS; None means without TLS."""
 
     address: str
     tls: Tls | None
 
 
-def _given_address(text: str) -> str:
+def _checked_address(text: str) -> str:
     try:
         _split(text)
     except ValueError:
         raise ValueError(
-            "must be HOST:PORT, as localhost:50051, or https://HOST or https://HOST:PORT for TLS"
+            "must be HOST:PORT, for example localhost:50051, or https://HOST or https://HOST:PORT"
+            " for TLS"
         ) from None
     return text
 
 
 def _split(text: str) -> tuple[str, str]:
-    """The scheme, empty where there is none, and HOST:PORT. Raises ValueError."""
+    """The scheme, empty if there is none, and HOST:PORT. Raises ValueError."""
     scheme, marked, rest = text.rpartition("://")
     if scheme.lower() not in ("", "http", "https") or (marked and not scheme):
         raise ValueError
@@ -58,7 +59,9 @@ def _server_name(text: str) -> str:
     try:
         _host_and_port(f"{text}:{HTTPS_PORT}")
     except ValueError:
-        raise ValueError("must be a name or an address alone, as api.example.com") from None
+        raise ValueError(
+            "must be a host name or an address alone, for example api.example.com"
+        ) from None
     return text.strip("[]")
 
 
@@ -66,41 +69,41 @@ def _server_name(text: str) -> str:
 class ApiClientSettings(Settings):
     api_address: str = setting(
         "localhost:50051",
-        "HOST:PORT of the API; https://HOST or https://HOST:PORT speaks TLS with it,"
-        " http://HOST:PORT does not",
-        _given_address,
+        "Address of the API: HOST:PORT, or with TLS https://HOST or https://HOST:PORT."
+        " http://HOST:PORT is without TLS",
+        _checked_address,
     )
     api_use_tls: bool | None = setting(
         None,
-        "true speaks TLS with the API, false does not; when not set, API_ADDRESS says so by"
-        " https:// or the port 443",
+        "Whether to use TLS: true or false. If not set, TLS is used if API_ADDRESS begins with"
+        " https:// or its port is 443",
         boolean,
     )
     api_ca_cert_path: Path | None = setting(
         None,
-        "the CA of the API's certificate, when it is none that the machine trusts; read again when"
-        " it changes",
+        "CA file for the API's certificate. Needed only if this machine does not already trust that"
+        " CA. Changes are picked up without a restart",
         _ca_file,
     )
     api_tls_server_name: str = setting(
         "",
-        "whom the API's certificate must be for, when it is not for the host in API_ADDRESS",
+        "Name in the API's certificate, if it differs from the host in API_ADDRESS",
         _server_name,
     )
 
     @property
     def api(self) -> ApiAddress:
         _, address = _split(self.api_address)
-        tls = Tls(self.api_ca_cert_path, self.api_tls_server_name) if self._speaks_tls() else None
+        tls = Tls(self.api_ca_cert_path, self.api_tls_server_name) if self._uses_tls() else None
         return ApiAddress(address, tls)
 
-    def _speaks_tls(self) -> bool:
+    def _uses_tls(self) -> bool:
         scheme, address = _split(self.api_address)
         if scheme or self.api_use_tls is not None:
             return scheme == "https" or bool(self.api_use_tls)
         return address.endswith(f":{HTTPS_PORT}")
 
-    def check(self, given: Collection[str]) -> None:
+    def check(self, set_fields: Collection[str]) -> None:
         scheme, address = _split(self.api_address)
         if scheme == "https" and self.api_use_tls is False:
             raise ConfigurationError(
@@ -112,13 +115,15 @@ class ApiClientSettings(Settings):
                 "API_USE_TLS is true, but API_ADDRESS begins with http://: write https://, or unset"
                 " API_USE_TLS."
             )
-        in_the_open = scheme == "http" or self.api_use_tls is False
-        only_for_tls = [
-            name.upper() for name in ("api_ca_cert_path", "api_tls_server_name") if name in given
+        is_plaintext_chosen = scheme == "http" or self.api_use_tls is False
+        tls_settings = [
+            name.upper()
+            for name in ("api_ca_cert_path", "api_tls_server_name")
+            if name in set_fields
         ]
-        if only_for_tls and not self._speaks_tls() and not in_the_open:
-            named = " and ".join(only_for_tls)
+        if tls_settings and not self._uses_tls() and not is_plaintext_chosen:
+            names = " and ".join(tls_settings)
             raise ConfigurationError(
-                f"{named}: of no use, because API_ADDRESS asks for no TLS; write https://{address},"
-                " or API_USE_TLS=false to speak without."
+                f"{names}: without effect, because API_ADDRESS does not use TLS: set API_ADDRESS to"
+                f" https://{address}, or API_USE_TLS=false to stay without TLS."
             )

@@ -13,7 +13,7 @@ from entrypoints import __version__
 from entrypoints.failures import ConfigurationError
 
 VERSION = __version__
-# What the version was built from; images carry it.
+# The commit that the version was built from; images set it.
 COMMIT = os.environ.get("MANMANV2_COMMIT", "")
 BUILD = f"{VERSION} ({COMMIT})" if COMMIT else VERSION
 
@@ -22,7 +22,7 @@ REGISTRATION_KEY_FILE = "REGISTRATION_KEY_FILE"
 
 @dataclass(frozen=True)
 class Secret:
-    """A text that must appear in no log, no traceback and no printed setting."""
+    """Text that must not appear in a log, a traceback or a printed setting."""
 
     _text: str = field(repr=False)
 
@@ -32,8 +32,8 @@ class Secret:
 
 @dataclass(frozen=True)
 class SecretsInFile(Secret):
-    """What a file held at the start, which is read again while it is in use: the first of it,
-    and the others."""
+    """The keys that a file held at the start: the first one, and the others. The file is read
+    again while it is in use."""
 
     path: Path
     _others: Sequence[str] = field(repr=False)
@@ -44,7 +44,7 @@ class SecretsInFile(Secret):
 
 def secret(text: str) -> Secret:
     if not text.isprintable():
-        raise ValueError("holds a character that cannot be printed, or bytes that are no UTF-8")
+        raise ValueError("contains a character that cannot be printed, or bytes that are not UTF-8")
     return Secret(text)
 
 
@@ -60,12 +60,12 @@ def registration_keys_in(path: Path) -> SecretsInFile:
 
 def bearer_token(text: str) -> Secret:
     if not text.isascii():
-        raise ValueError("must be ASCII, because it travels in a header")
+        raise ValueError("must be ASCII, because it is sent in a header")
     return secret(text)
 
 
-def _shown(value: object) -> str:
-    """A setting's value for a person, who is shown no secret."""
+def _value_text(value: object) -> str:
+    """A setting's value as text, without secrets."""
     if isinstance(value, Secret):
         return "(set, not shown)"
     if isinstance(value, bool):
@@ -101,15 +101,15 @@ def setting(
         "old_names": old_names,
         "in_file": in_file or parse in (secret, bearer_token),
         "parse_file": parse_file,
-        "show": show or _shown,
+        "show": show or _value_text,
     }
     return field(default=default, metadata=metadata)
 
 
-def integer(least: int, most: int) -> Callable[[str], int]:
+def integer(minimum: int, maximum: int) -> Callable[[str], int]:
     def parse(text: str) -> int:
-        if not re.fullmatch(r"\d{1,18}", text) or not least <= int(text) <= most:
-            raise ValueError(f"must be a whole number from {least} to {most}")
+        if not re.fullmatch(r"\d{1,18}", text) or not minimum <= int(text) <= maximum:
+            raise ValueError(f"must be a whole number from {minimum} to {maximum}")
         return int(text)
 
     return parse
@@ -131,9 +131,10 @@ def boolean(text: str) -> bool:
 
 
 def url_without_secrets(url: str) -> str:
-    """The URL for a person: no password, nor options, among which one could be.
+    """The URL without its password, and without its options, which may contain one.
 
-    By its text alone: a password with an @ that was not escaped is parsed as part of the host.
+    It works on the text alone, because a parser takes a password with an unescaped @ for a part
+    of the host.
     """
     return re.sub(r"://([^:/@]*):.*@", r"://\1:***@", url.partition("?")[0])
 
@@ -145,15 +146,15 @@ def broker_url(text: str) -> Secret:
             parsed.scheme in ("amqp", "amqps")
             and parsed.hostname
             and parsed.port != 0
-            # Of a password that was not escaped, the rest.
+            # An @ here is the rest of a password that was not escaped.
             and "@" not in f"{parsed.path}{parsed.query}{parsed.fragment}"
         )
     except ValueError:
         usable = False
     if not usable:
         raise ValueError(
-            "must be amqp://USER:PASSWORD@HOST:PORT/VHOST, or amqps:// for TLS; a / or @ within"
-            " the password is written %2F, %40"
+            "must be amqp://USER:PASSWORD@HOST:PORT/VHOST, or amqps:// for TLS; write a / in the"
+            " password as %2F and an @ as %40"
         )
     return secret(text)
 
@@ -170,40 +171,40 @@ def http_url(text: str) -> Secret:
 
 
 def file_path(text: str) -> Path:
-    # Who pastes a key instead must not find it in an error and in what `config` prints.
+    # If somebody pastes a key instead, no error and no output of `config` may print it.
     if not text.isprintable() or text.startswith("-----BEGIN"):
-        raise ValueError("must be the path of a file, not what is in it")
+        raise ValueError("must be the path of a file, not its content")
     return Path(text)
 
 
-def host_and_port(*, least_port: int = 1) -> Callable[[str], str]:
+def host_and_port(*, min_port: int = 1) -> Callable[[str], str]:
     def parse(text: str) -> str:
         match = re.fullmatch(r"(\[[0-9a-fA-F:.]+\]|[^:/\[\]\s]+):(\d{1,5})", text)
         try:
             match[1].encode("idna") if match else None
         except UnicodeError:  # no name of a machine
             match = None
-        if not match or not least_port <= int(match[2]) <= 65535:
-            raise ValueError("must be HOST:PORT, as localhost:50051")
+        if not match or not min_port <= int(match[2]) <= 65535:
+            raise ValueError("must be HOST:PORT, for example localhost:50051")
         return text
 
     return parse
 
 
 def host_and_port_or_off(text: str) -> str:
-    return "" if text == "off" else host_and_port(least_port=0)(text)
+    return "" if text == "off" else host_and_port(min_port=0)(text)
 
 
 def split_address(address: str) -> tuple[str, int]:
-    """HOST:PORT as sockets take it, [::1]:80 without its brackets."""
+    """Host and port as sockets take them: [::1]:80 loses its brackets."""
     host, _, port = address.rpartition(":")
     return host.strip("[]"), int(port)
 
 
 def loopback_address(listen_address: str) -> str:
-    """Where this machine reaches what listens there."""
-    every, _, port = listen_address.rpartition(":")
-    return f"{_LOOPBACK_OF.get(every, every)}:{port}"
+    """The address at which this machine reaches a process that listens at `listen_address`."""
+    host, _, port = listen_address.rpartition(":")
+    return f"{_LOOPBACK_OF.get(host, host)}:{port}"
 
 
 _LOOPBACK_OF = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # nosec  # noqa: S104 - looked for, not bound
@@ -213,24 +214,24 @@ _LOOPBACK_OF = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # nosec  # noqa: S104 
 class Settings:
     """Settings of a command. An empty variable counts as not set.
 
-    A Secret NAME may come from the file that NAME_FILE names instead; line ends behind it are
-    taken off, since editors and `echo` add them.
+    A secret NAME may come from the file that NAME_FILE names instead. Line ends at the end of the
+    file are removed, because editors and `echo` add them.
     """
 
     @classmethod
     def load(cls, environment: Mapping[str, str] = os.environ) -> Self:
-        """Raises ConfigurationError, with a sentence a line for everything that is wrong."""
+        """Raises ConfigurationError with a line for each setting that is wrong."""
         values = {}
         problems = []
-        for found in fields(cls):
+        for declared in fields(cls):
             try:
-                text, path = _text(found, environment), _path(found, environment)
+                text, path = _text(declared, environment), _path(declared, environment)
                 if path:
-                    values[found.name] = _from_file(found, path)
+                    values[declared.name] = _from_file(declared, path)
                 elif text:
-                    values[found.name] = found.metadata["parse"](text)
+                    values[declared.name] = declared.metadata["parse"](text)
             except ValueError as error:
-                problems.append(f"{_name_in_use(found, environment)}: {error}.")
+                problems.append(f"{_name_in_use(declared, environment)}: {error}.")
         if problems:
             raise ConfigurationError("\n".join(problems))
         loaded = cls(**values)
@@ -240,76 +241,76 @@ class Settings:
     @classmethod
     def deprecation_warnings(cls, environment: Mapping[str, str] = os.environ) -> Iterator[str]:
         """A sentence for each setting that is set by its old name."""
-        for found in fields(cls):
-            for old_name in _old_names_set(found, environment):
-                yield f"{old_name} is deprecated: rename it to {_variable(found)}"
+        for declared in fields(cls):
+            for old_name in _old_names_set(declared, environment):
+                yield f"{old_name} is deprecated: rename it to {_variable(declared)}"
 
-    def check(self, given: Collection[str]) -> None:
-        """Raises ConfigurationError for values that do not go together.
+    def check(self, set_fields: Collection[str]) -> None:
+        """Raises ConfigurationError for values that do not fit together.
 
-        `given` are the fields that were set and are no defaults.
+        `set_fields` names the fields that the environment sets.
         """
 
     @classmethod
     def help_lines(cls) -> Iterator[str]:
-        """Each setting with its default and what it is for."""
-        for found in fields(cls):
-            shown = found.metadata["show"](found.default)
-            yield f"  {_variable(found)} (default: {shown or 'none'})"
-            yield f"      {found.metadata['description']}"
+        """Each setting with its default and its description."""
+        for declared in fields(cls):
+            default = declared.metadata["show"](declared.default)
+            yield f"  {_variable(declared)} (default: {default or 'none'})"
+            yield f"      {declared.metadata['description']}"
             others = [
-                *found.metadata["aliases"],
-                *(f"{name} (deprecated)" for name in found.metadata["old_names"]),
+                *declared.metadata["aliases"],
+                *(f"{name} (deprecated)" for name in declared.metadata["old_names"]),
             ]
-            if found.metadata["in_file"]:
-                others.append(f"{_variable(found)}_FILE, the path of a file that holds it")
+            if declared.metadata["in_file"]:
+                others.append(f"{_variable(declared)}_FILE, the path of a file that contains it")
             if others:
                 yield f"      or {', or '.join(others)}"
 
     def redacted_lines(self) -> Iterator[str]:
-        """Each setting as it is in force, without secrets."""
-        for found in fields(self):
-            shown = found.metadata["show"](getattr(self, found.name))
-            yield f"{_variable(found)}={shown}"
+        """Each setting with its effective value, without secrets."""
+        for declared in fields(self):
+            value = declared.metadata["show"](getattr(self, declared.name))
+            yield f"{_variable(declared)}={value}"
 
 
-def _shown_url(url: Secret | None) -> str:
+def _url_text(url: Secret | None) -> str:
     return url_without_secrets(url.reveal()) if url else ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ServiceSettings(Settings):
-    """Settings of a command that runs for long and writes a log."""
+    """Settings of a command that keeps running and writes a log."""
 
     log_level: str = setting(
         "info",
-        "debug, info, warning or error",
+        "Lowest level that is logged: debug, info, warning or error",
         choice("debug", "info", "warning", "error"),
     )
     log_format: str = setting(
         "",
-        "console or json; when not set, console on a terminal, else json",
+        "console or json. If not set, console on a terminal, otherwise json",
         choice("console", "json"),
     )
     # These, and all others that begin with OTEL_, are read by the OpenTelemetry SDK, too.
     otel_exporter_otlp_endpoint: Secret | None = setting(
         None,
-        "http://HOST:4318 or https://… of an OpenTelemetry collector that gets traces; needs"
+        "URL of an OpenTelemetry collector for traces, for example http://HOST:4318. Needs"
         " manmanv2[otel]",
         http_url,
-        show=_shown_url,
+        show=_url_text,
     )
     otel_exporter_otlp_traces_endpoint: Secret | None = setting(
         None,
-        "the same for traces alone, with the whole path, as http://HOST:4318/v1/traces",
+        "URL for traces only, with the full path, for example http://HOST:4318/v1/traces",
         http_url,
-        show=_shown_url,
+        show=_url_text,
     )
-    otel_sdk_disabled: bool = setting(False, "true traces nothing", boolean)
+    otel_sdk_disabled: bool = setting(False, "true disables tracing", boolean)
 
     @property
     def collector(self) -> "Collector | None":
-        """Where traces go; None when nothing is to be traced."""
+        """The collector of traces; None if tracing is disabled."""
         if self.otel_sdk_disabled:
             return None
         if self.otel_exporter_otlp_traces_endpoint:
@@ -323,59 +324,61 @@ class ServiceSettings(Settings):
 
 @dataclass(frozen=True, slots=True)
 class Collector:
-    """A collector of traces: which variable names it, and the URL that takes spans."""
+    """A collector of traces: the variable that names it, and the URL that accepts spans."""
 
     variable: str
     url: str = field(repr=False)
 
 
-def _variable(found: Field[Any]) -> str:
-    return found.name.upper()
+def _variable(declared: Field[Any]) -> str:
+    return declared.name.upper()
 
 
-def _file_variable(found: Field[Any]) -> str:
-    return f"{_variable(found)}_FILE"
+def _file_variable(declared: Field[Any]) -> str:
+    return f"{_variable(declared)}_FILE"
 
 
-def _old_names_set(found: Field[Any], environment: Mapping[str, str]) -> Sequence[str]:
-    return [name for name in found.metadata["old_names"] if environment.get(name)]
+def _old_names_set(declared: Field[Any], environment: Mapping[str, str]) -> Sequence[str]:
+    return [name for name in declared.metadata["old_names"] if environment.get(name)]
 
 
-def _name_in_use(found: Field[Any], environment: Mapping[str, str]) -> str:
+def _name_in_use(declared: Field[Any], environment: Mapping[str, str]) -> str:
     """For an error: the old name as well, where it is the one that was set."""
-    variable, old_names = _variable(found), _old_names_set(found, environment)
+    variable, old_names = _variable(declared), _old_names_set(declared, environment)
     if environment.get(variable) or not old_names:
         return variable
     return f"{old_names[0]} (now {variable})"
 
 
-def _text(found: Field[Any], environment: Mapping[str, str]) -> str:
-    old_names = _old_names_set(found, environment)
-    if environment.get(_variable(found)) and old_names:
+def _text(declared: Field[Any], environment: Mapping[str, str]) -> str:
+    old_names = _old_names_set(declared, environment)
+    if environment.get(_variable(declared)) and old_names:
         raise ValueError(f"{old_names[0]}, its old name, is set too: remove {old_names[0]}")
-    names = (_variable(found), *found.metadata["aliases"], *old_names)
+    names = (_variable(declared), *declared.metadata["aliases"], *old_names)
     return next((environment[name] for name in names if environment.get(name)), "")
 
 
-def _path(found: Field[Any], environment: Mapping[str, str]) -> str:
-    path = environment.get(_file_variable(found), "") if found.metadata["in_file"] else ""
-    if path and _text(found, environment):
-        raise ValueError(f"{_file_variable(found)} is set too: remove one of them")
+def _path(declared: Field[Any], environment: Mapping[str, str]) -> str:
+    path = environment.get(_file_variable(declared), "") if declared.metadata["in_file"] else ""
+    if path and _text(declared, environment):
+        raise ValueError(f"{_file_variable(declared)} is set too: remove one of them")
     return path
 
 
-def _from_file(found: Field[Any], path: str) -> object:
-    variable, parse_file = _file_variable(found), found.metadata["parse_file"]
+def _from_file(declared: Field[Any], path: str) -> object:
+    variable, parse_file = _file_variable(declared), declared.metadata["parse_file"]
     try:
         if parse_file:
             return parse_file(Path(path))
         text = Path(path).read_text().rstrip("\r\n")
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise ValueError(
-            f"cannot be read from {path} ({reason}): mend {variable} or the file's permissions"
+            f"cannot be read from {path} ({reason}): fix {variable} or the file's permissions"
         ) from None
     if not text:
-        # As not set it would open what it was meant to close.
-        raise ValueError(f"{variable} names {path}, which is empty: fill it, or unset it")
-    return found.metadata["parse"](text)
+        # Taking it for a key that is not set would open what the key was meant to protect.
+        raise ValueError(
+            f"{variable} names {path}, which is empty: fill the file, or unset {variable}"
+        )
+    return declared.metadata["parse"](text)

@@ -54,12 +54,12 @@ def _enforcement(text: str) -> Enforcement:
     for part in text.split(","):
         name, _, mode = part.strip().partition("=")
         if name.strip() in modes:
-            raise ValueError(f"names {name.strip()} more than once: leave one of them out")
+            raise ValueError(f"sets {name.strip()} more than once: remove all but one")
         try:
             modes[Switch(name.strip())] = Mode(mode.strip())
         except ValueError:
             raise ValueError(
-                f"has {part.strip()!r}, must be SWITCH=MODE,… with the switches"
+                f"contains {part.strip()!r}, but must be SWITCH=MODE,… with the switches"
                 f" {', '.join(Switch)} and the modes {', '.join(Mode)}"
             ) from None
     return Enforcement(modes)
@@ -67,223 +67,246 @@ def _enforcement(text: str) -> Enforcement:
 
 def _trust_domain(text: str) -> str:
     if not is_trust_domain(text):
-        raise ValueError("must be lower-case letters, digits, dots, dashes and underscores")
+        raise ValueError("must consist of lower-case letters, digits, dots, dashes and underscores")
     return text
 
 
 def _issuer(text: str) -> str:
     if "?" in text:
-        raise ValueError("must be without a ?, as iss in tokens is")
+        raise ValueError("must not contain a ?, because the iss claim of tokens has none")
     return checked_url(text)
 
 
 def _roles(text: str) -> Mapping[str, Role]:
     roles: dict[str, Role] = {}
     for part in text.split(","):
-        # Of a name in a directory, as CN=admins, the last one counts.
+        # A value may itself contain an equals sign, for example CN=admins.
         value, _, role = (each.strip() for each in part.rpartition("="))
         if value in roles:
-            raise ValueError(f"names {value} more than once: leave one of them out")
+            raise ValueError(f"sets {value} more than once: remove all but one")
         if not value or role not in list(Role):
             raise ValueError(
-                f"has {part.strip()!r}, must be VALUE=ROLE,… with the roles {', '.join(Role)}"
+                f"contains {part.strip()!r}, but must be VALUE=ROLE,… with the roles"
+                f" {', '.join(Role)}"
             )
         roles[value] = Role(role)
     return roles
 
 
-def _shown_roles(roles: Mapping[str, Role] | None) -> str:
+def _roles_text(roles: Mapping[str, Role] | None) -> str:
     return ",".join(f"{value}={role}" for value, role in (roles or {}).items())
 
 
 @dataclass(frozen=True, kw_only=True)
 class ApiSettings(ServiceSettings):
-    # A secret, because the URL mostly holds a password.
+    # A secret, because the URL usually contains a password.
     database_url: Secret = setting(
         Secret("sqlite:///manmanv2.sqlite3"),
-        "memory://, sqlite:///FILE or postgresql://USER:PASSWORD@HOST/DATABASE",
+        "URL of the database: postgresql://USER:PASSWORD@HOST/DATABASE, sqlite:///FILE or memory://",
         secret,
         aliases=("PG_DATABASE_URL",),
         show=lambda url: url_without_secrets(url.reveal()),
     )
     listen_address: str = setting(
         "127.0.0.1:50051",
-        "HOST:PORT to serve gRPC on; port 0 takes a free one",
-        host_and_port(least_port=0),
+        "Listen address for gRPC (HOST:PORT). Port 0 means any free port",
+        host_and_port(min_port=0),
     )
     # A secret for the same reason.
     rabbitmq_url: Secret = setting(
         Secret(IN_MEMORY),
-        "amqp://USER:PASSWORD@HOST/VHOST or amqps://…, where events go and hosts may send to;"
-        " memory:// does without",
+        "URL of the RabbitMQ broker for events and for hosts that use AMQP:"
+        " amqp://USER:PASSWORD@HOST/VHOST, amqps:// for TLS, or memory:// for no broker",
         _broker_or_memory,
         in_file=True,
         show=lambda url: url_without_secrets(url.reveal()),
     )
     rabbitmq_ca_cert_path: Path | None = setting(
-        None, "the CA of the broker's certificate, when it is none that the machine trusts", Path
+        None,
+        "CA file for the broker's certificate. Needed only if this machine does not already trust"
+        " that CA",
+        Path,
     )
     tls_cert_path: Path | None = setting(
         None,
-        "the API's certificate in PEM, followed by those of the CAs between: with it TLS alone is"
-        " spoken, 1.2 and up; read again when it changes",
+        "File with the API's certificate in PEM, followed by any intermediate CA certificates. If"
+        " set, the API accepts only TLS, version 1.2 or later. Changes are picked up without a"
+        " restart",
         file_path,
     )
     tls_key_path: Path | None = setting(
-        None, "the key of that certificate, in PEM and without a password", file_path
+        None,
+        "File with the private key of TLS_CERT_PATH, in PEM and without a password",
+        file_path,
     )
     ca_cert_path: Path | None = setting(
         None,
-        "the certificate of the authority that issues certificates of hosts and operators, in PEM,"
-        " as `manmanv2 ca init` makes it; others behind it are trusted, too",
+        "File with the certificate of the CA that issues certificates for hosts and operators, in"
+        " PEM; `manmanv2 ca init` creates one. Further certificates in the file are trusted too",
         Path,
     )
     ca_key_path: Path | None = setting(
-        None, "the key of that authority, in PEM and without a password", Path
+        None, "File with the private key of CA_CERT_PATH, in PEM and without a password", Path
     )
     mtls_listen_address: str = setting(
         "",
-        "HOST:PORT to serve those on who show such a certificate; when not set, the port after that"
-        " of LISTEN_ADDRESS",
+        "Listen address for mutual-TLS clients (HOST:PORT). If not set, the host of LISTEN_ADDRESS"
+        " and its port plus one. Used only with CA_CERT_PATH",
         host_and_port(),
     )
     trust_domain: str = setting(
         DEFAULT_TRUST_DOMAIN,
-        "what certificates are for begins with it: spiffe://TRUST_DOMAIN/server/ID",
+        "SPIFFE trust domain of issued certificates: a host is spiffe://TRUST_DOMAIN/server/ID",
         _trust_domain,
     )
     host_certificate_lifetime_seconds: int = setting(
         86400,
-        "how long a host's certificate is good; it gets another after half of that",
+        "Lifetime of a host's certificate in seconds. The host renews it after half of that",
         integer(60, 10 * 365 * 86400),
     )
     metrics_address: str = setting(
         METRICS_ADDRESS,
-        "HOST:PORT to serve /metrics, /healthz and /readyz on over HTTP; off does without",
+        "Listen address for /metrics, /healthz and /readyz over HTTP (HOST:PORT), or off",
         host_and_port_or_off,
         show=lambda address: address or "off",
     )
-    api_workers: int = setting(1, "processes that share the port", integer(1, 64))
+    api_workers: int = setting(1, "Number of processes that serve the same port", integer(1, 64))
     registration_key: Secret | None = setting(
         None,
-        "what a host must show to join; without it everybody may join; the file may hold several,"
-        " one a line, and is read again when it changes",
+        "Key that a host must send to register. If not set, any host may register. The file may"
+        " hold several keys, one per line; changes are picked up without a restart",
         secret,
         parse_file=registration_keys_in,
     )
     registration_key_required: bool = setting(
         False,
-        "true lets nobody join without a key: where no REGISTRATION_KEY is set, hosts need a join"
-        " key, which `manmanv2 keys create` makes",
+        "true admits no host without a key: if REGISTRATION_KEY is not set, a host needs a join"
+        " key, which `manmanv2 keys create` creates",
         boolean,
     )
     operator_key: Secret | None = setting(
         None,
-        "the key of whoever may do everything, sent as a bearer token; without it, without a key"
-        " of an admin and without OIDC_ISSUER, operators' calls are answered on this machine only",
+        "Key with full operator access, sent as a bearer token. If it is not set, no admin has a"
+        " key and OIDC_ISSUER is not set, only this machine may make operators' calls",
         bearer_token,
     )
     oidc_issuer: str = setting(
         "",
-        "https://… of an OIDC provider, as its tokens have it in iss: operators may send these as"
-        " bearer tokens, and nobody gets in without a key or a token",
+        "https:// URL of an OIDC provider, exactly as in the iss claim of its tokens. Operators may"
+        " then send such tokens as bearer tokens, and every operator's call needs a key or a token",
         _issuer,
     )
-    oidc_audience: str = setting("", "whom tokens must be for, as they have it in aud")
+    oidc_audience: str = setting("", "Value that the aud claim of tokens must contain")
     oidc_jwks_url: str = setting(
         "",
-        "https://… of the provider's keys; without it the provider is asked where they are",
+        "https:// URL of the provider's keys (JWKS). If not set, the API discovers it from"
+        " OIDC_ISSUER",
         checked_url,
     )
     oidc_ca_cert_path: Path | None = setting(
-        None, "the CA of the provider's certificate, when it is none that the machine trusts", Path
+        None,
+        "CA file for the OIDC provider's certificate. Needed only if this machine does not already"
+        " trust that CA",
+        Path,
     )
     oidc_role_claim: str = setting(
         "role",
-        "the claim that says what an operator may do, a text or a list; with dots one that lies"
-        " within others, as realm_access.roles",
+        "Claim with the operator's role or roles: a string or a list. Use dots for a nested claim,"
+        " for example realm_access.roles",
     )
     oidc_roles: Mapping[str, Role] | None = setting(
         None,
-        "VALUE=ROLE,…: which values of that claim stand for viewer, operator and admin, without it"
-        " these words themselves; of several the highest counts",
+        "Which values of OIDC_ROLE_CLAIM mean which role: VALUE=ROLE,…, with the roles viewer,"
+        " operator and admin. If not set, the values are these words. The highest role counts",
         _roles,
-        show=_shown_roles,
+        show=_roles_text,
     )
     oidc_name_claim: str = setting(
-        "sub", "the claim that says who it is, for the audit; one that users cannot set themselves"
+        "sub",
+        "Claim with the operator's name for the audit log. Choose one that users cannot set"
+        " themselves",
     )
     heartbeat_interval_seconds: int = setting(
-        15, "how often hosts beat; offline after three of them", integer(1, 3600)
+        15,
+        "Seconds between heartbeats of a host. A host is offline after three intervals without one",
+        integer(1, 3600),
     )
     max_heartbeats_per_second: int = setting(
         2000,
-        "a fleet that would beat faster is told a longer interval",
+        "Heartbeats per second that the whole fleet may send. A larger fleet gets a longer"
+        " interval",
         integer(1, 1_000_000),
     )
     max_registrations_per_second: int = setting(
         500,
-        "registrations, fetches of configuration and farewells with one and the same key of hosts,"
-        " in each process; five seconds' worth may come at once, and what is above is tried again",
+        "Registrations, configuration fetches and deregistrations per second with the same host"
+        " key, in each process. A burst of five seconds' worth is allowed; hosts retry calls above"
+        " the limit",
         integer(1, 1_000_000),
     )
     max_operator_calls_per_second: int = setting(
         200,
-        "calls of operators with one and the same key, counted as those of hosts are",
+        "Operators' calls per second with the same key, in each process, with the same burst",
         integer(1, 1_000_000),
     )
     max_unauthenticated_calls_per_second: int = setting(
         20,
-        "calls without a key that is known, of hosts and of operators, from one and the same"
-        " address, counted as the others are",
+        "Calls per second without a known key, of hosts and operators, from the same address, in"
+        " each process, with the same burst",
         integer(1, 1_000_000),
         old_names=("MAX_WRONG_KEYS_PER_SECOND",),
     )
     max_connections: int = setting(
         15_000,
-        "connections to one process at a time; one more is closed, those that are open go on",
+        "Open connections per process. A connection above the limit is closed at once; the others"
+        " stay open",
         integer(1, 1_000_000),
     )
     name_conflict_policy: str = setting(
         NamePolicy.REJECT,
-        "what happens when another machine claims the name of one that is alive: reject refuses"
-        " it, takeover gives it the server and tells the other to stop, allow lets both have it",
+        "What happens when a machine registers under the name of another machine that is online:"
+        " reject refuses it, takeover gives it the server and stops the other one, allow lets both"
+        " use the name",
         choice(*NamePolicy),
     )
     registration_approval: str = setting(
         ApprovalPolicy.AUTO,
-        "auto, or manual: new servers wait for an operator's approval, without configuration",
+        "auto, or manual: a new server gets no configuration until an operator approves it",
         choice(*ApprovalPolicy),
     )
     enforcement: Enforcement = setting(
         ENFORCE_ALL,
-        "SWITCH=MODE,…: off or warn instead of enforce, for name-conflict, epoch, approval, ban and"
-        " delete-online, or warn or enforce instead of off, for credential and certificate; what"
-        " warn lets through is listed by `manmanv2 audit dry-run`",
+        "Modes of the checks: SWITCH=MODE,… The switches name-conflict, epoch, approval, ban and"
+        " delete-online default to enforce, credential and certificate to off. The modes are off,"
+        " warn and enforce; `manmanv2 audit dry-run` lists the calls that warn let through",
         _enforcement,
         show=str,
     )
     host_credential_lifetime_seconds: int = setting(
         30 * 86400,
-        "how long a host's own credential is good; it gets another after half of that",
+        "Lifetime of a host's credential in seconds. The host gets a new one after half of that",
         integer(60, 10 * 365 * 86400),
     )
     ephemeral_retention_seconds: int = setting(
         86400,
-        "after how long offline an ephemeral server is deleted",
+        "Seconds offline after which an ephemeral server is deleted",
         integer(1, 10 * 365 * 86400),
     )
     deleted_retention_days: int = setting(
         30,
-        "how long a deleted server can be restored; 0 deletes for good",
+        "Days for which a deleted server can be restored. 0 deletes servers permanently at once",
         integer(0, 3650),
     )
     audit_retention_days: int = setting(
         0,
-        "how long `manmanv2 audit list` knows what operators did; 0 keeps it for ever",
+        "Days for which `manmanv2 audit list` keeps operators' actions. 0 keeps them forever",
         integer(0, 3650),
     )
-    grpc_reflection: bool = setting(False, "true lets clients list the API's methods", boolean)
+    grpc_reflection: bool = setting(
+        False,
+        "true enables gRPC server reflection, so that clients can list the API's methods",
+        boolean,
+    )
 
     @property
     def registration_rules(self) -> RegistrationRules:
@@ -326,12 +349,14 @@ class ApiSettings(ServiceSettings):
 
     @property
     def events_held_back(self) -> timedelta:
-        """How long events wait before this process takes them away without a broker.
+        """How long events wait before a process without a broker drops them.
 
-        Other processes on the same database may have one.
+        Other processes on the same database may have a broker.
         """
-        alone = self.store_kind is StoreKind.MEMORY or self.messages_kind is MessagesKind.AMQP
-        return timedelta(0) if alone else timedelta(hours=1)
+        publishes_all = (
+            self.store_kind is StoreKind.MEMORY or self.messages_kind is MessagesKind.AMQP
+        )
+        return timedelta(0) if publishes_all else timedelta(hours=1)
 
     @property
     def claim_rules(self) -> ClaimRules:
@@ -344,7 +369,7 @@ class ApiSettings(ServiceSettings):
 
     @property
     def mutual_tls_address(self) -> str:
-        """Where callers show a certificate, empty where none are issued."""
+        """Where clients present certificates; empty if the API issues none."""
         if self.ca_cert_path is None:
             return ""
         host, _, port = self.listen_address.rpartition(":")
@@ -358,11 +383,11 @@ class ApiSettings(ServiceSettings):
     def host_certificate_lifetime(self) -> timedelta:
         return timedelta(seconds=self.host_certificate_lifetime_seconds)
 
-    def check(self, given: Collection[str]) -> None:
+    def check(self, set_fields: Collection[str]) -> None:
         _check_both("TLS_CERT_PATH", self.tls_cert_path, "TLS_KEY_PATH", self.tls_key_path)
         _check_both("CA_CERT_PATH", self.ca_cert_path, "CA_KEY_PATH", self.ca_key_path)
-        self._check_certificates(given)
-        self._check_oidc(given)
+        self._check_certificates(set_fields)
+        self._check_oidc(set_fields)
         if self.store_kind is StoreKind.SQL:
             from adapters.sql.engine import sql_url
 
@@ -387,17 +412,17 @@ class ApiSettings(ServiceSettings):
                 " another in LISTEN_ADDRESS."
             )
 
-    def _check_oidc(self, given: Collection[str]) -> None:
-        others = sorted(name.upper() for name in given if name.startswith("oidc_"))
+    def _check_oidc(self, set_fields: Collection[str]) -> None:
+        others = sorted(name.upper() for name in set_fields if name.startswith("oidc_"))
         if others and not self.oidc_issuer:
             raise ConfigurationError(
-                f"OIDC_ISSUER: must be set, because {others[0]} is; unset {', '.join(others)} to"
-                " take no tokens."
+                f"OIDC_ISSUER: must be set, because {others[0]} is. To accept no tokens, unset"
+                f" {', '.join(others)}."
             )
         if self.oidc_issuer and not self.oidc_audience:
             raise ConfigurationError(
-                "OIDC_AUDIENCE: must be set, because OIDC_ISSUER is: a token that is for another"
-                " program must open nothing here."
+                "OIDC_AUDIENCE: must be set, because OIDC_ISSUER is: the API must refuse tokens"
+                " that were issued for another program."
             )
         if self.oidc_ca_cert_path and not f"{self.oidc_issuer} {self.oidc_jwks_url}".count("https"):
             raise ConfigurationError(
@@ -405,32 +430,34 @@ class ApiSettings(ServiceSettings):
                 " URL is http://."
             )
 
-    def _check_certificates(self, given: Collection[str]) -> None:
+    def _check_certificates(self, set_fields: Collection[str]) -> None:
         if self.ca_cert_path is None:
             for name in ("mtls_listen_address", "trust_domain"):
-                if name in given:
+                if name in set_fields:
                     raise ConfigurationError(
-                        f"{name.upper()}: of no use without CA_CERT_PATH; set that, or unset this."
+                        f"{name.upper()}: has no effect without CA_CERT_PATH: set CA_CERT_PATH, or"
+                        f" unset {name.upper()}."
                     )
             if self.enforcement.of(Switch.CERTIFICATE) is not Mode.OFF:
                 raise ConfigurationError(
-                    "ENFORCEMENT asks for certificates of hosts, but none are issued: set"
-                    " CA_CERT_PATH and CA_KEY_PATH, or leave certificate out."
+                    "ENFORCEMENT: certificate needs hosts with certificates, but this API issues"
+                    " none: set CA_CERT_PATH and CA_KEY_PATH, or remove certificate."
                 )
             return
         if self.tls_cert_path is None:
             raise ConfigurationError(
-                "TLS_CERT_PATH: must be set, because CA_CERT_PATH is, and certificates are shown in"
-                " TLS."
+                "TLS_CERT_PATH: must be set, because CA_CERT_PATH is, and clients present their"
+                " certificates over TLS."
             )
         if not 1 <= self.mutual_tls_port <= 65535:
             raise ConfigurationError(
-                "MTLS_LISTEN_ADDRESS: must be set, because there is no port after that of"
-                f" LISTEN_ADDRESS, {self.listen_address}."
+                "MTLS_LISTEN_ADDRESS: must be set, because no port follows that of LISTEN_ADDRESS,"
+                f" {self.listen_address}."
             )
         if self.mutual_tls_address == self.listen_address:
             raise ConfigurationError(
-                f"MTLS_LISTEN_ADDRESS is LISTEN_ADDRESS, {self.listen_address}: set it to another."
+                "MTLS_LISTEN_ADDRESS: must differ from LISTEN_ADDRESS, which is"
+                f" {self.listen_address}."
             )
         if self.host_certificate_lifetime_seconds < 4 * self.heartbeat_interval_seconds:
             raise ConfigurationError(
@@ -443,7 +470,7 @@ class ApiSettings(ServiceSettings):
 def _check_both(name: str, value: object, other_name: str, other: object) -> None:
     if (value is None) is (other is None):
         return
-    there, missing = (other_name, name) if value is None else (name, other_name)
+    present, missing = (other_name, name) if value is None else (name, other_name)
     raise ConfigurationError(
-        f"{missing}: must be set, because {there} is; unset both to do without."
+        f"{missing}: must be set, because {present} is; to use neither, unset both."
     )

@@ -254,8 +254,8 @@ def test_every_wrong_setting_is_a_line_and_what_needs_none_of_them_goes_on(
     assert [line for line in report.lines if " Settings " in line] == [
         "FAIL  Settings   LOG_LEVEL: must be one of debug, info, warning, error",
         (
-            "FAIL  Settings   API_ADDRESS: must be HOST:PORT, as localhost:50051, or https://HOST"
-            " or https://HOST:PORT for TLS"
+            "FAIL  Settings   API_ADDRESS: must be HOST:PORT, for example localhost:50051, or"
+            " https://HOST or https://HOST:PORT for TLS"
         ),
     ]
     assert report.of("Docker").startswith("ok")

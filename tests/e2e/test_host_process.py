@@ -148,6 +148,6 @@ def test_a_wrong_setting_ends_with_one_sentence_that_names_it() -> None:
 
     assert ended.returncode == 78
     assert ended.stderr == (
-        "manmanv2-host: API_ADDRESS: must be HOST:PORT, as localhost:50051, or https://HOST or"
-        " https://HOST:PORT for TLS.\n"
+        "manmanv2-host: API_ADDRESS: must be HOST:PORT, for example localhost:50051, or https://HOST"
+        " or https://HOST:PORT for TLS.\n"
     )

@@ -74,8 +74,9 @@ def test_who_names_a_ca_does_not_speak_in_the_open_by_mistake(ca_file: Path) -> 
     told = problem(API_CA_CERT_PATH=str(ca_file), API_TLS_SERVER_NAME="api")
 
     assert told == (
-        "API_CA_CERT_PATH and API_TLS_SERVER_NAME: of no use, because API_ADDRESS asks for no TLS;"
-        " write https://localhost:50051, or API_USE_TLS=false to speak without."
+        "API_CA_CERT_PATH and API_TLS_SERVER_NAME: without effect, because API_ADDRESS does not use"
+        " TLS: set API_ADDRESS to https://localhost:50051, or API_USE_TLS=false to stay without"
+        " TLS."
     )
     for way in ({"API_USE_TLS": "false"}, {"API_ADDRESS": "http://localhost:50051"}):
         assert read(API_CA_CERT_PATH=str(ca_file), **way).api.tls is None
@@ -110,7 +111,7 @@ def test_a_file_of_cas_is_looked_at_before_anything_starts(tmp_path: Path) -> No
 @pytest.mark.parametrize("name", ["https://api", "two words", "api:443", "a..b"])
 def test_a_name_to_check_is_a_name_alone(name: str) -> None:
     assert problem(API_TLS_SERVER_NAME=name, API_USE_TLS="true") == (
-        "API_TLS_SERVER_NAME: must be a name or an address alone, as api.example.com."
+        "API_TLS_SERVER_NAME: must be a host name or an address alone, for example api.example.com."
     )
 
 
@@ -134,7 +135,7 @@ def test_an_api_has_a_certificate_with_its_key_or_neither(there: str, missing: s
         ApiSettings.load({there: "/nowhere"})
 
     assert str(caught.value) == (
-        f"{missing}: must be set, because {there} is; unset both to do without."
+        f"{missing}: must be set, because {there} is; to use neither, unset both."
     )
     assert not ApiSettings.load({}).speaks_tls
     assert ApiSettings.load({there: "/nowhere", missing: "/nowhere"}).speaks_tls

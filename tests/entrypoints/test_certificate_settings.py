@@ -42,33 +42,39 @@ def test_the_port_for_certificates_is_the_one_after_unless_another_is_set() -> N
     [
         (
             {**TLS, "CA_CERT_PATH": "/x"},
-            "CA_KEY_PATH: must be set, because CA_CERT_PATH is; unset both to do without.",
+            "CA_KEY_PATH: must be set, because CA_CERT_PATH is; to use neither, unset both.",
         ),
         (
             {**TLS, "CA_KEY_PATH": "/x"},
-            "CA_CERT_PATH: must be set, because CA_KEY_PATH is; unset both to do without.",
+            "CA_CERT_PATH: must be set, because CA_KEY_PATH is; to use neither, unset both.",
         ),
         (
             CA,
             (
-                "TLS_CERT_PATH: must be set, because CA_CERT_PATH is, and certificates are shown in"
-                " TLS."
+                "TLS_CERT_PATH: must be set, because CA_CERT_PATH is, and clients present their"
+                " certificates over TLS."
             ),
         ),
         (
             {**TLS, "MTLS_LISTEN_ADDRESS": "0.0.0.0:50052"},
-            "MTLS_LISTEN_ADDRESS: of no use without CA_CERT_PATH; set that, or unset this.",
+            (
+                "MTLS_LISTEN_ADDRESS: has no effect without CA_CERT_PATH: set CA_CERT_PATH, or"
+                " unset MTLS_LISTEN_ADDRESS."
+            ),
         ),
         (
             {"TRUST_DOMAIN": "example.com"},
-            "TRUST_DOMAIN: of no use without CA_CERT_PATH; set that, or unset this.",
+            (
+                "TRUST_DOMAIN: has no effect without CA_CERT_PATH: set CA_CERT_PATH, or unset"
+                " TRUST_DOMAIN."
+            ),
         ),
         *(
             (
                 {"ENFORCEMENT": f"certificate={mode}"},
                 (
-                    "ENFORCEMENT asks for certificates of hosts, but none are issued: set"
-                    " CA_CERT_PATH and CA_KEY_PATH, or leave certificate out."
+                    "ENFORCEMENT: certificate needs hosts with certificates, but this API issues"
+                    " none: set CA_CERT_PATH and CA_KEY_PATH, or remove certificate."
                 ),
             )
             for mode in ("warn", "enforce")
@@ -76,13 +82,13 @@ def test_the_port_for_certificates_is_the_one_after_unless_another_is_set() -> N
         (
             {**BOTH, "LISTEN_ADDRESS": "127.0.0.1:65535"},
             (
-                "MTLS_LISTEN_ADDRESS: must be set, because there is no port after that of"
-                " LISTEN_ADDRESS, 127.0.0.1:65535."
+                "MTLS_LISTEN_ADDRESS: must be set, because no port follows that of LISTEN_ADDRESS,"
+                " 127.0.0.1:65535."
             ),
         ),
         (
             {**BOTH, "MTLS_LISTEN_ADDRESS": "127.0.0.1:50051"},
-            "MTLS_LISTEN_ADDRESS is LISTEN_ADDRESS, 127.0.0.1:50051: set it to another.",
+            "MTLS_LISTEN_ADDRESS: must differ from LISTEN_ADDRESS, which is 127.0.0.1:50051.",
         ),
         (
             {

@@ -72,7 +72,7 @@ def test_an_address_is_host_and_port(address: str) -> None:
 )
 def test_what_is_no_address_names_the_variable_and_shows_one(address: str) -> None:
     assert problem(HostSettings, API_ADDRESS=address) == (
-        "API_ADDRESS: must be HOST:PORT, as localhost:50051, or https://HOST or https://HOST:PORT"
+        "API_ADDRESS: must be HOST:PORT, for example localhost:50051, or https://HOST or https://HOST:PORT"
         " for TLS."
     )
 
@@ -170,7 +170,7 @@ def test_a_file_of_another_secret_holds_one(key_file: Path) -> None:
     key_file.write_text(f"{KEY}\n{KEY}\n")
 
     assert problem(ApiSettings, OPERATOR_KEY_FILE=str(key_file)) == (
-        "OPERATOR_KEY: holds a character that cannot be printed, or bytes that are no UTF-8."
+        "OPERATOR_KEY: contains a character that cannot be printed, or bytes that are not UTF-8."
     )
 
 
@@ -195,7 +195,7 @@ def test_a_file_of_registration_keys_that_is_no_text_is_told(key_file: Path) -> 
     key_file.write_bytes(b"\xff")
 
     assert problem(ApiSettings, REGISTRATION_KEY_FILE=str(key_file)) == (
-        f"REGISTRATION_KEY: cannot be read from {key_file} (it is no text): mend"
+        f"REGISTRATION_KEY: cannot be read from {key_file} (it is not UTF-8 text): fix"
         " REGISTRATION_KEY_FILE or the file's permissions."
     )
 
@@ -214,7 +214,8 @@ def test_an_empty_file_does_not_open_what_it_was_meant_to_close(tmp_path: Path) 
     empty.write_text("\n")
 
     assert problem(ApiSettings, OPERATOR_KEY_FILE=str(empty)) == (
-        f"OPERATOR_KEY: OPERATOR_KEY_FILE names {empty}, which is empty: fill it, or unset it."
+        f"OPERATOR_KEY: OPERATOR_KEY_FILE names {empty}, which is empty: fill the file, or unset"
+        " OPERATOR_KEY_FILE."
     )
     assert problem(ApiSettings, REGISTRATION_KEY_FILE=str(empty)) == (
         f"REGISTRATION_KEY: REGISTRATION_KEY_FILE names {empty}, which contains no key: write one"
@@ -225,13 +226,13 @@ def test_an_empty_file_does_not_open_what_it_was_meant_to_close(tmp_path: Path) 
 def test_a_key_that_no_header_can_carry_is_told() -> None:
     told = problem(CliSettings, OPERATOR_KEY=f"{canary('operator key')}ü")
 
-    assert told == "OPERATOR_KEY: must be ASCII, because it travels in a header."
+    assert told == "OPERATOR_KEY: must be ASCII, because it is sent in a header."
 
 
 def test_a_key_with_bytes_that_are_no_text_is_told() -> None:
     told = problem(HostSettings, REGISTRATION_KEY=f"{KEY}\udcff")
 
-    assert told.startswith("REGISTRATION_KEY: holds a")
+    assert told.startswith("REGISTRATION_KEY: contains a")
     assert MARK not in told
 
 
@@ -246,7 +247,7 @@ def test_a_secrets_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
 
     assert told == (
         f"REGISTRATION_KEY: cannot be read from {tmp_path / 'none'} (No such file or directory):"
-        " mend REGISTRATION_KEY_FILE or the file's permissions."
+        " fix REGISTRATION_KEY_FILE or the file's permissions."
     )
 
 
@@ -386,16 +387,16 @@ WRONG_ROLES = ("", "admin", "=admin", "a=root", "a=Admin")
             {"OIDC_AUDIENCE": ""},
             "OIDC_AUDIENCE",
             (
-                "must be set, because OIDC_ISSUER is: a token that is for another program must open"
-                " nothing here."
+                "must be set, because OIDC_ISSUER is: the API must refuse tokens that were issued"
+                " for another program."
             ),
         ),
         (
             {"OIDC_ISSUER": "", "OIDC_ROLES": "a=admin"},
             "OIDC_ISSUER",
             (
-                "must be set, because OIDC_AUDIENCE is; unset OIDC_AUDIENCE, OIDC_ROLES to take no"
-                " tokens."
+                "must be set, because OIDC_AUDIENCE is. To accept no tokens, unset OIDC_AUDIENCE,"
+                " OIDC_ROLES."
             ),
         ),
         (
@@ -408,20 +409,23 @@ WRONG_ROLES = ("", "admin", "=admin", "a=root", "a=Admin")
         (
             {"OIDC_ISSUER": "https://id.example.com?a"},
             "OIDC_ISSUER",
-            "must be without a ?, as iss in tokens is.",
+            "must not contain a ?, because the iss claim of tokens has none.",
         ),
         *(
             (
                 {"OIDC_ROLES": f"sre=operator,{wrong}"},
                 "OIDC_ROLES",
-                f"has {wrong!r}, must be VALUE=ROLE,… with the roles viewer, operator, admin.",
+                (
+                    f"contains {wrong!r}, but must be VALUE=ROLE,… with the roles viewer, operator,"
+                    " admin."
+                ),
             )
             for wrong in WRONG_ROLES
         ),
         (
             {"OIDC_ROLES": "a=admin,a=viewer"},
             "OIDC_ROLES",
-            "names a more than once: leave one of them out.",
+            "sets a more than once: remove all but one.",
         ),
     ],
 )
@@ -565,9 +569,9 @@ def test_switches_are_enforced_unless_they_are_set_otherwise() -> None:
 def test_a_switch_or_mode_that_is_none_is_told_with_all_that_are(text: str) -> None:
     told = problem(ApiSettings, ENFORCEMENT=text)
 
-    assert told.startswith("ENFORCEMENT: has ")
+    assert told.startswith("ENFORCEMENT: contains ")
     assert told.endswith(
-        "must be SWITCH=MODE,… with the switches name-conflict, epoch, approval, ban,"
+        "but must be SWITCH=MODE,… with the switches name-conflict, epoch, approval, ban,"
         " delete-online, credential, certificate and the modes off, warn, enforce."
     )
     assert "\n" not in told
@@ -589,7 +593,7 @@ def test_a_credential_lives_long_enough_to_be_renewed() -> None:
 def test_a_switch_that_is_set_twice_is_told() -> None:
     told = problem(ApiSettings, ENFORCEMENT="epoch=off,epoch=warn")
 
-    assert told == "ENFORCEMENT: names epoch more than once: leave one of them out."
+    assert told == "ENFORCEMENT: sets epoch more than once: remove all but one."
 
 
 def test_the_rules_of_joining_are_those_that_were_set() -> None:
