@@ -2,12 +2,12 @@ from collections.abc import Iterator
 from inspect import getdoc
 from pathlib import Path
 
-from adapters.grpc.server.error_codes import WIRE_ERRORS
+from adapters.grpc.server.error_codes import UNKNOWN_ERROR, WIRE_ERRORS, WireError
 from adapters.grpc.server.permissions import PERMISSIONS
 from docs.generator.contract import Contract, Field, Message, Method, read_contract
 from docs.generator.markdown import page, table
 
-_FIELD_COLUMNS = ("number", "field", "type", "")
+_FIELD_COLUMNS = ("number", "field", "type", "meaning")
 
 
 def api_reference_page() -> str:
@@ -18,11 +18,11 @@ def api_reference_page() -> str:
     shared = {name: message for name, message in contract.messages.items() if name not in own}
     return page(
         Path(__file__).with_name("api-reference.md").read_text(),
-        "## Calls of hosts",
+        "## Calls by hosts",
         *(_method(contract, method) for method in of_hosts),
-        "## Calls of operators",
+        "## Calls by operators",
         *(_method(contract, method) for method in of_operators),
-        "## Messages in several calls",
+        "## Other messages",
         *(
             page(f"### {name}", message.comment, _fields(message))
             for name, message in shared.items()
@@ -38,14 +38,14 @@ def _method(contract: Contract, method: Method) -> str:
         f"### {method.name}",
         method.comment,
         f"Needs the role `{role}`." if (role := PERMISSIONS[method.name].role) else "",
-        _with_heading(f"Takes `{request.name}`", request),
-        _with_heading(f"Answers `{response.name}`", response),
+        _with_heading(f"Request `{request.name}`", request),
+        _with_heading(f"Response `{response.name}`", response),
     )
 
 
 def _with_heading(heading: str, message: Message) -> str:
     if not message.fields:
-        return f"{heading}, which has no fields."
+        return f"{heading}: no fields."
     return page(f"{heading}:", message.comment, _fields(message))
 
 
@@ -58,7 +58,7 @@ def _fields(message: Message) -> str:
 
 
 def _type(field: Field) -> str:
-    # No type of protobuf's own has a capital.
+    # The names of scalar types have no capitals.
     name = field.type if field.type.islower() else f"[{field.type}](#{field.type.lower()})"
     return f"repeated {name}" if field.repeated else name
 
@@ -66,9 +66,10 @@ def _type(field: Field) -> str:
 def _errors() -> Iterator[tuple[str, str, str, str]]:
     for error, wire_error in WIRE_ERRORS.items():
         first_sentence = " ".join((getdoc(error) or "").split()).partition(". ")[0]
-        yield (
-            f"`{wire_error.code.name}`",
-            f"`{wire_error.reason}`",
-            ", ".join(f"`{name}`" for name in wire_error.attributes),
-            f"{first_sentence.removesuffix('.')}.",
-        )
+        yield _error(wire_error, f"{first_sentence.removesuffix('.')}.")
+    yield _error(UNKNOWN_ERROR, "Any other error; the API's log has the cause.")
+
+
+def _error(wire_error: WireError, when: str) -> tuple[str, str, str, str]:
+    metadata = ", ".join(f"`{name}`" for name in wire_error.attributes)
+    return f"`{wire_error.code.name}`", f"`{wire_error.reason}`", metadata, when

@@ -1,4 +1,4 @@
-"""The wire contract as its .proto file has it, comments included."""
+"""The wire contract as the .proto file declares it, with its comments."""
 
 import subprocess
 import sys
@@ -18,16 +18,16 @@ from google.protobuf.descriptor_pb2 import (
 _ROOT = Path(__file__).parents[2]
 _FILE = "protos/manman/v1/manman.proto"
 
-# The field numbers that make up a path of SourceCodeInfo, see descriptor.proto.
+# Field numbers in the paths of SourceCodeInfo, see descriptor.proto.
 _MESSAGE, _SERVICE = 4, 6
-_PART_OF_IT = 2
+_MEMBER = 2
 
 
 @dataclass(frozen=True)
 class Field:
     number: int
     name: str
-    # As the .proto file has it, without the package.
+    # As in the .proto file, without the package: `int64`, `Server` or `map<string, string>`.
     type: str
     repeated: bool
     comment: str
@@ -62,7 +62,7 @@ def read_contract() -> Contract:
     methods = [
         Method(
             method.name,
-            comments.get((_SERVICE, 0, _PART_OF_IT, index), ""),
+            comments.get((_SERVICE, 0, _MEMBER, index), ""),
             _own_name(method.input_type),
             _own_name(method.output_type),
         )
@@ -95,13 +95,19 @@ def _compiled() -> FileDescriptorProto:
 def _fields(
     message: DescriptorProto, index: int, comments: dict[tuple[int, ...], str]
 ) -> Iterator[Field]:
+    map_types = {
+        nested.name: f"map<{', '.join(map(_type, nested.field))}>"
+        for nested in message.nested_type
+        if nested.options.map_entry
+    }
     for place, field in enumerate(message.field):
+        map_type = map_types.get(_own_name(field.type_name))
         yield Field(
             field.number,
             field.name,
-            _type(field),
-            field.label == FieldDescriptorProto.LABEL_REPEATED,
-            comments.get((_MESSAGE, index, _PART_OF_IT, place), ""),
+            map_type or _type(field),
+            field.label == FieldDescriptorProto.LABEL_REPEATED and not map_type,
+            comments.get((_MESSAGE, index, _MEMBER, place), ""),
         )
 
 

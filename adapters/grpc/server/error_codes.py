@@ -166,8 +166,8 @@ WIRE_ERRORS: Mapping[type[BaseException], WireError] = {
     StoreUnavailable: WireError(_Code.UNAVAILABLE, Reason.STORE_UNAVAILABLE),
     StoreFailed: WireError(_Code.INTERNAL, Reason.STORE_FAILED),
 }
-# Its text is fixed, because the error's own may hold anything.
-_UNKNOWN = WireError(_Code.INTERNAL, Reason.INTERNAL_ERROR)
+# For errors that are not in the table. The text is fixed, because theirs may contain anything.
+UNKNOWN_ERROR = WireError(_Code.INTERNAL, Reason.INTERNAL_ERROR)
 
 
 def status_of(error: Exception, method: str) -> tuple[grpc.StatusCode, status_pb2.Status]:
@@ -175,8 +175,8 @@ def status_of(error: Exception, method: str) -> tuple[grpc.StatusCode, status_pb
 
     An error that is not in the table is logged with its cause. A store logs its failures itself.
     """
-    wire_error = WIRE_ERRORS.get(type(error), _UNKNOWN)
-    if wire_error is _UNKNOWN:
+    wire_error = WIRE_ERRORS.get(type(error), UNKNOWN_ERROR)
+    if wire_error is UNKNOWN_ERROR:
         _log.error("%s failed", method, exc_info=error)
     number: int = wire_error.code.value[0]
     details = map(_any, [*_standard_details(error), _error_info(error, wire_error)])
@@ -186,7 +186,7 @@ def status_of(error: Exception, method: str) -> tuple[grpc.StatusCode, status_pb
 
 
 def code_of(error: BaseException) -> grpc.StatusCode:
-    return WIRE_ERRORS.get(type(error), _UNKNOWN).code
+    return WIRE_ERRORS.get(type(error), UNKNOWN_ERROR).code
 
 
 def message_of(error: Exception) -> str:

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class ManManAPIStub:
-    """Hosts.
+    """Calls by hosts.
     """
 
     def __init__(self, channel):
@@ -228,57 +228,59 @@ class ManManAPIStub:
 
 
 class ManManAPIServicer:
-    """Hosts.
+    """Calls by hosts.
     """
 
     def RegisterServer(self, request, context):
-        """Joins the fleet. The same name always gets the same server_id.
+        """Registers a host and returns its server. The same name always gets the same server_id. Needs
+        the registration key, a join key or the server's credential, unless the API lets any host join.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Heartbeat(self, request, context):
-        """Says that the host is alive. The answer comes after the write is durable.
+        """Reports that the host is alive. The response is sent after the write is durable.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def FetchConfiguration(self, request, context):
-        """Reads what changed in the host's own configuration. Guarded by the registration key
-        or the server's credential.
+        """Returns what has changed in the host's own configuration. Needs the registration key, the join
+        key with which the server registered, or the server's credential.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Deregister(self, request, context):
-        """Leaves the fleet for good: the server is deleted as by DeleteServer. Guarded by the
-        registration key or the server's credential, and answered only to the process that holds the
-        record now.
+        """Removes the host from the fleet for good: its server is deleted, as by DeleteServer. Needs the
+        same keys as FetchConfiguration. Only the process that registered last can do it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RenewCertificate(self, request, context):
-        """Answers with another certificate for a server that has one, or the credential.
+        """Issues a new certificate for a server. Needs its current certificate or its credential.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetTrustBundle(self, request, context):
-        """The certificates of the authority by which hosts and this API are known. Anybody may ask.
+        """Returns the certificates of the CA that issues the certificates of hosts and of this API. Needs
+        no key.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListServers(self, request, context):
-        """Operators.
+        """Calls by operators.
 
+        Lists servers that match all the filters.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -291,97 +293,102 @@ class ManManAPIServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CreateServer(self, request, context):
-        """Makes a server's record before its host has joined.
+        """Creates a server's record before its host has registered.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def UpdateServer(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Changes the fields of a server that update_paths names.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DeleteServer(self, request, context):
-        """Deletes a server and everything that hangs on it; for 30 days RestoreServer brings it back.
-        One that is online is refused unless `force` is set.
+        """Deletes a server with its configuration, labels and history. RestoreServer can restore it for
+        30 days. An online server is deleted only with `force`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RefreshServer(self, request, context):
-        """Asks a host to report and to fetch its configuration now. It answers before the host has.
+        """Asks a host to report and to fetch its configuration now. The response does not wait for the
+        host.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListDeletedServers(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Lists the deleted servers that can still be restored.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RestoreServer(self, request, context):
-        """Brings a deleted server back: its record, its id, its configuration and its labels.
+        """Restores a deleted server: its record, its id, its configuration and its labels.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def PruneServers(self, request, context):
-        """Deletes ephemeral servers that were offline for too long, as the API does by itself.
+        """Deletes ephemeral servers that have been offline for too long. The API also does this by
+        itself.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def LabelServer(self, request, context):
-        """Sets and takes away operators' labels, which win over those of the host.
+        """Sets and removes operators' labels. These take precedence over the labels of the host.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def MergeServers(self, request, context):
-        """Moves configuration, operators' labels and history of one server to another and deletes it.
+        """Moves the configuration, the operators' labels and the history of one server to another, and
+        deletes the first one.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ExplainServer(self, request, context):
-        """Tells in sentences why a server is what it is.
+        """Explains in sentences how a server got into its current state.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ApproveServer(self, request, context):
-        """Lets a pending server in, or a rejected or banned one again.
+        """Approves a server that is pending, rejected or banned.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RejectServer(self, request, context):
-        """Refuses a server under its name.
+        """Refuses a server by its name.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def BanServer(self, request, context):
-        """Refuses a machine, whatever name it registers under.
+        """Refuses a machine, under any name.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListConflicts(self, request, context):
-        """Two machines that claim one name.
+        """Lists conflicts: two machines claim the same name.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -394,20 +401,22 @@ class ManManAPIServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ResolveConflict(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Decides which of the two machines gets the name.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListWouldReject(self, request, context):
-        """What a switch that only warns would have refused.
+        """Lists calls that ENFORCEMENT let through with a warning and would refuse when enforced.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def PutConfiguration(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Creates or replaces a configuration document of a server or of a selector.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -419,7 +428,8 @@ class ManManAPIServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListConfigurations(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Lists the documents of one server, or those of all selectors.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -431,14 +441,15 @@ class ManManAPIServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetEffectiveConfiguration(self, request, context):
-        """Every document that a server gets, of its own or of a selector, the most specific of a name.
+        """Lists all documents that a server gets: its own, and for each other name the one with the most
+        specific selector.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CreateJoinKey(self, request, context):
-        """Keys by which hosts join. The answer is the only one that holds the secret.
+        """Creates a key with which hosts can register. Only this response contains the secret.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -451,20 +462,21 @@ class ManManAPIServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListJoinKeyUses(self, request, context):
-        """Which servers joined with a key, and when.
+        """Lists the servers that registered with a join key, and when.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RevokeJoinKey(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Revokes a join key: no host can register with it any more.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CreateOperatorKey(self, request, context):
-        """Keys by which operators are known. The answer is the only one that holds the secret.
+        """Creates a key or a certificate for an operator. Only this response contains the secret.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -477,13 +489,14 @@ class ManManAPIServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RevokeOperatorKey(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Revokes an operator's key or certificate.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListAudit(self, request, context):
-        """What operators did.
+        """Lists what operators did.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -691,7 +704,7 @@ def add_ManManAPIServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ManManAPI:
-    """Hosts.
+    """Calls by hosts.
     """
 
     @staticmethod
