@@ -51,7 +51,7 @@ def _print_entries(entries: Sequence[AuditEntry]) -> None:
         Column("CREDENTIAL", Fit.LEAVE_OUT),
         Column("FROM", Fit.LEAVE_OUT),
         Column("WHAT"),
-        Column("SERVER"),
+        Column("SERVER", Fit.LEAVE_OUT),
         Column("TARGET", Fit.LEAVE_OUT),
         Column("OUTCOME", Fit.WRAP),
     )

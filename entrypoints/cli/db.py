@@ -8,7 +8,7 @@ from entrypoints.cli.options import output_option
 from entrypoints.cli.views.output import as_json, print_lines
 from entrypoints.cli.views.progress import step_progress
 
-# Alembic logs each step here as it begins.
+# Alembic logs each step here as it begins, among other things.
 _STEP_LOGGER = "alembic.runtime.migration"
 
 
@@ -44,7 +44,7 @@ def upgrade(output: str) -> None:
 
 @contextmanager
 def _report_steps(report: Callable[[str], None]) -> Iterator[None]:
-    """Call `report` with each line that Alembic logs about a step."""
+    """Call `report` with each step that Alembic logs."""
     logger = logging.getLogger(_STEP_LOGGER)
     level, propagate = logger.level, logger.propagate
     handler = _Reporter(report)
@@ -65,4 +65,8 @@ class _Reporter(logging.Handler):
         self._report = report
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._report(record.getMessage())
+        from alembic.runtime.migration import MigrationStep
+
+        for value in record.args if isinstance(record.args, tuple) else ():
+            if isinstance(value, MigrationStep):
+                self._report(str(value))

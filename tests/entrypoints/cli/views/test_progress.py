@@ -1,0 +1,98 @@
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from entrypoints.cli.commands import manmanv2
+from entrypoints.cli.views.output import print_lines
+from entrypoints.cli.views.progress import count_progress, step_progress
+from tests.support.tty import Tty, replace_stdout
+
+
+def replace_streams(monkeypatch: pytest.MonkeyPatch) -> Tty:
+    """Both standard streams are terminals; returns standard error."""
+    replace_stdout(monkeypatch, 80)
+    terminal = Tty()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    return terminal
+
+
+def test_a_terminal_shows_how_many_steps_are_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    stderr = replace_streams(monkeypatch)
+    with count_progress("Deleting servers", 3) as advance:
+        for _ in range(3):
+            advance()
+
+    assert "Deleting servers" in stderr.text
+    assert "0/3" in stderr.text
+    assert "3/3" in stderr.text
+
+
+def test_without_a_total_it_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    stderr = replace_streams(monkeypatch)
+    with count_progress("Deleting servers") as advance:
+        advance()
+        advance()
+
+    assert " 2 " in stderr.text
+
+
+def test_lines_that_are_printed_meanwhile_appear_above_the_bar(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stderr = replace_streams(monkeypatch)
+    with count_progress("Deleting servers", 2) as advance:
+        print_lines("deleted server 1 ([red]web[/red])")
+        advance()
+
+    assert "deleted server 1 ([red]web[/red])\n" in stderr.text
+
+
+def test_what_goes_into_a_pipe_is_not_shown_on_the_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pipe = sys.stdout
+    stderr = replace_streams(monkeypatch)
+    monkeypatch.setattr(sys, "stdout", pipe)
+    with count_progress("Deleting servers", 1) as advance:
+        print_lines("deleted server 1")
+        advance()
+
+    assert "deleted server 1" not in stderr.text
+    assert capsys.readouterr().out == "deleted server 1\n"
+
+
+def test_off_a_terminal_nothing_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    with count_progress("Deleting servers", 1) as advance:
+        advance()
+    with step_progress("Upgrading the database") as begin_step:
+        begin_step("0001 -> 0002")
+
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_terminal_shows_the_step_that_is_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    stderr = replace_streams(monkeypatch)
+    with step_progress("Upgrading the database") as begin_step:
+        begin_step("0001 -> \x1b[31m0002")
+
+    assert r"Upgrading the database: 0001 -> \x1b[31m0002" in stderr.text
+
+
+def test_an_upgrade_of_the_database_shows_each_step(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    steps: list[str] = []
+
+    @contextmanager
+    def record_steps(description: str) -> Iterator[Callable[[str], None]]:
+        yield steps.append
+
+    monkeypatch.setattr("entrypoints.cli.db.step_progress", record_steps)
+    monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path}/new.sqlite3")
+    manmanv2.main(("db", "upgrade"), standalone_mode=False)
+
+    assert len(steps) >= 5
+    assert all("upgrade" in step and "->" in step for step in steps)
