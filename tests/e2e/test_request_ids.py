@@ -91,7 +91,7 @@ def test_an_operator_is_told_where_in_the_log_to_look(
         stub.CreateServer(pb.CreateServerRequest(name="box"))
     drop_table(postgres_url, "configurations")
     ended = run_to_end("manmanv2", "configs", "get", "1", "x", API_ADDRESS=api.address)
-    said = re.search(r"the API's log says why, at request_id ([0-9a-f]{32})", ended.stderr)
+    said = re.search(r"see request_id ([0-9a-f]{32}) in the API's log", ended.stderr)
 
     assert said, ended.stderr
     failure = api.wait_until_said("the store failed")

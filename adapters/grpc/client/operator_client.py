@@ -1,6 +1,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
-from typing import Any, TypeVar
+from itertools import islice
+from typing import Any, Protocol, TypeVar
 
 import grpc
 
@@ -34,13 +35,20 @@ from domain.server import Server
 from protos.manman.v1 import manman_pb2 as pb
 from protos.manman.v1 import manman_pb2_grpc
 
-Response = TypeVar("Response")
+_TIMEOUT_SECONDS = 10.0
+_PAGE_SIZE = 100
 
-_DEADLINE_SECONDS = 10.0
+
+class _Page(Protocol):
+    next_page_token: str
+
+
+Response = TypeVar("Response")
+Page = TypeVar("Page", bound=_Page)
 
 
 class OperatorCallFailed(Exception):
-    """The message is one sentence for the operator; `code` is what gRPC calls it."""
+    """The message is one sentence for the operator, `code` the status code of gRPC."""
 
     def __init__(self, sentence: str, code: grpc.StatusCode) -> None:
         super().__init__(sentence)
@@ -48,7 +56,7 @@ class OperatorCallFailed(Exception):
 
 
 class OperatorClient:
-    """The API as an operator sees it. Every call raises OperatorCallFailed, within ten seconds."""
+    """The API as an operator sees it. Every call raises OperatorCallFailed within ten seconds."""
 
     def __init__(self, address: str, operator_key: str | None, tls: Tls | None = None) -> None:
         """Raises CaFileUnusable and ClientCertificateUnusable."""
@@ -70,25 +78,17 @@ class OperatorClient:
         approval: str = "",
         selector: str = "",
     ) -> Iterator[Server]:
-        """All that match, by id, however many pages they fill."""
-        token = ""
-        while True:
-            page = self._call(
-                self._api.ListServers,
-                pb.ListServersRequest(
-                    page_size=100,
-                    page_token=token,
-                    environment=environment,
-                    status=status,
-                    not_seen_for_seconds=int(not_seen_for.total_seconds()),
-                    approval=approval,
-                    selector=selector,
-                ),
-            )
+        """All that match, by id. Fetches one page after the other."""
+        request = pb.ListServersRequest(
+            page_size=_PAGE_SIZE,
+            environment=environment,
+            status=status,
+            not_seen_for_seconds=int(not_seen_for.total_seconds()),
+            approval=approval,
+            selector=selector,
+        )
+        for page in self._pages(self._api.ListServers, request):
             yield from map(server_from_message, page.servers)
-            token = page.next_page_token
-            if not token:
-                return
 
     def server(self, server_id: int) -> Server:
         answer = self._call(self._api.GetServer, pb.GetServerRequest(server_id=server_id))
@@ -108,25 +108,20 @@ class OperatorClient:
 
     def deleted_servers(self) -> Iterator[DeletedServer]:
         """All that can be restored, by id."""
-        token = ""
-        while True:
-            page = self._call(
-                self._api.ListDeletedServers,
-                pb.ListDeletedServersRequest(page_size=100, page_token=token),
-            )
+        request = pb.ListDeletedServersRequest(page_size=_PAGE_SIZE)
+        for page in self._pages(self._api.ListDeletedServers, request):
             yield from map(deleted_server_from_message, page.servers)
-            token = page.next_page_token
-            if not token:
-                return
 
     def restore(self, server_id: int, name: str = "") -> Server:
-        """Under the name that it had, unless another is given."""
+        """Restore it under `name`, or under its old name if that is empty."""
         request = pb.RestoreServerRequest(server_id=server_id, name=name)
         return server_from_message(self._call(self._api.RestoreServer, request).server)
 
     def prune(self, *, dry_run: bool = False) -> tuple[list[Server], bool]:
-        """At most a hundred ephemeral servers that were offline for too long, which are deleted,
-        and whether there are more."""
+        """Delete ephemeral servers that were offline for too long, at most a hundred.
+
+        Returns them, and whether there are more. A dry run only lists them.
+        """
         answer = self._call(self._api.PruneServers, pb.PruneServersRequest(dry_run=dry_run))
         return [server_from_message(server) for server in answer.servers], answer.more
 
@@ -138,7 +133,7 @@ class OperatorClient:
         return server_from_message(self._call(self._api.LabelServer, request).server)
 
     def approve(self, server_id: int) -> Server | None:
-        """None where only the ban over a server was left, which is gone."""
+        """None if the server was already deleted and only its ban was left, which is now lifted."""
         answer = self._call(self._api.ApproveServer, pb.ApproveServerRequest(server_id=server_id))
         return server_from_message(answer.server) if answer.HasField("server") else None
 
@@ -147,36 +142,29 @@ class OperatorClient:
         return server_from_message(self._call(self._api.RejectServer, request).server)
 
     def ban(self, server_id: int, reason: str = "") -> Sequence[Server]:
-        """The server, and the others of its machine, which are banned with it."""
+        """The server and the other servers of its machine, which are banned with it."""
         request = pb.BanServerRequest(server_id=server_id, reason=reason)
         server = server_from_message(self._call(self._api.BanServer, request).server)
         if not server.machine:
             return [server]
         banned = self.servers(approval=Approval.BANNED)
-        mates = [mate for mate in banned if mate.machine == server.machine]
-        return [server, *(mate for mate in mates if mate.server_id != server_id)]
+        same_machine = [other for other in banned if other.machine == server.machine]
+        return [server, *(other for other in same_machine if other.server_id != server_id)]
 
     def explain(self, server_id: int) -> Explanation:
         answer = self._call(self._api.ExplainServer, pb.ExplainServerRequest(server_id=server_id))
         return Explanation(list(answer.sentences), list(map(entry_from_message, answer.history)))
 
     def merge(self, old_server_id: int, new_server_id: int) -> Server:
-        """The new server, which has what hung on the old one; that is deleted."""
+        """The new server, which takes over what belonged to the old one. The old one is deleted."""
         request = pb.MergeServersRequest(old_server_id=old_server_id, new_server_id=new_server_id)
         return server_from_message(self._call(self._api.MergeServers, request).server)
 
     def conflicts(self, state: str = "") -> Iterator[Conflict]:
-        """All of this state, by id, those that are open when none is named."""
-        token = ""
-        while True:
-            page = self._call(
-                self._api.ListConflicts,
-                pb.ListConflictsRequest(state=state, page_size=100, page_token=token),
-            )
+        """All in this state, by id; the open ones if `state` is empty."""
+        request = pb.ListConflictsRequest(state=state, page_size=_PAGE_SIZE)
+        for page in self._pages(self._api.ListConflicts, request):
             yield from map(conflict_from_message, page.conflicts)
-            token = page.next_page_token
-            if not token:
-                return
 
     def conflict(self, conflict_id: int) -> Conflict:
         request = pb.GetConflictRequest(conflict_id=conflict_id)
@@ -191,39 +179,28 @@ class OperatorClient:
         return conflict_from_message(self._call(self._api.ResolveConflict, request).conflict)
 
     def dry_run_refusals(self) -> Iterator[DryRunRefusal]:
-        """What the switches that only warn would have refused, oldest first."""
-        token = ""
-        while True:
-            page = self._call(
-                self._api.ListWouldReject,
-                pb.ListWouldRejectRequest(page_size=100, page_token=token),
-            )
+        """Calls that ENFORCEMENT let through with a warning, oldest first."""
+        request = pb.ListWouldRejectRequest(page_size=_PAGE_SIZE)
+        for page in self._pages(self._api.ListWouldReject, request):
             yield from map(dry_run_refusal_from_message, page.would_reject)
-            token = page.next_page_token
-            if not token:
-                return
 
     def audit(self, server_id: int = 0, actor: str = "", limit: int = 100) -> Iterator[AuditEntry]:
-        """The last that operators did, newest first, of one server (0: all) and one actor (empty:
-        all)."""
-        token = ""
-        while limit > 0:
-            page = self._call(
-                self._api.ListAudit,
-                pb.ListAuditRequest(
-                    page_size=min(limit, 100), page_token=token, server_id=server_id, actor=actor
-                ),
-            )
-            yield from map(audit_entry_from_message, page.entries)
-            limit -= len(page.entries)
-            token = page.next_page_token
-            if not token:
-                return
+        """The last `limit` actions of operators, newest first.
+
+        Of all servers if `server_id` is 0, of all actors if `actor` is empty.
+        """
+        request = pb.ListAuditRequest(
+            page_size=min(limit, _PAGE_SIZE), server_id=server_id, actor=actor
+        )
+        pages = self._pages(self._api.ListAudit, request)
+        entries = (audit_entry_from_message(entry) for page in pages for entry in page.entries)
+        return islice(entries, max(limit, 0))
 
     def create_join_key(
         self, new: NewJoinKey, *, pins_authority: bool = False
     ) -> tuple[UsedJoinKey, str, bool]:
-        """With the key as it is shown this once, and whether everybody may join without it."""
+        """The key, its plaintext (which the API reveals only here), and whether hosts may join
+        without a key."""
         request = pb.CreateJoinKeyRequest(
             environment=new.environment,
             name_pattern=new.name_pattern,
@@ -238,29 +215,16 @@ class OperatorClient:
         return join_key_from_message(answer.join_key), answer.key, answer.everybody_may_join
 
     def join_keys(self) -> Iterator[UsedJoinKey]:
-        """All, by key_id, also those of no use any more."""
-        token = ""
-        while True:
-            page = self._call(
-                self._api.ListJoinKeys, pb.ListJoinKeysRequest(page_size=100, page_token=token)
-            )
+        """All, by key_id, including those that are used up, expired or revoked."""
+        request = pb.ListJoinKeysRequest(page_size=_PAGE_SIZE)
+        for page in self._pages(self._api.ListJoinKeys, request):
             yield from map(join_key_from_message, page.join_keys)
-            token = page.next_page_token
-            if not token:
-                return
 
     def join_key_uses(self, key_id: str) -> Iterator[JoinKeyUse]:
-        """The servers that joined with a key, by id."""
-        token = ""
-        while True:
-            page = self._call(
-                self._api.ListJoinKeyUses,
-                pb.ListJoinKeyUsesRequest(key_id=key_id, page_size=100, page_token=token),
-            )
+        """The servers that joined with the key, by id."""
+        request = pb.ListJoinKeyUsesRequest(key_id=key_id, page_size=_PAGE_SIZE)
+        for page in self._pages(self._api.ListJoinKeyUses, request):
             yield from (use_from_message(use, key_id) for use in page.uses)
-            token = page.next_page_token
-            if not token:
-                return
 
     def revoke_join_key(self, key_id: str) -> UsedJoinKey:
         request = pb.RevokeJoinKeyRequest(key_id=key_id)
@@ -269,7 +233,7 @@ class OperatorClient:
     def create_operator_certificate(
         self, name: str, role: Role, signing_request: bytes, expires_in: timedelta = timedelta(0)
     ) -> tuple[OperatorKey, str]:
-        """With the certificate in PEM; zero is the API's usual life."""
+        """The key and the certificate in PEM. Zero is the API's default lifetime."""
         request = pb.CreateOperatorKeyRequest(
             name=name,
             role=role,
@@ -282,7 +246,7 @@ class OperatorClient:
     def create_operator_key(
         self, name: str, role: Role, expires_in: timedelta = timedelta(0)
     ) -> tuple[OperatorKey, str]:
-        """With the key as it is shown this once; zero is for ever."""
+        """The key and its plaintext, which the API reveals only here. Zero never expires."""
         request = pb.CreateOperatorKeyRequest(
             name=name, role=role, expires_in_seconds=int(expires_in.total_seconds())
         )
@@ -290,17 +254,10 @@ class OperatorClient:
         return operator_key_from_message(answer.operator_key), answer.key
 
     def operator_keys(self) -> Iterator[OperatorKey]:
-        """All, by key_id, also those of no use any more."""
-        token = ""
-        while True:
-            page = self._call(
-                self._api.ListOperatorKeys,
-                pb.ListOperatorKeysRequest(page_size=100, page_token=token),
-            )
+        """All, by key_id, including those that are expired or revoked."""
+        request = pb.ListOperatorKeysRequest(page_size=_PAGE_SIZE)
+        for page in self._pages(self._api.ListOperatorKeys, request):
             yield from map(operator_key_from_message, page.operator_keys)
-            token = page.next_page_token
-            if not token:
-                return
 
     def revoke_operator_key(self, key_id: str) -> OperatorKey:
         request = pb.RevokeOperatorKeyRequest(key_id=key_id)
@@ -310,7 +267,7 @@ class OperatorClient:
     def put_configuration(
         self, server_id: int, name: str, document: str, selector: str = ""
     ) -> Configuration:
-        """With a selector the id is 0, here and below."""
+        """With a selector `server_id` is 0, here and below."""
         answer = self._call(
             self._api.PutConfiguration,
             pb.PutConfigurationRequest(
@@ -327,19 +284,19 @@ class OperatorClient:
         return configuration_from_message(answer.configuration)
 
     def configurations(self, server_id: int) -> Sequence[ConfigurationSummary]:
-        """Those that hang on a server; with the id 0, those that hang on selectors."""
+        """The configurations of a server; with the id 0, those of selectors."""
         answer = self._call(
             self._api.ListConfigurations, pb.ListConfigurationsRequest(server_id=server_id)
         )
-        return [summary_from_message(found) for found in answer.configurations]
+        return [summary_from_message(summary) for summary in answer.configurations]
 
     def effective_configurations(self, server_id: int) -> Sequence[ConfigurationSummary]:
-        """All that a server gets, by name."""
+        """All configurations that a server receives, by name."""
         answer = self._call(
             self._api.GetEffectiveConfiguration,
             pb.GetEffectiveConfigurationRequest(server_id=server_id),
         )
-        return [summary_from_message(found) for found in answer.configurations]
+        return [summary_from_message(summary) for summary in answer.configurations]
 
     def delete_configuration(self, server_id: int, name: str, selector: str = "") -> None:
         self._call(
@@ -347,51 +304,63 @@ class OperatorClient:
             pb.DeleteConfigurationRequest(server_id=server_id, name=name, selector=selector),
         )
 
+    def _pages(self, method: Callable[..., Page], request: Any) -> Iterator[Page]:
+        """Every page of a list, fetched when the one before it is used up."""
+        while True:
+            page = self._call(method, request)
+            yield page
+            if not page.next_page_token:
+                return
+            request.page_token = page.next_page_token
+
     def _call(self, method: Callable[..., Response], request: Any) -> Response:
         request_id = new_request_id()
+        metadata = (*self._metadata, (REQUEST_ID, request_id))
         try:
-            named = (*self._metadata, (REQUEST_ID, request_id))
-            return method(request, timeout=_DEADLINE_SECONDS, metadata=named)
+            return method(request, timeout=_TIMEOUT_SECONDS, metadata=metadata)
         except grpc.RpcError as error:
-            raise self._understood(error, request_id) from None
+            raise self._translate(error, request_id) from None
 
-    def _understood(self, error: grpc.RpcError, request_id: str) -> OperatorCallFailed:
+    def _translate(self, error: grpc.RpcError, request_id: str) -> OperatorCallFailed:
         code: grpc.StatusCode = error.code()
         match code:
             case grpc.StatusCode.UNAVAILABLE if _is_local(error):
-                trouble = diagnose_tls(self._address, self._tls)
+                problem = diagnose_tls(self._address, self._tls)
                 sentence = (
-                    f"the API at {self._address} {trouble}"
-                    if trouble
+                    f"the API at {self._address} {problem}"
+                    if problem
                     else f"no API answers at {self._address}: check API_ADDRESS or --api,"
                     " and that it runs"
                 )
-            case grpc.StatusCode.UNAUTHENTICATED if self._is_not_known(error):
+            case grpc.StatusCode.UNAUTHENTICATED if self._certificate_was_ignored(error):
                 sentence = (
-                    f"the API at {self._address} knows no operator by the certificate in"
-                    " API_CLIENT_CERT_PATH: set API_ADDRESS to its port for certificates"
-                    " (MTLS_LISTEN_ADDRESS), and show one that `manmanv2 operators create"
-                    " --certificate` made"
+                    f"the API at {self._address} did not recognise the certificate in"
+                    " API_CLIENT_CERT_PATH: set API_ADDRESS to the API's mutual-TLS port"
+                    " (MTLS_LISTEN_ADDRESS), and use a certificate that `manmanv2 operators create"
+                    " --certificate` created"
                 )
             case grpc.StatusCode.DEADLINE_EXCEEDED:
                 sentence = (
-                    f"the API at {self._address} did not answer within {_DEADLINE_SECONDS:.0f} s"
+                    f"the API at {self._address} did not answer within {_TIMEOUT_SECONDS:.0f} s"
                 )
             case grpc.StatusCode.UNIMPLEMENTED:
-                sentence = f"what answers at {self._address} is no ManMan API, or an older one"
+                sentence = (
+                    f"{self._address} is not a ManMan API, or an older one that does not have this"
+                    " call"
+                )
             case grpc.StatusCode.INTERNAL:
-                sentence = f"{error.details()}: the API's log says why, at request_id {request_id}"
+                sentence = f"{error.details()}: see request_id {request_id} in the API's log"
             case _:
                 sentence = str(error.details())
         return OperatorCallFailed(sentence, code)
 
-    def _is_not_known(self, error: grpc.RpcError) -> bool:
-        """Whether the API takes a caller for nobody who has shown it a certificate, or meant to."""
-        shows_one = self._tls is not None and self._tls.client is not None
-        return shows_one and reason_in(error) == Reason.OPERATOR_KEY_REQUIRED
+    def _certificate_was_ignored(self, error: grpc.RpcError) -> bool:
+        """Whether the API wants a key although this client has a certificate to present."""
+        has_certificate = self._tls is not None and self._tls.client is not None
+        return has_certificate and reason_in(error) == Reason.OPERATOR_KEY_REQUIRED
 
 
 def _is_local(error: grpc.RpcError) -> bool:
-    """Whether gRPC gave up by itself: an answer of the API carries the status it was made from."""
+    """Whether gRPC itself reports the error: an error of the API carries its status as metadata."""
     names = {item.key for item in error.trailing_metadata() or ()}
     return STATUS_DETAILS not in names

@@ -218,9 +218,9 @@ def test_what_an_operator_is_told_whose_certificate_is_not_looked_at(api: Api) -
     ann = api.certify()
     server_id, host = api.join("web")
     cure = (
-        "knows no operator by the certificate in API_CLIENT_CERT_PATH: set API_ADDRESS to its port"
-        " for certificates (MTLS_LISTEN_ADDRESS), and show one that `manmanv2 operators create"
-        " --certificate` made"
+        "did not recognise the certificate in API_CLIENT_CERT_PATH: set API_ADDRESS to the API's"
+        " mutual-TLS port (MTLS_LISTEN_ADDRESS), and use a certificate that `manmanv2 operators"
+        " create --certificate` created"
     )
     for shown, address in ((ann, api.address), (host, api.mutual_tls_address)):
         with closing(api.operator(shown, address=address)) as client:
