@@ -27,10 +27,10 @@ from domain.errors import InvalidRegistrationKey, NotAdmitted, ServerNotFound
 class GrpcApiProbe:
     """The API over gRPC, at host:port.
 
-    It is asked to register a host without a name: it judges the key before the name, and
-    registers nobody. What keeps a call from getting through is looked at more closely than a
-    host manager does. Times are bounds of one call and of one step of a closer look, in seconds.
-    Without `trust` `tls` alone says whom to believe.
+    Asks the API to register a host without a name: the API checks the key before the name, and
+    registers nothing. Diagnoses a failed connection more closely than a host manager does.
+    `call_seconds` is the upper bound for one call, `step_seconds` for one step of the diagnosis.
+    Without `trust`, `tls` alone decides which API is trusted.
     """
 
     address: str
@@ -45,19 +45,20 @@ class GrpcApiProbe:
             try:
                 control_plane.register(RegistrationRequest(name=""))
             except InvalidRegistrationKey as error:
-                return KeyTrial(admitted=False, clock=_reading(before, error.__cause__))
+                return KeyTrial(admitted=False, clock=_clock_reading(before, error.__cause__))
             except NotAdmitted as error:
                 raise self._refused(
-                    f"refuses this host, {error}", "set another key, or see what is between"
+                    f"refuses this host, {error}",
+                    "set another key, or check for a proxy in between",
                 ) from error
             except ControlPlaneRefused as error:
                 call: Any = error.__cause__
                 if call.code() is not grpc.StatusCode.INVALID_ARGUMENT:
                     raise
-                return KeyTrial(admitted=True, clock=_reading(before, call))
+                return KeyTrial(admitted=True, clock=_clock_reading(before, call))
             except ControlPlaneUnavailable as error:
-                raise self._seen_closer(error) from error
-        raise self._refused("takes a host without a name", "API_ADDRESS must name a ManMan API")
+                raise self._diagnosed(error) from error
+        raise self._refused("registered a host without a name", "set API_ADDRESS to a ManMan API")
 
     def ping_store(self, key: str) -> None:
         with (
@@ -73,60 +74,61 @@ class GrpcApiProbe:
 
     @property
     def _tls(self) -> Tls | None:
-        """What the last call was made by."""
+        """The TLS settings of the last call."""
         return self.trust.in_use if self.trust else self.tls
 
-    def _seen_closer(self, trouble: ControlPlaneUnavailable) -> ControlPlaneUnavailable:
-        call = trouble.__cause__
+    def _diagnosed(self, failure: ControlPlaneUnavailable) -> ControlPlaneUnavailable:
+        call = failure.__cause__
         if not isinstance(call, grpc.RpcError):
-            return trouble
+            return failure
         if call.trailing_metadata():
-            # Only a server sends these, so it did get through.
-            return self._why_it_takes_no_calls() or trouble
+            # Only a server sends metadata, so the call did reach one.
+            return self._health_problem() or failure
         if diagnose_tls(self.address, self._tls, self.step_seconds):
-            # So it has been told already.
-            return trouble
+            # The failure already names it.
+            return failure
         host, _, port = self.address.rpartition(":")
         try:
             connection = socket.create_connection((host.strip("[]"), int(port)), self.step_seconds)
         except TimeoutError:
             return self._unavailable(
-                "takes no connection and refuses none: a firewall drops what is sent to it, or no"
-                " machine has this address; check API_ADDRESS and what is between"
+                "neither accepts nor refuses connections: a firewall drops the packets, or no"
+                " machine has this address; check API_ADDRESS and the firewalls in between"
             )
         except OSError:
-            # gRPC has told it as well as can be.
-            return trouble
+            # The failure already says as much.
+            return failure
         connection.close()
         if call.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
             return self._unavailable(
-                "takes connections and says nothing: it hangs, or API_ADDRESS names the port of"
-                " another program; see on its machine who listens there"
+                "accepts connections and sends nothing: it hangs, or API_ADDRESS names the port of"
+                " another program; check on its machine what listens there"
             )
         if self.tls:
-            return trouble
+            return failure
         return self._unavailable(
-            "takes connections, but speaks neither gRPC nor TLS: set API_ADDRESS to the API's port"
+            "accepts connections, but speaks neither gRPC nor TLS: set API_ADDRESS to the API's"
+            " port"
         )
 
-    def _why_it_takes_no_calls(self) -> ControlPlaneUnavailable | None:
+    def _health_problem(self) -> ControlPlaneUnavailable | None:
         try:
             check_serving(self.address, self._tls)
         except NotServing as error:
             return self._unavailable(str(error))
         return None
 
-    def _unavailable(self, why: str) -> ControlPlaneUnavailable:
-        return ControlPlaneUnavailable(f"The API at {self.address} (API_ADDRESS) {why}.")
+    def _unavailable(self, problem: str) -> ControlPlaneUnavailable:
+        return ControlPlaneUnavailable(f"The API at {self.address} (API_ADDRESS) {problem}.")
 
-    def _refused(self, why: str, cure: str) -> ControlPlaneRefused:
-        return ControlPlaneRefused(f"The API at {self.address} (API_ADDRESS) {why}: {cure}.")
+    def _refused(self, problem: str, fix: str) -> ControlPlaneRefused:
+        return ControlPlaneRefused(f"The API at {self.address} (API_ADDRESS) {problem}: {fix}.")
 
 
-def _reading(before: datetime, call: Any) -> ClockReading | None:
-    """What the answer says of the API's clock; an older API says nothing."""
+def _clock_reading(before: datetime, call: Any) -> ClockReading | None:
+    """The API's clock by the metadata of its answer; older APIs do not send it."""
     after = datetime.now(UTC)
-    told = {item.key: item.value for item in call.trailing_metadata() or ()}
+    metadata = {item.key: item.value for item in call.trailing_metadata() or ()}
     with suppress(KeyError, OverflowError, ValueError):
-        return ClockReading(before, datetime.fromtimestamp(float(told[UNIX_TIME]), UTC), after)
+        return ClockReading(before, datetime.fromtimestamp(float(metadata[UNIX_TIME]), UTC), after)
     return None

@@ -1,5 +1,3 @@
-"""How a channel to the API is opened."""
-
 from typing import Any
 
 import grpc
@@ -7,8 +5,8 @@ import grpc
 from adapters.grpc.tls.trust import Tls
 from application.ports.host.certificate_folder import HostCertificate
 
-# A control plane is reached directly: else calls, to this machine too, would go to the proxy that
-# http_proxy names, which is there for other things.
+# Otherwise calls would go to the proxy in http_proxy, even calls to this machine. That proxy is for
+# other traffic.
 _DIRECT = ("grpc.enable_http_proxy", 0)
 
 
@@ -18,7 +16,7 @@ def open_channel(
     *options: tuple[str, Any],
     certificate: HostCertificate | None = None,
 ) -> grpc.Channel:
-    """To host:port, where the certificate is shown if there is one, else that of `tls`.
+    """A channel to host:port. It presents `certificate` if there is one, else the one in `tls`.
 
     Raises CaFileUnusable and ClientCertificateUnusable.
     """

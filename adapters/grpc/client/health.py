@@ -5,7 +5,7 @@ from adapters.grpc.client.channel import open_channel
 from adapters.grpc.tls.diagnosis import diagnose_tls, unverified_tls
 from adapters.grpc.tls.trust import Tls
 
-_SECONDS = 3.0
+_TIMEOUT_SECONDS = 3.0
 
 
 class NotServing(Exception):
@@ -13,7 +13,7 @@ class NotServing(Exception):
 
 
 def check_own_serving(address: str, *, over_tls: bool) -> None:
-    """Ask the API of this very machine, whoever its certificate is for. Raises NotServing."""
+    """Ask the API on this machine, whatever name its certificate is for. Raises NotServing."""
     check_serving(address, unverified_tls(address) if over_tls else None)
 
 
@@ -22,17 +22,17 @@ def check_serving(address: str, tls: Tls | None = None) -> None:
     try:
         with open_channel(address, tls) as channel:
             answer: health_pb2.HealthCheckResponse = health_pb2_grpc.HealthStub(channel).Check(  # type: ignore[attr-defined]
-                health_pb2.HealthCheckRequest(), timeout=_SECONDS
+                health_pb2.HealthCheckRequest(), timeout=_TIMEOUT_SECONDS
             )
     except grpc.RpcError as error:
         if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
-            raise NotServing(f"does not answer within {_SECONDS:.0f} s") from None
-        trouble = diagnose_tls(address, tls)
-        if trouble:
-            cure = "check TLS_CERT_PATH and TLS_KEY_PATH, here and where it was started"
-            raise NotServing(f"{trouble.problem}: {cure}") from None
+            raise NotServing(f"does not answer within {_TIMEOUT_SECONDS:.0f} s") from None
+        problem = diagnose_tls(address, tls)
+        if problem:
+            fix = "check TLS_CERT_PATH and TLS_KEY_PATH, here and where the API was started"
+            raise NotServing(f"{problem.problem}: {fix}") from None
         if error.code() is grpc.StatusCode.UNAVAILABLE:
-            raise NotServing("is not there: nothing listens, or it hangs up") from None
-        raise NotServing("has no health service: is it a gRPC server at all?") from None
+            raise NotServing("is not there: nothing listens, or it closes the connection") from None
+        raise NotServing("has no health service: check that it is a gRPC server") from None
     if answer.status != health_pb2.HealthCheckResponse.SERVING:
-        raise NotServing("takes no calls: it is starting or stopping; try again")
+        raise NotServing("accepts no calls: it is starting or stopping; try again")

@@ -8,18 +8,18 @@ from adapters.grpc.tls.trust import CaFileUnusable, Tls
 from application.ports.host.certificate_folder import HostCertificate
 from application.ports.host.control_plane import ControlPlaneUnavailable
 
-# Else a new channel would share the connection, and the back-off, of the one that failed.
-_CONNECTION_OF_ITS_OWN = ("grpc.use_local_subchannel_pool", 1)
+# Otherwise a new channel would share the connection and the back-off of the one that failed.
+_OWN_CONNECTION = ("grpc.use_local_subchannel_pool", 1)
 
 
 @dataclass
 class Connection:
-    """One that is made anew once something of what it is made by is another."""
+    """A channel that is opened again once its address, its CAs or its certificate change."""
 
     # Whether an answer came over it.
     is_verified: bool = field(init=False, default=False)
     _channel: grpc.Channel | None = field(init=False, default=None)
-    _made_by: tuple[Any, ...] = field(init=False, repr=False, default=())
+    _opened_with: tuple[Any, ...] = field(init=False, repr=False, default=())
 
     @property
     def is_open(self) -> bool:
@@ -28,15 +28,15 @@ class Connection:
     def channel(
         self, address: str, tls: Tls | None, certificate: HostCertificate | None = None
     ) -> grpc.Channel:
-        """Raises ControlPlaneUnavailable when the file of CAs cannot be used."""
+        """Raises ControlPlaneUnavailable if the CA file cannot be used."""
         try:
-            made_by = (address, tls.trusted() if tls else b"", certificate)
-            if self._channel is None or made_by != self._made_by:
-                opened = open_channel(address, tls, _CONNECTION_OF_ITS_OWN, certificate=certificate)
+            opened_with = (address, tls.trusted() if tls else b"", certificate)
+            if self._channel is None or opened_with != self._opened_with:
+                opened = open_channel(address, tls, _OWN_CONNECTION, certificate=certificate)
                 self.close()
-                self._channel, self._made_by = opened, made_by
+                self._channel, self._opened_with = opened, opened_with
         except CaFileUnusable as error:
-            # A file that is being replaced is no reason to give up what works.
+            # While the file is being replaced, the open channel stays in use.
             if self._channel is None:
                 raise ControlPlaneUnavailable(f"API_CA_CERT_PATH {error}.") from error
         return self._channel

@@ -94,8 +94,8 @@ def test_a_firewall_that_drops_is_told_from_a_program_that_hangs() -> None:
     with silent_port() as address:
         silent = trouble_at(address)
 
-    assert dropped.startswith("takes no connection and refuses none: a firewall drops")
-    assert silent.startswith("takes connections and says nothing: it hangs, or")
+    assert dropped.startswith("neither accepts nor refuses connections: a firewall drops")
+    assert silent.startswith("accepts connections and sends nothing: it hangs, or")
 
 
 def test_a_port_that_wants_tls_is_told() -> None:
@@ -115,14 +115,16 @@ def test_a_port_that_wants_tls_is_told() -> None:
 )
 def test_another_program_is_told(greeting: bytes) -> None:
     with port_that_says(greeting) as address:
-        assert trouble_at(address).startswith("takes connections, but speaks neither gRPC nor TLS")
+        assert trouble_at(address).startswith(
+            "accepts connections, but speaks neither gRPC nor TLS"
+        )
 
 
 def test_one_who_hangs_up_is_no_api() -> None:
     with port_that_hangs_up() as address:
         said = trouble_at(address)
 
-    assert said.startswith("takes connections, but speaks neither gRPC nor TLS")
+    assert said.startswith("accepts connections, but speaks neither gRPC nor TLS")
 
 
 def test_another_grpc_server_is_a_matter_of_configuration() -> None:
@@ -141,9 +143,9 @@ def test_an_api_that_takes_no_calls_is_told() -> None:
         context.abort(grpc.StatusCode.UNAVAILABLE, "this API is stopping, try again")
 
     with api(answer) as address:
-        assert trouble_at(address) == "takes no calls: it is starting or stopping; try again."
+        assert trouble_at(address) == "accepts no calls: it is starting or stopping; try again."
 
 
 def test_one_who_takes_a_host_without_a_name_is_no_api_of_ours() -> None:
     with api(lambda *_: pb.RegisterServerResponse(server_id=1)) as address:
-        assert trouble_at(address).startswith("takes a host without a name: ")
+        assert trouble_at(address).startswith("registered a host without a name: ")

@@ -292,7 +292,7 @@ def test_where_nobody_listens_or_hangs_it_is_not_tls(
         silent = told(address, Tls(files.ca_file))
 
     assert nobody.startswith("is not there: nothing listens on that port")
-    assert "does not answer in time" in silent or "says nothing: it hangs" in silent
+    assert "does not answer in time" in silent or "sends nothing: it hangs" in silent
 
 
 @contextmanager
@@ -530,6 +530,6 @@ def test_an_api_that_speaks_otherwise_than_its_settings_is_not_well(
     with without_tls() as address, pytest.raises(NotServing) as none_there:
         check_own_serving(address, over_tls=True)
 
-    cure = "check TLS_CERT_PATH and TLS_KEY_PATH, here and where it was started"
+    cure = "check TLS_CERT_PATH and TLS_KEY_PATH, here and where the API was started"
     assert str(tls_there.value) == f"requires TLS: {cure}"
     assert str(none_there.value) == f"does not use TLS: {cure}"
