@@ -4,7 +4,6 @@ from itertools import pairwise
 
 import pytest
 
-from application.admission.get_conflict import GetConflict
 from application.admission.list_conflicts import ListConflicts
 from application.admission.list_dry_run_refusals import ListDryRunRefusals
 from application.liveness.record_heartbeat import Heartbeat
@@ -346,38 +345,3 @@ def test_it_is_decided_against_who_has_the_server_now(fleet: Fleet) -> None:
 def test_an_unknown_conflict_is_not_found(fleet: Fleet, conflict_id: int) -> None:
     with pytest.raises(ConflictNotFound):
         fleet.resolve(conflict_id, ADOPT)
-    with pytest.raises(ConflictNotFound):
-        GetConflict(fleet.store)(conflict_id)
-
-
-def test_conflicts_are_listed_a_page_at_a_time(fleet: Fleet) -> None:
-    for n in range(5):
-        join(fleet, HOLDER, f"web-{n}")
-        with pytest.raises(NameInUse):
-            join(fleet, CHALLENGER, f"web-{n}")
-    names, after = [], 0
-    while True:
-        page = ListConflicts(fleet.store)(size=2, after=after)
-        names += [conflict.name for conflict in page.conflicts]
-        if page.next_after is None:
-            break
-        after = page.next_after
-
-    assert names == [f"web-{n}" for n in range(5)]
-
-
-def test_what_would_be_refused_is_listed_a_page_at_a_time(fleet: Fleet) -> None:
-    with fleet.store.begin() as transaction:
-        for n in range(5):
-            transaction.dry_run_refusals.record(
-                Switch.EPOCH, n, f"web-{n}", "because", fleet.clock.now()
-            )
-    names, after = [], 0
-    while True:
-        page = ListDryRunRefusals(fleet.store)(size=2, after=after)
-        names += [entry.name for entry in page.entries]
-        if page.next_after is None:
-            break
-        after = page.next_after
-
-    assert names == [f"web-{n}" for n in range(5)]

@@ -106,19 +106,3 @@ def test_what_is_not_deleted_cannot_be_restored(fleet: Fleet, web: int) -> None:
     for server_id in (web, 4711):
         with pytest.raises(DeletedServerNotFound):
             fleet.restore(server_id)
-
-
-def test_deleted_servers_are_listed_a_page_at_a_time(fleet: Fleet) -> None:
-    ids = [fleet.create(f"web-{number}", "").server_id for number in range(5)]
-    for server_id in reversed(ids):
-        fleet.delete(server_id)
-    walked: list[int] = []
-    after: int | None = 0
-    while after is not None:
-        page = fleet.list_deleted(size=2, after=after)
-        walked += [deleted.server.server_id for deleted in page.servers]
-        after = page.next_after
-
-    assert walked == ids
-    assert fleet.list_deleted(size=5).next_after is None
-    assert fleet.list_deleted(size=4).next_after == ids[3]
