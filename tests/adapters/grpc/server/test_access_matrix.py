@@ -379,7 +379,7 @@ def test_each_caller_with_a_certificate_makes_the_calls_of_its_role_and_of_its_s
     assert {name: access_of(answer) for name, answer in answers.items()} == expected
 
 
-def test_what_is_for_a_server_alone_is_these() -> None:
+def test_only_these_calls_require_the_servers_own_certificate() -> None:
     assert set(OF_A_SERVER) == {
         "Heartbeat",
         "FetchConfiguration",
@@ -388,7 +388,7 @@ def test_what_is_for_a_server_alone_is_these() -> None:
     }
 
 
-def test_who_may_show_no_certificate_there_does_not_even_connect(
+def test_a_client_without_a_valid_certificate_cannot_connect_to_the_mutual_tls_port(
     certified: CertifiedApi, tmp_path: Path
 ) -> None:
     site, root = certified.site, certified.site.ca_file.read_bytes()
@@ -406,7 +406,7 @@ def test_who_may_show_no_certificate_there_does_not_even_connect(
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_what_reads_is_told_by_its_name_from_what_changes(name: str) -> None:
+def test_the_name_of_a_call_shows_whether_it_changes_something(name: str) -> None:
     rule = PERMISSIONS[name]
     reads = name.startswith(("List", "Get", "Explain"))
 
@@ -415,7 +415,7 @@ def test_what_reads_is_told_by_its_name_from_what_changes(name: str) -> None:
         assert rule.role is not Role.VIEWER
 
 
-def test_hosts_calls_and_those_about_access_are_these() -> None:
+def test_only_these_calls_are_for_hosts_or_for_admins() -> None:
     def of(role: Role | None) -> set[str]:
         return {name for name, rule in PERMISSIONS.items() if rule.role is role}
 
@@ -435,7 +435,7 @@ def test_hosts_calls_and_those_about_access_are_these() -> None:
     }
 
 
-def test_a_call_of_which_nobody_said_who_may_make_it_is_not_served() -> None:
+def test_a_call_without_a_permission_is_not_served() -> None:
     fewer = {name: rule for name, rule in PERMISSIONS.items() if name != "GetServer"}
     check_permissions(NAMES)
     for calls, rules in (
@@ -447,7 +447,7 @@ def test_a_call_of_which_nobody_said_who_may_make_it_is_not_served() -> None:
             check_permissions(calls, rules)
 
 
-def test_a_role_that_is_too_low_is_told_with_the_one_that_is_needed(apis: dict[str, Api]) -> None:
+def test_the_error_for_a_low_role_names_the_required_role(apis: dict[str, Api]) -> None:
     api = apis["keys"]
     viewer = api.ask("DeleteServer", sent=bearer(api.keys["viewer"]))
     operator = api.ask("ListAudit", sent=bearer(api.keys["operator"]))
@@ -464,7 +464,7 @@ def test_a_role_that_is_too_low_is_told_with_the_one_that_is_needed(apis: dict[s
 @pytest.mark.parametrize(
     "body", [b"\xff" * 20, b"x" * 2 * 1024 * 1024], ids=["rubbish", "too large"]
 )
-def test_who_may_not_make_a_call_learns_nothing_of_its_body(
+def test_an_unauthorized_caller_learns_nothing_about_its_request_body(
     apis: dict[str, Api], body: bytes
 ) -> None:
     api = apis["keys"]
@@ -475,7 +475,7 @@ def test_who_may_not_make_a_call_learns_nothing_of_its_body(
 
 
 @pytest.mark.parametrize("sent", ["nothing", "a wrong secret", "revoked", "expired", "viewer"])
-def test_who_may_not_make_a_call_is_told_the_same_of_what_is_there_and_what_is_not(
+def test_an_unauthorized_caller_gets_the_same_error_for_known_and_unknown_servers(
     apis: dict[str, Api], idp: Provider, sent: str
 ) -> None:
     api = apis["keys"]
@@ -503,7 +503,7 @@ def status_in(error: Any) -> tuple[object, ...]:
     return error.code(), error.details(), status
 
 
-def test_all_that_can_be_wrong_with_a_key_is_answered_alike(
+def test_every_invalid_key_or_token_gets_the_same_error(
     apis: dict[str, Api], idp: Provider
 ) -> None:
     api = apis["all"]
@@ -520,7 +520,7 @@ def test_all_that_can_be_wrong_with_a_key_is_answered_alike(
     assert api.ask("ListServers").details() == str(OperatorKeyRequired())
 
 
-def test_who_is_known_and_has_no_role_is_told_which_there_are(
+def test_a_valid_token_without_a_role_gets_an_error_with_the_possible_roles(
     apis: dict[str, Api], idp: Provider
 ) -> None:
     cook = bearer(idp.token(role=["cook"]))
@@ -537,7 +537,7 @@ def test_who_is_known_and_has_no_role_is_told_which_there_are(
     }
 
 
-def test_a_long_token_arrives_always(apis: dict[str, Api], idp: Provider) -> None:
+def test_a_long_token_is_accepted_every_time(apis: dict[str, Api], idp: Provider) -> None:
     sent = bearer(idp.token(role="viewer", groups=["x" * 30] * 250))
 
     assert MAX_TOKEN_LENGTH - 500 < len(sent[0][1]) < MAX_TOKEN_LENGTH
@@ -545,7 +545,7 @@ def test_a_long_token_arrives_always(apis: dict[str, Api], idp: Provider) -> Non
         assert isinstance(apis["provider"].ask("ListServers", sent=sent), bytes)
 
 
-def test_what_cannot_be_checked_is_worth_another_try() -> None:
+def test_a_token_that_cannot_be_checked_now_is_answered_unavailable() -> None:
     with provider() as idp, running(**idp.settings) as api:
         sent = bearer(idp.token())
         idp.stop()
@@ -556,7 +556,7 @@ def test_what_cannot_be_checked_is_worth_another_try() -> None:
     assert told.details() == str(ProviderUnavailable())
 
 
-def test_a_provider_that_hangs_keeps_no_keys_from_being_used() -> None:
+def test_operator_keys_work_while_the_oidc_provider_hangs() -> None:
     with (
         provider() as idp,
         running("viewer", **idp.settings) as api,
@@ -577,7 +577,7 @@ def test_a_provider_that_hangs_keeps_no_keys_from_being_used() -> None:
     assert len(idp.asked) == 1
 
 
-def test_other_machines_make_no_operators_calls_without_a_key(apis: dict[str, Api]) -> None:
+def test_an_operator_call_from_another_machine_needs_a_key(apis: dict[str, Api]) -> None:
     def ask(has: str, peer: str) -> Operator:
         container = apis[has].container
         access = container.operator_authenticator()
@@ -591,7 +591,7 @@ def test_other_machines_make_no_operators_calls_without_a_key(apis: dict[str, Ap
             ask(has, "ipv4:10.0.0.7:4711")
 
 
-def test_a_key_that_is_revoked_is_refused_from_the_next_call_on() -> None:
+def test_a_revoked_key_is_refused_at_the_next_call() -> None:
     with running("admin", "viewer") as api:
         admin, viewer = bearer(api.keys["admin"]), bearer(api.keys["viewer"])
         assert access_of(api.ask("ListServers", sent=viewer)) == "let in"
@@ -605,7 +605,7 @@ def test_a_key_that_is_revoked_is_refused_from_the_next_call_on() -> None:
         assert access_of(api.ask("ListServers", sent=admin)) == "let in"
 
 
-def test_the_first_key_of_an_admin_closes_this_machine_and_opens_others() -> None:
+def test_the_first_admin_key_is_required_on_this_machine_and_accepted_from_others() -> None:
     with running() as api:
         request = pb.CreateOperatorKeyRequest(name="ann", role="admin", expires_in_seconds=60)
         answer = pb.CreateOperatorKeyResponse.FromString(api.ask("CreateOperatorKey", request))
@@ -675,7 +675,7 @@ def test_the_first_key_of_an_admin_closes_this_machine_and_opens_others() -> Non
         ),
     ],
 )
-def test_what_is_wrong_with_a_request_about_keys_is_said(
+def test_an_invalid_request_about_keys_is_answered_with_the_field(
     apis: dict[str, Api], name: str, request_: Message, problem: str
 ) -> None:
     api = apis["keys"]
@@ -708,7 +708,7 @@ class FakeAudit:
         self.told.append(("refused", operator.name, name, said, error_text))
 
 
-def test_what_changes_something_is_told_before_it_is_tried_and_again_when_it_fails() -> None:
+def test_a_change_is_audited_before_it_is_tried_and_again_if_it_fails() -> None:
     audit = FakeAudit()
     with running("operator", audit=audit) as api:
         operator = bearer(api.keys["operator"])
@@ -732,7 +732,7 @@ def test_what_changes_something_is_told_before_it_is_tried_and_again_when_it_fai
     ]
 
 
-def test_who_may_not_is_told_and_who_is_nobody_is_not() -> None:
+def test_a_call_with_a_low_role_is_audited_and_one_without_a_valid_key_is_not() -> None:
     audit = FakeAudit()
     with running("admin", "viewer", "revoked", audit=audit) as api:
         delete = pb.DeleteServerRequest(server_id=42)
@@ -752,7 +752,7 @@ def test_who_may_not_is_told_and_who_is_nobody_is_not() -> None:
 TOO_LOW = (Role.OPERATOR, Role.VIEWER)
 
 
-def test_what_cannot_be_noted_is_not_done() -> None:
+def test_a_change_that_cannot_be_audited_is_not_made() -> None:
     audit = FakeAudit()
     audit.trouble = StoreUnavailable()
     with running("operator", audit=audit) as api:
@@ -764,7 +764,7 @@ def test_what_cannot_be_noted_is_not_done() -> None:
     assert not servers.servers
 
 
-def test_a_failure_of_ours_is_noted_without_its_words(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_internal_error_is_audited_without_its_text(monkeypatch: pytest.MonkeyPatch) -> None:
     audit = FakeAudit()
     with running("operator", audit=audit) as api:
 
@@ -785,7 +785,7 @@ SCHEMES = st.sampled_from(["", "Bearer ", "bearer ", "Bearer", "Basic ", "Bearer
 
 @settings(deadline=None, max_examples=100)
 @given(scheme=SCHEMES, text=PRINTABLE, name=st.sampled_from(NAMES))
-def test_no_other_text_in_the_header_lets_anybody_in(
+def test_no_other_text_in_the_authorization_header_is_accepted(
     apis: dict[str, Api], scheme: str, text: str, name: str
 ) -> None:
     for api in apis.values():
@@ -803,7 +803,7 @@ def test_no_other_text_in_the_header_lets_anybody_in(
     ),
     on_this_machine=st.booleans(),
 )
-def test_nothing_that_gRPC_could_hand_over_is_a_failure_of_ours(  # noqa: N802 - its name
+def test_no_metadata_that_grpc_can_deliver_causes_an_internal_error(
     apis: dict[str, Api], values: list[str | bytes], on_this_machine: bool
 ) -> None:
     peer = "ipv4:127.0.0.1:1" if on_this_machine else "ipv4:10.0.0.7:1"
@@ -816,14 +816,14 @@ def test_nothing_that_gRPC_could_hand_over_is_a_failure_of_ours(  # noqa: N802 -
 
 @settings(deadline=None, max_examples=50)
 @given(scheme=SCHEMES, value=st.binary(max_size=60))
-def test_no_bytes_in_the_header_let_anybody_in(
+def test_no_bytes_in_the_authorization_header_are_accepted(
     apis: dict[str, Api], scheme: str, value: bytes
 ) -> None:
     for api in apis.values():
         assert status_of_raw_call(api.address, scheme.encode() + value) == b"16"
 
 
-def test_a_call_made_by_hand_is_let_in_with_the_key(apis: dict[str, Api]) -> None:
+def test_a_call_written_by_hand_is_accepted_with_the_key(apis: dict[str, Api]) -> None:
     address = apis["setting"].address
 
     assert status_of_raw_call(address, f"Bearer {SETTING}".encode()) == b"0"

@@ -126,7 +126,7 @@ def join(api: AuditedApi, who: Evidence = HERE) -> Any:
     return api.call("RegisterServer", {"name": "box", "evidence": evidence_to_message(who)})
 
 
-def test_of_a_key_that_pins_and_of_a_certificate_it_is_noted_that_they_were_asked_for(
+def test_a_pinned_authority_and_a_signing_request_are_recorded(
     api: AuditedApi,
 ) -> None:
     signing_request = canary("signing request").encode()
@@ -223,7 +223,7 @@ def test_each_call_that_changes_something_leaves_one_entry_when_it_succeeds(
 
 
 @pytest.mark.parametrize("method", [name for name in CHANGES if name != "PruneServers"])
-def test_one_that_fails_leaves_a_second_entry_with_what_was_answered(
+def test_a_call_that_fails_leaves_a_second_entry_with_the_error(
     api: AuditedApi, method: str
 ) -> None:
     # An empty request is about nobody; only a join key may be of anything.
@@ -238,7 +238,7 @@ def test_one_that_fails_leaves_a_second_entry_with_what_was_answered(
 
 
 @pytest.mark.parametrize("method", NOT_FOR_VIEWERS)
-def test_whoever_may_not_is_noted_with_what_it_was_about_and_attempts_nothing(
+def test_a_call_with_a_low_role_is_recorded_with_its_target_and_not_attempted(
     api: AuditedApi, method: str
 ) -> None:
     key = api.key_of("vic", "operator" if PERMISSIONS[method].role is Role.ADMIN else "viewer")
@@ -254,7 +254,7 @@ def test_whoever_may_not_is_noted_with_what_it_was_about_and_attempts_nothing(
     assert refusal.server_id == fields.get("server_id", 0)
 
 
-def test_an_unreadable_request_of_whoever_may_not_is_noted_without_what_it_was_about(
+def test_a_malformed_request_with_a_low_role_is_recorded_without_a_target(
     api: AuditedApi,
 ) -> None:
     key = api.key_of("vic", "viewer")
@@ -268,7 +268,7 @@ def test_an_unreadable_request_of_whoever_may_not_is_noted_without_what_it_was_a
     assert (refusal.action, refusal.actor, refusal.target) == ("PutConfiguration", "vic", "")
 
 
-def test_who_came_with_a_token_is_noted_by_name_and_by_the_providers_id() -> None:
+def test_an_operator_with_a_token_is_recorded_by_name_and_by_the_providers_id() -> None:
     with provider() as idp, running({**idp.settings, "oidc_name_claim": "email"}) as api:
         ann = idp.token(email="ann@example.com", sub="5f2a", role="operator")
         # Whoever calls themselves as she does.
@@ -296,7 +296,7 @@ def test_who_came_with_a_token_is_noted_by_name_and_by_the_providers_id() -> Non
 
 
 @pytest.mark.parametrize("method", READS)
-def test_what_only_looks_leaves_nothing(api: AuditedApi, method: str) -> None:
+def test_a_read_only_call_leaves_no_entry(api: AuditedApi, method: str) -> None:
     join(api)
 
     def look() -> None:
@@ -308,7 +308,7 @@ def test_what_only_looks_leaves_nothing(api: AuditedApi, method: str) -> None:
     assert api.new(look) == []
 
 
-def test_what_hosts_do_leaves_nothing(api: AuditedApi) -> None:
+def test_the_calls_of_hosts_leave_no_entry(api: AuditedApi) -> None:
     def live() -> None:
         joined = join(api)
         api.call("Heartbeat", {"server_id": joined.server_id, "epoch": joined.epoch})
@@ -318,7 +318,7 @@ def test_what_hosts_do_leaves_nothing(api: AuditedApi) -> None:
     assert api.new(live) == []
 
 
-def test_who_is_not_known_leaves_nothing(api: AuditedApi) -> None:
+def test_an_unknown_caller_leaves_no_entry(api: AuditedApi) -> None:
     assert api.new(lambda: api.refused("DeleteServer", {"server_id": 1}, "wrong")) == []
 
 
@@ -347,7 +347,7 @@ def full_of_secrets(method: str) -> bytes:
 
 
 @pytest.mark.parametrize("method", CHANGES)
-def test_no_document_and_no_secret_is_ever_noted(api: AuditedApi, method: str) -> None:
+def test_no_entry_contains_a_document_or_a_secret(api: AuditedApi, method: str) -> None:
     key = api.key_of("vic", "viewer")
     bodies = [full_of_secrets(method)]
     if "key_id" in REQUESTS[method].DESCRIPTOR.fields_by_name:
@@ -383,7 +383,7 @@ class Standstill:
         return answer
 
 
-def test_a_call_that_never_came_to_its_end_is_shown_as_an_attempt() -> None:
+def test_a_call_that_never_ended_is_listed_as_an_attempt() -> None:
     with running(removal_service=Standstill) as api:
         web = api.call("CreateServer", {"name": "web"}).server.server_id
         body = pb.DeleteServerRequest(server_id=web).SerializeToString()
@@ -418,7 +418,7 @@ def store_of_notes(api: AuditedApi) -> TroubledStore:
     return notebook.store
 
 
-def test_what_cannot_be_noted_is_not_done() -> None:
+def test_a_change_that_cannot_be_audited_is_not_made() -> None:
     with running(call_audit=Notebook) as api:
         store_of_notes(api).is_away = True
         code, sentence = api.refused("CreateServer", {"name": "web"})
@@ -429,7 +429,7 @@ def test_what_cannot_be_noted_is_not_done() -> None:
     assert servers == []
 
 
-def test_a_refusal_that_cannot_be_noted_is_logged_and_answered(
+def test_a_refusal_that_cannot_be_recorded_is_logged_and_answered(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     with running(call_audit=Notebook) as api:
@@ -457,7 +457,7 @@ def test_pages_of_entries_follow_each_other_newest_first(api: AuditedApi) -> Non
     assert last.next_page_token == ""
 
 
-def test_entries_are_of_one_server_or_of_one_actor_when_it_is_asked_for(api: AuditedApi) -> None:
+def test_entries_can_be_listed_for_one_server_or_one_actor(api: AuditedApi) -> None:
     key = api.key_of("ann", "operator")
     for n in (1, 2):
         api.call("CreateServer", {"name": f"web-{n}"})
@@ -472,7 +472,9 @@ def test_entries_are_of_one_server_or_of_one_actor_when_it_is_asked_for(api: Aud
 @pytest.mark.parametrize(
     "fields", [{"page_size": 101}, {"page_token": "rubbish"}, {"actor": "an\nn"}]
 )
-def test_a_list_says_which_field_is_wrong(api: AuditedApi, fields: dict[str, Any]) -> None:
+def test_an_invalid_request_for_entries_is_answered_with_the_field(
+    api: AuditedApi, fields: dict[str, Any]
+) -> None:
     code, sentence = api.refused("ListAudit", fields)
 
     assert code is grpc.StatusCode.INVALID_ARGUMENT
@@ -480,7 +482,7 @@ def test_a_list_says_which_field_is_wrong(api: AuditedApi, fields: dict[str, Any
 
 
 @pytest.mark.parametrize("limit", [1, 100, 101, 150, 200, 1000])
-def test_a_client_gets_as_many_as_it_asks_for_however_many_pages_they_fill(
+def test_a_client_gets_the_requested_number_of_entries_across_pages(
     api: AuditedApi, limit: int
 ) -> None:
     note = api.container.call_audit().record_audit_entry

@@ -162,7 +162,7 @@ GUESSES: list[tuple[Callable[[Api], Any], grpc.StatusCode]] = [
 
 
 @pytest.mark.parametrize(("guess", "refusal"), GUESSES)
-def test_who_guesses_is_refused_by_the_key_until_it_is_too_often(
+def test_a_caller_that_guesses_keys_is_refused_for_the_key_and_then_for_the_rate(
     guess: Callable[[Api], Any], refusal: grpc.StatusCode
 ) -> None:
     # Five seconds' worth may come at once.
@@ -179,7 +179,7 @@ def test_who_guesses_is_refused_by_the_key_until_it_is_too_often(
         assert code_of(api.beat) is code_of(api.fetch_own) is code_of(api.list_servers) is OK
 
 
-def test_who_calls_too_often_is_told_when_to_try_again() -> None:
+def test_the_error_for_too_many_calls_says_when_to_retry() -> None:
     with running(max_unauthenticated_calls_per_second=1) as api:
         for _ in range(5):
             code_of(lambda: api.join(key=WRONG))
@@ -196,7 +196,7 @@ def test_who_calls_too_often_is_told_when_to_try_again() -> None:
         )
 
 
-def test_who_calls_too_often_waits_for_its_refusal_and_keeps_nobody_waiting() -> None:
+def test_a_refusal_for_too_many_calls_is_delayed_without_delaying_others() -> None:
     with running(
         RefusalDelay(seconds=3600, max_held=10), max_unauthenticated_calls_per_second=1
     ) as api:
@@ -215,7 +215,7 @@ def test_who_calls_too_often_waits_for_its_refusal_and_keeps_nobody_waiting() ->
             call.cancel()
 
 
-def test_a_host_is_told_as_of_what_passes_and_for_how_long_to_wait() -> None:
+def test_a_host_treats_too_many_calls_as_temporary_and_knows_how_long_to_wait() -> None:
     with (
         running(max_unauthenticated_calls_per_second=1) as api,
         closing(GrpcControlPlane(api.address, KeyRing.single(WRONG))) as control_plane,
@@ -229,7 +229,7 @@ def test_a_host_is_told_as_of_what_passes_and_for_how_long_to_wait() -> None:
         assert caught.value.retry_after >= 1
 
 
-def test_a_key_of_hosts_admits_so_many_and_keeps_nobody_else_out() -> None:
+def test_the_rate_limit_of_a_host_key_does_not_affect_other_hosts() -> None:
     with running(max_registrations_per_second=1) as api:
         container = api.container
         create_join_key = container.join_key_service().create_join_key
@@ -245,7 +245,7 @@ def test_a_key_of_hosts_admits_so_many_and_keeps_nobody_else_out() -> None:
         assert code_of(api.beat) is code_of(api.list_servers) is OK
 
 
-def test_a_key_of_an_operator_makes_so_many_calls_and_keeps_nobody_else_out() -> None:
+def test_the_rate_limit_of_an_operator_key_does_not_affect_other_operators() -> None:
     with running(max_operator_calls_per_second=1) as api:
         _, own = api.container.operator_key_service().create_operator_key(
             "Zoë", Role.ADMIN, None, "somebody"
@@ -258,7 +258,7 @@ def test_a_key_of_an_operator_makes_so_many_calls_and_keeps_nobody_else_out() ->
 
 
 @pytest.mark.parametrize("kind", ["hosts", "operators"])
-def test_a_key_that_is_made_during_a_flood_from_the_same_address_soon_gets_through(
+def test_a_key_created_during_a_flood_from_the_same_address_soon_works(
     kind: str,
 ) -> None:
     with running(max_unauthenticated_calls_per_second=1) as api:
@@ -281,7 +281,7 @@ def test_a_key_that_is_made_during_a_flood_from_the_same_address_soon_gets_throu
         assert code_of(lambda: call(WRONG)) is EXHAUSTED
 
 
-def test_a_look_at_keys_that_fails_is_made_again() -> None:
+def test_a_failed_refresh_of_the_keys_is_repeated() -> None:
     with running() as api:
         _, own = api.container.operator_key_service().create_operator_key(
             "Zoë", Role.ADMIN, None, "somebody"
@@ -308,7 +308,7 @@ def test_a_look_at_keys_that_fails_is_made_again() -> None:
         (("operators", "hosts", "joining"), ("beat",)),
     ],
 )
-def test_whoever_has_to_wait_keeps_no_others_waiting(
+def test_calls_that_wait_do_not_block_other_kinds_of_calls(
     hanging: tuple[str, ...], served: tuple[str, ...]
 ) -> None:
     calls = {
@@ -340,7 +340,7 @@ def test_whoever_has_to_wait_keeps_no_others_waiting(
         assert all(call.result(timeout=PATIENCE_SECONDS) for call in waiting)
 
 
-def test_strangers_who_wait_for_the_store_keep_no_operator_waiting() -> None:
+def test_unknown_callers_that_wait_for_the_store_do_not_block_operators() -> None:
     with running() as api:
         api.store.hangs_for = ("joining",)
         api.store.asked.clear()
@@ -370,5 +370,5 @@ def test_strangers_who_wait_for_the_store_keep_no_operator_waiting() -> None:
         ("rubbish", "rubbish"),
     ],
 )
-def test_one_caller_may_have_a_network_of_addresses(address: str, network: str) -> None:
+def test_the_addresses_of_an_ipv6_network_count_as_one_caller(address: str, network: str) -> None:
     assert network_of(address) == network

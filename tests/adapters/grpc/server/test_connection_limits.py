@@ -127,7 +127,7 @@ def read_until(connection: socket.socket, wanted: bytes | None, within: float) -
     [b"", PREFACE[:10], PREFACE, BEGINNING[:-4], b"\x16\x03\x01\x02\x00", BEGINNING],
     ids=["nothing", "half a preface", "no settings", "half of them", "TLS", "no word on ours"],
 )
-def test_a_connection_that_gets_no_further_is_closed_while_others_go_on(sent: bytes) -> None:
+def test_a_stalled_connection_is_closed_while_others_continue(sent: bytes) -> None:
     with (
         running(ConnectionLimits(handshake_seconds=SOON)) as api,
         api.connected(sent) as connection,
@@ -138,7 +138,7 @@ def test_a_connection_that_gets_no_further_is_closed_while_others_go_on(sent: by
 
 
 @pytest.mark.parametrize("sent", [b"", b"\x16\x03\x01\x02\x00"], ids=["nothing", "half a hello"])
-def test_a_handshake_of_tls_that_stalls_is_broken_off(tmp_path: Path, sent: bytes) -> None:
+def test_a_stalled_tls_handshake_is_closed(tmp_path: Path, sent: bytes) -> None:
     files = CertificateFiles(tmp_path)
     files.issue()
     paths = {"tls_cert_path": files.certificate, "tls_key_path": files.key}
@@ -175,7 +175,7 @@ def over_tls(files: CertificateFiles, limits: ConnectionLimits, **paths: Any) ->
     container.heartbeat_writer().shutdown()
 
 
-def test_more_connections_than_there_may_be_are_closed_and_those_that_are_there_go_on() -> None:
+def test_connections_above_the_limit_are_closed_and_the_others_continue() -> None:
     with running(max_connections=3) as api, ExitStack() as two:
         for _ in range(2):
             two.enter_context(api.connected(BEGINNING + SETTINGS_ACK))
@@ -188,7 +188,7 @@ def test_more_connections_than_there_may_be_are_closed_and_those_that_are_there_
         assert api.beats()
 
 
-def test_all_that_listen_at_the_port_take_no_more_than_that_together() -> None:
+def test_the_limit_applies_to_all_servers_on_the_port_together() -> None:
     """From 1,000 connections on several of gRPC's servers divide them."""
     most, more = 1000, 50
     with running(max_connections=most) as api, ExitStack() as stack:
@@ -214,13 +214,13 @@ def refuses_one_more(api: Api) -> bool:
     return False
 
 
-def test_connections_that_say_nothing_give_their_place_back() -> None:
+def test_silent_connections_are_closed_and_make_room_for_others() -> None:
     limits = ConnectionLimits(max_connections=3, handshake_seconds=SOON)
     with running(limits) as api, api.connected(), api.connected():
         eventually(lambda: not refuses_one_more(api), "there is room for one more")
 
 
-def test_more_calls_over_a_connection_than_there_may_be_wait_and_hold_up_nobody_else() -> None:
+def test_calls_above_the_limit_of_a_connection_wait_without_blocking_other_connections() -> None:
     watch = health_pb2.HealthCheckRequest()
     with (
         running(ConnectionLimits(max_calls_per_connection=2)) as api,
@@ -241,7 +241,7 @@ def test_more_calls_over_a_connection_than_there_may_be_wait_and_hold_up_nobody_
         watches[1].cancel()
 
 
-def test_who_makes_more_calls_at_once_all_the_same_is_refused_the_others() -> None:
+def test_a_client_that_ignores_the_limit_of_calls_gets_the_excess_refused() -> None:
     calls = b"".join(call_headers(stream, HEARTBEAT) for stream in range(1, 17, 2))
     with running(ConnectionLimits(max_calls_per_connection=4)) as api:
         with api.connected(BEGINNING) as connection:
@@ -259,7 +259,9 @@ def test_who_makes_more_calls_at_once_all_the_same_is_refused_the_others() -> No
     [b"", frame(DATA, 0, 1, message_prefix(100)[:3]), frame(DATA, 0, 1, message_prefix(9) + b"x")],
     ids=["nothing of it", "half its length", "half of it"],
 )
-def test_a_call_whose_body_never_ends_is_refused_and_its_connection_goes_on(body: bytes) -> None:
+def test_a_call_with_an_incomplete_body_is_refused_and_its_connection_continues(
+    body: bytes,
+) -> None:
     bodies = RequestBodies(timeout_seconds=SOON)
     with (
         running(bodies=bodies) as api,
@@ -278,7 +280,7 @@ def test_a_call_whose_body_never_ends_is_refused_and_its_connection_goes_on(body
         assert read_until(connection, b"grpc-status\x010", PATIENCE_SECONDS)
 
 
-def test_who_hangs_up_in_the_middle_of_a_body_is_no_failure_of_ours(
+def test_a_client_that_disconnects_during_the_body_causes_no_error(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     bodies = RequestBodies()
@@ -292,14 +294,14 @@ def test_who_hangs_up_in_the_middle_of_a_body_is_no_failure_of_ours(
     assert [record.getMessage() for record in caplog.records] == []
 
 
-def test_a_call_that_ends_without_a_message_is_refused_in_words() -> None:
+def test_a_call_that_ends_without_a_request_gets_an_error_that_says_so() -> None:
     with running() as api, api.connected(BEGINNING, SETTINGS_ACK) as connection:
         connection.sendall(call_headers(1, HEARTBEAT) + frame(DATA, END_STREAM, 1))
 
         assert read_until(connection, b"the request has no message", PATIENCE_SECONDS)
 
 
-def test_who_does_not_say_that_it_is_still_there_is_closed_and_who_does_is_not() -> None:
+def test_a_connection_that_does_not_answer_pings_is_closed_and_one_that_does_is_not() -> None:
     limits = ConnectionLimits(ping_after_seconds=SOON, ping_timeout_seconds=SOON)
     with running(limits) as api:
         with api.connected(BEGINNING, SETTINGS_ACK) as connection:
@@ -315,7 +317,7 @@ def test_who_does_not_say_that_it_is_still_there_is_closed_and_who_does_is_not()
         assert api.beats()
 
 
-def test_who_makes_no_call_for_long_is_closed_and_a_host_connects_again() -> None:
+def test_an_idle_connection_is_closed_and_a_host_reconnects() -> None:
     with running(ConnectionLimits(idle_seconds=SOON)) as api:
         with api.connected(BEGINNING, SETTINGS_ACK) as connection:
             assert is_closed(connection)
@@ -323,13 +325,13 @@ def test_who_makes_no_call_for_long_is_closed_and_a_host_connects_again() -> Non
         assert api.beats()
 
 
-def test_a_host_that_beats_once_an_hour_keeps_its_connection() -> None:
+def test_a_host_with_an_hourly_heartbeat_keeps_its_connection() -> None:
     longest_interval = 3600
 
     assert DEFAULT_LIMITS.idle_seconds > longest_interval
 
 
-def test_who_never_reads_what_it_is_answered_is_closed() -> None:
+def test_a_client_that_never_reads_its_responses_is_disconnected() -> None:
     limits = ConnectionLimits(ping_after_seconds=SOON, ping_timeout_seconds=SOON)
     with running(limits, max_operator_calls_per_second=1_000_000) as api:
         for number in range(100):

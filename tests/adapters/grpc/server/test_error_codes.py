@@ -105,7 +105,7 @@ def test_each_reason_belongs_to_one_error_and_is_named_after_it() -> None:
 
 
 @pytest.mark.parametrize("error", DATA, ids=lambda error: type(error).__name__)
-def test_the_data_beside_a_reason_says_nothing_that_the_text_does_not_say(
+def test_the_metadata_of_a_reason_contains_nothing_that_the_text_does_not(
     error: ManManError | TooBusy,
 ) -> None:
     code, status = status_of(error, "a call")
@@ -119,7 +119,7 @@ def test_the_data_beside_a_reason_says_nothing_that_the_text_does_not_say(
         assert re.search(rf"\b{re.escape(value)}\b", status.message)
 
 
-def test_every_error_that_sends_data_was_tried_with_all_of_it() -> None:
+def test_every_error_with_metadata_is_in_these_tests_with_all_of_it() -> None:
     sent: dict[type[Exception], set[str]] = {}
     for error, data in DATA.items():
         sent.setdefault(type(error), set()).update(data)
@@ -131,7 +131,7 @@ def test_every_error_that_sends_data_was_tried_with_all_of_it() -> None:
     }
 
 
-def test_an_error_that_came_from_another_process_has_no_data() -> None:
+def test_an_error_from_another_process_has_no_metadata() -> None:
     _, status = status_of(ServerNotFound.from_message("server 3 does not exist"), "a call")
 
     assert error_info(status).reason == "SERVER_NOT_FOUND"
@@ -164,7 +164,7 @@ def test_equal_errors_are_equal_byte_for_byte() -> None:
         (TooBusy(7), error_details_pb2.RetryInfo()),
     ],
 )
-def test_the_reason_comes_after_the_detail_that_clients_read_already(
+def test_the_reason_comes_after_the_detail_that_earlier_clients_read(
     error: Exception, detail: Message
 ) -> None:
     _, status = status_of(error, "a call")

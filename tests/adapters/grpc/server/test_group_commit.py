@@ -30,7 +30,7 @@ async def submit(writer: Writer, *items: int, **limits: Any) -> list[str | BaseE
         return await asyncio.gather(*calls, return_exceptions=True)
 
 
-def test_what_arrives_together_is_written_together() -> None:
+def test_items_that_arrive_together_are_written_together() -> None:
     writer = Writer()
     answers = asyncio.run(submit(writer, 1, 2, 3))
 
@@ -38,14 +38,14 @@ def test_what_arrives_together_is_written_together() -> None:
     assert writer.batches == [[1, 2, 3]]
 
 
-def test_a_batch_has_a_largest_size() -> None:
+def test_a_batch_has_a_maximum_size() -> None:
     writer = Writer()
     asyncio.run(submit(writer, *range(7), max_batch_size=3))
 
     assert writer.batches == [[0, 1, 2], [3, 4, 5], [6]]
 
 
-def test_enough_are_written_without_waiting_for_more() -> None:
+def test_a_batch_of_the_flush_size_is_written_without_waiting() -> None:
     writer = Writer()
 
     async def in_time() -> list[str | BaseException]:
@@ -56,7 +56,7 @@ def test_enough_are_written_without_waiting_for_more() -> None:
     assert writer.batches == [[1, 2, 3]]
 
 
-def test_what_is_left_of_enough_waits_for_others_again() -> None:
+def test_the_rest_of_a_batch_waits_for_more_items_again() -> None:
     writer = Writer()
 
     async def with_one_that_comes_later() -> None:
@@ -82,7 +82,7 @@ def test_each_caller_gets_the_answer_to_its_own_item() -> None:
     assert answers[2] == "wrote 2"
 
 
-def test_every_caller_of_a_batch_that_failed_is_told_so_and_the_next_is_written() -> None:
+def test_every_caller_of_a_failed_batch_gets_the_error_and_the_next_batch_is_written() -> None:
     async def twice() -> list[str | BaseException]:
         with ThreadPoolExecutor(1) as executor:
             commit: GroupCommit[int, str] = GroupCommit(Writer(), executor)
@@ -96,7 +96,7 @@ def test_every_caller_of_a_batch_that_failed_is_told_so_and_the_next_is_written(
     assert [type(answer) for answer in answers] == [OSError, OSError, str]
 
 
-def test_a_caller_that_has_gone_keeps_nobody_else_from_an_answer() -> None:
+def test_a_caller_that_has_given_up_does_not_affect_the_others() -> None:
     async def one_leaves() -> str:
         with ThreadPoolExecutor(1) as executor:
             commit: GroupCommit[int, str] = GroupCommit(Writer(), executor)
@@ -109,7 +109,7 @@ def test_a_caller_that_has_gone_keeps_nobody_else_from_an_answer() -> None:
     assert asyncio.run(one_leaves()) == "wrote 2"
 
 
-def test_more_than_may_wait_is_refused_with_a_delay() -> None:
+def test_an_item_too_many_is_refused_with_a_retry_delay() -> None:
     answers = asyncio.run(submit(Writer(), 1, 2, 3, max_waiting=2))
 
     assert answers[:2] == ["wrote 1", "wrote 2"]

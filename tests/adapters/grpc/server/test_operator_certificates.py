@@ -136,7 +136,7 @@ def refused(call: Callable[[], Any]) -> tuple[grpc.StatusCode, str]:
 # Operators
 
 
-def test_a_certificate_is_for_its_row_and_ends_with_it(api: Api) -> None:
+def test_a_certificate_names_its_stored_key_and_ends_with_it(api: Api) -> None:
     short, usual = api.certify("bob", Role.VIEWER, MINUTE), api.certify()
     with closing(api.operator(usual)) as client:
         rows = {row.name: row for row in client.operator_keys()}
@@ -151,7 +151,7 @@ def test_a_certificate_is_for_its_row_and_ends_with_it(api: Api) -> None:
         assert row.expires_at - row.created_at == life
 
 
-def test_a_certificate_that_would_outlive_the_authority_ends_with_it_as_its_row_does(
+def test_a_certificate_and_its_stored_key_end_with_the_ca_at_the_latest(
     api: Api, site: Site
 ) -> None:
     shown = api.certify(expires_in=50 * 365 * A_DAY)
@@ -161,7 +161,7 @@ def test_a_certificate_that_would_outlive_the_authority_ends_with_it_as_its_row_
     assert row.expires_at == site.authority.expires_at
 
 
-def test_a_certificate_that_is_revoked_is_refused_at_the_next_call_of_the_same_connection(
+def test_a_revoked_certificate_is_refused_at_the_next_call_of_the_same_connection(
     api: Api,
 ) -> None:
     ann, bob = api.certify(), None
@@ -180,7 +180,7 @@ def test_a_certificate_that_is_revoked_is_refused_at_the_next_call_of_the_same_c
     assert said == str(OperatorCertificateRefused())
 
 
-def test_the_first_certificate_of_an_admin_closes_this_machine(api: Api) -> None:
+def test_the_first_admin_certificate_makes_keys_required_on_this_machine(api: Api) -> None:
     with closing(api.operator()) as client:
         assert list(client.servers()) == []
         api.certify()
@@ -188,7 +188,7 @@ def test_the_first_certificate_of_an_admin_closes_this_machine(api: Api) -> None
         assert refused(lambda: list(client.servers()))[0] is grpc.StatusCode.UNAUTHENTICATED
 
 
-def test_nothing_that_is_known_of_a_certificate_is_a_key(api: Api) -> None:
+def test_no_public_fact_of_a_certificate_works_as_a_key(api: Api) -> None:
     shown = api.certify()
     with api.container.store().begin() as transaction:
         (row,) = transaction.operator_keys.page("", 10)
@@ -204,7 +204,7 @@ def test_nothing_that_is_known_of_a_certificate_is_a_key(api: Api) -> None:
             assert refused(lambda: list(client.servers()))[0] is grpc.StatusCode.UNAUTHENTICATED
 
 
-def test_a_request_that_is_none_makes_no_row(api: Api) -> None:
+def test_an_invalid_signing_request_stores_no_key(api: Api) -> None:
     with closing(api.operator()) as client:
         for name, signing_request in (("ann", b"no"), ("", new_signing_request()[1])):
             create = partial(client.create_operator_certificate, name, Role.ADMIN, signing_request)
@@ -214,7 +214,9 @@ def test_a_request_that_is_none_makes_no_row(api: Api) -> None:
         assert list(client.operator_keys()) == []
 
 
-def test_what_an_operator_is_told_whose_certificate_is_not_looked_at(api: Api) -> None:
+def test_an_operator_that_uses_a_certificate_at_the_wrong_port_gets_an_error_that_says_so(
+    api: Api,
+) -> None:
     ann = api.certify()
     server_id, host = api.join("web")
     cure = (
@@ -231,7 +233,7 @@ def test_what_an_operator_is_told_whose_certificate_is_not_looked_at(api: Api) -
     assert server_id
 
 
-def test_what_an_operator_is_told_whose_certificate_the_port_does_not_take(
+def test_an_operator_whose_certificate_is_rejected_gets_the_reason(
     api: Api, tmp_path: Path
 ) -> None:
     names = ["spiffe://manmanv2/operator/oc-aaaaaaaaaa"]
@@ -270,7 +272,7 @@ def pinned(api: Api) -> str:
     return key
 
 
-def test_a_join_key_says_by_which_authority_the_api_is_known(api: Api) -> None:
+def test_a_join_key_contains_the_digest_of_the_apis_ca(api: Api) -> None:
     shown = PlaintextKey.parse(pinned(api), JOIN_KEY)
     joined = api.host().RegisterServer(
         pb.RegisterServerRequest(name="web", registration_key=str(shown))
@@ -283,7 +285,7 @@ def test_a_join_key_says_by_which_authority_the_api_is_known(api: Api) -> None:
     assert bundle == api.site.ca_file.read_text()
 
 
-def test_who_shows_a_certificate_of_another_authority_pins_none_until_it_has_its_own(
+def test_no_key_pins_a_ca_until_the_api_has_a_certificate_from_its_own(
     api: Api, site: Site, tmp_path: Path
 ) -> None:
     other, certificate = Site(tmp_path / "other"), api.container.certificate()
@@ -301,7 +303,7 @@ def test_who_shows_a_certificate_of_another_authority_pins_none_until_it_has_its
     assert pinned(api)
 
 
-def test_an_api_without_an_authority_pins_none_and_certifies_nobody(
+def test_an_api_without_a_ca_pins_none_and_issues_no_certificates(
     site: Site, tmp_path: Path
 ) -> None:
     without = {"CA_CERT_PATH": "", "CA_KEY_PATH": "", "MTLS_LISTEN_ADDRESS": ""}
@@ -321,7 +323,7 @@ def test_an_api_without_an_authority_pins_none_and_certifies_nobody(
     assert set(told) == {(grpc.StatusCode.FAILED_PRECONDITION, str(NoCertificatesIssued()))}
 
 
-def test_an_authority_of_somebody_else_does_as_well(site: Site, tmp_path: Path) -> None:
+def test_a_ca_from_elsewhere_works_too(site: Site, tmp_path: Path) -> None:
     ca = trustme.CA()
     ca.cert_pem.write_to_path(str(site.ca_file))
     ca.private_key_pem.write_to_path(str(site.ca_key))
@@ -360,7 +362,7 @@ def touched(place: int, change: int) -> bytes:
     | st.builds(touched, st.integers(0, len(GOOD) - 1), st.integers(1, 255))
     | st.integers(0, 20_000).map(lambda size: GOOD + bytes(size))
 )
-def test_no_signing_request_is_a_failure_of_ours_and_one_that_is_refused_registers_nobody(
+def test_no_signing_request_causes_an_internal_error_and_a_refused_one_registers_no_host(
     fuzzed: Api, signing_request: bytes
 ) -> None:
     client, before = fuzzed.host(), fuzzed.names
@@ -387,7 +389,7 @@ def test_no_signing_request_is_a_failure_of_ours_and_one_that_is_refused_registe
 
 
 @pytest.mark.parametrize("mode", ["off", "warn", "enforce"])
-def test_a_host_without_a_certificate_is_let_through_listed_or_refused(
+def test_a_host_without_a_certificate_is_admitted_listed_or_refused(
     site: Site, tmp_path: Path, mode: str
 ) -> None:
     with running(site, tmp_path, ENFORCEMENT=f"certificate={mode}") as api:
@@ -425,7 +427,7 @@ def test_a_host_without_a_certificate_is_let_through_listed_or_refused(
 # Another certificate of the API
 
 
-def test_another_certificate_is_shown_at_both_ports(api: Api, site: Site) -> None:
+def test_both_ports_use_a_replaced_certificate(api: Api, site: Site) -> None:
     certificate = api.container.certificate()
     assert certificate
     server_id, host = api.join("web")
@@ -450,7 +452,7 @@ def shown_at(address: str) -> str:
     return ssl.get_server_certificate((host, int(port))).strip()
 
 
-def test_the_key_of_the_authority_comes_out_nowhere(
+def test_the_private_key_of_the_ca_appears_nowhere(
     api: Api, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("DEBUG")

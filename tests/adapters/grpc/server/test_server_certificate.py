@@ -57,7 +57,9 @@ def warnings_in(caplog: pytest.LogCaptureFixture) -> list[str]:
 # At the start
 
 
-def test_whom_it_is_for_and_until_when_is_read(files: CertificateFiles) -> None:
+def test_the_names_the_issuer_and_the_end_of_a_certificate_are_read(
+    files: CertificateFiles,
+) -> None:
     files.issue("api.example.com", "*.example.org", "10.0.0.1", "::1", ends=A_DAY)
     facts = opened(files).current.facts
 
@@ -66,13 +68,13 @@ def test_whom_it_is_for_and_until_when_is_read(files: CertificateFiles) -> None:
     assert facts.issuer.startswith("Testing CA")
 
 
-def test_a_certificate_with_one_between_it_and_its_ca_is_taken(files: CertificateFiles) -> None:
+def test_a_certificate_with_an_intermediate_ca_is_accepted(files: CertificateFiles) -> None:
     files.issue("api.example.com", by=files.ca.create_child_ca())
 
     assert opened(files).current.chain.count(b"BEGIN CERTIFICATE") == 2
 
 
-def test_one_file_may_hold_both(files: CertificateFiles) -> None:
+def test_one_file_may_hold_the_certificate_and_the_key(files: CertificateFiles) -> None:
     both = files.key.read_bytes() + files.certificate.read_bytes()
     files.key.write_bytes(both)
     files.certificate.write_bytes(both)
@@ -80,7 +82,7 @@ def test_one_file_may_hold_both(files: CertificateFiles) -> None:
     assert opened(files).current.facts.names == ["api.example.com"]
 
 
-def test_what_is_missing_or_may_not_be_read_is_told(files: CertificateFiles) -> None:
+def test_a_file_that_cannot_be_read_is_named_in_the_error(files: CertificateFiles) -> None:
     key = files.key.read_bytes()
     files.key.unlink()
     missing = problem(files)
@@ -101,7 +103,9 @@ BROKEN = b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
 
 
 @pytest.mark.parametrize("content", [b"", b"text", b"\xff\0", BROKEN])
-def test_a_file_without_a_certificate_is_told(files: CertificateFiles, content: bytes) -> None:
+def test_the_error_names_a_file_without_a_certificate(
+    files: CertificateFiles, content: bytes
+) -> None:
     files.certificate.write_bytes(content)
 
     assert problem(files) == (
@@ -110,7 +114,7 @@ def test_a_file_without_a_certificate_is_told(files: CertificateFiles, content: 
     )
 
 
-def test_a_certificate_that_is_not_pem_is_told(files: CertificateFiles) -> None:
+def test_a_certificate_that_is_not_pem_is_refused(files: CertificateFiles) -> None:
     pem = files.ca.cert_pem.bytes().decode()
     files.certificate.write_bytes(ssl.PEM_cert_to_DER_cert(pem))
 
@@ -118,7 +122,7 @@ def test_a_certificate_that_is_not_pem_is_told(files: CertificateFiles) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"text", b"\xff\0", BROKEN])
-def test_a_file_without_a_key_is_told(files: CertificateFiles, content: bytes) -> None:
+def test_the_error_names_a_file_without_a_key(files: CertificateFiles, content: bytes) -> None:
     files.key.write_bytes(content)
 
     assert problem(files) == (
@@ -128,7 +132,7 @@ def test_a_file_without_a_key_is_told(files: CertificateFiles, content: bytes) -
 
 
 @pytest.mark.parametrize("damaged", ["certificate", "key"])
-def test_a_file_that_is_damaged_is_told(files: CertificateFiles, damaged: str) -> None:
+def test_the_error_names_the_damaged_files(files: CertificateFiles, damaged: str) -> None:
     if damaged == "certificate":
         files.certificate.write_bytes(files.certificate.read_bytes() + BROKEN)
     else:
@@ -140,7 +144,7 @@ def test_a_file_that_is_damaged_is_told(files: CertificateFiles, damaged: str) -
     )
 
 
-def test_the_key_of_another_certificate_is_told(files: CertificateFiles) -> None:
+def test_the_key_of_another_certificate_is_refused(files: CertificateFiles) -> None:
     files.key.write_bytes(files.ca.issue_cert("other").private_key_pem.bytes())
 
     assert problem(files) == (
@@ -149,7 +153,7 @@ def test_the_key_of_another_certificate_is_told(files: CertificateFiles) -> None
     )
 
 
-def test_a_key_that_wants_a_password_is_told_and_nobody_is_asked_for_it(
+def test_an_encrypted_key_is_refused_without_asking_for_the_password(
     files: CertificateFiles,
 ) -> None:
     key = load_pem_private_key(files.ca.issue_cert("a").private_key_pem.bytes(), None)
@@ -163,7 +167,9 @@ def test_a_key_that_wants_a_password_is_told_and_nobody_is_asked_for_it(
     )
 
 
-def test_a_certificate_that_expired_is_told_with_the_clock(files: CertificateFiles) -> None:
+def test_the_error_for_an_expired_certificate_includes_the_time_of_this_machine(
+    files: CertificateFiles,
+) -> None:
     files.issue("api.example.com", begins=-2 * A_DAY, ends=-A_DAY)
     now = datetime.now(UTC)
     told = problem(files)
@@ -176,14 +182,14 @@ def test_a_certificate_that_expired_is_told_with_the_clock(files: CertificateFil
     assert told.endswith(": renew it, or correct the clock.")
 
 
-def test_a_certificate_of_a_ca_is_not_fit_for_a_server(files: CertificateFiles) -> None:
+def test_a_cas_own_certificate_is_unsuitable_for_a_server(files: CertificateFiles) -> None:
     files.certificate.write_bytes(files.ca.cert_pem.bytes())
     files.key.write_bytes(files.ca.private_key_pem.bytes())
 
     assert "that is unsuitable for a server" in problem(files) or "without a name" in problem(files)
 
 
-def test_the_key_is_in_no_text_of_it(files: CertificateFiles) -> None:
+def test_the_private_key_is_not_in_the_representation(files: CertificateFiles) -> None:
     certificate = opened(files)
 
     assert "PRIVATE" not in repr(certificate) + repr(certificate.current)
@@ -193,7 +199,7 @@ def test_the_key_is_in_no_text_of_it(files: CertificateFiles) -> None:
 # While it is in use
 
 
-def test_another_certificate_is_taken_and_said_with_its_end(
+def test_a_replaced_certificate_is_used_and_logged_with_its_end(
     files: CertificateFiles, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
@@ -209,7 +215,7 @@ def test_another_certificate_is_taken_and_said_with_its_end(
     ]
 
 
-def test_what_cannot_be_used_leaves_the_one_before_and_is_said_once_per_change(
+def test_unusable_files_keep_the_previous_certificate_and_are_logged_once_per_change(
     files: CertificateFiles, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
@@ -234,7 +240,7 @@ def test_what_cannot_be_used_leaves_the_one_before_and_is_said_once_per_change(
     assert len(caplog.messages) == 4
 
 
-def test_one_that_expired_or_is_of_tomorrow_takes_no_ones_place(
+def test_a_certificate_that_is_not_valid_now_does_not_replace_the_current_one(
     files: CertificateFiles, clock: FakeClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     certificate = opened(files, clock)
@@ -255,7 +261,7 @@ def test_one_that_expired_or_is_of_tomorrow_takes_no_ones_place(
     assert certificate.current.facts.names == ["tomorrow.example.com"]
 
 
-def test_its_end_is_told_once_a_day_from_two_weeks_before(
+def test_the_end_of_the_certificate_is_logged_daily_from_two_weeks_before(
     files: CertificateFiles, clock: FakeClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     files.issue("api.example.com", ends=16 * A_DAY)
@@ -278,7 +284,7 @@ def test_its_end_is_told_once_a_day_from_two_weeks_before(
     assert f"expired on {ends}, and this machine's clock says" in caplog.messages[-1]
 
 
-def test_one_of_tomorrow_is_started_with_and_told(
+def test_the_api_starts_with_a_certificate_that_is_not_valid_yet_and_warns(
     files: CertificateFiles, clock: FakeClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     files.issue("api.example.com", begins=A_DAY)
@@ -287,7 +293,7 @@ def test_one_of_tomorrow_is_started_with_and_told(
     assert [" is not valid before " in said for said in warnings_in(caplog)] == [True]
 
 
-def test_another_ca_makes_no_difference(files: CertificateFiles) -> None:
+def test_a_certificate_from_another_ca_is_used_too(files: CertificateFiles) -> None:
     certificate = opened(files)
     files.issue("new.example.com", by=trustme.CA())
     certificate.reload()

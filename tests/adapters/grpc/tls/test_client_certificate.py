@@ -32,7 +32,9 @@ def write(files: tuple[Path, Path], shown: Shown) -> ClientCertificate:
     return ClientCertificate(*files)
 
 
-def test_it_is_read_from_one_file_or_two(site: Site, files: tuple[Path, Path]) -> None:
+def test_a_certificate_and_its_key_can_be_in_one_file_or_two(
+    site: Site, files: tuple[Path, Path]
+) -> None:
     shown = site.gives([ANN])
     two = write(files, shown)
     one = ClientCertificate(shown.write(files[0]), files[0])
@@ -43,13 +45,13 @@ def test_it_is_read_from_one_file_or_two(site: Site, files: tuple[Path, Path]) -
 
 
 @pytest.mark.parametrize("uris", [[], ["spiffe://manmanv2/server/1"]])
-def test_one_that_is_no_operators_has_no_id(
+def test_only_an_operators_certificate_has_a_key_id(
     site: Site, files: tuple[Path, Path], uris: list[str]
 ) -> None:
     assert write(files, site.gives(uris)).key_id() == ""
 
 
-def test_one_that_expired_is_read_all_the_same(site: Site, files: tuple[Path, Path]) -> None:
+def test_an_expired_certificate_can_be_read(site: Site, files: tuple[Path, Path]) -> None:
     # Whoever asks for it has the time by which it counts.
     expired = write(files, site.gives([ANN], expired=True))
 
@@ -93,7 +95,7 @@ NO_KEY = (
         ),
     ],
 )
-def test_what_is_wrong_with_it_is_one_sentence(
+def test_each_problem_of_a_certificate_is_one_sentence(
     site: Site,
     files: tuple[Path, Path],
     spoil: Callable[[tuple[Path, Path]], object],
@@ -107,7 +109,7 @@ def test_what_is_wrong_with_it_is_one_sentence(
         assert str(caught.value) == sentence.format(*files)
 
 
-def test_one_for_servers_alone_is_not_fit(site: Site, files: tuple[Path, Path]) -> None:
+def test_a_certificate_for_servers_only_is_unsuitable(site: Site, files: tuple[Path, Path]) -> None:
     with pytest.raises(ClientCertificateUnusable) as caught:
         write(files, site.gives([ANN], use=SERVER)).read()
 

@@ -87,7 +87,7 @@ Telling = Callable[[str, Tls | None], str]
 everybody = pytest.mark.parametrize("told", [told_a_host, told_an_operator, told_by_the_doctor])
 
 
-def test_a_host_joins_and_an_operator_on_the_same_machine_needs_no_key(
+def test_a_host_registers_over_tls_and_a_local_operator_needs_no_key(
     files: CertificateFiles,
 ) -> None:
     with api_over_tls(files) as (_, address):
@@ -98,7 +98,7 @@ def test_a_host_joins_and_an_operator_on_the_same_machine_needs_no_key(
     assert listed == [server_id]
 
 
-def test_the_cas_of_the_machine_do_where_no_file_is_set(
+def test_without_a_ca_file_the_cas_of_the_machine_are_trusted(
     files: CertificateFiles, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Where OpenSSL finds them.
@@ -107,7 +107,7 @@ def test_the_cas_of_the_machine_do_where_no_file_is_set(
         assert joins(address, Tls())
 
 
-def test_the_name_to_check_may_be_another_than_that_in_the_address(
+def test_the_name_to_verify_can_differ_from_the_address(
     files: CertificateFiles,
 ) -> None:
     files.issue("api.example.com")
@@ -124,7 +124,7 @@ def test_the_name_to_check_may_be_another_than_that_in_the_address(
         (ssl.TLSVersion.TLSv1_3, True),
     ],
 )
-def test_tls_is_spoken_from_1_2_on(
+def test_only_tls_1_2_and_later_is_accepted(
     files: CertificateFiles, version: ssl.TLSVersion, is_spoken: bool
 ) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -151,9 +151,7 @@ def test_tls_is_spoken_from_1_2_on(
 
 
 @everybody
-def test_a_ca_that_is_not_trusted_is_named(
-    told: Telling, files: CertificateFiles, other_ca: Path
-) -> None:
+def test_an_untrusted_ca_is_named(told: Telling, files: CertificateFiles, other_ca: Path) -> None:
     with showing(files) as address:
         by_the_file = told(address, Tls(other_ca))
         by_the_machine = told(address, Tls())
@@ -169,7 +167,7 @@ def test_a_ca_that_is_not_trusted_is_named(
 
 
 @everybody
-def test_a_certificate_that_signed_itself_is_told(told: Telling, files: CertificateFiles) -> None:
+def test_a_self_signed_certificate_is_diagnosed(told: Telling, files: CertificateFiles) -> None:
     files.certificate.write_bytes(files.ca.cert_pem.bytes())
     files.key.write_bytes(files.ca.private_key_pem.bytes())
     with showing(files) as address:
@@ -180,7 +178,9 @@ def test_a_certificate_that_signed_itself_is_told(told: Telling, files: Certific
 
 
 @everybody
-def test_for_whom_a_certificate_is_instead_is_told(told: Telling, files: CertificateFiles) -> None:
+def test_a_certificate_for_other_names_is_diagnosed_with_these_names(
+    told: Telling, files: CertificateFiles
+) -> None:
     files.issue("api.example.com", "10.0.0.1", "*.example.org")
     cure = "use one of its names in API_ADDRESS, or set API_TLS_SERVER_NAME to one of them"
     with showing(files) as address:
@@ -197,7 +197,7 @@ def test_for_whom_a_certificate_is_instead_is_told(told: Telling, files: Certifi
 
 
 @everybody
-def test_a_certificate_that_expired_is_told_with_the_day_and_this_machines(
+def test_an_expired_certificate_is_diagnosed_with_its_end_and_the_time_of_this_machine(
     told: Telling, files: CertificateFiles
 ) -> None:
     files.issue(begins=-3 * A_DAY, ends=-A_DAY)
@@ -211,7 +211,7 @@ def test_a_certificate_that_expired_is_told_with_the_day_and_this_machines(
 
 
 @everybody
-def test_a_certificate_of_tomorrow_puts_the_clock_in_doubt(
+def test_a_certificate_that_is_not_valid_yet_is_diagnosed_with_the_time_of_this_machine(
     told: Telling, files: CertificateFiles
 ) -> None:
     files.issue(begins=A_DAY)
@@ -225,7 +225,7 @@ def test_a_certificate_of_tomorrow_puts_the_clock_in_doubt(
 
 
 @everybody
-def test_who_does_not_speak_tls_to_a_port_that_does_is_told(
+def test_a_missing_tls_setting_of_the_client_is_diagnosed(
     told: Telling, files: CertificateFiles
 ) -> None:
     with showing(files) as address:
@@ -235,9 +235,7 @@ def test_who_does_not_speak_tls_to_a_port_that_does_is_told(
 
 
 @everybody
-def test_who_speaks_tls_to_a_port_that_does_not_is_told(
-    told: Telling, files: CertificateFiles
-) -> None:
+def test_a_port_without_tls_is_diagnosed(told: Telling, files: CertificateFiles) -> None:
     cure = (
         "set API_ADDRESS to the port on which the API uses TLS, or if the API has no TLS, to"
         " http://{} without API_USE_TLS"
@@ -252,7 +250,7 @@ def test_who_speaks_tls_to_a_port_that_does_not_is_told(
 
 
 @everybody
-def test_who_insists_on_a_certificate_of_ours_is_told(
+def test_a_port_that_requires_a_client_certificate_is_diagnosed(
     told: Telling, files: CertificateFiles
 ) -> None:
     with insisting(files) as address:
@@ -270,13 +268,15 @@ def test_who_insists_on_a_certificate_of_ours_is_told(
 
 
 @everybody
-def test_a_web_server_is_told(told: Telling, files: CertificateFiles) -> None:
+def test_a_web_server_is_diagnosed(told: Telling, files: CertificateFiles) -> None:
     with tls_port(files, ["http/1.1"]) as address:
         assert told(address, Tls(files.ca_file)).startswith("uses TLS, but does not offer HTTP/2: ")
 
 
 @everybody
-def test_a_server_that_is_too_old_is_told(told: Telling, files: CertificateFiles) -> None:
+def test_a_server_with_an_old_tls_version_is_diagnosed(
+    told: Telling, files: CertificateFiles
+) -> None:
     with tls_port(files, ["h2"], ssl.TLSVersion.TLSv1_1) as address:
         assert told(address, Tls(files.ca_file)) == (
             "uses a TLS version that is too old: enable TLS 1.2 or 1.3 there"
@@ -284,7 +284,7 @@ def test_a_server_that_is_too_old_is_told(told: Telling, files: CertificateFiles
 
 
 @pytest.mark.parametrize("told", [told_a_host, told_by_the_doctor])
-def test_where_nobody_listens_or_hangs_it_is_not_tls(
+def test_a_port_without_a_listener_or_an_answer_is_not_diagnosed_as_a_tls_problem(
     told: Telling, files: CertificateFiles
 ) -> None:
     nobody = told(free_address(), Tls(files.ca_file))
@@ -337,7 +337,7 @@ def tls_port(
 # The file of CAs
 
 
-def test_a_file_of_cas_that_cannot_be_used_is_told_until_it_can(
+def test_an_unusable_ca_file_is_reported_until_it_is_usable(
     files: CertificateFiles, tmp_path: Path
 ) -> None:
     ca_file = tmp_path / "there-soon.pem"
@@ -370,7 +370,7 @@ def test_a_file_of_cas_that_cannot_be_used_is_told_until_it_can(
         assert control_plane.register(RegistrationRequest(name="web")).server_id
 
 
-def test_comments_in_the_files_are_no_part_of_them(files: CertificateFiles) -> None:
+def test_comments_in_pem_files_are_ignored(files: CertificateFiles) -> None:
     for file in (files.ca_file, files.certificate, files.key):
         file.write_bytes("# für die API\n".encode() + file.read_bytes())
     with api_over_tls(files) as (_, address):
@@ -378,7 +378,7 @@ def test_comments_in_the_files_are_no_part_of_them(files: CertificateFiles) -> N
         assert told_a_host(address, Tls(files.ca_file, "other")).startswith("has a certificate")
 
 
-def test_a_host_goes_by_the_cas_that_the_file_holds_now(files: CertificateFiles) -> None:
+def test_a_host_reads_the_ca_file_again_when_it_changes(files: CertificateFiles) -> None:
     with (
         api_over_tls(files) as (_, address),
         closing(
@@ -407,7 +407,7 @@ def own_of(files: CertificateFiles) -> str:
     return text[: text.index("-----END CERTIFICATE-----")] + "-----END CERTIFICATE-----"
 
 
-def test_another_certificate_fails_no_call_and_is_shown_to_who_connects_then(
+def test_replacing_the_certificate_fails_no_call_and_new_connections_get_it(
     files: CertificateFiles,
 ) -> None:
     failures: list[Exception] = []
@@ -461,7 +461,7 @@ def test_another_certificate_fails_no_call_and_is_shown_to_who_connects_then(
     assert len({shown for shown, _ in seen}) == 5
 
 
-def test_a_certificate_with_the_key_of_another_leaves_the_one_before(
+def test_a_certificate_with_the_wrong_key_does_not_replace_the_current_one(
     files: CertificateFiles, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
@@ -514,7 +514,7 @@ def test_the_end_of_the_certificate_in_use_is_measured(files: CertificateFiles) 
 
 
 @pytest.mark.parametrize("names", [["127.0.0.1"], ["api.example.com"], ["*.example.com"]])
-def test_an_api_finds_itself_whoever_its_certificate_is_for(
+def test_an_api_can_check_its_own_health_whatever_names_its_certificate_has(
     files: CertificateFiles, names: Sequence[str]
 ) -> None:
     files.issue(*names)
@@ -522,7 +522,7 @@ def test_an_api_finds_itself_whoever_its_certificate_is_for(
         check_own_serving(address, over_tls=True)
 
 
-def test_an_api_that_speaks_otherwise_than_its_settings_is_not_well(
+def test_an_api_whose_tls_differs_from_the_settings_is_unhealthy(
     files: CertificateFiles,
 ) -> None:
     with api_over_tls(files) as (_, address), pytest.raises(NotServing) as tls_there:

@@ -154,7 +154,7 @@ def test_decisions_on_unknown_servers_are_not_found(api: ManManAPIStub, server_i
         assert error.details() == f"server {server_id} does not exist"
 
 
-def test_a_reason_against_the_rules_is_an_invalid_field(api: ManManAPIStub) -> None:
+def test_an_invalid_reason_is_refused_with_its_field(api: ManManAPIStub) -> None:
     server_id = join(api).server_id
     for call in (
         lambda: api.RejectServer(pb.RejectServerRequest(server_id=server_id, reason="a\nb")),
@@ -201,7 +201,7 @@ def test_the_challenger_joins_under_another_name(api: ManManAPIStub) -> None:
     assert (renamed.server.name, renamed.server_id == holder) == ("web-2", False)
 
 
-def test_who_is_evicted_is_told_so(api: ManManAPIStub) -> None:
+def test_the_evicted_host_gets_an_error_that_says_so(api: ManManAPIStub) -> None:
     holder = join(api)
     open_conflict(api)
     resolve(api, "evict")
@@ -233,7 +233,7 @@ def test_a_resolution_says_which_field_is_wrong(
     assert field_of(error) == field
 
 
-def test_a_conflict_is_settled_once_and_an_unknown_one_never(api: ManManAPIStub) -> None:
+def test_a_conflict_can_be_resolved_only_once_and_an_unknown_one_never(api: ManManAPIStub) -> None:
     unknown = refusal(lambda: resolve(api, "adopt"))
     open_conflict(api)
     resolve(api, "adopt")
@@ -257,7 +257,7 @@ def test_pages_of_conflicts_follow_each_other(api: ManManAPIStub) -> None:
     assert last.next_page_token == ""
 
 
-def test_pages_of_what_would_be_refused_follow_each_other() -> None:
+def test_pages_of_dry_run_refusals_follow_each_other() -> None:
     with running(enforcement=Enforcement({Switch.BAN: Mode.WARN})) as api:
         for n in range(5):
             server_id = join(api, HERE, f"web-{n}").server_id
@@ -286,7 +286,7 @@ def test_pages_of_what_would_be_refused_follow_each_other() -> None:
         ({"state": "ajar"}, "state"),
     ],
 )
-def test_a_listing_says_which_field_is_wrong(
+def test_an_invalid_list_request_is_answered_with_the_field(
     api: ManManAPIStub, fields: dict[str, Any], field: str
 ) -> None:
     calls: list[Callable[[], object]] = [

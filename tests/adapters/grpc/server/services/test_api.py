@@ -68,7 +68,7 @@ def serves(api: RunningApi) -> bool:
 
 
 @pytest.mark.parametrize("name", ["", " ", "x" * 256, " box", "box ", "bo\nx", "bo\x00x", "\u200b"])
-def test_a_name_against_the_rules_is_refused_with_its_field(api: RunningApi, name: str) -> None:
+def test_an_invalid_name_is_refused_with_its_field(api: RunningApi, name: str) -> None:
     error = refusal(lambda: api.client.RegisterServer(pb.RegisterServerRequest(name=name)))
 
     assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
@@ -78,7 +78,7 @@ def test_a_name_against_the_rules_is_refused_with_its_field(api: RunningApi, nam
 
 
 @pytest.mark.parametrize("name", ["x" * 255, "böx-ß", "箱" * 255, "🐳" * 255, "a b"])
-def test_any_printable_name_is_taken(api: RunningApi, name: str) -> None:
+def test_any_printable_name_is_accepted(api: RunningApi, name: str) -> None:
     answer = api.client.RegisterServer(pb.RegisterServerRequest(name=name))
 
     assert answer.server.name == name
@@ -97,7 +97,7 @@ def test_any_printable_name_is_taken(api: RunningApi, name: str) -> None:
         ("available_ports", [pb.PortRange(start=1, end=5, protocol="tcp ")]),
     ],
 )
-def test_absurd_capabilities_are_refused_with_their_field_at_register_and_at_heartbeat(
+def test_impossible_capabilities_are_refused_with_their_field_in_registrations_and_heartbeats(
     api: RunningApi, field: str, value: Any
 ) -> None:
     server_id = api.client.RegisterServer(pb.RegisterServerRequest(name="box")).server_id
@@ -114,14 +114,14 @@ def test_absurd_capabilities_are_refused_with_their_field_at_register_and_at_hea
     assert serves(api)
 
 
-def test_capabilities_of_zero_mean_not_known(api: RunningApi) -> None:
+def test_capabilities_of_zero_mean_unknown(api: RunningApi) -> None:
     request = pb.RegisterServerRequest(name="zero", capabilities=pb.ServerCapabilities())
 
     assert api.client.RegisterServer(request).server.capabilities == pb.ServerCapabilities()
 
 
 @pytest.mark.parametrize("server_id", [0, -1, 424242, INT64_MAX, -INT64_MAX - 1])
-def test_unknown_and_negative_ids_are_not_found_by_any_call(
+def test_every_call_answers_not_found_for_unknown_and_negative_ids(
     api: RunningApi, server_id: int
 ) -> None:
     calls = [
@@ -154,7 +154,7 @@ def test_unknown_and_negative_ids_are_not_found_by_any_call(
         assert error.details() == f"server {server_id} does not exist"
 
 
-def test_a_name_that_is_taken_is_told(api: RunningApi) -> None:
+def test_a_name_that_exists_already_is_refused(api: RunningApi) -> None:
     api.client.CreateServer(pb.CreateServerRequest(name="taken"))
     again = refusal(lambda: api.client.CreateServer(pb.CreateServerRequest(name="taken")))
     other = api.client.CreateServer(pb.CreateServerRequest(name="free")).server
@@ -176,7 +176,7 @@ def test_a_name_that_is_taken_is_told(api: RunningApi) -> None:
         ({"update_paths": ["name"], "name": ""}, "name"),
     ],
 )
-def test_an_update_says_which_path_or_value_is_wrong(
+def test_an_invalid_update_is_answered_with_the_path_or_value(
     api: RunningApi, changes: dict[str, Any], field: str
 ) -> None:
     server_id = api.client.RegisterServer(pb.RegisterServerRequest(name="box")).server_id
@@ -203,7 +203,7 @@ def test_an_update_says_which_path_or_value_is_wrong(
         ({"not_seen_for_seconds": -1}, "not_seen_for_seconds"),
     ],
 )
-def test_a_listing_says_which_field_is_wrong(
+def test_an_invalid_list_request_is_answered_with_the_field(
     api: RunningApi, request_fields: dict[str, Any], field: str
 ) -> None:
     error = refusal(lambda: api.client.ListServers(pb.ListServersRequest(**request_fields)))
@@ -213,12 +213,12 @@ def test_a_listing_says_which_field_is_wrong(
 
 
 @given(st.integers(1, INT64_MAX // 10))
-def test_a_page_token_leads_back_to_where_it_came_from(after: int) -> None:
+def test_a_page_token_decodes_to_the_id_that_it_encodes(after: int) -> None:
     assert decode_page_token(encode_page_token(after)) == after
 
 
 @given(st.from_regex(r"ok-[a-z2-7]{10}", fullmatch=True))
-def test_a_page_token_of_keys_leads_back_to_its_kind_of_keys_only(key_id: str) -> None:
+def test_a_page_token_for_keys_is_valid_for_its_kind_of_keys_only(key_id: str) -> None:
     token = encode_key_page_token(key_id)
 
     assert decode_key_page_token(token, OPERATORS) == key_id
@@ -228,7 +228,7 @@ def test_a_page_token_of_keys_leads_back_to_its_kind_of_keys_only(key_id: str) -
 
 
 @given(st.text(max_size=40) | st.integers(0, 99).map(encode_page_token))
-def test_any_other_page_token_is_refused_as_a_field(token: str) -> None:
+def test_any_other_page_token_is_refused_with_its_field(token: str) -> None:
     if token:
         with pytest.raises(InvalidField) as refused:
             decode_key_page_token(token, OPERATORS)
@@ -237,7 +237,7 @@ def test_any_other_page_token_is_refused_as_a_field(token: str) -> None:
 
 
 @given(st.text(max_size=40))
-def test_any_other_page_token_of_numbers_is_refused_as_a_field(token: str) -> None:
+def test_any_other_page_token_with_a_number_is_refused_with_its_field(token: str) -> None:
     if token:
         with pytest.raises(InvalidField) as refused:
             decode_page_token(token)
@@ -248,7 +248,7 @@ def test_any_other_page_token_of_numbers_is_refused_as_a_field(token: str) -> No
 @pytest.mark.parametrize(
     "document", ["", "{", "nul", "[1,]", "NaN", '{"a": Infinity}', "[" * 10**5]
 )
-def test_what_is_not_json_is_no_configuration(api: RunningApi, document: str) -> None:
+def test_a_document_that_is_not_json_is_refused(api: RunningApi, document: str) -> None:
     server_id = api.client.RegisterServer(pb.RegisterServerRequest(name="box")).server_id
     request = pb.PutConfigurationRequest(server_id=server_id, name="a", document=document)
     error = refusal(lambda: api.client.PutConfiguration(request))
@@ -258,7 +258,7 @@ def test_what_is_not_json_is_no_configuration(api: RunningApi, document: str) ->
 
 
 @pytest.mark.parametrize("name", ["", "../etc", ".hidden", "a/b", "Ä", "x" * 101, "a\n"])
-def test_a_configuration_name_that_is_no_file_name_is_refused(api: RunningApi, name: str) -> None:
+def test_a_configuration_name_must_be_a_valid_file_name(api: RunningApi, name: str) -> None:
     server_id = api.client.RegisterServer(pb.RegisterServerRequest(name="box")).server_id
     request = pb.PutConfigurationRequest(server_id=server_id, name=name, document="{}")
     error = refusal(lambda: api.client.PutConfiguration(request))
@@ -267,7 +267,7 @@ def test_a_configuration_name_that_is_no_file_name_is_refused(api: RunningApi, n
     assert field_of(error) == "name"
 
 
-def test_a_message_above_a_megabyte_is_refused_and_the_next_one_served(api: RunningApi) -> None:
+def test_a_request_above_one_mebibyte_is_refused_and_the_next_one_served(api: RunningApi) -> None:
     request = pb.RegisterServerRequest(name="x" * 2_000_000)
     error = refusal(lambda: api.client.RegisterServer(request))
 
@@ -277,7 +277,9 @@ def test_a_message_above_a_megabyte_is_refused_and_the_next_one_served(api: Runn
 
 
 @pytest.mark.parametrize("method", ["Heartbeat", "PutConfiguration"])
-def test_a_larger_message_is_refused_before_it_is_read(api: RunningApi, method: str) -> None:
+def test_a_request_above_two_mebibytes_is_refused_by_grpc_before_it_is_read(
+    api: RunningApi, method: str
+) -> None:
     error = refusal(lambda: raw(api, method, bytes(4 * 1024 * 1024)))
 
     assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
@@ -285,7 +287,7 @@ def test_a_larger_message_is_refused_before_it_is_read(api: RunningApi, method: 
     assert serves(api)
 
 
-def test_more_metadata_than_any_client_needs_is_refused(api: RunningApi) -> None:
+def test_too_much_metadata_is_refused(api: RunningApi) -> None:
     sent = (("x-request-id", "x" * 17_000),)
     error = refusal(lambda: api.client.ListServers(pb.ListServersRequest(), metadata=sent))
 
@@ -302,7 +304,7 @@ def raw(api: RunningApi, method: str, body: bytes) -> Any:
 @pytest.mark.parametrize(
     "body", [b"\x0a\x05ab", b"\x0a\x02\xff\xfe", b"\xff" * 20], ids=["truncated", "utf8", "rubbish"]
 )
-def test_a_body_that_is_no_message_is_an_invalid_argument(api: RunningApi, body: bytes) -> None:
+def test_a_body_that_cannot_be_parsed_is_an_invalid_argument(api: RunningApi, body: bytes) -> None:
     error = refusal(lambda: raw(api, "RegisterServer", body))
 
     assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
@@ -312,7 +314,7 @@ def test_a_body_that_is_no_message_is_an_invalid_argument(api: RunningApi, body:
 
 @settings(deadline=None, max_examples=200)
 @given(method=st.sampled_from([method.name for method in SERVICE.methods]), body=st.binary())
-def test_no_bytes_at_all_are_answered_as_a_failure_of_ours(
+def test_no_bytes_of_a_body_cause_an_internal_error(
     api: RunningApi, method: str, body: bytes
 ) -> None:
     assert code_of(lambda: raw(api, method, body)) in {
@@ -327,7 +329,7 @@ def test_no_bytes_at_all_are_answered_as_a_failure_of_ours(
 
 
 @pytest.mark.parametrize("key", [*almost(KEY), "🔑"])
-def test_another_key_is_refused_before_anything_else_is_looked_at(key: str) -> None:
+def test_a_wrong_key_is_refused_before_any_other_check(key: str) -> None:
     with running_api(registration_key=KEY) as api:
         request = pb.RegisterServerRequest(name="", registration_key=key)
         register = refusal(lambda: api.client.RegisterServer(request))
@@ -343,7 +345,7 @@ def test_another_key_is_refused_before_anything_else_is_looked_at(key: str) -> N
         assert not api.client.ListServers(pb.ListServersRequest()).servers
 
 
-def test_a_failure_nobody_thought_of_tells_a_client_nothing(
+def test_an_unexpected_error_reveals_nothing_to_the_client(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with running_api() as api:
@@ -370,7 +372,7 @@ def operator_calls(api: RunningApi, **options: Any) -> Iterator[grpc.StatusCode]
                 yield code_of(partial(call, b"", **options))
 
 
-def test_with_an_operator_key_only_who_sends_it_makes_operators_calls() -> None:
+def test_with_an_operator_key_every_operator_call_needs_it() -> None:
     with running_api(operator_key=OPERATOR_KEY) as api:
         right = {"metadata": (("authorization", f"Bearer {OPERATOR_KEY}"),)}
         wrong = {"metadata": (("authorization", f"Bearer {OPERATOR_KEY[:-1]}"),)}
@@ -398,5 +400,5 @@ def test_with_an_operator_key_only_who_sends_it_makes_operators_calls() -> None:
         ("rubbish", False),
     ],
 )
-def test_a_peer_on_this_machine_is_told_from_others(peer: str, loopback: bool) -> None:
+def test_a_peer_on_this_machine_is_recognised(peer: str, loopback: bool) -> None:
     assert is_loopback(peer) is loopback

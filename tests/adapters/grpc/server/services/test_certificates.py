@@ -66,7 +66,7 @@ def refusal(call: Any) -> tuple[grpc.StatusCode, str]:
     return error.code(), error.details()
 
 
-def test_a_certificate_says_which_server_it_is_for_and_where_it_is_shown(api: Api) -> None:
+def test_a_certificate_comes_with_its_server_and_the_mutual_tls_port(api: Api) -> None:
     api.join("web")
 
     db = api.join("db")
@@ -75,7 +75,7 @@ def test_a_certificate_says_which_server_it_is_for_and_where_it_is_shown(api: Ap
     assert db.mutual_tls_port == api.api.mutual_tls_port
 
 
-def test_a_certificate_speaks_for_its_server_and_for_no_other_whatever_else_is_shown(
+def test_a_certificate_is_valid_for_its_own_server_only_whatever_else_is_sent(
     api: Api,
 ) -> None:
     web, db = api.join("web"), api.join("db")
@@ -101,7 +101,7 @@ def test_a_certificate_speaks_for_its_server_and_for_no_other_whatever_else_is_s
     assert heard.acknowledged
 
 
-def test_another_is_answered_for_the_certificate_or_the_credential_alone(api: Api) -> None:
+def test_a_certificate_is_renewed_only_with_the_certificate_or_the_credential(api: Api) -> None:
     web = api.join("web")
     certified, stranger = api.client(web.shown), api.client()
 
@@ -114,7 +114,7 @@ def test_another_is_answered_for_the_certificate_or_the_credential_alone(api: Ap
         assert beats(api.client(shown), web)
 
 
-def test_a_ban_is_in_force_at_the_next_call(api: Api) -> None:
+def test_a_ban_takes_effect_at_the_next_call(api: Api) -> None:
     web = api.join("web")
     client = api.client(web.shown)
     assert beats(client, web)
@@ -128,7 +128,7 @@ def test_a_ban_is_in_force_at_the_next_call(api: Api) -> None:
         assert refusal(call)[0] is grpc.StatusCode.PERMISSION_DENIED
 
 
-def test_a_later_registration_ends_a_certificate_unless_its_credential_is_shown_too(
+def test_a_later_registration_ends_a_certificate_unless_its_credential_is_sent_too(
     api: Api,
 ) -> None:
     before = api.join("web")
@@ -146,7 +146,7 @@ def test_a_later_registration_ends_a_certificate_unless_its_credential_is_shown_
     assert beats(api.client(shown), before)
 
 
-def test_a_certificate_that_others_issued_is_good_for_each_registration_of_its_server(
+def test_a_certificate_issued_elsewhere_is_valid_for_every_registration_of_its_server(
     api: Api,
 ) -> None:
     web = api.join("web")

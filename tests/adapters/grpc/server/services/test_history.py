@@ -57,7 +57,9 @@ def merge(api: RunningApi, old: int, new: int) -> pb.Server:
     return server
 
 
-def test_a_story_is_sentences_and_what_happened_oldest_first(api: RunningApi, box: int) -> None:
+def test_an_explanation_has_sentences_and_the_history_oldest_first(
+    api: RunningApi, box: int
+) -> None:
     api.client.Heartbeat(pb.HeartbeatRequest(server_id=box, leaving=True))
     told = explain(api, box)
 
@@ -67,20 +69,20 @@ def test_a_story_is_sentences_and_what_happened_oldest_first(api: RunningApi, bo
     assert told.history[0].at <= told.history[2].at <= time.time()
 
 
-def test_an_address_is_told_from_where_a_host_registered(api: RunningApi, box: int) -> None:
+def test_an_explanation_names_the_address_of_the_host(api: RunningApi, box: int) -> None:
     told = explain(api, box)
 
     assert told.history[0].cause == "its host registered from 127.0.0.1"
 
 
-def test_a_server_that_does_not_exist_has_no_story(api: RunningApi) -> None:
+def test_an_unknown_server_cannot_be_explained(api: RunningApi) -> None:
     assert refused(lambda: explain(api, NOBODY)) == (
         grpc.StatusCode.NOT_FOUND,
         f"server {NOBODY} does not exist",
     )
 
 
-def test_what_hangs_on_the_old_server_comes_to_the_new_one(
+def test_a_merge_moves_everything_from_the_old_server_to_the_new_one(
     api: RunningApi, old: int, box: int
 ) -> None:
     server = merge(api, old, box)
@@ -94,7 +96,7 @@ def test_what_hangs_on_the_old_server_comes_to_the_new_one(
     assert "merged" in [entry.kind for entry in explain(api, box).history]
 
 
-def test_a_merge_that_cannot_be_is_refused(api: RunningApi, old: int, box: int) -> None:
+def test_an_impossible_merge_is_refused(api: RunningApi, old: int, box: int) -> None:
     assert refused(lambda: merge(api, box, old)) == (
         grpc.StatusCode.FAILED_PRECONDITION,
         f"server {box} is online: stop its host first",

@@ -72,7 +72,9 @@ def field_of(error: Any) -> str:
     return str(bad_request.field_violations[0].field)
 
 
-def test_a_key_is_made_with_what_was_asked_for_and_shown_this_once(api: RunningApi) -> None:
+def test_a_new_key_has_the_requested_limits_and_its_secret_is_returned_only_once(
+    api: RunningApi,
+) -> None:
     made = make(
         api,
         environment="prod",
@@ -105,7 +107,9 @@ def test_a_key_is_made_with_what_was_asked_for_and_shown_this_once(api: RunningA
     assert secret not in str(listed)
 
 
-def test_hosts_join_with_a_key_until_it_is_used_up_and_are_told(api: RunningApi) -> None:
+def test_hosts_register_with_a_key_until_it_is_used_up_and_then_get_an_error(
+    api: RunningApi,
+) -> None:
     made = make(api, uses=1, environment="prod", labels={"tier": "gold"}, ephemeral=True)
     first = join(api, made.key)
     again = join(api, made.key)
@@ -120,7 +124,7 @@ def test_hosts_join_with_a_key_until_it_is_used_up_and_are_told(api: RunningApi)
     assert (listed.uses, listed.used) == (1, 1)
 
 
-def test_a_revoked_key_is_refused_in_words_and_an_unknown_one_as_any_other(
+def test_a_revoked_key_gets_its_own_error_and_an_unknown_one_that_of_a_wrong_key(
     api: RunningApi,
 ) -> None:
     made = make(api)
@@ -140,7 +144,7 @@ def test_a_revoked_key_is_refused_in_words_and_an_unknown_one_as_any_other(
         assert denied(lambda key=key: join(api, key)) == "invalid registration key"  # type: ignore[misc]
 
 
-def test_uses_are_told_with_the_address_of_the_host(api: RunningApi) -> None:
+def test_the_uses_of_a_key_include_the_address_of_the_host(api: RunningApi) -> None:
     made = make(api)
     for name in ("web", "db", "web"):
         join(api, made.key, name)
@@ -164,7 +168,7 @@ def test_uses_are_told_with_the_address_of_the_host(api: RunningApi) -> None:
     assert second.next_page_token == ""
 
 
-def test_more_keys_and_uses_than_fill_a_page_reach_an_operator(api: RunningApi) -> None:
+def test_an_operator_gets_all_pages_of_keys_and_uses(api: RunningApi) -> None:
     with operator(api) as client:
         made = [client.create_join_key(NewJoinKey()) for _ in range(101)]
         for n in range(101):
@@ -177,12 +181,12 @@ def test_more_keys_and_uses_than_fill_a_page_reach_an_operator(api: RunningApi) 
         assert [use.server_id for use in uses] == list(range(1, 102))
 
 
-def test_an_operator_is_told_that_everybody_may_join() -> None:
+def test_creating_a_key_warns_that_any_host_may_join() -> None:
     with running_api() as api:
         assert make(api).everybody_may_join
 
 
-def test_it_is_kept_who_made_a_key() -> None:
+def test_a_key_records_the_operator_who_created_it() -> None:
     with running_api(registration_key=KEY, operator_key=OPERATORS) as api:
         with operator(api, OPERATORS) as client:
             made, *_ = client.create_join_key(NewJoinKey())
@@ -205,13 +209,13 @@ def test_it_is_kept_who_made_a_key() -> None:
         ({"expires_in_seconds": 2**63 - 1}, "expires_in_seconds"),
     ],
 )
-def test_what_is_against_the_rules_makes_no_key(
+def test_an_invalid_request_creates_no_key(
     api: RunningApi, terms: dict[str, Any], field: str
 ) -> None:
     assert field_of(refusal(lambda: make(api, **terms))) == field
 
 
-def test_an_id_is_wanted_and_not_the_key(api: RunningApi) -> None:
+def test_a_key_is_revoked_by_its_id_and_not_by_its_secret(api: RunningApi) -> None:
     made = make(api)
     for wrong in (made.key, "ok-aaaaaaaaaa", "", "jk-ÄÖ"):
         for call in (
@@ -228,7 +232,7 @@ def test_an_id_is_wanted_and_not_the_key(api: RunningApi) -> None:
     assert unknown.details() == "join key jk-zzzzzzzzzz does not exist"
 
 
-def test_a_page_token_that_no_page_gave_is_refused(api: RunningApi) -> None:
+def test_an_invented_page_token_is_refused(api: RunningApi) -> None:
     error = refusal(
         lambda: api.client.ListJoinKeys(pb.ListJoinKeysRequest(page_token="YWZ0ZXI6Nw=="))
     )
@@ -236,7 +240,7 @@ def test_a_page_token_that_no_page_gave_is_refused(api: RunningApi) -> None:
     assert field_of(error) == "page_token"
 
 
-def test_a_host_that_is_examined_is_told_of_its_join_key(api: RunningApi) -> None:
+def test_the_doctor_of_a_host_checks_its_join_key(api: RunningApi) -> None:
     made = make(api, name_pattern="game-*", environment="prod")
     probe = GrpcApiProbe(api.address)
 
@@ -255,7 +259,9 @@ def test_a_host_that_is_examined_is_told_of_its_join_key(api: RunningApi) -> Non
     raw=st.binary(max_size=60),
     prefix=st.sampled_from(["", "jk-", "jk-aaaaaaaaaa", "jk-aaaaaaaaaa.", "ok-aaaaaaaaaa."]),
 )
-def test_no_key_makes_the_api_fail(api: RunningApi, text: str, raw: bytes, prefix: str) -> None:
+def test_no_text_sent_as_a_key_causes_an_internal_error(
+    api: RunningApi, text: str, raw: bytes, prefix: str
+) -> None:
     with grpc.insecure_channel(api.address) as channel:
         for method, field in (("RegisterServer", 3), ("FetchConfiguration", 2), ("Deregister", 2)):
             call: Any = channel.unary_unary(f"/manman.v1.ManManAPI/{method}")

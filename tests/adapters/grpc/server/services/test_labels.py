@@ -41,7 +41,7 @@ def fetched(api: RunningApi, server_id: int) -> pb.FetchConfigurationResponse:
     return api.client.FetchConfiguration(pb.FetchConfigurationRequest(server_id=server_id))
 
 
-def test_a_server_tells_its_labels_and_which_of_them_an_operator_set(api: RunningApi) -> None:
+def test_a_server_has_its_labels_and_those_that_an_operator_set(api: RunningApi) -> None:
     server_id = register(api, "web", region="nyc", tier="gold")
     request = pb.LabelServerRequest(server_id=server_id, set={"tier": "silver", "rack": "7"})
     labelled = api.client.LabelServer(request).server
@@ -69,7 +69,7 @@ def test_servers_are_listed_by_their_labels_in_pages(api: RunningApi) -> None:
     assert not rest.next_page_token
 
 
-def test_servers_are_listed_by_what_an_operator_decided(api: RunningApi) -> None:
+def test_servers_can_be_listed_by_approval(api: RunningApi) -> None:
     one, _ = register(api, "one"), register(api, "two")
     api.client.RejectServer(pb.RejectServerRequest(server_id=one))
 
@@ -78,7 +78,7 @@ def test_servers_are_listed_by_what_an_operator_decided(api: RunningApi) -> None
         assert [server.name for server in found] == names
 
 
-def test_a_document_hangs_on_a_selector_whatever_way_that_is_written(api: RunningApi) -> None:
+def test_a_document_belongs_to_a_selector_however_that_is_written(api: RunningApi) -> None:
     configuration = put(api, selector=" tier == gold, region in (nyc)", name="motd", document="1")
     get = pb.GetConfigurationRequest(selector="region=nyc,tier=gold", name="motd")
 
@@ -102,7 +102,7 @@ def test_a_document_hangs_on_a_selector_whatever_way_that_is_written(api: Runnin
     )
 
 
-def test_what_a_host_gets_is_what_an_operator_sees(api: RunningApi) -> None:
+def test_an_operator_sees_the_configuration_that_the_host_gets(api: RunningApi) -> None:
     server_id = register(api, "web", region="nyc")
     put(api, selector="region=nyc", name="motd", document="1")
     put(api, selector="region=nyc", name="limits", document="2")
@@ -120,7 +120,7 @@ def test_what_a_host_gets_is_what_an_operator_sees(api: RunningApi) -> None:
     assert list(changes.names) == ["limits", "motd"]
 
 
-def test_a_long_answer_goes_on_where_it_ended(api: RunningApi) -> None:
+def test_a_long_configuration_continues_in_the_next_response(api: RunningApi) -> None:
     server_id = register(api, "web", region="nyc")
     large = f'"{"x" * 250_000}"'
     for number in range(6):
@@ -138,7 +138,7 @@ def test_a_long_answer_goes_on_where_it_ended(api: RunningApi) -> None:
 
 
 @pytest.mark.parametrize("fields", [{}, {"server_id": 1, "selector": "a"}])
-def test_a_document_hangs_on_a_server_or_on_a_selector(
+def test_a_document_belongs_to_a_server_or_to_a_selector(
     api: RunningApi, fields: dict[str, Any]
 ) -> None:
     register(api, "web")
@@ -166,7 +166,7 @@ def test_a_document_hangs_on_a_server_or_on_a_selector(
         ({"set": {"a": "b"}, "unset": ["a"]}, "unset"),
     ],
 )
-def test_labels_against_the_rules_are_refused_with_their_field(
+def test_invalid_labels_are_refused_with_their_field(
     api: RunningApi, fields: dict[str, Any], field: str
 ) -> None:
     server_id = register(api, "web")
@@ -176,7 +176,7 @@ def test_labels_against_the_rules_are_refused_with_their_field(
     assert refused_field(refused.value) == (grpc.StatusCode.INVALID_ARGUMENT, field)
 
 
-def test_a_registration_with_a_label_against_the_rules_is_refused_with_its_field(
+def test_a_registration_with_an_invalid_label_is_refused_with_its_field(
     api: RunningApi,
 ) -> None:
     with pytest.raises(grpc.RpcError) as refused:
