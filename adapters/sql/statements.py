@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Collection
+from functools import cache
 from typing import Any, cast
 
 from sqlalchemy import (
@@ -125,7 +126,23 @@ def insert_or_replace(
     If a row with the primary key exists and the condition holds for it, its other columns are
     overwritten.
     """
-    insert = _INSERT[dialect](table)
+    if rows is None and only_where is None:
+        return _insert_or_replace_one(dialect, table)
+    return _or_replace(_INSERT[dialect](table), table, rows, only_where)
+
+
+# To build it takes 0.4 ms, longer than the statement itself.
+@cache
+def _insert_or_replace_one(dialect: str, table: Table) -> Insert:
+    return _or_replace(_INSERT[dialect](table), table)
+
+
+def _or_replace(
+    insert: postgresql.Insert,
+    table: Table,
+    rows: Select[Any] | None = None,
+    only_where: ColumnElement[bool] | None = None,
+) -> Insert:
     names = [column.name for column in table.columns]
     if rows is not None:
         insert = insert.from_select(names, rows)

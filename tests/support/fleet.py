@@ -114,8 +114,13 @@ class Fleet:
         self.update = UpdateServer(self.store, self.clock, self.heartbeat_interval)
 
     def pass_time(self, duration: timedelta) -> list[int]:
-        """Time passes while the API looks for silent servers as often as it does; their ids."""
-        step = self.schedule.interval / 5
+        """Let time pass while the API looks for silent servers; the ids of those it found.
+
+        It looks five times an interval, as a real one does; over a long time once an interval,
+        which is the largest gap that it tolerates.
+        """
+        interval = self.schedule.interval
+        step = interval / 5 if duration < 20 * interval else interval
         expired = list(self.expire())
         while duration > timedelta(0):
             self.clock.advance(min(step, duration))

@@ -26,7 +26,7 @@ CLASSIFIER = "Programming Language :: Python :: "
 RUNNING = f"{sys.version_info.major}.{sys.version_info.minor}"
 ONCE = ("tests/e2e", "tests/deploy")
 # More than there are processors, because most of what takes long waits for something.
-WORKERS = 6
+WORKERS = 4
 
 
 def main() -> int:
