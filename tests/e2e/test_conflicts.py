@@ -1,4 +1,4 @@
-"""Two machines that claim one name, from the refusal to what an operator makes of it."""
+"""Two machines that claim one name, from the refusal to the operator's decision."""
 
 import json
 from collections.abc import Callable
@@ -20,7 +20,7 @@ KEEPS_TRYING = "Trying again until it is free"
 
 @dataclass(frozen=True)
 class Contest:
-    """Server 1 (web), which the holder has, and conflict 1, in which another claims its name."""
+    """The holder has server 1 (web); in conflict 1 the challenger claims its name."""
 
     api: Api
     holder: Process
@@ -46,7 +46,7 @@ def contested(
 
 @pytest.fixture
 def machines(tmp_path: Path) -> tuple[FakeMachine, FakeMachine]:
-    """The second has a copy of the first one's disk."""
+    """The second is a clone: it has a copy of the first one's disk."""
     return machine_and_clone(tmp_path)
 
 
@@ -63,7 +63,7 @@ def open_contest(
     start_shared_host: StartHost,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Contest:
-    """One that no test decides."""
+    """A conflict that tests share, and that none of them resolves."""
     machines = machine_and_clone(tmp_path_factory.mktemp("machines"))
     return contested(start_shared_api, start_shared_host, machines)
 
@@ -75,16 +75,16 @@ def listed(api: Api, *arguments: str) -> list[dict[str, Any]]:
     return found
 
 
-def test_the_second_of_two_machines_is_told_who_holds_the_name_and_what_to_do(
+def test_the_challenger_logs_who_holds_the_name_and_what_to_do(
     open_contest: Contest,
 ) -> None:
-    said = open_contest.challenger.wait_until_said(KEEPS_TRYING)
+    message = open_contest.challenger.wait_until_said(KEEPS_TRYING)
 
-    assert "'web' is held by server 1, another machine at 127.0.0.1, heard" in said
-    assert "whose hardware id and boot id differ from this host's" in said
-    assert "the machine-id is the same; a cloned machine needs a machine-id of its own" in said
-    assert "set another SERVER_NAME or ENVIRONMENT on this host" in said
-    assert "`manmanv2 conflicts`" in said
+    assert "'web' is held by server 1, another machine at 127.0.0.1, heard" in message
+    assert "whose hardware id and boot id differ from this host's" in message
+    assert "the machine-id is the same; a cloned machine needs a machine-id of its own" in message
+    assert "set another SERVER_NAME or ENVIRONMENT on this host" in message
+    assert "`manmanv2 conflicts`" in message
     eventually(
         lambda: listed(open_contest.api)[0]["claims"] > 1, "another claim", open_contest.challenger
     )
@@ -93,16 +93,16 @@ def test_the_second_of_two_machines_is_told_who_holds_the_name_and_what_to_do(
     assert servers(open_contest.api.address)["web"].status == "online"
 
 
-def test_a_conflict_is_listed_and_counted_and_shown_with_both_sides(open_contest: Contest) -> None:
+def test_a_conflict_is_listed_counted_and_shown_with_both_machines(open_contest: Contest) -> None:
     [conflict] = listed(open_contest.api)
     table = printed_by(open_contest.api, "conflicts", "list")
-    shown = printed_by(open_contest.api, "conflicts", "show", "1")
+    details = printed_by(open_contest.api, "conflicts", "show", "1")
 
     assert (conflict["name"], conflict["server_id"], conflict["state"]) == ("web", 1, "open")
     assert conflict["agreeing"] == ["machine_id"]
     assert conflict["differing"] == ["hardware_id", "boot_id"]
     assert table.splitlines()[1].split()[:6] == ["1", "web", "1", "open", *["127.0.0.1"] * 2]
-    lines = [line.split() for line in shown.splitlines()]
+    lines = [line.split() for line in details.splitlines()]
     holder, challenger = conflict["holder"]["evidence"], conflict["challenger"]["evidence"]
     for words, kind, verdict in (
         (["machine-id"], "machine_id", ["the", "same"]),
@@ -111,20 +111,22 @@ def test_a_conflict_is_listed_and_counted_and_shown_with_both_sides(open_contest
     ):
         assert [*words, holder[kind][:12], challenger[kind][:12], *verdict] in lines
     assert ["Docker", "engine", "ID", "-", "-", "not", "known", "for", "both"] in lines
-    assert "The disk is the same, but the board differs: the disk was most likely copied." in shown
+    assert (
+        "The disk is the same, but the board differs: the disk was most likely copied." in details
+    )
     for option in ("--adopt", "--rename NAME", "--evict"):
-        assert f"  manmanv2 conflicts resolve 1 {option}\n" in shown
+        assert f"  manmanv2 conflicts resolve 1 {option}\n" in details
     assert ManagementServer(open_contest.api).value("manmanv2_conflicts_open") == 1
 
 
-def test_ready_commands_name_the_api_that_was_named(open_contest: Contest) -> None:
+def test_the_suggested_commands_contain_the_api_option(open_contest: Contest) -> None:
     address = open_contest.api.address
     ended = run_to_end("manmanv2", "--api", address, "conflicts", "show", "1")
 
     assert f"  manmanv2 --api {address} conflicts resolve 1 --adopt\n" in ended.stdout
 
 
-def test_the_challenger_adopts_the_server_and_the_holder_ends(
+def test_after_adopt_the_challenger_has_the_server_and_the_holder_stops(
     contest: Contest, start_host: StartHost, machines: tuple[FakeMachine, FakeMachine]
 ) -> None:
     printed_by(contest.api, "configs", "put", "1", "limits", stdin="{}")
@@ -140,14 +142,14 @@ def test_the_challenger_adopts_the_server_and_the_holder_ends(
 
     machines[0].reboot()
     loser = start_host(contest.api.address, SERVER_NAME="web", **machines[0].settings)
-    said = loser.wait_until_said(KEEPS_TRYING)
+    message = loser.wait_until_said(KEEPS_TRYING)
 
-    assert "to which an operator gave it (conflict 1): set another SERVER_NAME" in said
+    assert "to which an operator gave it (conflict 1): set another SERVER_NAME" in message
     assert contest.challenger.running
     assert [conflict["conflict_id"] for conflict in listed(contest.api)] == [2]
 
 
-def test_who_lost_a_name_does_not_get_it_when_the_other_is_silent(
+def test_a_host_that_lost_a_name_does_not_get_it_back_when_the_winner_is_offline(
     contest: Contest, start_host: StartHost, machines: tuple[FakeMachine, FakeMachine]
 ) -> None:
     printed_by(contest.api, "conflicts", "resolve", "1", "--adopt", "--yes")
@@ -155,7 +157,9 @@ def test_who_lost_a_name_does_not_get_it_when_the_other_is_silent(
     contest.holder.wait()
     contest.challenger.terminate()
     eventually(
-        lambda: servers(contest.api.address)["web"].status == "offline", "silence", contest.api
+        lambda: servers(contest.api.address)["web"].status == "offline",
+        "the server to be offline",
+        contest.api,
     )
     loser = start_host(contest.api.address, SERVER_NAME="web", **machines[0].settings)
     loser.wait_until_said(KEEPS_TRYING)
@@ -164,7 +168,7 @@ def test_who_lost_a_name_does_not_get_it_when_the_other_is_silent(
     winner.wait_until_said("Registered as server 1")
 
 
-def test_the_challenger_joins_under_another_name_and_both_go_on(
+def test_after_rename_the_challenger_has_a_server_of_its_own(
     contest: Contest, start_host: StartHost, machines: tuple[FakeMachine, FakeMachine]
 ) -> None:
     printed = printed_by(contest.api, "conflicts", "resolve", "1", "--rename", "web-2")
@@ -185,14 +189,14 @@ def test_the_challenger_joins_under_another_name_and_both_go_on(
     assert {name: found[name].server_id for name in found} == {"web": 1, "web-2": 2}
 
 
-def test_the_holder_is_evicted_and_only_a_restore_lets_it_in_again(contest: Contest) -> None:
+def test_after_evict_only_a_restore_admits_the_holder_again(contest: Contest) -> None:
     printed_by(contest.api, "configs", "put", "1", "limits", stdin="{}")
     printed = printed_by(contest.api, "conflicts", "resolve", "1", "--evict", stdin="y\n")
 
     assert "Server 1 (web) is deleted with all its data" in printed
     contest.challenger.wait_until_said("Registered as server 2 under the name web")
-    said = contest.holder.wait_until_said(KEEPS_TRYING)
-    assert "conflict 1" in said
+    message = contest.holder.wait_until_said(KEEPS_TRYING)
+    assert "conflict 1" in message
     assert printed_by(contest.api, "configs", "list", "2").splitlines()[1:] == []
     assert contest.holder.count("Registered as") == 1
 
@@ -200,7 +204,9 @@ def test_the_holder_is_evicted_and_only_a_restore_lets_it_in_again(contest: Cont
     printed_by(contest.api, "servers", "delete", "2", "--yes")
     printed_by(contest.api, "servers", "restore", "1")
     eventually(
-        lambda: contest.holder.count("Registered as server 1") == 2, "return", contest.holder
+        lambda: contest.holder.count("Registered as server 1") == 2,
+        "the second registration",
+        contest.holder,
     )
 
     assert printed_by(contest.api, "configs", "list", "1").splitlines()[1].startswith("limits")
@@ -219,7 +225,7 @@ def test_a_no_leaves_everything_as_it_was(open_contest: Contest) -> None:
     assert [conflict["state"] for conflict in listed(open_contest.api)] == ["open"]
 
 
-def test_programs_are_asked_beside_what_they_read(contest: Contest) -> None:
+def test_with_o_json_the_question_is_on_stderr(contest: Contest) -> None:
     ended = run_to_end(
         "manmanv2",
         *("conflicts", "resolve", "1", "--adopt", "-o", "json"),
@@ -243,7 +249,7 @@ def test_programs_are_asked_beside_what_they_read(contest: Contest) -> None:
         (["1", "--adopt", "--evict"], 2, "Give exactly one of --adopt, --rename NAME and --evict."),
     ],
 )
-def test_what_cannot_be_resolved_is_told_in_a_sentence(
+def test_an_error_is_one_sentence_and_an_exit_code(
     open_contest: Contest, arguments: list[str], exit_code: int, sentence: str
 ) -> None:
     ended = run_to_end(
@@ -254,7 +260,7 @@ def test_what_cannot_be_resolved_is_told_in_a_sentence(
     assert sentence in ended.stderr
 
 
-def test_what_is_settled_is_not_asked_about_again(contest: Contest) -> None:
+def test_a_resolved_conflict_is_refused_without_a_question(contest: Contest) -> None:
     printed_by(contest.api, "conflicts", "resolve", "1", "--rename", "web-2")
     ended = run_to_end(
         "manmanv2", "conflicts", "resolve", "1", "--adopt", API_ADDRESS=contest.api.address
@@ -264,7 +270,7 @@ def test_what_is_settled_is_not_asked_about_again(contest: Contest) -> None:
     assert ended.stderr == "manmanv2: conflict 1 is already resolved\n"
 
 
-def test_a_switch_that_warns_lets_both_in_and_is_audited(
+def test_in_warn_mode_both_are_admitted_and_the_dry_run_lists_it(
     start_api: StartApi, start_host: StartHost, machines: tuple[FakeMachine, FakeMachine]
 ) -> None:
     api = start_api("memory://", ENFORCEMENT="name-conflict=warn", METRICS_ADDRESS="127.0.0.1:0")

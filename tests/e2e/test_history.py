@@ -1,4 +1,4 @@
-"""Why a server is what it is, one server out of two, and the machine behind the managers."""
+"""The history of servers, the merge of two, and the machines that they run on."""
 
 import json
 import os
@@ -37,22 +37,22 @@ def happened(api: Api, server_id: int) -> list[tuple[str, str]]:
     return [(entry["kind"], entry["cause"]) for entry in explained["history"]]
 
 
-def test_a_server_tells_its_story(
+def test_explain_shows_what_happened_to_a_server(
     start_api: StartApi, start_host: StartHost, machine: FakeMachine, tmp_path: Path
 ) -> None:
     api = start_api(f"sqlite:///{tmp_path}/fleet.sqlite3")
     host = start_host(api.address, SERVER_NAME="web", ENVIRONMENT="dev", **machine.settings)
     eventually(lambda: status(api, "web") == "online", "the server", api, host)
-    # Frozen, as a machine that hangs.
+    # Stopped, like a machine that hangs.
     os.kill(host.pid, signal.SIGSTOP)
     eventually(lambda: status(api, "web") == "offline", "its silence", api, host)
     os.kill(host.pid, signal.SIGCONT)
     eventually(lambda: status(api, "web") == "online", "its return", api, host)
     outcome_of(api, "configs", "put", "1", "limits", stdin="{}")
     host.terminate()
-    _, told = outcome_of(api, "servers", "explain", "1")
+    _, output = outcome_of(api, "servers", "explain", "1")
     _, last_two = outcome_of(api, "servers", "explain", "1", "--history", "2")
-    sentences, _, table = told.partition("\n\n")
+    sentences, _, table = output.partition("\n\n")
     rows = [line.split("  ") for line in table.splitlines()]
 
     assert happened(api, 1) == [
@@ -75,7 +75,7 @@ def test_a_server_tells_its_story(
     assert "its host was heard again" not in last_two
 
 
-def test_a_machine_that_was_renamed_gets_what_it_had(
+def test_a_renamed_machine_gets_the_data_of_its_old_server(
     start_api: StartApi, start_host: StartHost, machine: FakeMachine, tmp_path: Path
 ) -> None:
     api = start_api(f"sqlite:///{tmp_path}/fleet.sqlite3")
@@ -87,11 +87,11 @@ def test_a_machine_that_was_renamed_gets_what_it_had(
     after = start_host(api.address, SERVER_NAME="new", CONFIG_DIR=str(folder), **machine.settings)
     eventually(lambda: status(api, "new") == "online", "the new server", api, after)
     new = servers(api.address)["new"].server_id
-    _, told = outcome_of(api, "servers", "explain", str(new))
+    _, output = outcome_of(api, "servers", "explain", str(new))
     refused = outcome_of(api, "servers", "merge", str(new), "1", "--yes")
     unsure = outcome_of(api, "servers", "merge", "1", str(new), stdin="n\n")
 
-    assert f"`manmanv2 servers merge 1 {new}` makes them one server" in told
+    assert f"`manmanv2 servers merge 1 {new}` makes them one server" in output
     assert ("recognised", 1) in [
         (kind, cause.count("merge 1")) for kind, cause in happened(api, new)
     ]
@@ -107,7 +107,7 @@ def test_a_machine_that_was_renamed_gets_what_it_had(
     merged = outcome_of(api, "servers", "merge", "1", str(new), stdin="y\n")
     document = folder / "limits.json"
     eventually(document.exists, "the document", api, after)
-    _, told = outcome_of(api, "servers", "explain", "1")
+    _, output = outcome_of(api, "servers", "explain", "1")
 
     assert merged[1].splitlines()[-1].endswith(f"merged server 1 into server {new} (new)")
     assert json.loads(document.read_text()) == {"players": 16}
@@ -116,8 +116,8 @@ def test_a_machine_that_was_renamed_gets_what_it_had(
         ("merged", "an operator merged server 1 (old) into it"),
         ("configured", "documents came from server 1 (old): limits"),
     ]
-    assert f"an operator merged it into server {new} (new)." in told
-    assert "`manmanv2 servers restore 1` restores it" in told
+    assert f"an operator merged it into server {new} (new)." in output
+    assert "`manmanv2 servers restore 1` restores it" in output
     assert after.terminate() == 0
 
 
@@ -142,7 +142,7 @@ def test_two_managers_on_one_box_are_one_machine(
             eventually(lambda: status(api, name) == "online", name, api)  # noqa: B023 - at once
         listed = json_from(api, "machines", "list")
         _, printed = outcome_of(api, "machines", "list")
-        _, told = outcome_of(api, "servers", "explain", "1")
+        _, output = outcome_of(api, "servers", "explain", "1")
         scraped = ManagementServer(api).samples()
     machines = {
         tuple(server["name"] for server in machine["servers"]): machine
@@ -162,13 +162,13 @@ def test_two_managers_on_one_box_are_one_machine(
     assert printed.splitlines()[-1] == (
         "2 machines with 3 servers, 16 CPU cores and 32.0 GiB of memory"
     )
-    assert "Server 2 (web-prod) is on the same machine and online." in told
+    assert "Server 2 (web-prod) is on the same machine and online." in output
     assert scraped["manmanv2_machines"] == 2
     assert scraped["manmanv2_machines_cpu_cores"] == 2 * CORES_OF_BOX
     assert scraped["manmanv2_machines_memory_bytes"] == 2 * GIB_OF_BOX * 2**30
 
 
-def test_machines_are_listed_with_their_servers_and_what_they_have(api: Api) -> None:
+def test_machines_are_listed_with_their_servers_and_hardware(api: Api) -> None:
     empty = outcome_of(api, "machines", "list")
     with client(api.address) as stub:
         capabilities = pb.ServerCapabilities(
@@ -208,7 +208,7 @@ def test_machines_are_listed_with_their_servers_and_what_they_have(api: Api) -> 
     }
 
 
-def test_a_fleet_of_several_pages_is_counted_as_a_whole(api: Api) -> None:
+def test_a_fleet_of_several_pages_is_counted_completely(api: Api) -> None:
     with client(api.address) as stub:
         for number in range(130):
             stub.CreateServer(pb.CreateServerRequest(name=f"box-{number}"))
@@ -216,7 +216,7 @@ def test_a_fleet_of_several_pages_is_counted_as_a_whole(api: Api) -> None:
     assert json_from(api, "machines", "list")["totals"]["machines"] == 130
 
 
-def test_evidence_that_led_to_an_event_is_shown(api: Api) -> None:
+def test_explain_shows_the_evidence_of_an_event(api: Api) -> None:
     with client(api.address) as stub:
         first = pb.Evidence(machine_id="a" * 32, hardware_id="b" * 32, boot_id="c" * 32)
         other = pb.Evidence(machine_id="a" * 32, hardware_id="d" * 32, boot_id="e" * 32)
@@ -233,7 +233,7 @@ def test_evidence_that_led_to_an_event_is_shown(api: Api) -> None:
     assert "it was taken over: another machine registered under its name" in printed
 
 
-def test_servers_of_two_machines_are_merged_only_by_who_has_read_so(api: Api) -> None:
+def test_a_merge_warns_that_two_servers_may_be_on_different_machines(api: Api) -> None:
     with client(api.address) as stub:
         for name in ("old", "new"):
             stub.CreateServer(pb.CreateServerRequest(name=name))
@@ -248,7 +248,7 @@ def test_servers_of_two_machines_are_merged_only_by_who_has_read_so(api: Api) ->
     assert json.loads(asked.stdout)["server_id"] == 2
 
 
-def test_what_there_is_not_is_neither_explained_nor_merged(api: Api) -> None:
+def test_servers_that_do_not_exist_are_neither_explained_nor_merged(api: Api) -> None:
     with client(api.address) as stub:
         stub.CreateServer(pb.CreateServerRequest(name="web"))
     missing = (os.EX_NOINPUT, "manmanv2: server 7 does not exist\n")

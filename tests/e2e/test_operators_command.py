@@ -1,4 +1,4 @@
-"""What an operator types, reads, and gets as an exit code."""
+"""Commands of an operator: their output and exit codes."""
 
 import json
 import os
@@ -35,7 +35,7 @@ CAPABILITIES = pb.ServerCapabilities(
 
 def populated(start_api: Callable[..., Api]) -> Api:
     """Server 1 is online in dev, 2 offline in production, 3 was never seen."""
-    # However long a test takes, 1 is not silent for too long.
+    # Long enough that server 1 does not expire during a slow test.
     api: Api = start_api("memory://", HEARTBEAT_INTERVAL_SECONDS="600")
     with client(api.address) as stub:
         stub.RegisterServer(
@@ -54,7 +54,7 @@ def fleet(start_api: Callable[..., Api]) -> Api:
 
 @pytest.fixture(scope="module")
 def shared_fleet(start_shared_api: Callable[..., Api]) -> Api:
-    """A fleet that no test changes."""
+    """A fleet that tests share, and that none of them changes."""
     return populated(start_shared_api)
 
 
@@ -63,7 +63,7 @@ def listed(api: Api, *filters: str) -> list[str]:
     return [server["name"] for server in json.loads(printed)]
 
 
-def test_the_list_shows_every_machine_and_what_it_can_do(shared_fleet: Api) -> None:
+def test_the_list_shows_every_server_and_its_capabilities(shared_fleet: Api) -> None:
     _, printed = outcome_of(shared_fleet, "servers", "list")
     rows = [line.split() for line in printed.splitlines()]
 
@@ -80,7 +80,7 @@ def test_the_list_is_filtered_by_environment_status_and_silence(shared_fleet: Ap
     assert listed(shared_fleet, "--not-seen-for", "1h") == ["three"]
 
 
-def test_a_fleet_of_several_pages_is_listed_as_a_whole(api: Api) -> None:
+def test_a_fleet_of_several_pages_is_listed_completely(api: Api) -> None:
     with client(api.address) as stub:
         for number in range(230):
             stub.CreateServer(pb.CreateServerRequest(name=f"box-{number}"))
@@ -99,7 +99,7 @@ def test_one_server_is_shown_with_its_configuration(fleet: Api) -> None:
     ]
 
 
-def test_deleting_asks_and_a_no_deletes_nothing(shared_fleet: Api) -> None:
+def test_deletion_asks_for_confirmation_and_a_no_deletes_nothing(shared_fleet: Api) -> None:
     exit_code, printed = outcome_of(shared_fleet, "servers", "delete", "2", stdin="n\n")
 
     assert exit_code == 1
@@ -107,7 +107,7 @@ def test_deleting_asks_and_a_no_deletes_nothing(shared_fleet: Api) -> None:
     assert set(servers(shared_fleet.address)) == {"one", "two", "three"}
 
 
-def test_deleting_by_id_by_age_and_in_a_dry_run(fleet: Api) -> None:
+def test_servers_are_deleted_by_id_or_age_but_not_in_a_dry_run(fleet: Api) -> None:
     exit_code, printed = outcome_of(fleet, "servers", "delete", "--not-seen-for", "1h", "--dry-run")
     assert (exit_code, set(servers(fleet.address))) == (0, {"one", "two", "three"})
     assert "1 server would be deleted." in printed
@@ -126,13 +126,13 @@ def test_deleting_by_id_by_age_and_in_a_dry_run(fleet: Api) -> None:
     ) in printed
 
 
-def test_programs_are_told_what_was_deleted(fleet: Api) -> None:
-    would = json_from(fleet, "servers", "delete", "--not-seen-for", "1h", "--dry-run")
-    did = json_from(fleet, "servers", "delete", "1", "3", "--force", "--yes")
+def test_json_lists_what_was_deleted(fleet: Api) -> None:
+    dry_run = json_from(fleet, "servers", "delete", "--not-seen-for", "1h", "--dry-run")
+    deleted = json_from(fleet, "servers", "delete", "1", "3", "--force", "--yes")
     nothing = json_from(fleet, "servers", "delete", "--not-seen-for", "1h", "--yes")
 
-    assert would == [{"server_id": 3, "name": "three", "deleted": False}]
-    assert did == [
+    assert dry_run == [{"server_id": 3, "name": "three", "deleted": False}]
+    assert deleted == [
         {"server_id": 1, "name": "one", "deleted": True},
         {"server_id": 3, "name": "three", "deleted": True},
     ]
@@ -140,7 +140,7 @@ def test_programs_are_told_what_was_deleted(fleet: Api) -> None:
     assert set(servers(fleet.address)) == {"two"}
 
 
-def test_who_is_asked_before_deleting_is_asked_on_stderr(fleet: Api) -> None:
+def test_with_o_json_the_question_is_on_stderr(fleet: Api) -> None:
     command = ("manmanv2", "--api", fleet.address, "servers", "delete", "2", "-o", "json")
     ended = run_to_end(*command, stdin="y\n")
 
@@ -148,7 +148,7 @@ def test_who_is_asked_before_deleting_is_asked_on_stderr(fleet: Api) -> None:
     assert "Delete 1 server with all configuration? [y/N]" in ended.stderr
 
 
-def test_there_is_one_default_server(fleet: Api) -> None:
+def test_only_one_server_is_the_default(fleet: Api) -> None:
     for server_id in ("1", "2"):
         exit_code, _ = outcome_of(fleet, "servers", "set-default", server_id)
         assert exit_code == 0
@@ -156,9 +156,7 @@ def test_there_is_one_default_server(fleet: Api) -> None:
     assert [name for name, server in servers(fleet.address).items() if server.is_default] == ["two"]
 
 
-def test_what_was_done_is_told_to_programs_in_the_words_of_the_contract(
-    fleet: Api, tmp_path: Path
-) -> None:
+def test_json_uses_the_names_of_the_wire_contract(fleet: Api, tmp_path: Path) -> None:
     put = json_from(fleet, "configs", "put", "1", "limits", stdin="{}")
     deleted = json_from(fleet, "configs", "delete", "1", "limits")
     default = json_from(fleet, "servers", "set-default", "2")
@@ -174,18 +172,18 @@ def test_what_was_done_is_told_to_programs_in_the_words_of_the_contract(
     assert json.loads(in_memory.stdout) == {"schema_revision": None}
 
 
-def test_a_document_comes_back_as_it_was_put(fleet: Api) -> None:
+def test_a_document_is_returned_exactly_as_it_was_put(fleet: Api) -> None:
     document = '{"b": 1.50,  "a": "ü"}'
-    _, told = outcome_of(fleet, "configs", "put", "1", "limits", stdin=document)
+    _, output = outcome_of(fleet, "configs", "put", "1", "limits", stdin=document)
     _, printed = outcome_of(fleet, "configs", "get", "1", "limits")
     _, names = outcome_of(fleet, "configs", "list", "1")
-    gone, _ = outcome_of(fleet, "configs", "delete", "1", "limits")
+    deleted, _ = outcome_of(fleet, "configs", "delete", "1", "limits")
     missing, sentence = outcome_of(fleet, "configs", "get", "1", "limits")
 
-    assert told == "limits of server 1 has revision 1\n"
+    assert output == "limits of server 1 has revision 1\n"
     assert printed == document
     assert names.splitlines()[1].split()[:2] == ["limits", "1"]
-    assert gone == 0
+    assert deleted == 0
     assert (missing, sentence) == (
         66,
         "manmanv2: server 1 has no configuration named 'limits'\n",
@@ -209,7 +207,7 @@ def test_a_document_comes_back_as_it_was_put(fleet: Api) -> None:
         (["--api", "127.0.0.1:1", "servers", "list"], 69, "no API answers at 127.0.0.1:1"),
     ],
 )
-def test_what_goes_wrong_is_one_sentence_and_an_exit_code(
+def test_an_error_is_one_sentence_and_an_exit_code(
     shared_fleet: Api, arguments: list[str], exit_code: int, words: str
 ) -> None:
     ended, printed = outcome_of(shared_fleet, *arguments)
@@ -219,7 +217,7 @@ def test_what_goes_wrong_is_one_sentence_and_an_exit_code(
     assert "Traceback" not in printed
 
 
-def test_with_json_too_what_goes_wrong_is_one_sentence_on_stderr(shared_fleet: Api) -> None:
+def test_with_o_json_an_error_is_one_sentence_on_stderr(shared_fleet: Api) -> None:
     command = ("manmanv2", "--api", shared_fleet.address, "servers", "show", "42", "-o", "json")
     ended = run_to_end(*command)
 
@@ -227,10 +225,10 @@ def test_with_json_too_what_goes_wrong_is_one_sentence_on_stderr(shared_fleet: A
     assert ended.stderr == "manmanv2: server 42 does not exist\n"
 
 
-def test_ctrl_c_while_the_command_is_still_being_loaded_leaves_no_traceback(
+def test_ctrl_c_during_the_start_prints_no_traceback(
     tmp_path: Path,
 ) -> None:
-    # A stand-in for a library that takes its time.
+    # Stands for a library that loads slowly.
     (tmp_path / "click.py").write_text("print('loading', flush=True)\nimport time\ntime.sleep(60)")
     command = Path(sys.executable).parent / "manmanv2"
     loading = subprocess.Popen(
@@ -243,14 +241,14 @@ def test_ctrl_c_while_the_command_is_still_being_loaded_leaves_no_traceback(
     assert loading.stdout
     assert loading.stdout.readline() == "loading\n"
     loading.send_signal(signal.SIGINT)
-    _, told = loading.communicate(timeout=PATIENCE_SECONDS)
+    _, stderr = loading.communicate(timeout=PATIENCE_SECONDS)
 
-    assert told == ""
+    assert stderr == ""
     # What a shell reports as 130.
     assert loading.returncode == -signal.SIGINT
 
 
-def test_an_operator_without_the_key_is_told_so(start_api: Callable[..., Api]) -> None:
+def test_an_operator_without_the_key_is_refused(start_api: Callable[..., Api]) -> None:
     key = canary("operator key")
     api = start_api("memory://", OPERATOR_KEY=key)
     without = run_to_end("manmanv2", "servers", "list", API_ADDRESS=api.address)
@@ -264,7 +262,7 @@ def test_an_operator_without_the_key_is_told_so(start_api: Callable[..., Api]) -
     assert with_key.returncode == 0
 
 
-def test_the_list_says_how_long_ago_a_server_was_seen(fleet: Api) -> None:
+def test_the_list_shows_how_long_ago_a_server_was_seen(fleet: Api) -> None:
     time.sleep(2)
     _, printed = outcome_of(fleet, "servers", "list")
 

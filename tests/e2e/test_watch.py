@@ -1,4 +1,4 @@
-"""`manmanv2 servers watch`, on a terminal and off it."""
+"""`manmanv2 servers watch`, on a terminal and in a pipe."""
 
 import json
 import os
@@ -23,7 +23,7 @@ from tests.support.terminal import Terminal
 
 @pytest.fixture
 def fleet(start_api: Callable[..., Api]) -> Api:
-    """Server 1 is online in dev, 2 in production; nobody is declared offline during a test."""
+    """Server 1 is online in dev, 2 in production; neither expires during a test."""
     api = start_api("memory://", HEARTBEAT_INTERVAL_SECONDS="60")
     join(api, "one", "dev")
     join(api, "two", "production")
@@ -59,7 +59,7 @@ def on_terminal() -> Iterator[Callable[..., Terminal]]:
 
 
 class Piped:
-    """The command with its output in files."""
+    """The command, with its output in files."""
 
     def __init__(self, folder: Path, api: Api, *arguments: str) -> None:
         self._out, self._err = folder / "out", folder / "err"
@@ -89,7 +89,7 @@ class Piped:
         return self.lines
 
     def wait_for_errors(self, count: int) -> list[str]:
-        eventually(lambda: len(self.errors) >= count, f"{count} sentences on stderr")
+        eventually(lambda: len(self.errors) >= count, f"{count} lines on stderr")
         return self.errors
 
     def stop(self, stop_signal: signal.Signals = signal.SIGINT) -> int:
@@ -116,7 +116,7 @@ def piped(tmp_path: Path) -> Iterator[Callable[..., Piped]]:
         yield start
 
 
-def test_what_changed_is_marked_and_told_below_the_table(
+def test_changes_are_marked_and_listed_below_the_table(
     fleet: Api, on_terminal: Callable[..., Terminal]
 ) -> None:
     terminal = on_terminal(fleet)
@@ -125,7 +125,7 @@ def test_what_changed_is_marked_and_told_below_the_table(
     delete(fleet, 2)
     join(fleet, "three")
     after = terminal.wait_for("3   three")
-    told = [line.split(maxsplit=1)[1] for line in after if "->" in line]
+    changes = [line.split(maxsplit=1)[1] for line in after if "->" in line]
 
     assert [line.split()[:4] for line in before[:3]] == [
         ["ID", "NAME", "ENVIRONMENT", "STATUS"],
@@ -137,17 +137,19 @@ def test_what_changed_is_marked_and_told_below_the_table(
         ["-", "2", "two", "production", "deleted"],
         ["*", "3", "three", "dev", "online"],
     ]
-    assert {"1  one  online -> offline", "2  two  online -> deleted"} <= set(told)
-    assert "3  three  - -> online" in told
+    assert {"1  one  online -> offline", "2  two  online -> deleted"} <= set(changes)
+    assert "3  three  - -> online" in changes
     assert all(line.startswith("\x1b[1m") for line in terminal.styled_lines[1:4])
 
 
-def test_a_mark_goes_after_a_while(fleet: Api, on_terminal: Callable[..., Terminal]) -> None:
+def test_a_mark_disappears_after_a_while(fleet: Api, on_terminal: Callable[..., Terminal]) -> None:
     terminal = on_terminal(fleet)
     terminal.wait_for("2 shown")
     delete(fleet, 2)
     terminal.wait_for("deleted")
-    eventually(lambda: not any("production" in line for line in terminal.lines), "the mark to go")
+    eventually(
+        lambda: not any("production" in line for line in terminal.lines), "the mark to disappear"
+    )
 
     assert any("2  two  online -> deleted" in line for line in terminal.lines)
 
@@ -166,7 +168,7 @@ def test_nothing_wraps_on_a_narrow_terminal(
     assert lines[len(["heading", *range(4)])] == ""
 
 
-def test_a_terminal_that_becomes_narrower_is_drawn_anew(
+def test_a_terminal_that_becomes_narrower_is_redrawn(
     fleet: Api, on_terminal: Callable[..., Terminal]
 ) -> None:
     terminal = on_terminal(fleet)
@@ -188,16 +190,16 @@ def test_nothing_scrolls_on_a_low_terminal(
     assert lines[6] == "and 17 more than fit here"
 
 
-def test_a_drawing_covers_the_one_before_without_clearing_the_terminal(
+def test_a_drawing_replaces_the_previous_one_without_clearing_the_terminal(
     fleet: Api, on_terminal: Callable[..., Terminal]
 ) -> None:
     terminal = on_terminal(fleet)
-    eventually(lambda: terminal.text.count("\x1b[H") >= 3, "some drawings")
+    eventually(lambda: terminal.text.count("\x1b[H") >= 3, "three drawings")
 
     assert "\x1b[2J" not in terminal.text
 
 
-def test_an_api_that_goes_away_and_comes_back_is_told_in_the_status_line(
+def test_the_status_line_reports_an_api_that_goes_away_and_comes_back(
     start_api: Callable[..., Api], tmp_path: Path, on_terminal: Callable[..., Terminal]
 ) -> None:
     database = f"sqlite:///{tmp_path / 'fleet.sqlite3'}"
@@ -207,39 +209,39 @@ def test_an_api_that_goes_away_and_comes_back_is_told_in_the_status_line(
     terminal.wait_for("1 shown")
     api.kill()
     away = terminal.wait_for(f"asking again: no API answers at {api.address}")
-    greyed = terminal.styled_lines[1]
+    dimmed = terminal.styled_lines[1]
     start_api(database, address=api.address, HEARTBEAT_INTERVAL_SECONDS="60")
     back = terminal.wait_for("1 shown, updated")
 
     assert any(line.startswith("Last answer ") for line in away)
-    assert greyed.startswith("\x1b[2m")
-    assert "one" in greyed
+    assert dimmed.startswith("\x1b[2m")
+    assert "one" in dimmed
     assert not any("asking again" in line for line in back)
 
 
-def test_ctrl_c_ends_it_well_even_while_an_api_does_not_answer(
+def test_ctrl_c_ends_it_cleanly_even_while_an_api_does_not_answer(
     fleet: Api, on_terminal: Callable[..., Terminal]
 ) -> None:
     terminal = on_terminal(fleet)
     terminal.wait_for("2 shown")
     os.kill(fleet.pid, signal.SIGSTOP)
-    grown = re.compile(r"updated (?![0-2]s)\d+[smh] ago")
-    eventually(lambda: any(map(grown.search, terminal.lines)), "an age that grows")
+    older = re.compile(r"updated (?![0-2]s)\d+[smh] ago")
+    eventually(lambda: any(map(older.search, terminal.lines)), "an age that grows")
 
     assert terminal.stop() == 0
     assert "Traceback" not in terminal.text
 
 
-def test_elsewhere_each_change_is_a_line(fleet: Api, piped: Callable[..., Piped]) -> None:
+def test_in_a_pipe_each_change_is_a_line(fleet: Api, piped: Callable[..., Piped]) -> None:
     watching = piped(fleet)
-    _wait_until_it_looks(fleet, watching)
+    _wait_for_the_first_snapshot(fleet, watching)
     changes = [partial(leave, fleet, 1), partial(delete, fleet, 1), partial(join, fleet, "a b")]
     for number, change in enumerate(changes, start=1):
         change()
-        eventually(partial(_has_told, watching, number), "a line")
-    told = _told(watching)
+        eventually(partial(_has_lines, watching, number), "a line")
+    lines = _lines(watching)
 
-    assert [line.split("  ", 2)[2] for line in told] == [
+    assert [line.split("  ", 2)[2] for line in lines] == [
         "one  online -> offline",
         "one  offline -> deleted",
         "a b  - -> online",
@@ -248,25 +250,25 @@ def test_elsewhere_each_change_is_a_line(fleet: Api, piped: Callable[..., Piped]
     assert watching.errors == []
 
 
-def _wait_until_it_looks(api: Api, watching: Piped) -> None:
-    """What happened before its first look is no change, hence more than one try."""
+def _wait_for_the_first_snapshot(api: Api, watching: Piped) -> None:
+    """Servers that join before the first snapshot are not changes, so it may take several."""
 
-    def told_of_another() -> bool:
+    def another_joined() -> bool:
         join(api, f"another-{os.urandom(4).hex()}")
         return bool(watching.lines)
 
-    eventually(told_of_another, "a first line")
+    eventually(another_joined, "a first line")
 
 
-def _has_told(watching: Piped, count: int) -> bool:
-    return len(_told(watching)) >= count
+def _has_lines(watching: Piped, count: int) -> bool:
+    return len(_lines(watching)) >= count
 
 
-def _told(watching: Piped) -> list[str]:
+def _lines(watching: Piped) -> list[str]:
     return [line for line in watching.lines if "another-" not in line]
 
 
-def test_as_json_each_line_is_an_object_from_the_first_state_on(
+def test_with_o_json_each_line_is_an_object_from_the_first_state_on(
     fleet: Api, piped: Callable[..., Piped]
 ) -> None:
     watching = piped(fleet, "-o", "json")
@@ -289,7 +291,7 @@ def test_as_json_each_line_is_an_object_from_the_first_state_on(
     assert watching.stop(signal.SIGTERM) == 0
 
 
-def test_only_those_asked_for_are_told_and_also_how_they_leave(
+def test_only_matching_servers_are_reported_and_also_that_they_no_longer_match(
     fleet: Api, piped: Callable[..., Piped]
 ) -> None:
     watching = piped(fleet, "-o", "json", "--status", "online", "--environment", "dev")
@@ -301,12 +303,12 @@ def test_only_those_asked_for_are_told_and_also_how_they_leave(
     watching.wait_for_lines(3)
 
     assert [
-        (told["change"], told["server"]["name"], told["server"]["status"])
-        for told in watching.objects
+        (change["change"], change["server"]["name"], change["server"]["status"])
+        for change in watching.objects
     ] == [("initial", "one", "online"), ("unlisted", "one", "offline"), ("added", "one", "online")]
 
 
-def test_servers_can_be_named_by_their_ids(fleet: Api, piped: Callable[..., Piped]) -> None:
+def test_servers_can_be_chosen_by_their_ids(fleet: Api, piped: Callable[..., Piped]) -> None:
     watching = piped(fleet, "-o", "json", "2")
     watching.wait_for_lines(1)
     leave(fleet, 1)
@@ -315,14 +317,14 @@ def test_servers_can_be_named_by_their_ids(fleet: Api, piped: Callable[..., Pipe
     delete(fleet, 2)
     watching.wait_for_lines(3)
 
-    assert [(told["change"], told["server"]["name"]) for told in watching.objects] == [
+    assert [(change["change"], change["server"]["name"]) for change in watching.objects] == [
         ("initial", "two"),
         ("status", "two"),
         ("deleted", "two"),
     ]
 
 
-def test_off_the_terminal_an_api_that_goes_away_and_comes_back_is_told_on_stderr(
+def test_in_a_pipe_an_api_that_goes_away_and_comes_back_is_reported_on_stderr(
     start_api: Callable[..., Api], piped: Callable[..., Piped]
 ) -> None:
     api = start_api("memory://")
@@ -341,14 +343,14 @@ def test_off_the_terminal_an_api_that_goes_away_and_comes_back_is_told_on_stderr
     assert watching.objects[1]["change"] == "deleted"
 
 
-def test_an_api_that_never_answered_and_one_that_refuses_end_it(
+def test_it_ends_if_an_api_never_answers_or_refuses(
     start_api: Callable[..., Api], piped: Callable[..., Piped]
 ) -> None:
     never = run_to_end("manmanv2", "--api", "127.0.0.1:1", "servers", "watch")
     api = start_api("memory://")
     missing = run_to_end("manmanv2", "--api", api.address, "servers", "watch", "42")
     watching = piped(api)
-    _wait_until_it_looks(api, watching)
+    _wait_for_the_first_snapshot(api, watching)
     api.kill()
     start_api("memory://", address=api.address, OPERATOR_KEY=canary("new operator key"))
 

@@ -55,19 +55,25 @@ def print_table(
     Off a terminal every column is as wide as its widest cell, two blanks apart, and nothing is cut
     or left out.
     """
+    from rich.cells import cell_len
+
+    titles = [column.title for column in columns]
     cells = [[printable(cell) for cell in row] for row in rows]
     if not (sys.stderr if err else sys.stdout).isatty():
-        titles = [column.title for column in columns]
         click.echo("\n".join(aligned([titles, *cells])), err=err)
         return
     screen = console(err=err)
     shown = columns_that_fit(columns, cells, screen.width)
-    screen.print(rich_table(columns, [Row(row) for row in cells], shown))
+    lines = aligned([[row[place] for place in shown] for row in (titles, *cells)])
+    if max(map(cell_len, lines)) <= screen.width:
+        # Nothing to cut or wrap: a table of rich would take seconds for thousands of rows.
+        heading = lines[0] if screen.is_dumb_terminal else click.style(lines[0], bold=True)
+        click.echo("\n".join([heading, *lines[1:]]), err=err)
+    else:
+        screen.print(rich_table(columns, [Row(row) for row in cells], shown))
     if len(shown) < len(columns):
-        titles = [column.title for place, column in enumerate(columns) if place not in shown]
-        print_lines(
-            f"No room for {', '.join(titles)}: widen the terminal, or use -o json.", err=err
-        )
+        left_out = ", ".join(title for place, title in enumerate(titles) if place not in shown)
+        print_lines(f"No room for {left_out}: widen the terminal, or use -o json.", err=err)
 
 
 def aligned(lines: Sequence[Sequence[str]]) -> list[str]:

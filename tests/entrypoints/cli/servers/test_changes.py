@@ -15,7 +15,7 @@ from tests.support.builders import INTERVAL, NOW
 
 
 class Fleet(OperatorClient):
-    """An API's fleet, without the API; counts what it is asked."""
+    """A fleet without an API; it counts calls."""
 
     def __init__(self, servers: Iterable[Server]) -> None:
         self.there = {server.server_id: server for server in servers}
@@ -48,7 +48,7 @@ class Fleet(OperatorClient):
         return self.there[server_id]
 
 
-def test_however_many_go_offline_at_once_none_is_asked_for_by_itself() -> None:
+def test_when_many_go_offline_at_once_they_are_not_asked_for_one_by_one() -> None:
     online = [
         Server(number, f"box-{number}", "dev", online_presence(NOW, INTERVAL))
         for number in range(300)
@@ -74,26 +74,26 @@ def changes(fleet: Fleet, wanted: WatchFilter, after: Iterable[Server]) -> list[
     return list(wanted.take_snapshot(fleet, before).changes_since(before, NOW))
 
 
-def test_a_decision_of_an_operator_is_a_change_of_status() -> None:
+def test_a_decision_of_an_operator_changes_the_status() -> None:
     pending = Server(1, "box", presence=online_presence(NOW, INTERVAL), approval=Approval.PENDING)
     approved = replace(pending, approval=Approval.APPROVED)
     rejected = replace(pending, approval=Approval.REJECTED, presence=offline_presence(NOW))
 
-    for before, after, told in (
+    for before, after, statuses in (
         (pending, approved, ("pending", "online")),
         (approved, rejected, ("online", "rejected")),
     ):
         [change] = changes(Fleet([before]), WatchFilter(), [after])
         assert change.kind is Kind.STATUS
-        assert (change.old_status, change.new_status) == told
-    # What life it has does not show while it waits.
+        assert (change.old_status, change.new_status) == statuses
+    # A pending server is shown as pending, whether it is online or offline.
     assert (
         changes(Fleet([pending]), WatchFilter(), [replace(pending, presence=offline_presence(NOW))])
         == []
     )
 
 
-def test_a_status_is_asked_for_as_it_is_shown() -> None:
+def test_servers_are_filtered_by_the_status_that_is_shown() -> None:
     pending = Server(1, "box", presence=online_presence(NOW, INTERVAL), approval=Approval.PENDING)
     online = Server(2, "web", presence=online_presence(NOW, INTERVAL))
     fleet = Fleet([pending, online])
@@ -103,12 +103,12 @@ def test_a_status_is_asked_for_as_it_is_shown() -> None:
     assert list(FleetFilter().servers(fleet)) == [pending, online]
 
 
-def test_who_has_lost_its_label_is_there_but_not_among_those_asked_for() -> None:
+def test_a_server_that_loses_its_label_is_unlisted_and_not_deleted() -> None:
     gold = Server(1, "box", labels=Labels({"tier": "gold"}))
     fleet, wanted = Fleet([gold]), WatchFilter((), FleetFilter(selector="tier=gold"))
 
     [change] = changes(fleet, wanted, [replace(gold, labels=Labels())])
 
     assert change.kind is Kind.UNLISTED
-    # Looked for in the list of all, and not by itself.
+    # It was found in the list of all servers.
     assert fleet.asked_for == []
