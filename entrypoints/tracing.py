@@ -27,10 +27,10 @@ def make_tracing(settings: ServiceSettings, service: str) -> "Tracing | None":
     collector = settings.collector
     if not collector or not _is_installed():
         return None
-    from adapters.opentelemetry.collector import collected_traces
+    from adapters.opentelemetry.collector import tracing_to_collector
 
     try:
-        return collected_traces(collector.url, collector.variable, service, VERSION)
+        return tracing_to_collector(collector.url, collector.variable, service, VERSION)
     except ValueError as error:
         # Who watches must not stop what works.
         _log.warning("nothing is traced, because a variable OTEL_… makes no sense: %s", error)

@@ -1,1 +1,1 @@
-"""OpenID Connect: operators who come with a provider's tokens."""
+"""OpenID Connect: operators with tokens of a provider."""

@@ -16,65 +16,65 @@ FRESH_SECONDS = 3600.0
 
 @dataclass
 class JwksCache:
-    """A provider's keys as it last told them; while it is away those of before stay.
+    """The keys that a provider last published. While it is unavailable, the previous keys stay.
 
-    `fetch` raises ProviderUnusable, within seconds. It is called by one at a time, and not again
-    before the cool-down is over, however it ended and whoever asks.
+    `fetch` raises ProviderUnusable within seconds. Only one thread calls it at a time, and after
+    each call, whether it failed or not, nobody calls it again before COOL_DOWN_SECONDS are over.
     """
 
     issuer: str
     fetch: Callable[[], Sequence[VerifyingKey]]
     monotonic: Callable[[], float] = time.monotonic
     known: Sequence[VerifyingKey] = field(init=False, default=())
-    _is_away: bool = field(init=False, default=True)
+    _is_unavailable: bool = field(init=False, default=True)
     _not_before: float = field(init=False)
     _stale_at: float = field(init=False)
-    _asking: threading.Lock = field(init=False, default_factory=threading.Lock)
-    _trouble: TransientFailureLog = field(init=False)
+    _fetching: threading.Lock = field(init=False, default_factory=threading.Lock)
+    _failures: TransientFailureLog = field(init=False)
 
     def __post_init__(self) -> None:
         self._not_before = self._stale_at = self.monotonic()
-        self._trouble = TransientFailureLog(
-            _log, f"the OIDC provider {self.issuer} can be asked again"
+        self._failures = TransientFailureLog(
+            _log, f"the keys of the OIDC provider {self.issuer} can be fetched again"
         )
 
     @property
     def may_be_incomplete(self) -> bool:
-        """Whether a key that is not known may be the provider's all the same."""
-        return self._is_away or self._asking.locked()
+        """Whether an unknown key may belong to the provider nevertheless."""
+        return self._is_unavailable or self._fetching.locked()
 
     def refresh_if_stale(self) -> None:
-        """To be called again and again, when nobody waits for it."""
-        if self._is_away or self.monotonic() >= self._stale_at:
+        """To be called regularly in the background."""
+        if self._is_unavailable or self.monotonic() >= self._stale_at:
             self.refresh()
 
     def refresh(self) -> None:
-        """Unless somebody else does, for whom nobody waits, or it is too early."""
-        if not self._asking.acquire(blocking=False):
+        """Returns at once if another thread is fetching, or if the cool-down is not over."""
+        if not self._fetching.acquire(blocking=False):
             return
         try:
             if self.monotonic() >= self._not_before:
-                self._ask()
+                self._fetch()
         finally:
-            self._asking.release()
+            self._fetching.release()
 
-    def _ask(self) -> None:
+    def _fetch(self) -> None:
         try:
             keys = self.fetch()
         except ProviderUnusable as error:
-            self._is_away = True
+            self._is_unavailable = True
             until_then = (
-                "the keys that it had go on being used" if self.known else "no token is taken"
+                "its previous keys stay valid" if self.known else "all of its tokens are refused"
             )
-            self._trouble.failed(
-                f"the OIDC provider {self.issuer} (OIDC_ISSUER) cannot be asked for its keys:"
-                f" {error}; until it can, {until_then}"
+            self._failures.failed(
+                f"cannot fetch the keys of the OIDC provider {self.issuer} (OIDC_ISSUER): {error};"
+                f" until then {until_then}"
             )
         else:
             if keys != self.known:
                 _log.info("keys of the OIDC provider %s: %d", self.issuer, len(keys))
-            self.known, self._is_away = keys, False
+            self.known, self._is_unavailable = keys, False
             self._stale_at = self.monotonic() + FRESH_SECONDS
-            self._trouble.recovered()
+            self._failures.recovered()
         finally:
             self._not_before = self.monotonic() + COOL_DOWN_SECONDS

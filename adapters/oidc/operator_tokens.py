@@ -17,56 +17,56 @@ MAX_TOKEN_LENGTH = 12 * 1024
 LEEWAY_SECONDS = 60
 _TOKEN = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 
-# The library's errors about claims. The first that fits counts.
+# The errors of the library about claims. The first class that matches counts.
 _WRONG_CLAIMS: Mapping[type[jwt.InvalidTokenError], str] = {
     jwt.ExpiredSignatureError: "it has expired",
-    jwt.ImmatureSignatureError: "it is not valid yet: do the clocks agree?",
-    jwt.InvalidAudienceError: "it is for others than OIDC_AUDIENCE",
-    jwt.InvalidIssuerError: "it is of another issuer than OIDC_ISSUER",
-    jwt.MissingRequiredClaimError: "it lacks one of iss, aud and exp",
-    jwt.InvalidTokenError: "its claims make no sense",
+    jwt.ImmatureSignatureError: "it is not valid yet: check the clocks",
+    jwt.InvalidAudienceError: "its audience is not OIDC_AUDIENCE",
+    jwt.InvalidIssuerError: "its issuer is not OIDC_ISSUER",
+    jwt.MissingRequiredClaimError: "it lacks one of the claims iss, aud and exp",
+    jwt.InvalidTokenError: "its claims are invalid",
 }
 
 
 @dataclass(frozen=True)
 class OidcOperatorTokens:
-    """JSON Web Tokens (RFC 7519) that are signed by one of the keys."""
+    """Verifies JSON Web Tokens (RFC 7519) that are signed with one of the keys."""
 
     keys: JwksCache
     issuer: str
     audience: str
 
     def claims(self, token: str) -> Mapping[str, object] | None:
-        wanted = _key_that_is_named(token)
-        if wanted is None:
-            _log.debug("a token was refused: it is none, or is signed in a way that is not taken")
+        key_and_algorithm = _key_and_algorithm(token)
+        if key_and_algorithm is None:
+            _log.debug("a token was refused: it is not a token, or its algorithm is not accepted")
             return None
         try:
-            claims = self._verified(token, *wanted)
+            claims = self._verified(token, *key_and_algorithm)
         except jwt.InvalidTokenError as error:
-            # Only the provider can have made it, so nobody else fills the log with these.
-            why = next(why for kind, why in _WRONG_CLAIMS.items() if isinstance(error, kind))
-            _log.info("a token of the OIDC provider was refused: %s", why)
+            # The signature is valid, so that only the provider can cause this log line.
+            problem = next(text for kind, text in _WRONG_CLAIMS.items() if isinstance(error, kind))
+            _log.info("a token of the OIDC provider was refused: %s", problem)
             return None
         if claims is None:
-            _log.debug("a token was refused: it is signed by no key of the OIDC provider")
+            _log.debug("a token was refused: it is not signed by a key of the OIDC provider")
         return claims
 
     def _verified(self, token: str, key_id: str | None, algorithm: str) -> dict[str, Any] | None:
-        """None for what none of the keys has signed. Raises InvalidTokenError for claims that are
-        wrong, and ProviderUnavailable."""
+        """None if no key has signed the token. Raises InvalidTokenError for wrong claims, and
+        ProviderUnavailable."""
         known = self.keys.known
         claims = self._signed_by(known, token, key_id, algorithm)
         if claims is not None:
             return claims
         self.keys.refresh()
-        # In this order: whoever else asks tells the keys before the end.
+        # In this order: another thread that fetches sets the keys before it releases the lock.
         may_be_incomplete = self.keys.may_be_incomplete
         if self.keys.known is not known:
             known = self.keys.known
             claims = self._signed_by(known, token, key_id, algorithm)
-        is_strange = not any(key.fits(key_id, algorithm) for key in known)
-        if claims is None and is_strange and may_be_incomplete:
+        is_unknown_key = not any(key.fits(key_id, algorithm) for key in known)
+        if claims is None and is_unknown_key and may_be_incomplete:
             raise ProviderUnavailable
         return claims
 
@@ -75,7 +75,7 @@ class OidcOperatorTokens:
     ) -> dict[str, Any] | None:
         for key in known:
             if key.fits(key_id, algorithm):
-                # The signature is looked at before the claims.
+                # The library checks the signature before the claims.
                 with suppress(jwt.InvalidSignatureError):
                     return self._decode(token, key, algorithm)
         return None
@@ -92,8 +92,8 @@ class OidcOperatorTokens:
         )
 
 
-def _key_that_is_named(token: str) -> tuple[str | None, str] | None:
-    """The id of the key, where there is one, and the algorithm; None for what is no token."""
+def _key_and_algorithm(token: str) -> tuple[str | None, str] | None:
+    """The id of the key, if the token names one, and the algorithm; None if it is not a token."""
     if len(token) > MAX_TOKEN_LENGTH or not _TOKEN.fullmatch(token):
         return None
     try:

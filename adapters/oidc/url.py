@@ -3,14 +3,18 @@ from urllib.parse import urlsplit
 
 
 def checked_url(text: str) -> str:
-    """Raises ValueError, whose message says what the URL must be.
+    """Raises ValueError with a message that says what the URL must be.
 
-    What decides who is an operator is not to be asked in the open, except on this machine.
+    The provider decides who is an operator, so that it must be asked over TLS, except on this
+    machine.
     """
     try:
         parsed = urlsplit(text)
-        usable = (
-            (parsed.scheme == "https" or (parsed.scheme == "http" and _is_here(parsed.hostname)))
+        is_usable = (
+            (
+                parsed.scheme == "https"
+                or (parsed.scheme == "http" and _is_this_machine(parsed.hostname))
+            )
             and parsed.hostname
             and parsed.port != 0
             and "@" not in parsed.netloc
@@ -20,13 +24,13 @@ def checked_url(text: str) -> str:
             and " " not in text
         )
     except ValueError:
-        usable = False
-    if not usable:
+        is_usable = False
+    if not is_usable:
         raise ValueError("must be https://HOST/…, or http:// on this machine, without a user in it")
     return text
 
 
-def _is_here(host: str | None) -> bool:
+def _is_this_machine(host: str | None) -> bool:
     if host == "localhost":
         return True
     try:

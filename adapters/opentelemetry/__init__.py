@@ -1,4 +1,4 @@
-"""Traces. Our use cases and ports are traced from outside, by wrapping them.
+"""Traces. Use cases and ports are traced from outside, by wrapping them.
 
-Who does not trace imports `no_traces` at most, which needs no library.
+A process that does not trace imports only `null_tracing`, which needs no library.
 """

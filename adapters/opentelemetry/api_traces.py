@@ -1,4 +1,4 @@
-"""What a process of the API traces, by wrapping what it is made of."""
+"""Traces of a process of the API, by wrapping its parts."""
 
 from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
@@ -10,7 +10,7 @@ from opentelemetry.context import Context, attach, detach
 from opentelemetry.trace import NonRecordingSpan, Span, SpanKind, set_span_in_context
 from sqlalchemy import Engine
 
-from adapters.opentelemetry.server_interceptor import ServedCalls
+from adapters.opentelemetry.server_interceptor import TracingInterceptor
 from adapters.opentelemetry.statements import trace_statements
 from adapters.opentelemetry.tracing import Tracing, context_of, current_callers, trace_parent_of
 from application.context.trace_context import current_trace_parent
@@ -27,13 +27,13 @@ _EXTERNAL = "external"
 
 @dataclass(frozen=True)
 class ApiTraces:
-    """Each method gives the same as it is given, traced."""
+    """Each method returns its argument, traced."""
 
     tracing: Tracing
 
     def interceptors(self) -> Sequence[grpc.aio.ServerInterceptor]:
         """For the gRPC server."""
-        return (ServedCalls(self.tracing),)
+        return (TracingInterceptor(self.tracing),)
 
     def engine(self, engine: Engine) -> Engine:
         trace_statements(engine, self.tracing.tracer)
@@ -51,11 +51,11 @@ class ApiTraces:
         return traced
 
     def messages(self, queue: str, handle: Handle[Item, Answer]) -> Handle[Item, Answer]:
-        """`handle` takes what arrived in the queue as batches."""
+        """`handle` gets the messages of the queue in batches."""
 
         def traced(batch: Sequence[Item]) -> Sequence[Answer]:
             if not batch:
-                # An inbox asks whether the store is well.
+                # A consumer checks whether the store is available.
                 return handle(batch)
             attributes = {"messaging.batch.message_count": len(batch)}
             with self._process(queue, attributes, alone=len(batch) == 1):
@@ -64,7 +64,7 @@ class ApiTraces:
         return traced
 
     def message(self, queue: str, use_case: Callable[P, Answer]) -> Callable[P, Answer]:
-        """`use_case` is what a single message of the queue asks for."""
+        """`use_case` handles a single message of the queue."""
 
         def traced(*arguments: P.args, **options: P.kwargs) -> Answer:
             with self._process(queue, {}, alone=True):
@@ -76,9 +76,9 @@ class ApiTraces:
         return _TracedEvents(events, self.tracing)
 
     def sweep(self, expire: Callable[[], Collection[int]]) -> Callable[[], Collection[int]]:
-        """Looks that find somebody only: there are several an interval.
+        """Only sweeps that expire a server are traced, because there are several in an interval.
 
-        So their statements, which run before that is known, are not traced.
+        Their statements run before that is known, and are therefore not traced.
         """
 
         def traced() -> Collection[int]:
@@ -129,7 +129,7 @@ class _TracedEvents:
         causes = [context_of(event.trace_parent) for event in events]
         attributes = {"manmanv2.events": len(events)}
         with self._tracing.span_for(causes, "relay events", attributes=attributes):
-            published = [
+            spans = [
                 self._tracing.tracer.start_span(
                     f"send {_EXTERNAL}",
                     cause,
@@ -148,9 +148,9 @@ class _TracedEvents:
             self._events.publish(
                 [
                     replace(event, trace_parent=trace_parent_of(span))
-                    for event, span in zip(events, published, strict=True)
+                    for event, span in zip(events, spans, strict=True)
                 ]
             )
-        # A try that failed is one span, however many events waited.
-        for span in published:
+        # Not after a failure: a failed attempt is one span, however many events waited.
+        for span in spans:
             span.end()

@@ -4,7 +4,7 @@ T = TypeVar("T")
 
 
 class NullTracing:
-    """ApiTraces where nothing is traced: everything stays what it is."""
+    """ApiTraces without tracing: each method returns its argument unchanged."""
 
     def interceptors(self) -> tuple[()]:
         return ()

@@ -10,12 +10,12 @@ from adapters.opentelemetry.tracing import Tracing, context_of
 from application.context.trace_context import TRACE_PARENT
 
 if TYPE_CHECKING:
-    # Generic in its stubs only.
+    # Generic only in its stubs.
     Handler = grpc.RpcMethodHandler[Any, Any]
 
 _STATUS_CODE = "rpc.grpc.status_code"
-# Those that say that the server failed; all others blame the call.
-_SERVERS_FAULTS = {
+# These codes mean that the server failed; all others blame the call.
+_SERVER_ERRORS = {
     grpc.StatusCode.UNKNOWN,
     grpc.StatusCode.DEADLINE_EXCEEDED,
     grpc.StatusCode.UNIMPLEMENTED,
@@ -25,8 +25,8 @@ _SERVERS_FAULTS = {
 }
 
 
-class ServedCalls(grpc.aio.ServerInterceptor):
-    """A span for each call that a gRPC server answers, but for those of gRPC's own services."""
+class TracingInterceptor(grpc.aio.ServerInterceptor):
+    """A span for each call that the server answers, except those of gRPC's own services."""
 
     def __init__(self, tracing: Tracing) -> None:
         self._tracing = tracing
@@ -51,9 +51,9 @@ class ServedCalls(grpc.aio.ServerInterceptor):
         call: Any = handler.stream_unary
 
         async def traced(request: Any, context: Any) -> Any:
-            sent = dict(context.invocation_metadata() or ())
-            parent = context_of(str(sent.get(TRACE_PARENT, "")))
-            refused = None
+            metadata = dict(context.invocation_metadata() or ())
+            parent = context_of(str(metadata.get(TRACE_PARENT, "")))
+            abort = None
             with self._tracing.span(method[1:], SpanKind.SERVER, attributes, parent=parent) as span:
                 try:
                     answer = await call(request, context)
@@ -63,14 +63,14 @@ class ServedCalls(grpc.aio.ServerInterceptor):
                     span.set_attribute(_STATUS_CODE, grpc.StatusCode.CANCELLED.value[0])
                     raise
                 except grpc.aio.AbortError as error:
-                    refused = error
+                    abort = error
                     code: grpc.StatusCode = context.code()
                     span.set_attribute(_STATUS_CODE, code.value[0])
-                    if code in _SERVERS_FAULTS:
-                        # What a client is told holds no secret.
+                    if code in _SERVER_ERRORS:
+                        # The error text of a client contains no secret.
                         span.set_status(StatusCode.ERROR, context.details())
-            # Behind the span, which would take it for a failure.
-            raise refused
+            # Raised outside the span, which would record it as a failure.
+            raise abort
 
         return grpc.stream_unary_rpc_method_handler(
             traced, handler.request_deserializer, handler.response_serializer

@@ -14,9 +14,9 @@ _SPAN = "opentelemetry span"
 
 
 def trace_statements(engine: Engine, tracer: Tracer) -> None:
-    """A span for each statement that is part of something that is traced.
+    """Adds a span for each statement within a traced operation.
 
-    With its text and without its parameters, which may be secrets.
+    The span has the text of the statement, and not its parameters, which may be secrets.
     """
     system = engine.dialect.name
 
@@ -31,7 +31,7 @@ def trace_statements(engine: Engine, tracer: Tracer) -> None:
     ) -> None:
         if not get_current_span().is_recording():
             return
-        # As it was before others added to it, a request's id say.
+        # The text before other listeners changed it, for example added the id of a request.
         statement = context.statement or ""
         operation = statement.partition(" ")[0].upper()
         connection.info[_SPAN] = tracer.start_span(
@@ -56,7 +56,7 @@ def trace_statements(engine: Engine, tracer: Tracer) -> None:
         if span:
             error = failure.original_exception
             span.set_attribute(ERROR_TYPE, type(error).__name__)
-            # PostgreSQL's code; what it says in words may hold what was written.
+            # The code of PostgreSQL. Not its message, which may contain values.
             code = getattr(error, "pgcode", None)
             if code:
                 span.set_attribute(DB_RESPONSE_STATUS_CODE, code)

@@ -20,7 +20,7 @@ Answer = TypeVar("Answer")
 
 @dataclass(frozen=True)
 class TracedControlPlane:
-    """Begins a trace with each call. The transport sends it along."""
+    """Begins a trace with each call. The transport sends its id along."""
 
     control_plane: ConnectedControlPlane
     tracing: Tracing
@@ -41,7 +41,7 @@ class TracedControlPlane:
         leaving: bool = False,
     ) -> HeartbeatResult:
         return self._traced(
-            "farewell" if leaving else "heartbeat",
+            "leaving heartbeat" if leaving else "heartbeat",
             lambda: self.control_plane.heartbeat(
                 server_id, capabilities, epoch=epoch, leaving=leaving
             ),
@@ -73,12 +73,12 @@ class TracedControlPlane:
         self, name: str, call: Callable[[], Answer], attributes: dict[str, str | int]
     ) -> Answer:
         current_trace_parent.set("")
-        of_this_call = ""
+        trace_parent = ""
         try:
             with self.tracing.span(name, SpanKind.CLIENT, attributes):
-                of_this_call = current_trace_parent.get()
+                trace_parent = current_trace_parent.get()
                 return call()
         except Exception:
-            # What is logged after a failure still belongs to the call.
-            current_trace_parent.set(of_this_call)
+            # Log lines after a failure still belong to the call.
+            current_trace_parent.set(trace_parent)
             raise

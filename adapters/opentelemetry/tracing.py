@@ -32,18 +32,18 @@ from domain.errors import ManManError
 Attributes = Mapping[str, str | int]
 
 _WIRE = TraceContextTextMapPropagator()
-# How long the last spans may hold up the end of a process.
-_LAST_SPANS_SECONDS = 1.5
+# How long sending the last spans may delay the end of a process.
+_LAST_SPANS_TIMEOUT_SECONDS = 1.5
 
 
 class Tracing:
-    """The spans of one process. What else there is to set, the SDK reads from OTEL_* itself.
+    """The spans of one process. The SDK itself reads further settings from OTEL_* variables.
 
-    What an exception says never becomes part of a span: it may hold what is secret.
+    The text of an exception never becomes part of a span, because it may contain a secret.
     """
 
     def __init__(self, processor: SpanProcessor, service: str, version: str) -> None:
-        # Ended by us: the SDK's own end waits for half a minute for a collector that is away.
+        # We shut it down ourselves: the SDK would wait half a minute for a missing collector.
         self._provider = TracerProvider(
             resource=_resource(service, version), shutdown_on_exit=False
         )
@@ -60,7 +60,7 @@ class Tracing:
         parent: Context | None = None,
         links: Sequence[Link] = (),
     ) -> Iterator[Span]:
-        """What is done within; without a parent it begins a trace of its own."""
+        """A span for the block within; without a parent it begins a new trace."""
         with self.tracer.start_as_current_span(
             name,
             context=parent or Context(),
@@ -75,7 +75,7 @@ class Tracing:
                 yield span
             except Exception as error:
                 span.set_attribute(ERROR_TYPE, type(error).__name__)
-                # Who serves has done what it should when it refuses; who asks has failed.
+                # A refusal is a failure for the client that asks, but not for the server.
                 if kind is SpanKind.CLIENT or not isinstance(error, ManManError):
                     span.set_status(StatusCode.ERROR)
                 raise
@@ -91,8 +91,10 @@ class Tracing:
         *,
         alone: bool = False,
     ) -> AbstractContextManager[Span]:
-        """What is done for all of them at once: it is linked to them, and a child of one who is
-        `alone`. When the traces of none of them are recorded, neither is this.
+        """A span for work that is done for several callers at once.
+
+        It is linked to all callers, and the child of a caller that is `alone`. If no trace of a
+        caller is recorded, this span is not recorded either.
         """
         links = [
             Link(caller) for caller in map(_span_context, callers) if caller.trace_flags.sampled
@@ -101,11 +103,11 @@ class Tracing:
         return self.span(name, kind, attributes, parent=parent, links=links)
 
     def close(self) -> None:
-        """Send what has ended, for as long as that may take."""
-        # Its thread waits for a collector that hangs, and ends with the process.
+        """Send the last spans, with a timeout."""
+        # If the collector hangs, the thread goes on and ends with the process.
         sending = threading.Thread(target=self._provider.shutdown, name="last spans", daemon=True)
         sending.start()
-        sending.join(_LAST_SPANS_SECONDS)
+        sending.join(_LAST_SPANS_TIMEOUT_SECONDS)
 
 
 def trace_parent_of(span: Span) -> str:
@@ -115,7 +117,7 @@ def trace_parent_of(span: Span) -> str:
 
 
 def context_of(trace_parent: str) -> Context:
-    """Empty for what is no traceparent."""
+    """Empty if the text is not a traceparent."""
     return _WIRE.extract({TRACE_PARENT: trace_parent}, Context())
 
 
@@ -128,5 +130,5 @@ def _span_context(context: Context) -> SpanContext:
 
 
 def _resource(service: str, version: str) -> Resource:
-    given = OTELResourceDetector().detect().attributes
-    return Resource.create({SERVICE_NAME: service, SERVICE_VERSION: version, **given})
+    configured = OTELResourceDetector().detect().attributes
+    return Resource.create({SERVICE_NAME: service, SERVICE_VERSION: version, **configured})

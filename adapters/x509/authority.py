@@ -29,7 +29,7 @@ from adapters.x509.certificates import (
     as_pem,
     key_as_pem,
     key_usage,
-    named,
+    name_of,
     new_key,
     signature_hash,
 )
@@ -39,12 +39,12 @@ from domain.errors import InvalidField
 
 _log = logging.getLogger(__name__)
 
-# Far more than any has that is not meant to keep us busy.
+# Far more than any honest request has.
 _MAX_REQUEST_BYTES = 8 * 1024
 _RSA_BITS = range(2048, 4097)
 _CURVES = (ec.SECP256R1, ec.SECP384R1)
 
-# Compose gives names with an underscore.
+# Docker Compose generates names with an underscore.
 _LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")
 _MAX_DNS_NAME_LENGTH = 253
 
@@ -55,7 +55,8 @@ class AuthorityUnusable(Exception):
 
 @dataclass(frozen=True)
 class X509Authority:
-    """Issues by `own`, and trusts all of `trusted`, of which that is one or has its trust from."""
+    """Issues certificates with `own`, and trusts all of `trusted`: `own` itself or the CAs above
+    it, and possibly others."""
 
     own: x509.Certificate
     key: CertificateIssuerPrivateKeyTypes = field(repr=False)
@@ -83,7 +84,7 @@ class X509Authority:
             issuer = next((each for each in between if _is_from(certificate, each)), None)
             if not issuer:
                 return False
-            # Once each, so that those that issued each other are not followed for ever.
+            # Each once, so that certificates that issued each other are not followed forever.
             between.remove(issuer)
             certificate = issuer
         return True
@@ -111,11 +112,10 @@ class X509Authority:
         return as_pem(certificate)
 
     def issue_to_api(self, names: Sequence[str], lifetime: timedelta) -> tuple[str, str]:
-        """A certificate and its new key in PEM, for an API that is reached under these names, which
-        are of DNS or IP addresses.
+        """A certificate and its new key in PEM, for an API with these DNS names or IP addresses.
 
-        It ends with the authority's own where that ends sooner. Raises ValueError for a name that
-        is none, and AuthorityExpired.
+        The certificate ends no later than that of the authority. Raises ValueError for an invalid
+        name, and AuthorityExpired.
         """
         key = new_key()
         certificate = self._issued(
@@ -125,7 +125,7 @@ class X509Authority:
             ExtendedKeyUsageOID.SERVER_AUTH,
             lifetime,
         )
-        # Who trusts the root alone has to see who is between.
+        # A client that trusts only the root needs the intermediate certificate.
         between = [] if self.own.issuer == self.own.subject else [self.own]
         return "".join(map(as_pem, [certificate, *between])), key_as_pem(key)
 
@@ -146,7 +146,7 @@ class X509Authority:
             )
         return (
             x509.CertificateBuilder()
-            .subject_name(named(common_name))
+            .subject_name(name_of(common_name))
             .issuer_name(self.own.subject)
             .public_key(public_key)
             .serial_number(x509.random_serial_number())
@@ -166,30 +166,30 @@ def read_authority(
     key_path: Path,
     settings: tuple[str, str] = ("CA_CERT_PATH ", "CA_KEY_PATH "),
 ) -> X509Authority:
-    """What the files hold, which these settings name. Raises AuthorityUnusable.
+    """Read the authority from the files that these settings name. Raises AuthorityUnusable.
 
-    The first certificate there may be followed by others that are trusted, too, as by that of the
-    authority before. Its time is not looked at.
+    The first certificate may be followed by others that are trusted too, such as that of the
+    previous authority. Its validity period is not checked.
     """
     certificate_file, key_file = f"{settings[0]}{certificate_path}", f"{settings[1]}{key_path}"
     try:
         trusted = x509.load_pem_x509_certificates(_read(certificate_file, certificate_path))
     except UNREADABLE:
         raise AuthorityUnusable(
-            f"{certificate_file} holds no PEM certificate: it must be the authority's certificate,"
-            " as `manmanv2 ca init` makes it."
+            f"{certificate_file} contains no PEM certificate: it must be the certificate of the"
+            " authority, such as `manmanv2 ca init` creates."
         ) from None
     own = trusted[0]
     key = _read_key(key_file, key_path)
-    if not _may_issue(own):
+    if not _can_issue(own):
         raise AuthorityUnusable(
-            f"{certificate_file} holds a certificate that may not issue others: it must be that of"
-            " an authority, as `manmanv2 ca init` makes it."
+            f"{certificate_file} contains a certificate that cannot issue others: it must be that"
+            " of an authority, such as `manmanv2 ca init` creates."
         )
     if _spki(own.public_key()) != _spki(key.public_key()):
         raise AuthorityUnusable(
-            f"{key_file} is not the key of the first certificate in {certificate_file}: put those"
-            " there that belong together."
+            f"{key_file} is not the key of the first certificate in {certificate_file}: use a"
+            " matching pair."
         )
     return X509Authority(own, key, trusted)
 
@@ -199,7 +199,7 @@ def _read(file: str, path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise AuthorityUnusable(
-            f"{file} cannot be read ({error.strerror}): mend it or its permissions."
+            f"{file} cannot be read ({error.strerror}): check the file and its permissions."
         ) from None
 
 
@@ -208,26 +208,24 @@ def _read_key(file: str, path: Path) -> CertificateIssuerPrivateKeyTypes:
     try:
         key = load_pem_private_key(content, password=None)
     except TypeError:
-        raise AuthorityUnusable(
-            f"{file} is encrypted: write the key into it without a password."
-        ) from None
+        raise AuthorityUnusable(f"{file} is encrypted: store the key without a password.") from None
     except (ValueError, UnsupportedAlgorithm):
         raise AuthorityUnusable(
-            f"{file} holds no PEM private key: it must be the authority's key, as `manmanv2 ca"
-            " init` makes it."
+            f"{file} contains no PEM private key: it must be the key of the authority, such as"
+            " `manmanv2 ca init` creates."
         ) from None
     if not isinstance(
         key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
     ):
         raise AuthorityUnusable(
-            f"{file} holds a key of another kind than RSA, EC or Ed25519: have `manmanv2 ca init`"
-            " make one."
+            f"{file} contains a key that is not RSA, EC or Ed25519: create one with"
+            " `manmanv2 ca init`."
         )
     return key
 
 
 def _is_from(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
-    if not _may_issue(issuer):
+    if not _can_issue(issuer):
         return False
     try:
         certificate.verify_directly_issued_by(issuer)
@@ -237,7 +235,7 @@ def _is_from(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
 
 
 def _key_identifier(issuer: x509.Certificate) -> x509.AuthorityKeyIdentifier:
-    """As the issuer has it: whoever made that one may have counted otherwise than we do."""
+    """Copied from the issuer, whose software may compute key identifiers in another way."""
     try:
         own = issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
     except x509.ExtensionNotFound:
@@ -254,11 +252,11 @@ def _general_name(name: str) -> x509.GeneralName:
     # An asterisk stands for the first label.
     labels = name.removeprefix("*.").split(".")
     if not all(map(_LABEL.fullmatch, labels)) or len(name) > _MAX_DNS_NAME_LENGTH:
-        raise ValueError(f"{name!r} is neither a name of DNS nor an IP address")
+        raise ValueError(f"{name!r} is neither a DNS name nor an IP address")
     return x509.DNSName(name)
 
 
-def _may_issue(certificate: x509.Certificate) -> bool:
+def _can_issue(certificate: x509.Certificate) -> bool:
     try:
         extensions = certificate.extensions
         if not extensions.get_extension_for_class(x509.BasicConstraints).value.ca:
@@ -278,21 +276,21 @@ def _public_key(signing_request: bytes) -> PublicKeyTypes:
     try:
         request = x509.load_der_x509_csr(signing_request)
         key = request.public_key()
-        if not _is_trustworthy(key):
+        if not _is_strong(key):
             raise InvalidField(
                 "signing_request",
-                "must be of an EC key on P-256 or P-384, or of an RSA key of 2048 to 4096 bits",
+                "must be for an EC key on P-256 or P-384, or an RSA key of 2048 to 4096 bits",
             )
         if request.is_signature_valid:
             return key
     except UNREADABLE:
         pass
     raise InvalidField(
-        "signing_request", "must be a PKCS #10 request in DER, signed by the key that is in it"
+        "signing_request", "must be a PKCS #10 request in DER, signed with the key in it"
     )
 
 
-def _is_trustworthy(key: object) -> bool:
+def _is_strong(key: object) -> bool:
     if isinstance(key, ec.EllipticCurvePublicKey):
         return isinstance(key.curve, _CURVES)
     return isinstance(key, rsa.RSAPublicKey) and key.key_size in _RSA_BITS

@@ -1,4 +1,4 @@
-"""What every certificate of ours is made with."""
+"""Shared by everything that creates certificates."""
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPri
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
-# What comes of reading what nobody wrote.
+# The errors of reading malformed certificates, keys and requests.
 UNREADABLE = (
     ValueError,
     TypeError,
@@ -24,12 +24,12 @@ def new_key() -> ec.EllipticCurvePrivateKey:
 
 
 def signature_hash(key: CertificateIssuerPrivateKeyTypes) -> hashes.SHA256 | None:
-    """What to sign with a key by; none for one that brings its own."""
+    """The hash to sign with a key; None for a key type that has its own."""
     return None if isinstance(key, ed25519.Ed25519PrivateKey) else hashes.SHA256()
 
 
-def named(common_name: str) -> x509.Name:
-    """Raises ValueError for one of more than 64 characters."""
+def name_of(common_name: str) -> x509.Name:
+    """Raises ValueError for a name of more than 64 characters."""
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
 
 
@@ -52,5 +52,5 @@ def as_pem(certificate: x509.Certificate) -> str:
 
 
 def key_as_pem(key: ec.EllipticCurvePrivateKey) -> str:
-    """In the clear."""
+    """The private key without encryption."""
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode("ascii")

@@ -6,7 +6,7 @@ from adapters.x509.certificates import (
     as_pem,
     key_as_pem,
     key_usage,
-    named,
+    name_of,
     new_key,
     signature_hash,
 )
@@ -14,16 +14,16 @@ from domain.certificate_life import BACKDATED
 
 
 def create_ca(name: str, lifetime: timedelta) -> tuple[str, str]:
-    """The certificate and the key in PEM of one that issues to servers and clients, and to no other
-    authority.
+    """The certificate and the key in PEM of a CA that can issue to servers and clients, but not to
+    other CAs.
 
-    Raises ValueError for a name of more than 64 characters, or none.
+    Raises ValueError for an empty name, or one of more than 64 characters.
     """
     key, now = new_key(), datetime.now(UTC)
     certificate = (
         x509.CertificateBuilder()
-        .subject_name(named(name))
-        .issuer_name(named(name))
+        .subject_name(name_of(name))
+        .issuer_name(name_of(name))
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - BACKDATED)

@@ -10,8 +10,8 @@ from adapters.x509.certificates import UNREADABLE
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """What a certificate says, for a person. `digest` is the SHA-256 of its DER, as 64 hexadecimal
-    digits."""
+    """The readable fields of a certificate. `digest` is the SHA-256 of its DER form, as 64
+    hexadecimal digits."""
 
     subject: str
     issuer: str
@@ -22,14 +22,14 @@ class Description:
 
 
 def inspect(pem: bytes) -> Sequence[Description]:
-    """Of each certificate, in their order. Raises ValueError where there is none."""
+    """Describe each certificate, in their order. Raises ValueError if there is none."""
     try:
-        return list(map(_described, x509.load_pem_x509_certificates(pem)))
+        return list(map(_describe, x509.load_pem_x509_certificates(pem)))
     except UNREADABLE:
-        raise ValueError("no certificate that can be read") from None
+        raise ValueError("no readable certificate") from None
 
 
-def _described(certificate: x509.Certificate) -> Description:
+def _describe(certificate: x509.Certificate) -> Description:
     return Description(
         subject=certificate.subject.rfc4514_string(),
         issuer=certificate.issuer.rfc4514_string(),
@@ -42,7 +42,7 @@ def _described(certificate: x509.Certificate) -> Description:
 
 def _names(certificate: x509.Certificate) -> Sequence[str]:
     try:
-        found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
     except x509.ExtensionNotFound:
         return ()
-    return [str(name.value) for name in found.value]
+    return [str(name.value) for name in names.value]

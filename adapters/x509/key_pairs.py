@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from application.ports.host.key_pairs import KeyPairUnavailable, NewKeyPair
 
-# What Python itself and its libraries go by; the keys of the host are not among them.
-_HANDED_ON = ("PYTHON", "LD_", "LANG", "LC_", "PATH", "SYSTEMROOT")
-_PRINTED = re.compile(
+# The variables that Python and its libraries need, without the keys of the host.
+_PASSED_VARIABLES = ("PYTHON", "LD_", "LANG", "LC_", "PATH", "SYSTEMROOT")
+_OUTPUT = re.compile(
     r"(?P<key>-----BEGIN PRIVATE KEY-----\n.+?-----END PRIVATE KEY-----\n)"
     r"-----BEGIN CERTIFICATE REQUEST-----(?P<request>.+?)-----END CERTIFICATE REQUEST-----\n",
     re.DOTALL,
@@ -18,18 +18,18 @@ _PRINTED = re.compile(
 
 @dataclass(frozen=True)
 class SubprocessKeyGenerator:
-    """Has each made by a process of its own, which ends then or is ended."""
+    """Creates each key pair in a process of its own, which is killed after `seconds`."""
 
     seconds: float = 10.0
     module: str = "adapters.x509.signing_request"
 
     def __call__(self) -> NewKeyPair:
         environment = {
-            name: value for name, value in os.environ.items() if name.startswith(_HANDED_ON)
+            name: value for name, value in os.environ.items() if name.startswith(_PASSED_VARIABLES)
         }
         try:
-            made = subprocess.run(
-                # Without the folder that this process was started in.
+            process = subprocess.run(
+                # -P: without the working directory in the module path.
                 [sys.executable, "-P", "-m", self.module],
                 env=environment,
                 stdin=subprocess.DEVNULL,
@@ -40,18 +40,18 @@ class SubprocessKeyGenerator:
             )
         except subprocess.TimeoutExpired:
             raise KeyPairUnavailable(
-                f"the process that makes it did not end within {self.seconds:.0f} s"
+                f"the process that creates it did not end within {self.seconds:.0f} s"
             ) from None
         except OSError as error:
             raise KeyPairUnavailable(
-                f"no process can be started for it ({error.strerror})"
+                f"the process that creates it cannot be started ({error.strerror})"
             ) from None
-        if made.returncode < 0:
+        if process.returncode < 0:
             raise KeyPairUnavailable(
-                f"the process that makes it was killed (signal {-made.returncode}); see whether the"
-                " machine is short of memory"
+                f"the process that creates it was killed (signal {-process.returncode}); check"
+                " whether this machine is short of memory"
             )
-        printed = _PRINTED.fullmatch(made.stdout.decode("ascii", "replace"))
-        if made.returncode or not printed:
-            raise KeyPairUnavailable("the process that makes it failed")
-        return NewKeyPair(printed["key"], b64decode(printed["request"]))
+        output = _OUTPUT.fullmatch(process.stdout.decode("ascii", "replace"))
+        if process.returncode or not output:
+            raise KeyPairUnavailable("the process that creates it failed")
+        return NewKeyPair(output["key"], b64decode(output["request"]))

@@ -1,6 +1,6 @@
-"""Prints a new private key in PEM and a signing request for it, for the process that started this.
+"""Prints a new private key in PEM and a signing request for it, for the process that starts this.
 
-What it needs is loaded here and not there: a host manager that goes on for months saves 12 MB.
+The library is loaded here and not in the host manager, which saves 12 MB there for months.
 """
 
 import sys

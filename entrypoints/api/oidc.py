@@ -30,10 +30,10 @@ def make_provider_keys(settings: ApiSettings) -> "JwksCache | None":
     if not settings.oidc_issuer:
         return None
     from adapters.oidc.jwks_cache import JwksCache
-    from adapters.oidc.provider import PATIENCE_SECONDS, ProviderTooSlow
+    from adapters.oidc.provider import TIMEOUT_SECONDS, ProviderTooSlow
 
     # By itself a provider that sends byte by byte would hold a thread of the operators for ever.
-    fetch = CallWithTimeout(make_provider(settings).keys, PATIENCE_SECONDS, ProviderTooSlow)
+    fetch = CallWithTimeout(make_provider(settings).keys, TIMEOUT_SECONDS, ProviderTooSlow)
     return JwksCache(settings.oidc_issuer, fetch)
 
 

@@ -152,7 +152,7 @@ def test_an_api_whose_authority_cannot_be_used_does_not_start(tmp_path: Path) ->
 
     sentence = (
         f"CA_KEY_PATH {tmp_path}/other/ca.key is not the key of the first certificate in"
-        f" CA_CERT_PATH {tmp_path}/ca.crt: put those there that belong together"
+        f" CA_CERT_PATH {tmp_path}/ca.crt: use a matching pair"
     )
     assert (ended.returncode, ended.stderr) == (78, f"manmanv2-api: {sentence}.\n")
     assert report.of("TLS") == f"FAIL  TLS        {sentence}"

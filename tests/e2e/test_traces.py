@@ -141,17 +141,17 @@ def test_a_heartbeat_that_is_written_alone_is_one_trace_up_to_its_event(
     host = start_host(api.address, SERVER_NAME="box", **collector.variables)
     host.wait_until_said("Registered")
     assert host.terminate() == 0
-    eventually(lambda: "offline" in audience.kinds(1), "its farewell", api, host)
-    farewell = one(collector, "farewell", api, host)
-    [served] = below(collector, farewell, f"{SERVED}Heartbeat", api)
+    eventually(lambda: "offline" in audience.kinds(1), "its leaving heartbeat", api, host)
+    leaving = one(collector, "leaving heartbeat", api, host)
+    [served] = below(collector, leaving, f"{SERVED}Heartbeat", api)
     [write] = below(collector, served, "record heartbeats", api)
     [sent] = below(collector, write, "send external", api)
 
     # What is not sent at once is sent at the end.
-    assert farewell.service == "manmanv2-host"
+    assert leaving.service == "manmanv2-host"
     assert write.links == {served.span_id}
     assert audience.heard[-1].trace_parent.startswith(sent.trace_parent)
-    assert sent.trace_id == farewell.trace_id
+    assert sent.trace_id == leaving.trace_id
 
 
 def test_a_trace_leads_over_amqp_too(

@@ -1,4 +1,4 @@
-"""Tokens of an OIDC provider that is asked over HTTP, good ones and all others."""
+"""Verification of the tokens of an OIDC provider, whose keys are fetched over HTTP."""
 
 import base64
 import hashlib
@@ -40,25 +40,25 @@ from tests.support.oidc_provider import (
     published,
 )
 
-PATIENCE_SECONDS = 10.0
+TIMEOUT_SECONDS = 10.0
 
 
 @dataclass
 class Verifier:
-    """Tokens as the API checks them, at a time that a test sets."""
+    """Verifies tokens as the API does, at a time that the test sets."""
 
     provider: Provider
     jwks_url: str = ""
     ca_file: Path | None = None
-    timeout_seconds: float = PATIENCE_SECONDS
+    timeout_seconds: float = TIMEOUT_SECONDS
     now: float = 1000.0
     keys: JwksCache = field(init=False)
     tokens: OidcOperatorTokens = field(init=False)
 
     def __post_init__(self) -> None:
         issuer = self.provider.issuer
-        asked = OidcProvider(issuer, self.jwks_url, self.ca_file)
-        fetch = CallWithTimeout(asked.keys, self.timeout_seconds, ProviderTooSlow)
+        provider = OidcProvider(issuer, self.jwks_url, self.ca_file)
+        fetch = CallWithTimeout(provider.keys, self.timeout_seconds, ProviderTooSlow)
         self.keys = JwksCache(issuer, fetch, lambda: self.now)
         self.tokens = OidcOperatorTokens(self.keys, issuer, AUDIENCE)
 
@@ -74,7 +74,7 @@ class Verifier:
 
 
 @pytest.fixture(autouse=True)
-def _all_that_is_logged_is_looked_at(caplog: pytest.LogCaptureFixture) -> None:
+def _log_everything(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
 
 
@@ -90,7 +90,7 @@ def verifier(idp: Provider) -> Verifier:
 
 
 @pytest.mark.parametrize("algorithm", sorted(ALGORITHMS))
-def test_a_token_is_good_by_each_of_the_algorithms(
+def test_a_token_may_be_signed_with_each_of_the_algorithms(
     idp: Provider, verifier: Verifier, algorithm: str
 ) -> None:
     idp.keys = [published("RS256", "other", 1), published(algorithm, "mine")]
@@ -101,9 +101,7 @@ def test_a_token_is_good_by_each_of_the_algorithms(
     assert idp.asked == [DISCOVERY, KEYS]
 
 
-def test_a_token_for_several_programs_is_good_for_this_one(
-    idp: Provider, verifier: Verifier
-) -> None:
+def test_a_token_for_several_audiences_is_accepted(idp: Provider, verifier: Verifier) -> None:
     assert verifier.accepts(idp.token(aud=["account", AUDIENCE]))
 
 
@@ -135,13 +133,15 @@ def test_wrong_claims_are_refused(
 
 
 @pytest.mark.parametrize("claim", ["iss", "aud", "exp"])
-def test_what_a_token_must_say_it_must_say(idp: Provider, verifier: Verifier, claim: str) -> None:
+def test_a_token_without_a_required_claim_is_refused(
+    idp: Provider, verifier: Verifier, claim: str
+) -> None:
     assert verifier.accepts(idp.token(without=("iat",)))
 
     assert not verifier.accepts(idp.token(without=(claim,)))
 
 
-def test_clocks_that_differ_by_little_do_no_harm(idp: Provider, verifier: Verifier) -> None:
+def test_a_small_difference_of_clocks_is_tolerated(idp: Provider, verifier: Verifier) -> None:
     now = int(time.time())
 
     assert verifier.accepts(idp.token(exp=now - 30, nbf=now + 30, iat=now + 30))
@@ -150,13 +150,13 @@ def test_clocks_that_differ_by_little_do_no_harm(idp: Provider, verifier: Verifi
     assert not verifier.accepts(idp.token(iat=now + 90))
 
 
-def segment(said: object) -> str:
-    text = said if isinstance(said, bytes) else json.dumps(said).encode()
-    return base64.urlsafe_b64encode(text).rstrip(b"=").decode()
+def segment(content: object) -> str:
+    encoded = content if isinstance(content, bytes) else json.dumps(content).encode()
+    return base64.urlsafe_b64encode(encoded).rstrip(b"=").decode()
 
 
 def with_header(token: str, **header: object) -> str:
-    """Not signed anew."""
+    """The token with another header and the same signature."""
     _, payload, signature = token.split(".")
     return f"{segment(header)}.{payload}.{signature}"
 
@@ -167,12 +167,12 @@ def unsigned(idp: Provider, algorithm: str, signature: str = "") -> str:
 
 
 def hmac_with(idp: Provider, secret: bytes, algorithm: str = "HS256") -> str:
-    """What whoever knows the public key can make."""
+    """A token that anyone who knows the public key can create."""
     signed = unsigned(idp, algorithm).rpartition(".")[0]
     return f"{signed}.{segment(hmac.digest(secret, signed.encode(), hashlib.sha256))}"
 
 
-def test_whoever_has_no_private_key_gets_in_by_no_algorithm(
+def test_without_the_private_key_no_algorithm_yields_a_valid_token(
     idp: Provider, verifier: Verifier
 ) -> None:
     public = private_key("RS256").public_key()
@@ -195,7 +195,7 @@ def test_whoever_has_no_private_key_gets_in_by_no_algorithm(
     assert [verifier.claims(token) for token in forged] == [None] * len(forged)
 
 
-def test_what_is_signed_in_other_ways_makes_nobody_ask_the_provider(
+def test_a_token_with_another_algorithm_causes_no_request_to_the_provider(
     idp: Provider, verifier: Verifier
 ) -> None:
     assert not verifier.accepts(unsigned(idp, "none", "AA"))
@@ -203,7 +203,7 @@ def test_what_is_signed_in_other_ways_makes_nobody_ask_the_provider(
     assert idp.asked == []
 
 
-def test_what_stands_behind_a_token_spoils_it(idp: Provider, verifier: Verifier) -> None:
+def test_text_after_a_token_makes_it_invalid(idp: Provider, verifier: Verifier) -> None:
     good = idp.token()
 
     assert verifier.accepts(good)
@@ -211,7 +211,7 @@ def test_what_stands_behind_a_token_spoils_it(idp: Provider, verifier: Verifier)
         assert not verifier.accepts(good + more)
 
 
-def test_a_published_secret_is_no_key(idp: Provider, verifier: Verifier) -> None:
+def test_a_published_symmetric_key_verifies_no_token(idp: Provider, verifier: Verifier) -> None:
     secret = b"s" * 64
     idp.keys.append({"kty": "oct", "kid": "shared", "alg": "HS256", "k": segment(secret)})
     token = jwt.encode(
@@ -229,7 +229,7 @@ def test_a_published_secret_is_no_key(idp: Provider, verifier: Verifier) -> None
     ("key", "signed"),
     [("RS256", "ES256"), ("RS256", "EdDSA"), ("ES256", "ES384"), ("EdDSA", "RS256")],
 )
-def test_the_kind_of_the_key_must_fit(
+def test_a_token_must_be_signed_with_an_algorithm_of_the_key(
     idp: Provider, verifier: Verifier, key: str, signed: str
 ) -> None:
     idp.keys = [published(key, "first")]
@@ -238,14 +238,16 @@ def test_the_kind_of_the_key_must_fit(
     assert verifier.accepts(idp.token(key))
 
 
-def test_a_key_for_one_algorithm_is_good_for_no_other(idp: Provider, verifier: Verifier) -> None:
+def test_a_key_that_names_one_algorithm_verifies_no_other(
+    idp: Provider, verifier: Verifier
+) -> None:
     idp.keys = [{**published("RS256", "first"), "alg": "RS256"}]
 
     assert verifier.accepts(idp.token("RS256"))
     assert not verifier.accepts(idp.token("PS256"))
 
 
-def test_keys_for_other_ends_sign_no_tokens(idp: Provider, verifier: Verifier) -> None:
+def test_keys_for_other_purposes_verify_no_tokens(idp: Provider, verifier: Verifier) -> None:
     idp.keys.append({**published("ES256", "second"), "use": "enc"})
 
     assert verifier.accepts(idp.token())
@@ -267,7 +269,7 @@ def test_keys_for_other_ends_sign_no_tokens(idp: Provider, verifier: Verifier) -
     ],
     ids=str,
 )
-def test_a_header_that_is_not_understood_is_refused(
+def test_a_header_with_an_unknown_or_invalid_field_is_refused(
     idp: Provider, verifier: Verifier, header: dict[str, object]
 ) -> None:
     assert verifier.accepts(idp.token())
@@ -275,7 +277,7 @@ def test_a_header_that_is_not_understood_is_refused(
     assert not verifier.accepts(with_header(idp.token(), **{"alg": "RS256", **header}))
 
 
-def test_where_a_token_says_its_keys_are_nobody_asks(idp: Provider, verifier: Verifier) -> None:
+def test_keys_that_a_token_itself_names_are_not_used(idp: Provider, verifier: Verifier) -> None:
     mine = published("RS256", "mine", 1)
     headers = {"jku": f"{idp.url}/elsewhere", "jwk": mine, "x5u": f"{idp.url}/elsewhere"}
 
@@ -283,7 +285,7 @@ def test_where_a_token_says_its_keys_are_nobody_asks(idp: Provider, verifier: Ve
     assert set(idp.asked) == {DISCOVERY, KEYS}
 
 
-def test_a_token_is_only_so_long(idp: Provider, verifier: Verifier) -> None:
+def test_a_token_has_a_maximum_length(idp: Provider, verifier: Verifier) -> None:
     def padded(size: int) -> str:
         missing = size - len(idp.token(groups=""))
         return idp.token(groups="x" * (missing * 3 // 4))
@@ -296,14 +298,14 @@ NO_TOKENS = ["", ".", "..", "a.b.c", "eyJ.eyJ.x", "guess", "ok-aaaaaaaaaa.x", "a
 
 
 @pytest.mark.parametrize("text", [*NO_TOKENS, "\ud800.a.b", "a.b.c\n", "x" * 100_000])
-def test_what_is_no_token_makes_nobody_ask_the_provider(
+def test_a_text_that_is_not_a_token_causes_no_request_to_the_provider(
     idp: Provider, verifier: Verifier, text: str
 ) -> None:
     assert not verifier.accepts(text)
     assert idp.asked == []
 
 
-def test_headers_that_go_deep_are_no_failure_of_ours(verifier: Verifier) -> None:
+def test_a_deeply_nested_header_is_refused_without_an_error(verifier: Verifier) -> None:
     deep = f"{segment(b'[' * 8000)}.AA.AA"
 
     assert len(deep) < MAX_TOKEN_LENGTH
@@ -314,7 +316,7 @@ def test_headers_that_go_deep_are_no_failure_of_ours(verifier: Verifier) -> None
     deadline=None, max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(data=st.data())
-def test_nothing_near_a_good_token_is_one(
+def test_no_variation_of_a_valid_token_is_valid(
     idp: Provider, verifier: Verifier, data: st.DataObject
 ) -> None:
     good = verifier.provider.token()
@@ -346,9 +348,7 @@ HEADERS = st.dictionaries(
 )
 
 
-def test_a_key_that_is_new_is_fetched_when_a_token_names_it(
-    idp: Provider, verifier: Verifier
-) -> None:
+def test_a_new_key_is_fetched_when_a_token_names_it(idp: Provider, verifier: Verifier) -> None:
     assert verifier.accepts(idp.token())
     idp.keys = [published("RS256", "second", 1), published("ES256", "third")]
     verifier.now += COOL_DOWN_SECONDS
@@ -360,7 +360,7 @@ def test_a_key_that_is_new_is_fetched_when_a_token_names_it(
     assert not verifier.accepts(idp.token())
 
 
-def test_unknown_keys_are_asked_for_once_a_cool_down(idp: Provider, verifier: Verifier) -> None:
+def test_unknown_keys_cause_one_fetch_in_each_cool_down(idp: Provider, verifier: Verifier) -> None:
     assert verifier.accepts(idp.token())
     for number in range(50):
         assert not verifier.accepts(idp.token(key_id=f"unknown {number}"))
@@ -376,7 +376,7 @@ def test_unknown_keys_are_asked_for_once_a_cool_down(idp: Provider, verifier: Ve
     assert verifier.fetches == 2
 
 
-def test_a_fetch_that_fails_cools_down_as_well(idp: Provider, verifier: Verifier) -> None:
+def test_a_failed_fetch_also_starts_a_cool_down(idp: Provider, verifier: Verifier) -> None:
     idp.answers[KEYS] = 503
     for _ in range(50):
         with pytest.raises(ProviderUnavailable):
@@ -391,9 +391,7 @@ def test_a_fetch_that_fails_cools_down_as_well(idp: Provider, verifier: Verifier
     assert verifier.fetches == 2
 
 
-def test_a_provider_that_names_its_keys_alike_is_asked_again(
-    idp: Provider, verifier: Verifier
-) -> None:
+def test_a_new_key_under_an_old_id_is_fetched(idp: Provider, verifier: Verifier) -> None:
     assert verifier.accepts(idp.token())
     idp.keys = [published("RS256", "first", 1)]
     verifier.now += COOL_DOWN_SECONDS
@@ -402,7 +400,7 @@ def test_a_provider_that_names_its_keys_alike_is_asked_again(
     assert not verifier.accepts(idp.token())
 
 
-def test_two_keys_of_one_name_are_both_good(idp: Provider, verifier: Verifier) -> None:
+def test_all_keys_with_the_same_id_are_tried(idp: Provider, verifier: Verifier) -> None:
     idp.keys = [
         published("RS256", "first", 1),
         published("ES256", "first"),
@@ -415,7 +413,7 @@ def test_two_keys_of_one_name_are_both_good(idp: Provider, verifier: Verifier) -
     assert not verifier.accepts(idp.token("RS256", "first", number=2))
 
 
-def test_keys_and_tokens_need_no_names(idp: Provider, verifier: Verifier) -> None:
+def test_keys_and_tokens_need_no_key_id(idp: Provider, verifier: Verifier) -> None:
     idp.keys = [published("ES256", None), published("RS256", None)]
 
     assert verifier.accepts(idp.token(key_id=None))
@@ -437,7 +435,7 @@ def test_keys_are_fetched_again_after_an_hour(idp: Provider, verifier: Verifier)
     assert not verifier.accepts(idp.token())
 
 
-def test_while_the_provider_is_away_its_keys_go_on_being_used_and_one_warning_says_so(
+def test_while_the_provider_is_unavailable_its_keys_stay_valid_and_one_warning_is_logged(
     idp: Provider, verifier: Verifier, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert verifier.accepts(idp.token())
@@ -452,16 +450,16 @@ def test_while_the_provider_is_away_its_keys_go_on_being_used_and_one_warning_sa
     warnings = [each.message for each in caplog.records if each.levelno >= logging.WARNING]
     [warning] = warnings
     assert warning == (
-        f"the OIDC provider {idp.issuer} (OIDC_ISSUER) cannot be asked for its keys:"
-        f" {idp.url}{DISCOVERY} cannot be reached; until it can, the keys that it had go on being"
-        " used"
+        f"cannot fetch the keys of the OIDC provider {idp.issuer} (OIDC_ISSUER):"
+        f" {idp.url}{DISCOVERY} cannot be reached; until then its previous keys stay valid"
     )
 
     idp.start_again()
     verifier.now += COOL_DOWN_SECONDS
     verifier.keys.refresh_if_stale()
 
-    assert f"the OIDC provider {idp.issuer} can be asked again" in caplog.messages
+    recovery = f"the keys of the OIDC provider {idp.issuer} can be fetched again"
+    assert recovery in caplog.messages
     assert not verifier.accepts(idp.token(key_id="new"))
 
 
@@ -473,7 +471,7 @@ def huge(idp: Provider) -> None:
     idp.answers[KEYS] = {"keys": idp.keys, "padding": "x" * 1024 * 1024}
 
 
-def no_json(idp: Provider) -> None:
+def not_json(idp: Provider) -> None:
     idp.answers[KEYS] = b"<html>"
 
 
@@ -489,7 +487,7 @@ def no_keys(idp: Provider) -> None:
     idp.keys = []
 
 
-def keys_that_are_none(idp: Provider) -> None:
+def keys_in_no_list(idp: Provider) -> None:
     idp.answers[KEYS] = {"keys": "first"}
 
 
@@ -497,7 +495,7 @@ def many_keys(idp: Provider) -> None:
     idp.keys = idp.keys * 101
 
 
-def secrets_alone(idp: Provider) -> None:
+def only_secrets(idp: Provider) -> None:
     idp.keys = [{"kty": "oct", "k": "c2VjcmV0"}]
 
 
@@ -505,7 +503,7 @@ def of_another_issuer(idp: Provider) -> None:
     idp.answers[DISCOVERY] = {"issuer": f"{idp.issuer}/", "jwks_uri": f"{idp.url}{KEYS}"}
 
 
-def keys_in_the_open(idp: Provider) -> None:
+def keys_without_tls(idp: Provider) -> None:
     idp.answers[DISCOVERY] = {"issuer": idp.issuer, "jwks_uri": "http://id.example.com/keys"}
 
 
@@ -513,7 +511,7 @@ def keys_nowhere(idp: Provider) -> None:
     idp.answers[DISCOVERY] = {"issuer": idp.issuer}
 
 
-def breaks_off(idp: Provider) -> None:
+def truncated(idp: Provider) -> None:
     def send(request: Any) -> None:
         request.send_response(200)
         request.send_header("Content-Length", "1000")
@@ -525,49 +523,53 @@ def breaks_off(idp: Provider) -> None:
 
 
 @pytest.mark.parametrize(
-    ("wrong", "words"),
+    ("break_provider", "problem"),
     [
         (redirected, "/realms/fleet/keys answers with HTTP status 302"),
         (huge, "/realms/fleet/keys answers with more than 1 MiB"),
-        (no_json, "/realms/fleet/keys answers is no JSON;"),
-        (too_deep, "/realms/fleet/keys answers is no JSON;"),
-        (a_list, "/realms/fleet/keys answers is no JSON object"),
-        (keys_that_are_none, "/realms/fleet/keys answers is no JSON Web Key Set"),
+        (not_json, "/realms/fleet/keys is not JSON;"),
+        (too_deep, "/realms/fleet/keys is not JSON;"),
+        (a_list, "/realms/fleet/keys is not a JSON object"),
+        (keys_in_no_list, "/realms/fleet/keys is not a JSON Web Key Set"),
         (many_keys, "/realms/fleet/keys has more than 100 keys"),
-        (no_keys, "has no key for RS256"),
-        (secrets_alone, "has no key for RS256"),
-        (of_another_issuer, "/realms/fleet/', which OIDC_ISSUER must be exactly;"),
-        (keys_in_the_open, "openid-configuration must be https://"),
+        (no_keys, "has no key for the algorithms RS256"),
+        (only_secrets, "has no key for the algorithms RS256"),
+        (of_another_issuer, "/realms/fleet/', and OIDC_ISSUER must be the same;"),
+        (keys_without_tls, "openid-configuration must be https://"),
         (keys_nowhere, "openid-configuration must be https://"),
-        (breaks_off, "/realms/fleet/keys cannot be reached"),
+        (truncated, "/realms/fleet/keys cannot be reached"),
     ],
 )
-def test_a_provider_that_answers_wrongly_lets_nobody_in_and_is_told(
-    idp: Provider, verifier: Verifier, caplog: pytest.LogCaptureFixture, wrong: Any, words: str
+def test_a_wrong_answer_of_the_provider_admits_no_token_and_is_logged(
+    idp: Provider,
+    verifier: Verifier,
+    caplog: pytest.LogCaptureFixture,
+    break_provider: Any,
+    problem: str,
 ) -> None:
-    wrong(idp)
+    break_provider(idp)
     with pytest.raises(ProviderUnavailable):
         verifier.claims(idp.token())
 
     [warning] = [each.message for each in caplog.records if each.levelno >= logging.WARNING]
-    assert words in warning
-    assert warning.endswith("until it can, no token is taken")
+    assert problem in warning
+    assert warning.endswith("until then all of its tokens are refused")
     assert "/elsewhere" not in idp.asked
 
 
-def test_a_provider_that_hangs_holds_up_one_caller_and_for_so_long(
+def test_a_provider_that_hangs_delays_only_one_caller_up_to_the_timeout(
     idp: Provider, caplog: pytest.LogCaptureFixture
 ) -> None:
     verifier = Verifier(idp, timeout_seconds=2.0)
     token = idp.token()
     idp.answers[DISCOVERY] = idp.hang
-    told: list[object] = []
+    results: list[object] = []
 
     def ask() -> None:
         try:
-            told.append(verifier.claims(token))
+            results.append(verifier.claims(token))
         except ProviderUnavailable as error:
-            told.append(error)
+            results.append(error)
 
     first = threading.Thread(target=ask)
     first.start()
@@ -575,19 +577,19 @@ def test_a_provider_that_hangs_holds_up_one_caller_and_for_so_long(
         time.sleep(0.001)
     ask()
 
-    # The first one has still to be answered.
-    assert len(told) == 1
+    # The first one is not answered yet.
+    assert len(results) == 1
 
     first.join()
 
-    assert [type(each) for each in told] == [ProviderUnavailable] * 2
+    assert [type(each) for each in results] == [ProviderUnavailable] * 2
     assert idp.asked == [DISCOVERY]
     assert "it does not answer within 5 s" in caplog.text
 
 
-def test_who_comes_while_another_asks_is_answered_by_what_is_known(idp: Provider) -> None:
+def test_during_a_fetch_other_callers_use_the_known_keys(idp: Provider) -> None:
     verifier = Verifier(idp)
-    token, strange = idp.token(), idp.token(key_id="new")
+    token, token_of_new_key = idp.token(), idp.token(key_id="new")
     assert verifier.accepts(token)
     verifier.now += COOL_DOWN_SECONDS
     idp.answers[DISCOVERY] = idp.hang
@@ -598,13 +600,13 @@ def test_who_comes_while_another_asks_is_answered_by_what_is_known(idp: Provider
 
     assert verifier.accepts(token)
     with pytest.raises(ProviderUnavailable):
-        verifier.claims(strange)
+        verifier.claims(token_of_new_key)
 
     idp.let_go.set()
     other.join()
 
 
-def test_where_the_keys_are_may_be_set(idp: Provider) -> None:
+def test_the_url_of_the_keys_can_be_set(idp: Provider) -> None:
     verifier = Verifier(idp, jwks_url=f"{idp.url}/elsewhere?version=2")
     idp.answers["/elsewhere?version=2"] = {"keys": [published("ES256", "first")]}
 
@@ -624,11 +626,11 @@ def test_the_certificate_of_the_provider_is_checked(
         with pytest.raises(ProviderUnavailable):
             Verifier(idp, ca_file=tmp_path / "gone").claims(idp.token())
 
-    assert "shows no certificate that is trusted (OIDC_CA_CERT_PATH)" in caplog.text
+    assert "presents no trusted certificate (OIDC_CA_CERT_PATH)" in caplog.text
     assert "the file at OIDC_CA_CERT_PATH cannot be read" in caplog.text
 
 
-def test_the_certificate_may_be_of_a_ca_that_the_machine_trusts(
+def test_a_ca_that_the_machine_trusts_is_accepted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     files = CertificateFiles(tmp_path)
@@ -640,7 +642,7 @@ def test_the_certificate_may_be_of_a_ca_that_the_machine_trusts(
     assert key.key_id == "first"
 
 
-def test_what_is_on_this_machine_is_asked_through_no_proxy(
+def test_a_provider_on_this_machine_is_asked_without_a_proxy(
     idp: Provider, verifier: Verifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("no_proxy", raising=False)
@@ -650,24 +652,24 @@ def test_what_is_on_this_machine_is_asked_through_no_proxy(
     assert verifier.accepts(idp.token())
 
 
-def test_a_certificate_for_another_name_is_none(tmp_path: Path) -> None:
+def test_a_certificate_for_another_name_is_refused(tmp_path: Path) -> None:
     files = CertificateFiles(tmp_path)
     files.issue("id.example.com")
     with provider(files) as idp, pytest.raises(ProviderUnavailable):
         Verifier(idp, ca_file=files.ca_file).claims(idp.token())
 
 
-def test_of_a_key_that_is_published_whole_the_public_part_is_used() -> None:
-    whole = RSAAlgorithm.to_jwk(private_key("RS256"), as_dict=True)
-    [key] = verifying_keys([whole])
+def test_only_the_public_part_of_a_published_private_key_is_used() -> None:
+    private = RSAAlgorithm.to_jwk(private_key("RS256"), as_dict=True)
+    [key] = verifying_keys([private])
 
     assert key.public_key == private_key("RS256").public_key()
 
 
-def test_keys_that_are_no_good_spoil_no_others() -> None:
+def test_unusable_keys_are_skipped() -> None:
     short = RSAAlgorithm.to_jwk(rsa.generate_private_key(65537, 1024).public_key(), as_dict=True)
     good = published("ES256", "good")
-    found = verifying_keys(
+    keys = verifying_keys(
         [
             *(None, 7, "key", [], {}, {"kty": ["RSA"]}, {"kty": "RSA"}, {"kty": "RSA", "n": 7}),
             *({**good, "x": "AA"}, {**good, "crv": "P-384"}, {**good, "alg": "none"}, short),
@@ -675,7 +677,7 @@ def test_keys_that_are_no_good_spoil_no_others() -> None:
         ]
     )
 
-    assert [key.key_id for key in found] == ["good"]
+    assert [key.key_id for key in keys] == ["good"]
 
 
 JSON = st.recursive(
@@ -695,8 +697,8 @@ JSON = st.recursive(
         max_size=4,
     )
 )
-def test_no_key_set_is_a_failure_of_ours(described: list[Any]) -> None:
-    for key in verifying_keys(described):
+def test_no_key_set_causes_an_error(fields: list[Any]) -> None:
+    for key in verifying_keys(fields):
         assert key.algorithms <= ALGORITHMS
 
 
@@ -711,7 +713,7 @@ def test_no_key_set_is_a_failure_of_ours(described: list[Any]) -> None:
         "http://[::1]:8080",
     ],
 )
-def test_a_provider_is_asked_over_tls_or_on_this_machine(url: str) -> None:
+def test_a_url_with_tls_or_on_this_machine_is_accepted(url: str) -> None:
     assert checked_url(url) == url
 
 
@@ -724,12 +726,12 @@ def test_a_provider_is_asked_over_tls_or_on_this_machine(url: str) -> None:
         *("http://localhost.example.com", "http://127.0.0.1@id.example.com", "https://ä.example"),
     ],
 )
-def test_no_provider_is_asked_in_the_open(url: str) -> None:
+def test_a_url_without_tls_or_with_a_user_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match="must be https"):
         checked_url(url)
 
 
-def test_a_provider_that_is_asked_directly_says_why_it_cannot_be(idp: Provider) -> None:
+def test_the_error_of_a_provider_names_the_url_and_the_status(idp: Provider) -> None:
     idp.answers[DISCOVERY] = 404
     with pytest.raises(ProviderUnusable, match=f"^{idp.url}{DISCOVERY} answers with HTTP status"):
         OidcProvider(idp.issuer).keys()
@@ -739,15 +741,15 @@ def test_a_provider_that_is_asked_directly_says_why_it_cannot_be(idp: Provider) 
     ("claims", "why"),
     [
         ({"exp": 1}, "it has expired"),
-        ({"nbf": 2**40}, "it is not valid yet: do the clocks agree?"),
-        ({"aud": "account"}, "it is for others than OIDC_AUDIENCE"),
-        ({"iss": "https://elsewhere"}, "it is of another issuer than OIDC_ISSUER"),
-        ({"iss": 7}, "it is of another issuer than OIDC_ISSUER"),
-        ({"exp": None}, "it lacks one of iss, aud and exp"),
-        ({"exp": "soon"}, "its claims make no sense"),
+        ({"nbf": 2**40}, "it is not valid yet: check the clocks"),
+        ({"aud": "account"}, "its audience is not OIDC_AUDIENCE"),
+        ({"iss": "https://elsewhere"}, "its issuer is not OIDC_ISSUER"),
+        ({"iss": 7}, "its issuer is not OIDC_ISSUER"),
+        ({"exp": None}, "it lacks one of the claims iss, aud and exp"),
+        ({"exp": "soon"}, "its claims are invalid"),
     ],
 )
-def test_the_log_says_why_a_token_of_the_provider_was_refused(
+def test_the_reason_for_refusing_a_token_of_the_provider_is_logged(
     idp: Provider,
     verifier: Verifier,
     caplog: pytest.LogCaptureFixture,

@@ -1,4 +1,4 @@
-"""What is traced and what is not; the whole way of a trace is among the tests of processes."""
+"""The spans of single operations. tests/e2e/test_traces.py follows a trace through processes."""
 
 import logging
 import os
@@ -22,7 +22,7 @@ from sqlalchemy import Engine, bindparam, text
 from sqlalchemy.exc import DBAPIError
 
 from adapters.opentelemetry.api_traces import ApiTraces
-from adapters.opentelemetry.collector import collected_traces
+from adapters.opentelemetry.collector import tracing_to_collector
 from adapters.opentelemetry.traced_control_plane import TracedControlPlane
 from adapters.opentelemetry.tracing import Tracing
 from adapters.sql.engine import make_engine
@@ -60,7 +60,7 @@ UNSAMPLED = "00-1bf7651916cd43dd8448eb211c80319c-c7ad6b7169203331-00"
 
 
 class Traced:
-    """Spans as they end, and the tracing that makes them."""
+    """A tracing, and the spans that it has finished."""
 
     def __init__(self) -> None:
         self._exporter = InMemorySpanExporter()
@@ -69,17 +69,17 @@ class Traced:
 
     @property
     def spans(self) -> Sequence[ReadableSpan]:
-        found = self._exporter.get_finished_spans()
-        leak_detector.check("in a span", [span.to_json() for span in found])
-        return found
+        spans = self._exporter.get_finished_spans()
+        leak_detector.check("in a span", [span.to_json() for span in spans])
+        return spans
 
     @property
     def names(self) -> list[str]:
         return [span.name for span in self.spans]
 
     def only(self, name: str) -> ReadableSpan:
-        [found] = [span for span in self.spans if span.name == name]
-        return found
+        [span] = [span for span in self.spans if span.name == name]
+        return span
 
 
 @pytest.fixture
@@ -131,15 +131,15 @@ def served(traced: Traced, **settings: Any) -> Iterator[tuple[ApiContainer, ManM
         yield container, ManManAPIStub(channel)
 
 
-@pytest.mark.parametrize("asked", ["no", "for nothing"])
-def test_who_does_not_trace_loads_no_library_of_it(asked: str) -> None:
-    variables = {
-        "no": {},
-        "for nothing": {
-            "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1",
-            "OTEL_SDK_DISABLED": "true",
-        },
-    }[asked]
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {},
+        {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1", "OTEL_SDK_DISABLED": "true"},
+    ],
+    ids=["not configured", "disabled"],
+)
+def test_a_process_that_does_not_trace_loads_no_library_for_it(variables: dict[str, str]) -> None:
     program = (
         "import sys\n"
         "from entrypoints.api.container import ApiContainer\n"
@@ -163,7 +163,7 @@ def test_who_does_not_trace_loads_no_library_of_it(asked: str) -> None:
     assert ended.stdout == "[]\n"
 
 
-def test_a_call_is_a_span_within_the_trace_of_who_calls(traced: Traced) -> None:
+def test_a_call_is_a_span_in_the_trace_of_its_caller(traced: Traced) -> None:
     with served(traced) as (_, stub):
         stub.RegisterServer(
             pb.RegisterServerRequest(name="box", registration_key=KEY),
@@ -178,9 +178,7 @@ def test_a_call_is_a_span_within_the_trace_of_who_calls(traced: Traced) -> None:
 @pytest.mark.parametrize(
     "sent", ["", "nonsense", SAMPLED[:-1], f"00-{'0' * 32}-{'0' * 16}-01", f"ff{SAMPLED[2:]}"]
 )
-def test_a_traceparent_that_is_none_begins_a_trace_as_if_there_was_none(
-    traced: Traced, sent: str
-) -> None:
+def test_an_invalid_traceparent_is_ignored(traced: Traced, sent: str) -> None:
     with served(traced) as (_, stub):
         stub.ListServers(pb.ListServersRequest(), metadata=(("traceparent", sent),))
     span = traced.only("manman.v1.ManManAPI/ListServers")
@@ -189,7 +187,7 @@ def test_a_traceparent_that_is_none_begins_a_trace_as_if_there_was_none(
     assert identity(span)[0] != SAMPLED[3:35]
 
 
-def test_who_calls_may_say_that_it_is_not_recorded(traced: Traced) -> None:
+def test_a_caller_can_decide_that_its_trace_is_not_recorded(traced: Traced) -> None:
     with served(traced) as (container, stub):
         joining = pb.RegisterServerRequest(name="box", registration_key=KEY)
         stub.RegisterServer(joining, metadata=(("traceparent", UNSAMPLED),))
@@ -200,12 +198,12 @@ def test_who_calls_may_say_that_it_is_not_recorded(traced: Traced) -> None:
             events = transaction.outbox.oldest(10)
 
     assert traced.names == []
-    # What follows from it is told so, and of which trace it is all the same.
+    # The events carry the id of the trace, and that it is not recorded.
     assert {event.trace_parent[3:35] for event in events} == {UNSAMPLED[3:35]}
     assert {event.trace_parent[-2:] for event in events} == {"00"}
 
 
-def test_a_call_that_is_refused_is_no_failure_of_the_api(traced: Traced) -> None:
+def test_a_refused_call_is_not_a_failure_of_the_api(traced: Traced) -> None:
     with served(traced) as (_, stub):
         with pytest.raises(grpc.RpcError):
             stub.RegisterServer(pb.RegisterServerRequest(name="box", registration_key=f"{KEY}x"))
@@ -236,10 +234,10 @@ class _BrokenStore:
         (_BrokenStore(), 13, "internal error"),
     ],
 )
-def test_a_failure_of_the_api_is_one_of_its_span_and_tells_no_more_than_the_client_hears(
+def test_the_span_of_a_failed_call_contains_no_more_than_the_error_of_the_client(
     traced: Traced, store: object, code: int, words: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    # What it was is for the log, and here it holds what must not be in a span.
+    # The log names the cause, which here contains a secret.
     caplog.set_level(logging.CRITICAL, "adapters.grpc.server.error_codes")
     container = ApiContainer(
         settings=ApiSettings(database_url=Secret(IN_MEMORY), listen_address="127.0.0.1:0")
@@ -266,7 +264,7 @@ def test_a_failure_of_the_api_is_one_of_its_span_and_tells_no_more_than_the_clie
     assert write.events == ()
 
 
-def test_probes_of_the_health_service_leave_no_trace(traced: Traced) -> None:
+def test_calls_of_the_health_service_are_not_traced(traced: Traced) -> None:
     from adapters.grpc.client.health import check_serving
 
     container = ApiContainer(
@@ -284,20 +282,20 @@ def echo(batch: Sequence[int]) -> Sequence[int]:
 
 
 def in_own_context(call: Callable[[], None]) -> None:
-    """What it sets for its callers goes with it."""
+    """Context variables that the call sets end with its thread."""
     thread = threading.Thread(target=call)
     thread.start()
     thread.join()
 
 
-@pytest.mark.parametrize("way", ["gRPC", "AMQP"])
+@pytest.mark.parametrize("transport", ["gRPC", "AMQP"])
 def test_a_batch_is_linked_to_those_of_its_callers_that_are_recorded(
-    traced: Traced, way: str
+    traced: Traced, transport: str
 ) -> None:
     other = SAMPLED.replace("b7ad", "d7ad")
     wrapped = (
         traced.traces.heartbeats(echo)
-        if way == "gRPC"
+        if transport == "gRPC"
         else traced.traces.messages("manman.reports", echo)
     )
 
@@ -316,14 +314,14 @@ def test_a_batch_is_linked_to_those_of_its_callers_that_are_recorded(
     assert (parent(alone), links(alone)) == (other[36:52], [other[36:52]])
 
 
-def test_an_inbox_that_asks_whether_the_store_is_well_leaves_no_trace(traced: Traced) -> None:
+def test_a_check_of_the_store_by_a_consumer_is_not_traced(traced: Traced) -> None:
     traced.traces.messages("manman.reports", echo)([])
 
     assert traced.names == []
 
 
 @pytest.mark.parametrize("expired", [(), (7, 8)])
-def test_a_look_for_silent_servers_is_traced_when_it_finds_some(
+def test_a_sweep_is_traced_only_if_it_expires_servers(
     traced: Traced, expired: tuple[int, ...]
 ) -> None:
     meanwhile: list[str] = []
@@ -332,17 +330,17 @@ def test_a_look_for_silent_servers_is_traced_when_it_finds_some(
         meanwhile.append(current_trace_parent.get())
         return expired
 
-    found = traced.traces.sweep(expire)()
+    result = traced.traces.sweep(expire)()
 
-    assert found == expired
+    assert result == expired
     assert current_trace_parent.get() == ""
     assert traced.names == (["expire servers"] if expired else [])
     if expired:
-        # What it tells the outside is of this trace.
+        # Its events belong to this trace.
         assert tuple(meanwhile[0].split("-")[1:3]) == identity(traced.only("expire servers"))
 
 
-def test_a_look_that_fails_leaves_no_trace(traced: Traced) -> None:
+def test_a_failed_sweep_is_not_traced(traced: Traced) -> None:
     def expire() -> tuple[int, ...]:
         raise StoreUnavailable
 
@@ -355,15 +353,15 @@ def test_a_look_that_fails_leaves_no_trace(traced: Traced) -> None:
 
 @dataclass
 class Outside:
-    """Takes events, or is away."""
+    """Accepts events, or is unavailable."""
 
-    away: bool = False
-    taken: list[RecordedEvent] = field(default_factory=list)
+    is_unavailable: bool = False
+    accepted: list[RecordedEvent] = field(default_factory=list)
 
     def publish(self, events: Sequence[RecordedEvent]) -> None:
-        if self.away:
+        if self.is_unavailable:
             raise BrokerUnavailable
-        self.taken += events
+        self.accepted += events
 
 
 def event(number: int, trace_parent: str) -> RecordedEvent:
@@ -373,27 +371,28 @@ def event(number: int, trace_parent: str) -> RecordedEvent:
     )
 
 
-def test_events_go_out_in_the_trace_in_which_they_happened(traced: Traced) -> None:
+def test_events_are_published_in_the_trace_that_caused_them(traced: Traced) -> None:
     outside = Outside()
     events = [event(1, SAMPLED), event(2, ""), event(3, UNSAMPLED)]
     traced.traces.events(outside).publish(events)
-    of_a_call, of_nobody = [span for span in traced.spans if span.name == "send external"]
+    caused, uncaused = [span for span in traced.spans if span.name == "send external"]
     relay = traced.only("relay events")
 
-    assert [one.message_id for one in outside.taken] == ["m-1", "m-2", "m-3"]
-    told = [one.trace_parent for one in outside.taken]
-    assert (identity(of_a_call)[0], parent(of_a_call)) == (SAMPLED[3:35], SAMPLED[36:52])
-    assert told[0] == f"00-{'-'.join(identity(of_a_call))}-01"
-    assert parent(of_nobody) == ""
-    assert "-".join(identity(of_nobody)) in told[1]
-    assert told[2].startswith(UNSAMPLED[:36])
-    assert told[2].endswith("-00")
+    assert [each.message_id for each in outside.accepted] == ["m-1", "m-2", "m-3"]
+    sent = [each.trace_parent for each in outside.accepted]
+    assert (identity(caused)[0], parent(caused)) == (SAMPLED[3:35], SAMPLED[36:52])
+    assert sent[0] == f"00-{'-'.join(identity(caused))}-01"
+    assert parent(uncaused) == ""
+    assert "-".join(identity(uncaused)) in sent[1]
+    assert sent[2].startswith(UNSAMPLED[:36])
+    assert sent[2].endswith("-00")
     assert links(relay) == [SAMPLED[36:52]]
 
 
-def test_a_broker_that_is_away_is_one_span_a_try(traced: Traced) -> None:
+def test_a_failed_attempt_to_publish_is_one_span(traced: Traced) -> None:
+    outside = Outside(is_unavailable=True)
     with pytest.raises(BrokerUnavailable):
-        traced.traces.events(Outside(away=True)).publish([event(1, SAMPLED), event(2, SAMPLED)])
+        traced.traces.events(outside).publish([event(1, SAMPLED), event(2, SAMPLED)])
 
     assert traced.names == ["relay events"]
     assert failed(traced.only("relay events"))
@@ -414,11 +413,13 @@ def engine(request: pytest.FixtureRequest, traced: Traced, tmp_path: Path) -> It
 
 
 INSERT = "INSERT INTO secrets (name, words) VALUES (:name, :words)"
-# Not planted: PostgreSQL's log is looked into, too, and says all of it.
+# Not canaries: the log of PostgreSQL is searched for canaries too, and contains these values.
 ROW = {"name": "written name", "words": "written words"}
 
 
-def test_a_statement_is_told_without_what_is_written(traced: Traced, engine: Engine) -> None:
+def test_the_span_of_a_statement_does_not_contain_its_values(
+    traced: Traced, engine: Engine
+) -> None:
     with traced.tracing.span("a call"), engine.begin() as connection:
         connection.execute(text(INSERT), ROW)
     insert, call = traced.only("INSERT"), traced.only("a call")
@@ -431,13 +432,13 @@ def test_a_statement_is_told_without_what_is_written(traced: Traced, engine: Eng
     assert not failed(insert)
 
 
-def test_a_statement_that_fails_is_told_without_the_words_of_the_database(
+def test_the_span_of_a_failed_statement_does_not_contain_the_message_of_the_database(
     traced: Traced, engine: Engine
 ) -> None:
     with engine.begin() as connection:
         connection.execute(text(INSERT), ROW)
     with pytest.raises(DBAPIError), traced.tracing.span("a call"), engine.begin() as connection:
-        # PostgreSQL says which key is there already, with its value.
+        # The message of PostgreSQL contains the value of the existing key.
         connection.execute(text(INSERT), ROW)
     insert = traced.only("INSERT")
 
@@ -447,7 +448,7 @@ def test_a_statement_that_fails_is_told_without_the_words_of_the_database(
         assert attributes(insert)["db.response.status_code"] == "23505"
 
 
-def test_statements_of_nothing_that_is_traced_leave_no_trace(
+def test_a_statement_outside_a_traced_operation_is_not_traced(
     traced: Traced, engine: Engine
 ) -> None:
     with engine.begin() as connection:
@@ -458,7 +459,7 @@ def test_statements_of_nothing_that_is_traced_leave_no_trace(
     assert traced.names == ["a call"]
 
 
-def test_a_server_that_goes_away_in_a_statement_ends_its_span(
+def test_a_connection_lost_during_a_statement_ends_its_span(
     traced: Traced, postgres_url: str
 ) -> None:
     engine = traced.traces.engine(make_engine(postgres_url, 2))
@@ -473,7 +474,7 @@ def test_a_server_that_goes_away_in_a_statement_ends_its_span(
     assert parent(after) == identity(traced.only("the next"))[1]
 
 
-def test_an_api_of_the_schema_before_goes_on_recording_events(
+def test_an_api_of_the_previous_schema_can_still_record_events(
     postgres_url: str, tmp_path: Path
 ) -> None:
     for url in (postgres_url, f"sqlite:///{tmp_path / 'upgraded.sqlite3'}"):
@@ -495,14 +496,14 @@ def test_an_api_of_the_schema_before_goes_on_recording_events(
 
 
 @pytest.mark.parametrize(
-    "trouble", [ControlPlaneUnavailable("It is not there."), InvalidRegistrationKey()]
+    "error", [ControlPlaneUnavailable("The API is unavailable."), InvalidRegistrationKey()]
 )
-def test_what_a_host_logs_after_a_failed_call_belongs_to_its_trace(
-    traced: Traced, trouble: Exception
+def test_log_lines_after_a_failed_call_of_a_host_belong_to_its_trace(
+    traced: Traced, error: Exception
 ) -> None:
-    control_plane: Any = FakeControlPlane(registering=[trouble])
+    control_plane: Any = FakeControlPlane(registering=[error])
     host = TracedControlPlane(control_plane, traced.tracing)
-    with pytest.raises(type(trouble)):
+    with pytest.raises(type(error)):
         host.register(RegistrationRequest(name="box"))
     [first] = traced.spans
 
@@ -519,14 +520,14 @@ def collector() -> Iterator[Collector]:
         yield running
 
 
-def test_trouble_with_the_collector_is_told_once_and_so_is_its_end(
+def test_a_failure_of_the_collector_is_logged_once_and_so_is_its_recovery(
     collector: Collector, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
     monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "10")
     url = f"{collector.variables['OTEL_EXPORTER_OTLP_ENDPOINT']}/v1/traces"
     secret = url.replace("http://", f"http://user:{canary('collector password')}@")
-    tracing = collected_traces(secret, "OTEL_EXPORTER_OTLP_ENDPOINT", "tests", "1")
+    tracing = tracing_to_collector(secret, "OTEL_EXPORTER_OTLP_ENDPOINT", "tests", "1")
     for turn in range(6):
         collector.status = 400 if turn < 3 else 200
         with tracing.span(f"turn {turn}"):
@@ -536,25 +537,26 @@ def test_trouble_with_the_collector_is_told_once_and_so_is_its_end(
     address = url.removeprefix("http://").partition("/")[0]
 
     assert [span.name for span in collector.spans] == ["turn 3", "turn 4", "turn 5"]
-    trouble, over = [record.getMessage() for record in caplog.records]
-    assert trouble == (
+    failure, recovery = [record.getMessage() for record in caplog.records]
+    assert failure == (
         f"The collector at {address} (OTEL_EXPORTER_OTLP_ENDPOINT) answers with HTTP status 400:"
-        " check that it takes OTLP over HTTP at /v1/traces. Spans are dropped until it takes them."
+        " check that it accepts OTLP over HTTP at /v1/traces. Spans are dropped until it accepts"
+        " them."
     )
-    assert over == "the collector takes spans again"
+    assert recovery == "the collector accepts spans again"
 
 
 @pytest.mark.parametrize("metrics_address", ["", "127.0.0.1:9091"])
-def test_everything_can_be_built_where_traces_are_asked_for(metrics_address: str) -> None:
-    asked = Secret("http://127.0.0.1:1")
+def test_everything_can_be_built_with_tracing(metrics_address: str) -> None:
+    endpoint = Secret("http://127.0.0.1:1")
     host = HostContainer(
-        settings=HostSettings(otel_exporter_otlp_endpoint=asked, metrics_address=metrics_address)
+        settings=HostSettings(otel_exporter_otlp_endpoint=endpoint, metrics_address=metrics_address)
     )
     api = ApiContainer(
         settings=ApiSettings(
             database_url=Secret("postgresql://nobody@nowhere/nothing"),
             rabbitmq_url=Secret("amqp://nowhere"),
-            otel_exporter_otlp_endpoint=asked,
+            otel_exporter_otlp_endpoint=endpoint,
         )
     )
     tracing = host.tracing()
@@ -572,7 +574,7 @@ def test_everything_can_be_built_where_traces_are_asked_for(metrics_address: str
     assert api.relay_events().events is api.events()
 
 
-def test_what_the_sdk_cannot_be_set_to_is_a_warning_and_nothing_is_traced(
+def test_an_invalid_setting_of_the_sdk_is_a_warning_and_turns_tracing_off(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", "0")
@@ -582,7 +584,7 @@ def test_what_the_sdk_cannot_be_set_to_is_a_warning_and_nothing_is_traced(
     assert "OTEL_" in caplog.text
 
 
-def test_the_standard_variables_name_the_service_and_more(
+def test_the_standard_variables_set_the_service_name_and_attributes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("OTEL_SERVICE_NAME", "fleet-api")
@@ -601,7 +603,7 @@ def test_the_standard_variables_name_the_service_and_more(
     "url", ["collector:4318", "grpc://collector:4317", "http://", "http://h:x"]
 )
 @pytest.mark.parametrize("settings", [ApiSettings, HostSettings])
-def test_an_endpoint_that_is_no_url_is_one_sentence(
+def test_the_error_of_an_invalid_endpoint_is_one_sentence(
     settings: type[ApiSettings | HostSettings], url: str
 ) -> None:
     with pytest.raises(ConfigurationError) as refused:
@@ -613,7 +615,7 @@ def test_an_endpoint_that_is_no_url_is_one_sentence(
 
 
 @pytest.mark.parametrize(
-    ("variables", "where"),
+    ("variables", "url"),
     [
         ({}, None),
         ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c:4318"}, "http://c:4318/v1/traces"),
@@ -628,9 +630,9 @@ def test_an_endpoint_that_is_no_url_is_one_sentence(
         ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c:4318", "OTEL_SDK_DISABLED": "True"}, None),
     ],
 )
-def test_where_traces_go_follows_from_the_standard_variables(
-    variables: dict[str, str], where: str | None
+def test_the_url_of_the_collector_follows_from_the_standard_variables(
+    variables: dict[str, str], url: str | None
 ) -> None:
     collector = HostSettings.load(variables).collector
 
-    assert (collector.url if collector else None) == where
+    assert (collector.url if collector else None) == url

@@ -1,4 +1,4 @@
-"""An authority in two files: what it issues, to whom, and what is said of files that are none."""
+"""A certificate authority in two files: the certificates that it issues, and its errors."""
 
 import os
 import ssl
@@ -58,10 +58,10 @@ def issued(by: X509Authority, request: bytes | None = None) -> x509.Certificate:
     return x509.load_pem_x509_certificate(pem.encode())
 
 
-# What it makes
+# Issued certificates
 
 
-def test_a_new_authority_issues_to_servers_and_clients_and_to_no_other_authority() -> None:
+def test_a_new_authority_can_issue_to_servers_and_clients_but_not_to_authorities() -> None:
     own = authority().own
     basics = own.extensions.get_extension_for_class(x509.BasicConstraints)
     usage = own.extensions.get_extension_for_class(x509.KeyUsage)
@@ -77,7 +77,7 @@ def test_a_new_authority_issues_to_servers_and_clients_and_to_no_other_authority
 
 
 @pytest.mark.parametrize("use", [CLIENT, SERVER])
-def test_what_it_issues_is_for_one_use_and_valid_for_clocks_that_are_slow(
+def test_a_certificate_is_for_one_use_and_tolerates_slow_clocks(
     use: x509.ObjectIdentifier,
 ) -> None:
     if use is CLIENT:
@@ -102,7 +102,7 @@ def test_what_it_issues_is_for_one_use_and_valid_for_clocks_that_are_slow(
     assert now + A_DAY * 0.9 < certificate.not_valid_after_utc <= now + A_DAY
 
 
-def test_nothing_outlives_its_authority() -> None:
+def test_no_certificate_outlives_its_authority() -> None:
     by = of_pem(*create_ca("short", A_DAY))
     pem, _ = by.issue_to_api(["x"], 90 * A_DAY)
     client = x509.load_pem_x509_certificate(
@@ -113,7 +113,7 @@ def test_nothing_outlives_its_authority() -> None:
     assert client.not_valid_after_utc == by.expires_at
 
 
-def test_an_authority_that_expired_issues_nothing_and_says_what_to_do() -> None:
+def test_an_expired_authority_issues_nothing_and_says_what_to_do() -> None:
     by = replace(authority(), now=lambda: authority().expires_at)
     for issue in (lambda: issued(by), lambda: by.issue_to_api(["x"], A_DAY)):
         with pytest.raises(AuthorityExpired) as caught:
@@ -125,14 +125,14 @@ def test_an_authority_that_expired_issues_nothing_and_says_what_to_do() -> None:
 
 
 @pytest.mark.parametrize("name", ["", "a b", "-a", "a.", "a..b", "*", "a.*", "é", "x" * 64, "a/b"])
-def test_a_name_under_which_no_api_can_be_reached_is_refused(name: str) -> None:
-    with pytest.raises(ValueError, match="is neither a name of DNS nor an IP address"):
+def test_an_invalid_name_of_an_api_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match="is neither a DNS name nor an IP address"):
         authority().issue_to_api(["localhost", name], A_DAY)
 
 
-def test_an_identifier_that_the_authority_has_otherwise_than_we_count_is_kept() -> None:
+def test_the_key_identifier_is_copied_from_the_authority() -> None:
     key = new_key()
-    identifier = x509.SubjectKeyIdentifier(b"as somebody else counts")
+    identifier = x509.SubjectKeyIdentifier(b"computed in another way")
     own = (
         x509.CertificateBuilder()
         .subject_name(authority().own.subject)
@@ -145,20 +145,20 @@ def test_an_identifier_that_the_authority_has_otherwise_than_we_count_is_kept() 
         .add_extension(identifier, critical=False)
         .sign(key, hashes.SHA256())
     )
-    found = issued(X509Authority(own, key, [own])).extensions
+    extensions = issued(X509Authority(own, key, [own])).extensions
 
-    said = found.get_extension_for_class(x509.AuthorityKeyIdentifier).value
-    assert said.key_identifier == identifier.digest
+    authority_key = extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value
+    assert authority_key.key_identifier == identifier.digest
 
 
-# By whom a certificate is
+# The issuer of a certificate
 
 
 def own_of(ca: trustme.CA) -> X509Authority:
     return of_pem(ca.cert_pem.bytes().decode(), ca.private_key_pem.bytes().decode())
 
 
-def test_a_chain_is_from_who_issued_it_and_from_who_issued_that_one() -> None:
+def test_a_chain_is_issued_by_its_intermediate_and_by_its_root() -> None:
     root, stranger = trustme.CA(), trustme.CA()
     between = root.create_child_ca()
     leaf = between.issue_cert("x")
@@ -167,7 +167,7 @@ def test_a_chain_is_from_who_issued_it_and_from_who_issued_that_one() -> None:
 
     assert own_of(root).has_issued(b"".join(pems))
     assert own_of(between).has_issued(b"".join(pems))
-    # Nobody says by whom the one between is.
+    # Without the intermediate certificate its issuer is unknown.
     assert not own_of(root).has_issued(pems[0])
     assert not own_of(stranger).has_issued(b"".join(pems))
     assert not own_of(root).has_issued(b"")
@@ -176,7 +176,7 @@ def test_a_chain_is_from_who_issued_it_and_from_who_issued_that_one() -> None:
     )
 
 
-def test_a_certificate_of_the_same_name_and_another_key_is_of_nobody() -> None:
+def test_a_certificate_from_an_authority_of_the_same_name_with_another_key_is_foreign() -> None:
     twin = of_pem(*create_ca("Our CA", A_DAY))
     pem, _ = twin.issue_to_api(["x"], A_DAY)
 
@@ -184,14 +184,14 @@ def test_a_certificate_of_the_same_name_and_another_key_is_of_nobody() -> None:
     assert not authority().has_issued(pem.encode())
 
 
-def test_a_leaf_issues_nothing() -> None:
+def test_a_leaf_certificate_cannot_issue() -> None:
     root = trustme.CA()
     leaf = root.issue_cert("x")
-    shown = leaf.cert_chain_pems[0].bytes()
-    by_leaf = of_pem(shown.decode(), leaf.private_key_pem.bytes().decode())
+    leaf_pem = leaf.cert_chain_pems[0].bytes()
+    by_leaf = of_pem(leaf_pem.decode(), leaf.private_key_pem.bytes().decode())
     pem, _ = by_leaf.issue_to_api(["y"], A_DAY)
 
-    assert not own_of(root).has_issued(pem.encode() + shown)
+    assert not own_of(root).has_issued(pem.encode() + leaf_pem)
 
 
 # Signing requests
@@ -204,7 +204,7 @@ def request_of(key: object) -> bytes:
 
 
 def of_another_version(request: bytes) -> bytes:
-    """Which the library tells by an error of its own, as it does of a certificate."""
+    """The library reports it by an error of its own, as for a certificate."""
     return request.replace(b"\x02\x01\x00", b"\x02\x01\x07", 1)
 
 
@@ -216,14 +216,14 @@ def signed_by_another() -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("request_of_it", "problem"),
+    ("make_request", "problem"),
     [
-        (lambda: request_of(rsa.generate_private_key(65537, 1024)), "must be of an EC key on"),
-        (lambda: request_of(ec.generate_private_key(ec.SECP521R1())), "must be of an EC key on"),
-        (lambda: request_of(ec.generate_private_key(ec.SECP256K1())), "must be of an EC key on"),
-        (lambda: request_of(ed25519.Ed25519PrivateKey.generate()), "must be of an EC key on"),
-        (lambda: request_of(dsa.generate_private_key(2048)), "must be of an EC key on"),
-        (signed_by_another, "must be a PKCS #10 request in DER, signed by"),
+        (lambda: request_of(rsa.generate_private_key(65537, 1024)), "must be for an EC key on"),
+        (lambda: request_of(ec.generate_private_key(ec.SECP521R1())), "must be for an EC key on"),
+        (lambda: request_of(ec.generate_private_key(ec.SECP256K1())), "must be for an EC key on"),
+        (lambda: request_of(ed25519.Ed25519PrivateKey.generate()), "must be for an EC key on"),
+        (lambda: request_of(dsa.generate_private_key(2048)), "must be for an EC key on"),
+        (signed_by_another, "must be a PKCS #10 request in DER, signed with"),
         (lambda: of_another_version(new_signing_request()[1]), "must be a PKCS #10 request"),
         (lambda: b"", "must be a PKCS #10 request in DER"),
         (lambda: new_signing_request()[1] + b"\0", "must be a PKCS #10 request in DER"),
@@ -231,10 +231,10 @@ def signed_by_another() -> bytes:
         (lambda: as_pem(authority().own).encode(), "must be a PKCS #10 request in DER"),
     ],
 )
-def test_a_request_for_a_key_that_is_none_to_be_trusted_is_refused(
-    request_of_it: Callable[[], bytes], problem: str
+def test_an_invalid_request_or_one_for_a_weak_key_is_refused(
+    make_request: Callable[[], bytes], problem: str
 ) -> None:
-    request = request_of_it()
+    request = make_request()
     for act in (
         lambda: authority().check(request),
         lambda: authority().issue(request, SPIFFE_ID, "server-7", A_DAY),
@@ -254,14 +254,14 @@ def test_a_request_for_a_key_that_is_none_to_be_trusted_is_refused(
     ],
     ids=["P-256", "P-384", "RSA"],
 )
-def test_keys_of_today_are_taken(key: ec.EllipticCurvePrivateKey) -> None:
+def test_strong_keys_are_accepted(key: ec.EllipticCurvePrivateKey) -> None:
     assert issued(authority(), request_of(key)).public_key() == key.public_key()
 
 
 GOOD = new_signing_request()[1]
 
 
-def is_taken(request: bytes) -> bool:
+def is_accepted(request: bytes) -> bool:
     try:
         authority().check(request)
     except InvalidField:
@@ -271,25 +271,25 @@ def is_taken(request: bytes) -> bool:
 
 @given(st.binary(max_size=300))
 def test_no_other_bytes_are_a_request(request: bytes) -> None:
-    assert not is_taken(request)
+    assert not is_accepted(request)
 
 
 @given(st.integers(0, len(GOOD) - 1), st.integers(1, 255), st.integers(0, 3))
-def test_a_request_that_was_touched_is_refused_or_is_for_the_key_that_signed_it(
+def test_a_modified_request_is_refused_or_still_for_the_key_that_signed_it(
     place: int, change: int, cut: int
 ) -> None:
-    touched = bytearray(GOOD)
-    touched[place] ^= change
-    request = bytes(touched[: len(touched) - cut])
-    if is_taken(request):
+    modified = bytearray(GOOD)
+    modified[place] ^= change
+    request = bytes(modified[: len(modified) - cut])
+    if is_accepted(request):
         key = x509.load_der_x509_csr(GOOD).public_key()
 
         assert issued(authority(), request).public_key() == key
 
 
-def test_what_a_request_asks_for_is_not_looked_at() -> None:
+def test_the_name_and_extensions_of_a_request_are_ignored() -> None:
     key = new_key()
-    wishes = [
+    extensions = [
         x509.BasicConstraints(ca=True, path_length=None),
         x509.SubjectAlternativeName([x509.UniformResourceIdentifier("spiffe://manmanv2/server/1")]),
         x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]),
@@ -299,20 +299,20 @@ def test_what_a_request_asks_for_is_not_looked_at() -> None:
     builder = x509.CertificateSigningRequestBuilder().subject_name(
         x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "api.example.com")])
     )
-    for wish in wishes:
-        builder = builder.add_extension(wish, critical=True)
-    wished = issued(authority(), builder.sign(key, hashes.SHA256()).public_bytes(Encoding.DER))
+    for extension in extensions:
+        builder = builder.add_extension(extension, critical=True)
+    extended = issued(authority(), builder.sign(key, hashes.SHA256()).public_bytes(Encoding.DER))
     plain = issued(authority(), request_of(key))
 
-    assert list(wished.extensions) == list(plain.extensions)
-    assert wished.subject == plain.subject
+    assert list(extended.extensions) == list(plain.extensions)
+    assert extended.subject == plain.subject
 
 
 # The files
 
 
 def unreadable(file: Path) -> None:
-    # Root may read everything; a folder nobody reads as a file.
+    # Root can read every file, but nobody can read a directory as a file.
     file.unlink()
     file.mkdir()
 
@@ -334,31 +334,35 @@ def write_key(file: Path, key: object) -> None:
 
 
 WRONG: list[tuple[str, Callable[[Path], object], str]] = [
-    ("ca.crt", Path.unlink, "CA_CERT_PATH {} cannot be read (No such file or directory): mend it"),
-    ("ca.key", Path.unlink, "CA_KEY_PATH {} cannot be read (No such file or directory): mend it"),
-    ("ca.crt", unreadable, "CA_CERT_PATH {} cannot be read (Is a directory): mend it or its"),
-    ("ca.key", unreadable, "CA_KEY_PATH {} cannot be read (Is a directory): mend it or its"),
-    ("ca.crt", lambda file: file.write_text("no"), "CA_CERT_PATH {} holds no PEM certificate"),
-    ("ca.key", lambda file: file.write_text("no"), "CA_KEY_PATH {} holds no PEM private key"),
-    ("ca.crt", write_of_no_version, "CA_CERT_PATH {} holds no PEM certificate"),
-    ("ca.crt", lambda file: file.write_bytes(b""), "CA_CERT_PATH {} holds no PEM certificate"),
-    ("ca.key", encrypted, "CA_KEY_PATH {} is encrypted: write the key into it without a password"),
+    (
+        "ca.crt",
+        Path.unlink,
+        "CA_CERT_PATH {} cannot be read (No such file or directory): check the",
+    ),
+    ("ca.key", Path.unlink, "CA_KEY_PATH {} cannot be read (No such file or directory): check the"),
+    ("ca.crt", unreadable, "CA_CERT_PATH {} cannot be read (Is a directory): check the file"),
+    ("ca.key", unreadable, "CA_KEY_PATH {} cannot be read (Is a directory): check the file"),
+    ("ca.crt", lambda file: file.write_text("no"), "CA_CERT_PATH {} contains no PEM certificate"),
+    ("ca.key", lambda file: file.write_text("no"), "CA_KEY_PATH {} contains no PEM private key"),
+    ("ca.crt", write_of_no_version, "CA_CERT_PATH {} contains no PEM certificate"),
+    ("ca.crt", lambda file: file.write_bytes(b""), "CA_CERT_PATH {} contains no PEM certificate"),
+    ("ca.key", encrypted, "CA_KEY_PATH {} is encrypted: store the key without a password"),
     ("ca.key", lambda file: write_key(file, new_key()), "CA_KEY_PATH {} is not the key of the"),
     (
         "ca.key",
         lambda file: write_key(file, dsa.generate_private_key(2048)),
-        "CA_KEY_PATH {} holds a key of another kind than RSA, EC or Ed25519: have",
+        "CA_KEY_PATH {} contains a key that is not RSA, EC or Ed25519: create one",
     ),
     (
         "ca.crt",
         lambda file: file.write_bytes(file.with_name("tls.crt").read_bytes()),
-        "CA_CERT_PATH {} holds a certificate that may not issue others: it must be that of",
+        "CA_CERT_PATH {} contains a certificate that cannot issue others: it must be that",
     ),
 ]
 
 
 @pytest.mark.parametrize(("name", "spoil", "sentence"), WRONG)
-def test_what_is_wrong_with_the_files_is_one_sentence_with_the_setting(
+def test_the_error_of_an_unusable_file_is_one_sentence_that_names_the_setting(
     site: Site, name: str, spoil: Callable[[Path], object], sentence: str
 ) -> None:
     file = site.ca_file.with_name(name)
@@ -366,24 +370,26 @@ def test_what_is_wrong_with_the_files_is_one_sentence_with_the_setting(
     with pytest.raises(AuthorityUnusable) as caught:
         read_authority(site.ca_file, site.ca_key)
 
-    said = str(caught.value)
-    assert said.startswith(sentence.format(file))
-    assert said.endswith(".")
-    assert "\n" not in said
-    assert ": " in said
+    message = str(caught.value)
+    assert message.startswith(sentence.format(file))
+    assert message.endswith(".")
+    assert "\n" not in message
+    assert ": " in message
 
 
-def test_the_certificate_of_the_authority_before_is_trusted_behind_the_own(site: Site) -> None:
-    before = as_pem(authority().own)
-    site.ca_file.write_text(site.ca_file.read_text() + before)
-    found = site.authority
+def test_the_certificate_of_the_previous_authority_is_trusted_after_the_current_one(
+    site: Site,
+) -> None:
+    previous = as_pem(authority().own)
+    site.ca_file.write_text(site.ca_file.read_text() + previous)
+    current = site.authority
 
-    assert found.bundle == site.ca_file.read_text()
-    assert found.digest == found.own.fingerprint(hashes.SHA256()).hex()
-    assert found.own != authority().own
+    assert current.bundle == site.ca_file.read_text()
+    assert current.digest == current.own.fingerprint(hashes.SHA256()).hex()
+    assert current.own != authority().own
 
 
-def test_its_key_is_shown_to_nobody(site: Site) -> None:
+def test_the_repr_does_not_contain_the_key(site: Site) -> None:
     assert canary("key of the authority") in site.ca_key.read_text()
 
     assert "PRIVATE" not in repr(site.authority)

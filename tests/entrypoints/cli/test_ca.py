@@ -146,7 +146,7 @@ def test_an_invalid_name_changes_nothing(folder: Path, name: str) -> None:
     ended = run("issue", "localhost", "--", name)
 
     assert ended.exit_code == 65
-    assert ended.stderr == f"manmanv2: {name!r} is neither a name of DNS nor an IP address\n"
+    assert ended.stderr == f"manmanv2: {name!r} is neither a DNS name nor an IP address\n"
     assert set(modes(folder)) == {"ca.crt", "ca.key"}
 
 
@@ -160,11 +160,12 @@ def test_an_unusable_ca_is_one_sentence_that_names_the_file(
 
     assert (without.exit_code, spoiled.exit_code) == (78, 78)
     assert without.stderr == (
-        "manmanv2: ca.crt cannot be read (No such file or directory): mend it or its permissions\n"
+        "manmanv2: ca.crt cannot be read (No such file or directory): check the file and its"
+        " permissions\n"
     )
     assert spoiled.stderr == (
-        "manmanv2: ca.key holds no PEM private key: it must be the authority's key, as `manmanv2 ca"
-        " init` makes it\n"
+        "manmanv2: ca.key contains no PEM private key: it must be the key of the authority, such"
+        " as `manmanv2 ca init` creates\n"
     )
 
 
