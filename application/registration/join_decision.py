@@ -1,4 +1,8 @@
-"""Whether a registration may join, and what it gets, by the key or the credential that it shows."""
+"""Whether a registration may join, and what it gets, by the key or the credential that it shows.
+
+Each kind of attempt has the environment under which it claims a name, checks whether it may learn
+why a name is refused, and records that it joins.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -22,22 +26,35 @@ from domain.machine_evidence import Evidence, compare
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What a registration gets from the key that it shows: labels, which an operator gave to the
-    key, and approval."""
+    """What the key adds to a registration: labels, which an operator gave to the key, approval, and
+    what the host does not say itself."""
 
     key_id: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
     approves: bool = False
-    # The key says nothing any more, and may have made the server ephemeral.
-    is_by_credential: bool = False
+    environment: str = ""
+    ephemeral: bool = False
 
 
 NO_GRANT = Grant()
 
 
+@dataclass(frozen=True, slots=True)
+class JoinFreely:
+    """A registration that the configuration admits: by a shared key, or because none is needed."""
+
+    environment: str
+
+    def check_may_learn(self, refused: NameInUse | NotAdmitted, now: datetime) -> None:
+        pass
+
+    def record(self, claimed: Claimed, address: str, now: datetime) -> Grant:
+        return NO_GRANT
+
+
 @dataclass(frozen=True)
 class JoinWithKey:
-    """A registration with a join key that is known. Raises JoinKeyRefused from each call."""
+    """A registration with a join key that exists. Every method raises JoinKeyRefused."""
 
     transaction: Transaction
     key: JoinKey
@@ -45,35 +62,39 @@ class JoinWithKey:
     environment: str
 
     def check_scope(self, now: datetime) -> None:
-        """Before it is known which server the host gets, and so whether it has joined before."""
+        """Check what does not depend on the server that the host gets, nor on whether this server
+        has joined with the key before."""
         check_admits(self.key, self.name, self.environment, now, has_joined=True)
 
-    def check_refused(self, refused: NameInUse | NotAdmitted, now: datetime) -> None:
-        """Whom the key does not admit is not told who holds a name, or why an operator refuses a
-        server."""
+    def check_may_learn(self, refused: NameInUse | NotAdmitted, now: datetime) -> None:
+        """A host that the key does not admit must not learn who holds a name, or why an operator
+        refuses a server."""
         server_id = refused.server_id
         use = self.transaction.join_keys.use(self.key.key_id, server_id) if server_id else None
         has_joined = use is not None and isinstance(refused, NotAdmitted)
         self._check_admits(use, now, has_joined=has_joined, lock=False)
 
     def record(self, claimed: Claimed, address: str, now: datetime) -> Grant:
-        """Note that the server registers with the key.
+        """Record that the server registers with the key.
 
-        A machine is admitted, not a name: who takes a server over has not joined before.
+        The key admits a machine, not a name: a machine that takes a server over has not joined
+        before.
         """
         server = claimed.server
         use = self.transaction.join_keys.use(self.key.key_id, server.server_id)
         has_joined = use is not None and not claimed.is_taken_over
-        # Of servers that join at once each is counted after the others.
+        # Locked, so that servers which join at the same time are counted one after the other.
         self._check_admits(use, now, has_joined=has_joined, lock=True)
         self.transaction.join_keys.record_use(
             self.key.key_id, server.server_id, server.name, address, now
         )
         return Grant(
             self.key.key_id,
-            # Not each time: an operator may have taken them away.
+            # Only the first time: an operator may have removed them since.
             self.key.labels if use is None else {},
             self.key.pre_approved,
+            self.key.environment,
+            self.key.ephemeral,
         )
 
     def _check_admits(
@@ -86,46 +107,65 @@ class JoinWithKey:
         check_admits(key, self.name, self.environment, now, has_joined=has_joined, used=used)
 
 
-@dataclass(frozen=True)
-class RejoinWithCredential:
-    """A registration that shows the credential of a server: it gets that one whatever became of the
-    key, and another only where the key admits it. `key` may be what is wrong with it."""
+@dataclass(frozen=True, slots=True)
+class RefusedKey:
+    """A registration with a key that does not admit it. Only a credential can help it."""
 
-    transaction: Transaction
-    own: HostCredential
-    evidence: Evidence
-    key: JoinWithKey | KeyRefusal
+    environment: str
+    refusal: KeyRefusal
 
-    def check_refused(self, refused: NameInUse | NotAdmitted, now: datetime) -> None:
-        """Whom neither admits is not told who holds a name, or why an operator refuses a server."""
-        if not self._is_of(refused.server_id):
-            self._by_key().check_refused(refused, now)
+    def check_may_learn(self, refused: NameInUse | NotAdmitted, now: datetime) -> None:
+        raise self.refusal
 
     def record(self, claimed: Claimed, address: str, now: datetime) -> Grant:
-        """A machine is admitted, not a name: who takes a server over needs a key."""
-        try:
-            return self._by_key().record(claimed, address, now)
-        except (InvalidRegistrationKey, JoinKeyRefused):
-            if claimed.is_taken_over or not self._is_of(claimed.server.server_id):
-                raise
-            return Grant(is_by_credential=True)
+        raise self.refusal
 
-    def _is_of(self, server_id: int | None) -> bool:
-        """Whether the credential is the server's. Where somebody registered since, it takes
-        evidence that this was the same machine, whose answer was lost."""
-        if server_id != self.own.server_id:
+
+@dataclass(frozen=True)
+class RejoinWithCredential:
+    """A registration with the credential of a server. It gets this server whatever happened to the
+    key, and another server only if the key admits it."""
+
+    transaction: Transaction
+    credential: HostCredential
+    evidence: Evidence
+    with_key: JoinWithKey | RefusedKey
+
+    @property
+    def environment(self) -> str:
+        return self.with_key.environment
+
+    def check_may_learn(self, refused: NameInUse | NotAdmitted, now: datetime) -> None:
+        """A host that neither the credential nor the key admits must not learn who holds a name, or
+        why an operator refuses a server."""
+        if not self._proves(refused.server_id):
+            self.with_key.check_may_learn(refused, now)
+
+    def record(self, claimed: Claimed, address: str, now: datetime) -> Grant:
+        """The credential is of a machine, not of a name: a machine that takes a server over needs a
+        key."""
+        try:
+            return self.with_key.record(claimed, address, now)
+        except (InvalidRegistrationKey, JoinKeyRefused):
+            if claimed.is_taken_over or not self._proves(claimed.server.server_id):
+                raise
+            # The key that made it ephemeral no longer says so.
+            return Grant(ephemeral=claimed.server.ephemeral)
+
+    def _proves(self, server_id: int | None) -> bool:
+        """Whether the credential is the server's. If another host registered since, evidence must
+        show that this was the same machine, which never got the answer."""
+        if server_id != self.credential.server_id:
             return False
         try:
             server = self.transaction.servers.get(server_id)
         except ServerNotFound:
-            # Its ban outlives it.
+            # A ban outlives its server.
             return False
-        if self.own.epoch >= server.epoch:
+        if self.credential.epoch >= server.epoch:
             return True
         last = self.transaction.identities.get(server_id).evidence
         return not last or bool(compare(last, self.evidence).agreeing)
 
-    def _by_key(self) -> JoinWithKey:
-        if isinstance(self.key, JoinWithKey):
-            return self.key
-        raise self.key
+
+JoinAttempt = JoinFreely | JoinWithKey | RefusedKey | RejoinWithCredential

@@ -3,7 +3,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from application.access.authenticate_host import AuthenticateHost, KeyRefusal, find_join_key
+from application.access.authenticate_host import AuthenticateHost, find_join_key
 from application.access.certificates import Certificates
 from application.access.refusals import not_admitted
 from application.configuration.effective_configuration import (
@@ -16,11 +16,14 @@ from application.ports.clock import Clock
 from application.ports.store.store import Store, Transaction
 from application.registration.claim_name import Claimed, ClaimName
 from application.registration.join_decision import (
-    NO_GRANT,
     Grant,
+    JoinAttempt,
+    JoinFreely,
     JoinWithKey,
+    RefusedKey,
     RejoinWithCredential,
 )
+from application.registration.server_identity import record_identity
 from domain.approval import Approval, ApprovalPolicy
 from domain.capabilities import Capabilities, check_capabilities
 from domain.enforcement import Mode, Switch
@@ -29,14 +32,12 @@ from domain.events import Event, EventKind, registration_events
 from domain.host_credential import HostCredential
 from domain.keys import PlaintextKey
 from domain.labels import check_labels
-from domain.liveness import online_presence
+from domain.liveness import Presence, online_presence
 from domain.machine_evidence import (
     NO_EVIDENCE,
     Evidence,
     Identity,
-    Match,
     check_evidence,
-    compare,
     matches_ban,
 )
 from domain.naming import check_environment, check_name
@@ -49,7 +50,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """`labels` of None keeps those that are stored; `address` is from where the host calls."""
+    """`labels` of None keeps the stored ones. `address` is the one that the host calls from."""
 
     name: str
     environment: str = ""
@@ -66,8 +67,8 @@ class Registration:
 
 @dataclass(frozen=True, slots=True)
 class Registered:
-    """`config_revision` is what the host may fetch: 0 while it waits to be approved. `certificate`
-    is in PEM, empty where none was asked for or none are issued."""
+    """`config_revision` is the one that the host may fetch, 0 until the server is approved.
+    `certificate` is in PEM; it is empty if the host requested none or the API issues none."""
 
     server: Server
     next_heartbeat: timedelta
@@ -78,11 +79,11 @@ class Registered:
 
 @dataclass(frozen=True)
 class RegisterServer:
-    """A host joins the fleet: the same name always gets the same server, unless the evidence says
-    that another machine claims it. With the credential or the certificate of a server it gets that
-    one again, whatever became of its key.
+    """A host joins the fleet. The same name always gets the same server, unless the evidence shows
+    that another machine claims it. A host with the credential or the certificate of a server gets
+    this server again, whatever happened to its key.
 
-    Raises InvalidRegistrationKey before anything else, as it does JoinKeyRefused of a revoked key,
+    Raises InvalidRegistrationKey before anything else, as well as JoinKeyRefused for a revoked key,
     then InvalidField, then JoinKeyRefused, NotAdmitted and NameInUse.
     """
 
@@ -92,75 +93,78 @@ class RegisterServer:
     authenticate_host: AuthenticateHost
     via: str = ""
     rules: RegistrationRules = DEFAULT_RULES
-    # None issues none.
+    # Without it no certificates are issued.
     certificates: Certificates | None = None
 
     def __call__(self, registration: Registration) -> Registered:
-        own = self.authenticate_host.proof_of_identity(
+        proof = self.authenticate_host.proof_of_identity(
             registration.credential, registration.certified_as
         )
-        shown: PlaintextKey | KeyRefusal | None
-        try:
-            shown = self.authenticate_host(registration.registration_key)
-        except InvalidRegistrationKey as error:
-            if own is None:
-                raise
-            shown = error
-        if not shown:
+        key = self._presented_key(registration, proof)
+        if key is None:
             self._check(registration)
         interval = self.heartbeat_interval.interval
         with self.store.begin() as transaction:
-            with_key, joining = registration, None
-            if shown:
-                with_key, joining = self._joining(transaction, registration, shown, own)
-            outcome = self._join(transaction, registration, with_key, interval, joining)
-        # Raised only now: what was noted of a refusal is to stay.
+            attempt = self._attempt(transaction, registration, key, proof)
+            outcome = self._join(transaction, registration, attempt, interval)
+        # A refused name or machine is returned, and raised only here, because what is recorded
+        # about the refusal must be committed.
         if isinstance(outcome, NameInUse | NotAdmitted):
             raise outcome
-        told = self.rules.revision_for_host(outcome.config_revision, outcome.approval)
-        credential = self.authenticate_host.issue_credential(outcome)
-        certificate = self._certificate(outcome, registration.signing_request)
-        return Registered(outcome, interval, told, credential, certificate)
+        return Registered(
+            outcome,
+            interval,
+            self.rules.revision_for_host(outcome.config_revision, outcome.approval),
+            self.authenticate_host.issue_credential(outcome),
+            self._certificate(outcome, registration.signing_request),
+        )
 
-    def _joining(
+    def _presented_key(
+        self, registration: Registration, proof: HostCredential | None
+    ) -> PlaintextKey | RefusedKey | None:
+        """As far as it can be checked without the store. None if the configuration admits the
+        host."""
+        try:
+            return self.authenticate_host(registration.registration_key)
+        except InvalidRegistrationKey as refusal:
+            if proof is None:
+                raise
+            return RefusedKey(registration.environment, refusal)
+
+    def _attempt(
         self,
         transaction: Transaction,
         registration: Registration,
-        shown: PlaintextKey | KeyRefusal,
-        own: HostCredential | None,
-    ) -> tuple[Registration, "_Joining"]:
-        """How the host joins, by a key or by a credential, and with what the key says of it."""
-        try:
-            if not isinstance(shown, PlaintextKey):
-                raise shown
-            key = find_join_key(transaction, shown)
-            self._check(registration)
-            with_key = replace(
-                registration,
-                environment=registration.environment or key.environment,
-                ephemeral=registration.ephemeral or key.ephemeral,
-            )
-            by_key = JoinWithKey(transaction, key, with_key.name, with_key.environment)
-            by_key.check_scope(self.clock.now())
-        except (InvalidRegistrationKey, JoinKeyRefused) as refusal:
-            if own is None:
-                raise
-            self._check(registration)
-            again = RejoinWithCredential(transaction, own, registration.evidence, refusal)
-            return registration, again
-        if own is None:
-            return with_key, by_key
-        return with_key, RejoinWithCredential(transaction, own, registration.evidence, by_key)
+        key: PlaintextKey | RefusedKey | None,
+        proof: HostCredential | None,
+    ) -> JoinAttempt:
+        if key is None:
+            return JoinFreely(registration.environment)
+        with_key: JoinWithKey | RefusedKey
+        if isinstance(key, RefusedKey):
+            with_key = key
+        else:
+            try:
+                with_key = self._with_join_key(transaction, registration, key)
+            except (InvalidRegistrationKey, JoinKeyRefused) as refusal:
+                if proof is None:
+                    raise
+                with_key = RefusedKey(registration.environment, refusal)
+        if proof is None:
+            return with_key
+        self._check(registration)
+        return RejoinWithCredential(transaction, proof, registration.evidence, with_key)
 
-    def _certificate(self, server: Server, signing_request: bytes) -> str:
-        if not (self.certificates and signing_request):
-            return ""
-        try:
-            return self.certificates.of_server(server.server_id, server.epoch, signing_request)
-        except AuthorityExpired as error:
-            # No reason to keep a host out, which has joined.
-            _log.error("no certificate was issued for server %d: %s", server.server_id, error)
-            return ""
+    def _with_join_key(
+        self, transaction: Transaction, registration: Registration, key: PlaintextKey
+    ) -> JoinWithKey:
+        join_key = find_join_key(transaction, key)
+        # Not checked earlier: a host that no key admits must not learn what else is wrong.
+        self._check(registration)
+        environment = registration.environment or join_key.environment
+        attempt = JoinWithKey(transaction, join_key, registration.name, environment)
+        attempt.check_scope(self.clock.now())
+        return attempt
 
     def _check(self, registration: Registration) -> None:
         check_name(registration.name)
@@ -176,38 +180,26 @@ class RegisterServer:
         self,
         transaction: Transaction,
         registration: Registration,
-        with_key: Registration,
+        attempt: JoinAttempt,
         interval: timedelta,
-        joining: "_Joining",
     ) -> Server | NameInUse | NotAdmitted:
-        # Held before the server is locked, as everywhere.
+        # Held before the server is locked, as in every transaction.
         last_revision = transaction.configuration_clock.hold()
-        claimed = self._claim(transaction, with_key)
+        claimed = self._claim(transaction, registration, attempt.environment)
         if isinstance(claimed, NameInUse | NotAdmitted):
-            if joining:
-                joining.check_refused(claimed, self.clock.now())
+            attempt.check_may_learn(claimed, self.clock.now())
             return claimed
-        server = claimed.server
-        granted = NO_GRANT
-        if joining:
-            granted = joining.record(claimed, registration.address, self.clock.now())
-        if not granted.is_by_credential:
-            registration = with_key
-        # The time is read behind the locks: who waited for them long must not be offline at once.
+        grant = attempt.record(claimed, registration.address, self.clock.now())
+        # The time is read while the locks are held: a host that waited long for them must not be
+        # offline at once.
         now = self.clock.now()
-        joined = server.registered(
-            registration.environment,
-            registration.capabilities,
-            online_presence(now, interval, self.via),
-            keeps_epoch=claimed.keeps_epoch,
-        )
-        joined = replace(
-            joined,
-            ephemeral=registration.ephemeral or (granted.is_by_credential and server.ephemeral),
-            approval=self._approval(joined, claimed, granted),
+        joined = self._joined(
+            registration, claimed, grant, online_presence(now, interval, self.via)
         )
         transaction.servers.save(joined)
-        self._keep_identity(transaction, claimed, registration)
+        record_identity(
+            transaction, claimed, registration.evidence, registration.address, self.clock.now()
+        )
         relabelled = registration.labels is not None and transaction.labels.set_host_labels(
             joined.server_id, registration.labels
         )
@@ -215,29 +207,54 @@ class RegisterServer:
             transaction.capability_reports.record(
                 {joined.server_id: registration.capabilities}, now
             )
-        if granted.labels:
-            relabelled |= _label(transaction, server, granted.labels)
-        events = [
-            *claimed.events,
-            *registration_events(server, now, registration.address, granted.key_id),
-            *_events_of_grant(server, joined.approval, granted, now),
-        ]
-        transaction.outbox.add(events)
+        if grant.labels:
+            relabelled |= _add_labels(transaction, claimed.server, grant.labels)
+        transaction.outbox.add(
+            [
+                *claimed.events,
+                *registration_events(claimed.server, now, registration.address, grant.key_id),
+                *_grant_events(claimed.server, joined.approval, grant, now),
+            ]
+        )
         if claimed.is_new:
             configure_new_server(transaction, joined.server_id, last_revision)
         elif relabelled:
             configure_relabelled(transaction, joined, last_revision, now)
         return transaction.servers.get(joined.server_id)
 
+    def _joined(
+        self, registration: Registration, claimed: Claimed, grant: Grant, presence: Presence
+    ) -> Server:
+        joined = claimed.server.registered(
+            registration.environment or grant.environment,
+            registration.capabilities,
+            presence,
+            keeps_epoch=claimed.keeps_epoch,
+        )
+        return replace(
+            joined,
+            ephemeral=registration.ephemeral or grant.ephemeral,
+            approval=self._approval(joined.approval, claimed, grant),
+        )
+
+    def _approval(self, approval: Approval, claimed: Claimed, grant: Grant) -> Approval:
+        """Machines are approved, not names: a machine that takes a server over waits again."""
+        if grant.approves:
+            # A server that an operator refuses can only be admitted by an operator.
+            return Approval.APPROVED if approval is Approval.PENDING else approval
+        manual = self.rules.approval_policy is ApprovalPolicy.MANUAL
+        is_new_machine = claimed.is_new or claimed.is_taken_over
+        return Approval.PENDING if is_new_machine and manual else approval
+
     def _claim(
-        self, transaction: Transaction, registration: Registration
+        self, transaction: Transaction, registration: Registration, environment: str
     ) -> Claimed | NameInUse | NotAdmitted:
         banned = self._banned(transaction, registration)
         if banned:
             return banned
         claim_name = ClaimName(transaction, self.clock, self.rules)
         claimant = Identity(registration.evidence, 0, registration.address, self.clock.now())
-        claimed = claim_name(registration.name, registration.environment, claimant)
+        claimed = claim_name(registration.name, environment, claimant)
         if isinstance(claimed, NameInUse):
             return claimed
         return self._refused(transaction, claimed.server) or claimed
@@ -250,7 +267,7 @@ class RegisterServer:
                 why = f"was banned by an operator, as server {ban.server_id} ({ban.name})"
                 why = f"{why}: {ban.reason}" if ban.reason else why
                 error = NotAdmitted("this machine", why, ban.server_id)
-                if self._holds(transaction, Switch.BAN, ban.server_id, registration.name, error):
+                if self._enforces_ban(transaction, ban.server_id, registration.name, error):
                     return error
         return None
 
@@ -258,86 +275,47 @@ class RegisterServer:
         if server.approval.admits:
             return None
         error = not_admitted(server)
-        holds = self._holds(transaction, Switch.BAN, server.server_id, server.name, error)
-        return error if holds else None
+        is_enforced = self._enforces_ban(transaction, server.server_id, server.name, error)
+        return error if is_enforced else None
 
-    def _holds(
-        self, transaction: Transaction, switch: Switch, server_id: int, name: str, error: Exception
+    def _enforces_ban(
+        self, transaction: Transaction, server_id: int, name: str, error: NotAdmitted
     ) -> bool:
-        mode = self.rules.enforcement.of(switch)
+        mode = self.rules.enforcement.of(Switch.BAN)
         if mode is Mode.WARN:
-            transaction.dry_run_refusals.record(
-                switch, server_id, name, str(error), self.clock.now()
-            )
+            now = self.clock.now()
+            transaction.dry_run_refusals.record(Switch.BAN, server_id, name, str(error), now)
         return mode is Mode.ENFORCE
 
-    def _approval(self, server: Server, claimed: Claimed, granted: Grant) -> Approval:
-        """A machine is approved, not a name: who takes a server over waits again."""
-        if granted.approves:
-            # Whom an operator refused, an operator alone lets in.
-            waits = server.approval is Approval.PENDING
-            return Approval.APPROVED if waits else server.approval
-        manual = self.rules.approval_policy is ApprovalPolicy.MANUAL
-        is_new_machine = claimed.is_new or claimed.is_taken_over
-        return Approval.PENDING if is_new_machine and manual else server.approval
-
-    def _keep_identity(
-        self, transaction: Transaction, claimed: Claimed, registration: Registration
-    ) -> None:
-        server_id = claimed.server.server_id
-        known = transaction.identities.get(server_id)
-        # Who says nothing of itself does not make forgotten what another said.
-        evidence = registration.evidence or known.evidence
-        machine = known.machine
-        if registration.evidence:
-            machine = _machine(transaction, claimed, known, evidence)
-        transaction.identities.save(
-            server_id, Identity(evidence, machine, registration.address, self.clock.now())
-        )
+    def _certificate(self, server: Server, signing_request: bytes) -> str:
+        if not (self.certificates and signing_request):
+            return ""
+        try:
+            return self.certificates.of_server(server.server_id, server.epoch, signing_request)
+        except AuthorityExpired as error:
+            # The host has joined: a missing certificate is no reason to refuse it.
+            _log.error("no certificate was issued for server %d: %s", server.server_id, error)
+            return ""
 
 
-# None where what is configured lets everybody in, or the key that was shown.
-_Joining = JoinWithKey | RejoinWithCredential | None
+def _add_labels(transaction: Transaction, server: Server, labels: Mapping[str, str]) -> bool:
+    """Add a key's labels to those of operators. Answers whether any effective label changed."""
+    merged = {**server.labels.of_operators, **labels}
+    check_labels(merged)
+    return transaction.labels.set_operator_labels(server.server_id, merged)
 
 
-def _label(transaction: Transaction, server: Server, of_key: Mapping[str, str]) -> bool:
-    """Whether any effective label changed."""
-    labels = {**server.labels.of_operators, **of_key}
-    check_labels(labels)
-    return transaction.labels.set_operator_labels(server.server_id, labels)
-
-
-def _events_of_grant(
-    before: Server, approval: Approval, granted: Grant, now: datetime
+def _grant_events(
+    before: Server, approval: Approval, grant: Grant, now: datetime
 ) -> Iterator[Event]:
-    """What it tells that a server that registers is approved or not now, and labelled."""
+    """The events of a registration that changes the approval or gets labels of the key."""
     if approval is Approval.PENDING and before.approval is not Approval.PENDING:
         cause = "it waits for an operator, because REGISTRATION_APPROVAL is manual"
         yield Event(EventKind.PENDING, before.server_id, now, cause)
     if approval is Approval.APPROVED and before.approval is Approval.PENDING:
-        cause = f"the join key {granted.key_id} is pre-approved"
+        cause = f"the join key {grant.key_id} is pre-approved"
         yield Event(EventKind.APPROVED, before.server_id, now, cause)
-    if granted.labels:
-        said = " and ".join(f"{key}={value}" for key, value in sorted(granted.labels.items()))
-        cause = f"the join key {granted.key_id} set {said}"
+    if grant.labels:
+        labels = " and ".join(f"{key}={value}" for key, value in sorted(grant.labels.items()))
+        cause = f"the join key {grant.key_id} set {labels}"
         yield Event(EventKind.LABELLED, before.server_id, now, cause)
-
-
-def _machine(
-    transaction: Transaction, claimed: Claimed, known: Identity, evidence: Evidence
-) -> int:
-    """The number of the machine that the server is on: the id of its first server, or one of its
-    own where that server was another machine's before. No machine ever gets another one's."""
-    server_id = claimed.server.server_id
-    numbers = {
-        other.identity.machine
-        for other in transaction.identities.of_machine(evidence)
-        if other.server_id != server_id
-    }
-    comparison = compare(known.evidence, evidence)
-    if not claimed.is_taken_over and comparison.match is not Match.OTHER_MACHINE:
-        numbers.add(known.machine)
-    numbers.discard(0)
-    if numbers:
-        return min(numbers)
-    return transaction.identities.new_machine() if known.machine else server_id

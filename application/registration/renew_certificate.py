@@ -13,7 +13,7 @@ from domain.spiffe import NOT_CERTIFIED, Certified
 
 @dataclass(frozen=True)
 class RenewCertificate:
-    """A host gets another certificate of its server, by the one that it has or its credential.
+    """A host gets the next certificate of its server, by its present one or its credential.
 
     Raises CertificateMismatch and CredentialRequired before anything else, then
     NoCertificatesIssued, InvalidField, ServerNotFound, NotAdmitted and AuthorityExpired.
@@ -22,7 +22,7 @@ class RenewCertificate:
     store: Store
     clock: Clock
     authenticate_host: AuthenticateHost
-    # None issues none.
+    # Without it no certificates are issued.
     certificates: Certificates | None
     enforcement: Enforcement = ENFORCE_ALL
 
@@ -34,18 +34,18 @@ class RenewCertificate:
         certified_as: Certified = NOT_CERTIFIED,
     ) -> str:
         check_certified_as(certified_as, server_id)
-        own = self.authenticate_host.proof_of_identity(credential, certified_as)
-        if own is None or own.server_id != server_id:
+        proof = self.authenticate_host.proof_of_identity(credential, certified_as)
+        if proof is None or proof.server_id != server_id:
             raise CredentialRequired(server_id)
         if not self.certificates:
             raise NoCertificatesIssued
         self.certificates.check(signing_request)
         with self.store.begin() as transaction:
             server = transaction.servers.get(server_id)
-            if self.enforcement.of(Switch.EPOCH) is Mode.ENFORCE and 0 < own.epoch < server.epoch:
-                # Another host manager registered since, maybe on another machine.
+            if self.enforcement.of(Switch.EPOCH) is Mode.ENFORCE and 0 < proof.epoch < server.epoch:
+                # Another host manager has registered since, perhaps on another machine.
                 raise CredentialRequired(server_id)
             if not server.approval.admits:
                 error, now = not_admitted(server), self.clock.now()
                 enforce(transaction, self.enforcement, Switch.BAN, server, error, now)
-        return self.certificates.of_server(server_id, own.epoch, signing_request)
+        return self.certificates.of_server(server_id, proof.epoch, signing_request)
