@@ -4,6 +4,7 @@ import contextlib
 import socket
 import ssl
 import struct
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
@@ -16,6 +17,7 @@ import pytest
 from dependency_injector import providers
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from adapters.grpc.messages.error_reasons import Reason, reason_of
 from adapters.grpc.server.request_bodies import RequestBodies
 from adapters.grpc.server.server import DEFAULT_LIMITS, ConnectionLimits
 from entrypoints.api.container import ApiContainer
@@ -25,6 +27,7 @@ from entrypoints.testing import serving
 from protos.manman.v1 import manman_pb2 as pb
 from protos.manman.v1.manman_pb2_grpc import ManManAPIStub
 from tests.support.certificates import CertificateFiles
+from tests.support.grpc_errors import refusal
 from tests.support.http2 import (
     ACK,
     BEGINNING,
@@ -285,6 +288,25 @@ def test_a_call_with_an_incomplete_body_is_refused_and_its_connection_continues(
         message = message_prefix(len(request)) + request
         connection.sendall(call_headers(3, HEARTBEAT) + frame(DATA, END_STREAM, 3, message))
         assert read_until(connection, b"grpc-status\x010", TIMEOUT_SECONDS)
+
+
+def test_the_error_for_a_late_request_has_its_reason() -> None:
+    never_sent = threading.Event()
+
+    def late_requests() -> Iterator[bytes]:
+        never_sent.wait()
+        yield b""
+
+    with (
+        running(bodies=RequestBodies(timeout_seconds=SOON)) as api,
+        channel_to(api.port) as channel,
+    ):
+        call: Any = channel.stream_unary(HEARTBEAT)
+        error = refusal(lambda: call(late_requests()))
+        never_sent.set()
+
+    assert error.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+    assert reason_of(error) == Reason.REQUEST_TIMEOUT
 
 
 def test_a_client_that_disconnects_during_the_body_causes_no_error(

@@ -7,8 +7,6 @@ from typing import Any
 
 import grpc
 import pytest
-from google.rpc import error_details_pb2
-from grpc_status import rpc_status
 
 from adapters.grpc.messages.hosts import evidence_to_message
 from domain.enforcement import Enforcement, Mode, Switch
@@ -20,7 +18,7 @@ from entrypoints.testing import serving
 from protos.manman.v1 import manman_pb2 as pb
 from protos.manman.v1.manman_pb2_grpc import ManManAPIStub
 from tests.support.builders import evidence
-from tests.support.canary_secrets import leak_detector
+from tests.support.grpc_errors import field_of, refusal
 
 HERE = evidence("disk", "board", "boot", "process")
 CLONE = evidence("disk", "other board", "other boot", "other process")
@@ -58,22 +56,6 @@ def beat(api: ManManAPIStub, joined: pb.RegisterServerResponse) -> pb.HeartbeatR
     )
     answer: pb.HeartbeatResponse = api.Heartbeat(request)
     return answer
-
-
-def refusal(call: Callable[[], object]) -> Any:
-    with pytest.raises(grpc.RpcError) as caught:
-        call()
-    error: Any = caught.value
-    leak_detector.check("in a refusal", (error.details(), error.trailing_metadata()))
-    return error
-
-
-def field_of(error: Any) -> str:
-    status = rpc_status.from_call(error)
-    assert status
-    bad_request = error_details_pb2.BadRequest()
-    assert status.details[0].Unpack(bad_request)
-    return str(bad_request.field_violations[0].field)
 
 
 def open_conflict(api: ManManAPIStub) -> pb.Conflict:

@@ -7,8 +7,6 @@ from typing import Any
 
 import grpc
 import pytest
-from google.rpc import error_details_pb2
-from grpc_status import rpc_status
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -18,7 +16,8 @@ from application.ports.host.control_plane import ControlPlaneRefused
 from domain.join_key import NewJoinKey
 from entrypoints.testing import RunningApi, running_api
 from protos.manman.v1 import manman_pb2 as pb
-from tests.support.canary_secrets import canary, leak_detector
+from tests.support.canary_secrets import canary
+from tests.support.grpc_errors import field_of, refusal
 
 KEY = canary("registration key")
 OPERATORS = canary("operator key")
@@ -49,27 +48,10 @@ def join(api: RunningApi, key: str, name: str = "web", **others: Any) -> pb.Regi
     return answer
 
 
-def refusal(call: Callable[[], object]) -> Any:
-    with pytest.raises(grpc.RpcError) as caught:
-        call()
-    error: Any = caught.value
-    leak_detector.check("in a refusal", (error.details(), error.trailing_metadata()))
-    return error
-
-
 def denied(call: Callable[[], object]) -> str:
     error = refusal(call)
     assert error.code() is grpc.StatusCode.PERMISSION_DENIED
     return str(error.details())
-
-
-def field_of(error: Any) -> str:
-    assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
-    status = rpc_status.from_call(error)
-    assert status
-    bad_request = error_details_pb2.BadRequest()
-    assert status.details[0].Unpack(bad_request)
-    return str(bad_request.field_violations[0].field)
 
 
 def test_a_new_key_has_the_requested_limits_and_its_secret_is_returned_only_once(
