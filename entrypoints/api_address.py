@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from adapters.grpc.tls.trust import CaFileUnusable, Tls, read_ca_file
+from application.ports.diagnosis import InvalidValue, diagnosis_of
 from entrypoints.failures import ConfigurationError
 from entrypoints.settings import Settings, boolean, host_and_port, setting
 
@@ -51,7 +52,7 @@ def _ca_file(text: str) -> Path:
     try:
         read_ca_file(Path(text))
     except CaFileUnusable as error:
-        raise ValueError(str(error)) from None
+        raise InvalidValue.of(diagnosis_of(error)) from None
     return Path(text)
 
 
@@ -107,13 +108,13 @@ class ApiClientSettings(Settings):
         scheme, address = _split(self.api_address)
         if scheme == "https" and self.api_use_tls is False:
             raise ConfigurationError(
-                "API_USE_TLS is false, but API_ADDRESS begins with https://: unset one, or write"
-                f" {address}."
+                "API_USE_TLS is false, but API_ADDRESS begins with https://",
+                f"unset one, or write {address}",
             )
         if scheme == "http" and self.api_use_tls:
             raise ConfigurationError(
-                "API_USE_TLS is true, but API_ADDRESS begins with http://: write https://, or unset"
-                " API_USE_TLS."
+                "API_USE_TLS is true, but API_ADDRESS begins with http://",
+                "write https://, or unset API_USE_TLS",
             )
         is_plaintext_chosen = scheme == "http" or self.api_use_tls is False
         tls_settings = [
@@ -124,6 +125,7 @@ class ApiClientSettings(Settings):
         if tls_settings and not self._uses_tls() and not is_plaintext_chosen:
             names = " and ".join(tls_settings)
             raise ConfigurationError(
-                f"{names}: without effect, because API_ADDRESS does not use TLS: set API_ADDRESS to"
-                f" https://{address}, or API_USE_TLS=false to stay without TLS."
+                f"{names}: without effect, because API_ADDRESS does not use TLS",
+                f"set API_ADDRESS to https://{address}, or API_USE_TLS=false to stay without TLS",
+                setting=names,
             )

@@ -9,6 +9,7 @@ from typing import Any, Self
 from urllib.parse import urlsplit
 
 from adapters.system.files.key_file import read_keys
+from application.ports.diagnosis import InvalidValue, diagnosis_of
 from entrypoints import __version__
 from entrypoints.failures import ConfigurationError
 
@@ -54,7 +55,9 @@ def registration_keys_in(path: Path) -> SecretsInFile:
     except UnicodeDecodeError:
         raise
     except ValueError as error:
-        raise ValueError(f"{REGISTRATION_KEY_FILE} names {path}, which {error}") from None
+        raise InvalidValue.of(
+            diagnosis_of(error).after(f"{REGISTRATION_KEY_FILE} names {path}, which ")
+        ) from None
     return SecretsInFile(first, path, tuple(others))
 
 
@@ -231,9 +234,12 @@ class Settings:
                 elif text:
                     values[declared.name] = declared.metadata["parse"](text)
             except ValueError as error:
-                problems.append(f"{_name_in_use(declared, environment)}: {error}.")
+                problem = ConfigurationError.on(_name_in_use(declared, environment), error)
+                problem.setting = _variable(declared)
+                problems.append(problem)
         if problems:
-            raise ConfigurationError("\n".join(problems))
+            first, *first.others = problems
+            raise first
         loaded = cls(**values)
         loaded.check(values.keys())
         return loaded
@@ -353,7 +359,7 @@ def _name_in_use(declared: Field[Any], environment: Mapping[str, str]) -> str:
 def _text(declared: Field[Any], environment: Mapping[str, str]) -> str:
     old_names = _old_names_set(declared, environment)
     if environment.get(_variable(declared)) and old_names:
-        raise ValueError(f"{old_names[0]}, its old name, is set too: remove {old_names[0]}")
+        raise InvalidValue(f"{old_names[0]}, its old name, is set too", f"remove {old_names[0]}")
     names = (_variable(declared), *declared.metadata["aliases"], *old_names)
     return next((environment[name] for name in names if environment.get(name)), "")
 
@@ -361,7 +367,7 @@ def _text(declared: Field[Any], environment: Mapping[str, str]) -> str:
 def _path(declared: Field[Any], environment: Mapping[str, str]) -> str:
     path = environment.get(_file_variable(declared), "") if declared.metadata["in_file"] else ""
     if path and _text(declared, environment):
-        raise ValueError(f"{_file_variable(declared)} is set too: remove one of them")
+        raise InvalidValue(f"{_file_variable(declared)} is set too", "remove one of them")
     return path
 
 
@@ -373,12 +379,12 @@ def _from_file(declared: Field[Any], path: str) -> object:
         text = Path(path).read_text().rstrip("\r\n")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise ValueError(
-            f"cannot be read from {path} ({reason}): fix {variable} or the file's permissions"
+        raise InvalidValue(
+            f"cannot be read from {path} ({reason})", f"fix {variable} or the file's permissions"
         ) from None
     if not text:
         # Taking it for a key that is not set would open what the key was meant to protect.
-        raise ValueError(
-            f"{variable} names {path}, which is empty: fill the file, or unset {variable}"
+        raise InvalidValue(
+            f"{variable} names {path}, which is empty", f"fill the file, or unset {variable}"
         )
     return declared.metadata["parse"](text)

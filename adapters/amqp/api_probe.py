@@ -25,13 +25,13 @@ class AmqpApiProbe:
                 return KeyTrial(admitted=False, clock=None)
             except NotAdmitted as error:
                 raise ControlPlaneRefused(
-                    f"The API behind RABBITMQ_URL refuses this host, {error}: set another"
-                    " REGISTRATION_KEY."
+                    f"The API behind RABBITMQ_URL refuses this host, {error}",
+                    "set another REGISTRATION_KEY",
                 ) from error
             except ControlPlaneRefused:
                 return KeyTrial(admitted=True, clock=None)
         raise ControlPlaneRefused(
-            "The API behind RABBITMQ_URL takes a host without a name: it must be a ManMan API."
+            "The API behind RABBITMQ_URL takes a host without a name", "it must be a ManMan API"
         )
 
     def ping_store(self, key: str) -> None:

@@ -12,6 +12,7 @@ from kombu import Connection
 from adapters.amqp.broker_diagnosis import why_unavailable
 from adapters.amqp.transport import Transport
 from application.ports.broker import BrokerUnavailable
+from application.ports.diagnosis import Diagnosis
 
 _TLS_PORT = 5671
 _PLAIN_PORT = 5672
@@ -75,10 +76,12 @@ class Broker:
         except (exceptions.AMQPError, exceptions.MessageNacked, OSError) as error:
             raise self.unavailable(why_unavailable(error)) from error
 
-    def unavailable(self, why: str) -> BrokerUnavailable:
+    def unavailable(self, why: Diagnosis) -> BrokerUnavailable:
         address = urlsplit(self.url)
         port = address.port or (_TLS_PORT if address.scheme == "amqps" else _PLAIN_PORT)
-        return BrokerUnavailable(f"The broker at {address.hostname}:{port} (RABBITMQ_URL) {why}.")
+        return BrokerUnavailable.of(
+            why.after(f"The broker at {address.hostname}:{port} (RABBITMQ_URL) ")
+        )
 
     def _tls(self, hostname: str) -> dict[str, Any]:
         if self.ca_file:
@@ -105,6 +108,6 @@ def _check_ca_file(path: Path) -> None:
             "holds no PEM certificate" if isinstance(error, ssl.SSLError) else "cannot be read"
         )
         raise BrokerUnavailable(
-            f"RABBITMQ_CA_CERT_PATH {path} {trouble}: set it to the file of the CA that issues the"
-            " broker's certificate."
+            f"RABBITMQ_CA_CERT_PATH {path} {trouble}",
+            "set it to the file of the CA that issues the broker's certificate",
         ) from error

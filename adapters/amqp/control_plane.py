@@ -172,11 +172,11 @@ class AmqpControlPlane:
             current_request_id.set("")
             return understood
         except BrokerUnavailable as error:
-            raise ControlPlaneUnavailable(str(error)) from error
+            raise ControlPlaneUnavailable.of(error.diagnosis) from error
         except Malformed as malformed:
             raise ControlPlaneRefused(
-                f"The control plane gives an answer that makes no sense, {malformed}: check that"
-                " it is not older than this host manager."
+                f"The control plane gives an answer that makes no sense, {malformed}",
+                "check that it is not older than this host manager",
             ) from None
 
 
@@ -204,8 +204,8 @@ class _Conversation:
         while request.correlation_id not in self._answers:
             if self._opened.was_returned:
                 raise ControlPlaneUnavailable(
-                    "The broker (RABBITMQ_URL) knows of no API that takes messages: start one with"
-                    " the same RABBITMQ_URL, virtual host included."
+                    "The broker (RABBITMQ_URL) knows of no API that takes messages",
+                    "start one with the same RABBITMQ_URL, virtual host included",
                 )
             try:
                 self._opened.receive(deadline)
@@ -213,8 +213,8 @@ class _Conversation:
                 if not self._opened.all_confirmed:
                     raise
                 raise ControlPlaneUnavailable(
-                    "The broker (RABBITMQ_URL) took the message and no API answers: check that one"
-                    " runs with the same RABBITMQ_URL and that its database answers."
+                    "The broker (RABBITMQ_URL) took the message and no API answers",
+                    "check that one runs with the same RABBITMQ_URL and that its database answers",
                 ) from None
         return self._answers[request.correlation_id]
 
@@ -239,13 +239,14 @@ class LegacyControlPlane:
             heard = self.over_amqp.heartbeat(self.server_id, registration_request.capabilities)
         except ServerNotFound:
             raise ControlPlaneRefused(
-                f"No server has the id {self.server_id} (SERVER_ID): set it to one of"
-                " `manmanv2 servers list`, or unset it to register."
+                f"No server has the id {self.server_id} (SERVER_ID)",
+                "set it to one of `manmanv2 servers list`, or unset it to register",
             ) from None
         except CredentialRequired:
             raise ControlPlaneRefused(
-                "The API wants each host's own credential (ENFORCEMENT), which one with a SERVER_ID"
-                " has not: unset SERVER_ID to register."
+                "The API wants each host's own credential (ENFORCEMENT), which one"
+                " with a SERVER_ID has not",
+                "unset SERVER_ID to register",
             ) from None
         return RegistrationResult(
             self.server_id, heard.next_heartbeat, config_revision=0, approval=heard.approval
@@ -265,10 +266,10 @@ class LegacyControlPlane:
     def fetch_configuration(
         self, server_id: int, known_revision: int, after_revision: int = 0
     ) -> ConfigurationChanges:
-        raise ControlPlaneRefused("A host with a SERVER_ID has no registration to fetch with.")
+        raise ControlPlaneRefused("A host with a SERVER_ID has no registration to fetch with")
 
     def deregister(self, server_id: int, instance_id: str) -> None:
-        raise ControlPlaneRefused("A host with a SERVER_ID has no registration to take back.")
+        raise ControlPlaneRefused("A host with a SERVER_ID has no registration to take back")
 
     def close(self) -> None:
         self.over_amqp.close()

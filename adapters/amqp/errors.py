@@ -51,7 +51,7 @@ def raise_error_of(fields: Mapping[str, Any], server_id: int | None) -> None:
         case "invalid_registration_key":
             raise InvalidRegistrationKey
         case "internal":
-            raise ControlPlaneUnavailable("The control plane failed to answer: its log says why.")
+            raise ControlPlaneUnavailable("The control plane failed to answer", "its log says why")
         case "server_not_found" if server_id is not None:
             raise ServerNotFound(server_id)
         case "credential_required" if server_id is not None:
@@ -65,4 +65,4 @@ def raise_error_of(fields: Mapping[str, Any], server_id: int | None) -> None:
         case "not_admitted":
             raise NotAdmitted.from_message(said)
         case _:
-            raise ControlPlaneRefused(f"The control plane refuses this host: {said}.")
+            raise ControlPlaneRefused(f"The control plane refuses this host: {said}")

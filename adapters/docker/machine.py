@@ -56,7 +56,7 @@ class DockerMachine:
             mode = self.socket_path.stat().st_mode
         except (FileNotFoundError, NotADirectoryError):
             raise self._unavailable(
-                "does not exist: start Docker, or set DOCKER_SOCKET to where its socket is"
+                "does not exist", "start Docker, or set DOCKER_SOCKET to where its socket is"
             ) from None
         except PermissionError:
             raise self._not_permitted() from None
@@ -65,8 +65,9 @@ class DockerMachine:
         if not stat.S_ISSOCK(mode):
             problem = "is a directory" if stat.S_ISDIR(mode) else "is not a socket"
             raise self._unavailable(
-                f"{problem}: start Docker before the program that created it,"
-                " or set DOCKER_SOCKET to where its socket is"
+                problem,
+                "start Docker before the program that created it, or set"
+                " DOCKER_SOCKET to where its socket is",
             )
         if not os.access(self.socket_path, os.R_OK | os.W_OK, effective_ids=True):
             raise self._not_permitted()
@@ -94,37 +95,39 @@ class DockerMachine:
             match cause:
                 case APIError():
                     return self._unavailable(
-                        f"answers with HTTP {cause.status_code}: see Docker's log, or set"
-                        " DOCKER_SOCKET to Docker's socket"
+                        f"answers with HTTP {cause.status_code}",
+                        "see Docker's log, or set DOCKER_SOCKET to Docker's socket",
                     )
                 case ConnectionRefusedError() | FileNotFoundError():
-                    return self._unavailable("exists but nothing listens on it: start Docker")
+                    return self._unavailable("exists but nothing listens on it", "start Docker")
                 case PermissionError():
                     return self._not_permitted()
                 # EAGAIN: the queue of connections is full, because the engine accepts none.
                 case TimeoutError() | BlockingIOError():
                     return self._unavailable(
-                        f"does not answer within {self.timeout_seconds:g} seconds: Docker hangs,"
-                        " restart it"
+                        f"does not answer within {self.timeout_seconds:g} seconds",
+                        "Docker hangs, restart it",
                     )
                 case OSError() if type(cause) is OSError:
                     return self._unusable()
         return self._not_docker()
 
     def _not_docker(self) -> EngineUnavailable:
-        return self._unavailable("answers, but is not Docker: set DOCKER_SOCKET to Docker's socket")
+        return self._unavailable(
+            "answers, but is not Docker", "set DOCKER_SOCKET to Docker's socket"
+        )
 
     def _not_permitted(self) -> EngineUnavailable:
         return self._unavailable(
-            f"cannot be used by this user (uid {os.geteuid()}): add it to the group that owns"
-            " the socket, usually docker, and start again"
+            f"cannot be used by this user (uid {os.geteuid()})",
+            "add it to the group that owns the socket, usually docker, and start again",
         )
 
     def _unusable(self) -> EngineUnavailable:
-        return self._unavailable("cannot be used: set DOCKER_SOCKET to where Docker's socket is")
+        return self._unavailable("cannot be used", "set DOCKER_SOCKET to where Docker's socket is")
 
-    def _unavailable(self, problem: str) -> EngineUnavailable:
-        return EngineUnavailable(f"DOCKER_SOCKET {self.socket_path} {problem}.")
+    def _unavailable(self, problem: str, fix: str) -> EngineUnavailable:
+        return EngineUnavailable(f"DOCKER_SOCKET {self.socket_path} {problem}", fix)
 
 
 def _parse(info: Any) -> MachineReport:

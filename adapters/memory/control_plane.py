@@ -45,9 +45,9 @@ class MemoryControlPlane:
         try:
             registered = self.register_server(registration)
         except InvalidField as error:
-            raise ControlPlaneRefused(f"The control plane refuses this host: {error}.") from None
+            raise ControlPlaneRefused(f"The control plane refuses this host: {error}") from None
         except (StoreUnavailable, StoreFailed) as error:
-            raise ControlPlaneUnavailable(f"The control plane cannot answer: {error}.") from error
+            raise ControlPlaneUnavailable(f"The control plane cannot answer: {error}") from error
         server = registered.server
         return RegistrationResult(
             server.server_id,
@@ -71,7 +71,7 @@ class MemoryControlPlane:
         try:
             [answer] = self.record_heartbeat([heartbeat])
         except (StoreUnavailable, StoreFailed) as error:
-            raise ControlPlaneUnavailable(f"The control plane cannot answer: {error}.") from error
+            raise ControlPlaneUnavailable(f"The control plane cannot answer: {error}") from error
         match answer:
             case Acknowledged():
                 return HeartbeatResult(
@@ -81,7 +81,7 @@ class MemoryControlPlane:
                     answer.credential,
                 )
             case InvalidField():
-                raise ControlPlaneRefused(f"The control plane refuses this host: {answer}.")
+                raise ControlPlaneRefused(f"The control plane refuses this host: {answer}")
             case _:
                 raise answer
 
@@ -95,7 +95,7 @@ class MemoryControlPlane:
                 )
             )
         except (StoreUnavailable, StoreFailed) as error:
-            raise ControlPlaneUnavailable(f"The control plane cannot answer: {error}.") from error
+            raise ControlPlaneUnavailable(f"The control plane cannot answer: {error}") from error
 
     def deregister(self, server_id: int, instance_id: str) -> None:
         try:
@@ -105,7 +105,7 @@ class MemoryControlPlane:
                 )
             )
         except (StoreUnavailable, StoreFailed) as error:
-            raise ControlPlaneUnavailable(f"The control plane cannot answer: {error}.") from error
+            raise ControlPlaneUnavailable(f"The control plane cannot answer: {error}") from error
 
     def close(self) -> None:
         """There is no connection."""

@@ -18,6 +18,7 @@ from adapters.sql.diagnosis import (
 )
 from adapters.sql.engine import make_engine, sql_url, sqlite_file
 from adapters.sql.schema import current_revision, newest_revision
+from application.ports.diagnosis import diagnosis_of
 from application.ports.probes.database_probe import DatabaseUnavailable, DatabaseUnfit
 from application.ports.store.store import StoreFailed, StoreUnavailable
 from domain.clock_reading import ClockReading
@@ -80,7 +81,7 @@ def _examine_file(url: str, file: Path) -> str:
 
 
 def _not_writable(file: Path) -> DatabaseUnusable:
-    return DatabaseUnusable(f"{file} cannot be opened for writing: check its permissions")
+    return DatabaseUnusable(f"{file} cannot be opened for writing", "check its permissions")
 
 
 def _reading_engine(url: str, path: Path) -> Engine:
@@ -107,7 +108,7 @@ def _translate_errors() -> Iterator[None]:
     try:
         yield
     except (DatabaseUnusable, ValueError) as error:
-        raise DatabaseUnfit(f"DATABASE_URL: {error}.") from error
+        raise DatabaseUnfit.of(diagnosis_of(error).after("DATABASE_URL: ")) from error
     except DatabaseUnreachable as error:
         raise _unavailable(str(error)) from error
     except (StoreUnavailable, StoreFailed) as error:
@@ -116,6 +117,7 @@ def _translate_errors() -> Iterator[None]:
 
 def _unavailable(problem: str) -> DatabaseUnavailable:
     return DatabaseUnavailable(
-        f"DATABASE_URL: the database cannot be reached: {problem}; check that it runs and admits"
-        " this machine"
+        f"DATABASE_URL: the database cannot be reached: {problem}",
+        "check that it runs and admits this machine",
+        separator="; ",
     )

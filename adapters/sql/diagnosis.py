@@ -5,6 +5,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from adapters.sql.engine import sqlite_file, sqlite_file_kind
 from adapters.sql.schema import current_revision, newest_revision
+from application.ports.diagnosis import DiagnosedError
 
 # Before a connection is established, libpq reports errors as texts without codes.
 _CONNECTION_PROBLEMS = (
@@ -26,7 +27,7 @@ class DatabaseUnreachable(Exception):
     """The message says why."""
 
 
-class DatabaseUnusable(Exception):
+class DatabaseUnusable(DiagnosedError):
     """The database answers, but cannot be used. The message says why and what to do."""
 
 
@@ -34,10 +35,10 @@ def check_reachable(engine: Engine) -> None:
     """Raises DatabaseUnreachable, or DatabaseUnusable for a file that is not an SQLite database."""
     file = sqlite_file(engine.url)
     if file and not file.absolute().parent.is_dir():
-        raise DatabaseUnusable(f"the folder {file.absolute().parent} does not exist: create it")
+        raise DatabaseUnusable(f"the folder {file.absolute().parent} does not exist", "create it")
     kind = sqlite_file_kind(file) if file else ""
     if kind:
-        raise DatabaseUnusable(f"{file} is {kind}: name a regular file")
+        raise DatabaseUnusable(f"{file} is {kind}", "name a regular file")
     try:
         with engine.connect() as connection:
             healthy = not file or connection.scalar(text("PRAGMA quick_check(1)")) == "ok"
@@ -54,16 +55,16 @@ def check_schema(engine: Engine) -> None:
     """
     current, newest = current_revision(engine), newest_revision()
     if current is None:
-        raise DatabaseUnusable("the database is empty: run `manmanv2 db upgrade` first")
+        raise DatabaseUnusable("the database is empty", "run `manmanv2 db upgrade` first")
     if current < newest:
         raise DatabaseUnusable(
-            f"the database has schema {current}, this version works with {newest}:"
-            " run `manmanv2 db upgrade` first"
+            f"the database has schema {current}, this version works with {newest}",
+            "run `manmanv2 db upgrade` first",
         )
     if current > newest:
         raise DatabaseUnusable(
-            f"the database has schema {current}, this version works with {newest}:"
-            " install the version that upgraded it"
+            f"the database has schema {current}, this version works with {newest}",
+            "install the version that upgraded it",
         )
 
 
@@ -73,9 +74,9 @@ def _diagnosed(error: Exception, file: str | None) -> Exception:
         problem = next((problem for part, problem in _CONNECTION_PROBLEMS if part in text), None)
         if problem:
             return DatabaseUnreachable(problem)
-        return DatabaseUnusable("PostgreSQL does not accept an option of this URL: correct it")
+        return DatabaseUnusable("PostgreSQL does not accept an option of this URL", "correct it")
     if "unable to open" in text or "readonly" in text:
-        return DatabaseUnusable(f"{file} cannot be opened for writing: check its permissions")
+        return DatabaseUnusable(f"{file} cannot be opened for writing", "check its permissions")
     if "locked" in text:
         return DatabaseUnreachable(f"{file} is locked by another process")
     return _damaged(file)
@@ -83,5 +84,5 @@ def _diagnosed(error: Exception, file: str | None) -> Exception:
 
 def _damaged(file: str) -> DatabaseUnusable:
     return DatabaseUnusable(
-        f"{file} is damaged or is not an SQLite database: restore a backup or name another file"
+        f"{file} is damaged or is not an SQLite database", "restore a backup or name another file"
     )

@@ -34,6 +34,7 @@ from adapters.x509.certificates import (
     signature_hash,
 )
 from application.ports.certificate_authority import AuthorityExpired
+from application.ports.diagnosis import DiagnosedFailure
 from domain.certificate_life import BACKDATED
 from domain.errors import InvalidField
 
@@ -49,7 +50,7 @@ _LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")
 _MAX_DNS_NAME_LENGTH = 253
 
 
-class AuthorityUnusable(Exception):
+class AuthorityUnusable(DiagnosedFailure):
     """The message is a sentence that names the setting and says what to do."""
 
 
@@ -176,20 +177,20 @@ def read_authority(
         trusted = x509.load_pem_x509_certificates(_read(certificate_file, certificate_path))
     except UNREADABLE:
         raise AuthorityUnusable(
-            f"{certificate_file} contains no PEM certificate: it must be the certificate of the"
-            " authority, such as `manmanv2 ca init` creates."
+            f"{certificate_file} contains no PEM certificate",
+            "it must be the certificate of the authority, such as `manmanv2 ca init` creates",
         ) from None
     own = trusted[0]
     key = _read_key(key_file, key_path)
     if not _can_issue(own):
         raise AuthorityUnusable(
-            f"{certificate_file} contains a certificate that cannot issue others: it must be that"
-            " of an authority, such as `manmanv2 ca init` creates."
+            f"{certificate_file} contains a certificate that cannot issue others",
+            "it must be that of an authority, such as `manmanv2 ca init` creates",
         )
     if _spki(own.public_key()) != _spki(key.public_key()):
         raise AuthorityUnusable(
-            f"{key_file} is not the key of the first certificate in {certificate_file}: use a"
-            " matching pair."
+            f"{key_file} is not the key of the first certificate in {certificate_file}",
+            "use a matching pair",
         )
     return X509Authority(own, key, trusted)
 
@@ -199,7 +200,7 @@ def _read(file: str, path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise AuthorityUnusable(
-            f"{file} cannot be read ({error.strerror}): check the file and its permissions."
+            f"{file} cannot be read ({error.strerror})", "check the file and its permissions"
         ) from None
 
 
@@ -208,18 +209,20 @@ def _read_key(file: str, path: Path) -> CertificateIssuerPrivateKeyTypes:
     try:
         key = load_pem_private_key(content, password=None)
     except TypeError:
-        raise AuthorityUnusable(f"{file} is encrypted: store the key without a password.") from None
+        raise AuthorityUnusable(
+            f"{file} is encrypted", "store the key without a password"
+        ) from None
     except (ValueError, UnsupportedAlgorithm):
         raise AuthorityUnusable(
-            f"{file} contains no PEM private key: it must be the key of the authority, such as"
-            " `manmanv2 ca init` creates."
+            f"{file} contains no PEM private key",
+            "it must be the key of the authority, such as `manmanv2 ca init` creates",
         ) from None
     if not isinstance(
         key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
     ):
         raise AuthorityUnusable(
-            f"{file} contains a key that is not RSA, EC or Ed25519: create one with"
-            " `manmanv2 ca init`."
+            f"{file} contains a key that is not RSA, EC or Ed25519",
+            "create one with `manmanv2 ca init`",
         )
     return key
 

@@ -2,6 +2,8 @@ from dataclasses import dataclass
 from enum import StrEnum, auto
 from typing import Self
 
+from application.ports.diagnosis import Diagnosis
+
 
 class Outcome(StrEnum):
     OK = "ok"
@@ -45,16 +47,9 @@ class CheckResult:
         return cls(Outcome.FAIL, problem, fix, cause)
 
     @classmethod
-    def of_sentence(cls, sentence: str, cause: Cause) -> Self:
-        """From a sentence of ours: what is wrong; what to do. Between them stands a colon, or,
-        where a colon has said why, a semicolon."""
-        said = sentence.removesuffix(".")
-        separator = max(": ", "; ", key=said.rfind)
-        problem, there, fix = said.rpartition(separator)
-        if not there or problem.isupper():
-            # Before the only colon stands but the setting's name.
-            problem, fix = said, ""
-        return cls(Outcome.FAIL, problem, fix, cause, separator)
+    def of(cls, diagnosis: Diagnosis, cause: Cause) -> Self:
+        """A failure that an error has diagnosed."""
+        return cls(Outcome.FAIL, diagnosis.problem, diagnosis.fix, cause, diagnosis.separator)
 
     def __str__(self) -> str:
         return f"{self.summary}{self.separator}{self.fix}" if self.fix else self.summary

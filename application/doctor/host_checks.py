@@ -5,6 +5,7 @@ from pathlib import Path
 from application.doctor.check_result import Cause, CheckResult, Outcome
 from application.doctor.environment_checks import check_broker, check_clock, check_side_port
 from application.doctor.run_checks import Check
+from application.ports.diagnosis import Diagnosis
 from application.ports.host.control_plane import ControlPlaneRefused, ControlPlaneUnavailable
 from application.ports.host.machine import EngineUnavailable, Machine
 from application.ports.host.state_folder import SavedState
@@ -106,7 +107,7 @@ class HostChecks:
         try:
             report = self.engine.report()
         except EngineUnavailable as error:
-            return self._engine_failure(str(error))
+            return self._engine_failure(error.diagnosis)
         self._hostname = report.hostname
         machine = report.capabilities
         return CheckResult.ok(
@@ -114,15 +115,16 @@ class HostChecks:
             f" {machine.total_memory_mb / _MEBIBYTES_PER_GIBIBYTE:.1f} GiB"
         )
 
-    def _engine_failure(self, sentence: str) -> CheckResult:
-        failure = CheckResult.of_sentence(sentence, Cause.ENVIRONMENT)
-        cure = failure.fix
+    def _engine_failure(self, diagnosis: Diagnosis) -> CheckResult:
+        cure = diagnosis.fix
         elsewhere = self.other_engine_socket()
         if elsewhere:
             cure = f"Docker answers at another place, set DOCKER_SOCKET={elsewhere}"
         if self.docker_optional:
-            return CheckResult.warning(f"{failure.summary}, and DOCKER_OPTIONAL does without", cure)
-        return CheckResult.failure(failure.summary, cure, Cause.ENVIRONMENT)
+            return CheckResult.warning(
+                f"{diagnosis.problem}, and DOCKER_OPTIONAL does without", cure
+            )
+        return CheckResult.failure(diagnosis.problem, cure, Cause.ENVIRONMENT)
 
     def _check_name(self) -> CheckResult:
         if self.server_id is not None:

@@ -3,12 +3,13 @@ from dataclasses import dataclass
 
 from application.doctor.check_result import Cause, CheckResult, Outcome
 from application.ports.broker import BrokerUnavailable
+from application.ports.diagnosis import DiagnosedFailure
 from application.ports.host.control_plane import ControlPlaneRefused, ControlPlaneUnavailable
 from application.ports.host.machine import EngineUnavailable
 from application.ports.probes.database_probe import DatabaseUnavailable, DatabaseUnfit
 
-# What the parts say of themselves, and where the cause then is.
-_FAULTS: Mapping[type[Exception], Cause] = {
+# The errors of the ports, and where the cause then is.
+_CAUSES: Mapping[type[DiagnosedFailure], Cause] = {
     BrokerUnavailable: Cause.ENVIRONMENT,
     ControlPlaneRefused: Cause.SETTING,
     ControlPlaneUnavailable: Cause.ENVIRONMENT,
@@ -63,8 +64,8 @@ class RunChecks:
     def _run(self, check: Check) -> CheckResult:
         try:
             return self.bounded(check.run)
-        except tuple(_FAULTS) as error:
-            return CheckResult.of_sentence(str(error), _FAULTS[type(error)])
+        except tuple(_CAUSES) as error:
+            return CheckResult.of(error.diagnosis, _CAUSES[type(error)])
         except CheckTimedOut:
             return CheckResult.failure(
                 "gave no answer in time",

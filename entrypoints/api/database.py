@@ -24,14 +24,14 @@ def prepare_database(url: str, *, upgrade: bool = False) -> None:
     try:
         engine = make_engine(url)
     except ValueError as error:
-        raise ConfigurationError(f"DATABASE_URL: {error}.") from None
+        raise ConfigurationError.on("DATABASE_URL", error) from None
     try:
         check_reachable(engine)
         if upgrade or sqlite_file(engine.url):
             _upgrade(engine)
         check_schema(engine)
     except DatabaseUnusable as error:
-        raise ConfigurationError(f"DATABASE_URL: {error}.") from error
+        raise ConfigurationError.on("DATABASE_URL", error) from error
     except DatabaseUnreachable as error:
         raise _unreachable(str(error)) from error
     except (StoreUnavailable, StoreFailed) as error:

@@ -55,7 +55,8 @@ def check_provider_ca(settings: ApiSettings) -> None:
             read_ca_file(settings.oidc_ca_cert_path)
         except CaFileUnusable:
             raise ConfigurationError(
-                f"OIDC_CA_CERT_PATH: {settings.oidc_ca_cert_path} cannot be read or holds no PEM"
-                " certificate: set it to the file of the CA that issues the OIDC provider's"
-                " certificate."
+                f"OIDC_CA_CERT_PATH: {settings.oidc_ca_cert_path} cannot be read or"
+                " holds no PEM certificate",
+                "set it to the file of the CA that issues the OIDC provider's certificate",
+                setting="OIDC_CA_CERT_PATH",
             ) from None

@@ -5,6 +5,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from adapters.oidc.url import checked_url
+from application.ports.diagnosis import InvalidValue
 from domain.approval import ApprovalPolicy
 from domain.enforcement import ENFORCE_ALL, Enforcement, Mode, Switch
 from domain.machine_evidence import NamePolicy
@@ -54,7 +55,7 @@ def _enforcement(text: str) -> Enforcement:
     for part in text.split(","):
         name, _, mode = part.strip().partition("=")
         if name.strip() in modes:
-            raise ValueError(f"sets {name.strip()} more than once: remove all but one")
+            raise InvalidValue(f"sets {name.strip()} more than once", "remove all but one")
         try:
             modes[Switch(name.strip())] = Mode(mode.strip())
         except ValueError:
@@ -83,7 +84,7 @@ def _roles(text: str) -> Mapping[str, Role]:
         # A value may itself contain an equals sign, for example CN=admins.
         value, _, role = (each.strip() for each in part.rpartition("="))
         if value in roles:
-            raise ValueError(f"sets {value} more than once: remove all but one")
+            raise InvalidValue(f"sets {value} more than once", "remove all but one")
         if not value or role not in list(Role):
             raise ValueError(
                 f"contains {part.strip()!r}, but must be VALUE=ROLE,… with the roles"
@@ -394,40 +395,45 @@ class ApiSettings(ServiceSettings):
             try:
                 sql_url(self.database_url.reveal())
             except ValueError as error:
-                raise ConfigurationError(f"DATABASE_URL: {error}.") from None
+                raise ConfigurationError.on("DATABASE_URL", error) from None
         if self.host_credential_lifetime_seconds < 4 * self.heartbeat_interval_seconds:
             raise ConfigurationError(
-                f"HOST_CREDENTIAL_LIFETIME_SECONDS is {self.host_credential_lifetime_seconds}, but"
-                " a credential is renewed by a heartbeat: set it to four times"
-                " HEARTBEAT_INTERVAL_SECONDS or more."
+                "HOST_CREDENTIAL_LIFETIME_SECONDS is"
+                f" {self.host_credential_lifetime_seconds}, but a credential is"
+                " renewed by a heartbeat",
+                "set it to four times HEARTBEAT_INTERVAL_SECONDS or more",
             )
         if self.api_workers > 1 and self.store_kind is StoreKind.MEMORY:
             raise ConfigurationError(
                 f"API_WORKERS is {self.api_workers}, but processes cannot share"
-                f" DATABASE_URL={IN_MEMORY}: set it to 1."
+                f" DATABASE_URL={IN_MEMORY}",
+                "set it to 1",
             )
         if self.api_workers > 1 and self.listen_address.endswith(":0"):
             raise ConfigurationError(
-                f"API_WORKERS is {self.api_workers}, but processes cannot share port 0: name"
-                " another in LISTEN_ADDRESS."
+                f"API_WORKERS is {self.api_workers}, but processes cannot share port 0",
+                "name another in LISTEN_ADDRESS",
             )
 
     def _check_oidc(self, set_fields: Collection[str]) -> None:
         others = sorted(name.upper() for name in set_fields if name.startswith("oidc_"))
         if others and not self.oidc_issuer:
             raise ConfigurationError(
-                f"OIDC_ISSUER: must be set, because {others[0]} is. To accept no tokens, unset"
-                f" {', '.join(others)}."
+                f"OIDC_ISSUER: must be set, because {others[0]} is. To accept no"
+                f" tokens, unset {', '.join(others)}",
+                setting="OIDC_ISSUER",
             )
         if self.oidc_issuer and not self.oidc_audience:
             raise ConfigurationError(
-                "OIDC_AUDIENCE: must be set, because OIDC_ISSUER is: the API must refuse tokens"
-                " that were issued for another program."
+                "OIDC_AUDIENCE: must be set, because OIDC_ISSUER is",
+                "the API must refuse tokens that were issued for another program",
+                setting="OIDC_AUDIENCE",
             )
         if self.oidc_ca_cert_path and not f"{self.oidc_issuer} {self.oidc_jwks_url}".count("https"):
             raise ConfigurationError(
-                "OIDC_CA_CERT_PATH: must not be set, because the provider has no certificate: its"
-                " URL is http://."
+                "OIDC_CA_CERT_PATH: must not be set, because the provider has no certificate",
+                "its URL is http://",
+                setting="OIDC_CA_CERT_PATH",
             )
 
     def _check_certificates(self, set_fields: Collection[str]) -> None:
@@ -435,35 +441,42 @@ class ApiSettings(ServiceSettings):
             for name in ("mtls_listen_address", "trust_domain"):
                 if name in set_fields:
                     raise ConfigurationError(
-                        f"{name.upper()}: has no effect without CA_CERT_PATH: set CA_CERT_PATH, or"
-                        f" unset {name.upper()}."
+                        f"{name.upper()}: has no effect without CA_CERT_PATH",
+                        f"set CA_CERT_PATH, or unset {name.upper()}",
+                        setting=name.upper(),
                     )
             if self.enforcement.of(Switch.CERTIFICATE) is not Mode.OFF:
                 raise ConfigurationError(
-                    "ENFORCEMENT: certificate needs hosts with certificates, but this API issues"
-                    " none: set CA_CERT_PATH and CA_KEY_PATH, or remove certificate."
+                    "ENFORCEMENT: certificate needs hosts with certificates, but"
+                    " this API issues none",
+                    "set CA_CERT_PATH and CA_KEY_PATH, or remove certificate",
+                    setting="ENFORCEMENT",
                 )
             return
         if self.tls_cert_path is None:
             raise ConfigurationError(
-                "TLS_CERT_PATH: must be set, because CA_CERT_PATH is, and clients present their"
-                " certificates over TLS."
+                "TLS_CERT_PATH: must be set, because CA_CERT_PATH is, and clients"
+                " present their certificates over TLS",
+                setting="TLS_CERT_PATH",
             )
         if not 1 <= self.mutual_tls_port <= 65535:
             raise ConfigurationError(
-                "MTLS_LISTEN_ADDRESS: must be set, because no port follows that of LISTEN_ADDRESS,"
-                f" {self.listen_address}."
+                "MTLS_LISTEN_ADDRESS: must be set, because no port follows that of"
+                f" LISTEN_ADDRESS, {self.listen_address}",
+                setting="MTLS_LISTEN_ADDRESS",
             )
         if self.mutual_tls_address == self.listen_address:
             raise ConfigurationError(
                 "MTLS_LISTEN_ADDRESS: must differ from LISTEN_ADDRESS, which is"
-                f" {self.listen_address}."
+                f" {self.listen_address}",
+                setting="MTLS_LISTEN_ADDRESS",
             )
         if self.host_certificate_lifetime_seconds < 4 * self.heartbeat_interval_seconds:
             raise ConfigurationError(
-                f"HOST_CERTIFICATE_LIFETIME_SECONDS is {self.host_certificate_lifetime_seconds},"
-                " but a certificate is renewed between heartbeats: set it to four times"
-                " HEARTBEAT_INTERVAL_SECONDS or more."
+                "HOST_CERTIFICATE_LIFETIME_SECONDS is"
+                f" {self.host_certificate_lifetime_seconds}, but a certificate is"
+                " renewed between heartbeats",
+                "set it to four times HEARTBEAT_INTERVAL_SECONDS or more",
             )
 
 
@@ -472,5 +485,8 @@ def _check_both(name: str, value: object, other_name: str, other: object) -> Non
         return
     present, missing = (other_name, name) if value is None else (name, other_name)
     raise ConfigurationError(
-        f"{missing}: must be set, because {present} is; to use neither, unset both."
+        f"{missing}: must be set, because {present} is",
+        "to use neither, unset both",
+        separator="; ",
+        setting=missing,
     )

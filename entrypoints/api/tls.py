@@ -15,7 +15,7 @@ def read_certificate(
     try:
         certificate = ServerCertificate(settings.tls_cert_path, settings.tls_key_path)
     except CertificateUnusable as error:
-        raise ConfigurationError(str(error)) from None
+        raise ConfigurationError.of(error.diagnosis) from None
     if metrics:
         certificate.on_new_expiry = metrics.certificate_expires()
         certificate.on_new_expiry(certificate.current.facts.expires)
@@ -32,7 +32,7 @@ def read_certificates(settings: ApiSettings) -> Certificates | None:
     try:
         authority = read_authority(settings.ca_cert_path, settings.ca_key_path)
     except AuthorityUnusable as error:
-        raise ConfigurationError(str(error)) from None
+        raise ConfigurationError.of(error.diagnosis) from None
     return Certificates(authority, settings.trust_domain, settings.host_certificate_lifetime)
 
 

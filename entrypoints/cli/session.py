@@ -56,9 +56,9 @@ def operator_client(context: click.Context) -> "OperatorClient":
     try:
         return CliContainer(settings=settings_of(context)).operator_client()
     except CaFileUnusable as error:
-        raise ConfigurationError(f"API_CA_CERT_PATH: {error}.") from None
+        raise ConfigurationError.on("API_CA_CERT_PATH", error) from None
     except ClientCertificateUnusable as error:
-        raise ConfigurationError(f"API_CLIENT_CERT_PATH: {error}.") from None
+        raise ConfigurationError.on("API_CLIENT_CERT_PATH", error) from None
 
 
 def settings_of(context: click.Context) -> CliSettings:
@@ -69,7 +69,7 @@ def settings_of(context: click.Context) -> CliSettings:
     try:
         return CliSettings.load({**os.environ, "API_ADDRESS": api})
     except ConfigurationError as error:
-        raise ConfigurationError(str(error).replace("API_ADDRESS", "--api")) from None
+        raise error.with_name("API_ADDRESS", "--api") from None
 
 
 def to_click_error(error: Exception) -> Failure | None:

@@ -42,11 +42,15 @@ class CliSettings(ApiClientSettings):
         super().check(given)
         if self.api_client_key_path and not self.api_client_cert_path:
             raise ConfigurationError(
-                "API_CLIENT_KEY_PATH: has no effect without API_CLIENT_CERT_PATH; set that too, or"
-                " unset this."
+                "API_CLIENT_KEY_PATH: has no effect without API_CLIENT_CERT_PATH",
+                "set that too, or unset this",
+                separator="; ",
+                setting="API_CLIENT_KEY_PATH",
             )
         if self.api_client_cert_path and not self.api.tls:
             raise ConfigurationError(
-                "API_CLIENT_CERT_PATH: has no effect because API_ADDRESS does not use TLS; set"
-                f" API_ADDRESS to https://{self.api.address}."
+                "API_CLIENT_CERT_PATH: has no effect because API_ADDRESS does not use TLS",
+                f"set API_ADDRESS to https://{self.api.address}",
+                separator="; ",
+                setting="API_CLIENT_CERT_PATH",
             )

@@ -130,7 +130,8 @@ def deregister(settings: "HostSettings") -> None:
 
     if settings.state_dir is None:
         raise ConfigurationError(
-            "STATE_DIR: must be set to the folder in which the host manager keeps its state."
+            "STATE_DIR: must be set to the folder in which the host manager keeps its state",
+            setting="STATE_DIR",
         )
     # Nothing here waits for them, and somebody may lose patience.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -141,16 +142,16 @@ def deregister(settings: "HostSettings") -> None:
             done = container.deregister_host()()
         except NothingToDeregister as error:
             raise ConfigurationError(
-                f"{error}: name a server by its id instead, `manmanv2 servers delete ID`."
+                str(error), "name a server by its id instead, `manmanv2 servers delete ID`"
             ) from None
         except (ControlPlaneRefused, StateFolderTaken) as error:
-            raise ConfigurationError(str(error)) from None
+            raise ConfigurationError.of(error.diagnosis) from None
         except OSError as error:
             cure = "mend the folder or its permissions"
             if isinstance(error, PermissionError):
                 cure = "run this as the user of the host manager"
             raise ConfigurationError(
-                f"STATE_DIR {settings.state_dir} cannot be used ({error.strerror}): {cure}."
+                f"STATE_DIR {settings.state_dir} cannot be used ({error.strerror})", cure
             ) from None
         except InvalidRegistrationKey:
             raise CommandFailed(_invalid_key(settings), os.EX_NOPERM) from None
@@ -176,8 +177,9 @@ def check_health(settings: "HostSettings") -> None:
 
     if not settings.metrics_address:
         raise ConfigurationError(
-            "METRICS_ADDRESS: must be set for the host manager to be asked how it is, as"
-            " 127.0.0.1:9091."
+            "METRICS_ADDRESS: must be set for the host manager to be asked how it"
+            " is, as 127.0.0.1:9091",
+            setting="METRICS_ADDRESS",
         )
     why_not = health_problem(settings.metrics_address, NAME)
     if why_not:

@@ -3,6 +3,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from application.ports.diagnosis import InvalidValue
 from domain.errors import InvalidField
 from domain.keys import JOIN_KEY, PlaintextKey
 from domain.labels import check_labels
@@ -54,7 +55,7 @@ def _by_the_rules(check: Callable[[str], None]) -> Callable[[str], str]:
         try:
             check(text)
         except InvalidField as error:
-            raise ValueError(f"{error.problem}: choose another one") from None
+            raise InvalidValue(error.problem, "choose another one") from None
         return text
 
     return parse
@@ -68,7 +69,7 @@ def _labels(text: str) -> tuple[tuple[str, str], ...]:
     labels: dict[str, str] = {}
     for key, _, value in pairs:
         if key in labels:
-            raise ValueError(f"has the key {key!r} more than once: leave one of them out")
+            raise InvalidValue(f"has the key {key!r} more than once", "leave one of them out")
         labels[key] = value
     try:
         check_labels(labels)
@@ -196,12 +197,16 @@ class HostSettings(ApiClientSettings, ServiceSettings):
             if unused:
                 named = " and ".join(unused)
                 raise ConfigurationError(
-                    f"SERVER_ID is set together with {named}: a host with a given id does not"
-                    f" register; unset SERVER_ID to register, or unset {named} to keep the id."
+                    f"SERVER_ID is set together with {named}: a host with a given id"
+                    " does not register",
+                    f"unset SERVER_ID to register, or unset {named} to keep the id",
+                    separator="; ",
                 )
         if self.way is not Transport.GRPC and self.rabbitmq_url is None:
             why = "SERVER_ID" if self.way is Transport.LEGACY else "TRANSPORT=amqp"
-            raise ConfigurationError(f"RABBITMQ_URL: must be set, because {why} is.")
+            raise ConfigurationError(
+                f"RABBITMQ_URL: must be set, because {why} is", setting="RABBITMQ_URL"
+            )
         if self.way is Transport.GRPC:
             super().check(given)
             self._check_what_needs_tls(given)
@@ -212,14 +217,17 @@ class HostSettings(ApiClientSettings, ServiceSettings):
         address = self.api.address
         if "api_mtls_address" in given:
             raise ConfigurationError(
-                "API_MTLS_ADDRESS: of no use, because API_ADDRESS asks for no TLS; write"
-                f" https://{address}, or unset API_MTLS_ADDRESS."
+                "API_MTLS_ADDRESS: of no use, because API_ADDRESS asks for no TLS",
+                f"write https://{address}, or unset API_MTLS_ADDRESS",
+                separator="; ",
+                setting="API_MTLS_ADDRESS",
             )
         shown = [PlaintextKey.parse(key, JOIN_KEY) for key in self._registration_keys()]
         if any(key and key.authority_digest for key in shown):
             raise ConfigurationError(
-                "REGISTRATION_KEY says by which authority the API is known, but API_ADDRESS asks"
-                f" for no TLS, in which alone it can be: write https://{address}."
+                "REGISTRATION_KEY says by which authority the API is known, but"
+                " API_ADDRESS asks for no TLS, in which alone it can be",
+                f"write https://{address}",
             )
 
     def _registration_keys(self) -> Sequence[str]:

@@ -436,7 +436,7 @@ def test_the_port_does_not_speak_tls(files: CertificateFiles) -> None:
         said = told_over_tls(address, files.ca_file)
         with pytest.raises(ControlPlaneUnavailable) as caught:
             GrpcApiProbe(address, Tls(files.ca_file)).try_key(KEY)
-    by_the_doctor = CheckResult.of_sentence(str(caught.value), Cause.ENVIRONMENT)
+    by_the_doctor = CheckResult.of(caught.value.diagnosis, Cause.ENVIRONMENT)
 
     assert as_examples([said, f"FAIL  API        {by_the_doctor}"], {address: API}) == quoted(
         "The port does not speak TLS"
@@ -504,7 +504,7 @@ def test_the_api_is_not_of_the_authority_that_the_host_knows(
         trust = ApiTrust(address, Tls(), ReadOnlyAuthorityFolder(tmp_path))
         with pytest.raises(ControlPlaneUnavailable) as caught:
             GrpcApiProbe(address, Tls(), trust).try_key(KEY)
-    by_the_doctor = CheckResult.of_sentence(str(caught.value), Cause.ENVIRONMENT)
+    by_the_doctor = CheckResult.of(caught.value.diagnosis, Cause.ENVIRONMENT)
     said = f"{caught.value} Trying again until it answers."
 
     assert as_examples([said, f"FAIL  API        {by_the_doctor}"], {address: API}) == quoted(

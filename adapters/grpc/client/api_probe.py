@@ -92,8 +92,10 @@ class GrpcApiProbe:
             connection = socket.create_connection((host.strip("[]"), int(port)), self.step_seconds)
         except TimeoutError:
             return self._unavailable(
-                "neither accepts nor refuses connections: a firewall drops the packets, or no"
-                " machine has this address; check API_ADDRESS and the firewalls in between"
+                "neither accepts nor refuses connections: a firewall drops the"
+                " packets, or no machine has this address",
+                "check API_ADDRESS and the firewalls in between",
+                separator="; ",
             )
         except OSError:
             # The failure already says as much.
@@ -101,28 +103,34 @@ class GrpcApiProbe:
         connection.close()
         if call.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
             return self._unavailable(
-                "accepts connections and sends nothing: it hangs, or API_ADDRESS names the port of"
-                " another program; check on its machine what listens there"
+                "accepts connections and sends nothing: it hangs, or API_ADDRESS"
+                " names the port of another program",
+                "check on its machine what listens there",
+                separator="; ",
             )
         if self.tls:
             return failure
         return self._unavailable(
-            "accepts connections, but speaks neither gRPC nor TLS: set API_ADDRESS to the API's"
-            " port"
+            "accepts connections, but speaks neither gRPC nor TLS",
+            "set API_ADDRESS to the API's port",
         )
 
     def _health_problem(self) -> ControlPlaneUnavailable | None:
         try:
             check_serving(self.address, self._tls)
         except NotServing as error:
-            return self._unavailable(str(error))
+            known = error.diagnosis
+            return self._unavailable(known.problem, known.fix, separator=known.separator)
         return None
 
-    def _unavailable(self, problem: str) -> ControlPlaneUnavailable:
-        return ControlPlaneUnavailable(f"The API at {self.address} (API_ADDRESS) {problem}.")
+    def _unavailable(
+        self, problem: str, fix: str = "", *, separator: str = ": "
+    ) -> ControlPlaneUnavailable:
+        problem = f"The API at {self.address} (API_ADDRESS) {problem}"
+        return ControlPlaneUnavailable(problem, fix, separator=separator)
 
     def _refused(self, problem: str, fix: str) -> ControlPlaneRefused:
-        return ControlPlaneRefused(f"The API at {self.address} (API_ADDRESS) {problem}: {fix}.")
+        return ControlPlaneRefused(f"The API at {self.address} (API_ADDRESS) {problem}", fix)
 
 
 def _clock_reading(before: datetime, call: Any) -> ClockReading | None:

@@ -4,11 +4,12 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from adapters.grpc.client.channel import open_channel
 from adapters.grpc.tls.diagnosis import diagnose_tls, unverified_tls
 from adapters.grpc.tls.trust import Tls
+from application.ports.diagnosis import DiagnosedError
 
 _TIMEOUT_SECONDS = 3.0
 
 
-class NotServing(Exception):
+class NotServing(DiagnosedError):
     """The message completes the sentence "the API at ADDRESS …"."""
 
 
@@ -30,9 +31,11 @@ def check_serving(address: str, tls: Tls | None = None) -> None:
         problem = diagnose_tls(address, tls)
         if problem:
             fix = "check TLS_CERT_PATH and TLS_KEY_PATH, here and where the API was started"
-            raise NotServing(f"{problem.problem}: {fix}") from None
+            raise NotServing(problem.problem, fix) from None
         if error.code() is grpc.StatusCode.UNAVAILABLE:
             raise NotServing("is not there: nothing listens, or it closes the connection") from None
-        raise NotServing("has no health service: check that it is a gRPC server") from None
+        raise NotServing("has no health service", "check that it is a gRPC server") from None
     if answer.status != health_pb2.HealthCheckResponse.SERVING:
-        raise NotServing("accepts no calls: it is starting or stopping; try again")
+        raise NotServing(
+            "accepts no calls: it is starting or stopping", "try again", separator="; "
+        )

@@ -10,6 +10,7 @@ from pathlib import Path
 from adapters.grpc.tls.certificate import CertificateFacts, day_of, unverified_context
 from adapters.grpc.tls.trust import as_text
 from application.host.transient_failure_log import TransientFailureLog
+from application.ports.diagnosis import DiagnosedFailure
 
 _log = logging.getLogger(__name__)
 
@@ -23,7 +24,7 @@ _EXPIRY_WARNING_PERIOD = timedelta(days=14)
 _REMINDER_INTERVAL = timedelta(days=1)
 
 
-class CertificateUnusable(Exception):
+class CertificateUnusable(DiagnosedFailure):
     """The message is a sentence with the setting and what to do."""
 
 
@@ -47,8 +48,8 @@ def read_certified_key(certificate_path: Path, key_path: Path) -> CertifiedKey:
         if before == _contents(certificate_path, key_path):
             return pair
     raise CertificateUnusable(
-        f"TLS_CERT_PATH {certificate_path} changes while it is read: stop writing to it for a"
-        " moment."
+        f"TLS_CERT_PATH {certificate_path} changes while it is read",
+        "stop writing to it for a moment",
     )
 
 
@@ -61,16 +62,16 @@ def _read(setting: str, path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise CertificateUnusable(
-            f"{setting} {path} cannot be read ({error.strerror}): check the file and its"
-            " permissions."
+            f"{setting} {path} cannot be read ({error.strerror})",
+            "check the file and its permissions",
         ) from None
 
 
 def _check(certificate_path: Path, key_path: Path, chain: bytes, key: bytes) -> CertifiedKey:
     own = _CERTIFICATE.search(as_text(chain))
     no_certificate = CertificateUnusable(
-        f"TLS_CERT_PATH {certificate_path} holds no PEM certificate: set it to the file with the"
-        " API's certificate, followed by those of the intermediate CAs."
+        f"TLS_CERT_PATH {certificate_path} holds no PEM certificate",
+        "set it to the file with the API's certificate, followed by those of the intermediate CAs",
     )
     if not own:
         raise no_certificate
@@ -83,13 +84,13 @@ def _check(certificate_path: Path, key_path: Path, chain: bytes, key: bytes) -> 
         facts = _facts_in_handshake(client, server)
     except (ssl.SSLError, ValueError):
         raise CertificateUnusable(
-            f"TLS_CERT_PATH {certificate_path} holds a certificate that is unsuitable for a server:"
-            " have its CA issue a server certificate."
+            f"TLS_CERT_PATH {certificate_path} holds a certificate that is unsuitable for a server",
+            "have its CA issue a server certificate",
         ) from None
     if not facts.names:
         raise CertificateUnusable(
-            f"TLS_CERT_PATH {certificate_path} holds a certificate without a name: have its CA"
-            " issue one with the names under which clients reach the API."
+            f"TLS_CERT_PATH {certificate_path} holds a certificate without a name",
+            "have its CA issue one with the names under which clients reach the API",
         )
     return CertifiedKey(chain, key, facts)
 
@@ -109,32 +110,28 @@ def _load(certificate_path: Path, key_path: Path, *, is_key: bool) -> ssl.SSLCon
     except (ssl.SSLError, ValueError) as error:
         reason = error.reason or "" if isinstance(error, ssl.SSLError) else ""
         if is_encrypted:
-            why = f"TLS_KEY_PATH {key_path} is encrypted: store the key in it without a password"
+            problem = f"TLS_KEY_PATH {key_path} is encrypted"
+            fix = "store the key in it without a password"
         elif "MISMATCH" in reason:
-            why = (
+            problem = (
                 f"TLS_KEY_PATH {key_path} is not the key of the certificate in TLS_CERT_PATH"
-                f" {certificate_path}: set both to files that belong together"
+                f" {certificate_path}"
             )
+            fix = "set both to files that belong together"
         elif "TOO_SMALL" in reason or "TOO_WEAK" in reason:
-            why = (
-                f"TLS_CERT_PATH {certificate_path} holds a certificate that is too weak: have its"
-                " CA issue one with a longer key and a newer signature"
-            )
+            problem = f"TLS_CERT_PATH {certificate_path} holds a certificate that is too weak"
+            fix = "have its CA issue one with a longer key and a newer signature"
         elif is_key:
-            why = (
-                f"TLS_CERT_PATH {certificate_path} or TLS_KEY_PATH {key_path} is damaged: write"
-                " both files again"
-            )
+            problem = f"TLS_CERT_PATH {certificate_path} or TLS_KEY_PATH {key_path} is damaged"
+            fix = "write both files again"
         else:
-            why = (
-                f"TLS_KEY_PATH {key_path} holds no PEM private key: set it to the file with the"
-                " certificate's key"
-            )
-        raise CertificateUnusable(f"{why}.") from None
+            problem = f"TLS_KEY_PATH {key_path} holds no PEM private key"
+            fix = "set it to the file with the certificate's key"
+        raise CertificateUnusable(problem, fix) from None
     except OSError as error:
         raise CertificateUnusable(
-            f"TLS_CERT_PATH or TLS_KEY_PATH cannot be read ({error.strerror}): check the files and"
-            " their permissions."
+            f"TLS_CERT_PATH or TLS_KEY_PATH cannot be read ({error.strerror})",
+            "check the files and their permissions",
         ) from None
     return context
 
@@ -214,8 +211,9 @@ class ServerCertificate:
             raise self._expired(pair)
         if pair.facts.valid_from > now:
             raise CertificateUnusable(
-                f"TLS_CERT_PATH {self.certificate_path} holds a certificate that is not valid"
-                f" before {day_of(pair.facts.valid_from)}. The API starts to use it then."
+                f"TLS_CERT_PATH {self.certificate_path} holds a certificate that is"
+                f" not valid before {day_of(pair.facts.valid_from)}. The API starts"
+                " to use it then"
             )
         self.current, self._remind_at = pair, now
         self.on_new_expiry(pair.facts.expires)
@@ -223,9 +221,10 @@ class ServerCertificate:
 
     def _expired(self, pair: CertifiedKey) -> CertificateUnusable:
         return CertificateUnusable(
-            f"TLS_CERT_PATH {self.certificate_path} holds a certificate that expired on"
-            f" {day_of(pair.facts.expires)}, and this machine's clock says {day_of(self.now())}:"
-            " renew it, or correct the clock."
+            f"TLS_CERT_PATH {self.certificate_path} holds a certificate that expired"
+            f" on {day_of(pair.facts.expires)}, and this machine's clock says"
+            f" {day_of(self.now())}",
+            "renew it, or correct the clock",
         )
 
     def _remind(self) -> None:

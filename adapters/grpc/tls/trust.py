@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from application.ports.diagnosis import DiagnosedError
+
 # Python's ssl is imported where it is used: help and completion do without.
 if TYPE_CHECKING:
     from adapters.grpc.tls.client_certificate import ClientCertificate
@@ -16,7 +18,7 @@ _BUNDLES = (
 )
 
 
-class CaFileUnusable(Exception):
+class CaFileUnusable(DiagnosedError):
     """The message completes the sentence "API_CA_CERT_PATH …"."""
 
 
@@ -53,7 +55,7 @@ def read_ca_file(path: Path) -> bytes:
         is_read = isinstance(error, ssl.SSLError | ValueError)
         problem = "holds no PEM certificate" if is_read else "cannot be read"
         raise CaFileUnusable(
-            f"{path} {problem}: set it to the file of the CA that issues the API's certificate"
+            f"{path} {problem}", "set it to the file of the CA that issues the API's certificate"
         ) from error
     return content
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from application.host.transient_failure_log import TransientFailureLog
+from application.ports.diagnosis import InvalidValue
 from domain.shared_keys import stripped_key
 
 _log = logging.getLogger(__name__)
@@ -25,13 +26,15 @@ def read_keys(path: Path) -> Sequence[str]:
     with path.open("rb") as file:
         content = file.read(_MAX_BYTES + 1)
     if len(content) > _MAX_BYTES:
-        raise ValueError(f"is larger than {_MAX_BYTES >> 20} MB: check that it is the right file")
+        raise InvalidValue(
+            f"is larger than {_MAX_BYTES >> 20} MB", "check that it is the right file"
+        )
     # Without duplicates, so that a host that tries one key after another tries each once.
     keys = tuple(dict.fromkeys(_keys_of(content.decode())))
     if not keys:
-        raise ValueError("contains no key: write one into it")
+        raise InvalidValue("contains no key", "write one into it")
     if len(keys) > MAX_KEYS:
-        raise ValueError(f"contains more than {MAX_KEYS} keys: remove those that are not used")
+        raise InvalidValue(f"contains more than {MAX_KEYS} keys", "remove those that are not used")
     return keys
 
 
@@ -41,11 +44,11 @@ def _keys_of(text: str) -> Iterator[str]:
             continue
         key = stripped_key(line)
         if not key.isprintable():
-            raise ValueError(f"contains an unprintable character in line {number}: remove it")
+            raise InvalidValue(f"contains an unprintable character in line {number}", "remove it")
         if len(key) > MAX_KEY_LENGTH:
-            raise ValueError(
-                f"contains more than {MAX_KEY_LENGTH} characters in line {number}: write a"
-                " shorter key"
+            raise InvalidValue(
+                f"contains more than {MAX_KEY_LENGTH} characters in line {number}",
+                "write a shorter key",
             )
         if key:
             yield key

@@ -65,8 +65,8 @@ class DiskStateFolder:
         except BlockingIOError:
             os.close(descriptor)
             raise StateFolderTaken(
-                f"STATE_DIR {self.path} is in use by another host manager: stop that one, or give"
-                " this one a STATE_DIR of its own."
+                f"STATE_DIR {self.path} is in use by another host manager",
+                "stop that one, or give this one a STATE_DIR of its own",
             ) from None
         except OSError:
             os.close(descriptor)

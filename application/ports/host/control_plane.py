@@ -3,24 +3,27 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Protocol
 
+from application.ports.diagnosis import DiagnosedFailure
 from domain.approval import Approval
 from domain.capabilities import Capabilities
 from domain.configuration import ConfigurationChanges
 from domain.machine_evidence import NO_EVIDENCE, Evidence
 
 
-class ControlPlaneUnavailable(Exception):
+class ControlPlaneUnavailable(DiagnosedFailure):
     """It cannot be reached or cannot answer now. The message is one sentence for an operator.
 
     `retry_after` is the number of seconds it asks the host to wait, 0 if it asks for none.
     """
 
-    def __init__(self, message: str, retry_after: float = 0.0) -> None:
-        super().__init__(message)
+    def __init__(
+        self, problem: str, fix: str = "", *, separator: str = ": ", retry_after: float = 0.0
+    ) -> None:
+        super().__init__(problem, fix, separator=separator)
         self.retry_after = retry_after
 
 
-class ControlPlaneRefused(Exception):
+class ControlPlaneRefused(DiagnosedFailure):
     """It refused the call, and the same call would be refused again.
 
     The message is one sentence that says what to change.

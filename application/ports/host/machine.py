@@ -1,10 +1,11 @@
 from dataclasses import dataclass
 from typing import Protocol
 
+from application.ports.diagnosis import DiagnosedFailure
 from domain.capabilities import Capabilities
 
 
-class EngineUnavailable(Exception):
+class EngineUnavailable(DiagnosedFailure):
     """The container engine does not answer. The message is one sentence with the fix."""
 
 

@@ -2,11 +2,12 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
+from application.ports.diagnosis import DiagnosedFailure
 from domain.machine_evidence import Evidence
 from domain.naming import ChosenName, SavedName
 
 
-class StateFolderTaken(Exception):
+class StateFolderTaken(DiagnosedFailure):
     """Another host manager uses the folder. The message is one sentence with the fix."""
 
 

@@ -1,13 +1,14 @@
 from typing import Protocol
 
+from application.ports.diagnosis import DiagnosedFailure
 from domain.clock_reading import ClockReading
 
 
-class DatabaseUnavailable(Exception):
+class DatabaseUnavailable(DiagnosedFailure):
     """It cannot be reached now. The message is one sentence for an operator."""
 
 
-class DatabaseUnfit(Exception):
+class DatabaseUnfit(DiagnosedFailure):
     """The API cannot use it. The message is one sentence that says what to do."""
 
 

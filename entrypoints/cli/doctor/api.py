@@ -48,7 +48,7 @@ def _look_at_certificate(settings: ApiSettings) -> CheckResult:
     try:
         certificate, certificates = read_certificate(settings), read_certificates(settings)
     except ConfigurationError as error:
-        return CheckResult.of_sentence(str(error), Cause.SETTING)
+        return CheckResult.of(error.diagnosis, Cause.SETTING)
     assert certificate
     why_not = certificate.expiry_warning()
     if why_not:
@@ -67,7 +67,7 @@ def _look_at_provider(settings: ApiSettings) -> CheckResult:
     try:
         keys = make_provider(settings).keys()
     except ConfigurationError as error:
-        return CheckResult.of_sentence(str(error), Cause.SETTING)
+        return CheckResult.of(error.diagnosis, Cause.SETTING)
     except ProviderUnusable as error:
         return CheckResult.failure(
             f"the OIDC provider {settings.oidc_issuer} tells no keys, because {error}",

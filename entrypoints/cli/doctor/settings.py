@@ -22,9 +22,9 @@ def examine_settings(
         settings = settings_class.load(given)
         return settings, (), [_told(settings_class, given, from_files)]
     except ConfigurationError as error:
-        sentences = str(error).splitlines()
-    wrong = [sentence.partition(":")[0] for sentence in sentences]
-    findings = [CheckResult.of_sentence(sentence, Cause.SETTING) for sentence in sentences]
+        errors = error.each()
+    wrong = [each.setting for each in errors if each.setting]
+    findings = [CheckResult.of(each.diagnosis, Cause.SETTING) for each in errors]
     names = {
         variable
         for name, variables in _variables(settings_class).items()
@@ -61,6 +61,7 @@ def _variables(settings_class: type[Settings]) -> Mapping[str, Sequence[str]]:
         found.name.upper(): (
             found.name.upper(),
             *found.metadata["aliases"],
+            *found.metadata["old_names"],
             *([f"{found.name.upper()}_FILE"] if found.metadata["in_file"] else ()),
         )
         for found in fields(settings_class)

@@ -360,7 +360,7 @@ class Outside:
 
     def publish(self, events: Sequence[RecordedEvent]) -> None:
         if self.is_unavailable:
-            raise BrokerUnavailable
+            raise BrokerUnavailable("The broker is away")
         self.accepted += events
 
 
@@ -496,7 +496,7 @@ def test_an_api_of_the_previous_schema_can_still_record_events(
 
 
 @pytest.mark.parametrize(
-    "error", [ControlPlaneUnavailable("The API is unavailable."), InvalidRegistrationKey()]
+    "error", [ControlPlaneUnavailable("The API is unavailable"), InvalidRegistrationKey()]
 )
 def test_log_lines_after_a_failed_call_of_a_host_belong_to_its_trace(
     traced: Traced, error: Exception

@@ -13,7 +13,7 @@ def test_a_machine_falls_back_to_its_own_figures_and_logs_each_change_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level("INFO")
-    unavailable = EngineUnavailable("Docker is unavailable.")
+    unavailable = EngineUnavailable("Docker is unavailable")
     docker = FakeMachine(
         [WITH_DOCKER, unavailable, unavailable, WITH_DOCKER, WITH_DOCKER, unavailable]
     )

@@ -26,7 +26,7 @@ class RunningApi:
 
     def try_key(self, key: str, credential: str = "") -> KeyTrial:
         if self.key is None:
-            raise ControlPlaneUnavailable("It is no API.")
+            raise ControlPlaneUnavailable("It is no API")
         return KeyTrial(admitted=key == self.key or not self.key, clock=None)
 
     def ping_store(self, key: str) -> None:

@@ -23,7 +23,7 @@ from tests.support.fakes import CAPABILITIES, FakeMachine
 KEY, OTHER_KEY, STRANGE_KEY = canary("key"), canary("other key"), canary("strange key")
 CREDENTIAL = canary("credential")
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
-AWAY = EngineUnavailable("DOCKER_SOCKET /x does not exist: start Docker.")
+AWAY = EngineUnavailable("DOCKER_SOCKET /x does not exist", "start Docker")
 
 
 @dataclass
@@ -46,7 +46,7 @@ class FakeApi:
 
     def ping_store(self, key: str) -> None:
         if self.store_is_away:
-            raise ControlPlaneUnavailable("It cannot answer now.")
+            raise ControlPlaneUnavailable("It cannot answer now")
         if self.speaks_for_nobody:
             raise InvalidRegistrationKey
 
@@ -266,7 +266,7 @@ def test_a_key_that_a_credential_makes_up_for_is_warned_about() -> None:
     class Revoked(FakeApi):
         def try_key(self, key: str, credential: str = "") -> KeyTrial:
             if credential != self.credential:
-                raise ControlPlaneRefused("The join key was revoked.")
+                raise ControlPlaneRefused("The join key was revoked")
             return KeyTrial(admitted=True, clock=self.clock)
 
     asked = {"registration_key": OTHER_KEY, "kept": lambda: WITH_CREDENTIAL}
@@ -318,7 +318,7 @@ def test_a_join_key_that_was_revoked_keeps_no_other_from_being_tried(
     class Revoked(FakeApi):
         def try_key(self, key: str, credential: str = "") -> KeyTrial:
             if key == OTHER_KEY:
-                raise ControlPlaneRefused("The join key was revoked.")
+                raise ControlPlaneRefused("The join key was revoked")
             return super().try_key(key, credential)
 
     asked = {"registration_key": OTHER_KEY, "other_keys": [other]}

@@ -53,7 +53,7 @@ def test_a_server_that_is_gone_already_is_no_failure() -> None:
 
 @pytest.mark.parametrize(
     "failure",
-    [ControlPlaneUnavailable("It is away."), SupersededRegistration(42, "another process")],
+    [ControlPlaneUnavailable("It is away"), SupersededRegistration(42, "another process")],
 )
 def test_the_state_stays_where_the_server_does(failure: Exception) -> None:
     folder = FakeStateFolder(STATE)

@@ -54,10 +54,10 @@ from tests.support.fakes import (
 )
 
 HEALTHY = MachineReport("mars", CAPABILITIES)
-AWAY = ControlPlaneUnavailable("The API is away.")
+AWAY = ControlPlaneUnavailable("The API is away")
 REPLACED = SupersededRegistration.from_message("server 42 was registered again by another process")
 PENDING = Approval.PENDING
-NO_ENGINE = EngineUnavailable("Docker is away.")
+NO_ENGINE = EngineUnavailable("Docker is away")
 
 
 @pytest.fixture(autouse=True)
@@ -241,7 +241,7 @@ def test_a_host_whose_docker_is_away_says_so_once_and_waits_for_it(
 
 
 def test_another_reason_why_docker_is_away_is_said_too(caplog: pytest.LogCaptureFixture) -> None:
-    not_permitted = EngineUnavailable("Docker is not for you.")
+    not_permitted = EngineUnavailable("Docker is not for you")
     machine = FakeMachine([NO_ENGINE, not_permitted, NO_ENGINE, not_permitted])
 
     run_host(machine=machine, rests=5)
@@ -411,7 +411,7 @@ def test_waits_between_tries_are_random_up_to_a_half() -> None:
 
 
 def test_a_host_waits_at_least_as_long_as_the_api_asks_for() -> None:
-    busy = ControlPlaneUnavailable("The API is too busy.", retry_after=3)
+    busy = ControlPlaneUnavailable("The API is too busy", retry_after=3)
     sleep = FakeSleep(5)
     control_plane = FakeControlPlane(registering=[busy, AWAY], beating=[busy])
     run_host(control_plane, sleep=sleep)
@@ -449,7 +449,7 @@ def test_a_registered_host_outlives_an_outage_of_the_api_and_says_so_once(
 # What cannot pass
 
 
-@pytest.mark.parametrize("error", [InvalidRegistrationKey(), ControlPlaneRefused("No.")])
+@pytest.mark.parametrize("error", [InvalidRegistrationKey(), ControlPlaneRefused("No")])
 def test_a_refusal_ends_the_host_without_a_farewell(error: Exception) -> None:
     api = FakeControlPlane(registering=[error])
 
@@ -571,7 +571,7 @@ def test_a_host_that_learns_as_it_stops_that_it_was_replaced_says_so(
 
 
 def test_a_host_whose_state_folder_is_taken_does_not_even_look_at_docker() -> None:
-    taken = StateFolderTaken("STATE_DIR /state is in use by another host manager: stop it.")
+    taken = StateFolderTaken("STATE_DIR /state is in use by another host manager", "stop it")
     machine = FakeMachine()
 
     with pytest.raises(StateFolderTaken):
@@ -840,9 +840,7 @@ def test_a_host_without_a_folder_fetches_nothing() -> None:
     assert api.fetched == []
 
 
-@pytest.mark.parametrize(
-    "failure", [AWAY, ControlPlaneRefused("Not this one."), ServerNotFound(42)]
-)
+@pytest.mark.parametrize("failure", [AWAY, ControlPlaneRefused("Not this one"), ServerNotFound(42)])
 def test_configuration_that_cannot_be_fetched_is_said_once_and_tried_with_each_heartbeat(
     failure: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -908,7 +906,7 @@ def test_a_host_that_is_asked_to_stop_tells_the_api(caplog: pytest.LogCaptureFix
     assert lines(caplog)[-1] == "Stopped; the API shows server 42 as offline."
 
 
-@pytest.mark.parametrize("failure", [AWAY, ServerNotFound(42), ControlPlaneRefused("No.")])
+@pytest.mark.parametrize("failure", [AWAY, ServerNotFound(42), ControlPlaneRefused("No")])
 def test_a_farewell_that_does_not_get_through_is_tried_once_and_said(
     failure: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -979,7 +977,7 @@ def test_a_host_whose_server_is_gone_already_has_deregistered() -> None:
     [
         (AWAY, []),
         (REPLACED, []),
-        (ControlPlaneRefused("The API is too old."), [42]),
+        (ControlPlaneRefused("The API is too old"), [42]),
         (InvalidRegistrationKey(), [42]),
         (NOT_ADMITTED, [42]),
     ],
@@ -1089,7 +1087,7 @@ def test_a_slow_docker_and_a_slow_api_keep_the_watchdog_waiting_for_one_step_at_
 def test_a_host_that_deregisters_keeps_the_watchdog_waiting_for_one_step_at_a_time() -> None:
     notifier = FakeNotifier(watchdog_interval=30.0)
     log = notifier.told
-    api = LoggedControlPlane(deregistering=[ControlPlaneRefused("No.")], log=log)
+    api = LoggedControlPlane(deregistering=[ControlPlaneRefused("No")], log=log)
 
     run_host(api, notifier=notifier, deregisters=True)
 

@@ -153,7 +153,7 @@ def test_a_store_that_is_away_is_logged_once_and_so_is_its_return(
 def test_a_broker_that_is_away_is_logged_once_and_asked_less_and_less_often(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    away = [BrokerUnavailable("The broker does not answer.") for _ in range(8)]
+    away = [BrokerUnavailable("The broker does not answer") for _ in range(8)]
     steps = Steps(False, *away, True, False, False)
     steps.run(run_relay(steps), monkeypatch)  # type: ignore[arg-type]
 

@@ -11,6 +11,7 @@ from adapters.grpc.tls.certificate import certificates_in
 from adapters.grpc.tls.diagnosis import diagnose_tls, unverified_tls
 from adapters.grpc.tls.trust import Tls
 from application.host.transient_failure_log import TransientFailureLog
+from application.ports.diagnosis import DiagnosedFailure
 from application.ports.host.authority_folder import AuthorityFolder, KnownAuthority
 from domain.keys import JOIN_KEY, PlaintextKey
 from protos.manman.v1 import manman_pb2 as pb
@@ -22,7 +23,7 @@ _MAX_AUTHORITIES = 100
 _CONNECTION_CODES = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
 
 
-class AuthorityMismatch(Exception):
+class AuthorityMismatch(DiagnosedFailure):
     """The API that answers does not have the CA that the join key pins. The message is a
     sentence."""
 
@@ -63,8 +64,8 @@ class ApiTrust:
         pin = presented_key.authority_digest if presented_key else ""
         if presented_key and pin and self.tls is None:
             raise AuthorityMismatch(
-                f"The join key {presented_key.key_id} pins the API's CA, which requires TLS: set"
-                f" API_ADDRESS to https://{self.address}."
+                f"The join key {presented_key.key_id} pins the API's CA, which requires TLS",
+                f"set API_ADDRESS to https://{self.address}",
             )
         if not self._uses_pinned_authority():
             self.in_use = self.tls
@@ -123,17 +124,17 @@ class ApiTrust:
                 raise
             # The text is not reported: the server that sent it is not verified.
             raise AuthorityMismatch(
-                f"The API at {self.address} (API_ADDRESS) reports no CA, but the join key"
-                f" {presented_key.key_id} pins one: set CA_CERT_PATH and CA_KEY_PATH on the API, or"
-                " set API_CA_CERT_PATH here."
+                f"The API at {self.address} (API_ADDRESS) reports no CA, but the join"
+                f" key {presented_key.key_id} pins one",
+                "set CA_CERT_PATH and CA_KEY_PATH on the API, or set API_CA_CERT_PATH here",
             ) from error
         for certificate in certificates_in(bundle.certificates)[:_MAX_AUTHORITIES]:
             if _digest(certificate) == presented_key.authority_digest:
                 return f"{certificate}\n"
         raise AuthorityMismatch(
-            f"The API at {self.address} (API_ADDRESS) has another CA than the one that the join key"
-            f" {presented_key.key_id} pins, so the key is not sent: use a key of that API, or find"
-            " out what answers there in its place."
+            f"The API at {self.address} (API_ADDRESS) has another CA than the one"
+            f" that the join key {presented_key.key_id} pins, so the key is not sent",
+            "use a key of that API, or find out what answers there in its place",
         )
 
     def _read(self) -> KnownAuthority | None:

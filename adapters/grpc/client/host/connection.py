@@ -38,7 +38,9 @@ class Connection:
         except CaFileUnusable as error:
             # While the file is being replaced, the open channel stays in use.
             if self._channel is None:
-                raise ControlPlaneUnavailable(f"API_CA_CERT_PATH {error}.") from error
+                raise ControlPlaneUnavailable.of(
+                    error.diagnosis.after("API_CA_CERT_PATH ")
+                ) from error
         return self._channel
 
     def close(self) -> None:

@@ -204,7 +204,7 @@ class GrpcControlPlane:
             # The API did not refuse the key. The mismatch may be temporary, for example a proxy
             # that answers in place of the API.
             if mismatches:
-                raise ControlPlaneUnavailable(str(mismatches[0])) from None
+                raise ControlPlaneUnavailable.of(mismatches[0].diagnosis) from None
             raise
 
     def _signing_request(self) -> bytes:
@@ -263,7 +263,7 @@ class GrpcControlPlane:
         if spec.diagnoses_tls and may_be_tls(error):
             problem = diagnose_tls(self.address, self._trust.in_use)
             if problem:
-                return self._unavailable(str(problem))
+                return self._unavailable(problem.problem, problem.fix)
         own = own_error(error, spec, server_id, self.address)
         if isinstance(own, CertificateRequired) and server_id is not None:
             return self._certificate_required(server_id, spec)
@@ -272,13 +272,13 @@ class GrpcControlPlane:
     def _certificate_required(self, server_id: int, spec: CallSpec) -> Exception:
         if self.enrolment is None:
             return self._unavailable(
-                "requires a host certificate, and that needs TLS: set API_ADDRESS to https:// and"
-                " the API's TLS port"
+                "requires a host certificate, and that needs TLS",
+                "set API_ADDRESS to https:// and the API's TLS port",
             )
         if spec.registration_helps and self.enrolment.renewal.may_register_again():
             return CredentialRequired(server_id)
         why = self.enrolment.use.why_unused(server_id)
         return self._unavailable(f"requires a host certificate, and {why}")
 
-    def _unavailable(self, problem: str) -> ControlPlaneUnavailable:
-        return ControlPlaneUnavailable(f"The API at {self.address} (API_ADDRESS) {problem}.")
+    def _unavailable(self, problem: str, fix: str = "") -> ControlPlaneUnavailable:
+        return ControlPlaneUnavailable(f"The API at {self.address} (API_ADDRESS) {problem}", fix)

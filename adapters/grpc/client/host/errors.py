@@ -7,6 +7,7 @@ import grpc
 from adapters.grpc.client.host.calls import CallSpec
 from adapters.grpc.client.released_texts import reason_in
 from adapters.grpc.messages.error_reasons import Reason, retry_after
+from application.ports.diagnosis import Diagnosis
 from application.ports.host.control_plane import ControlPlaneRefused, ControlPlaneUnavailable
 from domain.errors import (
     CertificateRequired,
@@ -36,34 +37,39 @@ _REFUSALS: Mapping[tuple[grpc.StatusCode, str], type[ManManError]] = {
 }
 
 # Temporary failures, UNAVAILABLE aside. Each completes the sentence "The API at HOST:PORT …".
-_TEMPORARY: Mapping[grpc.StatusCode, str] = {
+_TEMPORARY: Mapping[grpc.StatusCode, tuple[str, str]] = {
     _Code.DEADLINE_EXCEEDED: (
-        "does not answer in time: check that it runs, that API_ADDRESS is right and that no"
-        " firewall blocks the port"
+        "does not answer in time",
+        "check that it runs, that API_ADDRESS is right and that no firewall blocks the port",
     ),
-    _Code.RESOURCE_EXHAUSTED: "is too busy to answer now",
-    _Code.INTERNAL: "failed to answer: its log says why",
-    _Code.UNKNOWN: "failed to answer: its log says why",
-    _Code.ABORTED: "aborted the call",
-    _Code.CANCELLED: "aborted the call",
+    _Code.RESOURCE_EXHAUSTED: ("is too busy to answer now", ""),
+    _Code.INTERNAL: ("failed to answer", "its log says why"),
+    _Code.UNKNOWN: ("failed to answer", "its log says why"),
+    _Code.ABORTED: ("aborted the call", ""),
+    _Code.CANCELLED: ("aborted the call", ""),
 }
 
-_CLOSES = "closes the connection: check that API_ADDRESS names the API's port"
+_CLOSES = Diagnosis("closes the connection", "check that API_ADDRESS names the API's port")
 _NO_ADDRESS = "resol"
 # gRPC has one code for every connection that fails; only its own texts tell the causes apart.
-_CONNECTION_FAILURES: Mapping[str, str] = {
-    _NO_ADDRESS: "is not found: its name does not resolve; check API_ADDRESS and the name service",
-    "Connection refused": (
-        "is not there: nothing listens on that port; check that it runs and that API_ADDRESS is"
-        " right"
+_CONNECTION_FAILURES: Mapping[str, Diagnosis] = {
+    _NO_ADDRESS: Diagnosis(
+        "is not found: its name does not resolve",
+        "check API_ADDRESS and the name service",
+        separator="; ",
+    ),
+    "Connection refused": Diagnosis(
+        "is not there: nothing listens on that port",
+        "check that it runs and that API_ADDRESS is right",
+        separator="; ",
     ),
     "Socket closed": _CLOSES,
     "Connection reset": _CLOSES,
-    "http1": "is not a gRPC server: check that API_ADDRESS names the API's port",
+    "http1": Diagnosis("is not a gRPC server", "check that API_ADDRESS names the API's port"),
 }
-_UNREACHABLE = (
-    "cannot be reached: check that it runs, that API_ADDRESS is right and that no firewall blocks"
-    " the port"
+_UNREACHABLE = Diagnosis(
+    "cannot be reached",
+    "check that it runs, that API_ADDRESS is right and that no firewall blocks the port",
 )
 
 
@@ -74,18 +80,20 @@ def own_error(
     code, text = error.code(), error.details() or ""
     api = f"The API at {address} (API_ADDRESS)"
     if code is _Code.UNAVAILABLE:
-        return ControlPlaneUnavailable(f"{api} {_why_unavailable(error)}.")
+        return ControlPlaneUnavailable.of(_why_unavailable(error).after(f"{api} "))
     if code in _TEMPORARY:
-        return ControlPlaneUnavailable(f"{api} {_TEMPORARY[code]}.", retry_after(error))
+        problem, fix = _TEMPORARY[code]
+        return ControlPlaneUnavailable(f"{api} {problem}", fix, retry_after=retry_after(error))
     refusal = _REFUSALS.get((code, reason_in(error))) or _REFUSALS.get((code, ""))
     if refusal in call.expected_errors:
         return _built(refusal, text, server_id)
     if code is _Code.UNIMPLEMENTED:
         return ControlPlaneRefused(
-            f"{api} does not know this call: check that API_ADDRESS names the API's port, and that"
-            " the API is not older than this host manager."
+            f"{api} does not know this call",
+            "check that API_ADDRESS names the API's port, and that the API is not"
+            " older than this host manager",
         )
-    return ControlPlaneRefused(f"{api} refuses this host: {text}.")
+    return ControlPlaneRefused(f"{api} refuses this host: {text}")
 
 
 def is_connection_failure(error: grpc.RpcError) -> bool:
@@ -106,9 +114,9 @@ def _built(refusal: type[ManManError], text: str, server_id: int | None) -> ManM
     return refusal.from_message(text)
 
 
-def _why_unavailable(error: grpc.RpcError) -> str:
+def _why_unavailable(error: grpc.RpcError) -> Diagnosis:
     if not is_connection_failure(error):
-        return "cannot answer now: its log says why"
+        return Diagnosis("cannot answer now", "its log says why")
     text = error.details() or ""
     return next(
         (meaning for part, meaning in _CONNECTION_FAILURES.items() if part in text), _UNREACHABLE
