@@ -124,7 +124,7 @@ def test_a_trust_domain_that_is_none_is_refused(name: str) -> None:
 def test_what_is_wrong_with_the_authority_keeps_an_api_from_starting(tmp_path: Path) -> None:
     site = Site(tmp_path)
     site.ca_key.write_text("no")
-    with pytest.raises(ConfigurationError, match=f"^CA_KEY_PATH {site.ca_key} holds no PEM"):
+    with pytest.raises(ConfigurationError, match=f"^CA_KEY_PATH {site.ca_key} contains no PEM"):
         read_certificates(ApiSettings.load(site.variables))
 
 
