@@ -30,7 +30,8 @@ def printable(text: str) -> str:
 
 def print_lines(*lines: str, err: bool = False) -> None:
     """Print each text as one line; a line break within one is escaped too."""
-    click.echo("\n".join(map(printable, lines)), err=err)
+    # By print, because click.echo would bypass the stream that a progress bar puts in this place.
+    print("\n".join(map(printable, lines)), file=sys.stderr if err else sys.stdout, flush=True)
 
 
 def confirm(question: str, *, err: bool = False) -> None:

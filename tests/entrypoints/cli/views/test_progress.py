@@ -1,6 +1,10 @@
+import os
+import pty
+import re
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -8,6 +12,7 @@ import pytest
 from entrypoints.cli.commands import manmanv2
 from entrypoints.cli.views.output import print_lines
 from entrypoints.cli.views.progress import count_progress, step_progress
+from tests.support.repository import ROOT
 from tests.support.tty import Tty, replace_stdout
 
 
@@ -79,6 +84,39 @@ def test_a_terminal_shows_the_step_that_is_under_way(monkeypatch: pytest.MonkeyP
         begin_step("0001 -> \x1b[31m0002")
 
     assert r"Upgrading the database: 0001 -> \x1b[31m0002" in stderr.text
+
+
+def test_on_a_terminal_a_deletion_prints_each_server_on_a_line_of_its_own() -> None:
+    program = """
+from entrypoints.cli.views.output import print_lines
+from entrypoints.cli.views.progress import count_progress
+with count_progress("Deleting servers", 20) as advance:
+    for number in range(20):
+        advance()
+        print_lines(f"deleted server {number}")
+"""
+    shown = output_on_a_terminal(sys.executable, "-c", program)
+    lines = [re.sub(r"\x1b\[[?\d;]*[A-Za-z]", "", line) for line in shown.split("\n")]
+
+    assert [line for line in lines if "deleted" in line] == [
+        f"deleted server {number}" for number in range(20)
+    ]
+
+
+def output_on_a_terminal(*command: str) -> str:
+    """What the command writes, without what it erases again: the bar."""
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(
+        command, env={"TERM": "xterm", "COLUMNS": "80"}, cwd=ROOT, stdout=theirs, stderr=theirs
+    ):
+        os.close(theirs)
+        written = b""
+        # The terminal reports an error once no process has it open any more.
+        with suppress(OSError):
+            while part := os.read(ours, 65536):
+                written += part
+    os.close(ours)
+    return re.sub(r"[^\n]*\r\x1b\[2K", "", written.decode().replace("\r\n", "\n"))
 
 
 def test_an_upgrade_of_the_database_shows_each_step(
