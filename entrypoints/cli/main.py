@@ -1,7 +1,7 @@
 """The operator's command.
 
-Only the standard library is imported here at first: whoever presses Ctrl-C while the rest is
-loaded gets no traceback. The commands themselves are put together in commands.py.
+Only the standard library is imported here at first, so that Ctrl-C while the rest is loaded
+prints no traceback. commands.py assembles the commands.
 """
 
 import signal
@@ -9,8 +9,8 @@ import sys
 
 
 def main() -> None:
-    # As in any other program Ctrl-C ends it at once, which a shell calls exit code 130; commands
-    # that want to end otherwise say so. Who started it may want Ctrl-C to be ignored.
+    # Ctrl-C ends it at once, which a shell reports as exit code 130. Commands that end in another
+    # way set their own handler. If the parent process ignores Ctrl-C, so does this one.
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
 

@@ -1,4 +1,3 @@
-import json
 import logging
 import os
 import secrets
@@ -15,6 +14,7 @@ from application.doctor.run_checks import Check, CheckTimedOut, RunChecks
 from entrypoints.cli.doctor.settings import examine_settings
 from entrypoints.cli.options import output_option
 from entrypoints.cli.session import Failure
+from entrypoints.cli.views.output import as_json, print_lines
 
 # Each step of a check has a shorter limit of its own; this is for what has none.
 _MAX_CHECK_SECONDS = 10.0
@@ -68,7 +68,7 @@ def doctor(subject: str | None, env_files: Sequence[Path], output: str) -> None:
     from_files = _read(env_files)
     chosen, why = _chosen(subject, from_files if env_files else os.environ)
     sources = ", ".join([*map(str, env_files), "this environment"])
-    click.echo(
+    print_lines(
         f"{_TITLES[chosen]}, {why}. Settings: {sources}. User: uid {os.geteuid()}.",
         err=output == "json",
     )
@@ -76,9 +76,9 @@ def doctor(subject: str | None, env_files: Sequence[Path], output: str) -> None:
     for name, finding in _findings(chosen, os.environ, from_files):
         shown.append((name, finding))
         if output == "text":
-            click.echo(f"{finding.outcome:<6}{name:<11}{finding}")
+            print_lines(f"{finding.outcome:<6}{name:<11}{finding}")
     if output == "json":
-        click.echo(json.dumps([_as_json(*found) for found in shown], indent=2, ensure_ascii=False))
+        click.echo(as_json([_as_json(*found) for found in shown]))
     faults = [finding.cause for _, finding in shown if finding.cause]
     context.exit(max((_EXIT_CODES[fault] for fault in faults), default=0))
 

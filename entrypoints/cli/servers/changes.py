@@ -87,8 +87,8 @@ class WatchFilter:
         elif before is None:
             listed = {server_id: client.server(server_id) for server_id in self.server_ids}
         else:
-            found = {server_id: _get_or_none(client, server_id) for server_id in self.server_ids}
-            listed = {server_id: server for server_id, server in found.items() if server}
+            existing = {server_id: _get_or_none(client, server_id) for server_id in self.server_ids}
+            listed = {server_id: server for server_id, server in existing.items() if server}
         gone = (before or {}).keys() - listed.keys()
         return Snapshot(listed, self._fate_of(client, gone))
 

@@ -115,8 +115,8 @@ class LiveTable:
             if now - change.at < _MARK_DURATION
         }
         leaving = {key: change.server for key, change in self._marked.items() if change.is_removal}
-        shown = {**leaving, **self._servers}
-        rows = [self._row(shown[server_id], now) for server_id in sorted(shown)]
+        visible = {**leaving, **self._servers}
+        rows = [self._row(visible[server_id], now) for server_id in sorted(visible)]
         age = ago(self._updated_at, now)
         status = (
             f"Last answer {age}, asking again: {self._problem}"

@@ -84,15 +84,15 @@ class LiveScreen:
         room = max(1, height - len(below) - len(hint_lines) - 2)
         table_room = max(room - len(log_lines) - 1, room // 2) if log_lines else room
         # The line that counts the servers which are not shown takes one, too.
-        shown = rows if len(rows) <= table_room else rows[: max(0, table_room - 1)]
-        cleaned = [Row([printable(cell) for cell in row.cells], row.bold) for row in shown]
+        visible = rows if len(rows) <= table_room else rows[: max(0, table_room - 1)]
+        cleaned = [Row([printable(cell) for cell in row.cells], row.bold) for row in visible]
         places = columns_that_fit(self._columns, [row.cells for row in cleaned], width)
         table = rich_table(self._columns, cleaned, places, wrap=False)
         parts: list[RenderableType] = [Styled(table, "dim") if dimmed else table]
-        left_out = len(rows) - len(shown)
+        left_out = len(rows) - len(visible)
         if left_out:
             parts.append(_line(f"and {left_out} more than fit here"))
-        log_room = room - len(shown) - bool(left_out) - 1
+        log_room = room - len(visible) - bool(left_out) - 1
         log_part = [Text(""), *log_lines[-log_room:]] if log_lines and log_room > 0 else []
         self._last = Group(*parts, *log_part)
         return Group(*parts, *below, *log_part, *hint_lines)

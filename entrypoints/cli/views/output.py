@@ -52,7 +52,7 @@ def print_document(document: str) -> None:
 def _escape_json(text: str) -> str:
     # In JSON such a character, apart from white space, can only be part of a string. An escape
     # there means the same.
-    return re.sub(r"[^\n\r\t -~]", lambda found: _json_escape(found[0]), text)
+    return re.sub(r"[^\n\r\t -~]", lambda match: _json_escape(match[0]), text)
 
 
 def _json_escape(char: str) -> str:

@@ -63,16 +63,16 @@ def print_table(
         click.echo("\n".join(aligned([titles, *cells])), err=err)
         return
     screen = console(err=err)
-    shown = columns_that_fit(columns, cells, screen.width)
-    lines = aligned([[row[place] for place in shown] for row in (titles, *cells)])
+    visible = columns_that_fit(columns, cells, screen.width)
+    lines = aligned([[row[place] for place in visible] for row in (titles, *cells)])
     if max(map(cell_len, lines)) <= screen.width:
         # Nothing to cut or wrap: a table of rich would take seconds for thousands of rows.
         heading = lines[0] if screen.is_dumb_terminal else click.style(lines[0], bold=True)
         click.echo("\n".join([heading, *lines[1:]]), err=err)
     else:
-        screen.print(rich_table(columns, [Row(row) for row in cells], shown))
-    if len(shown) < len(columns):
-        left_out = ", ".join(title for place, title in enumerate(titles) if place not in shown)
+        screen.print(rich_table(columns, [Row(row) for row in cells], visible))
+    if len(visible) < len(columns):
+        left_out = ", ".join(title for place, title in enumerate(titles) if place not in visible)
         print_lines(f"No room for {left_out}: widen the terminal, or use -o json.", err=err)
 
 
@@ -106,19 +106,19 @@ def columns_that_fit(
         min(natural, limits.get(column.fit, natural))
         for column, natural in zip(columns, widths, strict=True)
     ]
-    shown = list(range(len(columns)))
+    visible = list(range(len(columns)))
     for place in reversed(range(len(columns))):
-        if sum(needed[kept] + _GAP for kept in shown) - _GAP <= width:
+        if sum(needed[other] + _GAP for other in visible) - _GAP <= width:
             break
         if columns[place].fit is Fit.LEAVE_OUT:
-            shown.remove(place)
-    return shown
+            visible.remove(place)
+    return visible
 
 
 def rich_table(
-    columns: Sequence[Column], rows: Sequence[Row], shown: Sequence[int], *, wrap: bool = True
+    columns: Sequence[Column], rows: Sequence[Row], visible: Sequence[int], *, wrap: bool = True
 ) -> "Table":
-    """Only the columns at the places `shown`. Cells must be printable.
+    """Only the columns at the places `visible`. Cells must be printable.
 
     Without `wrap` sentences are cut, so that each row takes one line.
     """
@@ -126,7 +126,7 @@ def rich_table(
     from rich.table import Table
 
     table = Table(box=None, show_edge=False, pad_edge=False, padding=(0, _GAP, 0, 0))
-    for place in shown:
+    for place in visible:
         column = columns[place]
         # Columns that are no_wrap keep their width until the others have nothing left to give.
         options: dict[str, Any] = {
@@ -140,7 +140,7 @@ def rich_table(
             table.expand = True
         table.add_column(_text(column, column.title, wrap=wrap), **options)
     for row in rows:
-        cells = [_text(columns[place], row.cells[place], wrap=wrap) for place in shown]
+        cells = [_text(columns[place], row.cells[place], wrap=wrap) for place in visible]
         table.add_row(*cells, style="bold" if row.bold else None)
     return table
 
