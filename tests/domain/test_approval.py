@@ -12,14 +12,14 @@ def test_a_reason_is_up_to_200_printable_characters(reason: str) -> None:
 
 
 @pytest.mark.parametrize("reason", ["x" * 201, "two\nlines", "\x1b[2J", "\u200b"])
-def test_a_reason_that_would_spoil_a_log_is_refused(reason: str) -> None:
+def test_a_reason_that_would_break_a_log_line_is_refused(reason: str) -> None:
     with pytest.raises(InvalidField) as refused:
         check_reason(reason)
 
     assert refused.value.field == "reason"
 
 
-def test_who_waits_is_let_in_and_who_is_refused_is_not() -> None:
+def test_a_pending_server_is_admitted_and_a_refused_one_is_not() -> None:
     admitted = {approval for approval in Approval if approval.admits}
 
     assert admitted == {Approval.APPROVED, Approval.PENDING}

@@ -41,7 +41,7 @@ def machines(draw: st.DrawFn) -> Capabilities:
 
 
 @given(machines())
-def test_what_a_machine_can_be_is_accepted(capabilities: Capabilities) -> None:
+def test_possible_capabilities_are_accepted(capabilities: Capabilities) -> None:
     check_capabilities(capabilities)
 
 
@@ -62,11 +62,11 @@ def test_amounts_are_accepted_only_within_the_limits(
     assert 0 <= free_cpu <= 1000 * (cores or MAX_CPU_CORES)
 
 
-def test_nothing_known_is_accepted() -> None:
+def test_unknown_capabilities_are_accepted() -> None:
     check_capabilities(Capabilities())
 
 
-def test_what_is_free_may_be_known_without_the_total() -> None:
+def test_available_amounts_may_be_known_without_the_total() -> None:
     check_capabilities(Capabilities(available_memory_mb=512, available_cpu_millicores=500))
 
 
@@ -91,7 +91,7 @@ def test_what_is_free_may_be_known_without_the_total() -> None:
         ),
     ],
 )
-def test_what_no_machine_can_be_is_refused_with_its_path(
+def test_impossible_capabilities_are_refused_with_the_path_of_the_field(
     changes: dict[str, Any], field: str
 ) -> None:
     with pytest.raises(InvalidField) as refused:
@@ -100,7 +100,7 @@ def test_what_no_machine_can_be_is_refused_with_its_path(
     assert refused.value.field == f"capabilities.{field}"
 
 
-def test_what_is_free_is_no_equipment() -> None:
+def test_available_amounts_are_not_part_of_the_equipment() -> None:
     busier = replace(CAPABILITIES, available_memory_mb=1, available_cpu_millicores=1)
 
     assert busier.equipment == CAPABILITIES.equipment
@@ -110,5 +110,5 @@ def test_what_is_free_is_no_equipment() -> None:
     "changes",
     [{"total_memory_mb": 1}, {"cpu_cores": 1}, {"docker_version": "28"}, {"available_ports": ()}],
 )
-def test_what_somebody_changed_is_other_equipment(changes: dict[str, Any]) -> None:
+def test_a_change_of_the_machine_changes_the_equipment(changes: dict[str, Any]) -> None:
     assert replace(CAPABILITIES, **changes).equipment != CAPABILITIES.equipment

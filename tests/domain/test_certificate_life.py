@@ -13,7 +13,7 @@ CLOCKS = st.floats(0, 1e9)
 
 
 @given(lifetime=LIFETIMES, now=CLOCKS)
-def test_a_new_certificate_is_renewed_at_half_of_its_life_by_no_clock_but_its_own(
+def test_a_new_certificate_is_renewed_after_half_of_its_life_by_its_own_clock(
     lifetime: int, now: float
 ) -> None:
     life = CertificateLife.just_issued(
@@ -27,7 +27,7 @@ def test_a_new_certificate_is_renewed_at_half_of_its_life_by_no_clock_but_its_ow
 
 
 @given(lifetime=LIFETIMES, gone=st.floats(0, 1), now=CLOCKS)
-def test_a_kept_certificate_has_lived_a_part_of_its_life(
+def test_a_loaded_certificate_has_used_up_a_part_of_its_life(
     lifetime: int, gone: float, now: float
 ) -> None:
     age = timedelta(seconds=lifetime * gone)
@@ -41,26 +41,26 @@ def test_a_kept_certificate_has_lived_a_part_of_its_life(
 
 
 @given(behind=st.timedeltas(timedelta(), timedelta(days=10000)))
-def test_a_clock_that_is_slow_gives_a_kept_certificate_no_longer_a_life(behind: timedelta) -> None:
+def test_a_slow_clock_does_not_extend_the_life_of_a_loaded_certificate(behind: timedelta) -> None:
     life = CertificateLife.loaded(ISSUED - BACKDATED, ISSUED + DAY, ISSUED - behind, 1000)
 
     assert life.ends == pytest.approx(1000 + DAY.total_seconds())
 
 
-def test_a_clock_that_is_fast_makes_a_kept_certificate_one_that_is_over() -> None:
+def test_a_fast_clock_expires_a_loaded_certificate() -> None:
     life = CertificateLife.loaded(ISSUED - BACKDATED, ISSUED + DAY, ISSUED + 2 * DAY, 1000)
 
     assert life.is_over(1000)
 
 
-def test_an_issuer_that_backdates_nothing_is_understood() -> None:
+def test_a_certificate_that_is_not_backdated_has_its_whole_life() -> None:
     life = CertificateLife.just_issued(ISSUED, ISSUED + timedelta(minutes=4), 1000)
 
     assert not life.is_half_over(1119)
     assert life.is_half_over(1121)
 
 
-def test_attempts_get_rarer_up_to_ten_minutes() -> None:
+def test_the_wait_between_attempts_doubles_up_to_ten_minutes() -> None:
     waits = [wait_before_renewing(attempts) for attempts in (1, 2, 3, 7, 8, 1000)]
 
     assert waits == [5, 10, 20, 320, 600, 600]

@@ -11,14 +11,14 @@ SHIFTS = st.timedeltas(-timedelta(days=1), timedelta(days=1))
 
 
 @given(there=SPANS, back=SPANS)
-def test_clocks_that_agree_are_never_said_to_differ(there: timedelta, back: timedelta) -> None:
+def test_clocks_that_agree_have_no_difference(there: timedelta, back: timedelta) -> None:
     reading = ClockReading(NOON, NOON + there, NOON + there + back)
 
     assert reading.difference == timedelta(0)
 
 
 @given(there=SPANS, back=SPANS, ahead=SHIFTS)
-def test_what_is_said_is_no_more_than_the_truth_and_less_by_the_round_trip_at_most(
+def test_the_difference_is_at_most_the_true_one_and_less_by_at_most_the_round_trip(
     there: timedelta, back: timedelta, ahead: timedelta
 ) -> None:
     said = ClockReading(NOON, NOON + there + ahead, NOON + there + back).difference
@@ -28,7 +28,7 @@ def test_what_is_said_is_no_more_than_the_truth_and_less_by_the_round_trip_at_mo
     assert said * ahead.total_seconds() >= timedelta(0)
 
 
-def test_a_clock_that_is_ahead_differs_by_more_than_nothing() -> None:
+def test_a_clock_that_is_ahead_has_a_positive_difference() -> None:
     reading = ClockReading(NOON, NOON + timedelta(seconds=11), NOON + timedelta(seconds=1))
 
     assert reading.difference == timedelta(seconds=10)

@@ -56,12 +56,12 @@ def test_any_text_is_json_or_refused(text: str) -> None:
         "{}\x00",
     ],
 )
-def test_what_is_not_json_is_refused(document: str) -> None:
+def test_a_text_that_is_not_json_is_refused(document: str) -> None:
     with pytest.raises(InvalidField, match=r"^document is not valid JSON: "):
         check_document(document)
 
 
-def test_a_document_that_is_nested_without_end_is_refused() -> None:
+def test_a_document_that_is_nested_too_deeply_is_refused() -> None:
     with pytest.raises(InvalidField):
         check_document("[" * 100_000)
 
@@ -75,14 +75,14 @@ def test_the_size_of_a_document_is_counted_in_bytes() -> None:
 
 
 @pytest.mark.parametrize("name", ["a", "7", "games.json", "valheim_2-eu", "x" * 100])
-def test_a_name_that_is_fit_for_a_file_is_accepted(name: str) -> None:
+def test_a_name_that_can_be_a_file_name_is_accepted(name: str) -> None:
     check_configuration_name(name)
 
 
 @pytest.mark.parametrize(
     "name", ["", ".", "..", ".hidden", "-x", "a/b", "a\\b", "A", "é", "a\n", "a\x00", "x" * 101]
 )
-def test_a_name_that_is_not_fit_for_a_file_is_refused(name: str) -> None:
+def test_a_name_that_cannot_be_a_file_name_is_refused(name: str) -> None:
     with pytest.raises(InvalidField) as refused:
         check_configuration_name(name)
 
@@ -118,7 +118,7 @@ OWN, OF_SELECTORS = summaries(of_selectors=False), summaries(of_selectors=True)
 
 
 @given(own=OWN, of_selectors=OF_SELECTORS)
-def test_a_server_gets_one_document_of_each_name_that_there_is(
+def test_a_server_gets_one_document_per_name(
     own: list[ConfigurationSummary], of_selectors: list[ConfigurationSummary]
 ) -> None:
     found = effective(own, of_selectors)
@@ -128,7 +128,7 @@ def test_a_server_gets_one_document_of_each_name_that_there_is(
 
 
 @given(own=OWN, of_selectors=OF_SELECTORS)
-def test_its_own_document_wins_then_the_most_specific_then_the_one_that_was_put_last(
+def test_the_own_document_wins_then_the_most_specific_then_the_last_one_put(
     own: list[ConfigurationSummary], of_selectors: list[ConfigurationSummary]
 ) -> None:
     for winner in effective(own, of_selectors):
@@ -143,7 +143,7 @@ def test_its_own_document_wins_then_the_most_specific_then_the_one_that_was_put_
 
 
 @given(own=OWN, of_selectors=OF_SELECTORS, data=st.data())
-def test_it_does_not_matter_in_which_order_documents_are_found(
+def test_the_order_of_the_documents_does_not_matter(
     own: list[ConfigurationSummary], of_selectors: list[ConfigurationSummary], data: st.DataObject
 ) -> None:
     # The clock gives each change a revision of its own.
@@ -156,9 +156,7 @@ def test_it_does_not_matter_in_which_order_documents_are_found(
     assert effective(own, shuffled) == effective(own, of_selectors)
 
 
-def test_a_document_that_comes_into_effect_comes_late_unless_it_is_newer_than_what_is_known() -> (
-    None
-):
+def test_a_document_in_effect_counts_as_older_unless_above_the_known_revision() -> None:
     old = ConfigurationSummary("limits", 3, NOW)
     new = ConfigurationSummary("motd", 8, NOW, parse_selector("a"))
 

@@ -56,7 +56,7 @@ conflicts = st.builds(
 
 
 @pytest.mark.parametrize(("resolution", "server_id"), [(ADOPT, SERVER), (EVICT, None), (EVICT, 8)])
-def test_what_takes_a_name_from_one_machine_gives_it_to_the_other(
+def test_a_decision_against_one_machine_is_a_decision_for_the_other(
     resolution: Resolution, server_id: int | None
 ) -> None:
     decision = decided(resolution)
@@ -70,19 +70,19 @@ def test_what_takes_a_name_from_one_machine_gives_it_to_the_other(
     )
 
 
-def test_a_new_name_for_the_challenger_takes_nothing_from_the_holder() -> None:
+def test_a_rename_of_the_challenger_is_not_against_the_holder() -> None:
     decision = decided(RENAME)
 
     assert decision_on([decision], CHALLENGER, SERVER) == decision
     assert decision_on([decision], HOLDER, SERVER) is None
 
 
-def test_a_decision_says_nothing_of_a_third_machine() -> None:
+def test_a_decision_does_not_concern_a_third_machine() -> None:
     assert decision_on([decided(ADOPT), decided(EVICT), decided(RENAME)], THIRD, SERVER) is None
 
 
 @pytest.mark.parametrize("state", [state for state in ConflictState if state != "resolved"])
-def test_what_is_not_decided_counts_for_nobody(state: ConflictState) -> None:
+def test_an_unresolved_conflict_decides_nothing(state: ConflictState) -> None:
     assert decision_on([unsettled(state)], CHALLENGER, SERVER) is None
     assert decision_on([unsettled(state)], HOLDER, SERVER) is None
 
@@ -97,14 +97,14 @@ def test_what_is_not_decided_counts_for_nobody(state: ConflictState) -> None:
         (EVICT, SERVER),
     ],
 )
-def test_a_decision_is_over_once_an_operator_changed_what_it_was_about(
+def test_a_decision_ends_when_an_operator_undoes_it(
     resolution: Resolution, server_id: int | None
 ) -> None:
     assert decision_on([decided(resolution)], CHALLENGER, server_id) is None
     assert decision_on([decided(resolution)], HOLDER, server_id) is None
 
 
-def test_of_two_decisions_the_later_counts_for_both_machines() -> None:
+def test_the_later_of_two_decisions_applies_to_both_machines() -> None:
     first = decided(ADOPT, HOLDER, CHALLENGER, seconds=0, conflict_id=1)
     later = decided(ADOPT, CHALLENGER, HOLDER, seconds=1, conflict_id=2)
 
@@ -113,7 +113,7 @@ def test_of_two_decisions_the_later_counts_for_both_machines() -> None:
         assert decision_on(known, CHALLENGER, SERVER) == later
 
 
-def test_a_conflict_that_was_opened_first_and_decided_last_counts() -> None:
+def test_the_conflict_that_was_decided_last_counts_even_if_opened_first() -> None:
     opened_first = decided(ADOPT, CHALLENGER, THIRD, seconds=9, conflict_id=1)
     opened_later = decided(ADOPT, HOLDER, CHALLENGER, seconds=1, conflict_id=2)
 
@@ -135,7 +135,9 @@ def test_the_order_in_which_decisions_are_read_does_not_matter(
 
 
 @given(conflicts, st.sampled_from(MACHINES))
-def test_no_decision_both_gives_and_takes(decision: Conflict, machine: Evidence) -> None:
+def test_no_decision_is_both_for_and_against_a_machine(
+    decision: Conflict, machine: Evidence
+) -> None:
     assert not (decision.is_decided_for(machine) and decision.is_decided_against(machine))
 
 
@@ -150,5 +152,5 @@ def test_no_decision_both_gives_and_takes(decision: Conflict, machine: Evidence)
         (evidence("", "", "boot 1"), "Too little is known"),
     ],
 )
-def test_who_decides_is_told_how_it_may_have_come(other: Evidence, words: str) -> None:
+def test_the_likely_cause_is_explained(other: Evidence, words: str) -> None:
     assert words in likely_cause(compare(HOLDER, other))

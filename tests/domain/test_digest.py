@@ -37,19 +37,19 @@ def test_an_identifier_is_the_same_however_it_is_spelled(found: uuid.UUID) -> No
         "\N{FULLWIDTH DIGIT ONE}" * 32,
     ],
 )
-def test_what_is_no_identifier_or_that_of_many_machines_is_none(text: str) -> None:
+def test_placeholders_and_other_texts_are_not_identifiers(text: str) -> None:
     assert identifier_in(text) == ""
 
 
 @given(st.text())
-def test_whatever_a_file_holds_is_an_identifier_or_nothing(text: str) -> None:
+def test_any_content_gives_an_identifier_or_nothing(text: str) -> None:
     found = identifier_in(text)
 
     assert found == "" or (len(found) == 32 and int(found, 16) > 0)
 
 
 @given(st.text(min_size=1), st.text(min_size=1))
-def test_a_digest_is_evidence_that_the_api_takes(kind: str, identifier: str) -> None:
+def test_a_digest_is_valid_evidence(kind: str, identifier: str) -> None:
     check_evidence(Evidence(machine_id=digest(kind, identifier)))
 
     assert len(digest(kind, identifier)) == DIGEST_LENGTH
@@ -63,15 +63,15 @@ def test_only_the_same_identifier_of_the_same_kind_has_the_same_digest(
 
 
 @given(UUIDS)
-def test_a_digest_holds_nothing_of_its_identifier(found: uuid.UUID) -> None:
+def test_a_digest_contains_no_part_of_its_identifier(found: uuid.UUID) -> None:
     for length in (8, 12):
         assert found.hex[:length] not in digest("machine-id", found.hex)
 
 
-def test_what_is_not_known_has_no_digest() -> None:
+def test_an_unknown_identifier_has_no_digest() -> None:
     assert digest("machine-id", "") == ""
 
 
-def test_a_digest_stays_the_same_over_versions_of_the_host_manager() -> None:
+def test_a_digest_is_the_same_in_all_versions_of_the_host_manager() -> None:
     # Another one would make every host of a fleet another machine.
     assert digest("machine-id", "0" * 31 + "1") == "ca7ed31402a4d01aee760766a49e0576"

@@ -4,7 +4,7 @@ from domain.errors import ManManError, NameInUse, NotAdmitted, SupersededRegistr
 
 
 @pytest.mark.parametrize("kind", [NameInUse, SupersededRegistration, NotAdmitted])
-def test_an_error_that_another_process_told_is_of_its_kind_and_has_its_words(
+def test_an_error_from_another_process_keeps_its_type_and_message(
     kind: type[ManManError],
 ) -> None:
     error = kind.from_message("the name is held")
@@ -17,5 +17,5 @@ def test_an_error_that_another_process_told_is_of_its_kind_and_has_its_words(
     ("said", "sentence"),
     [("the name is held", "The name is held."), ("It is away.", "It is away."), ("", ".")],
 )
-def test_an_error_is_a_sentence_among_others(said: str, sentence: str) -> None:
+def test_an_error_becomes_a_sentence(said: str, sentence: str) -> None:
     assert as_sentence(ManManError(said)) == sentence

@@ -121,7 +121,7 @@ def any_facts(draw: st.DrawFn) -> Facts:
 
 
 @given(facts=any_facts())
-def test_every_state_is_told_in_short_sentences(facts: Facts) -> None:
+def test_every_state_is_explained_in_short_sentences(facts: Facts) -> None:
     sentences = explain(facts)
 
     assert all(sentence.endswith(".") and sentence[:1].strip() for sentence in sentences)
@@ -139,7 +139,7 @@ def test_the_first_sentence_names_the_server_its_approval_and_its_status(facts: 
 
 
 @given(facts=any_facts())
-def test_since_when_it_has_its_status_is_told_by_the_last_that_led_to_it(facts: Facts) -> None:
+def test_the_last_event_with_its_status_says_since_when_it_has_it(facts: Facts) -> None:
     text = " ".join(explain(facts))
     status = facts.server.presence.status
     online = {EventKind.ONLINE}
@@ -151,7 +151,7 @@ def test_since_when_it_has_its_status_is_told_by_the_last_that_led_to_it(facts: 
         assert f"It has been {status} since {changes[-1].at:%Y-%m-%d %H:%M:%S} UTC" in text
 
 
-def test_what_happened_to_a_server_that_was_merged_into_it_is_not_its_own_story() -> None:
+def test_the_history_of_a_merged_server_does_not_explain_the_status() -> None:
     silent = HistoryEntry(NOW, EventKind.STALE, "its host was silent for longer than 45 seconds")
     merged = HistoryEntry(NOW, EventKind.MERGED, "an operator merged server 41 (old) into it")
     text = told(WEB, JOINED, silent, merged)
@@ -161,7 +161,7 @@ def test_what_happened_to_a_server_that_was_merged_into_it_is_not_its_own_story(
 
 
 @given(facts=any_facts())
-def test_nobody_is_told_to_wait_for_a_host_that_is_refused(facts: Facts) -> None:
+def test_a_refused_server_is_not_said_to_come_online(facts: Facts) -> None:
     text = " ".join(explain(facts))
 
     if not facts.server.approval.admits:
@@ -170,7 +170,7 @@ def test_nobody_is_told_to_wait_for_a_host_that_is_refused(facts: Facts) -> None
         assert "SERVER_NAME" not in text
 
 
-def test_a_server_that_is_well() -> None:
+def test_a_healthy_server() -> None:
     assert explain(facts()) == [
         "Server 42 is web in the environment production: approved and online.",
         "It has been online since 2026-02-28 22:59:58 UTC: its host registered from 10.0.0.7.",
@@ -221,7 +221,7 @@ def test_a_server_whose_host_has_never_joined() -> None:
     ]
 
 
-def test_a_server_that_is_older_than_its_history() -> None:
+def test_a_server_older_than_its_history() -> None:
     text = told(replace(WEB, epoch=0), HistoryEntry(NOW, EventKind.CONFIGURED, "put"))
 
     assert "Its history does not show since when it has been online." in text
@@ -254,13 +254,13 @@ def test_a_server_that_is_older_than_its_history() -> None:
         ),
     ],
 )
-def test_a_server_that_is_not_let_in(approval: Approval, sentence: str) -> None:
+def test_a_server_that_is_not_admitted(approval: Approval, sentence: str) -> None:
     assert (
         explain(facts(replace(WEB, approval=approval, approval_reason="not ours")))[1] == sentence
     )
 
 
-def test_a_ban_over_a_host_that_says_nothing_of_its_machine_is_one_over_its_name() -> None:
+def test_a_ban_without_evidence_is_on_the_host_only() -> None:
     banned = replace(WEB, approval=Approval.BANNED)
 
     assert "An operator banned it: its host is refused until" in told(
@@ -289,7 +289,7 @@ def test_a_server_that_another_machine_took_over() -> None:
     assert "the first" not in text
 
 
-def test_evidence_that_the_cause_names_is_not_told_twice() -> None:
+def test_evidence_that_the_cause_names_is_not_repeated() -> None:
     entry = HistoryEntry(
         NOW, EventKind.TAKEN_OVER, "its machine-id is not the same", (), ("machine_id",)
     )
@@ -311,7 +311,7 @@ def test_a_host_manager_that_is_started_twice() -> None:
     assert "within a day" not in told(WEB, *entries[:3], JOINED)
 
 
-def test_a_server_whose_host_says_nothing_of_its_machine() -> None:
+def test_a_server_whose_host_sends_no_evidence() -> None:
     anonymous = Identity(address="10.0.0.7", registered_at=NOW)
 
     assert "any host that uses this name gets this server" in told(WEB, identity=anonymous)
@@ -319,7 +319,7 @@ def test_a_server_whose_host_says_nothing_of_its_machine() -> None:
     assert "any host that uses this name" not in told(WEB, identity=UNKNOWN_IDENTITY)
 
 
-def test_a_machine_with_two_managers() -> None:
+def test_a_machine_with_two_host_managers() -> None:
     dev = Server(43, "web-dev", "dev", SEEN, machine=42)
 
     assert "Server 43 (web-dev) is on the same machine and online." in told(WEB, neighbours=[dev])
@@ -335,14 +335,14 @@ def test_a_machine_whose_host_was_renamed(environment: str) -> None:
     assert "`manmanv2 servers merge 41 42`" in seen_from_the_old_one
 
 
-def test_a_manager_of_another_environment_that_is_stopped_is_not_to_be_merged() -> None:
+def test_a_stopped_server_of_another_environment_is_not_to_be_merged() -> None:
     dev = Server(43, "web-dev", "dev", GONE, machine=42)
 
     assert "merge" not in told(WEB, neighbours=[dev])
 
 
 @pytest.mark.parametrize(("count", "rest"), [(5, ""), (6, "So is 1 more."), (12, "So are 7 more.")])
-def test_a_machine_with_many_managers(count: int, rest: str) -> None:
+def test_a_machine_with_many_host_managers(count: int, rest: str) -> None:
     text = told(WEB, neighbours=[Server(n, f"box-{n}", "dev", SEEN) for n in range(count)])
 
     assert text.count("on the same machine") == 5
@@ -350,7 +350,7 @@ def test_a_machine_with_many_managers(count: int, rest: str) -> None:
     assert rest in text
 
 
-def test_a_name_that_is_contested() -> None:
+def test_a_name_in_conflict() -> None:
     sentences = explain(facts(conflicts=[conflict()]))
 
     assert sentences[-3:] == [
@@ -366,7 +366,7 @@ def test_a_name_that_is_contested() -> None:
     ]
 
 
-def test_a_claim_of_one_time_from_nowhere() -> None:
+def test_a_single_claim_without_an_address() -> None:
     claim = replace(conflict(), claims=1, challenger=UNKNOWN_IDENTITY)
 
     assert "Another machine claimed its name once, at 2026-02-28 23:59:58 UTC" in told(
@@ -377,13 +377,13 @@ def test_a_claim_of_one_time_from_nowhere() -> None:
 @pytest.mark.parametrize(
     "of_no_concern", [conflict(server_id=7), conflict(state=ConflictState.RESOLVED)]
 )
-def test_a_conflict_of_an_earlier_server_or_one_that_is_settled_is_not_told(
+def test_a_conflict_of_an_earlier_server_or_a_resolved_one_is_left_out(
     of_no_concern: Conflict,
 ) -> None:
     assert "claimed" not in told(conflicts=[of_no_concern])
 
 
-def test_a_name_that_many_contest() -> None:
+def test_a_name_in_many_conflicts() -> None:
     assert "1 more machine claims its name" in told(conflicts=[conflict()] * 6)
     assert "2 more machines claim its name" in told(conflicts=[conflict()] * 7)
     assert told(conflicts=[conflict()] * 7).count("claimed its name") == 5
@@ -411,7 +411,7 @@ def test_an_ephemeral_server(presence: Presence, sentence: str) -> None:
     assert "ephemeral" not in told(replace(WEB, presence=presence))
 
 
-def test_labels_by_which_operators_overrule_a_host() -> None:
+def test_operators_labels_that_override_the_hosts() -> None:
     labels = Labels(
         of_host={"region": "nyc", "tier": "gold", "zone": "a", "old": ""},
         of_operators={"region": "lon", "tier": "gold", "rack": "7", "old": "yes"},
@@ -435,7 +435,7 @@ def test_a_deleted_server_can_be_restored() -> None:
     ]
 
 
-def test_times_are_told_in_utc() -> None:
+def test_times_are_in_utc() -> None:
     elsewhere = JOINED.at.astimezone(datetime.strptime("+0530", "%z").tzinfo)
 
     assert told(WEB, replace(JOINED, at=elsewhere)) == told()

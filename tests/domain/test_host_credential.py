@@ -28,7 +28,7 @@ CREDENTIALS = st.builds(
 
 
 @given(CREDENTIALS)
-def test_what_was_issued_is_read_as_it_was(credential: HostCredential) -> None:
+def test_an_issued_credential_is_read_back_unchanged(credential: HostCredential) -> None:
     assert read(issue(credential, KEY), KEY) == credential
     assert read(issue(credential, KEY), OTHER_KEY) is None
 
@@ -50,12 +50,12 @@ def test_times_are_whole_seconds() -> None:
 @example(f"{ISSUED}é")
 @example("\ud800")
 @example("hc." + "a" * 100_000)
-def test_nothing_else_is_a_credential_whatever_it_is(text: str) -> None:
+def test_no_other_text_is_a_credential(text: str) -> None:
     assert read(text, KEY) is None
 
 
 @given(st.data())
-def test_one_character_that_is_another_makes_it_none(data: st.DataObject) -> None:
+def test_a_credential_with_one_changed_character_is_refused(data: st.DataObject) -> None:
     place = data.draw(st.integers(0, len(ISSUED) - 1))
     other = data.draw(st.characters().filter(lambda character: character != ISSUED[place]))
 
@@ -65,7 +65,7 @@ def test_one_character_that_is_another_makes_it_none(data: st.DataObject) -> Non
 
 
 @given(CREDENTIALS, CREDENTIALS)
-def test_no_part_of_one_goes_with_the_rest_of_another(
+def test_parts_of_two_credentials_do_not_make_one(
     one: HostCredential, other: HostCredential
 ) -> None:
     said, _, _ = issue(one, KEY).rpartition(".")
@@ -75,7 +75,7 @@ def test_no_part_of_one_goes_with_the_rest_of_another(
     assert (read(f"{said}.{signature}", KEY) == one) == (one == other)
 
 
-def test_what_it_says_can_be_told_without_the_signature() -> None:
+def test_the_payload_can_be_shown_without_the_signature() -> None:
     told = without_signatures(f'{{"a":"{ISSUED}","b":"{ISSUED}"}}'.encode()).decode()
     said, _, signature = ISSUED.rpartition(".")
 
@@ -95,7 +95,7 @@ def test_what_it_says_can_be_told_without_the_signature() -> None:
         (timedelta(seconds=-5), True, False),
     ],
 )
-def test_it_is_due_after_half_of_its_life_and_good_until_the_end(
+def test_a_credential_is_due_for_renewal_after_half_of_its_life_and_valid_until_its_end(
     after: timedelta, is_good: bool, is_due: bool
 ) -> None:
     now = BEGIN + after

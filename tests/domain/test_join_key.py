@@ -40,14 +40,12 @@ def means(pattern: str, name: str) -> bool:
 
 
 @given(pattern=PATTERNS, name=NAMES)
-def test_a_pattern_means_what_its_stars_and_question_marks_mean(pattern: str, name: str) -> None:
+def test_stars_and_question_marks_match_as_documented(pattern: str, name: str) -> None:
     assert matches(pattern, name) is means(pattern, name)
 
 
 @given(name=st.text(max_size=20), data=st.data())
-def test_a_name_matches_itself_and_whatever_stands_for_parts_of_it(
-    name: str, data: st.DataObject
-) -> None:
+def test_a_name_matches_itself_and_patterns_for_its_parts(name: str, data: st.DataObject) -> None:
     begin = data.draw(st.integers(0, len(name)))
     end = data.draw(st.integers(begin, len(name)))
 
@@ -58,14 +56,14 @@ def test_a_name_matches_itself_and_whatever_stands_for_parts_of_it(
     assert matches(f"{name[:begin]}{'?' * (end - begin)}{name[end:]}", name)
 
 
-def test_a_pattern_has_no_other_special_sign_and_minds_capitals() -> None:
+def test_a_pattern_has_no_other_special_characters_and_is_case_sensitive() -> None:
     assert not matches("web-[0-9]", "web-1")
     assert not matches("web.1", "web-1")
     assert not matches("Web-*", "web-1")
     assert matches("web-[0-9]", "web-[0-9]")
 
 
-def test_a_pattern_that_is_made_to_last_does_not() -> None:
+def test_no_pattern_takes_long_to_match() -> None:
     assert not matches("*a" * 127 + "*", "a" * 126)
     assert not matches("*" + "a*" * 100 + "b", "a" * 255)
     assert matches("*a" * 127 + "*", "a" * 255)
@@ -89,13 +87,13 @@ def test_a_key_without_terms_admits_any_host() -> None:
         ({"environment": "prod"}, {"environment": "test"}, "admits only the environment prod"),
     ],
 )
-def test_a_revoked_key_and_what_is_out_of_scope_is_refused_also_to_who_has_joined(
+def test_a_revoked_key_or_one_of_another_scope_is_refused_even_after_joining(
     terms: dict[str, Any], asked: dict[str, Any], why: str, has_joined: bool
 ) -> None:
     assert why_refused(replace(KEY, **terms), has_joined=has_joined, **asked) == why
 
 
-def test_a_host_without_an_environment_takes_the_keys() -> None:
+def test_a_host_without_an_environment_is_admitted() -> None:
     key = replace(KEY, environment="prod")
 
     assert why_refused(key, environment="") == ""
@@ -115,7 +113,7 @@ def test_a_host_without_an_environment_takes_the_keys() -> None:
         ({"uses": 1}, 1, "has already admitted 1 server, its maximum"),
     ],
 )
-def test_an_expired_or_used_up_key_is_refused_only_to_who_has_not_joined(
+def test_an_expired_key_or_one_at_its_limit_is_refused_only_before_joining(
     terms: dict[str, Any], used: int, why: str
 ) -> None:
     key = replace(KEY, **terms)
@@ -124,13 +122,13 @@ def test_an_expired_or_used_up_key_is_refused_only_to_who_has_not_joined(
     assert why_refused(key, used=used, has_joined=True) == ""
 
 
-def test_a_key_admits_until_the_end_of_its_life_and_of_its_uses() -> None:
+def test_a_key_admits_until_it_expires_or_reaches_its_limit() -> None:
     key = replace(KEY, uses=5, expires_at=NOW + SECOND)
 
     assert why_refused(key, used=4) == ""
 
 
-def test_a_key_is_not_revoked_until_it_is() -> None:
+def test_a_key_is_not_revoked_by_default() -> None:
     check_not_revoked(KEY)
 
     with pytest.raises(JoinKeyRefused, match=r"^the join key jk-abcdefghij was revoked$"):
@@ -145,7 +143,7 @@ def test_a_key_is_not_revoked_until_it_is() -> None:
     environment=st.sampled_from(["", "prod", "test"]),
     has_joined=st.booleans(),
 )
-def test_who_has_joined_is_admitted_wherever_who_has_not_is(
+def test_a_server_that_has_joined_is_admitted_wherever_a_new_one_is(
     expires_in: int | None,
     uses: int | None,
     used: int,
@@ -185,20 +183,20 @@ def test_who_has_joined_is_admitted_wherever_who_has_not_is(
         ({"expires_in_seconds": 10 * 365 * 86400 + 1}, "expires_in_seconds"),
     ],
 )
-def test_what_is_against_the_rules_makes_no_key(terms: dict[str, Any], field: str) -> None:
+def test_invalid_terms_make_no_key(terms: dict[str, Any], field: str) -> None:
     with pytest.raises(InvalidField) as refused:
         NewJoinKey(**terms).check()
 
     assert refused.value.field == field
 
 
-def test_a_key_may_have_the_largest_and_the_least_of_all() -> None:
+def test_a_key_may_have_the_largest_and_the_smallest_values() -> None:
     NewJoinKey().check()
     NewJoinKey("e" * 100, "*" * 255, {"tier": "gold"}, 1_000_000, 10 * 365 * 86400).check()
     NewJoinKey(uses=1, expires_in_seconds=60).check()
 
 
-def test_a_new_key_has_the_terms_that_were_asked_for() -> None:
+def test_a_new_key_has_the_requested_terms() -> None:
     new = NewJoinKey("prod", "game-*", {"tier": "gold"}, 5, 60, ephemeral=True, pre_approved=True)
 
     assert new.key("jk-abcdefghij", "0" * 64, NOW, "anna") == replace(

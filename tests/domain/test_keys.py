@@ -19,19 +19,19 @@ SECRET = st.from_regex(r"[A-Za-z0-9_-]{43}", fullmatch=True)
 
 
 @given(KEY_ID, SECRET)
-def test_what_is_public_of_a_key_is_its_id(key_id: str, secret: str) -> None:
+def test_the_public_part_of_a_key_is_its_id(key_id: str, secret: str) -> None:
     assert public_id(str(PlaintextKey(key_id, secret))) == public_id(key_id) == key_id
 
 
 @pytest.mark.parametrize(
     "text", ["", "ok-", "ok-abcdefgh2", "ok-abcdefgh234", "xx-abcdefgh23.s", "s", " ok-abcdefgh23"]
 )
-def test_a_text_that_is_no_key_has_nothing_public(text: str) -> None:
+def test_a_text_that_is_not_a_key_has_no_public_part(text: str) -> None:
     assert public_id(text) == ""
 
 
 @given(KEY_ID, SECRET, st.sampled_from(["{}", "'{}'", "name={} x", '"{}"', "({})"]))
-def test_a_key_is_told_in_a_text_without_its_secret(key_id: str, secret: str, around: str) -> None:
+def test_a_key_in_a_text_loses_its_secret(key_id: str, secret: str, around: str) -> None:
     told = without_secrets(around.format(f"{key_id}.{secret}"))
 
     assert secret not in told
@@ -44,7 +44,7 @@ def test_a_text_without_keys_stays_as_it_is(text: str) -> None:
 
 
 @given(KEY_ID, SECRET)
-def test_a_key_is_of_one_kind(key_id: str, secret: str) -> None:
+def test_a_key_has_one_kind(key_id: str, secret: str) -> None:
     kinds = [
         kind for kind in (JOIN_KEY, OPERATOR_KEY) if PlaintextKey.parse(f"{key_id}.{secret}", kind)
     ]
@@ -56,7 +56,7 @@ DIGEST = "0123456789abcdef" * 4
 
 
 @given(KEY_ID, SECRET)
-def test_a_key_may_say_by_which_authority_the_api_is_known(key_id: str, secret: str) -> None:
+def test_a_key_may_name_the_apis_authority(key_id: str, secret: str) -> None:
     shown = PlaintextKey.parse(f"{key_id}.{secret}.{DIGEST}", key_id[:2])
 
     assert shown == PlaintextKey(key_id, secret, DIGEST)
@@ -67,14 +67,12 @@ def test_a_key_may_say_by_which_authority_the_api_is_known(key_id: str, secret: 
 @pytest.mark.parametrize(
     "digest", ["", "abc", DIGEST.upper(), f"{DIGEST}0", f"{DIGEST}.", "-" * 64]
 )
-def test_a_key_with_another_end_is_none(digest: str) -> None:
+def test_a_key_with_an_invalid_end_is_refused(digest: str) -> None:
     assert PlaintextKey.parse(f"jk-abcdefgh23.secret.{digest}", JOIN_KEY) is None
 
 
 @given(KEY_ID, SECRET)
-def test_a_key_with_a_pin_is_told_in_a_text_without_its_secret_and_its_pin(
-    key_id: str, secret: str
-) -> None:
+def test_a_key_with_a_pin_in_a_text_loses_its_secret_and_its_pin(key_id: str, secret: str) -> None:
     key = f"{key_id}.{secret}.{DIGEST}"
 
     assert without_secrets(f"name='{key}' x") == f"name='{key_id}' x"
@@ -82,12 +80,12 @@ def test_a_key_with_a_pin_is_told_in_a_text_without_its_secret_and_its_pin(
 
 
 @given(SECRET)
-def test_the_id_of_a_certificate_is_no_key_whatever_stands_behind_it(secret: str) -> None:
+def test_the_id_of_a_certificate_never_begins_a_key(secret: str) -> None:
     for kind in (JOIN_KEY, OPERATOR_KEY):
         assert PlaintextKey.parse(f"oc-abcdefgh23.{secret}", kind) is None
 
 
-def test_an_id_is_of_one_of_the_kinds_that_are_asked_for() -> None:
+def test_an_id_must_have_one_of_the_requested_kinds() -> None:
     for key_id in ("ok-abcdefgh23", "oc-abcdefgh23"):
         check_key_id(key_id, *OPERATOR_KINDS)
     for key_id in ("jk-abcdefgh23", "oc-abcdefgh23.secret", "oc-abcdefgh2", ""):

@@ -21,7 +21,7 @@ def meets(text: str, **labels: str) -> bool:
     return parse_selector(text).matches(labels)
 
 
-def test_what_operators_say_wins_over_what_the_host_says() -> None:
+def test_operators_labels_override_the_hosts() -> None:
     labels = Labels({"region": "nyc", "tier": "gold"}, {"tier": "silver", "rack": "7"})
 
     assert labels.effective == {"region": "nyc", "tier": "silver", "rack": "7"}
@@ -29,18 +29,18 @@ def test_what_operators_say_wins_over_what_the_host_says() -> None:
 
 @pytest.mark.parametrize("key", ["a", "7", "example.com/tier", "A-b_c.d/e", "x" * 63])
 @pytest.mark.parametrize("value", ["", "a", "1.2-b_C", "x" * 63])
-def test_labels_are_written_as_those_of_kubernetes(key: str, value: str) -> None:
+def test_labels_follow_the_rules_of_kubernetes(key: str, value: str) -> None:
     check_labels({key: value})
 
 
 @pytest.mark.parametrize("key", ["", "-a", "a-", "/a", "a b", "a=b", "ä", "a\n", "x" * 64])
-def test_a_key_against_the_rules_is_refused(key: str) -> None:
+def test_an_invalid_label_key_is_refused(key: str) -> None:
     with pytest.raises(InvalidField, match=r"^labels has the key"):
         check_labels({key: "a"})
 
 
 @pytest.mark.parametrize("value", ["-", "a-", "a b", "a/b", "ä", "a\n", "x" * 64])
-def test_a_value_against_the_rules_is_refused(value: str) -> None:
+def test_an_invalid_label_value_is_refused(value: str) -> None:
     with pytest.raises(InvalidField, match=r"^set has the value"):
         check_labels({"a": value}, "set")
 
@@ -75,7 +75,7 @@ def test_a_server_has_a_limited_number_of_labels() -> None:
         ),
     ],
 )
-def test_a_requirement_is_read_from_a_text(text: str, requirement: Requirement) -> None:
+def test_a_requirement_is_parsed_from_a_text(text: str, requirement: Requirement) -> None:
     assert parse_selector(text).requirements == (requirement,)
 
 
@@ -111,7 +111,7 @@ def test_a_requirement_is_read_from_a_text(text: str, requirement: Requirement) 
         ("a notin (b", "cannot be read at its end: expected a comma or closing parenthesis"),
     ],
 )
-def test_a_text_that_is_no_selector_is_refused_with_the_place_and_an_example(
+def test_an_invalid_selector_is_refused_with_the_place_and_an_example(
     text: str, problem: str
 ) -> None:
     with pytest.raises(InvalidField) as refused:
@@ -137,19 +137,19 @@ def test_a_selector_has_a_limited_length() -> None:
         parse_selector(f"{'k' * 8} in ({','.join(values)})")
 
 
-def test_the_example_that_is_shown_is_right() -> None:
+def test_the_example_is_valid() -> None:
     assert str(parse_selector(SELECTOR_EXAMPLE)) == ("gpu,!old,region=nyc,tier!=gold,zone in (a,b)")
 
 
 @given(selector_texts())
-def test_a_selector_is_the_same_when_its_text_is_read_again(text: str) -> None:
+def test_the_text_of_a_selector_parses_to_an_equal_selector(text: str) -> None:
     selector = parse_selector(text)
 
     assert parse_selector(str(selector)) == selector
 
 
 @given(st.lists(REQUIREMENTS, min_size=1, max_size=5), st.data())
-def test_selectors_that_differ_only_in_order_and_blanks_are_equal(
+def test_selectors_that_differ_only_in_order_and_spaces_are_equal(
     requirements: list[str], data: st.DataObject
 ) -> None:
     other_order = data.draw(st.permutations(requirements))
@@ -161,7 +161,7 @@ def test_selectors_that_differ_only_in_order_and_blanks_are_equal(
 
 
 @given(st.text() | st.text(alphabet="ab=!,() in\tnot", max_size=30))
-def test_any_text_is_a_selector_or_refused(text: str) -> None:
+def test_any_text_is_parsed_or_refused(text: str) -> None:
     try:
         selector = parse_selector(text)
     except InvalidField:
@@ -184,7 +184,7 @@ def test_a_server_without_the_label_meets_differs_not_in_and_absent() -> None:
 
 
 @given(selector_texts(), LABELS)
-def test_a_server_is_selected_when_it_meets_every_requirement(
+def test_a_server_that_meets_every_requirement_is_selected(
     text: str, labels: dict[str, str]
 ) -> None:
     selector = parse_selector(text)
@@ -196,7 +196,7 @@ def test_a_server_is_selected_when_it_meets_every_requirement(
 
 
 @given(st.sampled_from("ab"), st.lists(st.sampled_from(["", "x", "y"]), min_size=1), LABELS)
-def test_each_operator_and_its_negation_part_the_fleet(
+def test_each_operator_and_its_negation_divide_the_fleet(
     key: str, values: list[str], labels: dict[str, str]
 ) -> None:
     among = f"({','.join(values)})"

@@ -29,7 +29,7 @@ def test_a_fleet_stays_under_the_rate(interval: timedelta, servers: int, rate: i
 
 
 @given(interval=INTERVALS, servers=FLEETS, rate=RATES)
-def test_a_host_is_told_whole_seconds_and_never_less_than_the_interval(
+def test_the_interval_is_in_whole_seconds_and_never_shorter_than_the_setting(
     interval: timedelta, servers: int, rate: int
 ) -> None:
     told = HeartbeatSchedule(interval, rate).for_fleet(servers)
@@ -39,7 +39,7 @@ def test_a_host_is_told_whole_seconds_and_never_less_than_the_interval(
 
 
 @given(interval=INTERVALS, servers=FLEETS, rate=RATES)
-def test_the_interval_is_stretched_no_further_than_needed(
+def test_the_interval_is_no_longer_than_needed(
     interval: timedelta, servers: int, rate: int
 ) -> None:
     told = HeartbeatSchedule(interval, rate).for_fleet(servers)
@@ -48,7 +48,7 @@ def test_the_interval_is_stretched_no_further_than_needed(
 
 
 @given(INTERVALS)
-def test_a_host_that_spoke_may_be_silent_for_three_intervals(told: timedelta) -> None:
+def test_a_host_that_was_heard_may_be_silent_for_three_intervals(told: timedelta) -> None:
     presence = online_presence(NOW, told)
 
     assert presence == Presence(Status.ONLINE, NOW, NOW + told + told + told)
@@ -59,7 +59,7 @@ def test_a_host_that_left_is_offline_at_once() -> None:
 
 
 @given(GAPS)
-def test_nobody_is_expired_before_three_intervals_of_unbroken_looking(gaps: list[int]) -> None:
+def test_no_server_expires_before_three_intervals_of_unbroken_observation(gaps: list[int]) -> None:
     watch, looks = ObservationWindow.start(NOW), [NOW]
 
     for gap in gaps:

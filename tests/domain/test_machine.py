@@ -60,7 +60,7 @@ def test_servers_share_a_machine_only_by_its_number(servers: Sequence[Server]) -
 
 
 @given(servers=fleets)
-def test_what_a_machine_has_is_counted_once(servers: Sequence[Server]) -> None:
+def test_the_hardware_of_a_machine_is_counted_once(servers: Sequence[Server]) -> None:
     machines = machines_of(servers)
     hardware = hardware_of(machines)
     twice = [replace(each, server_id=each.server_id + 100) for each in servers if each.machine]
@@ -69,7 +69,7 @@ def test_what_a_machine_has_is_counted_once(servers: Sequence[Server]) -> None:
     assert hardware_of(machines_of([*servers, *twice])) == hardware
 
 
-def test_a_machine_has_what_its_server_reports_that_was_seen_last() -> None:
+def test_a_machine_has_the_capabilities_of_its_most_recently_seen_server() -> None:
     grown = Machine(7, [server(1, 7, SMALL, seen=5), server(2, 7, LARGE, seen=9)])
     shrunk = Machine(7, [server(1, 7, LARGE, seen=5), server(2, 7, SMALL, seen=9)])
     silent = Machine(7, [server(1, 7, SMALL, seen=5), server(2, 7, None, seen=9)])
@@ -83,14 +83,14 @@ def test_a_machine_has_what_its_server_reports_that_was_seen_last() -> None:
     ]
 
 
-def test_machines_of_which_nothing_is_reported_have_nothing() -> None:
+def test_machines_without_a_report_have_no_hardware() -> None:
     machines = machines_of([server(1, 0), server(2, 7)])
 
     assert [machine.capabilities for machine in machines] == [None, None]
     assert hardware_of(machines) == Hardware(2, 0, 0)
 
 
-def test_two_managers_on_one_box_are_one_machine() -> None:
+def test_two_host_managers_on_one_machine_are_one_machine() -> None:
     dev, prod, other = server(1, 1, LARGE), server(2, 1, LARGE), server(3, 0, SMALL)
 
     assert machines_of([dev, other, prod]) == [Machine(1, [dev, prod]), Machine(0, [other])]

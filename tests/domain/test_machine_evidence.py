@@ -46,12 +46,12 @@ def witnesses(kinds: tuple[str, ...]) -> int:
 
 
 @given(one=EVIDENCE, another=EVIDENCE)
-def test_it_does_not_matter_which_evidence_came_first(one: Evidence, another: Evidence) -> None:
+def test_the_order_of_the_evidence_does_not_matter(one: Evidence, another: Evidence) -> None:
     assert compare(one, another) == compare(another, one)
 
 
 @given(one=EVIDENCE, another=EVIDENCE)
-def test_what_agrees_and_what_differs_is_what_both_sides_have(
+def test_only_evidence_that_both_sides_have_agrees_or_differs(
     one: Evidence, another: Evidence
 ) -> None:
     comparison = compare(one, another)
@@ -62,7 +62,7 @@ def test_what_agrees_and_what_differs_is_what_both_sides_have(
 
 
 @given(one=EVIDENCE, another=EVIDENCE)
-def test_a_machine_is_recognised_by_two_witnesses_and_never_by_one(
+def test_a_machine_is_recognised_by_two_sources_and_never_by_one(
     one: Evidence, another: Evidence
 ) -> None:
     assume(one.instance_id != another.instance_id)
@@ -84,7 +84,7 @@ def test_no_single_kind_of_evidence_recognises_a_machine(evidence: Evidence, kin
 
 @settings(max_examples=1000)
 @given(one=EVIDENCE, another=EVIDENCE, missing=kinds)
-def test_a_kind_that_is_missing_never_makes_another_machine_of_the_same_one_nor_the_reverse(
+def test_missing_evidence_never_reverses_the_match(
     one: Evidence, another: Evidence, missing: str
 ) -> None:
     whole, less = compare(one, another), compare(one, without(another, missing))
@@ -97,7 +97,7 @@ def test_a_kind_that_is_missing_never_makes_another_machine_of_the_same_one_nor_
 
 @settings(max_examples=1000)
 @given(one=EVIDENCE, another=EVIDENCE, missing=st.sets(kinds))
-def test_however_much_is_missing_another_machine_is_never_taken_for_the_same(
+def test_missing_evidence_never_makes_another_machine_the_same(
     one: Evidence, another: Evidence, missing: set[str]
 ) -> None:
     if compare(one, another).match is Match.OTHER_MACHINE:
@@ -105,22 +105,20 @@ def test_however_much_is_missing_another_machine_is_never_taken_for_the_same(
 
 
 @given(one=EVIDENCE, another=EVIDENCE)
-def test_it_is_the_same_process_only_with_the_same_instance_id(
-    one: Evidence, another: Evidence
-) -> None:
+def test_only_the_same_instance_id_makes_the_same_process(one: Evidence, another: Evidence) -> None:
     if compare(one, another).match is Match.SAME_PROCESS:
         assert one.instance_id == another.instance_id != ""
 
 
 @given(process=OF_A_PROCESS)
-def test_a_process_that_registers_again_is_recognised_however_little_it_can_read(
+def test_a_process_that_registers_again_is_recognised_with_little_evidence(
     process: Evidence,
 ) -> None:
     assert compare(process, process).match is Match.SAME_PROCESS
 
 
 @given(process=OF_A_PROCESS, appeared=kinds)
-def test_a_process_is_recognised_when_it_can_read_more_than_before(
+def test_a_process_is_recognised_with_more_evidence_than_before(
     process: Evidence, appeared: str
 ) -> None:
     assume(appeared != "boot_id")
@@ -130,7 +128,7 @@ def test_a_process_is_recognised_when_it_can_read_more_than_before(
 
 
 @given(one=EVIDENCE, another=EVIDENCE)
-def test_another_board_is_never_the_same_machine(one: Evidence, another: Evidence) -> None:
+def test_a_different_board_is_never_the_same_machine(one: Evidence, another: Evidence) -> None:
     comparison = compare(one, another)
 
     if "hardware_id" in comparison.differing:
@@ -162,12 +160,12 @@ def test_another_board_is_never_the_same_machine(one: Evidence, another: Evidenc
         ("a host that says nothing", NO_EVIDENCE, Match.UNCLEAR),
     ],
 )
-def test_the_stories_of_machines(what: str, given: Evidence, verdict: Match) -> None:
+def test_typical_cases_of_machines(what: str, given: Evidence, verdict: Match) -> None:
     assert compare(FULL, given).match is verdict, what
 
 
 @given(known=EVIDENCE, given=EVIDENCE, alive=st.booleans())
-def test_a_claim_is_judged_by_name_exactly_where_one_side_has_no_evidence(
+def test_a_claim_is_decided_by_name_exactly_if_one_side_has_no_evidence(
     known: Evidence, given: Evidence, alive: bool
 ) -> None:
     claim = classify_claim(known, given, compare(known, given), holder_is_alive=alive)
@@ -176,7 +174,7 @@ def test_a_claim_is_judged_by_name_exactly_where_one_side_has_no_evidence(
 
 
 @given(known=EVIDENCE, given=EVIDENCE)
-def test_only_whether_the_holder_is_alive_parts_a_contest_from_a_succession(
+def test_only_a_living_holder_makes_a_succession_a_contest(
     known: Evidence, given: Evidence
 ) -> None:
     comparison = compare(known, given)
@@ -202,13 +200,13 @@ def test_the_machine_that_has_a_server_never_contests_it(
 
 
 @given(banned=EVIDENCE, given=EVIDENCE)
-def test_a_ban_meets_nobody_without_evidence_in_common(banned: Evidence, given: Evidence) -> None:
+def test_a_ban_matches_only_evidence_in_common(banned: Evidence, given: Evidence) -> None:
     if matches_ban(banned, given):
         assert compare(banned, given).agreeing
 
 
 @given(banned=EVIDENCE, given=EVIDENCE)
-def test_a_ban_meets_the_same_machine_and_no_other(banned: Evidence, given: Evidence) -> None:
+def test_a_ban_matches_the_same_machine_and_no_other(banned: Evidence, given: Evidence) -> None:
     comparison = compare(banned, given)
 
     assert matches_ban(banned, given) or not comparison.same_machine
@@ -216,7 +214,7 @@ def test_a_ban_meets_the_same_machine_and_no_other(banned: Evidence, given: Evid
 
 
 @given(banned=EVIDENCE, instance=DIGESTS)
-def test_a_restart_is_no_way_around_a_ban(banned: Evidence, instance: str) -> None:
+def test_a_restart_does_not_lift_a_ban(banned: Evidence, instance: str) -> None:
     assume(banned)
 
     assert matches_ban(banned, replace(banned, instance_id=instance))
@@ -225,11 +223,11 @@ def test_a_restart_is_no_way_around_a_ban(banned: Evidence, instance: str) -> No
 
 
 @given(evidence=EVIDENCE)
-def test_who_claims_again_is_the_same_claimant(evidence: Evidence) -> None:
+def test_a_machine_that_claims_again_is_the_same_claimant(evidence: Evidence) -> None:
     assert same_claimant(evidence, evidence) == bool(evidence)
 
 
-def test_a_claimant_whose_docker_was_installed_anew_is_the_same() -> None:
+def test_a_claimant_with_a_reinstalled_docker_is_the_same() -> None:
     assert same_claimant(FULL, other(FULL, "engine_id"))
     assert not same_claimant(FULL, other(FULL, *DISK, "boot_id"))
 
@@ -241,7 +239,7 @@ def test_another_machine_is_not_the_same_claimant(before: Evidence, given: Evide
 
 
 @given(evidence=st.builds(Evidence, *[st.text("0123456789abcdef", min_size=32, max_size=32)] * 5))
-def test_digests_and_nothing_at_all_are_evidence(evidence: Evidence) -> None:
+def test_digests_and_empty_fields_are_valid_evidence(evidence: Evidence) -> None:
     check_evidence(evidence)
     check_evidence(NO_EVIDENCE)
 
@@ -251,7 +249,7 @@ def test_digests_and_nothing_at_all_are_evidence(evidence: Evidence) -> None:
     digest=st.text(min_size=1, max_size=40)
     | st.text("0123456789abcdefABCDEF", min_size=31, max_size=33),
 )
-def test_what_is_no_digest_is_refused_by_its_field(field: str, digest: str) -> None:
+def test_an_invalid_digest_is_refused_with_its_field(field: str, digest: str) -> None:
     assume(len(digest) != 32 or digest.strip("0123456789abcdef"))
 
     with pytest.raises(InvalidField) as refused:
@@ -274,5 +272,5 @@ def test_an_instance_id_alone_is_no_evidence_of_a_machine(instance: str) -> None
         (tuple(KINDS), "machine-id, hardware id, Docker engine ID and boot id"),
     ],
 )
-def test_evidence_is_named_in_words(which: tuple[str, ...], words: str) -> None:
+def test_the_names_of_evidence_form_a_list(which: tuple[str, ...], words: str) -> None:
     assert kinds_in_words(which) == words

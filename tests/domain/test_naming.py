@@ -30,13 +30,13 @@ def test_server_name_wins(server_name: str, hostname: str, environment: str, suf
     assert chosen == ChosenName(server_name, ephemeral=False)
 
 
-def test_without_server_name_it_is_the_hostname_and_the_environment() -> None:
+def test_without_server_name_the_name_is_hostname_and_environment() -> None:
     chosen = choose_name("", "box-7", "production", "0a1b2c3d")
 
     assert chosen == ChosenName("box-7-production", ephemeral=False)
 
 
-def test_without_both_it_is_the_hostname_and_a_random_suffix() -> None:
+def test_without_both_the_name_is_hostname_and_a_random_suffix() -> None:
     chosen = choose_name("", "box-7", "", "0a1b2c3d")
 
     assert chosen == ChosenName("box-7-0a1b2c3d", ephemeral=True)
@@ -46,7 +46,7 @@ KEPT = SavedName(ChosenName("old-0a1b2c3d", ephemeral=True), "production")
 
 
 @pytest.mark.parametrize("environment", ["", "production"])
-def test_a_name_that_was_kept_stays_whatever_the_hostname_is(environment: str) -> None:
+def test_a_saved_name_stays_when_the_hostname_changes(environment: str) -> None:
     assert choose_name("", "box-7", environment, "ffffffff", KEPT) == KEPT.chosen
 
 
@@ -54,7 +54,7 @@ def test_a_name_that_was_kept_stays_whatever_the_hostname_is(environment: str) -
     ("server_name", "environment", "name"),
     [("web", "production", "web"), ("web", "", "web"), ("", "dev", "box-7-dev")],
 )
-def test_what_is_set_comes_before_a_name_that_was_kept(
+def test_a_setting_takes_precedence_over_a_saved_name(
     server_name: str, environment: str, name: str
 ) -> None:
     chosen = choose_name(server_name, "box-7", environment, "ffffffff", KEPT)
@@ -68,7 +68,7 @@ def test_what_is_set_comes_before_a_name_that_was_kept(
     environment=ENVIRONMENTS,
     suffix=SUFFIXES,
 )
-def test_a_name_is_ephemeral_only_when_neither_is_set(
+def test_a_name_is_ephemeral_only_if_neither_setting_is_set(
     server_name: str, hostname: str, environment: str, suffix: str
 ) -> None:
     chosen = choose_name(server_name, hostname, environment, suffix)
@@ -103,7 +103,7 @@ def test_a_chosen_name_is_valid_or_refused(
 
 
 @pytest.mark.parametrize("name", ["w", "web 1", "Küche", "🎲" * MAX_NAME_LENGTH, "-", "a/b"])
-def test_a_name_may_hold_any_printable_characters(name: str) -> None:
+def test_a_name_may_contain_any_printable_characters(name: str) -> None:
     check_name(name)
 
 

@@ -25,7 +25,7 @@ def refusal(rules: ClaimRules, claims: dict[str, Any]) -> str:
 
 @pytest.mark.parametrize("role", Role)
 @pytest.mark.parametrize("as_list", [False, True])
-def test_the_bearer_is_who_the_claims_say(role: Role, as_list: bool) -> None:
+def test_the_claims_identify_the_operator(role: Role, as_list: bool) -> None:
     value = ["offline_access", role.value] if as_list else role.value
 
     assert RULES.operator({"sub": "ann", "role": value}, "10.0.0.7") == Operator(
@@ -33,7 +33,7 @@ def test_the_bearer_is_who_the_claims_say(role: Role, as_list: bool) -> None:
     )
 
 
-def test_claims_within_others_are_found_and_their_values_stand_for_roles() -> None:
+def test_nested_claims_are_found_and_their_values_map_to_roles() -> None:
     claims = {
         "sub": "4711",
         "preferred_username": "ann",
@@ -51,7 +51,7 @@ def test_claims_within_others_are_found_and_their_values_stand_for_roles() -> No
         ("a.b", {"a.b": "admin", "a": {"b": "viewer"}}),
     ],
 )
-def test_names_of_claims_may_have_dots(name: str, claims: dict[str, Any]) -> None:
+def test_claim_names_may_contain_dots(name: str, claims: dict[str, Any]) -> None:
     rules = ClaimRules("sub", name, ROLES_BY_NAME)
 
     assert rules.operator({"sub": "ann", **claims}).role is Role.ADMIN
@@ -64,14 +64,14 @@ def test_names_of_claims_may_have_dots(name: str, claims: dict[str, Any]) -> Non
         *([], ["root"], [["admin"]], [None, {}], {"admin": True}, {"role": "admin"}),
     ],
 )
-def test_who_has_none_of_the_roles_is_no_operator(value: object) -> None:
+def test_a_token_without_a_known_role_identifies_no_operator(value: object) -> None:
     assert refusal(RULES, {"sub": "ann", "role": value}) == (
         "the token is valid, but does not make the caller an operator: its claim role"
         " contains none of viewer, operator, admin"
     )
 
 
-def test_other_values_than_those_that_are_named_stand_for_no_role() -> None:
+def test_other_values_map_to_no_role() -> None:
     claims = {"sub": "4711", "preferred_username": "ann", "realm_access": {"roles": ["admin"]}}
 
     assert refusal(KEYCLOAK, claims).endswith(
@@ -80,7 +80,7 @@ def test_other_values_than_those_that_are_named_stand_for_no_role() -> None:
 
 
 @pytest.mark.parametrize("claims", [{}, {"realm_access": ["roles"]}, {"realm_access": None}])
-def test_a_claim_that_is_not_there_is_no_role(claims: dict[str, Any]) -> None:
+def test_a_missing_claim_maps_to_no_role(claims: dict[str, Any]) -> None:
     refusal(KEYCLOAK, {"sub": "4711", "preferred_username": "ann", **claims})
 
 
@@ -108,17 +108,17 @@ def test_a_claim_that_is_not_there_is_no_role(claims: dict[str, Any]) -> None:
         ),
     ],
 )
-def test_nobody_takes_a_name_that_is_none_or_of_others(name: object, problem: str) -> None:
+def test_an_invalid_or_reserved_name_is_refused(name: object, problem: str) -> None:
     claims = {"sub": "4711", "preferred_username": name, "realm_access": {"roles": ["sre"]}}
 
     assert refusal(KEYCLOAK, claims).endswith(f"its claim preferred_username {problem}")
 
 
-def test_the_longest_name_is_good() -> None:
+def test_the_longest_name_is_accepted() -> None:
     assert RULES.operator({"sub": "x" * 255, "role": "admin"}).name == "x" * 255
 
 
-def test_users_of_one_name_have_ids_of_their_own() -> None:
+def test_users_with_the_same_name_have_different_ids() -> None:
     long = "x" * 300
     ids = [
         credential_id_of({"sub": subject, "preferred_username": "ann"})
@@ -130,7 +130,7 @@ def test_users_of_one_name_have_ids_of_their_own() -> None:
 
 
 @given(st.text(st.characters(), min_size=1))
-def test_an_id_is_short_and_can_be_printed_whatever_the_subject(subject: str) -> None:
+def test_an_id_is_short_and_printable_for_any_subject(subject: str) -> None:
     found = credential_id_of({"sub": subject})
 
     assert found.startswith("oidc:")
@@ -149,7 +149,7 @@ JSON = st.recursive(
 @given(
     st.dictionaries(st.sampled_from(["sub", "role", "realm_access", "preferred_username"]), JSON)
 )
-def test_no_claims_are_a_failure_of_ours(claims: dict[str, Any]) -> None:
+def test_no_claims_cause_another_error(claims: dict[str, Any]) -> None:
     for rules in (RULES, KEYCLOAK):
         try:
             operator = rules.operator(claims)

@@ -27,14 +27,12 @@ UNITS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
         (30 * 86400 + 3600, "721 hours"),
     ],
 )
-def test_a_duration_is_told_in_the_largest_unit_that_leaves_nothing_over(
-    seconds: int, words: str
-) -> None:
+def test_a_duration_is_in_the_largest_unit_without_a_remainder(seconds: int, words: str) -> None:
     assert duration_in_words(timedelta(seconds=seconds)) == words
 
 
 @given(seconds=st.integers(1, 10 * 365 * 86400))
-def test_the_words_say_how_long_it_is(seconds: int) -> None:
+def test_the_words_give_the_exact_duration(seconds: int) -> None:
     number, unit = duration_in_words(timedelta(seconds=seconds)).split()
 
     assert int(number) * UNITS[unit.removesuffix("s")] == seconds

@@ -19,13 +19,13 @@ JOIN_KEY = f"jk-abcdefghij.{canary('join key')}"
 
 
 @given(KEYS)
-def test_everybody_may_join_when_no_key_is_configured(given_key: str) -> None:
+def test_any_host_may_join_if_no_key_is_configured(given_key: str) -> None:
     assert check_registration_key((), given_key) is None
     assert is_open_registration((), key_required=False)
 
 
 @given(keys=SOME, data=st.data())
-def test_each_of_the_configured_keys_opens(keys: list[str], data: st.DataObject) -> None:
+def test_each_configured_key_is_accepted(keys: list[str], data: st.DataObject) -> None:
     assert check_registration_key(keys, data.draw(st.sampled_from(keys))) is None
 
 
@@ -47,7 +47,7 @@ def test_a_key_that_is_almost_right_is_refused(given_key: str) -> None:
 
 
 @pytest.mark.parametrize("place", range(3))
-def test_each_key_is_compared_wherever_the_right_one_is(
+def test_every_key_is_compared_wherever_the_right_one_is(
     monkeypatch: pytest.MonkeyPatch, place: int
 ) -> None:
     compared: list[bytes] = []
@@ -65,7 +65,7 @@ def test_each_key_is_compared_wherever_the_right_one_is(
 
 
 @pytest.mark.parametrize("given_key", ["", KEY])
-def test_nobody_joins_without_a_key_where_one_is_required(given_key: str) -> None:
+def test_no_host_joins_without_a_key_if_one_is_required(given_key: str) -> None:
     with pytest.raises(InvalidRegistrationKey):
         check_registration_key((), given_key, key_required=True)
     assert not is_open_registration((), key_required=True)
@@ -74,7 +74,9 @@ def test_nobody_joins_without_a_key_where_one_is_required(given_key: str) -> Non
 
 @pytest.mark.parametrize("shared_keys", [(), (KEY,)])
 @pytest.mark.parametrize("key_required", [False, True])
-def test_a_join_key_is_left_to_be_looked_up(shared_keys: Sequence[str], key_required: bool) -> None:
+def test_a_join_key_is_returned_for_a_look_up(
+    shared_keys: Sequence[str], key_required: bool
+) -> None:
     shown = check_registration_key(shared_keys, JOIN_KEY, key_required=key_required)
 
     assert shown == PlaintextKey("jk-abcdefghij", canary("join key"))
@@ -85,5 +87,5 @@ def test_a_shared_key_may_look_like_a_join_key() -> None:
 
 
 @pytest.mark.parametrize("wrapped", [KEY, f" {KEY}\t", f"{KEY}\r\n", f'"{KEY}"', f"'{KEY}' "])
-def test_blanks_and_quotes_around_a_key_can_be_taken_off(wrapped: str) -> None:
+def test_spaces_and_quotes_around_a_key_can_be_stripped(wrapped: str) -> None:
     assert stripped_key(wrapped) == KEY

@@ -19,7 +19,7 @@ KEY_ID = st.text(ID_ALPHABET, min_size=10, max_size=10).map("oc-".__add__)
 
 
 @given(TRUST_DOMAIN, SERVER_ID)
-def test_a_server_is_known_by_its_id(trust_domain: str, server_id: int) -> None:
+def test_a_server_is_identified_by_its_id(trust_domain: str, server_id: int) -> None:
     assert is_trust_domain(trust_domain)
     assert certified_by([server_spiffe_id(trust_domain, server_id)], "", trust_domain) == Certified(
         server_id=server_id
@@ -27,14 +27,16 @@ def test_a_server_is_known_by_its_id(trust_domain: str, server_id: int) -> None:
 
 
 @given(TRUST_DOMAIN, KEY_ID)
-def test_an_operator_is_known_by_the_id_of_the_certificate(trust_domain: str, key_id: str) -> None:
+def test_an_operator_is_identified_by_the_id_of_the_certificate(
+    trust_domain: str, key_id: str
+) -> None:
     assert certified_by([operator_spiffe_id(trust_domain, key_id)], "", trust_domain) == Certified(
         key_id=key_id
     )
 
 
 @given(TRUST_DOMAIN, TRUST_DOMAIN, SERVER_ID, KEY_ID)
-def test_nobody_is_known_by_what_another_trust_domain_says(
+def test_an_id_of_another_trust_domain_identifies_nobody(
     own: str, other: str, server_id: int, key_id: str
 ) -> None:
     for spiffe_id in (server_spiffe_id(other, server_id), operator_spiffe_id(other, key_id)):
@@ -42,12 +44,12 @@ def test_nobody_is_known_by_what_another_trust_domain_says(
 
 
 @given(st.lists(st.builds(server_spiffe_id, st.just("x"), SERVER_ID), max_size=4))
-def test_several_ids_or_none_are_nobodys(spiffe_ids: list[str]) -> None:
+def test_several_ids_or_none_identify_nobody(spiffe_ids: list[str]) -> None:
     assert (certified_by(spiffe_ids, "", "x") == NOT_CERTIFIED) is (len(spiffe_ids) != 1)
 
 
 @given(st.text())
-def test_no_other_text_is_anybodys(text: str) -> None:
+def test_no_other_text_identifies_anybody(text: str) -> None:
     for spiffe_id in (text, f"spiffe://x/{text}", f"spiffe://x/server/1{text}"):
         certified = certified_by([spiffe_id], "", "x")
         told = server_spiffe_id("x", certified.server_id), operator_spiffe_id("x", certified.key_id)
@@ -76,12 +78,12 @@ def test_no_other_text_is_anybodys(text: str) -> None:
         "https://x/server/1",
     ],
 )
-def test_what_is_nearly_an_id_is_nobodys(spiffe_id: str) -> None:
+def test_an_almost_correct_id_identifies_nobody(spiffe_id: str) -> None:
     assert certified_by([spiffe_id], "", "x") == NOT_CERTIFIED
 
 
 @given(SERVER_ID, st.integers(0, 2**59), SERVER_ID)
-def test_a_servers_certificate_says_by_which_registration_it_was_issued(
+def test_a_servers_certificate_names_the_epoch_that_issued_it(
     server_id: int, epoch: int, other: int
 ) -> None:
     own = [server_spiffe_id("x", server_id)]

@@ -23,22 +23,22 @@ def taken(bucket: TokenBucket, moments: list[float], start: float = 0.0) -> list
     return found
 
 
-def test_as_many_as_it_holds_are_there_at_once_and_no_more() -> None:
+def test_a_full_bucket_gives_its_capacity_at_once_and_no_more() -> None:
     assert len(taken(BUCKET, [1000.0] * 80, start=7.0)) == 50
 
 
-def test_it_fills_as_fast_as_it_should() -> None:
+def test_a_bucket_fills_at_its_rate() -> None:
     after_a_second = [1000.0] * 80 + [1001.0] * 80
 
     assert len(taken(BUCKET, after_a_second, start=1000.0)) == 60
 
 
-def test_it_holds_no_more_however_long_nobody_takes_any() -> None:
+def test_an_unused_bucket_never_exceeds_its_capacity() -> None:
     assert len(taken(BUCKET, [0.0] * 80 + [1e6] * 80)) == 100
 
 
 @given(per_second=RATES, capacity=st.integers(1, 100), pauses=PAUSES)
-def test_nobody_ever_gets_more_than_it_holds_and_what_came_in_meanwhile(
+def test_callers_never_get_more_than_the_capacity_and_the_refill(
     per_second: float, capacity: int, pauses: list[float]
 ) -> None:
     moments = taken(TokenBucket(per_second, capacity), list(accumulate(pauses)))
@@ -50,7 +50,7 @@ def test_nobody_ever_gets_more_than_it_holds_and_what_came_in_meanwhile(
 
 
 @given(per_second=RATES, capacity=st.integers(1, 100), pauses=PAUSES)
-def test_who_waits_as_long_as_told_gets_one_and_who_waits_less_does_not(
+def test_a_token_is_available_after_the_wait_and_not_before(
     per_second: float, capacity: int, pauses: list[float]
 ) -> None:
     bucket, now, full_at = TokenBucket(per_second, capacity), 0.0, 0.0

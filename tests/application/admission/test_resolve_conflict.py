@@ -87,7 +87,7 @@ def test_the_challenger_adopts_the_server_and_its_holder_is_told_to_stop(fleet: 
     assert EventKind.TAKEN_OVER in told
 
 
-def test_the_holder_goes_on_until_the_challenger_comes(fleet: Fleet) -> None:
+def test_the_holder_keeps_the_server_until_the_challenger_claims_it(fleet: Fleet) -> None:
     conflict = contest(fleet)
     fleet.resolve(conflict.conflict_id, ADOPT)
 
@@ -101,7 +101,7 @@ def test_the_holder_goes_on_until_the_challenger_comes(fleet: Fleet) -> None:
 
 @pytest.mark.parametrize("policy", NamePolicy)
 @pytest.mark.parametrize("is_alive", [True, False])
-def test_who_lost_a_server_does_not_take_it_back(
+def test_a_machine_that_lost_a_server_does_not_get_it_back(
     fleet: Fleet, policy: NamePolicy, is_alive: bool
 ) -> None:
     fleet.resolve(contest(fleet).conflict_id, ADOPT)
@@ -116,7 +116,7 @@ def test_who_lost_a_server_does_not_take_it_back(
     assert join(fleet, CHALLENGER_REBOOTED).server_id == adopted.server_id
 
 
-def test_a_third_machine_still_succeeds_one_that_is_silent(fleet: Fleet) -> None:
+def test_a_third_machine_can_still_take_over_from_a_silent_one(fleet: Fleet) -> None:
     fleet.resolve(contest(fleet).conflict_id, ADOPT)
     adopted = join(fleet, CHALLENGER)
     fleet.pass_time(5 * INTERVAL)
@@ -124,7 +124,7 @@ def test_a_third_machine_still_succeeds_one_that_is_silent(fleet: Fleet) -> None
     assert join(fleet, THIRD).server_id == adopted.server_id
 
 
-def test_an_operator_can_decide_otherwise_again_and_again(fleet: Fleet) -> None:
+def test_an_operator_can_reverse_a_decision_again_and_again(fleet: Fleet) -> None:
     server_id = join(fleet, HOLDER).server_id
     for winner, loser in pairwise([CHALLENGER, HOLDER] * 2):
         refused(fleet, winner)
@@ -135,7 +135,7 @@ def test_an_operator_can_decide_otherwise_again_and_again(fleet: Fleet) -> None:
         assert "to which an operator gave it" in refused(fleet, loser)
 
 
-def test_of_two_that_adopted_one_after_the_other_the_later_keeps_the_server(fleet: Fleet) -> None:
+def test_the_last_machine_to_adopt_a_server_keeps_it(fleet: Fleet) -> None:
     server_id = join(fleet, HOLDER).server_id
     refused(fleet, THIRD)
     refused(fleet, CHALLENGER)
@@ -151,7 +151,7 @@ def test_of_two_that_adopted_one_after_the_other_the_later_keeps_the_server(flee
     assert join(fleet, THIRD).server_id == server_id
 
 
-def test_both_have_a_server_once_the_challenger_is_renamed(fleet: Fleet) -> None:
+def test_after_a_rename_both_machines_have_a_server(fleet: Fleet) -> None:
     holder = join(fleet, HOLDER)
     resolved = fleet.resolve(contest(fleet).conflict_id, RENAME, "web-2")
     renamed = join(fleet, CHALLENGER)
@@ -164,7 +164,7 @@ def test_both_have_a_server_once_the_challenger_is_renamed(fleet: Fleet) -> None
     assert "joins as web-2 (conflict 1)" in told[EventKind.CONFLICT_RESOLVED]
 
 
-def test_a_renamed_machine_that_has_the_name_by_now_keeps_it(fleet: Fleet) -> None:
+def test_a_renamed_machine_that_already_has_the_name_keeps_it(fleet: Fleet) -> None:
     conflict = contest(fleet)
     fleet.resolve(conflict.conflict_id, RENAME, "web-2")
     renamed = join(fleet, CHALLENGER)
@@ -174,21 +174,21 @@ def test_a_renamed_machine_that_has_the_name_by_now_keeps_it(fleet: Fleet) -> No
     assert join(fleet, CHALLENGER_REBOOTED).server_id == renamed.server_id
 
 
-def test_a_new_name_may_be_one_that_an_operator_has_prepared(fleet: Fleet) -> None:
+def test_a_new_name_may_belong_to_a_server_that_an_operator_created(fleet: Fleet) -> None:
     prepared = fleet.create("web-2", "production")
     fleet.resolve(contest(fleet).conflict_id, RENAME, "web-2")
 
     assert join(fleet, CHALLENGER).server_id == prepared.server_id
 
 
-def test_a_new_name_may_be_that_of_a_server_of_the_same_machine(fleet: Fleet) -> None:
+def test_a_new_name_may_belong_to_a_server_of_the_same_machine(fleet: Fleet) -> None:
     own = join(fleet, CHALLENGER, "web-2")
     fleet.resolve(contest(fleet).conflict_id, RENAME, "web-2")
 
     assert join(fleet, CHALLENGER_REBOOTED).server_id == own.server_id
 
 
-def test_a_new_name_that_another_machine_has_is_refused(fleet: Fleet) -> None:
+def test_a_new_name_of_another_machine_is_refused(fleet: Fleet) -> None:
     join(fleet, THIRD, "web-2")
     conflict = contest(fleet)
 
@@ -201,7 +201,7 @@ def test_a_new_name_that_another_machine_has_is_refused(fleet: Fleet) -> None:
     ("resolution", "new_name"),
     [(RENAME, ""), (RENAME, " web"), (RENAME, "x" * 256), (RENAME, "web"), (ADOPT, "web-2")],
 )
-def test_a_new_name_against_the_rules_is_refused(
+def test_an_invalid_new_name_is_refused(
     fleet: Fleet, resolution: Resolution, new_name: str
 ) -> None:
     conflict = contest(fleet)
@@ -213,7 +213,9 @@ def test_a_new_name_against_the_rules_is_refused(
     assert conflicts(fleet) == [conflict]
 
 
-def test_the_holder_is_evicted_and_the_challenger_begins_with_nothing(fleet: Fleet) -> None:
+def test_an_evicted_holder_loses_its_server_and_the_challenger_gets_an_empty_one(
+    fleet: Fleet,
+) -> None:
     holder = join(fleet, HOLDER)
     conflict = contest(fleet)
     fleet.resolve(conflict.conflict_id, EVICT)
@@ -231,7 +233,7 @@ def test_the_holder_is_evicted_and_the_challenger_begins_with_nothing(fleet: Fle
 
 
 @pytest.mark.parametrize("is_alive", [True, False])
-def test_who_was_evicted_does_not_come_back_under_the_name(fleet: Fleet, is_alive: bool) -> None:
+def test_an_evicted_machine_does_not_get_the_name_back(fleet: Fleet, is_alive: bool) -> None:
     fleet.resolve(contest(fleet).conflict_id, EVICT)
     join(fleet, CHALLENGER)
     if not is_alive:
@@ -241,14 +243,14 @@ def test_who_was_evicted_does_not_come_back_under_the_name(fleet: Fleet, is_aliv
     assert join(fleet, HOLDER, "elsewhere").name == "elsewhere"
 
 
-def test_a_third_machine_may_have_the_name_before_the_challenger_comes(fleet: Fleet) -> None:
+def test_a_third_machine_may_get_the_name_before_the_challenger(fleet: Fleet) -> None:
     fleet.resolve(contest(fleet).conflict_id, EVICT)
     join(fleet, THIRD)
 
     assert "is held by server" in refused(fleet, CHALLENGER)
 
 
-def test_who_was_evicted_is_let_in_again_once_its_server_is_restored(fleet: Fleet) -> None:
+def test_an_evicted_machine_is_admitted_again_after_its_server_is_restored(fleet: Fleet) -> None:
     holder = join(fleet, HOLDER)
     fleet.resolve(contest(fleet).conflict_id, EVICT)
     RestoreServer(fleet.store, fleet.clock)(holder.server_id)
@@ -257,7 +259,7 @@ def test_who_was_evicted_is_let_in_again_once_its_server_is_restored(fleet: Flee
     assert "is held by server" in refused(fleet, CHALLENGER)
 
 
-def test_who_lost_is_only_warned_of_where_the_switch_only_warns(fleet: Fleet) -> None:
+def test_a_switch_in_warn_mode_only_records_a_lost_claim(fleet: Fleet) -> None:
     fleet.resolve(contest(fleet).conflict_id, EVICT)
     fleet.rules = RegistrationRules(enforcement=Enforcement({Switch.NAME_CONFLICT: Mode.WARN}))
     fleet.restart()
@@ -269,7 +271,7 @@ def test_who_lost_is_only_warned_of_where_the_switch_only_warns(fleet: Fleet) ->
 
 
 @pytest.mark.parametrize("resolution", [ADOPT, EVICT])
-def test_a_decision_is_not_forgotten_while_who_lost_still_claims(
+def test_a_decision_is_kept_while_the_losing_machine_still_claims(
     fleet: Fleet, resolution: Resolution
 ) -> None:
     fleet.resolve(contest(fleet).conflict_id, resolution)
@@ -283,7 +285,7 @@ def test_a_decision_is_not_forgotten_while_who_lost_still_claims(
 
 
 @pytest.mark.parametrize("resolution", [ADOPT, EVICT])
-def test_what_was_settled_is_not_settled_again(fleet: Fleet, resolution: Resolution) -> None:
+def test_a_resolved_conflict_cannot_be_resolved_again(fleet: Fleet, resolution: Resolution) -> None:
     conflict_id = contest(fleet).conflict_id
     fleet.resolve(conflict_id, resolution)
 
@@ -291,7 +293,7 @@ def test_what_was_settled_is_not_settled_again(fleet: Fleet, resolution: Resolut
         fleet.resolve(conflict_id, ADOPT)
 
 
-def test_a_conflict_over_a_server_that_is_gone_is_settled_already(fleet: Fleet) -> None:
+def test_a_conflict_about_a_deleted_server_has_lapsed(fleet: Fleet) -> None:
     conflict = contest(fleet)
     fleet.delete(conflict.server_id, force=True)
 
@@ -300,9 +302,7 @@ def test_a_conflict_over_a_server_that_is_gone_is_settled_already(fleet: Fleet) 
 
 
 @pytest.mark.parametrize("successors", [[], [THIRD]])
-def test_a_conflict_over_a_server_that_has_another_name_lapses(
-    fleet: Fleet, successors: list[Evidence]
-) -> None:
+def test_a_conflict_about_a_renamed_server_lapses(fleet: Fleet, successors: list[Evidence]) -> None:
     conflict = contest(fleet)
     fleet.update(conflict.server_id, ServerChanges(name="elsewhere"))
     for successor in successors:
@@ -313,7 +313,7 @@ def test_a_conflict_over_a_server_that_has_another_name_lapses(
     assert conflicts(fleet, ConflictState.LAPSED)[0].conflict_id == conflict.conflict_id
 
 
-def test_a_conflict_lapses_once_the_challenger_has_the_server(fleet: Fleet) -> None:
+def test_a_conflict_lapses_when_the_challenger_has_the_server(fleet: Fleet) -> None:
     conflict = contest(fleet)
     fleet.rules = RegistrationRules(NamePolicy.TAKEOVER)
     fleet.restart()
@@ -323,7 +323,7 @@ def test_a_conflict_lapses_once_the_challenger_has_the_server(fleet: Fleet) -> N
         fleet.resolve(conflict.conflict_id, ADOPT)
 
 
-def test_what_is_only_suspected_can_be_resolved_too(fleet: Fleet) -> None:
+def test_a_suspected_conflict_can_be_resolved(fleet: Fleet) -> None:
     holder = join(fleet, evidence("disk", "", "boot"))
     other = evidence("disk", "", "other boot")
     refused(fleet, other)
@@ -333,7 +333,7 @@ def test_what_is_only_suspected_can_be_resolved_too(fleet: Fleet) -> None:
     assert join(fleet, other).server_id == holder.server_id
 
 
-def test_it_is_decided_against_who_has_the_server_now(fleet: Fleet) -> None:
+def test_a_decision_is_against_the_present_holder(fleet: Fleet) -> None:
     conflict = contest(fleet)
     join(fleet, HOLDER_REBOOTED)
     resolved = fleet.resolve(conflict.conflict_id, ADOPT)

@@ -53,7 +53,7 @@ def away(fleet: Fleet, duration: timedelta) -> None:
     fleet.restart()
 
 
-def test_ephemeral_servers_that_were_offline_for_too_long_are_deleted_and_told(
+def test_ephemeral_servers_that_were_offline_for_too_long_are_deleted_and_logged(
     watched: Fleet, told: pytest.LogCaptureFixture
 ) -> None:
     web = join(watched)
@@ -71,7 +71,9 @@ def test_ephemeral_servers_that_were_offline_for_too_long_are_deleted_and_told(
     ]
 
 
-def test_a_silent_server_is_offline_first_and_then_it_has_all_its_time(watched: Fleet) -> None:
+def test_a_silent_server_goes_offline_first_and_then_has_its_whole_retention(
+    watched: Fleet,
+) -> None:
     web = join(watched)
     assert watched.pass_time(3 * INTERVAL + SECOND) == [web]
     watched.pass_time(24 * HOUR - SECOND)
@@ -83,7 +85,7 @@ def test_a_silent_server_is_offline_first_and_then_it_has_all_its_time(watched: 
     assert listed(watched) == []
 
 
-def test_a_fleet_that_nobody_could_hear_for_a_day_is_not_deleted(watched: Fleet) -> None:
+def test_a_fleet_that_no_api_could_hear_for_a_day_is_not_deleted(watched: Fleet) -> None:
     beating, slow, dead = (join(watched, name) for name in ("beating", "slow", "dead"))
     away(watched, 25 * HOUR)
     watched.pass_time(SECOND)
@@ -110,7 +112,7 @@ def test_a_fleet_that_nobody_could_hear_for_a_day_is_not_deleted(watched: Fleet)
     assert watched.list_deleted(size=9).servers[0].server.server_id == dead
 
 
-def test_an_api_that_just_started_waits_before_it_deletes_who_left_before(watched: Fleet) -> None:
+def test_an_api_that_just_started_waits_before_it_deletes_servers(watched: Fleet) -> None:
     back, gone = join(watched, "back"), join(watched, "gone")
     for server_id in (back, gone):
         leave(watched, server_id)
@@ -127,7 +129,7 @@ def test_an_api_that_just_started_waits_before_it_deletes_who_left_before(watche
     assert listed(watched) == ["back"]
 
 
-def test_a_store_that_was_away_makes_it_wait_as_long(watched: Fleet) -> None:
+def test_a_store_outage_makes_it_wait_as_long(watched: Fleet) -> None:
     leave(watched, join(watched))
     watched.pass_time(23 * HOUR)
     watched.store.is_away = True
@@ -161,7 +163,7 @@ def test_a_clock_that_jumps_makes_it_wait_as_long(watched: Fleet, jump: timedelt
     assert listed(watched) == []
 
 
-def test_heartbeats_that_could_not_be_written_make_it_wait_as_long(watched: Fleet) -> None:
+def test_failed_heartbeats_make_it_wait_as_long(watched: Fleet) -> None:
     web, other = join(watched), join(watched, "other")
     leave(watched, web)
     watched.pass_time(25 * HOUR)
@@ -174,7 +176,7 @@ def test_heartbeats_that_could_not_be_written_make_it_wait_as_long(watched: Flee
     assert "web" in listed(watched)
 
 
-def test_a_way_to_hosts_that_is_cut_off_lets_nobody_be_deleted(watched: Fleet) -> None:
+def test_a_disconnected_transport_prevents_deletions(watched: Fleet) -> None:
     leave(watched, join(watched))
     watched.pass_time(25 * HOUR)
     watched.heartbeat_intake.set_connected("amqp", False)
@@ -205,7 +207,7 @@ def test_two_apis_delete_a_server_once(watched: Fleet, told: pytest.LogCaptureFi
     assert len(told.messages) == 1
 
 
-def test_all_that_are_due_are_deleted_a_hundred_at_a_time(watched: Fleet) -> None:
+def test_all_due_servers_are_deleted_in_batches_of_a_hundred(watched: Fleet) -> None:
     for number in range(150):
         leave(watched, join(watched, f"web-{number}"))
     watched.pass_time(25 * HOUR)
@@ -216,7 +218,7 @@ def test_all_that_are_due_are_deleted_a_hundred_at_a_time(watched: Fleet) -> Non
     assert listed(watched) == []
 
 
-def test_deleted_servers_are_purged_when_their_time_is_over_and_what_happened_with_them(
+def test_deleted_servers_are_purged_with_their_history_after_their_retention(
     watched: Fleet, told: pytest.LogCaptureFixture
 ) -> None:
     web, db = join(watched), join(watched, "db")
@@ -241,7 +243,7 @@ def test_deleted_servers_are_purged_when_their_time_is_over_and_what_happened_wi
             assert transaction.history.of(server_id) == []
 
 
-def test_all_whose_time_is_over_are_purged_a_hundred_at_a_time(watched: Fleet) -> None:
+def test_deleted_servers_are_purged_in_batches_of_a_hundred(watched: Fleet) -> None:
     for number in range(150):
         watched.delete(watched.create(f"web-{number}", "").server_id)
     watched.clock.advance(30 * DAY)
@@ -252,7 +254,7 @@ def test_all_whose_time_is_over_are_purged_a_hundred_at_a_time(watched: Fleet) -
     assert watched.list_deleted(size=1000).servers == []
 
 
-def test_deleted_servers_are_purged_by_an_api_that_was_deaf_too(fleet: Fleet) -> None:
+def test_an_api_that_received_no_heartbeats_still_purges_deleted_servers(fleet: Fleet) -> None:
     fleet.delete(fleet.create("web", "").server_id)
     fleet.clock.advance(31 * DAY)
     fleet.tidy()
@@ -269,7 +271,7 @@ def states(fleet: Fleet) -> list[ConflictState]:
         return [conflict.state for conflict in transaction.conflicts.of_name("web")[::-1]]
 
 
-def test_conflicts_lapse_when_nobody_claimed_for_a_day_and_are_forgotten_after_thirty(
+def test_conflicts_lapse_after_a_day_without_a_claim_and_are_purged_after_thirty(
     watched: Fleet, told: pytest.LogCaptureFixture
 ) -> None:
     now = watched.clock.now()
@@ -293,7 +295,7 @@ def test_conflicts_lapse_when_nobody_claimed_for_a_day_and_are_forgotten_after_t
     assert states(watched) == [ConflictState.LAPSED]
 
 
-def test_what_would_have_been_refused_is_forgotten_after_thirty_days(watched: Fleet) -> None:
+def test_dry_run_refusals_are_purged_after_thirty_days(watched: Fleet) -> None:
     with watched.store.begin() as transaction:
         for days, name in enumerate(("old", "new")):
             at = watched.clock.now() + days * DAY
@@ -319,7 +321,7 @@ def noted(fleet: Fleet) -> list[str]:
         return [entry.action for entry in transaction.audit.page(0, 9, 0, "")]
 
 
-def test_what_operators_did_is_known_for_as_long_as_was_set(watched: Fleet) -> None:
+def test_audit_entries_are_kept_for_the_retention_that_is_set(watched: Fleet) -> None:
     tidy = replace(watched.tidy, audit_retention=DAY)
     for days, action in enumerate(("Old", "New")):
         note(watched, action, watched.clock.now() + days * DAY)
@@ -332,7 +334,7 @@ def test_what_operators_did_is_known_for_as_long_as_was_set(watched: Fleet) -> N
     assert noted(watched) == ["New"]
 
 
-def test_what_operators_did_is_known_for_ever_unless_a_time_is_set(watched: Fleet) -> None:
+def test_audit_entries_are_kept_for_ever_without_a_retention(watched: Fleet) -> None:
     note(watched, "Old", watched.clock.now())
     watched.clock.advance(3650 * DAY)
     watched.tidy()
@@ -340,7 +342,9 @@ def test_what_operators_did_is_known_for_ever_unless_a_time_is_set(watched: Flee
     assert noted(watched) == ["Old"]
 
 
-def test_who_finds_nothing_does_nothing(watched: Fleet, told: pytest.LogCaptureFixture) -> None:
+def test_a_clean_up_of_an_empty_store_does_nothing(
+    watched: Fleet, told: pytest.LogCaptureFixture
+) -> None:
     join(watched)
 
     assert not watched.tidy()
@@ -348,7 +352,7 @@ def test_who_finds_nothing_does_nothing(watched: Fleet, told: pytest.LogCaptureF
     assert listed(watched) == ["web"]
 
 
-def test_what_one_batch_did_is_told_even_if_the_next_fails(
+def test_a_batch_is_logged_even_if_the_next_one_fails(
     watched: Fleet, told: pytest.LogCaptureFixture
 ) -> None:
     leave(watched, join(watched))

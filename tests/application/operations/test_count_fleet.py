@@ -16,7 +16,7 @@ from tests.support.builders import CAPABILITIES, SECOND, evidence
 from tests.support.fleet import Fleet
 
 
-def test_the_stock_of_an_empty_store_is_empty() -> None:
+def test_the_counts_of_an_empty_store_are_zero() -> None:
     fleet = Fleet(MemoryStore())
     stock = CountFleet(fleet.store, fleet.clock, fleet.schedule)()
 
@@ -41,7 +41,7 @@ def test_servers_are_counted_and_events_are_as_old_as_the_oldest() -> None:
     assert stock.heartbeat_interval == 2 * SECOND
 
 
-def test_an_event_by_a_clock_that_is_ahead_has_no_age() -> None:
+def test_an_event_of_a_clock_that_is_ahead_has_no_age() -> None:
     fleet = Fleet(MemoryStore())
     fleet.clock.advance(7 * SECOND)
     fleet.register(Registration("a"))
@@ -50,7 +50,7 @@ def test_an_event_by_a_clock_that_is_ahead_has_no_age() -> None:
     assert CountFleet(fleet.store, fleet.clock, fleet.schedule)().oldest_event_age == timedelta(0)
 
 
-def test_what_waits_for_an_operator_is_counted() -> None:
+def test_pending_servers_and_open_conflicts_are_counted() -> None:
     rules = RegistrationRules(approval_policy=ApprovalPolicy.MANUAL)
     fleet = Fleet(MemoryStore(), rules=rules)
     for name in ("a", "b", "c"):
@@ -66,7 +66,7 @@ def test_what_waits_for_an_operator_is_counted() -> None:
     assert (stock.pending_servers, stock.open_conflicts) == (2, 1)
 
 
-def test_two_managers_on_one_box_have_one_machine() -> None:
+def test_two_host_managers_on_one_machine_count_as_one() -> None:
     fleet = Fleet(MemoryStore())
     box, other = evidence("disk", "board", "boot"), evidence("disk 2", "board 2", "boot 2")
     for name, environment, of_it in (("a", "dev", box), ("a-2", "prod", box), ("b", "dev", other)):

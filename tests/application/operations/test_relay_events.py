@@ -44,7 +44,7 @@ def kinds(events: TroubledEvents) -> list[str]:
     return [event.kind.value for event in events.published]
 
 
-def test_what_happened_is_published_in_its_order_and_once(
+def test_events_are_published_once_and_in_order(
     fleet: Fleet, relay: RelayEvents, events: TroubledEvents
 ) -> None:
     web = fleet.register(Registration("web")).server.server_id
@@ -56,7 +56,7 @@ def test_what_happened_is_published_in_its_order_and_once(
     assert kinds(events) == ["registered", "online", "configured", "deleted"]
 
 
-def test_what_could_not_be_published_is_published_later_under_the_same_message_id(
+def test_an_event_that_could_not_be_published_is_published_later_with_the_same_message_id(
     fleet: Fleet, relay: RelayEvents, events: TroubledEvents
 ) -> None:
     fleet.register(Registration("web"))
@@ -70,7 +70,7 @@ def test_what_could_not_be_published_is_published_later_under_the_same_message_i
     assert events.published[0] == events.published[1]
 
 
-def test_a_relay_that_failed_lets_others_publish(
+def test_a_relay_that_failed_releases_the_lease(
     fleet: Fleet, relay: RelayEvents, events: TroubledEvents
 ) -> None:
     fleet.register(Registration("web"))
@@ -83,7 +83,7 @@ def test_a_relay_that_failed_lets_others_publish(
     assert kinds(events) == ["registered", "online"]
 
 
-def test_a_relay_that_died_holds_others_up_until_its_lease_is_over(
+def test_a_relay_that_died_blocks_others_until_its_lease_ends(
     fleet: Fleet, relay: RelayEvents, events: TroubledEvents
 ) -> None:
     fleet.register(Registration("web"))
@@ -98,7 +98,7 @@ def test_a_relay_that_died_holds_others_up_until_its_lease_is_over(
     assert kinds(events) == ["registered", "online"]
 
 
-def test_a_large_backlog_is_published_in_parts(
+def test_a_large_backlog_is_published_in_batches(
     fleet: Fleet, relay: RelayEvents, events: TroubledEvents
 ) -> None:
     for number in range(120):
@@ -118,7 +118,7 @@ def test_a_relay_without_events_takes_no_lease(fleet: Fleet, relay: RelayEvents)
         assert transaction.outbox.lease("other", now, now + timedelta(seconds=1))
 
 
-def test_what_is_held_back_waits_for_a_process_that_has_a_broker(
+def test_events_that_are_held_back_wait_for_a_process_with_a_broker(
     fleet: Fleet, relay: RelayEvents, events: TroubledEvents
 ) -> None:
     fleet.register(Registration("web"))
@@ -135,7 +135,7 @@ def test_what_is_held_back_waits_for_a_process_that_has_a_broker(
     assert kinds(events) == ["registered", "online"]
 
 
-def test_what_nobody_publishes_is_taken_away_in_the_end(fleet: Fleet) -> None:
+def test_events_that_no_process_publishes_are_removed_in_the_end(fleet: Fleet) -> None:
     fleet.register(Registration("web"))
     nowhere = MemoryEvents()
     without_broker = RelayEvents(
@@ -149,7 +149,7 @@ def test_what_nobody_publishes_is_taken_away_in_the_end(fleet: Fleet) -> None:
         assert transaction.outbox.oldest(10) == []
 
 
-def test_a_clock_that_is_behind_holds_no_event_up(
+def test_a_clock_that_is_behind_does_not_delay_events(
     fleet: Fleet, relay: RelayEvents, events: TroubledEvents
 ) -> None:
     fleet.register(Registration("web"))

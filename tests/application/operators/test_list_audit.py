@@ -11,7 +11,7 @@ def audit() -> AuditTrail:
     return AuditTrail()
 
 
-def test_a_full_page_says_where_the_next_one_begins(audit: AuditTrail) -> None:
+def test_a_full_page_names_where_the_next_one_begins(audit: AuditTrail) -> None:
     for n in range(5):
         audit.record(ANN, f"Call{n}")
     first = audit.list(size=2)

@@ -52,7 +52,7 @@ def test_a_deleted_server_is_unknown(fleet: Fleet) -> None:
     assert [type(answer) for answer in fleet.heartbeat([Heartbeat(web)])] == [ServerNotFound]
 
 
-def test_a_host_that_joins_again_begins_with_nothing_under_another_id(fleet: Fleet) -> None:
+def test_a_host_that_joins_again_gets_a_new_empty_server(fleet: Fleet) -> None:
     web = fleet.register(Registration("web", "production")).server.server_id
     PutConfiguration(fleet.store, fleet.clock)(web, "valheim", "{}")
     fleet.delete(web, force=True)
@@ -63,7 +63,7 @@ def test_a_host_that_joins_again_begins_with_nothing_under_another_id(fleet: Fle
     assert ListConfigurations(fleet.store)(again.server_id) == []
 
 
-def test_a_server_that_is_online_is_deleted_by_force_only(fleet: Fleet) -> None:
+def test_a_server_that_is_online_is_deleted_only_by_force(fleet: Fleet) -> None:
     web = register(fleet)
 
     with pytest.raises(ServerIsOnline, match="server 1 is online: stop its host, or use force"):
@@ -75,7 +75,7 @@ def test_a_server_that_is_online_is_deleted_by_force_only(fleet: Fleet) -> None:
 
 
 @pytest.mark.parametrize("mode", [Mode.WARN, Mode.OFF])
-def test_what_is_not_enforced_refuses_nothing_and_a_warning_is_noted(
+def test_without_enforcement_an_online_server_is_deleted_and_warn_records_it(
     fleet: Fleet, mode: Mode
 ) -> None:
     delete = replace(fleet.delete, enforcement=Enforcement({Switch.DELETE_ONLINE: mode}))
@@ -88,14 +88,14 @@ def test_what_is_not_enforced_refuses_nothing_and_a_warning_is_noted(
     assert dry_run_refusals(fleet) == (noted if mode is Mode.WARN else [])
 
 
-def test_what_is_done_by_force_is_not_noted(fleet: Fleet) -> None:
+def test_a_forced_deletion_is_not_recorded(fleet: Fleet) -> None:
     delete = replace(fleet.delete, enforcement=Enforcement({Switch.DELETE_ONLINE: Mode.WARN}))
     delete(register(fleet), force=True)
 
     assert dry_run_refusals(fleet) == []
 
 
-def test_a_deletion_is_told_with_its_cause_and_what_happened_is_kept(fleet: Fleet) -> None:
+def test_a_deletion_is_published_with_its_cause_and_the_history_is_kept(fleet: Fleet) -> None:
     web = register_and_leave(fleet)
     fleet.delete(web)
     with fleet.store.begin() as transaction:
@@ -109,7 +109,7 @@ def test_a_deletion_is_told_with_its_cause_and_what_happened_is_kept(fleet: Flee
     assert happened(fleet, web)[-1] is EventKind.DELETED
 
 
-def test_a_deleted_server_is_kept_for_as_long_as_is_set(fleet: Fleet) -> None:
+def test_a_deleted_server_is_kept_for_the_retention(fleet: Fleet) -> None:
     kept = timedelta(days=7)
     web = register_and_leave(fleet)
     replace(fleet.delete, retention=Retention(deleted=kept))(web)
@@ -120,14 +120,14 @@ def test_a_deleted_server_is_kept_for_as_long_as_is_set(fleet: Fleet) -> None:
     assert deleted.cause == "an operator deleted it"
 
 
-def test_by_default_it_is_kept_for_thirty_days(fleet: Fleet) -> None:
+def test_a_deleted_server_is_kept_for_thirty_days_by_default(fleet: Fleet) -> None:
     fleet.delete(register_and_leave(fleet))
     [deleted] = fleet.list_deleted(size=10).servers
 
     assert deleted.purged_at - deleted.deleted_at == timedelta(days=30)
 
 
-def test_with_no_time_to_restore_it_a_server_is_gone_at_once(fleet: Fleet) -> None:
+def test_without_retention_a_server_is_gone_at_once(fleet: Fleet) -> None:
     delete = DeleteServer(fleet.store, fleet.clock, retention=Retention(deleted=timedelta(0)))
     web = register_and_leave(fleet)
     delete(web)
@@ -140,7 +140,7 @@ def test_with_no_time_to_restore_it_a_server_is_gone_at_once(fleet: Fleet) -> No
         assert transaction.outbox.oldest(10)[-1].kind is EventKind.DELETED
 
 
-def test_conflicts_about_a_deleted_server_lapse_and_no_others(fleet: Fleet) -> None:
+def test_only_conflicts_about_the_deleted_server_lapse(fleet: Fleet) -> None:
     web, db = register_and_leave(fleet), register_and_leave(fleet, "db")
     with fleet.store.begin() as transaction:
         conflicts = [

@@ -37,7 +37,7 @@ def listed(fleet: Fleet) -> list[str]:
     return [server.name for server in fleet.list(size=10).servers]
 
 
-def test_a_host_that_leaves_for_good_takes_its_server_with_it(
+def test_a_host_that_leaves_for_good_deletes_its_server(
     fleet: Fleet, deregister: DeregisterServer
 ) -> None:
     web = join(fleet)
@@ -53,7 +53,7 @@ def test_a_host_that_leaves_for_good_takes_its_server_with_it(
 
 
 @pytest.mark.parametrize("key", almost(KEY))
-def test_the_key_is_looked_at_before_anything_else(
+def test_the_key_is_checked_before_anything_else(
     fleet: Fleet, deregister: DeregisterServer, key: str
 ) -> None:
     web = join(fleet)
@@ -64,7 +64,7 @@ def test_the_key_is_looked_at_before_anything_else(
     assert listed(fleet) == ["web"]
 
 
-def test_who_is_unknown_is_told_so(fleet: Fleet, deregister: DeregisterServer) -> None:
+def test_an_unknown_server_is_not_found(fleet: Fleet, deregister: DeregisterServer) -> None:
     web = join(fleet)
     deregister(web, KEY, FIRST.instance_id)
 
@@ -73,9 +73,7 @@ def test_who_is_unknown_is_told_so(fleet: Fleet, deregister: DeregisterServer) -
             deregister(server_id, KEY, FIRST.instance_id)
 
 
-def test_a_process_that_was_replaced_deletes_nothing(
-    fleet: Fleet, deregister: DeregisterServer
-) -> None:
+def test_a_superseded_process_deletes_nothing(fleet: Fleet, deregister: DeregisterServer) -> None:
     web = join(fleet)
     fleet.clock.advance(SECOND)
     join(fleet, SECOND_PROCESS)
@@ -91,7 +89,7 @@ def test_a_process_that_was_replaced_deletes_nothing(
 
 
 @pytest.mark.parametrize("instance_id", ["", FIRST.instance_id])
-def test_of_a_host_that_sent_no_evidence_the_key_is_enough(
+def test_without_evidence_the_key_is_enough(
     fleet: Fleet, deregister: DeregisterServer, instance_id: str
 ) -> None:
     deregister(join(fleet, Evidence()), KEY, instance_id)
@@ -99,7 +97,7 @@ def test_of_a_host_that_sent_no_evidence_the_key_is_enough(
     assert listed(fleet) == []
 
 
-def test_a_server_that_left_already_can_leave_for_good(
+def test_a_server_that_is_already_offline_can_leave_for_good(
     fleet: Fleet, deregister: DeregisterServer
 ) -> None:
     web = join(fleet)
@@ -109,7 +107,7 @@ def test_a_server_that_left_already_can_leave_for_good(
     assert listed(fleet) == []
 
 
-def test_a_server_that_an_operator_refuses_cannot_wash_that_off(
+def test_a_refused_server_cannot_deregister_to_escape_the_decision(
     fleet: Fleet, deregister: DeregisterServer
 ) -> None:
     web = join(fleet)
@@ -122,7 +120,7 @@ def test_a_server_that_an_operator_refuses_cannot_wash_that_off(
 
 
 @pytest.mark.parametrize(("mode", "noted"), [(Mode.WARN, [Switch.BAN]), (Mode.OFF, [])])
-def test_what_is_not_enforced_lets_it_leave(
+def test_without_enforcement_a_refused_server_can_deregister(
     fleet: Fleet, deregister: DeregisterServer, mode: Mode, noted: list[Switch]
 ) -> None:
     web = join(fleet)

@@ -60,7 +60,9 @@ def test_ephemeral_servers_that_were_offline_for_too_long_are_deleted(
     assert ids(fleet.prune().servers) == []
 
 
-def test_not_before_their_time_is_over(fleet: Fleet, gone: list[int]) -> None:
+def test_ephemeral_servers_are_not_deleted_before_their_retention_ends(
+    fleet: Fleet, gone: list[int]
+) -> None:
     fleet.clock.advance(-SECOND)
     assert ids(fleet.prune().servers) == []
 
@@ -68,7 +70,7 @@ def test_not_before_their_time_is_over(fleet: Fleet, gone: list[int]) -> None:
     assert ids(fleet.prune().servers) == gone
 
 
-def test_they_are_deleted_as_any_other_with_the_cause(fleet: Fleet, gone: list[int]) -> None:
+def test_pruned_servers_are_moved_to_deleted_with_the_cause(fleet: Fleet, gone: list[int]) -> None:
     fleet.prune()
     with fleet.store.begin() as transaction:
         told = [
@@ -83,7 +85,9 @@ def test_they_are_deleted_as_any_other_with_the_cause(fleet: Fleet, gone: list[i
     assert deleted.purged_at - deleted.deleted_at == timedelta(days=30)
 
 
-def test_a_dry_run_tells_the_same_and_deletes_nothing(fleet: Fleet, gone: list[int]) -> None:
+def test_a_dry_run_returns_the_same_servers_and_deletes_nothing(
+    fleet: Fleet, gone: list[int]
+) -> None:
     found = fleet.prune(dry_run=True)
 
     assert listed(fleet) == gone
@@ -91,14 +95,14 @@ def test_a_dry_run_tells_the_same_and_deletes_nothing(fleet: Fleet, gone: list[i
     assert fleet.prune() == found
 
 
-def test_another_time_is_told_in_words(fleet: Fleet, gone: list[int]) -> None:
+def test_the_cause_names_the_retention_in_words(fleet: Fleet, gone: list[int]) -> None:
     prune = PruneServers(fleet.store, fleet.clock, Retention(ephemeral=timedelta(seconds=90)))
 
     assert prune.cause == "ephemeral, and offline for longer than 90 seconds"
     assert ids(prune().servers) == gone
 
 
-def test_at_most_a_hundred_are_deleted_at_once(fleet: Fleet) -> None:
+def test_one_call_deletes_at_most_a_hundred(fleet: Fleet) -> None:
     server_ids = [join(fleet, f"web-{number}") for number in range(201)]
     leave(fleet, *server_ids)
     fleet.clock.advance(25 * HOUR)
@@ -115,7 +119,7 @@ def test_at_most_a_hundred_are_deleted_at_once(fleet: Fleet) -> None:
     assert [batch.more for batch in batches] == [True, True, False, False]
 
 
-def test_a_restored_server_has_its_time_once_more(fleet: Fleet, gone: list[int]) -> None:
+def test_a_restored_server_has_its_whole_retention_again(fleet: Fleet, gone: list[int]) -> None:
     fleet.prune()
     fleet.restore(gone[0])
 
@@ -125,14 +129,14 @@ def test_a_restored_server_has_its_time_once_more(fleet: Fleet, gone: list[int])
     assert ids(fleet.prune().servers) == gone[:1]
 
 
-def test_a_server_that_an_operator_rejected_is_not_forgotten(fleet: Fleet, gone: list[int]) -> None:
+def test_a_rejected_server_is_not_pruned(fleet: Fleet, gone: list[int]) -> None:
     fleet.reject(gone[0], "")
     fleet.clock.advance(100 * HOUR)
 
     assert ids(fleet.prune().servers) == gone[1:]
 
 
-def test_a_server_that_joined_for_longer_is_ephemeral_no_more(
+def test_a_server_that_joins_as_permanent_is_no_longer_ephemeral(
     fleet: Fleet, gone: list[int]
 ) -> None:
     join(fleet, "gone-0", ephemeral=False)
@@ -143,7 +147,9 @@ def test_a_server_that_joined_for_longer_is_ephemeral_no_more(
     assert ids(fleet.prune().servers) == gone[1:]
 
 
-def test_with_no_time_to_restore_them_they_are_gone_for_good(fleet: Fleet, gone: list[int]) -> None:
+def test_without_retention_pruned_servers_are_deleted_for_good(
+    fleet: Fleet, gone: list[int]
+) -> None:
     prune = replace(fleet.prune, retention=Retention(deleted=timedelta(0)))
 
     assert ids(prune().servers) == gone

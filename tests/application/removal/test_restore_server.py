@@ -44,7 +44,9 @@ def test_a_restored_server_is_offline_until_its_host_joins_again(fleet: Fleet, w
     assert again.presence.status is Status.ONLINE
 
 
-def test_its_host_fetches_its_configuration_again(fleet: Fleet, web: int) -> None:
+def test_the_host_of_a_restored_server_fetches_its_configuration_again(
+    fleet: Fleet, web: int
+) -> None:
     fleet.restore(web)
     [answer] = fleet.heartbeat([Heartbeat(web, epoch=1)])
     fetch = FetchConfiguration(fleet.store, fleet.clock, authenticate_host=OPEN)
@@ -57,7 +59,9 @@ def test_its_host_fetches_its_configuration_again(fleet: Fleet, web: int) -> Non
     assert [(found.name, found.document) for found in changes.changed] == [("limits", "[16]")]
 
 
-def test_it_is_told_and_what_happened_before_is_still_known(fleet: Fleet, web: int) -> None:
+def test_a_restoration_is_in_the_history_and_the_earlier_history_is_kept(
+    fleet: Fleet, web: int
+) -> None:
     fleet.restore(web)
     kinds = [entry.kind for entry in history(fleet, web)]
     told = next(entry for entry in history(fleet, web) if entry.kind is EventKind.RESTORED)
@@ -67,7 +71,7 @@ def test_it_is_told_and_what_happened_before_is_still_known(fleet: Fleet, web: i
     assert (told.at, told.cause) == (fleet.clock.now(), "an operator restored it")
 
 
-def test_under_another_name_it_is_told_under_which(fleet: Fleet, web: int) -> None:
+def test_a_restoration_under_another_name_names_it(fleet: Fleet, web: int) -> None:
     restored = fleet.restore(web, "old-web")
     [told] = [entry for entry in history(fleet, web) if entry.kind is EventKind.RESTORED]
     with fleet.store.begin() as transaction:
@@ -78,7 +82,9 @@ def test_under_another_name_it_is_told_under_which(fleet: Fleet, web: int) -> No
     assert names == {"old-web"}
 
 
-def test_who_has_its_name_keeps_it_and_the_cure_is_told(fleet: Fleet, web: int) -> None:
+def test_a_server_that_has_the_name_keeps_it_and_the_error_says_what_to_do(
+    fleet: Fleet, web: int
+) -> None:
     other = fleet.register(Registration("web")).server
 
     with pytest.raises(ServerNameTaken) as refused:
@@ -94,13 +100,13 @@ def test_who_has_its_name_keeps_it_and_the_cure_is_told(fleet: Fleet, web: int) 
 
 
 @pytest.mark.parametrize("name", [" ", "x" * 256, "a\x00b", "web "])
-def test_a_name_against_the_rules_is_refused(fleet: Fleet, web: int, name: str) -> None:
+def test_an_invalid_name_is_refused(fleet: Fleet, web: int, name: str) -> None:
     with pytest.raises(InvalidField, match=r"^name "):
         fleet.restore(web, name)
     assert fleet.restore(web).name == "web"
 
 
-def test_what_is_not_deleted_cannot_be_restored(fleet: Fleet, web: int) -> None:
+def test_only_deleted_servers_can_be_restored(fleet: Fleet, web: int) -> None:
     fleet.restore(web)
 
     for server_id in (web, 4711):

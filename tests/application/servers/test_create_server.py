@@ -6,7 +6,7 @@ from domain.liveness import NEVER_SEEN
 from tests.support.fleet import Fleet
 
 
-def test_a_server_can_be_made_before_its_host_joins(fleet: Fleet) -> None:
+def test_a_server_can_be_created_before_its_host_joins(fleet: Fleet) -> None:
     server = fleet.create("web", "production")
 
     assert server.presence == NEVER_SEEN
@@ -14,7 +14,7 @@ def test_a_server_can_be_made_before_its_host_joins(fleet: Fleet) -> None:
     assert fleet.register(Registration("web")).server.server_id == server.server_id
 
 
-def test_a_name_that_is_there_is_refused(fleet: Fleet) -> None:
+def test_an_existing_name_is_refused(fleet: Fleet) -> None:
     before = fleet.register(Registration("web", "production")).server
 
     with pytest.raises(ServerNameTaken):
@@ -26,9 +26,7 @@ def test_a_name_that_is_there_is_refused(fleet: Fleet) -> None:
 @pytest.mark.parametrize(
     ("name", "environment", "field"), [("", "", "name"), ("web", "\n", "environment")]
 )
-def test_what_is_against_the_rules_is_refused(
-    fleet: Fleet, name: str, environment: str, field: str
-) -> None:
+def test_invalid_fields_are_refused(fleet: Fleet, name: str, environment: str, field: str) -> None:
     with pytest.raises(InvalidField) as refused:
         fleet.create(name, environment)
 

@@ -21,7 +21,7 @@ def causes(fleet: Fleet, server_id: int) -> list[tuple[EventKind, str]]:
     return [(entry.kind, entry.cause) for entry in fleet.explain(server_id).history]
 
 
-def test_the_story_of_a_server(fleet: Fleet) -> None:
+def test_the_explanation_of_a_server(fleet: Fleet) -> None:
     web = fleet.create("web", "production").server_id
     fleet.register(Registration("web", evidence=BOX, address="10.0.0.7"))
     fleet.pass_time(4 * INTERVAL)
@@ -46,7 +46,7 @@ def test_the_story_of_a_server(fleet: Fleet) -> None:
     assert "Its host has registered once, most recently from 10.0.0.7" in told(fleet, web)
 
 
-def test_heartbeats_that_change_no_status_are_no_part_of_the_history(fleet: Fleet) -> None:
+def test_heartbeats_that_change_no_status_are_not_in_the_history(fleet: Fleet) -> None:
     web = fleet.register(Registration("web")).server.server_id
     before = causes(fleet, web)
     for _ in range(5):
@@ -56,7 +56,7 @@ def test_heartbeats_that_change_no_status_are_no_part_of_the_history(fleet: Flee
     assert causes(fleet, web) == before
 
 
-def test_nothing_is_told_where_a_correction_changes_nothing(fleet: Fleet) -> None:
+def test_an_update_without_a_change_is_not_in_the_history(fleet: Fleet) -> None:
     web = fleet.register(Registration("web")).server.server_id
     before = causes(fleet, web)
     fleet.update(web, ServerChanges(name="web", status=Status.ONLINE, is_default=True))
@@ -64,7 +64,7 @@ def test_nothing_is_told_where_a_correction_changes_nothing(fleet: Fleet) -> Non
     assert causes(fleet, web) == before
 
 
-def test_a_stretched_interval_makes_no_lie_of_the_silence(fleet: Fleet) -> None:
+def test_the_silence_is_measured_by_the_interval_the_host_was_given(fleet: Fleet) -> None:
     slow = Fleet(fleet.store, interval=SECOND, max_heartbeats_per_second=1)
     for number in range(10):
         slow.register(Registration(f"web-{number}"))
@@ -76,7 +76,7 @@ def test_a_stretched_interval_makes_no_lie_of_the_silence(fleet: Fleet) -> None:
     )
 
 
-def test_the_other_servers_of_its_machine_are_told(fleet: Fleet) -> None:
+def test_the_other_servers_of_its_machine_are_named(fleet: Fleet) -> None:
     dev = fleet.register(Registration("box-dev", "dev", evidence=BOX)).server.server_id
     prod = fleet.register(Registration("box-prod", "prod", evidence=BOX)).server.server_id
     fleet.register(Registration("else", "dev", evidence=OTHER))
@@ -85,14 +85,14 @@ def test_the_other_servers_of_its_machine_are_told(fleet: Fleet) -> None:
     assert told(fleet, dev).count("the same machine") == 1
 
 
-def test_servers_of_which_no_machine_is_known_are_not_of_one_machine(fleet: Fleet) -> None:
+def test_servers_of_unknown_machines_are_not_neighbours(fleet: Fleet) -> None:
     web = fleet.register(Registration("web")).server.server_id
     fleet.register(Registration("db"))
 
     assert "same machine" not in told(fleet, web)
 
 
-def test_a_claim_to_its_name_is_told(fleet: Fleet) -> None:
+def test_a_claim_to_its_name_is_explained(fleet: Fleet) -> None:
     web = fleet.register(Registration("web", evidence=BOX)).server.server_id
     with pytest.raises(NameInUse):
         fleet.register(Registration("web", evidence=OTHER, address="10.0.0.9"))
@@ -100,7 +100,7 @@ def test_a_claim_to_its_name_is_told(fleet: Fleet) -> None:
     assert "Another machine at 10.0.0.9 claimed its name once" in told(fleet, web)
 
 
-def test_when_an_ephemeral_server_is_deleted_is_told(fleet: Fleet) -> None:
+def test_the_deletion_of_an_ephemeral_server_is_announced(fleet: Fleet) -> None:
     web = fleet.register(Registration("web", ephemeral=True)).server.server_id
 
     assert "it is deleted after 24 hours without a heartbeat." in told(fleet, web)
@@ -117,7 +117,7 @@ def test_a_deleted_server_is_explained_until_it_is_purged(fleet: Fleet) -> None:
 
 
 @pytest.mark.parametrize("server_id", [0, -1, -(2**63), 2**63 - 1, 4711])
-def test_a_server_that_never_was_is_not_found(fleet: Fleet, server_id: int) -> None:
+def test_a_server_that_never_existed_is_not_found(fleet: Fleet, server_id: int) -> None:
     fleet.delete(fleet.create("web", "").server_id)
 
     with pytest.raises(ServerNotFound):

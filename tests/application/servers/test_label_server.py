@@ -29,7 +29,7 @@ def told(fleet: Fleet, server_id: int) -> list[str]:
         ]
 
 
-def test_an_operators_label_wins_over_that_of_the_host_until_it_is_taken_away(
+def test_an_operators_label_overrides_the_hosts_until_it_is_removed(
     fleet: Fleet, label: LabelServer, web: int
 ) -> None:
     labelled = label(web, {"tier": "silver", "rack": "7"})
@@ -42,7 +42,7 @@ def test_an_operators_label_wins_over_that_of_the_host_until_it_is_taken_away(
     assert fleet.get(web).labels == Labels({"region": "nyc", "tier": "gold"}, {"rack": "7"})
 
 
-def test_what_operators_say_stays_when_the_host_registers_again(
+def test_operators_labels_stay_when_the_host_registers_again(
     fleet: Fleet, label: LabelServer, web: int
 ) -> None:
     label(web, {"tier": "silver"})
@@ -51,7 +51,9 @@ def test_what_operators_say_stays_when_the_host_registers_again(
     assert fleet.get(web).labels == Labels({"tier": "bronze", "zone": "a"}, {"tier": "silver"})
 
 
-def test_a_host_that_says_nothing_of_labels_keeps_those_that_it_had(fleet: Fleet, web: int) -> None:
+def test_a_host_that_omits_labels_keeps_them_and_empty_labels_remove_them(
+    fleet: Fleet, web: int
+) -> None:
     fleet.register(Registration("web"))
 
     assert fleet.get(web).labels == Labels({"region": "nyc", "tier": "gold"})
@@ -61,7 +63,7 @@ def test_a_host_that_says_nothing_of_labels_keeps_those_that_it_had(fleet: Fleet
     assert fleet.get(web).labels == Labels()
 
 
-def test_it_is_told_what_an_operator_did_and_nothing_when_that_changes_nothing(
+def test_a_change_is_published_with_its_cause_and_no_change_is_not(
     fleet: Fleet, label: LabelServer, web: int
 ) -> None:
     label(web, {"tier": "silver", "rack": "7"})
@@ -86,7 +88,7 @@ def test_it_is_told_what_an_operator_did_and_nothing_when_that_changes_nothing(
         ({"a": "1"}, ["a"], "unset"),
     ],
 )
-def test_labels_against_the_rules_are_refused_and_change_nothing(
+def test_invalid_labels_are_refused_and_change_nothing(
     fleet: Fleet,
     label: LabelServer,
     web: int,
@@ -103,7 +105,7 @@ def test_labels_against_the_rules_are_refused_and_change_nothing(
     assert fleet.get(web) == before
 
 
-def test_operators_can_set_a_limited_number_of_labels_in_however_many_calls(
+def test_the_number_of_operators_labels_is_limited_across_calls(
     fleet: Fleet, label: LabelServer, web: int
 ) -> None:
     label(web, {f"k{number}": "" for number in range(MAX_LABELS)})

@@ -31,7 +31,7 @@ def names(fleet: Fleet, **filters: Any) -> list[str]:
 
 @settings(deadline=None)
 @given(count=st.integers(0, 12), size=st.integers(1, 15))
-def test_pages_give_each_server_once_and_in_order(count: int, size: int) -> None:
+def test_pages_contain_each_server_once_and_in_order(count: int, size: int) -> None:
     fleet = Fleet(MemoryStore())
     ids = [fleet.create(f"web-{n}", "").server_id for n in range(count)]
     pages = list(walk(fleet, size))
@@ -42,7 +42,7 @@ def test_pages_give_each_server_once_and_in_order(count: int, size: int) -> None
     assert all(pages) or count == 0
 
 
-def test_servers_that_come_and_go_between_pages_move_no_other(fleet: Fleet) -> None:
+def test_servers_that_come_and_go_between_pages_do_not_move_others(fleet: Fleet) -> None:
     ids = [fleet.create(f"web-{n}", "").server_id for n in range(6)]
     pages = walk(fleet, 2)
     seen = next(pages)
@@ -55,7 +55,7 @@ def test_servers_that_come_and_go_between_pages_move_no_other(fleet: Fleet) -> N
     assert [server.server_id for server in seen] == [*ids[:3], *ids[4:], new]
 
 
-def test_filters_choose_together(fleet: Fleet) -> None:
+def test_filters_are_combined(fleet: Fleet) -> None:
     fleet.create("never", "production")
     for name, environment in (("old", "production"), ("test", "test"), ("gone", "production")):
         fleet.register(Registration(name, environment))
@@ -76,7 +76,7 @@ def test_filters_choose_together(fleet: Fleet) -> None:
     ]
 
 
-def test_who_was_never_seen_was_not_seen_for_any_time(fleet: Fleet) -> None:
+def test_a_server_that_was_never_seen_matches_any_not_seen_for(fleet: Fleet) -> None:
     fleet.create("web", "")
 
     assert names(fleet, not_seen_for=timedelta(days=365_000)) == ["web"]
@@ -84,7 +84,7 @@ def test_who_was_never_seen_was_not_seen_for_any_time(fleet: Fleet) -> None:
 
 
 @pytest.mark.parametrize("environment", ["x" * 101, "\x00", " x"])
-def test_an_environment_that_no_server_can_have_is_refused(fleet: Fleet, environment: str) -> None:
+def test_an_invalid_environment_is_refused(fleet: Fleet, environment: str) -> None:
     with pytest.raises(InvalidField) as refused:
         fleet.list(size=1, environment=environment)
 

@@ -85,9 +85,7 @@ def test_the_new_server_keeps_its_id_and_its_name_and_the_old_one_is_deleted(
     assert fleet.register(Registration("new")).server.server_id == new
 
 
-def test_documents_that_the_new_server_lacks_come_to_its_host(
-    fleet: Fleet, old: int, new: int
-) -> None:
+def test_the_new_server_gets_the_documents_that_it_lacks(fleet: Fleet, old: int, new: int) -> None:
     put(fleet, old, "games", '{"of": "old"}')
     put(fleet, old, "limits", '{"of": "old"}')
     known = put(fleet, new, "limits", '{"of": "new"}')
@@ -98,7 +96,7 @@ def test_documents_that_the_new_server_lacks_come_to_its_host(
     assert fetched(fleet, new, known) == {"games": '{"of": "old"}'}
 
 
-def test_a_host_with_a_higher_revision_than_the_old_server_had_gets_its_documents(
+def test_a_host_with_a_higher_revision_than_the_old_server_fetches_its_documents(
     fleet: Fleet, old: int, new: int
 ) -> None:
     put(fleet, old, "games")
@@ -108,7 +106,7 @@ def test_a_host_with_a_higher_revision_than_the_old_server_had_gets_its_document
     assert fetched(fleet, new, known) == {"games": "{}"}
 
 
-def test_operators_labels_that_the_new_server_lacks_come_to_it(
+def test_the_new_server_gets_the_operators_labels_that_it_lacks(
     fleet: Fleet, old: int, new: int
 ) -> None:
     label(fleet, old, tier="gold", rack="7", region="lon")
@@ -123,9 +121,7 @@ def test_operators_labels_that_the_new_server_lacks_come_to_it(
     )
 
 
-def test_documents_of_selectors_follow_the_labels_that_came(
-    fleet: Fleet, old: int, new: int
-) -> None:
+def test_the_moved_labels_bring_documents_of_selectors(fleet: Fleet, old: int, new: int) -> None:
     put_on(fleet, "tier=gold", "gold")
     known = put(fleet, new, "limits")
     label(fleet, old, tier="gold")
@@ -139,7 +135,7 @@ def test_documents_of_selectors_follow_the_labels_that_came(
     )
 
 
-def test_labels_beyond_what_a_server_may_have_are_refused(fleet: Fleet, old: int, new: int) -> None:
+def test_a_merge_with_too_many_labels_is_refused(fleet: Fleet, old: int, new: int) -> None:
     label(fleet, old, **{f"a{number}": "" for number in range(MAX_LABELS)})
     label(fleet, new, b="")
     before = fleet.get(new)
@@ -151,7 +147,7 @@ def test_labels_beyond_what_a_server_may_have_are_refused(fleet: Fleet, old: int
 
 
 @pytest.mark.parametrize("default", ["old", "new", "neither"])
-def test_the_mark_of_the_default_server_moves_along(
+def test_the_default_mark_moves_to_the_new_server(
     fleet: Fleet, old: int, new: int, default: str
 ) -> None:
     other = fleet.create("other", "").server_id
@@ -184,7 +180,7 @@ def test_the_new_server_has_the_history_of_both(fleet: Fleet, old: int, new: int
     ]
 
 
-def test_each_server_is_told_of_in_its_order(fleet: Fleet, old: int, new: int) -> None:
+def test_the_events_of_each_server_are_in_order(fleet: Fleet, old: int, new: int) -> None:
     put(fleet, old, "games")
     label(fleet, old, tier="gold")
     fleet.merge(old, new)
@@ -200,9 +196,7 @@ def test_each_server_is_told_of_in_its_order(fleet: Fleet, old: int, new: int) -
     )
 
 
-def test_a_cause_does_not_grow_with_the_number_of_documents(
-    fleet: Fleet, old: int, new: int
-) -> None:
+def test_a_cause_lists_only_a_few_documents(fleet: Fleet, old: int, new: int) -> None:
     for number in range(7):
         put(fleet, old, f"doc-{number}")
     fleet.merge(old, new)
@@ -212,7 +206,7 @@ def test_a_cause_does_not_grow_with_the_number_of_documents(
     )
 
 
-def test_where_there_is_nothing_to_come_the_host_has_nothing_to_fetch(
+def test_a_merge_that_moves_nothing_gives_the_host_nothing_to_fetch(
     fleet: Fleet, old: int, new: int
 ) -> None:
     put(fleet, old, "limits")
@@ -233,7 +227,7 @@ def test_the_old_server_can_be_restored_with_what_it_had(fleet: Fleet, old: int,
     assert fetched(fleet, old) == {"games": "{}"}
 
 
-def test_without_retention_the_old_server_is_gone_for_good(
+def test_without_retention_the_old_server_is_deleted_for_good(
     fleet: Fleet, old: int, new: int
 ) -> None:
     put(fleet, old, "games")
@@ -254,7 +248,7 @@ def test_an_old_server_that_is_online_is_not_merged(fleet: Fleet, old: int, new:
     assert fleet.list(size=10).servers == before
 
 
-def test_a_new_server_that_is_offline_is_merged_as_well(fleet: Fleet, old: int, new: int) -> None:
+def test_a_new_server_may_be_offline(fleet: Fleet, old: int, new: int) -> None:
     put(fleet, old, "games")
     fleet.heartbeat([Heartbeat(new, leaving=True)])
 
@@ -271,7 +265,7 @@ def test_a_server_is_not_merged_with_itself(fleet: Fleet, old: int) -> None:
 
 
 @pytest.mark.parametrize("missing", [-1, 0, 4711])
-def test_a_server_that_does_not_exist_is_not_merged(fleet: Fleet, old: int, missing: int) -> None:
+def test_an_unknown_server_is_not_merged(fleet: Fleet, old: int, missing: int) -> None:
     for pair in ((old, missing), (missing, old)):
         with pytest.raises(ServerNotFound, match=f"server {missing} does not exist"):
             fleet.merge(*pair)

@@ -15,7 +15,7 @@ def web(fleet: Fleet) -> int:
     return fleet.register(Registration("web", "production", CAPABILITIES)).server.server_id
 
 
-def test_no_changes_change_nothing(fleet: Fleet, web: int) -> None:
+def test_an_update_without_changes_changes_nothing(fleet: Fleet, web: int) -> None:
     before = fleet.get(web)
 
     assert fleet.update(web, ServerChanges()) == before
@@ -46,7 +46,9 @@ def test_a_bad_name_is_refused(fleet: Fleet, web: int, name: str) -> None:
     assert refused.value.field == "name"
 
 
-def test_the_name_of_another_is_refused_and_nothing_is_written(fleet: Fleet, web: int) -> None:
+def test_the_name_of_another_server_is_refused_and_nothing_is_written(
+    fleet: Fleet, web: int
+) -> None:
     db = fleet.register(Registration("db")).server
 
     with pytest.raises(ServerNameTaken):
@@ -60,7 +62,7 @@ def test_an_unknown_server_is_not_found(fleet: Fleet) -> None:
         fleet.update(4711, ServerChanges(name="web"))
 
 
-def test_the_mark_of_the_default_server_moves(fleet: Fleet, web: int) -> None:
+def test_the_default_mark_moves(fleet: Fleet, web: int) -> None:
     db = fleet.create("db", "").server_id
     fleet.update(web, ServerChanges(is_default=True))
     fleet.update(db, ServerChanges(is_default=True))
@@ -69,7 +71,7 @@ def test_the_mark_of_the_default_server_moves(fleet: Fleet, web: int) -> None:
     assert fleet.get(db).is_default
 
 
-def test_a_server_that_is_set_online_by_hand_was_not_seen_by_that(fleet: Fleet, web: int) -> None:
+def test_setting_a_server_online_does_not_mark_it_as_seen(fleet: Fleet, web: int) -> None:
     fleet.update(web, ServerChanges(status=Status.OFFLINE))
     now = fleet.clock.advance(60 * SECOND)
     changed = fleet.update(web, ServerChanges(status=Status.ONLINE))
@@ -77,14 +79,14 @@ def test_a_server_that_is_set_online_by_hand_was_not_seen_by_that(fleet: Fleet, 
     assert changed.presence == Presence(Status.ONLINE, NOW, now + 3 * INTERVAL)
 
 
-def test_a_host_that_speaks_corrects_the_operator(fleet: Fleet, web: int) -> None:
+def test_a_heartbeat_overrides_the_operators_status(fleet: Fleet, web: int) -> None:
     fleet.update(web, ServerChanges(status=Status.OFFLINE))
     fleet.register(Registration("web"))
 
     assert fleet.get(web).presence == online_presence(NOW, INTERVAL)
 
 
-def test_a_correction_keeps_over_which_way_the_host_was_heard(fleet: Fleet) -> None:
+def test_an_update_keeps_the_transport_of_the_last_heartbeat(fleet: Fleet) -> None:
     web = replace(fleet.register, via="amqp")(Registration("web")).server.server_id
 
     assert fleet.update(web, ServerChanges(status=Status.ONLINE)).presence.via == "amqp"
