@@ -21,11 +21,11 @@ def test_clocks_that_agree_have_no_difference(there: timedelta, back: timedelta)
 def test_the_difference_is_at_most_the_true_one_and_less_by_at_most_the_round_trip(
     there: timedelta, back: timedelta, ahead: timedelta
 ) -> None:
-    said = ClockReading(NOON, NOON + there + ahead, NOON + there + back).difference
+    difference = ClockReading(NOON, NOON + there + ahead, NOON + there + back).difference
 
-    assert abs(said) <= abs(ahead)
-    assert abs(said) >= abs(ahead) - (there + back)
-    assert said * ahead.total_seconds() >= timedelta(0)
+    assert abs(difference) <= abs(ahead)
+    assert abs(difference) >= abs(ahead) - (there + back)
+    assert difference * ahead.total_seconds() >= timedelta(0)
 
 
 def test_a_clock_that_is_ahead_has_a_positive_difference() -> None:

@@ -100,7 +100,7 @@ def test_an_accepted_name_stays_in_its_folder(name: str) -> None:
 
 
 def summaries(*, of_selectors: bool) -> st.SearchStrategy[list[ConfigurationSummary]]:
-    """Of few names, so that they meet; each selector and name has one document."""
+    """Few names, so that they collide; each selector and name has one document."""
     selectors = [parse_selector(text) for text in ("a", "!b", "a,c", "c!=x,a", "a,b in (x,y),c")]
     return st.lists(
         st.builds(
@@ -146,7 +146,7 @@ def test_the_own_document_wins_then_the_most_specific_then_the_last_one_put(
 def test_the_order_of_the_documents_does_not_matter(
     own: list[ConfigurationSummary], of_selectors: list[ConfigurationSummary], data: st.DataObject
 ) -> None:
-    # The clock gives each change a revision of its own.
+    # The clock gives each change its own revision.
     of_selectors = [
         ConfigurationSummary(one.name, number, one.updated_at, one.selector)
         for number, one in enumerate(of_selectors)

@@ -1,4 +1,4 @@
-"""Which decision of an operator counts when a machine claims a name again."""
+"""Which decision of an operator applies when a machine claims a name again."""
 
 from dataclasses import replace
 from itertools import permutations
@@ -90,10 +90,10 @@ def test_an_unresolved_conflict_decides_nothing(state: ConflictState) -> None:
 @pytest.mark.parametrize(
     ("resolution", "server_id"),
     [
-        # The record that was to be adopted is gone.
+        # The server to be adopted is deleted.
         (ADOPT, None),
         (ADOPT, 8),
-        # The record of who was evicted was restored.
+        # The server of the evicted machine is restored.
         (EVICT, SERVER),
     ],
 )

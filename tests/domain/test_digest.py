@@ -73,5 +73,5 @@ def test_an_unknown_identifier_has_no_digest() -> None:
 
 
 def test_a_digest_is_the_same_in_all_versions_of_the_host_manager() -> None:
-    # Another one would make every host of a fleet another machine.
+    # A different digest would make every host of a fleet a different machine.
     assert digest("machine-id", "0" * 31 + "1") == "ca7ed31402a4d01aee760766a49e0576"

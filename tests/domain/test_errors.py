@@ -14,8 +14,8 @@ def test_an_error_from_another_process_keeps_its_type_and_message(
 
 
 @pytest.mark.parametrize(
-    ("said", "sentence"),
+    ("message", "sentence"),
     [("the name is held", "The name is held."), ("It is away.", "It is away."), ("", ".")],
 )
-def test_an_error_becomes_a_sentence(said: str, sentence: str) -> None:
-    assert as_sentence(ManManError(said)) == sentence
+def test_an_error_becomes_a_sentence(message: str, sentence: str) -> None:
+    assert as_sentence(ManManError(message)) == sentence

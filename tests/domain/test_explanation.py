@@ -38,7 +38,7 @@ def facts(
     return Facts(server, identity, history or (JOINED,), neighbours, conflicts, DAY, NOW)
 
 
-def told(
+def explanation(
     server: Server = WEB,
     *history: HistoryEntry,
     identity: Identity = KNOWN,
@@ -154,7 +154,7 @@ def test_the_last_event_with_its_status_says_since_when_it_has_it(facts: Facts) 
 def test_the_history_of_a_merged_server_does_not_explain_the_status() -> None:
     silent = HistoryEntry(NOW, EventKind.STALE, "its host was silent for longer than 45 seconds")
     merged = HistoryEntry(NOW, EventKind.MERGED, "an operator merged server 41 (old) into it")
-    text = told(WEB, JOINED, silent, merged)
+    text = explanation(WEB, JOINED, silent, merged)
 
     assert "It has been online since 2026-02-28 22:59:58 UTC: its host registered" in text
     assert "another server was merged into it: an operator merged server 41 (old) into it." in text
@@ -204,7 +204,7 @@ def test_a_server_whose_host_is_silent() -> None:
 
 def test_a_server_whose_host_was_stopped() -> None:
     stopped = HistoryEntry(NOW - HOUR, EventKind.OFFLINE, "its host said that it stops")
-    text = told(replace(WEB, presence=GONE), JOINED, stopped)
+    text = explanation(replace(WEB, presence=GONE), JOINED, stopped)
 
     assert "It has been offline since 2026-02-28 22:59:58 UTC: its host said that it stops." in text
     assert "It comes online with the next heartbeat of its host." in text
@@ -212,9 +212,9 @@ def test_a_server_whose_host_was_stopped() -> None:
 
 
 def test_a_server_whose_host_has_never_joined() -> None:
-    made = HistoryEntry(NOW, EventKind.CREATED, "an operator created it")
+    created = HistoryEntry(NOW, EventKind.CREATED, "an operator created it")
 
-    assert explain(facts(Server(7, "web"), made, identity=UNKNOWN_IDENTITY)) == [
+    assert explain(facts(Server(7, "web"), created, identity=UNKNOWN_IDENTITY)) == [
         "Server 7 is web: approved and offline.",
         "No host has ever registered as this server.",
         "A host manager with SERVER_NAME=web registers as this server.",
@@ -222,7 +222,7 @@ def test_a_server_whose_host_has_never_joined() -> None:
 
 
 def test_a_server_older_than_its_history() -> None:
-    text = told(replace(WEB, epoch=0), HistoryEntry(NOW, EventKind.CONFIGURED, "put"))
+    text = explanation(replace(WEB, epoch=0), HistoryEntry(NOW, EventKind.CONFIGURED, "put"))
 
     assert "Its history does not show since when it has been online." in text
     assert "has registered" not in text
@@ -263,7 +263,7 @@ def test_a_server_that_is_not_admitted(approval: Approval, sentence: str) -> Non
 def test_a_ban_without_evidence_is_on_the_host_only() -> None:
     banned = replace(WEB, approval=Approval.BANNED)
 
-    assert "An operator banned it: its host is refused until" in told(
+    assert "An operator banned it: its host is refused until" in explanation(
         banned, identity=UNKNOWN_IDENTITY
     )
 
@@ -279,7 +279,7 @@ def test_a_server_that_another_machine_took_over() -> None:
         ("machine_id", "engine_id"),
         ("hardware_id", "boot_id"),
     )
-    text = told(WEB, first, last, JOINED)
+    text = explanation(WEB, first, last, JOINED)
 
     assert (
         "At 2026-02-28 22:59:58 UTC it was taken over: an operator gave it to another machine,"
@@ -294,7 +294,7 @@ def test_evidence_that_the_cause_names_is_not_repeated() -> None:
         NOW, EventKind.TAKEN_OVER, "its machine-id is not the same", (), ("machine_id",)
     )
 
-    assert "taken over: its machine-id is not the same." in told(WEB, entry, JOINED)
+    assert "taken over: its machine-id is not the same." in explanation(WEB, entry, JOINED)
 
 
 def test_a_host_manager_that_is_started_twice() -> None:
@@ -302,34 +302,36 @@ def test_a_host_manager_that_is_started_twice() -> None:
         HistoryEntry(NOW - number * HOUR, EventKind.REPLACED, "another one registered")
         for number in (30, 3, 2, 1)
     ]
-    text = told(WEB, *entries, JOINED)
+    text = explanation(WEB, *entries, JOINED)
 
     assert (
         "That happened 3 times within a day: check whether two host managers use its name, and"
         " stop one of them; or whether one host manager is killed and restarted again and again."
     ) in text
-    assert "within a day" not in told(WEB, *entries[:3], JOINED)
+    assert "within a day" not in explanation(WEB, *entries[:3], JOINED)
 
 
 def test_a_server_whose_host_sends_no_evidence() -> None:
     anonymous = Identity(address="10.0.0.7", registered_at=NOW)
 
-    assert "any host that uses this name gets this server" in told(WEB, identity=anonymous)
-    assert "any host that uses this name" not in told(WEB)
-    assert "any host that uses this name" not in told(WEB, identity=UNKNOWN_IDENTITY)
+    assert "any host that uses this name gets this server" in explanation(WEB, identity=anonymous)
+    assert "any host that uses this name" not in explanation(WEB)
+    assert "any host that uses this name" not in explanation(WEB, identity=UNKNOWN_IDENTITY)
 
 
 def test_a_machine_with_two_host_managers() -> None:
     dev = Server(43, "web-dev", "dev", SEEN, machine=42)
 
-    assert "Server 43 (web-dev) is on the same machine and online." in told(WEB, neighbours=[dev])
+    assert "Server 43 (web-dev) is on the same machine and online." in explanation(
+        WEB, neighbours=[dev]
+    )
 
 
 @pytest.mark.parametrize("environment", ["production", ""])
 def test_a_machine_whose_host_was_renamed(environment: str) -> None:
     old = Server(41, "old", environment, GONE, machine=42)
-    text = told(WEB, neighbours=[old])
-    seen_from_the_old_one = told(replace(old, environment="production"), neighbours=[WEB])
+    text = explanation(WEB, neighbours=[old])
+    seen_from_the_old_one = explanation(replace(old, environment="production"), neighbours=[WEB])
 
     assert "if the host was renamed, `manmanv2 servers merge 41 42` makes them one server" in text
     assert "`manmanv2 servers merge 41 42`" in seen_from_the_old_one
@@ -338,12 +340,12 @@ def test_a_machine_whose_host_was_renamed(environment: str) -> None:
 def test_a_stopped_server_of_another_environment_is_not_to_be_merged() -> None:
     dev = Server(43, "web-dev", "dev", GONE, machine=42)
 
-    assert "merge" not in told(WEB, neighbours=[dev])
+    assert "merge" not in explanation(WEB, neighbours=[dev])
 
 
 @pytest.mark.parametrize(("count", "rest"), [(5, ""), (6, "So is 1 more."), (12, "So are 7 more.")])
 def test_a_machine_with_many_host_managers(count: int, rest: str) -> None:
-    text = told(WEB, neighbours=[Server(n, f"box-{n}", "dev", SEEN) for n in range(count)])
+    text = explanation(WEB, neighbours=[Server(n, f"box-{n}", "dev", SEEN) for n in range(count)])
 
     assert text.count("on the same machine") == 5
     assert ("more." in text) == bool(rest)
@@ -369,7 +371,7 @@ def test_a_name_in_conflict() -> None:
 def test_a_single_claim_without_an_address() -> None:
     claim = replace(conflict(), claims=1, challenger=UNKNOWN_IDENTITY)
 
-    assert "Another machine claimed its name once, at 2026-02-28 23:59:58 UTC" in told(
+    assert "Another machine claimed its name once, at 2026-02-28 23:59:58 UTC" in explanation(
         conflicts=[claim]
     )
 
@@ -380,13 +382,13 @@ def test_a_single_claim_without_an_address() -> None:
 def test_a_conflict_of_an_earlier_server_or_a_resolved_one_is_left_out(
     of_no_concern: Conflict,
 ) -> None:
-    assert "claimed" not in told(conflicts=[of_no_concern])
+    assert "claimed" not in explanation(conflicts=[of_no_concern])
 
 
 def test_a_name_in_many_conflicts() -> None:
-    assert "1 more machine claims its name" in told(conflicts=[conflict()] * 6)
-    assert "2 more machines claim its name" in told(conflicts=[conflict()] * 7)
-    assert told(conflicts=[conflict()] * 7).count("claimed its name") == 5
+    assert "1 more machine claims its name" in explanation(conflicts=[conflict()] * 6)
+    assert "2 more machines claim its name" in explanation(conflicts=[conflict()] * 7)
+    assert explanation(conflicts=[conflict()] * 7).count("claimed its name") == 5
 
 
 @pytest.mark.parametrize(
@@ -408,7 +410,7 @@ def test_a_name_in_many_conflicts() -> None:
 )
 def test_an_ephemeral_server(presence: Presence, sentence: str) -> None:
     assert explain(facts(replace(WEB, presence=presence, ephemeral=True)))[-1] == sentence
-    assert "ephemeral" not in told(replace(WEB, presence=presence))
+    assert "ephemeral" not in explanation(replace(WEB, presence=presence))
 
 
 def test_operators_labels_that_override_the_hosts() -> None:
@@ -438,4 +440,4 @@ def test_a_deleted_server_can_be_restored() -> None:
 def test_times_are_in_utc() -> None:
     elsewhere = JOINED.at.astimezone(datetime.strptime("+0530", "%z").tzinfo)
 
-    assert told(WEB, replace(JOINED, at=elsewhere)) == told()
+    assert explanation(WEB, replace(JOINED, at=elsewhere)) == explanation()

@@ -1,4 +1,4 @@
-"""The credential by which a host proves who it is."""
+"""The credential with which a host proves its identity."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -91,7 +91,7 @@ def test_the_payload_can_be_shown_without_the_signature() -> None:
         (timedelta(days=15, seconds=1), True, True),
         (timedelta(days=30, seconds=-1), True, True),
         (timedelta(days=30), False, True),
-        # Of another API, whose clock is ahead.
+        # Issued by another API whose clock is ahead.
         (timedelta(seconds=-5), True, False),
     ],
 )

@@ -1,4 +1,4 @@
-"""The keys by which hosts join, and whom they admit."""
+"""The keys that hosts join with, and which hosts they admit."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -19,7 +19,7 @@ PATTERNS = st.text("ab*?.[", max_size=8)
 
 
 def why_refused(key: JoinKey, **others: Any) -> str:
-    """The rest of the sentence, empty for a host that is admitted."""
+    """The end of the refusal, empty if the host is admitted."""
     asked = {"name": "web", "environment": "", "now": NOW, "has_joined": False, **others}
     try:
         check_admits(key, **asked)
@@ -30,7 +30,7 @@ def why_refused(key: JoinKey, **others: Any) -> str:
 
 @cache
 def means(pattern: str, name: str) -> bool:
-    """What * and ? mean, by the definition."""
+    """The definition of * and ?."""
     if not pattern:
         return not name
     first, rest = pattern[0], pattern[1:]

@@ -122,7 +122,7 @@ def test_an_invalid_selector_is_refused_with_the_place_and_an_example(
 
 def test_a_selector_has_a_limited_number_of_requirements() -> None:
     most = [f"k{number}" for number in range(MAX_REQUIREMENTS)]
-    # The same one twice is one.
+    # A repeated requirement counts once.
     parse_selector(",".join([*most, *most]))
 
     with pytest.raises(InvalidField, match=f"^selector has more than {MAX_REQUIREMENTS}"):

@@ -17,41 +17,43 @@ from tests.support.builders import INTERVAL, NOW, SECOND
 INTERVALS = st.integers(1, 3600).map(lambda seconds: timedelta(seconds=seconds))
 FLEETS = st.integers(0, 10**9)
 RATES = st.integers(1, 10**6)
-# Looks that come too late, in time, at once, and with a clock that was set back.
+# Gaps that are too long, short or zero, and a clock that was set back.
 GAPS = st.lists(st.integers(0, 15) | st.integers(-100, 100), max_size=40)
 
 
 @given(interval=INTERVALS, servers=FLEETS, rate=RATES)
 def test_a_fleet_stays_under_the_rate(interval: timedelta, servers: int, rate: int) -> None:
-    told = HeartbeatSchedule(interval, rate).for_fleet(servers)
+    interval_given = HeartbeatSchedule(interval, rate).for_fleet(servers)
 
-    assert servers / told.total_seconds() <= rate
+    assert servers / interval_given.total_seconds() <= rate
 
 
 @given(interval=INTERVALS, servers=FLEETS, rate=RATES)
 def test_the_interval_is_in_whole_seconds_and_never_shorter_than_the_setting(
     interval: timedelta, servers: int, rate: int
 ) -> None:
-    told = HeartbeatSchedule(interval, rate).for_fleet(servers)
+    interval_given = HeartbeatSchedule(interval, rate).for_fleet(servers)
 
-    assert told >= interval
-    assert told % SECOND == timedelta(0)
+    assert interval_given >= interval
+    assert interval_given % SECOND == timedelta(0)
 
 
 @given(interval=INTERVALS, servers=FLEETS, rate=RATES)
 def test_the_interval_is_no_longer_than_needed(
     interval: timedelta, servers: int, rate: int
 ) -> None:
-    told = HeartbeatSchedule(interval, rate).for_fleet(servers)
+    interval_given = HeartbeatSchedule(interval, rate).for_fleet(servers)
 
-    assert told == interval or servers / (told - SECOND).total_seconds() > rate
+    assert interval_given == interval or servers / (interval_given - SECOND).total_seconds() > rate
 
 
 @given(INTERVALS)
-def test_a_host_that_was_heard_may_be_silent_for_three_intervals(told: timedelta) -> None:
-    presence = online_presence(NOW, told)
+def test_a_host_that_was_heard_may_be_silent_for_three_intervals(interval_given: timedelta) -> None:
+    presence = online_presence(NOW, interval_given)
 
-    assert presence == Presence(Status.ONLINE, NOW, NOW + told + told + told)
+    assert presence == Presence(
+        Status.ONLINE, NOW, NOW + interval_given + interval_given + interval_given
+    )
 
 
 def test_a_host_that_left_is_offline_at_once() -> None:
@@ -60,19 +62,19 @@ def test_a_host_that_left_is_offline_at_once() -> None:
 
 @given(GAPS)
 def test_no_server_expires_before_three_intervals_of_unbroken_observation(gaps: list[int]) -> None:
-    watch, looks = ObservationWindow.start(NOW), [NOW]
+    watch, observations = ObservationWindow.start(NOW), [NOW]
 
     for gap in gaps:
-        looks.append(looks[-1] + gap * SECOND)
-        watch = watch.observe(looks[-1], max_gap=INTERVAL)
+        observations.append(observations[-1] + gap * SECOND)
+        watch = watch.observe(observations[-1], max_gap=INTERVAL)
 
-        unbroken = looks[-1] - _begin_of_the_last_unbroken_run(looks)
-        assert watch.can_expire(looks[-1], INTERVAL) == (unbroken >= 3 * INTERVAL)
+        unbroken = observations[-1] - _begin_of_the_last_unbroken_run(observations)
+        assert watch.can_expire(observations[-1], INTERVAL) == (unbroken >= 3 * INTERVAL)
 
 
-def _begin_of_the_last_unbroken_run(looks: list[datetime]) -> datetime:
-    begin = looks[0]
-    for earlier, later in pairwise(looks):
+def _begin_of_the_last_unbroken_run(observations: list[datetime]) -> datetime:
+    begin = observations[0]
+    for earlier, later in pairwise(observations):
         if not timedelta(0) <= later - earlier <= INTERVAL:
             begin = later
     return begin

@@ -19,10 +19,10 @@ from domain.machine_evidence import (
     same_claimant,
 )
 
-# Few of each kind, so that they often agree.
+# Few values of each kind, so that they often agree.
 DIGESTS = st.sampled_from(["", "a" * 32, "b" * 32])
 EVIDENCE = st.builds(Evidence, *[DIGESTS] * 5)
-# What a process can always read, and how it tells itself from others.
+# What a process can always read, and its own instance id.
 OF_A_PROCESS = st.builds(
     Evidence, *[DIGESTS] * 3, boot_id=st.just("c" * 32), instance_id=st.just("d" * 32)
 )
@@ -33,7 +33,7 @@ kinds = st.sampled_from(sorted(KINDS))
 
 
 def other(evidence: Evidence, *which: str) -> Evidence:
-    """The same but for some kinds."""
+    """The same evidence without some kinds."""
     return replace(evidence, **dict.fromkeys(which, "f" * 32))
 
 
@@ -41,7 +41,7 @@ def without(evidence: Evidence, *which: str) -> Evidence:
     return replace(evidence, **dict.fromkeys(which, ""))
 
 
-def witnesses(kinds: tuple[str, ...]) -> int:
+def sources(kinds: tuple[str, ...]) -> int:
     return len({"disk" if kind in DISK else kind for kind in kinds})
 
 
@@ -69,8 +69,8 @@ def test_a_machine_is_recognised_by_two_sources_and_never_by_one(
     comparison = compare(one, another)
 
     if comparison.same_machine:
-        assert witnesses(comparison.agreeing) >= 2
-    if witnesses(comparison.agreeing) >= 2 and "hardware_id" not in comparison.differing:
+        assert sources(comparison.agreeing) >= 2
+    if sources(comparison.agreeing) >= 2 and "hardware_id" not in comparison.differing:
         assert comparison.same_machine
 
 

@@ -11,7 +11,7 @@ from domain.keys import PlaintextKey
 from domain.shared_keys import check_registration_key, is_open_registration, stripped_key
 from tests.support.canary_secrets import almost, canary
 
-# As an environment variable gives them: any bytes at all.
+# Any bytes, as an environment variable can contain them.
 KEY = canary("registration key")
 KEYS = st.binary(max_size=64).map(os.fsdecode)
 SOME = st.lists(KEYS, min_size=1, max_size=4)
@@ -19,8 +19,8 @@ JOIN_KEY = f"jk-abcdefghij.{canary('join key')}"
 
 
 @given(KEYS)
-def test_any_host_may_join_if_no_key_is_configured(given_key: str) -> None:
-    assert check_registration_key((), given_key) is None
+def test_any_host_may_join_if_no_key_is_configured(presented_key: str) -> None:
+    assert check_registration_key((), presented_key) is None
     assert is_open_registration((), key_required=False)
 
 
@@ -29,19 +29,19 @@ def test_each_configured_key_is_accepted(keys: list[str], data: st.DataObject) -
     assert check_registration_key(keys, data.draw(st.sampled_from(keys))) is None
 
 
-@given(configured=SOME, given_key=KEYS)
-def test_every_other_key_is_refused(configured: list[str], given_key: str) -> None:
-    if given_key in configured:
+@given(configured=SOME, presented_key=KEYS)
+def test_every_other_key_is_refused(configured: list[str], presented_key: str) -> None:
+    if presented_key in configured:
         return
 
     with pytest.raises(InvalidRegistrationKey):
-        check_registration_key(configured, given_key)
+        check_registration_key(configured, presented_key)
 
 
-@pytest.mark.parametrize("given_key", [*almost(KEY), f"{KEY}\ud800", "\udcff"])
-def test_a_key_that_is_almost_right_is_refused(given_key: str) -> None:
+@pytest.mark.parametrize("presented_key", [*almost(KEY), f"{KEY}\ud800", "\udcff"])
+def test_a_key_that_is_almost_right_is_refused(presented_key: str) -> None:
     with pytest.raises(InvalidRegistrationKey) as refused:
-        check_registration_key([canary("new registration key"), KEY], given_key)
+        check_registration_key([canary("new registration key"), KEY], presented_key)
 
     assert str(refused.value) == "invalid registration key"
 
@@ -64,10 +64,10 @@ def test_every_key_is_compared_wherever_the_right_one_is(
     assert compared == [key.encode() for key in keys]
 
 
-@pytest.mark.parametrize("given_key", ["", KEY])
-def test_no_host_joins_without_a_key_if_one_is_required(given_key: str) -> None:
+@pytest.mark.parametrize("presented_key", ["", KEY])
+def test_no_host_joins_without_a_key_if_one_is_required(presented_key: str) -> None:
     with pytest.raises(InvalidRegistrationKey):
-        check_registration_key((), given_key, key_required=True)
+        check_registration_key((), presented_key, key_required=True)
     assert not is_open_registration((), key_required=True)
     assert not is_open_registration([KEY], key_required=False)
 

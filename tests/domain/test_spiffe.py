@@ -91,6 +91,6 @@ def test_a_servers_certificate_names_the_epoch_that_issued_it(
 
     assert certified_by(own, said, "x") == Certified(server_id, epoch)
     assert certified_by(own, f"{said} ", "x") == Certified(server_id)
-    # What is said of another server is said of none.
+    # A common name of another server is ignored.
     if other != server_id:
         assert certified_by(own, server_common_name(other, epoch), "x") == Certified(server_id)

@@ -8,12 +8,12 @@ from domain.token_bucket import TokenBucket
 
 BUCKET = TokenBucket(per_second=10, capacity=50)
 RATES = st.floats(0.1, 1000)
-# Seconds from one try to the next.
+# Seconds between attempts.
 PAUSES = st.lists(st.floats(0, 5), min_size=1, max_size=200)
 
 
 def taken(bucket: TokenBucket, moments: list[float], start: float = 0.0) -> list[float]:
-    """The moments at which there was a token."""
+    """The times at which a token was available."""
     full_at, found = start, []
     for now in moments:
         then = bucket.take(full_at, now)

@@ -94,7 +94,7 @@ class Fleet:
         self.expire = ExpireServers(
             self.store, self.clock, self.heartbeat_interval, self.heartbeat_intake
         )
-        self.tidy = CleanUpFleet(self.store, self.clock, self.prune, self.expire.can_expire)
+        self.clean_up = CleanUpFleet(self.store, self.clock, self.prune, self.expire.can_expire)
         self.credentials = HostCredentials(self.store, self.clock, new_serial)
         self.heartbeat = RecordHeartbeat(
             self.store,

@@ -1,4 +1,4 @@
-"""What an operator decides about two machines of one name holds at their next claims."""
+"""An operator's decision about two machines with the same name applies to their next claims."""
 
 from itertools import pairwise
 
@@ -50,7 +50,7 @@ def refused(fleet: Fleet, who: Evidence) -> str:
 
 
 def contest(fleet: Fleet, holder: Evidence = HOLDER, challenger: Evidence = CHALLENGER) -> Conflict:
-    """The newest conflict, over a name that the holder has, or gets."""
+    """The newest conflict, about a name that the holder has or gets."""
     join(fleet, holder)
     refused(fleet, challenger)
     return conflicts(fleet)[-1]
@@ -78,13 +78,13 @@ def test_the_challenger_adopts_the_server_and_its_holder_is_told_to_stop(fleet: 
     assert (resolved.state, resolved.resolution) == (ConflictState.RESOLVED, ADOPT)
     assert adopted.server_id == holder.server_id
     assert isinstance(heartbeat(fleet, holder), SupersededRegistration)
-    told = {entry.kind: entry for entry in history(fleet, holder.server_id)}
-    assert told[EventKind.CONFLICT_RESOLVED].cause == (
+    entries = {entry.kind: entry for entry in history(fleet, holder.server_id)}
+    assert entries[EventKind.CONFLICT_RESOLVED].cause == (
         "an operator gave it to the other machine at 10.0.0.8 that claims its name, which gets it"
         f" at its next claim (conflict {resolved.conflict_id})"
     )
-    assert "hardware_id" in told[EventKind.CONFLICT_RESOLVED].differing
-    assert EventKind.TAKEN_OVER in told
+    assert "hardware_id" in entries[EventKind.CONFLICT_RESOLVED].differing
+    assert EventKind.TAKEN_OVER in entries
 
 
 def test_the_holder_keeps_the_server_until_the_challenger_claims_it(fleet: Fleet) -> None:
@@ -111,8 +111,8 @@ def test_a_machine_that_lost_a_server_does_not_get_it_back(
     if not is_alive:
         fleet.pass_time(5 * INTERVAL)
 
-    told = refused(fleet, HOLDER_REBOOTED)
-    assert ", and to which an operator gave it (conflict 1): set another SERVER_NAME" in told
+    reason = refused(fleet, HOLDER_REBOOTED)
+    assert ", and to which an operator gave it (conflict 1): set another SERVER_NAME" in reason
     assert join(fleet, CHALLENGER_REBOOTED).server_id == adopted.server_id
 
 
@@ -160,8 +160,8 @@ def test_after_a_rename_both_machines_have_a_server(fleet: Fleet) -> None:
     assert (renamed.name, renamed.server_id == holder.server_id) == ("web-2", False)
     assert join(fleet, CHALLENGER_REBOOTED).server_id == renamed.server_id
     assert join(fleet, HOLDER_REBOOTED).server_id == holder.server_id
-    told = {entry.kind: entry.cause for entry in history(fleet, holder.server_id)}
-    assert "joins as web-2 (conflict 1)" in told[EventKind.CONFLICT_RESOLVED]
+    entries = {entry.kind: entry.cause for entry in history(fleet, holder.server_id)}
+    assert "joins as web-2 (conflict 1)" in entries[EventKind.CONFLICT_RESOLVED]
 
 
 def test_a_renamed_machine_that_already_has_the_name_keeps_it(fleet: Fleet) -> None:
@@ -221,11 +221,11 @@ def test_an_evicted_holder_loses_its_server_and_the_challenger_gets_an_empty_one
     fleet.resolve(conflict.conflict_id, EVICT)
 
     assert isinstance(heartbeat(fleet, holder), ServerNotFound)
-    told = refused(fleet, HOLDER)
+    reason = refused(fleet, HOLDER)
     assert (
-        "'web' is reserved for another machine, to which an operator gave it (conflict 1)" in told
+        "'web' is reserved for another machine, to which an operator gave it (conflict 1)" in reason
     )
-    assert f"`manmanv2 servers restore {holder.server_id}`" in told
+    assert f"`manmanv2 servers restore {holder.server_id}`" in reason
     newcomer = join(fleet, CHALLENGER)
     assert (newcomer.name, newcomer.server_id > holder.server_id) == ("web", True)
     kinds = [entry.kind for entry in history(fleet, holder.server_id)]

@@ -83,7 +83,7 @@ def test_a_new_server_gets_the_documents_for_servers_without_a_label(
 ) -> None:
     motd = put_on_selector(LACKS_A_TIER, "motd", "{}")
     registered = fleet.register(Registration("new"))
-    created = fleet.create("made", "")
+    created = fleet.create("created", "")
 
     assert registered.config_revision > 0
     assert created == fleet.get(created.server_id)

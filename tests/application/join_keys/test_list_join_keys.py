@@ -4,17 +4,17 @@ from tests.support.join_keys import join, make
 
 
 def test_keys_are_listed_in_pages_with_the_number_of_their_servers(fleet: Fleet) -> None:
-    made = [make(fleet) for _ in range(3)]
-    join(fleet, made[0], "a")
-    join(fleet, made[0], "b")
-    join(fleet, made[2], "c")
+    keys = [make(fleet) for _ in range(3)]
+    join(fleet, keys[0], "a")
+    join(fleet, keys[0], "b")
+    join(fleet, keys[2], "c")
     list_keys = ListJoinKeys(fleet.store)
     first = list_keys(size=2)
     second = list_keys(size=2, after=first.next_after or "")
 
     assert [(one.key, one.used) for one in [*first.keys, *second.keys]] == [
-        (made[0].key, 2),
-        (made[1].key, 0),
-        (made[2].key, 1),
+        (keys[0].key, 2),
+        (keys[1].key, 0),
+        (keys[2].key, 1),
     ]
     assert second.next_after is None

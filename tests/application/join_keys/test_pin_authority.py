@@ -50,5 +50,5 @@ def test_no_key_is_created_if_the_authority_did_not_issue_the_apis_certificate(
         )
     assert not ListJoinKeys(access.store)(size=1).keys
 
-    # The one that is shown now counts.
+    # The present certificate counts.
     assert create(NewJoinKey(), "bob", pins_authority=True).plaintext_key.authority_digest == DIGEST

@@ -82,13 +82,13 @@ def test_a_secret_is_compared_even_for_an_unknown_id(
     fleet: Fleet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     compared: list[str] = []
-    has = PlaintextKey.matches
+    matches = PlaintextKey.matches
 
-    def noting(shown: PlaintextKey, digest: str) -> bool:
+    def recorded(key: PlaintextKey, digest: str) -> bool:
         compared.append(digest)
-        return has(shown, digest)
+        return matches(key, digest)
 
-    monkeypatch.setattr(PlaintextKey, "matches", noting)
+    monkeypatch.setattr(PlaintextKey, "matches", recorded)
     with pytest.raises(InvalidRegistrationKey):
         join(fleet, f"jk-zzzzzzzzzz.{SECRET}")
 

@@ -1,4 +1,4 @@
-"""What an API deletes by itself, and above all what it does not."""
+"""What an API deletes by itself and, more importantly, what it does not."""
 
 import logging
 from dataclasses import replace
@@ -24,13 +24,13 @@ DAY = timedelta(days=1)
 
 @pytest.fixture
 def watched(fleet: Fleet) -> Fleet:
-    """A fleet whose API has listened for long enough to judge."""
+    """A fleet whose API has observed it for long enough to expire servers."""
     fleet.pass_time(4 * INTERVAL)
     return fleet
 
 
 @pytest.fixture
-def told(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+def logged(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
     caplog.set_level(logging.INFO, "application.operations.clean_up_fleet")
     return caplog
 
@@ -48,25 +48,25 @@ def listed(fleet: Fleet) -> list[str]:
 
 
 def away(fleet: Fleet, duration: timedelta) -> None:
-    """The API is not there for so long, and has just started."""
+    """The API was stopped for this long and has just started."""
     fleet.clock.advance(duration)
     fleet.restart()
 
 
 def test_ephemeral_servers_that_were_offline_for_too_long_are_deleted_and_logged(
-    watched: Fleet, told: pytest.LogCaptureFixture
+    watched: Fleet, logged: pytest.LogCaptureFixture
 ) -> None:
     web = join(watched)
     leave(watched, web)
     watched.pass_time(24 * HOUR)
-    watched.tidy()
+    watched.clean_up()
     assert listed(watched) == ["web"]
-    assert told.messages == []
+    assert logged.messages == []
 
     watched.pass_time(SECOND)
-    watched.tidy()
+    watched.clean_up()
     assert listed(watched) == []
-    assert told.messages == [
+    assert logged.messages == [
         "server 1 (web) is deleted: ephemeral, and offline for longer than 24 hours"
     ]
 
@@ -77,11 +77,11 @@ def test_a_silent_server_goes_offline_first_and_then_has_its_whole_retention(
     web = join(watched)
     assert watched.pass_time(3 * INTERVAL + SECOND) == [web]
     watched.pass_time(24 * HOUR - SECOND)
-    watched.tidy()
+    watched.clean_up()
 
     assert listed(watched) == ["web"]
     watched.pass_time(5 * SECOND)
-    watched.tidy()
+    watched.clean_up()
     assert listed(watched) == []
 
 
@@ -89,16 +89,16 @@ def test_a_fleet_that_no_api_could_hear_for_a_day_is_not_deleted(watched: Fleet)
     beating, slow, dead = (join(watched, name) for name in ("beating", "slow", "dead"))
     away(watched, 25 * HOUR)
     watched.pass_time(SECOND)
-    watched.tidy()
+    watched.clean_up()
     assert listed(watched) == ["beating", "slow", "dead"]
 
     watched.heartbeat([Heartbeat(beating)])
-    # Who did not speak in time is called offline only now, and was seen a day ago.
+    # The silent server goes offline only now, although it was last seen a day ago.
     assert watched.pass_time(3 * INTERVAL) == [slow, dead]
     for _ in range(20):
         watched.heartbeat([Heartbeat(beating)])
         watched.pass_time(INTERVAL)
-        watched.tidy()
+        watched.clean_up()
     assert listed(watched) == ["beating", "slow", "dead"]
 
     watched.heartbeat([Heartbeat(slow)])
@@ -106,7 +106,7 @@ def test_a_fleet_that_no_api_could_hear_for_a_day_is_not_deleted(watched: Fleet)
         watched.heartbeat([Heartbeat(beating), Heartbeat(slow)])
         watched.pass_time(HOUR)
         watched.heartbeat([Heartbeat(beating), Heartbeat(slow)])
-        watched.tidy()
+        watched.clean_up()
     assert listed(watched) == ["beating", "slow"]
     assert watched.get(slow).presence.status is Status.ONLINE
     assert watched.list_deleted(size=9).servers[0].server.server_id == dead
@@ -117,15 +117,15 @@ def test_an_api_that_just_started_waits_before_it_deletes_servers(watched: Fleet
     for server_id in (back, gone):
         leave(watched, server_id)
     away(watched, 25 * HOUR)
-    # Both were known to be offline; one came back meanwhile, and asks again and again.
-    watched.tidy()
+    # Both were offline; one came back in the meantime and keeps sending heartbeats.
+    watched.clean_up()
     watched.pass_time(3 * INTERVAL - SECOND)
-    watched.tidy()
+    watched.clean_up()
     assert listed(watched) == ["back", "gone"]
 
     assert join(watched, "back") == back
     watched.pass_time(SECOND)
-    watched.tidy()
+    watched.clean_up()
     assert listed(watched) == ["back"]
 
 
@@ -134,17 +134,17 @@ def test_a_store_outage_makes_it_wait_as_long(watched: Fleet) -> None:
     watched.pass_time(23 * HOUR)
     watched.store.is_away = True
     watched.clock.advance(2 * HOUR)
-    for call in (watched.expire, watched.tidy):
+    for call in (watched.expire, watched.clean_up):
         with pytest.raises(StoreUnavailable):
             call()
     watched.store.is_away = False
-    watched.tidy()
+    watched.clean_up()
     watched.pass_time(3 * INTERVAL - SECOND)
-    watched.tidy()
+    watched.clean_up()
 
     assert listed(watched) == ["web"]
     watched.pass_time(SECOND)
-    watched.tidy()
+    watched.clean_up()
     assert listed(watched) == []
 
 
@@ -153,13 +153,13 @@ def test_a_clock_that_jumps_makes_it_wait_as_long(watched: Fleet, jump: timedelt
     leave(watched, join(watched))
     watched.pass_time(25 * HOUR if jump < timedelta(0) else SECOND)
     watched.clock.advance(jump)
-    watched.tidy()
+    watched.clean_up()
     watched.pass_time(3 * INTERVAL - SECOND)
-    watched.tidy()
+    watched.clean_up()
 
     assert listed(watched) == ["web"]
     watched.pass_time(SECOND)
-    watched.tidy()
+    watched.clean_up()
     assert listed(watched) == []
 
 
@@ -171,7 +171,7 @@ def test_failed_heartbeats_make_it_wait_as_long(watched: Fleet) -> None:
     with pytest.raises(StoreUnavailable):
         watched.heartbeat([Heartbeat(web), Heartbeat(other)])
     watched.store.is_away = False
-    watched.tidy()
+    watched.clean_up()
 
     assert "web" in listed(watched)
 
@@ -180,31 +180,31 @@ def test_a_disconnected_transport_prevents_deletions(watched: Fleet) -> None:
     leave(watched, join(watched))
     watched.pass_time(25 * HOUR)
     watched.heartbeat_intake.set_connected("amqp", False)
-    # At once, and not only from the next look for silent servers on.
-    watched.tidy()
+    # At once, not only after the next sweep.
+    watched.clean_up()
     watched.pass_time(HOUR)
-    watched.tidy()
+    watched.clean_up()
     watched.heartbeat_intake.set_connected("amqp", True)
-    watched.tidy()
+    watched.clean_up()
     watched.pass_time(3 * INTERVAL - SECOND)
-    watched.tidy()
+    watched.clean_up()
 
     assert listed(watched) == ["web"]
     watched.pass_time(6 * SECOND)
-    watched.tidy()
+    watched.clean_up()
     assert listed(watched) == []
 
 
-def test_two_apis_delete_a_server_once(watched: Fleet, told: pytest.LogCaptureFixture) -> None:
+def test_two_apis_delete_a_server_once(watched: Fleet, logged: pytest.LogCaptureFixture) -> None:
     other = Fleet(watched.store)
     other.clock.advance(watched.clock.now() - NOW)
     leave(watched, join(watched))
     watched.pass_time(25 * HOUR)
     other.pass_time(25 * HOUR)
     for api in (watched, other, watched):
-        api.tidy()
+        api.clean_up()
 
-    assert len(told.messages) == 1
+    assert len(logged.messages) == 1
 
 
 def test_all_due_servers_are_deleted_in_batches_of_a_hundred(watched: Fleet) -> None:
@@ -212,27 +212,27 @@ def test_all_due_servers_are_deleted_in_batches_of_a_hundred(watched: Fleet) -> 
         leave(watched, join(watched, f"web-{number}"))
     watched.pass_time(25 * HOUR)
 
-    assert watched.tidy()
+    assert watched.clean_up()
     assert len(listed(watched)) == 50
-    assert not watched.tidy()
+    assert not watched.clean_up()
     assert listed(watched) == []
 
 
 def test_deleted_servers_are_purged_with_their_history_after_their_retention(
-    watched: Fleet, told: pytest.LogCaptureFixture
+    watched: Fleet, logged: pytest.LogCaptureFixture
 ) -> None:
     web, db = join(watched), join(watched, "db")
     watched.delete(web, force=True)
     watched.clock.advance(DAY)
     watched.delete(db, force=True)
     watched.clock.advance(29 * DAY - SECOND)
-    watched.tidy()
+    watched.clean_up()
     assert watched.restore(web).server_id == web
     watched.delete(web)
     watched.clock.advance(30 * DAY)
-    watched.tidy()
+    watched.clean_up()
 
-    assert told.messages == [
+    assert logged.messages == [
         f"server {server_id} is deleted for good: it can no longer be restored"
         for server_id in (web, db)
     ]
@@ -248,16 +248,16 @@ def test_deleted_servers_are_purged_in_batches_of_a_hundred(watched: Fleet) -> N
         watched.delete(watched.create(f"web-{number}", "").server_id)
     watched.clock.advance(30 * DAY)
 
-    assert watched.tidy()
+    assert watched.clean_up()
     assert len(watched.list_deleted(size=1000).servers) == 50
-    assert not watched.tidy()
+    assert not watched.clean_up()
     assert watched.list_deleted(size=1000).servers == []
 
 
 def test_an_api_that_received_no_heartbeats_still_purges_deleted_servers(fleet: Fleet) -> None:
     fleet.delete(fleet.create("web", "").server_id)
     fleet.clock.advance(31 * DAY)
-    fleet.tidy()
+    fleet.clean_up()
 
     assert fleet.list_deleted(size=9).servers == []
 
@@ -272,26 +272,26 @@ def states(fleet: Fleet) -> list[ConflictState]:
 
 
 def test_conflicts_lapse_after_a_day_without_a_claim_and_are_purged_after_thirty(
-    watched: Fleet, told: pytest.LogCaptureFixture
+    watched: Fleet, logged: pytest.LogCaptureFixture
 ) -> None:
     now = watched.clock.now()
     with watched.store.begin() as transaction:
         for at in (now, now + HOUR):
             transaction.conflicts.add(claimed(at))
     watched.clock.advance(24 * HOUR)
-    watched.tidy()
+    watched.clean_up()
     assert states(watched) == [ConflictState.OPEN, ConflictState.OPEN]
 
     watched.clock.advance(SECOND)
-    watched.tidy()
-    watched.tidy()
+    watched.clean_up()
+    watched.clean_up()
     assert states(watched) == [ConflictState.LAPSED, ConflictState.OPEN]
-    assert told.messages == [
+    assert logged.messages == [
         "conflicts that lapsed because no machine claimed the name for 24 hours: 1"
     ]
 
     watched.clock.advance(29 * DAY)
-    watched.tidy()
+    watched.clean_up()
     assert states(watched) == [ConflictState.LAPSED]
 
 
@@ -301,12 +301,12 @@ def test_dry_run_refusals_are_purged_after_thirty_days(watched: Fleet) -> None:
             at = watched.clock.now() + days * DAY
             transaction.dry_run_refusals.record(Switch.EPOCH, 1, name, "why", at)
     watched.clock.advance(30 * DAY)
-    watched.tidy()
+    watched.clean_up()
     with watched.store.begin() as transaction:
         assert len(transaction.dry_run_refusals.page(0, 9)) == 2
 
     watched.clock.advance(SECOND)
-    watched.tidy()
+    watched.clean_up()
     with watched.store.begin() as transaction:
         assert [entry.name for entry in transaction.dry_run_refusals.page(0, 9)] == ["new"]
 
@@ -316,51 +316,51 @@ def note(fleet: Fleet, action: str, at: datetime) -> None:
         transaction.audit.append(AuditEntry(at, "ann", "ok-abc", "", action))
 
 
-def noted(fleet: Fleet) -> list[str]:
+def recorded_actions(fleet: Fleet) -> list[str]:
     with fleet.store.begin() as transaction:
         return [entry.action for entry in transaction.audit.page(0, 9, 0, "")]
 
 
 def test_audit_entries_are_kept_for_the_retention_that_is_set(watched: Fleet) -> None:
-    tidy = replace(watched.tidy, audit_retention=DAY)
+    clean_up = replace(watched.clean_up, audit_retention=DAY)
     for days, action in enumerate(("Old", "New")):
         note(watched, action, watched.clock.now() + days * DAY)
     watched.clock.advance(DAY)
-    tidy()
-    assert noted(watched) == ["New", "Old"]
+    clean_up()
+    assert recorded_actions(watched) == ["New", "Old"]
 
     watched.clock.advance(SECOND)
-    tidy()
-    assert noted(watched) == ["New"]
+    clean_up()
+    assert recorded_actions(watched) == ["New"]
 
 
 def test_audit_entries_are_kept_for_ever_without_a_retention(watched: Fleet) -> None:
     note(watched, "Old", watched.clock.now())
     watched.clock.advance(3650 * DAY)
-    watched.tidy()
+    watched.clean_up()
 
-    assert noted(watched) == ["Old"]
+    assert recorded_actions(watched) == ["Old"]
 
 
 def test_a_clean_up_of_an_empty_store_does_nothing(
-    watched: Fleet, told: pytest.LogCaptureFixture
+    watched: Fleet, logged: pytest.LogCaptureFixture
 ) -> None:
     join(watched)
 
-    assert not watched.tidy()
-    assert told.messages == []
+    assert not watched.clean_up()
+    assert logged.messages == []
     assert listed(watched) == ["web"]
 
 
 def test_a_batch_is_logged_even_if_the_next_one_fails(
-    watched: Fleet, told: pytest.LogCaptureFixture
+    watched: Fleet, logged: pytest.LogCaptureFixture
 ) -> None:
     leave(watched, join(watched))
     watched.pass_time(25 * HOUR)
     store = watched.store
-    failing = replace(watched.tidy, store=replace(store, is_away=True))
+    failing = replace(watched.clean_up, store=replace(store, is_away=True))
 
     with pytest.raises(StoreUnavailable):
         failing()
-    assert len(told.messages) == 1
+    assert len(logged.messages) == 1
     assert listed(watched) == []

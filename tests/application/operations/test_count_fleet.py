@@ -18,13 +18,13 @@ from tests.support.fleet import Fleet
 
 def test_the_counts_of_an_empty_store_are_zero() -> None:
     fleet = Fleet(MemoryStore())
-    stock = CountFleet(fleet.store, fleet.clock, fleet.schedule)()
+    statistics = CountFleet(fleet.store, fleet.clock, fleet.schedule)()
 
-    assert not stock.servers
-    assert stock.hardware == Hardware(0, 0, 0)
-    assert (stock.waiting_events, stock.oldest_event_age) == (0, timedelta(0))
-    assert (stock.pending_servers, stock.open_conflicts) == (0, 0)
-    assert stock.heartbeat_interval == fleet.schedule.interval
+    assert not statistics.servers
+    assert statistics.hardware == Hardware(0, 0, 0)
+    assert (statistics.waiting_events, statistics.oldest_event_age) == (0, timedelta(0))
+    assert (statistics.pending_servers, statistics.open_conflicts) == (0, 0)
+    assert statistics.heartbeat_interval == fleet.schedule.interval
 
 
 def test_servers_are_counted_and_events_are_as_old_as_the_oldest() -> None:
@@ -33,12 +33,12 @@ def test_servers_are_counted_and_events_are_as_old_as_the_oldest() -> None:
         fleet.register(Registration(name, "dev"))
     fleet.clock.advance(7 * SECOND)
     fleet.heartbeat([Heartbeat(1, leaving=True)])
-    stock = CountFleet(fleet.store, fleet.clock, fleet.schedule)()
+    statistics = CountFleet(fleet.store, fleet.clock, fleet.schedule)()
 
-    assert stock.servers == {(Status.ONLINE, "dev"): 2, (Status.OFFLINE, "dev"): 1}
-    assert stock.oldest_event_age == 7 * SECOND
-    assert stock.waiting_events == 7
-    assert stock.heartbeat_interval == 2 * SECOND
+    assert statistics.servers == {(Status.ONLINE, "dev"): 2, (Status.OFFLINE, "dev"): 1}
+    assert statistics.oldest_event_age == 7 * SECOND
+    assert statistics.waiting_events == 7
+    assert statistics.heartbeat_interval == 2 * SECOND
 
 
 def test_an_event_of_a_clock_that_is_ahead_has_no_age() -> None:
@@ -61,9 +61,9 @@ def test_pending_servers_and_open_conflicts_are_counted() -> None:
         with pytest.raises(NameInUse):
             fleet.register(Registration(name, evidence=other))
     fleet.resolve(1, Resolution.ADOPT)
-    stock = CountFleet(fleet.store, fleet.clock, fleet.schedule)()
+    statistics = CountFleet(fleet.store, fleet.clock, fleet.schedule)()
 
-    assert (stock.pending_servers, stock.open_conflicts) == (2, 1)
+    assert (statistics.pending_servers, statistics.open_conflicts) == (2, 1)
 
 
 def test_two_host_managers_on_one_machine_count_as_one() -> None:
@@ -71,6 +71,6 @@ def test_two_host_managers_on_one_machine_count_as_one() -> None:
     box, other = evidence("disk", "board", "boot"), evidence("disk 2", "board 2", "boot 2")
     for name, environment, of_it in (("a", "dev", box), ("a-2", "prod", box), ("b", "dev", other)):
         fleet.register(Registration(name, environment, CAPABILITIES, evidence=of_it))
-    stock = CountFleet(fleet.store, fleet.clock, fleet.schedule)()
+    statistics = CountFleet(fleet.store, fleet.clock, fleet.schedule)()
 
-    assert stock.hardware == Hardware(2, 32, 131072)
+    assert statistics.hardware == Hardware(2, 32, 131072)

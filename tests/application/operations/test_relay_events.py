@@ -15,7 +15,7 @@ from tests.support.fleet import Fleet
 
 @dataclass
 class TroubledEvents(MemoryEvents):
-    """A broker that fails on its way, after it took some of them."""
+    """A broker that fails after it has taken some of the events."""
 
     takes: int | None = None
     taken: list[RecordedEvent] = field(default_factory=list)

@@ -84,8 +84,8 @@ def test_without_enforcement_an_online_server_is_deleted_and_warn_records_it(
         delete(server_id)
 
     assert fleet.list(size=10).servers == []
-    noted = [(Switch.DELETE_ONLINE, online, "web", str(ServerIsOnline(online)))]
-    assert dry_run_refusals(fleet) == (noted if mode is Mode.WARN else [])
+    recorded = [(Switch.DELETE_ONLINE, online, "web", str(ServerIsOnline(online)))]
+    assert dry_run_refusals(fleet) == (recorded if mode is Mode.WARN else [])
 
 
 def test_a_forced_deletion_is_not_recorded(fleet: Fleet) -> None:
@@ -110,13 +110,13 @@ def test_a_deletion_is_published_with_its_cause_and_the_history_is_kept(fleet: F
 
 
 def test_a_deleted_server_is_kept_for_the_retention(fleet: Fleet) -> None:
-    kept = timedelta(days=7)
+    retention = timedelta(days=7)
     web = register_and_leave(fleet)
-    replace(fleet.delete, retention=Retention(deleted=kept))(web)
+    replace(fleet.delete, retention=Retention(deleted=retention))(web)
     [deleted] = fleet.list_deleted(size=10).servers
 
     assert deleted.server.server_id == web
-    assert (deleted.deleted_at, deleted.purged_at) == (NOW, NOW + kept)
+    assert (deleted.deleted_at, deleted.purged_at) == (NOW, NOW + retention)
     assert deleted.cause == "an operator deleted it"
 
 

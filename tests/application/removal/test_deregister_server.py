@@ -119,9 +119,9 @@ def test_a_refused_server_cannot_deregister_to_escape_the_decision(
         join(fleet)
 
 
-@pytest.mark.parametrize(("mode", "noted"), [(Mode.WARN, [Switch.BAN]), (Mode.OFF, [])])
+@pytest.mark.parametrize(("mode", "recorded"), [(Mode.WARN, [Switch.BAN]), (Mode.OFF, [])])
 def test_without_enforcement_a_refused_server_can_deregister(
-    fleet: Fleet, deregister: DeregisterServer, mode: Mode, noted: list[Switch]
+    fleet: Fleet, deregister: DeregisterServer, mode: Mode, recorded: list[Switch]
 ) -> None:
     web = join(fleet)
     fleet.reject(web, "not ours")
@@ -130,4 +130,4 @@ def test_without_enforcement_a_refused_server_can_deregister(
         entries = transaction.dry_run_refusals.page(0, 9)
 
     assert listed(fleet) == []
-    assert [entry.switch for entry in entries] == noted
+    assert [entry.switch for entry in entries] == recorded

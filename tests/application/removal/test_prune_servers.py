@@ -35,7 +35,7 @@ def listed(fleet: Fleet) -> list[int]:
 
 @pytest.fixture
 def gone(fleet: Fleet) -> list[int]:
-    """Ephemeral servers that left 24 hours and a second ago."""
+    """Ephemeral servers that went offline 24 hours and one second ago."""
     server_ids = [join(fleet, f"gone-{number}") for number in range(3)]
     leave(fleet, *server_ids)
     fleet.clock.advance(24 * HOUR + SECOND)
@@ -73,13 +73,13 @@ def test_ephemeral_servers_are_not_deleted_before_their_retention_ends(
 def test_pruned_servers_are_moved_to_deleted_with_the_cause(fleet: Fleet, gone: list[int]) -> None:
     fleet.prune()
     with fleet.store.begin() as transaction:
-        told = [
+        published = [
             (event.server_id, event.cause)
             for event in transaction.outbox.oldest(100)
             if event.kind is EventKind.DELETED
         ]
 
-    assert told == [(server_id, CAUSE) for server_id in gone]
+    assert published == [(server_id, CAUSE) for server_id in gone]
     [deleted, *_] = fleet.list_deleted(size=10).servers
     assert deleted.cause == CAUSE
     assert deleted.purged_at - deleted.deleted_at == timedelta(days=30)

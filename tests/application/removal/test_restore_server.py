@@ -18,7 +18,7 @@ EVIDENCE = evidence("disk", "board", "boot", "instance")
 
 @pytest.fixture
 def web(fleet: Fleet) -> int:
-    """A server that was deleted, with a document."""
+    """A deleted server with a document."""
     registration = Registration("web", "production", CAPABILITIES, evidence=EVIDENCE)
     server_id = fleet.register(registration).server.server_id
     PutConfiguration(fleet.store, fleet.clock)(server_id, "limits", "[16]")
@@ -53,7 +53,7 @@ def test_the_host_of_a_restored_server_fetches_its_configuration_again(
     changes = fetch(web, "", known_revision=1)
 
     assert isinstance(answer, Acknowledged)
-    # More than the host may know: what hangs on selectors may have changed meanwhile.
+    # Higher than the host may have, because documents of selectors may have changed meanwhile.
     assert answer.config_revision > 1
     assert changes.revision == answer.config_revision
     assert [(found.name, found.document) for found in changes.changed] == [("limits", "[16]")]
@@ -64,21 +64,23 @@ def test_a_restoration_is_in_the_history_and_the_earlier_history_is_kept(
 ) -> None:
     fleet.restore(web)
     kinds = [entry.kind for entry in history(fleet, web)]
-    told = next(entry for entry in history(fleet, web) if entry.kind is EventKind.RESTORED)
+    restored = next(entry for entry in history(fleet, web) if entry.kind is EventKind.RESTORED)
 
     assert kinds[0] is EventKind.REGISTERED
     assert kinds.index(EventKind.DELETED) < kinds.index(EventKind.RESTORED)
-    assert (told.at, told.cause) == (fleet.clock.now(), "an operator restored it")
+    assert (restored.at, restored.cause) == (fleet.clock.now(), "an operator restored it")
 
 
 def test_a_restoration_under_another_name_names_it(fleet: Fleet, web: int) -> None:
     restored = fleet.restore(web, "old-web")
-    [told] = [entry for entry in history(fleet, web) if entry.kind is EventKind.RESTORED]
+    [restoration] = [entry for entry in history(fleet, web) if entry.kind is EventKind.RESTORED]
     with fleet.store.begin() as transaction:
-        names = {event.name for event in transaction.outbox.oldest(100) if event.at == told.at}
+        names = {
+            event.name for event in transaction.outbox.oldest(100) if event.at == restoration.at
+        }
 
     assert restored.name == "old-web"
-    assert told.cause == "an operator restored it under the name old-web"
+    assert restoration.cause == "an operator restored it under the name old-web"
     assert names == {"old-web"}
 
 

@@ -13,7 +13,7 @@ BOX = evidence(disk="box", board="box", boot="today", instance="manager")
 OTHER = evidence(disk="other", board="other", boot="then", instance="stranger")
 
 
-def told(fleet: Fleet, server_id: int) -> str:
+def explanation(fleet: Fleet, server_id: int) -> str:
     return " ".join(fleet.explain(server_id).sentences)
 
 
@@ -42,8 +42,8 @@ def test_the_explanation_of_a_server(fleet: Fleet) -> None:
         (EventKind.ONLINE, "an operator set it online"),
         (EventKind.OFFLINE, "its host said that it stops"),
     ]
-    assert "UTC: its host said that it stops." in told(fleet, web)
-    assert "Its host has registered once, most recently from 10.0.0.7" in told(fleet, web)
+    assert "UTC: its host said that it stops." in explanation(fleet, web)
+    assert "Its host has registered once, most recently from 10.0.0.7" in explanation(fleet, web)
 
 
 def test_heartbeats_that_change_no_status_are_not_in_the_history(fleet: Fleet) -> None:
@@ -81,15 +81,15 @@ def test_the_other_servers_of_its_machine_are_named(fleet: Fleet) -> None:
     prod = fleet.register(Registration("box-prod", "prod", evidence=BOX)).server.server_id
     fleet.register(Registration("else", "dev", evidence=OTHER))
 
-    assert f"Server {prod} (box-prod) is on the same machine and online." in told(fleet, dev)
-    assert told(fleet, dev).count("the same machine") == 1
+    assert f"Server {prod} (box-prod) is on the same machine and online." in explanation(fleet, dev)
+    assert explanation(fleet, dev).count("the same machine") == 1
 
 
 def test_servers_of_unknown_machines_are_not_neighbours(fleet: Fleet) -> None:
     web = fleet.register(Registration("web")).server.server_id
     fleet.register(Registration("db"))
 
-    assert "same machine" not in told(fleet, web)
+    assert "same machine" not in explanation(fleet, web)
 
 
 def test_a_claim_to_its_name_is_explained(fleet: Fleet) -> None:
@@ -97,13 +97,13 @@ def test_a_claim_to_its_name_is_explained(fleet: Fleet) -> None:
     with pytest.raises(NameInUse):
         fleet.register(Registration("web", evidence=OTHER, address="10.0.0.9"))
 
-    assert "Another machine at 10.0.0.9 claimed its name once" in told(fleet, web)
+    assert "Another machine at 10.0.0.9 claimed its name once" in explanation(fleet, web)
 
 
 def test_the_deletion_of_an_ephemeral_server_is_announced(fleet: Fleet) -> None:
     web = fleet.register(Registration("web", ephemeral=True)).server.server_id
 
-    assert "it is deleted after 24 hours without a heartbeat." in told(fleet, web)
+    assert "it is deleted after 24 hours without a heartbeat." in explanation(fleet, web)
 
 
 def test_a_deleted_server_is_explained_until_it_is_purged(fleet: Fleet) -> None:
@@ -113,7 +113,7 @@ def test_a_deleted_server_is_explained_until_it_is_purged(fleet: Fleet) -> None:
 
     assert explained.sentences[0].startswith(f"Server {web} (web) was deleted at")
     assert [entry.kind for entry in explained.history] == [EventKind.CREATED, EventKind.DELETED]
-    assert "deleted" not in told(fleet, db)
+    assert "deleted" not in explanation(fleet, db)
 
 
 @pytest.mark.parametrize("server_id", [0, -1, -(2**63), 2**63 - 1, 4711])

@@ -19,8 +19,8 @@ def web(fleet: Fleet) -> int:
     return fleet.register(Registration("web", labels=labels)).server.server_id
 
 
-def told(fleet: Fleet, server_id: int) -> list[str]:
-    """The causes of what was told of its labels, oldest first."""
+def causes(fleet: Fleet, server_id: int) -> list[str]:
+    """The causes of its label events, oldest first."""
     with fleet.store.begin() as transaction:
         return [
             entry.cause
@@ -71,7 +71,7 @@ def test_a_change_is_published_with_its_cause_and_no_change_is_not(
     label(web, {"tier": "gold"}, ["rack"])
     label(web, {}, ["tier"])
 
-    assert told(fleet, web) == [
+    assert causes(fleet, web) == [
         "an operator set rack=7 and tier=silver",
         "an operator set tier=gold, and removed rack",
         "an operator removed tier",

@@ -17,7 +17,7 @@ from tests.support.fleet import Fleet
 
 
 def walk(fleet: Fleet, size: int, **filters: Any) -> Iterator[list[Server]]:
-    """Every page until there is no next one."""
+    """Every page to the last."""
     after: int | None = 0
     while after is not None:
         page = fleet.list(size=size, after=after, **filters)
@@ -38,7 +38,7 @@ def test_pages_contain_each_server_once_and_in_order(count: int, size: int) -> N
 
     assert [server.server_id for page in pages for server in page] == ids
     assert all(len(page) == size for page in pages[:-1])
-    # No page is empty but the only one of an empty fleet.
+    # Only the single page of an empty fleet is empty.
     assert all(pages) or count == 0
 
 

@@ -32,7 +32,7 @@ def old(fleet: Fleet) -> int:
 
 @pytest.fixture
 def new(fleet: Fleet, old: int) -> int:
-    """The server that its machine has now."""
+    """The server that the machine uses now."""
     fleet.clock.advance(60 * SECOND)
     return fleet.register(Registration("new", labels={"region": "nyc"})).server.server_id
 
@@ -52,7 +52,7 @@ def label(fleet: Fleet, server_id: int, **labels: str) -> None:
 
 
 def fetched(fleet: Fleet, server_id: int, known_revision: int = 0) -> dict[str, str]:
-    """What a host that knows this revision is sent."""
+    """The documents that a host with this revision is sent."""
     fetch = FetchConfiguration(fleet.store, fleet.clock, authenticate_host=OPEN)
     changes = fetch(server_id, "", known_revision)
     return {changed.name: changed.document for changed in changes.changed}
@@ -127,7 +127,7 @@ def test_the_moved_labels_bring_documents_of_selectors(fleet: Fleet, old: int, n
     label(fleet, old, tier="gold")
     merged = fleet.merge(old, new)
 
-    # It was put before what the host knows already.
+    # It was put before the host's revision.
     assert set(fetched(fleet, new, known)) == {"gold", "limits"}
     assert merged.config_revision > known
     assert causes(fleet, new, EventKind.CONFIGURED)[-1] == (

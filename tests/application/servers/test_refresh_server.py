@@ -33,9 +33,9 @@ def test_a_server_gets_commands_only_after_approval(fleet: Fleet) -> None:
     assert hosts.sent == [(server.server_id, command) for command in HostCommand]
 
 
-@pytest.mark.parametrize(("mode", "noted"), [(Mode.WARN, 1), (Mode.OFF, 0)])
+@pytest.mark.parametrize(("mode", "recorded"), [(Mode.WARN, 1), (Mode.OFF, 0)])
 def test_without_enforcement_a_pending_server_gets_commands(
-    fleet: Fleet, mode: Mode, noted: int
+    fleet: Fleet, mode: Mode, recorded: int
 ) -> None:
     server = pending_server(fleet)
     hosts = FakeHostCommands()
@@ -45,4 +45,4 @@ def test_without_enforcement_a_pending_server_gets_commands(
     assert len(hosts.sent) == len(HostCommand)
     with fleet.store.begin() as transaction:
         found = transaction.dry_run_refusals.page(0, 10)
-    assert [(entry.switch, entry.name) for entry in found] == [(Switch.APPROVAL, "web")] * noted
+    assert [(entry.switch, entry.name) for entry in found] == [(Switch.APPROVAL, "web")] * recorded
