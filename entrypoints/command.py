@@ -1,4 +1,4 @@
-"""What `manmanv2-api` and `manmanv2-host` have in common as commands."""
+"""The command line that `manmanv2-api` and `manmanv2-host` share."""
 
 import argparse
 import logging
@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 from entrypoints.failures import CommandFailed
 from entrypoints.logs import configure_logs
 from entrypoints.settings import BUILD, ServiceSettings
-from entrypoints.tracing import warn_if_nothing_can_be_traced
+from entrypoints.tracing import warn_if_tracing_is_impossible
 
 _log = logging.getLogger(__name__)
 
@@ -20,8 +20,8 @@ S = TypeVar("S", bound=ServiceSettings)
 
 @dataclass(frozen=True)
 class Action(Generic[S]):
-    """What the command does besides serving, once; `run` prints what it did, and raises
-    CommandFailed. `purpose` is a part of the help, after the action's name."""
+    """Something that the command does once, instead of serving. `run` prints the result and raises
+    CommandFailed. `purpose` stands in the help after the name of the action."""
 
     purpose: str
     run: Callable[[S], None]
@@ -32,8 +32,8 @@ class Command(Generic[S]):
     """A command that serves until it is stopped.
 
     `serve` returns the exit code (sysexits). `check_health` asks the process that serves with the
-    same settings, and raises CommandFailed. `flags` are settings that an option of their name
-    makes true, with its help.
+    same settings, and raises CommandFailed. `flags` maps a setting to the help of an option that
+    has its name and makes it true.
     """
 
     name: str
@@ -49,26 +49,28 @@ class Command(Generic[S]):
             self.name,
             description=self.purpose,
             formatter_class=argparse.RawDescriptionHelpFormatter,
-            epilog="\n".join(["environment variables:", *self.settings_class.help_lines()]),
+            epilog="\n".join(
+                ["settings (environment variables):", *self.settings_class.help_lines()]
+            ),
         )
         parser.add_argument("--version", action="version", version=f"{self.name} {BUILD}")
         for variable, purpose in self.flags.items():
             option = f"--{variable.lower().replace('_', '-')}"
             parser.add_argument(option, action="store_true", dest=variable, help=purpose)
-        others = "".join(f"; {name} {action.purpose}" for name, action in self.actions.items())
+        others = "".join(f" {name}: {action.purpose}." for name, action in self.actions.items())
         parser.add_argument(
             "action",
             nargs="?",
             choices=["run", "config", "health", *self.actions],
             default="run",
-            help="run (the default); config prints the settings in force without secrets; health"
-            " asks the one that runs here with these settings, and exits with 0 if it is"
-            f" well{others}",
+            help="run: serve until stopped (the default). config: print the effective settings"
+            " without secrets. health: ask the process that runs with these settings; the exit code"
+            f" is 0 if it is healthy.{others}",
         )
         return parser
 
     def run(self) -> int:
-        """Parse the command line, read the settings, serve; returns the exit code."""
+        """Parse the command line, read the settings, and serve. Returns the exit code."""
         arguments = self.parser().parse_args()
         flagged = {name: "true" for name in self.flags if getattr(arguments, name)}
         try:
@@ -89,17 +91,17 @@ class Command(Generic[S]):
             if arguments.action in self.actions:
                 self.actions[arguments.action].run(settings)
                 return os.EX_OK
-            warn_if_nothing_can_be_traced(settings)
+            warn_if_tracing_is_impossible(settings)
             return self.serve(settings)
         except CommandFailed as error:
             print(f"{self.name}: {error}", file=sys.stderr)
             return error.exit_code
         except OSError as error:
-            # Nobody reads what we print, or the disk is full. What is left unwritten must not be
-            # tried again at the end.
+            # The reader of the output is gone, or the disk is full. Python must not try again at
+            # exit to write the rest.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             print(f"{self.name}: {error.strerror}", file=sys.stderr)
             return os.EX_IOERR
         except Exception:  # noqa: BLE001 - whatever it is, it ends in a log line and an exit code
-            _log.exception("%s failed: this is a mistake in it, please report it", self.name)
+            _log.exception("%s failed because of a bug in it; please report it", self.name)
             return os.EX_SOFTWARE

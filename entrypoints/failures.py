@@ -1,4 +1,4 @@
-"""Why a command ends with another exit code than 0 (the codes are those of sysexits.h)."""
+"""Failures that end a command with an exit code other than 0 (the codes of sysexits.h)."""
 
 import os
 from collections.abc import Sequence

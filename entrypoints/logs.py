@@ -10,18 +10,19 @@ _LEVELS = (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR, logging.
 
 
 def configure_logs(level: str, log_format: str) -> None:
-    """Send every logger's lines to stderr, for a person on a terminal, else as JSON."""
+    """Send the lines of all loggers to stderr: readable on a terminal, otherwise as JSON."""
     for number in _LEVELS:
         logging.addLevelName(number, logging.getLevelName(number).lower())
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_formatter(log_format or ("console" if sys.stderr.isatty() else "json")))
-    handler.addFilter(_name_the_request)
+    handler.addFilter(_add_request_id)
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    # What libraries have to say is for those who ask for it.
+    # Libraries log details only at level debug.
     for noisy in ("alembic", "asyncio", "docker", "sqlalchemy", "urllib3"):
         logging.getLogger(noisy).setLevel("debug" if level == "debug" else "warning")
     if level == "debug":
-        # One level further it writes every row that it reads, configuration documents included.
+        # At its own level debug, SQLAlchemy logs every row that it reads, including configuration
+        # documents.
         logging.getLogger("sqlalchemy").setLevel("info")
 
 
@@ -32,7 +33,7 @@ class _Console(logging.Formatter):
         return f"{line} [{request_id}]" if request_id else line
 
 
-def _name_the_request(record: logging.LogRecord) -> bool:
+def _add_request_id(record: logging.LogRecord) -> bool:
     request_id = current_request_id.get()
     if request_id:
         record.request_id = request_id

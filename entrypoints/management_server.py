@@ -13,9 +13,9 @@ _log = logging.getLogger(__name__)
 _TIMEOUT_SECONDS = 3.0
 
 
-def open_side_port(management_server: "ManagementServer", address: str) -> None:
-    """Serve it at METRICS_ADDRESS. Who watches must not stop what works: a port that is taken is
-    a warning."""
+def start_management_server(management_server: "ManagementServer", address: str) -> None:
+    """Serve it at METRICS_ADDRESS. Monitoring must not stop the service: if the port is taken, this
+    logs a warning."""
     from adapters.http.management_server import CannotBind
 
     host, port = split_address(address)
@@ -23,29 +23,33 @@ def open_side_port(management_server: "ManagementServer", address: str) -> None:
         port = management_server.start(host, port)
     except CannotBind:
         _log.warning(
-            "METRICS_ADDRESS: %s cannot be listened on, because another process has the port or"
-            " the address is not of this machine: /metrics, /healthz and /readyz are not served,"
-            " name another one or off",
+            "METRICS_ADDRESS: cannot listen on %s: another process uses the port, or the address"
+            " does not belong to this machine. /metrics, /healthz and /readyz are not served; set"
+            " another address, or off",
             address,
         )
     else:
-        _log.info("watched at http://%s:%d/metrics", f"[{host}]" if ":" in host else host, port)
+        url_host = f"[{host}]" if ":" in host else host
+        _log.info("Metrics and health at http://%s:%d/metrics", url_host, port)
 
 
 def health_problem(address: str, owner: str) -> str:
-    """Ask /healthz of this owner at METRICS_ADDRESS; empty when all is well, else a sentence."""
-    where = loopback_address(address)
-    connection = HTTPConnection(*split_address(where), timeout=_TIMEOUT_SECONDS)
+    """Ask /healthz of the program `owner` at METRICS_ADDRESS. Returns a sentence, or an empty text
+    if the program is healthy."""
+    reachable = loopback_address(address)
+    connection = HTTPConnection(*split_address(reachable), timeout=_TIMEOUT_SECONDS)
     try:
         connection.request("GET", "/healthz")
-        answer = connection.getresponse()
+        response = connection.getresponse()
     except (OSError, HTTPException):
-        return f"nothing answers at {where} (METRICS_ADDRESS): check that it runs."
+        return f"No process answers at {reachable} (METRICS_ADDRESS): check that {owner} runs."
     finally:
         connection.close()
-    if answer.getheader("Server") != owner:
-        problem = f"is not {owner}: give each a port of its own"
-        return f"what answers at {where} (METRICS_ADDRESS) {problem}."
-    if answer.status != HTTPStatus.OK:
-        return f"{owner} at {where} (METRICS_ADDRESS) says that it is not well."
+    if response.getheader("Server") != owner:
+        return (
+            f"The process at {reachable} (METRICS_ADDRESS) is not {owner}: give each process a port"
+            " of its own."
+        )
+    if response.status != HTTPStatus.OK:
+        return f"{owner} at {reachable} (METRICS_ADDRESS) reports that it is unhealthy."
     return ""

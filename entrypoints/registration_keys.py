@@ -4,10 +4,15 @@ from entrypoints.settings import REGISTRATION_KEY_FILE, Secret, SecretsInFile
 
 
 def make_registration_keys(
-    given: Secret | None, *, look_every_seconds: float = 1.0
+    registration_key: Secret | None, *, reload_seconds: float = 1.0
 ) -> RegistrationKeys:
-    """The key that was set stays the only one; those in a file are what it holds."""
-    if isinstance(given, SecretsInFile):
-        return KeyFile(REGISTRATION_KEY_FILE, given.path, given.reveal_all(), look_every_seconds)
-    keys = (given.reveal(),) if given else ()
+    """A key that is set stays the only one. The keys in a file are read again when it changes."""
+    if isinstance(registration_key, SecretsInFile):
+        return KeyFile(
+            REGISTRATION_KEY_FILE,
+            registration_key.path,
+            registration_key.reveal_all(),
+            reload_seconds,
+        )
+    keys = (registration_key.reveal(),) if registration_key else ()
     return lambda: keys

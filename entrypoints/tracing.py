@@ -1,4 +1,4 @@
-"""Whether this process traces, and to where."""
+"""Whether this process traces, and where it sends its traces."""
 
 import logging
 from importlib.util import find_spec
@@ -12,18 +12,19 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 
-def warn_if_nothing_can_be_traced(settings: ServiceSettings) -> None:
-    """Once a command, however many processes it has."""
+def warn_if_tracing_is_impossible(settings: ServiceSettings) -> None:
+    """Log once per command, however many processes it has."""
     if settings.collector and not _is_installed():
         _log.warning(
-            "%s is set, but OpenTelemetry is not installed, so nothing is traced: install"
-            " manmanv2[otel], or unset it",
+            "%s is set, but OpenTelemetry is not installed, so tracing is off: install"
+            " manmanv2[otel], or unset %s",
+            settings.collector.variable,
             settings.collector.variable,
         )
 
 
 def make_tracing(settings: ServiceSettings, service: str) -> "Tracing | None":
-    """None when nothing is to be traced, or nothing can be."""
+    """None if tracing is off, or impossible."""
     collector = settings.collector
     if not collector or not _is_installed():
         return None
@@ -32,8 +33,8 @@ def make_tracing(settings: ServiceSettings, service: str) -> "Tracing | None":
     try:
         return tracing_to_collector(collector.url, collector.variable, service, VERSION)
     except ValueError as error:
-        # Who watches must not stop what works.
-        _log.warning("nothing is traced, because a variable OTEL_… makes no sense: %s", error)
+        # Tracing must not stop the service.
+        _log.warning("Tracing is off, because a variable OTEL_… has an invalid value: %s", error)
         return None
 
 

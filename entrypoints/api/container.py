@@ -91,7 +91,7 @@ class ApiContainer(Storage, Access, Messaging, Services, Consumers):
     """Builds every object of `manmanv2-api`."""
 
     # The directory in which several processes keep their metrics; empty for a single process.
-    shared_metrics_folder: providers.Provider[str] = providers.Object("")
+    shared_metrics_dir: providers.Provider[str] = providers.Object("")
     count_fleet: providers.Provider[CallWithTimeout[FleetStatistics]] = providers.Factory(
         CallWithTimeout,
         call=providers.Factory(
@@ -112,7 +112,7 @@ class ApiContainer(Storage, Access, Messaging, Services, Consumers):
     metrics_page: providers.Provider[WSGIApplication] = providers.ThreadSafeSingleton(
         _make_metrics_page,
         registry=Storage.registry,
-        shared_directory=shared_metrics_folder,
+        shared_directory=shared_metrics_dir,
         build_info=providers.Factory(BuildInfo, component="api", version=VERSION, commit=COMMIT),
         fleet=providers.Factory(FleetCollector, count_fleet=count_fleet),
     )

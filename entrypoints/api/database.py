@@ -16,10 +16,10 @@ from entrypoints.failures import CommandFailed, ConfigurationError
 
 
 def prepare_database(url: str, *, upgrade: bool = False) -> None:
-    """See that the database can be served: an SQLite file is made and brought up to date,
-    PostgreSQL only when `upgrade` asks for it, since there replicas may be serving the old schema.
+    """Check that the database can be used. An SQLite file is created and upgraded; PostgreSQL is
+    upgraded only with `upgrade`, because other APIs may still serve the old schema.
 
-    Raises ConfigurationError and CommandFailed, with a sentence that names DATABASE_URL.
+    Raises ConfigurationError and CommandFailed with a sentence that names DATABASE_URL.
     """
     try:
         engine = make_engine(url)
@@ -35,8 +35,8 @@ def prepare_database(url: str, *, upgrade: bool = False) -> None:
     except DatabaseUnreachable as error:
         raise _unreachable(str(error)) from error
     except (StoreUnavailable, StoreFailed) as error:
-        needs = isinstance(error.__cause__, StoreProblem)
-        why = str(error.__cause__) if needs else "the query for its schema failed"
+        is_known = isinstance(error.__cause__, StoreProblem)
+        why = str(error.__cause__) if is_known else "the query for its schema failed"
         raise _unreachable(why) from error
     finally:
         engine.dispose()
@@ -44,11 +44,13 @@ def prepare_database(url: str, *, upgrade: bool = False) -> None:
 
 def _upgrade(engine: Engine) -> None:
     if (current_revision(engine) or "") < newest_revision():
-        # Alembic is slow to load, and most starts need it not.
+        # Alembic is slow to load, and most starts do not need it.
         from adapters.sql.migrations import upgrade_engine
 
         upgrade_engine(engine)
 
 
-def _unreachable(why: str) -> CommandFailed:
-    return CommandFailed(f"DATABASE_URL: the database cannot be reached: {why}.", os.EX_UNAVAILABLE)
+def _unreachable(problem: str) -> CommandFailed:
+    return CommandFailed(
+        f"DATABASE_URL: the database cannot be reached: {problem}.", os.EX_UNAVAILABLE
+    )

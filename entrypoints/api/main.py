@@ -1,7 +1,7 @@
-"""The API's command.
+"""The command `manmanv2-api`.
 
-Only the standard library is imported here at first: signals are held back before anything slow
-is loaded, so that a stop at any moment is a clean one.
+It imports only the standard library at first, because it blocks signals before it loads anything
+slow. So the process stops cleanly at any moment.
 """
 
 import logging
@@ -27,7 +27,11 @@ def command() -> "Command[ApiSettings]":
     from entrypoints.command import Command
 
     return Command(
-        "manmanv2-api", "The control plane's API server.", ApiSettings, run, check_health
+        "manmanv2-api",
+        "Serves the API of the control plane to hosts and operators.",
+        ApiSettings,
+        run,
+        check_health,
     )
 
 
@@ -43,35 +47,33 @@ def run(settings: "ApiSettings") -> int:
 
     read_certificate(settings)
     certificates = read_certificates(settings)
-    why_not = certificates.expiry_warning(datetime.now(UTC)) if certificates else ""
-    if why_not:
-        _log.warning(
-            "the authority in CA_CERT_PATH %s: make another with `manmanv2 ca init`", why_not
-        )
+    warning = certificates.expiry_warning(datetime.now(UTC)) if certificates else ""
+    if warning:
+        _log.warning("The CA in CA_CERT_PATH %s: create a new one with `manmanv2 ca init`", warning)
     check_provider_ca(settings)
     if settings.store_kind is StoreKind.SQL:
         from entrypoints.api.database import prepare_database
 
         prepare_database(settings.database_url.reveal())
     if settings.registration_key is None and settings.registration_key_required:
-        _log.info("REGISTRATION_KEY is not set: hosts join with join keys alone")
+        _log.info("REGISTRATION_KEY is not set: hosts can register only with join keys")
     elif settings.registration_key is None:
-        _log.warning("REGISTRATION_KEY is not set: every host that reaches this API may join")
+        _log.warning("REGISTRATION_KEY is not set: any host that can reach this API may register")
     if settings.oidc_issuer:
         _log.info(
-            "operators need a key, or a token of the OIDC provider %s for %s",
+            "Operators need a key, or a token from the OIDC provider %s for %s",
             settings.oidc_issuer,
             settings.oidc_audience,
         )
     elif settings.operator_key is None:
         _log.info(
-            "OPERATOR_KEY is not set: unless there is a key of an admin, operators are served on"
-            " this machine only"
+            "OPERATOR_KEY is not set: unless an admin has a key, only this machine may make"
+            " operators' calls"
         )
     if settings.operator_key and PlaintextKey.parse(settings.operator_key.reveal(), OPERATOR_KEY):
         _log.warning(
-            "OPERATOR_KEY is the key of one operator, and is good for what that one may do: set"
-            " another for one that is good for everything"
+            "OPERATOR_KEY is the key of a single operator and grants only that operator's role: set"
+            " another key for full access"
         )
     if settings.api_workers > 1:
         Supervisor(settings).run()
@@ -90,7 +92,7 @@ def check_health(settings: "ApiSettings") -> None:
         check_own_serving(address, over_tls=settings.speaks_tls)
     except NotServing as error:
         raise CommandFailed(
-            f"the API at {address} (LISTEN_ADDRESS) {error}.", os.EX_UNAVAILABLE
+            f"The API at {address} (LISTEN_ADDRESS) {error}.", os.EX_UNAVAILABLE
         ) from None
 
 

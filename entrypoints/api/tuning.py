@@ -1,4 +1,4 @@
-"""What lets one process take more heartbeats (docs/decisions/0024)."""
+"""Settings of the process that let it handle more heartbeats (docs/decisions/0024)."""
 
 import gc
 import os
@@ -6,21 +6,24 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-# How many objects are made before Python looks for cycles among the newest. What a call makes goes
-# without that, and at Python's 700 (2,000 from 3.13 on) each few dozen calls wait for a look.
+# The number of new objects after which Python collects the youngest generation. The objects of a
+# call are freed without a collection, and at Python's default of 700 (2,000 from 3.13 on) a
+# collection would delay one of every few dozen calls.
 _GC_THRESHOLD = 20_000
 
 
 @contextmanager
 def batch_threads() -> Iterator[None]:
-    """Threads that are made inside, as those of gRPC, do not interrupt others as they wake up.
+    """Threads created inside, such as those of gRPC, do not preempt others when they wake up.
 
-    They wake up several times in each call, to go on with what another thread has just begun.
-    Linux takes that for urgent, unless it is told that they are a batch job (SCHED_BATCH in
-    sched(7)), which needs no privilege. Who has given this process another policy keeps it.
+    They wake up several times per call to continue the work that another thread has just begun.
+    Linux treats that as urgent unless the threads are marked as a batch job (SCHED_BATCH in
+    sched(7)), which needs no privilege. A process with another policy keeps that policy.
     """
-    is_usual = sys.platform.startswith("linux") and os.sched_getscheduler(0) == os.SCHED_OTHER
-    if not is_usual or not _schedule(os.SCHED_BATCH):
+    has_default_policy = (
+        sys.platform.startswith("linux") and os.sched_getscheduler(0) == os.SCHED_OTHER
+    )
+    if not has_default_policy or not _schedule(os.SCHED_BATCH):
         yield
         return
     try:
@@ -30,7 +33,7 @@ def batch_threads() -> Iterator[None]:
 
 
 def _schedule(policy: int) -> bool:
-    """This thread, unless a sandbox forbids it."""
+    """Set the policy of this thread. Returns false if a sandbox forbids it."""
     try:
         os.sched_setscheduler(0, policy, os.sched_param(0))
     except PermissionError:
@@ -39,8 +42,8 @@ def _schedule(policy: int) -> bool:
 
 
 def tune_garbage_collection() -> None:
-    """For a process that has loaded all that it needs and makes many short-lived objects."""
+    """For a process that has loaded its modules and creates many short-lived objects."""
     gc.collect()
-    # All that was loaded lives as long as this process, and need not be looked through again.
+    # The loaded modules live as long as this process, so no collection needs to examine them again.
     gc.freeze()
     gc.set_threshold(_GC_THRESHOLD)

@@ -28,33 +28,33 @@ from entrypoints.api.settings import ApiSettings, MessagesKind, StoreKind
 from entrypoints.api.tuning import batch_threads, tune_garbage_collection
 from entrypoints.failures import CommandFailed
 from entrypoints.logs import configure_logs
-from entrypoints.management_server import open_side_port
+from entrypoints.management_server import start_management_server
 from entrypoints.settings import loopback_address
 
 _log = logging.getLogger(__name__)
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
-# Longer than any call should take, shorter than what service managers wait before they kill.
-_DRAIN_SECONDS = 8.0
-_LAST_THREADS_SECONDS = 1.0
+# Longer than any call should take, shorter than service managers wait before they kill.
+_DRAIN_TIMEOUT_SECONDS = 8.0
+_FORCE_EXIT_TIMEOUT_SECONDS = 1.0
 
 
-def serve_as_child(settings: ApiSettings) -> None:
-    """One of several processes on the port."""
+def serve_as_worker(settings: ApiSettings) -> None:
+    """Serve as one of several processes on the same port."""
     configure_logs(settings.log_level, settings.log_format)
     try:
         serve(settings)
     except CommandFailed as error:
-        # As when files were spoiled since the supervisor read them.
+        # For example because a file changed after the supervisor had read it.
         _log.error("%s", error)
         sys.exit(error.exit_code)
 
 
 def serve(settings: ApiSettings) -> None:
-    """Serve in this process until SIGTERM or SIGINT, then finish what is in flight."""
+    """Serve in this process until SIGTERM or SIGINT, then finish the calls in flight."""
     container = ApiContainer(settings=settings)
-    force_exit = threading.Timer(_LAST_THREADS_SECONDS, _force_exit)
+    force_exit = threading.Timer(_FORCE_EXIT_TIMEOUT_SECONDS, _force_exit)
     force_exit.daemon = True
     with ExitStack() as stack:
         stack.callback(container.traces().close)
@@ -73,30 +73,30 @@ def serve(settings: ApiSettings) -> None:
 async def _serve(
     container: ApiContainer, settings: ApiSettings, force_exit: threading.Timer
 ) -> None:
-    asked_to_stop = asyncio.Event()
+    stop_requested = asyncio.Event()
     loop = asyncio.get_running_loop()
     for signal_number in STOP_SIGNALS:
-        loop.add_signal_handler(signal_number, asked_to_stop.set)
-    # Held back since the start, see main: from here on there is somebody to obey them.
+        loop.add_signal_handler(signal_number, stop_requested.set)
+    # Blocked since the start, see main: from here on they are handled.
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
     parent = multiprocessing.parent_process()
     if parent:
-        # A supervisor that was killed cannot tell its workers to stop.
-        loop.add_reader(parent.sentinel, asked_to_stop.set)
+        # A supervisor that was killed cannot stop its workers.
+        loop.add_reader(parent.sentinel, stop_requested.set)
 
     if parent:
-        _reserve_room_for_counting()
+        _allocate_metrics_files()
     with batch_threads():
         server = container.server()
         tune_garbage_collection()
         address = await _start(server, settings)
-    _log.info("serving on %s", address)
+    _log.info("Serving on %s", address)
     if settings.mutual_tls_address:
-        _log.info("serving those who show a certificate on %s", settings.mutual_tls_address)
+        _log.info("Serving mutual-TLS clients on %s", settings.mutual_tls_address)
     if settings.metrics_address and not parent:
         management_server = container.management_server_for()(loopback_address(address))
-        open_side_port(management_server, settings.metrics_address)
-    background = [loop.create_task(work) for work in _background(container, settings)]
+        start_management_server(management_server, settings.metrics_address)
+    background = [loop.create_task(loop_) for loop_ in _background(container, settings)]
 
     consumers = container.consumers()
     consumer_threads = [
@@ -106,21 +106,21 @@ async def _serve(
     for thread in consumer_threads:
         thread.start()
 
-    await asked_to_stop.wait()
-    _log.info("draining: calls in flight are finished, new ones refused")
+    await stop_requested.wait()
+    _log.info("Draining: finishing the calls in flight, refusing new ones")
     for consumer in consumers:
         consumer.stop()
-    await server.drain(_DRAIN_SECONDS)
+    await server.drain(_DRAIN_TIMEOUT_SECONDS)
     for task in background:
         task.cancel()
     force_exit.start()
     for thread in consumer_threads:
         await asyncio.to_thread(thread.join)
-    _log.info("stopped")
+    _log.info("Stopped")
 
 
 async def _start(server: GrpcServer, settings: ApiSettings) -> str:
-    """The address with the port that it got."""
+    """Returns the address with the actual port."""
     try:
         port = await server.start(settings.listen_address, settings.mutual_tls_address)
     except CannotListen as error:
@@ -144,30 +144,30 @@ def _background(
         yield watch_provider_keys(jwks_cache)
 
 
-def _reserve_room_for_counting() -> None:
-    folder = os.environ.get(DIRECTORY_VARIABLE)
-    if not folder:
+def _allocate_metrics_files() -> None:
+    directory = os.environ.get(DIRECTORY_VARIABLE)
+    if not directory:
         return
     try:
-        allocate_files(folder)
+        allocate_files(directory)
     except OSError as error:
         _log.warning(
-            "there is no room for what is counted in %s (%s): if the disk stays full, this process"
-            " may be ended for it; make room, or set METRICS_ADDRESS=off",
-            folder,
+            "There is no space for the metrics in %s (%s): if the disk stays full, the kernel may"
+            " kill this process; free some space, or set METRICS_ADDRESS=off",
+            directory,
             error.strerror,
         )
 
 
 def _force_exit() -> None:
-    """See that this process ends, even while a thread of it waits for a database that hangs.
+    """End this process even if one of its threads waits for a database that hangs.
 
-    Such a wait cannot be broken off, and Python waits for its threads. Whoever called was told
-    by now that the API is stopping, and nothing was acknowledged.
+    Such a wait cannot be interrupted, and Python waits for its threads at exit. By now the callers
+    have the answer that the API is stopping, and nothing was acknowledged.
     """
     _log.warning(
-        "the database, the broker or the OIDC provider does not answer: what waits for it is given"
-        " up, and was not acknowledged"
+        "The database, the broker or the OIDC provider does not answer: giving up the calls that"
+        " wait for it, none of which was acknowledged"
     )
     os._exit(os.EX_OK)
 
@@ -175,7 +175,7 @@ def _force_exit() -> None:
 def cannot_listen(address: str, settings: ApiSettings) -> CommandFailed:
     setting = "LISTEN_ADDRESS" if address == settings.listen_address else "MTLS_LISTEN_ADDRESS"
     return CommandFailed(
-        f"{setting}: {address} cannot be listened on: another process has the port, or the"
-        " address is not of this machine.",
+        f"{setting}: cannot listen on {address}: another process uses the port, or the address does"
+        " not belong to this machine.",
         os.EX_UNAVAILABLE,
     )

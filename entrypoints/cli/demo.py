@@ -33,7 +33,7 @@ _STOP_TIMEOUT_SECONDS = 15.0
 _MAX_LOG_LINES_SHOWN = 10
 # How far above a taken port a free one is looked for.
 _MAX_PORTS_TRIED = 50
-_SERVING = "serving on "
+_SERVING = "Serving on "
 
 _DEFAULTS = {
     "LISTEN_ADDRESS": "127.0.0.1:50051",

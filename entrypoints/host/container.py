@@ -96,7 +96,7 @@ def _make_systemd_notifier() -> Notifier:
 
 def _make_key_ring(registration_key: Secret | None) -> KeyRing:
     # A host sends its key in so few calls that the file may be read for each of them.
-    return KeyRing(make_registration_keys(registration_key, look_every_seconds=0))
+    return KeyRing(make_registration_keys(registration_key, reload_seconds=0))
 
 
 def _may_change(registration_key: Secret | None) -> bool:

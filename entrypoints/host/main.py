@@ -46,7 +46,7 @@ def command() -> "Command[HostSettings]":
         check_health,
         actions={
             "deregister": Action(
-                "has the API delete the server that STATE_DIR tells of, while no host manager runs"
+                "have the API delete the server that STATE_DIR names, while no host manager runs"
                 " there",
                 deregister,
             )
@@ -81,9 +81,9 @@ def run(settings: "HostSettings") -> int:
             stack.callback(tracing.close)
         management_server = container.management_server()
         if management_server:
-            from entrypoints.management_server import open_side_port
+            from entrypoints.management_server import start_management_server
 
-            open_side_port(management_server, settings.metrics_address)
+            start_management_server(management_server, settings.metrics_address)
             stack.callback(management_server.close)
         stack.callback(container.control_plane().close)
         run_host = container.run_host()

@@ -34,6 +34,6 @@ async def _serve(heartbeat: Heartbeat) -> None:
     )
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
-    print(f"serving on 127.0.0.1:{port}", flush=True)
+    print(f"Serving on 127.0.0.1:{port}", flush=True)
     await asked_to_stop.wait()
     await server.stop(grace=1)

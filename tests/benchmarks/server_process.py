@@ -63,7 +63,7 @@ class ServerProcess:
     def _await_port(self) -> int:
         deadline = time.monotonic() + _START_TIMEOUT_SECONDS
         while self._process.poll() is None and time.monotonic() < deadline:
-            said = re.search(r"serving on \S+:(\d+)", self._output.read_text())
+            said = re.search(r"Serving on \S+:(\d+)", self._output.read_text())
             if said:
                 return int(said[1])
             time.sleep(0.02)

@@ -216,7 +216,7 @@ def test_pods_run_with_next_to_no_rights(manifests: Manifests) -> None:
 
 
 def test_an_api_is_not_killed_while_it_drains(manifests: Manifests) -> None:
-    longest = worker._DRAIN_SECONDS + worker._LAST_THREADS_SECONDS
+    longest = worker._DRAIN_TIMEOUT_SECONDS + worker._FORCE_EXIT_TIMEOUT_SECONDS
     grace = manifests.pod("manmanv2-api")["spec"]["terminationGracePeriodSeconds"]
 
     assert grace > 2 * longest

@@ -51,7 +51,9 @@ def test_every_start_without_a_key_warns_that_everybody_may_join(start_api: Star
     api = start_api("memory://")
 
     warnings = [event["event"] for event in api.events if event["level"] == "warning"]
-    assert warnings == ["REGISTRATION_KEY is not set: every host that reaches this API may join"]
+    assert warnings == [
+        "REGISTRATION_KEY is not set: any host that can reach this API may register"
+    ]
 
 
 def test_grpc_s_threads_are_a_batch_job_and_our_own_are_not(start_api: StartApi) -> None:
@@ -126,7 +128,7 @@ def test_several_workers_share_one_port_and_a_dead_one_is_replaced(
 ) -> None:
     address = free_address()
     api = start_api(postgres_url, address=address, API_WORKERS="2")
-    eventually(lambda: api.count("serving on") == 2, "both workers", api)
+    eventually(lambda: api.count("Serving on") == 2, "both workers", api)
 
     def workers() -> list[psutil.Process]:
         return [
@@ -137,7 +139,7 @@ def test_several_workers_share_one_port_and_a_dead_one_is_replaced(
 
     killed = workers()[0]
     killed.kill()
-    eventually(lambda: api.count("serving on") == 3, "a third worker", api)
+    eventually(lambda: api.count("Serving on") == 3, "a third worker", api)
 
     assert killed.pid not in {worker.pid for worker in workers()}
     assert len(workers()) == 2
@@ -149,7 +151,7 @@ def test_workers_end_with_the_supervisor_that_was_killed(
     postgres_url: str, start_api: StartApi
 ) -> None:
     api = start_api(postgres_url, address=free_address(), API_WORKERS="2")
-    eventually(lambda: api.count("serving on") == 2, "both workers", api)
+    eventually(lambda: api.count("Serving on") == 2, "both workers", api)
     family = psutil.Process(api.pid).children()
     psutil.Process(api.pid).kill()
 
@@ -173,7 +175,9 @@ def test_a_port_in_use_is_one_sentence(
 
     assert second.returncode == 69
     assert second.stderr.count("\n") == 1
-    assert second.stderr.startswith(f"manmanv2-api: LISTEN_ADDRESS: {api.address} ")
+    assert second.stderr.startswith(
+        f"manmanv2-api: LISTEN_ADDRESS: cannot listen on {api.address}: "
+    )
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
@@ -195,7 +199,7 @@ def test_a_port_of_somebody_who_would_share_it_is_in_use_as_well(
     other.stop(None).wait()
 
     assert api.returncode == 69
-    assert api.stderr.startswith(f"manmanv2-api: LISTEN_ADDRESS: {address} ")
+    assert api.stderr.startswith(f"manmanv2-api: LISTEN_ADDRESS: cannot listen on {address}: ")
 
 
 # Without a word of its own that a driver's could be taken for.
@@ -304,7 +308,7 @@ def test_a_stop_while_a_dead_worker_is_replaced_ends_all(
     postgres_url: str, start_api: StartApi
 ) -> None:
     api = start_api(postgres_url, address=free_address(), API_WORKERS="2")
-    eventually(lambda: api.count("serving on") == 2, "both workers", api)
+    eventually(lambda: api.count("Serving on") == 2, "both workers", api)
     child = psutil.Process(api.pid).children()[-1]
     child.kill()
     api.wait_until_said("starting another")

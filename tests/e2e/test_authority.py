@@ -45,7 +45,7 @@ def test_operators_and_hosts_are_known_by_certificates_at_every_worker(
     }
     database = f"sqlite:///{tmp_path / 'fleet.sqlite3'}"
     api = start_api(database, address=address, **settings)
-    eventually(lambda: api.count("serving those who show") == 2, "both workers", api)
+    eventually(lambda: api.count("Serving mutual-TLS clients") == 2, "both workers", api)
     root = ca_file.read_bytes()
 
     def run(*arguments: str, at: str = for_certificates, by: str = "") -> CompletedProcess[str]:

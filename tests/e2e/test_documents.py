@@ -58,7 +58,9 @@ def site(
         stub.PutConfiguration(
             pb.PutConfigurationRequest(server_id=1, name="limits", document='{"cpus": 4}')
         )
-    watched = api.wait_until_said("watched at").removeprefix("watched at http://")
+    watched = api.wait_until_said("Metrics and health at").removeprefix(
+        "Metrics and health at http://"
+    )
     return {
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
         "HOME": str(tmp_path),

@@ -111,6 +111,6 @@ def test_an_api_may_want_a_join_key_of_everybody(
 
     assert ended == os.EX_NOPERM
     assert refused.said("refuses this host, invalid registration key")
-    assert api.said("REGISTRATION_KEY is not set: hosts join with join keys alone")
+    assert api.said("REGISTRATION_KEY is not set: hosts can register only with join keys")
     assert "Everybody may join" not in made.stderr
     host.wait_until_said("Registered as server 1")

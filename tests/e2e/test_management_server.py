@@ -157,7 +157,7 @@ def test_an_api_that_stops_is_not_ready(start_api: StartApi, postgres_url: str) 
         caller.submit(code_of_heartbeat, api, pb.HeartbeatRequest(server_id=1))
         eventually(lambda: watcher.scalar(waiting), "the heartbeat to wait", api)
         os.kill(api.pid, signal.SIGTERM)
-        api.wait_until_said("draining")
+        api.wait_until_said("Draining")
 
         eventually(
             lambda: "does not take calls" in management_server.get("/readyz")[1], "the drain", api
@@ -202,12 +202,12 @@ def test_what_is_counted_outlives_its_process_and_its_folder(
     killed.kill()
     api = start_api(url, address=free_address(), **options)
     [folder] = tmp_path.glob("manmanv2-metrics-*")
-    eventually(lambda: api.count("serving on") == 2, "both workers", api)
+    eventually(lambda: api.count("Serving on") == 2, "both workers", api)
     with client(api.address) as stub:
         stub.RegisterServer(pb.RegisterServerRequest(name="one"))
     for worker in workers(api):
         worker.kill()
-    eventually(lambda: api.count("serving on") == 4, "other workers", api)
+    eventually(lambda: api.count("Serving on") == 4, "other workers", api)
     counted = ManagementServer(api).value(called("RegisterServer", "OK"))
 
     assert left != folder
@@ -216,7 +216,7 @@ def test_what_is_counted_outlives_its_process_and_its_folder(
     shutil.rmtree(folder)
     for worker in workers(api):
         worker.kill()
-    eventually(lambda: api.count("serving on") == 6, "other workers", api)
+    eventually(lambda: api.count("Serving on") == 6, "other workers", api)
     assert code_of_heartbeat(api, pb.HeartbeatRequest(server_id=1)) is grpc.StatusCode.OK
     assert api.terminate() == 0
     assert not list(tmp_path.glob("manmanv2-metrics-*"))
@@ -310,7 +310,7 @@ def test_a_port_that_is_taken_stops_nobody(start_api: StartApi, api: Api) -> Non
         watched = start_api("memory://", METRICS_ADDRESS=taken)
         said = watched.wait_until_said("METRICS_ADDRESS")
 
-    assert said.startswith(f"METRICS_ADDRESS: {taken} cannot be listened on")
+    assert said.startswith(f"METRICS_ADDRESS: cannot listen on {taken}")
     assert code_of_heartbeat(watched, pb.HeartbeatRequest(server_id=1)) is (
         grpc.StatusCode.NOT_FOUND
     )
@@ -368,8 +368,13 @@ def test_a_host_whose_docker_answers_says_so(
 @pytest.mark.parametrize(
     ("command", "variables", "exit_code", "said"),
     [
-        ("manmanv2-api", {"LISTEN_ADDRESS": "0.0.0.0:1"}, 69, "the API at 127.0.0.1:1"),
-        ("manmanv2-host", {"METRICS_ADDRESS": "127.0.0.1:1"}, 69, "nothing answers at 127.0.0.1:1"),
+        ("manmanv2-api", {"LISTEN_ADDRESS": "0.0.0.0:1"}, 69, "The API at 127.0.0.1:1"),
+        (
+            "manmanv2-host",
+            {"METRICS_ADDRESS": "127.0.0.1:1"},
+            69,
+            "No process answers at 127.0.0.1:1",
+        ),
         ("manmanv2-host", {"METRICS_ADDRESS": ""}, 78, "METRICS_ADDRESS: must be set"),
     ],
 )

@@ -51,7 +51,7 @@ def operators(start_api: Callable[..., Api], tmp_path: Path) -> Operators:
 
 def test_once_an_admin_has_a_key_every_operator_needs_one(operators: Operators) -> None:
     assert operators.api.said(
-        "unless there is a key of an admin, operators are served on this machine only"
+        "unless an admin has a key, only this machine may make operators' calls"
     )
     made = operators.run("operators", "create", "ann", "--role", "admin", "--expires", "30d")
     ann = made.stdout.removesuffix("\n")

@@ -71,8 +71,8 @@ def test_operators_come_with_tokens_and_the_audit_says_who_they_are(
         ),
     )
     assert without[0] == 77
-    assert api.said(f"operators need a key, or a token of the OIDC provider {idp.issuer}")
-    assert not api.said("operators are served on this machine only")
+    assert api.said(f"Operators need a key, or a token from the OIDC provider {idp.issuer}")
+    assert not api.said("only this machine may make")
     assert api.said("a token of the OIDC provider was refused: it has expired")
     assert idp.asked == [DISCOVERY, KEYS]
     assert api.terminate() == 0

@@ -133,7 +133,7 @@ def test_a_console_shows_the_name_behind_the_line() -> None:
         LOG_LEVEL="debug",
     )
     try:
-        api.wait_until_said("serving on")
+        api.wait_until_said("Serving on")
         with client(address) as stub, pytest.raises(grpc.RpcError):
             stub.GetServer(
                 pb.GetServerRequest(server_id=9), metadata=(("x-request-id", "my.request_1"),)

@@ -161,7 +161,7 @@ def test_an_api_whose_database_hangs_still_ends_when_it_is_stopped(
     url = own_postgres.create_database()
     upgrade(url)
     api = start_api(url, address=free_address(), API_WORKERS=workers)
-    eventually(lambda: api.count("serving on") == int(workers), "every worker", api)
+    eventually(lambda: api.count("Serving on") == int(workers), "every worker", api)
     with client(api.address) as stub, own_postgres.frozen():
         heartbeat = stub.Heartbeat.future(pb.HeartbeatRequest(server_id=1), timeout=30)
         # Long enough for it, and for whoever relays events, to be on the way to the database.
@@ -170,5 +170,5 @@ def test_an_api_whose_database_hangs_still_ends_when_it_is_stopped(
 
     assert exit_code == 0
     assert heartbeat.code() in {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED}
-    assert api.count("does not answer: what waits for it is given up") == int(workers)
+    assert api.count("does not answer: giving up the calls") == int(workers)
     assert not any("Traceback" in str(event) for event in api.events)

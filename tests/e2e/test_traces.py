@@ -257,7 +257,7 @@ def test_each_worker_sends_its_own_spans(
     api = start_api(
         postgres_url, address=free_address(), API_WORKERS="2", **PATIENT, **collector.variables
     )
-    eventually(lambda: api.count("serving on") == 2, "both workers", api)
+    eventually(lambda: api.count("Serving on") == 2, "both workers", api)
 
     def processes() -> set[str]:
         servers(api.address)
@@ -285,7 +285,7 @@ def test_log_lines_name_the_trace_that_they_belong_to(
     assert (line["trace_id"], line["span_id"]) == (served.trace_id, served.span_id)
     assert (trouble["trace_id"], trouble["span_id"]) == (failed[0].trace_id, failed[0].span_id)
     assert failed[0].attributes["error.type"] == "ControlPlaneUnavailable"
-    assert not any("trace_id" in event for event in api.events if "serving on" in event["event"])
+    assert not any("trace_id" in event for event in api.events if "Serving on" in event["event"])
 
 
 @pytest.mark.parametrize("collector_is", ["gone", "silent"])
@@ -317,7 +317,7 @@ def test_a_collector_that_is_away_costs_a_line_and_nothing_else(
         for process in (api, host):
             assert process.count(said) == process.count("Spans are dropped") == 1
             assert not any("Traceback" in str(event) for event in process.events)
-            assert not process.said("is given up")
+            assert not process.said("giving up the calls")
             assert {event["level"] for event in process.events} <= {"info", "warning"}
 
 
@@ -341,8 +341,8 @@ def test_a_collector_that_hangs_does_not_hold_up_the_end(
         assert host.terminate() == 0
         assert servers(api.address)["box"].status == "offline"
         assert api.terminate() == 0
-        assert api.said("stopped")
-        assert not api.said("is given up")
+        assert api.said("Stopped")
+        assert not api.said("giving up the calls")
 
 
 @pytest.fixture

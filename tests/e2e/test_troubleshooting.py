@@ -564,7 +564,7 @@ def test_the_port_is_for_those_who_show_a_certificate(
     api = start_api(
         "memory://", MTLS_LISTEN_ADDRESS=for_certificates, OPERATOR_KEY=KEY, **site.variables
     )
-    api.wait_until_said("serving those who show a certificate")
+    api.wait_until_said("Serving mutual-TLS clients")
     own, file = ["spiffe://manmanv2/operator/oc-aaaaaaaaaa"], tmp_path / "ann.pem"
     said = [told_over_tls(for_certificates, site.ca_file)]
     for address, shown in (
@@ -624,7 +624,7 @@ def test_the_api_is_stopping(postgres_url: str, start_api: StartApi, start_host:
         )
         eventually(lambda: watcher.scalar(waiting), "the call to be under way", api)
         psutil.Process(api.pid).terminate()
-        api.wait_until_said("draining")
+        api.wait_until_said("Draining")
         said = unreachable(start_host, api.address)
         holder.rollback()
         call.exception()

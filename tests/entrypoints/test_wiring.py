@@ -35,7 +35,7 @@ def test_what_the_supervisor_and_test_fixture_override_has_the_same_type() -> No
     container = ApiContainer(settings=ApiSettings(database_url=Secret(IN_MEMORY)))
     container.clock.override(providers.Object(MemoryClock()))
     container.traces.override(NullTracing())
-    container.shared_metrics_folder.override("folder")
+    container.shared_metrics_dir.override("folder")
 
     assert override_problems(container, ApiContainer) == []
 

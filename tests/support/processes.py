@@ -157,8 +157,8 @@ class Api(Process):
         super().__init__(
             "manmanv2-api", DATABASE_URL=database_url, LISTEN_ADDRESS=address, **variables
         )
-        serving = self.wait_until_said("serving on")
-        self.address = serving.removeprefix("serving on ")
+        serving = self.wait_until_said("Serving on")
+        self.address = serving.removeprefix("Serving on ")
 
 
 class _Witness(grpc.UnaryUnaryClientInterceptor):

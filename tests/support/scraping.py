@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.support.canary_secrets import leak_detector
 from tests.support.processes import Process
 
-WATCHED = "watched at "
+WATCHED = "Metrics and health at "
 
 
 class ManagementServer:

@@ -62,7 +62,7 @@ def _trust_domain(certificates: Certificates | None) -> str:
 class Access(containers.DeclarativeContainer):
     # Keys, credentials and certificates.
     registration_keys: providers.Provider[RegistrationKeys] = providers.ThreadSafeSingleton(
-        make_registration_keys, given=Storage.settings.provided.registration_key
+        make_registration_keys, registration_key=Storage.settings.provided.registration_key
     )
     operator_key: providers.Provider[str | None] = providers.Callable(
         _reveal, secret=Storage.settings.provided.operator_key

@@ -26,8 +26,8 @@ def test_a_supervisor_without_a_temporary_directory_warns_and_serves_no_metrics(
 
     monkeypatch.setattr("tempfile.mkdtemp", fail)
 
-    assert supervisor._made_folder() is None
-    assert "mend TMPDIR" in caplog.text
+    assert supervisor._make_metrics_dir() is None
+    assert "fix TMPDIR" in caplog.text
 
 
 def test_only_directories_that_no_process_uses_are_removed(
