@@ -67,9 +67,6 @@ class Reason(StrEnum):
     INTERNAL_ERROR = "INTERNAL_ERROR"
 
 
-JOIN_KEY_REFUSED = Reason.JOIN_KEY_REFUSED
-CERTIFICATE_REQUIRED = Reason.CERTIFICATE_REQUIRED
-
 Detail = TypeVar("Detail", bound=Message)
 
 

@@ -1,4 +1,4 @@
-"""Who may make which call: every call of the contract, by every kind of caller."""
+"""Which callers may make which calls: every call of the contract, by every kind of caller."""
 
 import asyncio
 import socket
@@ -77,7 +77,7 @@ def bearer(key: str) -> Metadata:
 
 @dataclass
 class Api:
-    """One in this process. `keys` are those of operators, by their owners."""
+    """An API in this process. `keys` are the operators' keys by their owners."""
 
     container: ApiContainer
     address: str
@@ -86,7 +86,7 @@ class Api:
     clock: MemoryClock = field(default_factory=MemoryClock)
 
     def ask(self, name: str, request: Message | bytes = b"", sent: Metadata = ()) -> Any:
-        """What the call is answered, or the error."""
+        """The response or the error."""
         body = request if isinstance(request, bytes) else request.SerializeToString()
         try:
             call: Any = self.channel.unary_unary(f"/{SERVICE.full_name}/{name}")
@@ -104,7 +104,7 @@ def running(*owners: str, audit: object = None, **api_settings: Any) -> Iterator
             database_url=Secret(IN_MEMORY),
             listen_address="127.0.0.1:0",
             registration_key=Secret(REGISTRATION_KEY),
-            # Here they are many, and what becomes of each is looked at.
+            # These tests make many calls without a valid key, and check the answer to each.
             max_unauthenticated_calls_per_second=1_000_000,
             **api_settings,
         )
@@ -116,9 +116,9 @@ def running(*owners: str, audit: object = None, **api_settings: Any) -> Iterator
         container.call_audit.override(providers.Object(audit))
     access, keys = container.operator_key_service(), {}
     for owner in owners:
-        life = HOUR if owner == "expired" else None
-        key, shown = access.create_operator_key(owner, OWNERS[owner], life, "somebody")
-        keys[owner] = str(shown)
+        lifetime = HOUR if owner == "expired" else None
+        key, plaintext_key = access.create_operator_key(owner, OWNERS[owner], lifetime, "somebody")
+        keys[owner] = str(plaintext_key)
         if owner == "revoked":
             access.revoke_operator_key(key.key_id)
         if owner == "expired":
@@ -133,24 +133,24 @@ def running(*owners: str, audit: object = None, **api_settings: Any) -> Iterator
 
 
 def access_of(answer: Any) -> str:
-    """What became of a call as far as it is about who made it."""
+    """How the API answered the question whether the caller may make the call."""
     if not isinstance(answer, grpc.RpcError):
         return "let in"
     error: Any = answer
-    said = error.details()
-    if said in (str(CredentialRequired(0)), str(CredentialRequired(ANOTHER_SERVER))):
-        # Of a host, and nobody but a host can have one.
+    text = error.details()
+    if text in (str(CredentialRequired(0)), str(CredentialRequired(ANOTHER_SERVER))):
+        # Only a host can have this credential, so every other caller may ask.
         return "let in"
     if error.code() is grpc.StatusCode.UNAUTHENTICATED:
-        assert said in map(
+        assert text in map(
             str, (OperatorKeyRequired(), OperatorKeyRefused(), OperatorCertificateRefused())
         )
         return "UNAUTHENTICATED"
-    if said == str(CertificateMismatch(CERTIFIED_SERVER, ANOTHER_SERVER)):
+    if text == str(CertificateMismatch(CERTIFIED_SERVER, ANOTHER_SERVER)):
         assert error.code() is grpc.StatusCode.PERMISSION_DENIED
         return "of another server"
     denied = (str(LocalOperatorsOnly()), str(NO_ROLE))
-    if said in denied or said.startswith("this call requires the role"):
+    if text in denied or text.startswith("this call requires the role"):
         assert error.code() is grpc.StatusCode.PERMISSION_DENIED
         return "PERMISSION_DENIED"
     assert error.code() not in (grpc.StatusCode.INTERNAL, grpc.StatusCode.UNIMPLEMENTED)
@@ -174,8 +174,8 @@ def idp() -> Iterator[Provider]:
 
 @pytest.fixture(scope="module")
 def apis(idp: Provider) -> Iterator[dict[str, Api]]:
-    """Without any key of operators, with those of OWNERS, with OPERATOR_KEY beside them, with an
-    OIDC provider alone, and with all."""
+    """APIs without operators' keys, with those of OWNERS, also with OPERATOR_KEY, with only an OIDC
+    provider, and with all of these."""
     with (
         running() as without,
         running(*OWNERS) as with_keys,
@@ -192,7 +192,7 @@ def apis(idp: Provider) -> Iterator[dict[str, Api]]:
         }
 
 
-# What the API has, what the caller sends, and the role that it is to have.
+# What the API has, what the caller sends, and the role that it must get.
 CALLERS = [
     ("none", "nothing", Role.ADMIN),
     ("none", "a wrong key", None),
@@ -286,7 +286,7 @@ OF_A_SERVER = [
 
 @dataclass
 class CertifiedApi:
-    """One with an authority, and whom it gave a certificate, or did not."""
+    """An API with a CA, and clients with certificates, valid or not, by name."""
 
     api: Api
     site: Site
@@ -294,7 +294,7 @@ class CertifiedApi:
     shown: dict[str, Shown]
 
     def ask_all(self, shown: str, sent: Metadata = ()) -> dict[str, Any]:
-        """Every call; about ANOTHER_SERVER, where it is about one."""
+        """Make every call. Those about a server are about ANOTHER_SERVER."""
         credentials = self.shown[shown].credentials(self.site.ca_file.read_bytes())
         with grpc.secure_channel(self.address, credentials) as channel:
             api = Api(self.api.container, self.address, channel, {})
@@ -318,9 +318,9 @@ def certified(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CertifiedApi
         shown: dict[str, Shown] = {}
         for owner, role in OWNERS.items():
             key, request = new_signing_request()
-            life = HOUR if owner == "expired" else None
+            lifetime = HOUR if owner == "expired" else None
             row, certificate = access.create_operator_certificate(
-                owner, role, life, request, "somebody"
+                owner, role, lifetime, request, "somebody"
             )
             shown[owner] = Shown(certificate, key)
             if owner == "revoked":
@@ -344,7 +344,7 @@ def certified(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CertifiedApi
         yield CertifiedApi(api, site, mutual_tls, shown)
 
 
-# What the caller shows, what it sends beside, and the role that it is to have.
+# The certificate, what the caller also sends, and the role that it must get.
 CERTIFIED_CALLERS = [
     ("viewer", "nothing", Role.VIEWER),
     ("operator", "nothing", Role.OPERATOR),
@@ -359,7 +359,7 @@ CERTIFIED_CALLERS = [
     ("a path below", "nothing", None),
     ("the id of a key", "nothing", None),
     ("an id of nobody", "nothing", None),
-    # What is sent counts, whatever is shown.
+    # A key or token counts, whatever the certificate is.
     ("admin", "viewer", Role.VIEWER),
     ("admin", "a wrong key", None),
     ("no URI", "viewer", Role.VIEWER),
@@ -405,14 +405,19 @@ def test_a_client_without_a_valid_certificate_cannot_connect_to_the_mutual_tls_p
     assert reaches(certified.api.address, root, None)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_the_name_of_a_call_shows_whether_it_changes_something(name: str) -> None:
-    rule = PERMISSIONS[name]
-    reads = name.startswith(("List", "Get", "Explain"))
+def test_the_name_of_a_call_shows_whether_it_changes_something() -> None:
+    by_name = {
+        name: rule.role is not None and not name.startswith(("List", "Get", "Explain"))
+        for name, rule in PERMISSIONS.items()
+    }
 
-    assert rule.changes is (not reads and rule.role is not None)
-    if rule.changes:
-        assert rule.role is not Role.VIEWER
+    assert {name: rule.changes for name, rule in PERMISSIONS.items()} == by_name
+
+
+def test_viewers_change_nothing() -> None:
+    changes = [name for name, rule in PERMISSIONS.items() if rule.changes]
+
+    assert [name for name in changes if PERMISSIONS[name].role is Role.VIEWER] == []
 
 
 def test_only_these_calls_are_for_hosts_or_for_admins() -> None:
@@ -524,10 +529,10 @@ def test_a_valid_token_without_a_role_gets_an_error_with_the_possible_roles(
     apis: dict[str, Api], idp: Provider
 ) -> None:
     cook = bearer(idp.token(role=["cook"]))
-    told = apis["provider"].ask("ListServers", sent=cook)
+    error = apis["provider"].ask("ListServers", sent=cook)
 
-    assert told.code() is grpc.StatusCode.PERMISSION_DENIED
-    assert told.details() == (
+    assert error.code() is grpc.StatusCode.PERMISSION_DENIED
+    assert error.details() == (
         "the token is valid, but does not make the caller an operator: its claim role"
         " contains none of viewer, operator, admin"
     )
@@ -549,11 +554,11 @@ def test_a_token_that_cannot_be_checked_now_is_answered_unavailable() -> None:
     with provider() as idp, running(**idp.settings) as api:
         sent = bearer(idp.token())
         idp.stop()
-        told = api.ask("ListServers", sent=sent)
+        error = api.ask("ListServers", sent=sent)
         idp.start_again()
 
-    assert told.code() is grpc.StatusCode.UNAVAILABLE
-    assert told.details() == str(ProviderUnavailable())
+    assert error.code() is grpc.StatusCode.UNAVAILABLE
+    assert error.details() == str(ProviderUnavailable())
 
 
 def test_operator_keys_work_while_the_oidc_provider_hangs() -> None:
@@ -690,22 +695,22 @@ def test_an_invalid_request_about_keys_is_answered_with_the_field(
 
 
 class FakeAudit:
-    """Remembers what it was told, and may say that it cannot note it."""
+    """Records calls in memory, or fails with `failure`."""
 
     def __init__(self) -> None:
-        self.told: list[tuple[str, ...]] = []
-        self.trouble: Exception | None = None
+        self.records: list[tuple[str, ...]] = []
+        self.failure: Exception | None = None
 
     async def attempted(self, operator: Operator, name: str, request: Message) -> None:
-        if self.trouble:
-            raise self.trouble
-        self.told.append(("attempted", operator.name, name, str(request).strip()))
+        if self.failure:
+            raise self.failure
+        self.records.append(("attempted", operator.name, name, str(request).strip()))
 
     async def refused(
         self, operator: Operator, name: str, request: Message | None, error_text: str
     ) -> None:
-        said = "-" if request is None else str(request).strip()
-        self.told.append(("refused", operator.name, name, said, error_text))
+        target = "-" if request is None else str(request).strip()
+        self.records.append(("refused", operator.name, name, target, error_text))
 
 
 def test_a_change_is_audited_before_it_is_tried_and_again_if_it_fails() -> None:
@@ -719,7 +724,7 @@ def test_a_change_is_audited_before_it_is_tried_and_again_if_it_fails() -> None:
         api.ask("GetServer", pb.GetServerRequest(server_id=42), operator)
         api.ask("CreateServer", b"\xff", operator)
 
-    assert audit.told == [
+    assert audit.records == [
         ("attempted", "operator", "CreateServer", 'name: "web"'),
         ("attempted", "operator", "CreateServer", 'name: "web"'),
         (
@@ -742,7 +747,7 @@ def test_a_call_with_a_low_role_is_audited_and_one_without_a_valid_key_is_not() 
             api.ask("DeleteServer", body, bearer(api.keys["viewer"]))
         api.ask("ListAudit", sent=bearer(api.keys["viewer"]))
 
-    assert audit.told == [
+    assert audit.records == [
         ("refused", "viewer", "DeleteServer", "server_id: 42", str(RoleTooLow(*TOO_LOW))),
         ("refused", "viewer", "DeleteServer", "-", str(RoleTooLow(*TOO_LOW))),
         ("refused", "viewer", "ListAudit", "", str(RoleTooLow(Role.ADMIN, Role.VIEWER))),
@@ -754,7 +759,7 @@ TOO_LOW = (Role.OPERATOR, Role.VIEWER)
 
 def test_a_change_that_cannot_be_audited_is_not_made() -> None:
     audit = FakeAudit()
-    audit.trouble = StoreUnavailable()
+    audit.failure = StoreUnavailable()
     with running("operator", audit=audit) as api:
         operator = bearer(api.keys["operator"])
         created = api.ask("CreateServer", pb.CreateServerRequest(name="web"), operator)
@@ -769,16 +774,16 @@ def test_an_internal_error_is_audited_without_its_text(monkeypatch: pytest.Monke
     with running("operator", audit=audit) as api:
 
         def fail(*_: object) -> None:
-            # Not planted: the log tells what nobody thought of, the audit must not.
+            # No canary: the log may contain the text of an unexpected error, the audit must not.
             raise RuntimeError("postgresql://manman:unseen@db/manman")
 
         monkeypatch.setattr("application.servers.create_server.check_name", fail)
         api.ask("CreateServer", b"", bearer(api.keys["operator"]))
 
-    assert [told[-1] for told in audit.told] == ["", "internal error"]
+    assert [record[-1] for record in audit.records] == ["", "internal error"]
 
 
-# A header as clients of gRPC send it, and as it may arrive all the same.
+# Headers that gRPC clients send, and others that may still arrive.
 PRINTABLE = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), max_size=60)
 SCHEMES = st.sampled_from(["", "Bearer ", "bearer ", "Bearer", "Basic ", "Bearer ok-aaaaaaaaaa."])
 
@@ -830,7 +835,7 @@ def test_a_call_written_by_hand_is_accepted_with_the_key(apis: dict[str, Api]) -
 
 
 def status_of_raw_call(address: str, authorization: bytes) -> bytes:
-    """gRPC's code for ListServers with these bytes in the header, which no client would send."""
+    """gRPC's code for ListServers with these bytes in the header, which no gRPC client can send."""
     host, port = address.split(":")
     headers = call_headers(1, "/manman.v1.ManManAPI/ListServers", {b"authorization": authorization})
     with socket.create_connection((host, int(port)), timeout=10) as connection:

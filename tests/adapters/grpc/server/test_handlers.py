@@ -96,7 +96,7 @@ def test_an_unexpected_error_reveals_nothing_to_the_client(
     with running_api() as api:
 
         def fail(*_: object) -> None:
-            # Not planted: the log tells what nobody thought of, the client must not.
+            # No canary: the log may contain the text of an unexpected error, the response must not.
             raise RuntimeError("postgresql://manman:unseen@db/manman")
 
         monkeypatch.setattr("application.registration.register_server.check_name", fail)
