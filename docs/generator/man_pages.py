@@ -1,4 +1,4 @@
-"""The manual pages: what the commands declare of themselves, with what only a person can tell."""
+"""The manual pages, from what the commands declare and from texts that no declaration contains."""
 
 import os
 import signal
@@ -25,28 +25,28 @@ from entrypoints.settings import VERSION, Settings
 _INTERRUPTED = 128 + signal.SIGINT
 
 _MEANINGS = {
-    os.EX_OK: "It did what was asked, or was stopped as it should be.",
-    1: "The answer to a question was no, or nobody reads what is printed.",
+    os.EX_OK: "Success, or a clean stop by a signal.",
+    1: "The answer to a question was no, or the reader of the output went away.",
     2: "The command line is wrong.",
-    os.EX_DATAERR: "What was given is against the rules: a name, a document, a field.",
-    os.EX_NOINPUT: "A server or a document does not exist.",
-    os.EX_UNAVAILABLE: "The API, the database or the message broker does not answer, or not yet.",
-    os.EX_SOFTWARE: "A mistake in the command or in the API, please report it.",
-    os.EX_CANTCREAT: "Another server has this name already.",
+    os.EX_DATAERR: "An input breaks a rule: a name, a document or a field.",
+    os.EX_NOINPUT: "A server, a document, a key or a conflict does not exist.",
+    os.EX_UNAVAILABLE: "The API, the database or the message broker does not answer, or the"
+    " state of a server does not allow the call.",
+    os.EX_SOFTWARE: "A bug in the command or in the API. Please report it.",
+    os.EX_CANTCREAT: "A file already exists, or another server has this name.",
     os.EX_IOERR: "A file, a disk or a pipe failed.",
-    os.EX_TEMPFAIL: "The API has too much to do at the moment, try again; or another host manager"
-    " took the place of this one.",
-    os.EX_NOPERM: "The key is missing or another one, calls are answered on the API's machine only,"
-    " or an operator does not let this host in.",
-    os.EX_CONFIG: "A setting is wrong: the sentence on standard error names it, and says what to"
-    " do.",
-    _INTERRUPTED: "It was ended by Ctrl-C.",
+    os.EX_TEMPFAIL: "The API is overloaded: try again later. Or another host manager has"
+    " registered as this host's server.",
+    os.EX_NOPERM: "The key is missing or invalid, the role is too low, the API answers operators on"
+    " its own machine only, or an operator refused this host.",
+    os.EX_CONFIG: "A setting is wrong. The error names it and says what to do.",
+    _INTERRUPTED: "Ctrl-C.",
 }
 
 
 @dataclass(frozen=True)
 class _ByHand:
-    """What no declaration holds. Examples are a sentence, and the lines to type."""
+    """Texts that no declaration contains. Examples map a sentence to the lines to type."""
 
     purpose: str
     description: str
@@ -58,34 +58,38 @@ class _ByHand:
 _OPERATOR = _ByHand(
     "the operator's command of ManManV2",
     """
-    It talks to the API that --api or API_ADDRESS names. On the API's own machine it needs no key,
-    until the API has an OPERATOR_KEY or a key of an admin.
+    It calls the API that --api or API_ADDRESS names. On the API's own machine it needs no key
+    until the API has an OPERATOR_KEY, an OIDC provider or an admin's key.
 
-    Commands that print a result take -o json: names are those of the API's wire contract, times
-    are ISO 8601 in UTC. What goes wrong is one sentence on standard error, and an exit code.
+    Commands that print a result accept -o json. The JSON uses the names of the API's wire contract,
+    and times are ISO 8601 in UTC. An error is one sentence on standard error and an exit code.
+
+    On a terminal that is too narrow for a table, columns of figures are left out first and names
+    are cut last. In a pipe nothing is cut. Control characters in names and texts are shown as
+    escapes such as \\x1b.
     """,
     {*EXIT_CODES.values(), 0, 1, 2, os.EX_SOFTWARE, os.EX_IOERR, os.EX_CONFIG, _INTERRUPTED},
     {
         "./manmanv2.sqlite3": """
-        The database of manmanv2 demo, and of db upgrade where DATABASE_URL names no other one.
+        The database of manmanv2 demo and of db upgrade, unless DATABASE_URL names another.
         """,
     },
     {
-        "List the machines of an environment that are offline:": """
+        "List the servers of an environment that are offline:": """
         manmanv2 servers list --environment production --status offline
         """,
-        "Follow what happens in the fleet, a line for each change:": """
+        "Follow the fleet, with a line for each change:": """
         manmanv2 servers watch -o json | jq -c '[.time, .server.name, .server.status]'
         """,
-        "Attach a document to server 42, and see that it is there:": """
+        "Attach a document to server 42, and print it:": """
         manmanv2 configs put 42 limits limits.json
         manmanv2 configs get 42 limits
         """,
-        "Delete what was not heard for a month, after a look at it:": """
+        "Show the servers not heard from for a month, then delete them:": """
         manmanv2 servers delete --not-seen-for 30d --dry-run
         manmanv2 servers delete --not-seen-for 30d
         """,
-        "Bring a PostgreSQL database to the schema of this version:": """
+        "Upgrade a PostgreSQL database to this version's schema:": """
         DATABASE_URL_FILE=/run/secrets/database-url manmanv2 db upgrade
         """,
     },
@@ -95,16 +99,16 @@ _API = _ByHand(
     "the control plane's API server of ManManV2",
     """
     It keeps the registry of the fleet in memory, in an SQLite file or in PostgreSQL, and serves
-    hosts and operators over gRPC until SIGTERM or SIGINT. Then it refuses new calls, finishes
-    those under way, and ends. Any number of APIs may serve one PostgreSQL database.
+    hosts and operators over gRPC until SIGTERM or SIGINT. Then it refuses new calls, finishes those
+    in flight and stops. Any number of APIs may serve one PostgreSQL database.
 
-    An SQLite file is made and brought up to date at the start; for PostgreSQL run
-    manmanv2 db upgrade first.
+    An SQLite file is created and upgraded at the start. For PostgreSQL, run manmanv2 db upgrade
+    first.
 
-    Its log goes to standard error: lines for people on a terminal, else JSON.
+    The log goes to standard error: lines for people on a terminal, otherwise JSON.
     """,
     (0, 2, os.EX_UNAVAILABLE, os.EX_SOFTWARE, os.EX_IOERR, os.EX_CONFIG),
-    {"./manmanv2.sqlite3": "The database, where DATABASE_URL names no other one."},
+    {"./manmanv2.sqlite3": "The database, unless DATABASE_URL names another."},
     {
         "Serve other machines from PostgreSQL, with keys from files:": """
         LISTEN_ADDRESS=0.0.0.0:50051 \\
@@ -113,23 +117,23 @@ _API = _ByHand(
         OPERATOR_KEY_FILE=/run/secrets/operator-key \\
         manmanv2-api
         """,
-        "See which settings are in force, without secrets:": "manmanv2-api config",
-        "Look why it does not serve:": "manmanv2 doctor api",
+        "Print the settings in force, without secrets:": "manmanv2-api config",
+        "Find out why it does not serve:": "manmanv2 doctor api",
     },
 )
 
 _HOST = _ByHand(
     "the host manager of ManManV2",
     """
-    It names this machine, asks Docker what the machine can do, registers with the API, and
-    heartbeats from then on, until SIGTERM or SIGINT: then it says that it leaves, and the server
-    is offline at once. A second signal ends it without a word.
+    It names this machine, asks Docker for its capabilities, registers with the API, and sends
+    heartbeats until SIGTERM or SIGINT. Then it tells the API that it stops, and the server is
+    offline at once. A second signal stops it without telling the API.
 
-    What can pass, as an API or a Docker engine that does not answer, is tried again for ever and
-    told in the log once. What cannot pass ends it with a sentence and an exit code.
+    Temporary failures, such as an API or a Docker engine that does not answer, are retried forever
+    and logged once. Permanent failures end it with an error and an exit code.
 
-    Its log goes to standard error: lines for people on a terminal, else JSON. Started by systemd
-    with Type=notify it says when it is ready.
+    The log goes to standard error: lines for people on a terminal, otherwise JSON. Under systemd
+    with Type=notify it reports when it is ready.
     """,
     (
         *(0, 2, os.EX_UNAVAILABLE, os.EX_SOFTWARE, os.EX_IOERR),
@@ -137,32 +141,32 @@ _HOST = _ByHand(
     ),
     {
         "/var/run/docker.sock": """
-        The socket of the Docker engine, where DOCKER_SOCKET names no other one.
+        The socket of the Docker engine, unless DOCKER_SOCKET names another.
         """,
         "CONFIG_DIR/NAME.json": """
-        The documents of the server's configuration, kept as they are on the control plane.
+        The documents of the server's configuration, kept in step with the control plane.
         """,
         "STATE_DIR/state.json": """
-        Who this host is: its server's id and name, and on which machine that was written. It is
-        for the owner only, and not to be copied to other machines.
+        This host's identity: the id and the name of its server, and the machine on which it was
+        written. Only its owner may read it. Do not copy it to other machines.
         """,
     },
     {
-        "Join production with the key from a file:": """
+        "Register in production with the key from a file:": """
         API_ADDRESS=api.example.com:50051 ENVIRONMENT=production \\
         REGISTRATION_KEY_FILE=/run/secrets/registration-key manmanv2-host
         """,
-        "Leave for good, once the host manager is stopped:": """
+        "Leave the fleet for good, after the host manager has stopped:": """
         STATE_DIR=/var/lib/manmanv2-host/state manmanv2-host deregister
         """,
-        "See which settings are in force, without secrets:": "manmanv2-host config",
-        "Look why it does not join:": "manmanv2 doctor host",
+        "Print the settings in force, without secrets:": "manmanv2-host config",
+        "Find out why it does not join:": "manmanv2 doctor host",
     },
 )
 
 
 def man_pages() -> Mapping[str, str]:
-    """By file name."""
+    """The text of each page, by its file name."""
     root = click.Context(manmanv2, info_name="manmanv2")
     operator = [
         *_beginning("manmanv2", _OPERATOR, "[OPTIONS] COMMAND [ARGUMENTS]"),
@@ -219,11 +223,13 @@ def _beginning(name: str, by_hand: _ByHand, usage: str) -> Iterator[str]:
 
 
 def _commands(group: click.Context) -> Iterator[str]:
-    """All that are no groups, by name, at whatever depth."""
+    """All commands of the group and of its groups, by name, without hidden ones."""
     assert isinstance(group.command, click.Group)
     for name in group.command.list_commands(group):
         command = group.command.get_command(group, name)
         assert command
+        if command.hidden:
+            continue
         context = click.Context(command, info_name=name, parent=group)
         if isinstance(command, click.Group):
             yield from _commands(context)
@@ -237,7 +243,7 @@ def _commands(group: click.Context) -> Iterator[str]:
 def _help(command: click.Command) -> Iterator[str]:
     for block in cleandoc(command.help or "").split("\n\n"):
         first, *others = block.split("\n")
-        # As click has it: what follows is not to be wrapped.
+        # click's mark for a block that must not be wrapped.
         if first == "\b":
             yield from roff.verbatim(dedent("\n".join(others)).split("\n"))
         else:
@@ -247,14 +253,14 @@ def _help(command: click.Command) -> Iterator[str]:
 def _options(context: click.Context) -> Iterator[str]:
     for parameter in context.command.get_params(context):
         record = parameter.get_help_record(context)
-        # --help is on all of them.
+        # All commands have --help.
         if record and record[1] and "--help" not in parameter.opts:
             yield from roff.item(*record)
 
 
 def _service(command: Command[Any], by_hand: _ByHand) -> list[str]:
     parser = command.parser()
-    # Without the line ends of whatever terminal this runs on.
+    # Without the line breaks, which depend on the width of the terminal.
     usage = " ".join(parser.format_usage().partition(parser.prog)[2].split())
     lines = [*_beginning(parser.prog, by_hand, usage), *roff.section("Options")]
     for action in parser._actions:
