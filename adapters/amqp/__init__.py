@@ -1,1 +1,1 @@
-"""RabbitMQ: events to the outside, hosts that speak AMQP, commands to hosts."""
+"""RabbitMQ: events for other programs, hosts that use AMQP, commands to hosts."""

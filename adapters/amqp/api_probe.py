@@ -11,8 +11,11 @@ from domain.errors import InvalidRegistrationKey, NotAdmitted, ServerNotFound
 
 @dataclass(frozen=True)
 class AmqpApiProbe:
-    """The API behind a broker, asked to register a host without a name: it judges the key before
-    the name, and registers nobody."""
+    """The API behind a broker.
+
+    Asks the API to register a host without a name: the API checks the key before the name, and
+    registers nothing.
+    """
 
     broker: Broker
 
@@ -31,7 +34,8 @@ class AmqpApiProbe:
             except ControlPlaneRefused:
                 return KeyTrial(admitted=True, clock=None)
         raise ControlPlaneRefused(
-            "The API behind RABBITMQ_URL takes a host without a name", "it must be a ManMan API"
+            "The API behind RABBITMQ_URL registered a host without a name",
+            "set RABBITMQ_URL to the broker of a ManMan API",
         )
 
     def ping_store(self, key: str) -> None:

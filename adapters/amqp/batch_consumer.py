@@ -35,23 +35,23 @@ from domain.host_credential import without_signatures
 
 _log = logging.getLogger(__name__)
 
-# Nobody who answers needs longer; a connection that is silent for twice as long is given up.
+# A healthy broker needs no longer; a connection that is silent for twice as long is closed.
 _HEARTBEAT_SECONDS = 10
-# How long a stop, a heartbeat that is due or a store that was away may wait to be noticed.
+# How long a stop, a due AMQP heartbeat or a recovered store may go unnoticed.
 _MAX_WAIT_SECONDS = 0.5
-# How often it is looked at whether hosts can publish at all.
+# How often it checks whether hosts can publish at all.
 _PROBE_SECONDS = 5.0
-# For how long messages are held here while the store is away, before others may have them.
+# How long it holds messages while the store is away, before other processes may take them.
 _HOLD_SECONDS = 10.0
-# Of each dead letter: enough to see what it was.
-_KEPT_BODY_BYTES = 64 * 1024
+# How much of a body a dead letter keeps: enough to recognise it.
+_MAX_DEAD_LETTER_BYTES = 64 * 1024
 _DEFAULT_EXCHANGE = Exchange("")
-_REASONS_REMEMBERED = 1000
+_MAX_LOGGED_REASONS = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class IncomingMessage:
-    """A message that was taken from a queue. `reply_to` is None when nobody waits."""
+    """A message from a queue. `reply_to` is None if the sender does not wait for an answer."""
 
     routing_key: str
     body: bytes = field(repr=False)
@@ -62,14 +62,14 @@ class IncomingMessage:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """It was done, or refused in words that the sender understands."""
+    """The message was handled. `fields` is the answer, or the error, for the sender."""
 
     fields: Mapping[str, object]
 
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """It is of no use to anybody but who looks for the mistake."""
+    """The message is invalid. It becomes a dead letter for whoever looks for the mistake."""
 
     reason: str
 
@@ -79,84 +79,86 @@ Handle = Callable[[Sequence[IncomingMessage]], Sequence[Outcome]]
 
 
 class _StoreAway(Exception):
-    pass
+    """The store did not come back in time, or this process stops."""
 
 
 @dataclass
 class BatchConsumer:
-    """Takes what arrives in a queue, in batches, for as long as this process lives.
+    """Consumes a queue in batches, until `stop`.
 
-    A message is acknowledged after `handle` has returned, so after the commit; who waits is then
-    answered, and what is rejected goes to the dead letters first, with the reason. While the
-    store is away messages are kept, for a while here, then in the queue for another process.
-    Whatever happens to the broker or to the queue, it connects and declares anew.
+    Acknowledges a message after `handle` has returned, so after the commit. Then it sends the
+    answers. Rejected messages go to the dead letters first, with the reason. While the store is
+    away, it holds messages for a while, then leaves them in the queue for another process. After
+    any failure of the broker or the queue, it connects and declares the queue again.
 
-    `handle` of nothing tells whether the store is well: it raises when it is not.
+    `handle` of an empty batch checks the store: it raises if the store does not work.
     """
 
     broker: Broker
     queue: Queue
     handle: Handle
-    # Told whether hosts can be heard, again and again.
-    listens: Callable[[bool], None] = lambda _: None
-    # Whether dead letters keep their bodies, which may hold a key.
-    keeps_bodies: bool = True
-    largest_batch: int = 500
-    # As with heartbeats over gRPC: batches are larger, and nobody notices.
+    # Called repeatedly with whether messages of hosts can arrive.
+    on_listening: Callable[[bool], None] = lambda _: None
+    # Whether dead letters keep their bodies. A body may contain a key.
+    keep_bodies: bool = True
+    max_batch_size: int = 500
+    # What the messages are, for the log; by default it names the queue.
+    content: str = ""
+    # A short wait, as for heartbeats over gRPC, makes batches larger.
     gather_seconds: float = 0.01
     _stopping: threading.Event = field(init=False, default_factory=threading.Event)
-    # Of its own: a broker that is short of memory stops to read from who publishes, and must go
-    # on giving to who takes.
+    # A connection of its own: a broker that is short of memory stops reading from connections that
+    # publish, and must go on delivering to this one.
     _publisher: Publisher = field(init=False)
-    _trouble: TransientFailureLog = field(init=False)
-    _reasons: set[str] = field(init=False, default_factory=set)
-    _failures: int = field(init=False, default=0)
-    _has_listened: bool = field(init=False, default=False)
+    _failure_log: TransientFailureLog = field(init=False)
+    _logged_reasons: set[str] = field(init=False, default_factory=set)
+    _failures_in_a_row: int = field(init=False, default=0)
+    _was_listening: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
         self._publisher = Publisher(self.broker)
-        self._trouble = TransientFailureLog(_log, f"messages of {self.queue.name} arrive again")
+        self.content = self.content or f"messages from {self.queue.name}"
+        self._failure_log = TransientFailureLog(_log, f"Listening for {self.content} again.")
 
     def run(self) -> None:
         """Returns once `stop` was called."""
         with closing(self._publisher):
             while not self._stopping.is_set():
                 current_request_id.set("")
-                self.listens(False)
+                self.on_listening(False)
                 try:
                     self.handle([])
                     with self.broker.connected(_HEARTBEAT_SECONDS) as connection:
                         self._listen(connection)
                 except BrokerUnavailable as error:
-                    self._trouble.failed(
-                        f"{error} What is sent to {self.queue.name} waits until it is back."
+                    self._failure_log.failed(
+                        f"{error} Messages to {self.queue.name} wait until it is back."
                     )
                 except (StoreUnavailable, StoreFailed, _StoreAway):
-                    self._trouble.failed(
-                        f"The store is away: what is sent to {self.queue.name} waits until it is"
-                        " back."
+                    self._failure_log.failed(
+                        f"The store is away: messages to {self.queue.name} wait until it is back."
                     )
-                except Exception:  # noqa: BLE001 - whatever it is, hosts must be heard again
-                    _log.exception("messages of %s could not be handled", self.queue.name)
+                except Exception:  # noqa: BLE001 - the consumer must recover from any error
+                    _log.exception("messages from %s could not be handled", self.queue.name)
                 if not self._stopping.is_set():
-                    self._failures += 1
+                    self._failures_in_a_row += 1
                     self._stopping.wait(
-                        retry_delay(self._failures, random.random())  # nosec B311  # noqa: S311 - no secret
+                        retry_delay(self._failures_in_a_row, random.random())  # nosec B311  # noqa: S311 - no secret
                     )
-            self.listens(False)
+            self.on_listening(False)
 
     def stop(self) -> None:
-        """What is being handled is finished; what only arrived is left for others."""
+        """Finish the current batch and leave the other messages in the queue."""
         self._stopping.set()
 
     def _listen(self, connection: Connection) -> None:
         channel = connection.channel()
         declare_exchanges(channel)
         self.queue(channel).declare()
-        channel.basic_qos(0, self.largest_batch, False)
+        channel.basic_qos(0, self.max_batch_size, False)
         arrived: deque[Any] = deque()
-        # Not by kombu's consumer: that unpacks what says that it is packed, however large it
-        # gets, and ends the connection over what it cannot unpack.
+        # kombu's own consumer would decompress a message to any size, and close the connection for
+        # a message that it cannot decompress.
         channel.basic_consume(self.queue.name, callback=arrived.append)
         next_probe = 0.0
         while not self._stopping.is_set():
@@ -166,42 +168,42 @@ class BatchConsumer:
             connection.heartbeat_check()
             self._gather(connection, arrived)
             while arrived and not self._stopping.is_set():
-                batch = [arrived.popleft() for _ in range(min(len(arrived), self.largest_batch))]
+                batch = [arrived.popleft() for _ in range(min(len(arrived), self.max_batch_size))]
                 self._settle(connection, channel, batch)
 
     def _probe_publish(self) -> None:
-        """A broker that is short of memory or disk is there, and takes nothing from anybody."""
-        self._publisher.publish([_nothing()])
-        if not self._has_listened:
-            self._has_listened = True
-            _log.info("messages of %s are taken", self.queue.name)
-        self._trouble.recovered()
-        self._failures = 0
-        self.listens(True)
+        """Check that the broker accepts messages: it does not while it lacks memory or disk."""
+        self._publisher.publish([_probe_message()])
+        if not self._was_listening:
+            self._was_listening = True
+            _log.info("Listening for %s.", self.content)
+        self._failure_log.recovered()
+        self._failures_in_a_row = 0
+        self.on_listening(True)
 
     def _gather(self, connection: Connection, arrived: deque[Any]) -> None:
         wait = _MAX_WAIT_SECONDS
-        until = None
-        while len(arrived) < self.largest_batch:
+        deadline = None
+        while len(arrived) < self.max_batch_size:
             try:
                 connection.drain_events(timeout=wait)
             except TimeoutError:
                 return
             if arrived:
-                until = until or time.monotonic() + self.gather_seconds
-                wait = until - time.monotonic()
+                deadline = deadline or time.monotonic() + self.gather_seconds
+                wait = deadline - time.monotonic()
                 if wait <= 0:
                     return
 
     def _settle(self, connection: Connection, channel: Any, batch: Sequence[Any]) -> None:
         readable = [message for message in batch if UNREADABLE not in message.properties]
-        outcomes = iter(self._outcomes(connection, [_delivery(message) for message in readable]))
-        # What is logged from here on belongs to no request any more.
+        outcomes = iter(self._outcomes(connection, [_incoming(message) for message in readable]))
+        # What is logged from here on belongs to no request.
         current_request_id.set("")
         settled = [
             (
                 message,
-                _CANNOT_BE_READ if UNREADABLE in message.properties else next(outcomes),
+                _UNREADABLE_MESSAGE if UNREADABLE in message.properties else next(outcomes),
             )
             for message in batch
         ]
@@ -217,41 +219,39 @@ class BatchConsumer:
         if answers:
             self._publisher.publish(answers)
         for message, one in rejected:
-            self._tell_once(message, one.reason)
+            self._log_once(message, one.reason)
 
     def _outcomes(
-        self, connection: Connection, deliveries: Sequence[IncomingMessage]
+        self, connection: Connection, messages: Sequence[IncomingMessage]
     ) -> Sequence[Outcome]:
-        """Raises _StoreAway when the store does not come back, or when this process stops."""
-        until = time.monotonic() + _HOLD_SECONDS
-        names = [request_id_or_new(str(one.correlation_id or "")) for one in deliveries]
-        current_request_id.set(request_id_of_batch(names))
-        calling_trace_parents.set([one.trace_parent for one in deliveries if one.trace_parent])
+        """Raises _StoreAway if the store does not come back, or if this process stops."""
+        deadline = time.monotonic() + _HOLD_SECONDS
+        ids = [request_id_or_new(str(one.correlation_id or "")) for one in messages]
+        current_request_id.set(request_id_of_batch(ids))
+        calling_trace_parents.set([one.trace_parent for one in messages if one.trace_parent])
         while True:
             try:
-                return self.handle(deliveries)
+                return self.handle(messages)
             except StoreUnavailable:
-                # The look for silent servers says so.
-                if self._stopping.is_set() or time.monotonic() > until:
+                # The sweep for silent servers logs that the store is away.
+                if self._stopping.is_set() or time.monotonic() > deadline:
                     raise _StoreAway from None
                 connection.heartbeat_check()
-                # Also read from, else the broker seems to be dead. It gives no more than it may.
+                # Read as well, or the connection seems dead. The prefetch limits what arrives.
                 with suppress(TimeoutError):
                     connection.drain_events(timeout=_MAX_WAIT_SECONDS)
-            except Exception:  # noqa: BLE001 - one message must not keep all others from being handled
-                # Whatever it is: is it the store? Then it raises again.
+            except Exception:  # noqa: BLE001 - one message must not block all others
+                # If the store caused the error, this raises it again.
                 self.handle([])
-                if len(deliveries) > 1:
+                if len(messages) > 1:
                     return [
                         outcome
-                        for delivery in deliveries
-                        for outcome in self._outcomes(connection, [delivery])
+                        for message in messages
+                        for outcome in self._outcomes(connection, [message])
                     ]
-                _log.exception("a message of %s could not be handled", self.queue.name)
+                _log.exception("a message from %s could not be handled", self.queue.name)
                 return [
-                    Answered(INTERNAL_ERROR)
-                    if deliveries[0].reply_to
-                    else Rejected("internal error")
+                    Answered(INTERNAL_ERROR) if messages[0].reply_to else Rejected("internal error")
                 ]
 
     def _dead_letter(self, message: Any, outcome: Rejected) -> Message:
@@ -259,24 +259,26 @@ class BatchConsumer:
         return Message(
             DEAD_LETTERS,
             info["routing_key"],
-            without_signatures(body_of(message)[:_KEPT_BODY_BYTES]) if self.keeps_bodies else b"",
+            without_signatures(body_of(message)[:_MAX_DEAD_LETTER_BYTES])
+            if self.keep_bodies
+            else b"",
             content_type="application/octet-stream",
             headers={"reason": outcome.reason, "exchange": info["exchange"]},
             trace_parent=_trace_parent(message),
         )
 
-    def _tell_once(self, message: Any, reason: str) -> None:
-        told = f"{message.delivery_info['routing_key']}: {reason}"
-        if told in self._reasons or len(self._reasons) >= _REASONS_REMEMBERED:
+    def _log_once(self, message: Any, reason: str) -> None:
+        entry = f"{message.delivery_info['routing_key']}: {reason}"
+        if entry in self._logged_reasons or len(self._logged_reasons) >= _MAX_LOGGED_REASONS:
             return
-        self._reasons.add(told)
-        _log.warning("a message went to the dead letters, %s", told)
+        self._logged_reasons.add(entry)
+        _log.warning("a message became a dead letter, %s", entry)
 
 
-_CANNOT_BE_READ = Rejected("its properties or headers cannot be read")
+_UNREADABLE_MESSAGE = Rejected("its properties or headers cannot be read")
 
 
-def _delivery(message: Any) -> IncomingMessage:
+def _incoming(message: Any) -> IncomingMessage:
     return IncomingMessage(
         routing_key=message.delivery_info["routing_key"],
         body=body_of(message),
@@ -291,8 +293,8 @@ def _trace_parent(message: Any) -> str:
     return usable_trace_parent(headers.get(TRACE_PARENT))
 
 
-def _nothing() -> Message:
-    """No queue is meant to take it."""
+def _probe_message() -> Message:
+    """A message that no queue takes."""
     return Message(_DEFAULT_EXCHANGE, "manman.nobody", b"", must_arrive=False)
 
 

@@ -1,4 +1,4 @@
-"""The one table from what went wrong with a broker to what an operator is told."""
+"""The one table from a broker's failure to a sentence for the operator."""
 
 import errno
 import re
@@ -12,41 +12,42 @@ from application.ports.diagnosis import Diagnosis
 
 _CLOSES = Diagnosis(
     "closes the connection",
-    "check that it runs well, that the port is its AMQP port, and whether it wants amqps://",
+    "check that it is healthy, that the port is its AMQP port, and whether it requires amqps://",
 )
 _Kind = type[Exception] | tuple[type[Exception], ...]
 
-# What went wrong, what `_detail` says of it, and what an operator is told: the first that fits.
+# The error's type, a pattern for its `_detail`, and the diagnosis: the first row that fits counts.
 _TABLE: Sequence[tuple[_Kind, str, Diagnosis]] = (
-    # What the broker answers. Who is about to log in has called no method yet.
+    # Answers of the broker. A login fails before any method is called.
     (exceptions.AccessRefused, "^$", Diagnosis("refuses this user or password")),
     (
         exceptions.AccessRefused,
         "",
         Diagnosis(
-            "does not let this user do what is needed", "permit it to configure, write and read"
+            "does not give this user the needed permissions", "grant configure, write and read"
         ),
     ),
     (exceptions.NotAllowed, "", Diagnosis("has no such virtual host, or this user may not use it")),
-    (exceptions.NotFound, "", Diagnosis("has lost an exchange or a queue that is needed")),
+    (exceptions.NotFound, "", Diagnosis("has lost a required exchange or queue")),
     (
         exceptions.PreconditionFailed,
         "declare",
         Diagnosis(
-            "has an exchange or a queue of ours with other properties", "delete it, it is made anew"
+            "has an exchange or queue of ours with other properties",
+            "delete it; it is created again",
         ),
     ),
     (
         exceptions.ResourceLocked,
         "",
-        Diagnosis("has a queue that another connection keeps for itself"),
+        Diagnosis("has a queue that is exclusive to another connection"),
     ),
     (
         exceptions.MessageNacked,
         "",
-        Diagnosis("refuses a message", "a queue is full, or its log says why"),
+        Diagnosis("refuses a message", "a queue is full, or see the broker's log"),
     ),
-    (exceptions.Blocked, "", Diagnosis("is short of memory or disk and takes no messages")),
+    (exceptions.Blocked, "", Diagnosis("is short of memory or disk and accepts no messages")),
     (
         (
             exceptions.FrameError,
@@ -56,20 +57,21 @@ _TABLE: Sequence[tuple[_Kind, str, Diagnosis]] = (
         ),
         "",
         Diagnosis(
-            "does not speak AMQP on that port", "its AMQP port is mostly 5672, or 5671 for amqps://"
+            "does not speak AMQP on that port",
+            "its AMQP port is usually 5672, or 5671 for amqps://",
         ),
     ),
-    # What TLS says.
+    # Failures of TLS.
     (
         ssl.SSLCertVerificationError,
         "mismatch|not valid for",
-        Diagnosis("shows a certificate for another name", "use the name that it is made out to"),
+        Diagnosis("has a certificate for another name", "use a name that the certificate contains"),
     ),
     (
         ssl.SSLCertVerificationError,
         "expired|not yet valid",
         Diagnosis(
-            "shows a certificate that is not valid now", "renew it, or set this machine's clock"
+            "has a certificate that is not valid now", "renew it, or correct this machine's clock"
         ),
     ),
     (
@@ -77,7 +79,7 @@ _TABLE: Sequence[tuple[_Kind, str, Diagnosis]] = (
         "",
         (
             Diagnosis(
-                "shows a certificate of a CA that is not trusted here",
+                "has a certificate from a CA that is not trusted here",
                 "set RABBITMQ_CA_CERT_PATH to that CA's certificate",
             )
         ),
@@ -87,8 +89,8 @@ _TABLE: Sequence[tuple[_Kind, str, Diagnosis]] = (
         "ALERT",
         (
             Diagnosis(
-                "refuses to speak TLS with this machine: its log says why",
-                "it must not insist on a certificate of the client",
+                "refuses TLS with this machine: see the broker's log",
+                "it must not require a client certificate",
                 separator="; ",
             )
         ),
@@ -97,17 +99,17 @@ _TABLE: Sequence[tuple[_Kind, str, Diagnosis]] = (
     (
         ssl.SSLError,
         "",
-        Diagnosis("does not speak TLS on that port", "amqps:// needs its TLS port, mostly 5671"),
+        Diagnosis("does not speak TLS on that port", "amqps:// needs its TLS port, usually 5671"),
     ),
-    # What the network says.
+    # Failures of the network.
     (
         TimeoutError,
         "",
         (
             Diagnosis(
                 "does not answer in time",
-                "check that it is well, that the port is its AMQP port and that no firewall is"
-                " between",
+                "check that it is healthy, that the port is its AMQP port and that no firewall"
+                " blocks it",
             )
         ),
     ),
@@ -136,14 +138,14 @@ _TABLE: Sequence[tuple[_Kind, str, Diagnosis]] = (
 )
 
 
-def why_unavailable(error: BaseException) -> Diagnosis:
-    """How the sentence "The broker at HOST:PORT …" goes on; no words of a driver are in it."""
-    # A write that took too long is an error of py-amqp's own.
+def diagnose(error: BaseException) -> Diagnosis:
+    """Completes the sentence "The broker at HOST:PORT …", without any text of a driver."""
+    # py-amqp reports a write that timed out as an error of its own.
     cause = error.__context__ if isinstance(error.__context__, TimeoutError) else error
     return next(
-        why
-        for kind, detail, why in _TABLE
-        if isinstance(cause, kind) and re.search(detail, _detail(cause))
+        diagnosis
+        for kind, pattern, diagnosis in _TABLE
+        if isinstance(cause, kind) and re.search(pattern, _detail(cause))
     )
 
 

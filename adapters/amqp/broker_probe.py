@@ -10,8 +10,11 @@ from application.ports.probes.broker_probe import BrokerStatus
 
 @dataclass(frozen=True)
 class AmqpBrokerProbe:
-    """What is there already is declared once more, which the broker refuses to whoever could not
-    work with it; where nothing is, nothing is made."""
+    """Checks that this user could work with the broker.
+
+    Declares existing exchanges and queues again, which the broker refuses to a user without the
+    permissions. Creates nothing where none exist.
+    """
 
     broker: Broker
 
@@ -19,13 +22,13 @@ class AmqpBrokerProbe:
         with self.broker.connected() as connection:
             properties = connection.connection.server_properties
             product = f"{properties.get('product')} {properties.get('version')}"
-            known = _is_known(connection)
-            if known:
+            is_set_up = _is_set_up(connection)
+            if is_set_up:
                 declare_exchanges(connection.channel())
-        return BrokerStatus(product, known)
+        return BrokerStatus(product, is_set_up)
 
 
-def _is_known(connection: Connection) -> bool:
+def _is_set_up(connection: Connection) -> bool:
     try:
         MANMAN(connection.channel()).declare(passive=True)
     except exceptions.NotFound:

@@ -15,17 +15,17 @@ Result = TypeVar("Result")
 
 
 class ConfirmChannel:
-    """A channel to publish on, with confirms, on a connection of its own.
+    """A channel for publishing with confirms, on a connection of its own.
 
-    Raises what kombu raises: for use within the broker's `own_errors`.
+    Raises what kombu raises: for use within the broker's `translate_errors`.
     """
 
     def __init__(self, broker: Broker) -> None:
         self._published = 0
-        # By number: confirms may overtake each other.
+        # By delivery tag, because confirms may arrive in another order.
         self._unconfirmed: set[int] = set()
         self._refused = False
-        # Whether a message that must arrive was taken by no queue.
+        # Whether no queue took a message that must arrive.
         self.was_returned = False
         self._connection: Connection = broker.connect()
         try:
@@ -41,18 +41,18 @@ class ConfirmChannel:
 
     @property
     def all_confirmed(self) -> bool:
-        """Whether the broker has all that was sent on disk, where it was routed at all."""
+        """Whether the broker has written every routable message to disk."""
         return not self._unconfirmed
 
     def send(self, message: Message, deadline: float) -> None:
-        """Until a moment of the monotonic clock."""
-        send(self.channel, message, _left_until(deadline))
+        """`deadline` is a time of the monotonic clock."""
+        send(self.channel, message, _seconds_until(deadline))
         self._published += 1
         self._unconfirmed.add(self._published)
 
     def receive(self, deadline: float) -> None:
-        """Take what the broker says next, until a moment of the monotonic clock."""
-        self._connection.drain_events(timeout=_left_until(deadline))
+        """Process the broker's next frame. `deadline` is a time of the monotonic clock."""
+        self._connection.drain_events(timeout=_seconds_until(deadline))
         if self._refused:
             raise exceptions.MessageNacked
 
@@ -61,7 +61,7 @@ class ConfirmChannel:
             self._connection.release()
 
     def discard(self) -> None:
-        # Without a word: who does not listen would be waited for.
+        # Closes without a handshake: a broker that does not answer would delay it.
         with suppress(exceptions.AMQPError, OSError):
             self._connection.collect()
 
@@ -78,53 +78,52 @@ class ConfirmChannel:
         self.was_returned = True
 
 
-def _left_until(deadline: float) -> float:
-    left = deadline - time.monotonic()
-    if left <= 0:
+def _seconds_until(deadline: float) -> float:
+    seconds = deadline - time.monotonic()
+    if seconds <= 0:
         raise TimeoutError
-    return left
+    return seconds
 
 
 class ReusableChannel(Generic[Use]):
-    """What is used over a channel, kept from one use to the next.
+    """An object on a channel that is kept from one use to the next.
 
-    `begin` makes it on a fresh channel. Whenever a use raises, its connection is thrown away.
+    `begin` creates the object on a new channel. If a use raises, the connection is discarded.
     """
 
     def __init__(self, broker: Broker, begin: Callable[[ConfirmChannel], Use]) -> None:
         self._broker = broker
         self._begin = begin
-        self._kept: tuple[ConfirmChannel, Use] | None = None
+        self._current: tuple[ConfirmChannel, Use] | None = None
 
     def use(self, use: Callable[[Use], Result]) -> Result:
-        """Raises BrokerUnavailable, and what the use raises."""
+        """Raises BrokerUnavailable, and whatever `use` raises."""
         with self._broker.translate_errors():
-            if self._kept:
+            if self._current:
                 try:
-                    return self._use(*self._kept, use)
+                    return self._use(*self._current, use)
                 except TimeoutError:
                     raise
                 except (exceptions.ConnectionError, OSError):
-                    # The broker may have been restarted since the last time, which says nothing
-                    # of now.
+                    # The broker may have restarted since the last use, so try a new channel.
                     pass
             return self._use(ConfirmChannel(self._broker), None, use)
 
     def close(self) -> None:
-        """The next use makes another."""
-        if self._kept:
-            self._kept[0].close()
-        self._kept = None
+        """The next use opens another channel."""
+        if self._current:
+            self._current[0].close()
+        self._current = None
 
     def _use(
-        self, opened: ConfirmChannel, kept: Use | None, use: Callable[[Use], Result]
+        self, opened: ConfirmChannel, current: Use | None, use: Callable[[Use], Result]
     ) -> Result:
         try:
-            if kept is None:
-                kept = self._begin(opened)
-                self._kept = (opened, kept)
-            return use(kept)
+            if current is None:
+                current = self._begin(opened)
+                self._current = (opened, current)
+            return use(current)
         except BaseException:
             opened.discard()
-            self._kept = None
+            self._current = None
             raise

@@ -1,4 +1,4 @@
-"""The domain's values as the JSON of messages, and back. Keys are those of the wire contract."""
+"""Domain values to the JSON of messages and back. The keys are those of the wire contract."""
 
 import json
 from collections.abc import Mapping
@@ -11,25 +11,25 @@ from domain.capabilities import Capabilities, PortRange
 from domain.configuration import Configuration, ConfigurationChanges
 from domain.machine_evidence import Evidence
 
-# What the control plane takes; its answers may hold a good deal of configuration.
+# The control plane rejects larger requests. Its answers may hold much more configuration.
 MAX_REQUEST_BYTES = 512 * 1024
 MAX_ANSWER_BYTES = 16 * 1024 * 1024
 _MAX_ID = 2**63 - 1
-_LARGEST_INT32 = 2**31 - 1
+_MAX_INT32 = 2**31 - 1
 
 
 class Malformed(Exception):
-    """A message is not what its routing key says. The text says why, for an operator."""
+    """A message is not valid for its routing key. The text says why, for operators."""
 
 
 def as_json(fields: Mapping[str, object]) -> bytes:
     return json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def fields_of(body: bytes, largest: int = MAX_REQUEST_BYTES) -> Mapping[str, Any]:
-    """Raises Malformed unless it is a JSON object, and no larger."""
-    if len(body) > largest:
-        raise Malformed(f"the body has {len(body)} bytes, at most {largest} are allowed")
+def fields_of(body: bytes, maximum: int = MAX_REQUEST_BYTES) -> Mapping[str, Any]:
+    """Raises Malformed unless the body is a JSON object of at most `maximum` bytes."""
+    if len(body) > maximum:
+        raise Malformed(f"the body has {len(body)} bytes, at most {maximum} are allowed")
     try:
         fields = json.loads(body)
     except (ValueError, RecursionError):
@@ -39,38 +39,38 @@ def fields_of(body: bytes, largest: int = MAX_REQUEST_BYTES) -> Mapping[str, Any
     return fields
 
 
-def text_of(fields: Mapping[str, Any], key: str) -> str:
-    """Empty where it is missing."""
-    text: str = _typed(fields, key, str, "a text", "")
+def string_of(fields: Mapping[str, Any], key: str) -> str:
+    """Empty if it is missing."""
+    text: str = _typed(fields, key, str, "a string", "")
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise Malformed(f"{key} is no text that UTF-8 can carry") from None
+        raise Malformed(f"{key} cannot be encoded as UTF-8") from None
     return text
 
 
-def whole_number_of(fields: Mapping[str, Any], key: str, largest: int = _MAX_ID) -> int:
-    """Zero where it is missing."""
-    number: int = _typed(fields, key, int, "a whole number", 0)
-    # To Python true is a number, too.
-    if isinstance(number, bool) or abs(number) > largest:
-        raise Malformed(f"{key} must be a whole number of at most {largest}")
+def integer_of(fields: Mapping[str, Any], key: str, maximum: int = _MAX_ID) -> int:
+    """Zero if it is missing."""
+    number: int = _typed(fields, key, int, "an integer", 0)
+    # In Python, true is an int, too.
+    if isinstance(number, bool) or abs(number) > maximum:
+        raise Malformed(f"{key} must be an integer of at most {maximum}")
     return number
 
 
 def capabilities_of(fields: Mapping[str, Any]) -> Capabilities | None:
-    """None where they are missing."""
-    found = _typed(fields, "capabilities", dict, "an object", None)
-    if found is None:
+    """None if they are missing."""
+    capabilities = _typed(fields, "capabilities", dict, "an object", None)
+    if capabilities is None:
         return None
-    ranges = _typed(found, "available_ports", list, "a list", [])
+    ranges = _typed(capabilities, "available_ports", list, "a list", [])
     return Capabilities(
-        total_memory_mb=whole_number_of(found, "total_memory_mb", _LARGEST_INT32),
-        available_memory_mb=whole_number_of(found, "available_memory_mb", _LARGEST_INT32),
-        cpu_cores=whole_number_of(found, "cpu_cores", _LARGEST_INT32),
-        available_cpu_millicores=whole_number_of(found, "available_cpu_millicores", _LARGEST_INT32),
+        total_memory_mb=integer_of(capabilities, "total_memory_mb", _MAX_INT32),
+        available_memory_mb=integer_of(capabilities, "available_memory_mb", _MAX_INT32),
+        cpu_cores=integer_of(capabilities, "cpu_cores", _MAX_INT32),
+        available_cpu_millicores=integer_of(capabilities, "available_cpu_millicores", _MAX_INT32),
         available_ports=tuple(map(_port_range, ranges)),
-        docker_version=text_of(found, "docker_version"),
+        docker_version=string_of(capabilities, "docker_version"),
     )
 
 
@@ -89,9 +89,9 @@ def capabilities_to_fields(capabilities: Capabilities) -> dict[str, object]:
 
 
 def evidence_of(fields: Mapping[str, Any]) -> Evidence:
-    found = _typed(fields, "evidence", dict, "an object", {})
+    evidence = _typed(fields, "evidence", dict, "an object", {})
     return Evidence(
-        **{field.name: text_of(found, field.name) for field in dataclass_fields(Evidence)}
+        **{field.name: string_of(evidence, field.name) for field in dataclass_fields(Evidence)}
     )
 
 
@@ -100,15 +100,15 @@ def evidence_to_fields(evidence: Evidence) -> dict[str, object]:
 
 
 def labels_of(fields: Mapping[str, Any]) -> Mapping[str, str] | None:
-    """None where they are missing."""
-    found = _typed(fields, "labels", dict, "an object", None)
-    return None if found is None else {key: text_of(found, key) for key in found}
+    """None if they are missing."""
+    labels = _typed(fields, "labels", dict, "an object", None)
+    return None if labels is None else {key: string_of(labels, key) for key in labels}
 
 
-def truth_of(fields: Mapping[str, Any], key: str) -> bool:
-    """False where it is missing."""
-    truth: bool = _typed(fields, key, bool, "true or false", False)
-    return truth
+def boolean_of(fields: Mapping[str, Any], key: str) -> bool:
+    """False if it is missing."""
+    value: bool = _typed(fields, key, bool, "true or false", False)
+    return value
 
 
 def changes_to_fields(changes: ConfigurationChanges) -> dict[str, object]:
@@ -131,12 +131,12 @@ def changes_to_fields(changes: ConfigurationChanges) -> dict[str, object]:
 def changes_of(fields: Mapping[str, Any]) -> ConfigurationChanges:
     names = _typed(fields, "names", list, "a list", [])
     if not all(isinstance(name, str) for name in names):
-        raise Malformed("names must be texts")
+        raise Malformed("names must be strings")
     return ConfigurationChanges(
-        changed=[_configuration(one) for one in _typed(fields, "changed", list, "a list", [])],
+        changed=[_configuration(item) for item in _typed(fields, "changed", list, "a list", [])],
         names=names,
-        revision=whole_number_of(fields, "revision"),
-        more=truth_of(fields, "more"),
+        revision=integer_of(fields, "revision"),
+        more=boolean_of(fields, "more"),
     )
 
 
@@ -144,12 +144,10 @@ def _configuration(fields: Any) -> Configuration:
     if not isinstance(fields, dict):
         raise Malformed("changed must hold objects")
     return Configuration(
-        name=text_of(fields, "name"),
-        document=text_of(fields, "document"),
-        revision=whole_number_of(fields, "revision"),
-        updated_at=datetime.fromtimestamp(
-            whole_number_of(fields, "updated_at", _LARGEST_INT32), UTC
-        ),
+        name=string_of(fields, "name"),
+        document=string_of(fields, "document"),
+        revision=integer_of(fields, "revision"),
+        updated_at=datetime.fromtimestamp(integer_of(fields, "updated_at", _MAX_INT32), UTC),
     )
 
 
@@ -157,16 +155,16 @@ def _port_range(fields: Any) -> PortRange:
     if not isinstance(fields, dict):
         raise Malformed("available_ports must hold objects")
     return PortRange(
-        start=whole_number_of(fields, "start", _LARGEST_INT32),
-        end=whole_number_of(fields, "end", _LARGEST_INT32),
-        protocol=text_of(fields, "protocol"),
+        start=integer_of(fields, "start", _MAX_INT32),
+        end=integer_of(fields, "end", _MAX_INT32),
+        protocol=string_of(fields, "protocol"),
     )
 
 
-def _typed(fields: Mapping[str, Any], key: str, kind: type, name: str, missing: Any) -> Any:
+def _typed(fields: Mapping[str, Any], key: str, kind: type, kind_name: str, default: Any) -> Any:
     value = fields.get(key)
     if value is None:
-        return missing
+        return default
     if not isinstance(value, kind):
-        raise Malformed(f"{key} must be {name}")
+        raise Malformed(f"{key} must be {kind_name}")
     return value

@@ -11,52 +11,55 @@ from domain.host_command import HostCommand
 
 _log = logging.getLogger(__name__)
 
-_KNOWN = {command.value: command for command in HostCommand}
+_COMMANDS = {command.value: command for command in HostCommand}
 
 
 @dataclass
 class AmqpCommands:
-    """Commands from the host's own queue, taken by a thread that `wake` s whoever rests."""
+    """Commands from the host's own queue. A thread receives them and calls `wake`."""
 
     broker: Broker
     wake: Callable[[], None]
-    _inbox: BatchConsumer | None = field(init=False, default=None)
+    _consumer: BatchConsumer | None = field(init=False, default=None)
     _server_id: int | None = field(init=False, default=None)
     _lock: threading.Lock = field(init=False, default_factory=threading.Lock)
-    _arrived: set[HostCommand] = field(init=False, default_factory=set)
+    _received: set[HostCommand] = field(init=False, default_factory=set)
 
     def listen(self, server_id: int) -> None:
         if server_id == self._server_id:
             return
         self.close()
         self._server_id = server_id
-        self._inbox = BatchConsumer(
-            self.broker, command_queue(server_id), partial(self._handle, server_id)
+        self._consumer = BatchConsumer(
+            self.broker,
+            command_queue(server_id),
+            partial(self._handle, server_id),
+            content="operator commands",
         )
-        # It ends with the process: a stop must not wait for a broker that hangs.
-        threading.Thread(target=self._inbox.run, name="commands", daemon=True).start()
+        # A daemon thread, because a stop must not wait for a broker that hangs.
+        threading.Thread(target=self._consumer.run, name="commands", daemon=True).start()
 
     def take(self) -> Collection[HostCommand]:
         with self._lock:
-            taken, self._arrived = self._arrived, set()
-        return taken
+            commands, self._received = self._received, set()
+        return commands
 
     def close(self) -> None:
-        """Listen no more."""
-        if self._inbox:
-            self._inbox.stop()
-        self._inbox = self._server_id = None
+        """Stop listening."""
+        if self._consumer:
+            self._consumer.stop()
+        self._consumer = self._server_id = None
 
-    def _handle(self, server_id: int, deliveries: Sequence[IncomingMessage]) -> Sequence[Outcome]:
-        return [self._outcome(server_id, delivery) for delivery in deliveries]
+    def _handle(self, server_id: int, messages: Sequence[IncomingMessage]) -> Sequence[Outcome]:
+        return [self._outcome(server_id, message) for message in messages]
 
-    def _outcome(self, server_id: int, delivery: IncomingMessage) -> Outcome:
-        name = delivery.routing_key.removeprefix(f"{COMMAND}.{server_id}.")
-        command = _KNOWN.get(name)
+    def _outcome(self, server_id: int, message: IncomingMessage) -> Outcome:
+        name = message.routing_key.removeprefix(f"{COMMAND}.{server_id}.")
+        command = _COMMANDS.get(name)
         if command is None:
-            return Rejected(f"this host knows no such command, only {', '.join(_KNOWN)}")
-        _log.info("Asked for %s by an operator.", command, extra={"server_id": server_id})
+            return Rejected(f"unknown command: this host knows {', '.join(_COMMANDS)}")
+        _log.info("An operator requested %s.", command, extra={"server_id": server_id})
         with self._lock:
-            self._arrived.add(command)
+            self._received.add(command)
         self.wake()
         return Answered({})

@@ -15,8 +15,8 @@ from adapters.amqp.codec import (
     changes_of,
     evidence_to_fields,
     fields_of,
-    text_of,
-    whole_number_of,
+    integer_of,
+    string_of,
 )
 from adapters.amqp.errors import raise_error_of
 from adapters.amqp.outgoing import Message, body_of
@@ -46,17 +46,17 @@ from domain.liveness import Status, parse_interval
 
 Answer = TypeVar("Answer")
 
-# RabbitMQ's own: an answer goes straight to the connection that asked, without a queue.
+# A feature of RabbitMQ: answers go directly to the connection that asked, without a queue.
 _ANSWERS = Queue("amq.rabbitmq.reply-to", no_declare=True)
 
 
 @dataclass
 class AmqpControlPlane:
-    """The control plane over AMQP: requests to the exchange `manman`, answers straight back.
+    """The control plane over AMQP: requests to the exchange `manman`, answers directly back.
 
-    An answer means what it means over gRPC: what was asked is done and durable. Times are bounds
-    of one call, in seconds; a request that nobody took in that time is worth nothing any more.
-    A connection over which a call failed is thrown away.
+    An answer means the same as over gRPC: the request is done and durable. Times are upper bounds
+    for one call, in seconds; the broker drops a request that nobody took in that time. After a
+    failed call its connection is discarded.
     """
 
     broker: Broker
@@ -72,14 +72,14 @@ class AmqpControlPlane:
         fields: dict[str, object] = {
             "name": registration_request.name,
             "environment": registration_request.environment,
-            # There even when there are none: those of an earlier start are gone.
+            # Sent even if empty, because absent labels would keep those of an earlier start.
             "labels": dict(registration_request.labels),
             "ephemeral": registration_request.ephemeral,
             "evidence": evidence_to_fields(registration_request.evidence),
         }
         if registration_request.capabilities:
             fields["capabilities"] = capabilities_to_fields(registration_request.capabilities)
-        return self._ask_with_key(REGISTER, fields, _joined)
+        return self._ask_with_key(REGISTER, fields, _registration_result)
 
     def heartbeat(
         self,
@@ -98,19 +98,19 @@ class AmqpControlPlane:
         }
         if capabilities:
             fields["capabilities"] = capabilities_to_fields(capabilities)
-        return self._ask(f"{HEALTH}.{server_id}", fields, _heard, server_id)
+        return self._ask(f"{HEALTH}.{server_id}", fields, _heartbeat_result, server_id)
 
     def status(
         self, server_id: int, status: Status, *, epoch: int = 0, seconds: float | None = None
     ) -> HeartbeatResult:
-        """Raises CredentialRequired, ServerNotFound, NotAdmitted and Replaced."""
+        """Raises CredentialRequired, ServerNotFound, NotAdmitted and SupersededRegistration."""
         fields = {
             "server_id": server_id,
             "status": status,
             "epoch": epoch,
             "credential": self.keys.credential,
         }
-        return self._ask(f"{STATUS}.{server_id}", fields, _heard, server_id, seconds)
+        return self._ask(f"{STATUS}.{server_id}", fields, _heartbeat_result, server_id, seconds)
 
     def fetch_configuration(
         self, server_id: int, known_revision: int, after_revision: int = 0
@@ -127,20 +127,20 @@ class AmqpControlPlane:
         self._ask_with_key(f"{DEREGISTER}.{server_id}", fields, lambda _: None, server_id)
 
     def close(self) -> None:
-        """Let go of the connection; the next call makes another."""
+        """Close the connection; the next call opens a new one."""
         self._conversation.close()
 
     def _ask_with_key(
         self,
         routing_key: str,
         fields: Mapping[str, object],
-        understand: Callable[[Mapping[str, Any]], Answer],
+        parse: Callable[[Mapping[str, Any]], Answer],
         server_id: int | None = None,
     ) -> Answer:
         with_credential = {**fields, "credential": self.keys.credential}
         return self.keys.try_each(
             lambda key: self._ask(
-                routing_key, {**with_credential, "registration_key": key}, understand, server_id
+                routing_key, {**with_credential, "registration_key": key}, parse, server_id
             )
         )
 
@@ -148,11 +148,11 @@ class AmqpControlPlane:
         self,
         routing_key: str,
         fields: Mapping[str, object],
-        understand: Callable[[Mapping[str, Any]], Answer],
+        parse: Callable[[Mapping[str, Any]], Answer],
         server_id: int | None = None,
         seconds: float | None = None,
     ) -> Answer:
-        within = seconds or self.call_seconds
+        timeout = seconds or self.call_seconds
         current_request_id.set(new_request_id())
         request = Message(
             MANMAN,
@@ -160,28 +160,31 @@ class AmqpControlPlane:
             as_json(fields),
             reply_to=_ANSWERS.name,
             correlation_id=current_request_id.get(),
-            # Even a last word: once the host has started again it would be a lie.
-            expires_after=within,
+            # A leaving heartbeat expires too: after a restart of the host it would be wrong.
+            expires_after=timeout,
         )
         try:
-            body = self._conversation.use(lambda kept: kept.answer_to(request, within))
+            body = self._conversation.use(
+                lambda conversation: conversation.answer_to(request, timeout)
+            )
             answer = fields_of(body, MAX_ANSWER_BYTES)
             raise_error_of(answer, server_id)
-            understood = understand(answer)
-            # What is logged after a failure still belongs to the request.
+            parsed = parse(answer)
+            # After a failure the request id stays, because what is logged then belongs to the
+            # request.
             current_request_id.set("")
-            return understood
+            return parsed
         except BrokerUnavailable as error:
             raise ControlPlaneUnavailable.of(error.diagnosis) from error
         except Malformed as malformed:
             raise ControlPlaneRefused(
-                f"The control plane gives an answer that makes no sense, {malformed}",
+                f"The control plane sent an invalid answer, {malformed}",
                 "check that it is not older than this host manager",
             ) from None
 
 
 class _Conversation:
-    """One request at a time is asked and answered."""
+    """Sends one request at a time and waits for its answer."""
 
     def __init__(self, opened: ConfirmChannel) -> None:
         self._opened = opened
@@ -195,17 +198,17 @@ class _Conversation:
         )
         consumer.consume()
 
-    def answer_to(self, request: Message, within: float) -> bytes:
-        """Raises ControlPlaneUnavailable when the broker is well and nobody answers."""
+    def answer_to(self, request: Message, timeout: float) -> bytes:
+        """Raises ControlPlaneUnavailable if the broker works and no API answers."""
         assert request.correlation_id
         self._answers.clear()
-        deadline = time.monotonic() + within
+        deadline = time.monotonic() + timeout
         self._opened.send(request, deadline)
         while request.correlation_id not in self._answers:
             if self._opened.was_returned:
                 raise ControlPlaneUnavailable(
-                    "The broker (RABBITMQ_URL) knows of no API that takes messages",
-                    "start one with the same RABBITMQ_URL, virtual host included",
+                    "The broker (RABBITMQ_URL) has no API that listens for messages",
+                    "start one with the same RABBITMQ_URL, including the virtual host",
                 )
             try:
                 self._opened.receive(deadline)
@@ -213,43 +216,48 @@ class _Conversation:
                 if not self._opened.all_confirmed:
                     raise
                 raise ControlPlaneUnavailable(
-                    "The broker (RABBITMQ_URL) took the message and no API answers",
+                    "The broker (RABBITMQ_URL) accepted the message, but no API answers",
                     "check that one runs with the same RABBITMQ_URL and that its database answers",
                 ) from None
         return self._answers[request.correlation_id]
 
     def _on_answer(self, message: Any) -> None:
-        # One that came too late was asked for by an earlier call.
+        # The answer to an earlier call may arrive late, so answers are kept by id.
         self._answers[str(message.properties.get("correlation_id"))] = body_of(message)
 
 
 @dataclass
 class LegacyControlPlane:
-    """For a host whose id is given (SERVER_ID): it says its status and health over AMQP, and
-    never registers nor fetches configuration."""
+    """For a host with a SERVER_ID: it reports its status and health over AMQP, and never registers
+    or fetches configuration."""
 
     over_amqp: AmqpControlPlane
     server_id: int
 
     def register(self, registration_request: RegistrationRequest) -> RegistrationResult:
-        """Only says that it is online. Raises ControlPlaneRefused when nobody has this id, and
-        where a credential is needed."""
+        """Only reports that the host is online. Raises ControlPlaneRefused if no server has this
+        id, or if the API requires a credential."""
         try:
             self.over_amqp.status(self.server_id, Status.ONLINE)
-            heard = self.over_amqp.heartbeat(self.server_id, registration_request.capabilities)
+            heartbeat_result = self.over_amqp.heartbeat(
+                self.server_id, registration_request.capabilities
+            )
         except ServerNotFound:
             raise ControlPlaneRefused(
                 f"No server has the id {self.server_id} (SERVER_ID)",
-                "set it to one of `manmanv2 servers list`, or unset it to register",
+                "set it to an id from `manmanv2 servers list`, or unset it to register",
             ) from None
         except CredentialRequired:
             raise ControlPlaneRefused(
-                "The API wants each host's own credential (ENFORCEMENT), which one"
-                " with a SERVER_ID has not",
+                "The API requires each host's own credential (ENFORCEMENT), which a host with a"
+                " SERVER_ID does not have",
                 "unset SERVER_ID to register",
             ) from None
         return RegistrationResult(
-            self.server_id, heard.next_heartbeat, config_revision=0, approval=heard.approval
+            self.server_id,
+            heartbeat_result.next_heartbeat,
+            config_revision=0,
+            approval=heartbeat_result.approval,
         )
 
     def heartbeat(
@@ -260,37 +268,41 @@ class LegacyControlPlane:
         epoch: int = 0,
         leaving: bool = False,
     ) -> HeartbeatResult:
-        heard = self.over_amqp.heartbeat(server_id, capabilities, leaving=leaving)
-        return replace(heard, config_revision=0)
+        heartbeat_result = self.over_amqp.heartbeat(server_id, capabilities, leaving=leaving)
+        return replace(heartbeat_result, config_revision=0)
 
     def fetch_configuration(
         self, server_id: int, known_revision: int, after_revision: int = 0
     ) -> ConfigurationChanges:
-        raise ControlPlaneRefused("A host with a SERVER_ID has no registration to fetch with")
+        raise ControlPlaneRefused(
+            "A host with a SERVER_ID cannot fetch configuration", "unset SERVER_ID to register"
+        )
 
     def deregister(self, server_id: int, instance_id: str) -> None:
-        raise ControlPlaneRefused("A host with a SERVER_ID has no registration to take back")
+        raise ControlPlaneRefused(
+            "A host with a SERVER_ID cannot deregister", "it has no registration"
+        )
 
     def close(self) -> None:
         self.over_amqp.close()
 
 
-def _joined(answer: Mapping[str, Any]) -> RegistrationResult:
+def _registration_result(answer: Mapping[str, Any]) -> RegistrationResult:
     return RegistrationResult(
-        server_id=whole_number_of(answer, "server_id"),
-        next_heartbeat=parse_interval(whole_number_of(answer, "next_heartbeat_seconds")),
-        config_revision=whole_number_of(answer, "config_revision"),
-        name=text_of(answer, "name"),
-        epoch=whole_number_of(answer, "epoch"),
-        approval=parse_approval(text_of(answer, "approval")),
-        credential=text_of(answer, "credential"),
+        server_id=integer_of(answer, "server_id"),
+        next_heartbeat=parse_interval(integer_of(answer, "next_heartbeat_seconds")),
+        config_revision=integer_of(answer, "config_revision"),
+        name=string_of(answer, "name"),
+        epoch=integer_of(answer, "epoch"),
+        approval=parse_approval(string_of(answer, "approval")),
+        credential=string_of(answer, "credential"),
     )
 
 
-def _heard(answer: Mapping[str, Any]) -> HeartbeatResult:
+def _heartbeat_result(answer: Mapping[str, Any]) -> HeartbeatResult:
     return HeartbeatResult(
-        parse_interval(whole_number_of(answer, "next_heartbeat_seconds")),
-        whole_number_of(answer, "config_revision"),
-        parse_approval(text_of(answer, "approval")),
-        text_of(answer, "credential"),
+        parse_interval(integer_of(answer, "next_heartbeat_seconds")),
+        integer_of(answer, "config_revision"),
+        parse_approval(string_of(answer, "approval")),
+        string_of(answer, "credential"),
     )

@@ -1,9 +1,12 @@
-"""The one table from what went wrong to what a host is told over AMQP, and back."""
+"""The one table from an error to the fields of an AMQP answer, and back.
+
+Hosts decide by `kind` and `reason`; `message` is for people.
+"""
 
 from collections.abc import Mapping
 from typing import Any
 
-from adapters.amqp.codec import Malformed, text_of
+from adapters.amqp.codec import Malformed, string_of
 from application.ports.host.control_plane import ControlPlaneRefused, ControlPlaneUnavailable
 from domain.errors import (
     CredentialRequired,
@@ -28,41 +31,42 @@ _KINDS: dict[type[Exception], str] = {
     NotAdmitted: "not_admitted",
     JoinKeyRefused: "not_admitted",
 }
-# What a kind alone does not say.
+# Tells errors of one kind apart.
 _REASONS: dict[type[Exception], str] = {JoinKeyRefused: "join_key_refused"}
 
 
 def error_fields(error: ManManError | Malformed) -> Mapping[str, object]:
-    said = {"kind": _KINDS.get(type(error), "refused"), "message": str(error)}
+    """The answer to a request that failed."""
+    described = {"kind": _KINDS.get(type(error), "refused"), "message": str(error)}
     reason = _REASONS.get(type(error))
-    return {"error": {**said, "reason": reason} if reason else said}
+    return {"error": {**described, "reason": reason} if reason else described}
 
 
 INTERNAL_ERROR: Mapping[str, object] = {"error": {"kind": "internal", "message": "internal error"}}
 
 
 def raise_error_of(fields: Mapping[str, Any], server_id: int | None) -> None:
-    """Raise what the control plane answered instead of doing it, if it did."""
+    """Raise the error in an answer of the control plane, if it has one."""
     error = fields.get("error")
     if not error:
         return
-    said = text_of(error, "message") if isinstance(error, dict) else "no reason"
+    text = string_of(error, "message") if isinstance(error, dict) else "no reason"
     match error.get("kind") if isinstance(error, dict) else None:
         case "invalid_registration_key":
             raise InvalidRegistrationKey
         case "internal":
-            raise ControlPlaneUnavailable("The control plane failed to answer", "its log says why")
+            raise ControlPlaneUnavailable("The control plane failed to answer", "see its log")
         case "server_not_found" if server_id is not None:
             raise ServerNotFound(server_id)
         case "credential_required" if server_id is not None:
             raise CredentialRequired(server_id)
         case "name_held":
-            raise NameInUse.from_message(said)
+            raise NameInUse.from_message(text)
         case "replaced":
-            raise SupersededRegistration.from_message(said)
+            raise SupersededRegistration.from_message(text)
         case "not_admitted" if error.get("reason") == _REASONS[JoinKeyRefused]:
-            raise JoinKeyRefused.from_message(said)
+            raise JoinKeyRefused.from_message(text)
         case "not_admitted":
-            raise NotAdmitted.from_message(said)
+            raise NotAdmitted.from_message(text)
         case _:
-            raise ControlPlaneRefused(f"The control plane refuses this host: {said}")
+            raise ControlPlaneRefused(f"The control plane refuses this host: {text}")

@@ -11,8 +11,7 @@ from application.ports.store.outbox import RecordedEvent
 class AmqpEvents:
     """Events go to the exchange `external`, as `manman.host.KIND`.
 
-    Whoever wants to hear them binds a queue of its own; an event that no queue takes was not
-    waited for by anybody.
+    A subscriber binds a queue of its own. An event that no queue takes has no subscriber.
     """
 
     def __init__(self, publisher: Publisher) -> None:
@@ -39,7 +38,7 @@ def _message(event: RecordedEvent) -> Message:
             }
         ),
         message_id=event.message_id,
-        at=event.at,
+        sent_at=event.at,
         trace_parent=event.trace_parent,
         must_arrive=False,
     )

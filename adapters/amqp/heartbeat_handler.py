@@ -1,4 +1,4 @@
-"""What hosts say over AMQP about themselves, as the use case of every heartbeat takes it."""
+"""Status and health messages of hosts, as heartbeats for the use case."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -8,8 +8,8 @@ from adapters.amqp.codec import (
     Malformed,
     capabilities_of,
     fields_of,
-    text_of,
-    whole_number_of,
+    integer_of,
+    string_of,
 )
 from adapters.amqp.errors import error_fields
 from adapters.amqp.topology import HEALTH, STATUS
@@ -22,25 +22,23 @@ RecordBatch = Callable[[Sequence[Heartbeat]], Sequence[Acknowledged | ManManErro
 
 @dataclass(frozen=True)
 class HeartbeatHandler:
-    """Status and health of hosts: `status.host.ID` and `health.host.ID`.
+    """Handles `status.host.ID` and `health.host.ID`.
 
-    Who waits for an answer is told what is wrong; without anybody who waits it is a dead letter.
+    An error is the answer if the host waits for one; otherwise the message becomes a dead letter.
     """
 
     record_heartbeat: RecordBatch
 
-    def __call__(self, deliveries: Sequence[IncomingMessage]) -> Sequence[Outcome]:
-        read = [_heartbeat_or_reason(delivery) for delivery in deliveries]
-        answers = iter(
-            self.record_heartbeat([found for found in read if isinstance(found, Heartbeat)])
-        )
+    def __call__(self, messages: Sequence[IncomingMessage]) -> Sequence[Outcome]:
+        parsed = [_heartbeat_or_reason(message) for message in messages]
+        answers = iter(self.record_heartbeat([one for one in parsed if isinstance(one, Heartbeat)]))
         return [
-            _outcome(delivery, next(answers) if isinstance(found, Heartbeat) else found)
-            for delivery, found in zip(deliveries, read, strict=True)
+            _outcome(message, next(answers) if isinstance(one, Heartbeat) else one)
+            for message, one in zip(messages, parsed, strict=True)
         ]
 
 
-def _outcome(delivery: IncomingMessage, answer: Acknowledged | ManManError | Malformed) -> Outcome:
+def _outcome(message: IncomingMessage, answer: Acknowledged | ManManError | Malformed) -> Outcome:
     if isinstance(answer, Acknowledged):
         return Answered(
             {
@@ -51,30 +49,30 @@ def _outcome(delivery: IncomingMessage, answer: Acknowledged | ManManError | Mal
                 "credential": answer.credential,
             }
         )
-    if delivery.reply_to:
+    if message.reply_to:
         return Answered(error_fields(answer))
     return Rejected(str(answer))
 
 
-def _heartbeat_or_reason(delivery: IncomingMessage) -> Heartbeat | Malformed:
+def _heartbeat_or_reason(message: IncomingMessage) -> Heartbeat | Malformed:
     try:
-        return _heartbeat(delivery)
+        return _heartbeat(message)
     except Malformed as malformed:
         return malformed
 
 
-def _heartbeat(delivery: IncomingMessage) -> Heartbeat:
-    kind, _, owner = delivery.routing_key.rpartition(".")
-    fields = fields_of(delivery.body)
-    server_id = whole_number_of(fields, "server_id")
+def _heartbeat(message: IncomingMessage) -> Heartbeat:
+    kind, _, owner = message.routing_key.rpartition(".")
+    fields = fields_of(message.body)
+    server_id = integer_of(fields, "server_id")
     if str(server_id) != owner:
-        raise Malformed(f"server_id is {server_id}, the routing key says {owner}")
-    epoch = whole_number_of(fields, "epoch")
-    credential = text_of(fields, "credential")
+        raise Malformed(f"server_id is {server_id}, but the routing key names {owner}")
+    epoch = integer_of(fields, "epoch")
+    credential = string_of(fields, "credential")
     if kind == HEALTH:
         return Heartbeat(server_id, capabilities_of(fields), epoch=epoch, credential=credential)
     assert kind == STATUS
-    status = text_of(fields, "status")
+    status = string_of(fields, "status")
     if status not in tuple(Status):
         raise Malformed(f"status must be one of {', '.join(Status)}")
     leaving = status == Status.OFFLINE

@@ -5,8 +5,8 @@ from adapters.amqp.topology import COMMAND, MANMAN
 from application.ports.host_commands import HostNotListening
 from domain.host_command import HostCommand
 
-# A host that was away for longer has reported and fetched everything as it came back.
-_WORTH_SECONDS = 300.0
+# A host that was away for longer has reported and fetched everything when it returned.
+_EXPIRY_SECONDS = 300.0
 
 
 class AmqpHostCommands:
@@ -20,12 +20,12 @@ class AmqpHostCommands:
             MANMAN,
             f"{COMMAND}.{server_id}.{command}",
             as_json({"server_id": server_id, "command": command}),
-            expires_after=_WORTH_SECONDS,
+            expires_after=_EXPIRY_SECONDS,
         )
         try:
             self._publisher.publish([message])
         except Unroutable:
             raise HostNotListening(
-                f"the host of server {server_id} takes no commands: give it the RABBITMQ_URL of"
-                " this API, virtual host included"
+                f"the host of server {server_id} does not listen for commands: set its RABBITMQ_URL"
+                " to that of this API, including the virtual host"
             ) from None

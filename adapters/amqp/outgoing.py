@@ -13,26 +13,26 @@ JSON = "application/json"
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A message for the broker. It is lost once nobody took it for `expires_after` seconds."""
+    """A message for the broker, which drops it if nobody takes it for `expires_after` seconds."""
 
     exchange: Exchange
     routing_key: str
     body: bytes
     content_type: str = JSON
     message_id: str = field(default_factory=lambda: str(uuid.uuid4()))
-    at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    sent_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     headers: Mapping[str, str] = field(default_factory=dict)
     trace_parent: str = field(default_factory=current_trace_parent.get)
-    # To whom to answer, and about what.
+    # The queue for the answer, and the id that the answer repeats.
     reply_to: str | None = None
     correlation_id: str | None = None
     expires_after: float | None = None
-    # Whether it is wrong that no queue takes it.
+    # Whether it is an error if no queue takes the message.
     must_arrive: bool = True
 
 
 def send(channel: Any, message: Message, seconds: float) -> None:
-    """Hand it to the connection; whether the broker has it is another matter."""
+    """Write the message to the connection. Returns before the broker confirms it."""
     headers = dict(message.headers)
     if message.trace_parent:
         headers[TRACE_PARENT] = message.trace_parent
@@ -44,7 +44,7 @@ def send(channel: Any, message: Message, seconds: float) -> None:
         content_encoding="utf-8" if message.content_type == JSON else "binary",
         headers=headers,
         message_id=message.message_id,
-        timestamp=int(message.at.timestamp()),
+        timestamp=int(message.sent_at.timestamp()),
         reply_to=message.reply_to,
         correlation_id=message.correlation_id,
         expiration=message.expires_after,
@@ -54,6 +54,6 @@ def send(channel: Any, message: Message, seconds: float) -> None:
 
 
 def body_of(received: Any) -> bytes:
-    """The body of one of kombu's messages, which it has decoded where the sender named a way."""
+    """The body of a kombu message as bytes. kombu decodes it if the sender names an encoding."""
     body = received.body
     return body.encode(errors="surrogatepass") if isinstance(body, str) else bytes(body)

@@ -1,7 +1,7 @@
-"""The exchanges and queues, declared here and nowhere else: a broker takes no two versions.
+"""The exchanges and queues. Only this module declares them: a broker rejects a second version.
 
-All are durable. Queues that several processes share are quorum queues, the only kind that
-survives the loss of a node and is still offered by RabbitMQ 4.
+All are durable. Queues that several processes share are quorum queues, the only kind that survives
+the loss of a node and that RabbitMQ 4 still offers.
 """
 
 from typing import Any
@@ -25,7 +25,7 @@ EVENT = "manman.host"
 
 _DAY_MS = 24 * 3600 * 1000
 
-# One consumer at a time: with two, a host's last word could be written before the one before it.
+# One consumer at a time: with two, an older message of a host could be written after a newer one.
 REPORTS = Queue(
     "manman.reports",
     bindings=[binding(MANMAN, routing_key=f"{kind}.*") for kind in (STATUS, HEALTH)],
@@ -39,7 +39,7 @@ CALLS = Queue(
     ],
     queue_arguments={"x-queue-type": "quorum"},
 )
-# Bounded, because who sends nonsense mostly does not stop.
+# Bounded, because a client that sends invalid messages usually goes on.
 DEAD_LETTER_QUEUE = Queue(
     "manman.dead-letters",
     DEAD_LETTERS,
@@ -53,14 +53,14 @@ DEAD_LETTER_QUEUE = Queue(
 
 
 def declare_exchanges(channel: Any) -> None:
-    """What whoever publishes needs."""
+    """Declare what a publisher needs."""
     for exchange in (MANMAN, EXTERNAL):
         exchange(channel).declare()
     DEAD_LETTER_QUEUE(channel).declare()
 
 
 def command_queue(server_id: int) -> Queue:
-    """A host's own, gone when the host stayed away for a week."""
+    """The queue of one host. The broker deletes it if the host is away for a week."""
     return Queue(
         f"host-{server_id}-commands",
         MANMAN,

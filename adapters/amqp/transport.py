@@ -1,4 +1,4 @@
-"""py-amqp as we need it: no message and no peer ends a connection for ever, or waits for ever."""
+"""py-amqp with fixes: no message can break each new connection, and no peer can block for ever."""
 
 import logging
 import socket
@@ -14,29 +14,29 @@ UNREADABLE = "unreadable"
 
 
 class _Message(method_framing.Message):  # type: ignore[misc]  # its base has no types
-    """One that says that its properties make no sense, instead of ending the connection.
+    """Marks a message with unreadable properties, where py-amqp would close the connection.
 
-    Else a single one would come back, and end it, for ever.
+    The broker would deliver the message again and so break each new connection.
     """
 
     def _load_properties(self, *arguments: Any) -> None:
         try:
             super()._load_properties(*arguments)
-        except Exception:  # noqa: BLE001 - py-amqp trips over them in many ways
+        except Exception:  # noqa: BLE001 - py-amqp raises many errors for them
             self.properties = {UNREADABLE: True}
 
 
-# py-amqp has no other place to say so.
+# py-amqp has no other place to set the class.
 method_framing.Message = _Message
 
 
 class _Connection(pyamqp.Connection):  # type: ignore[misc]  # its base has no types
-    """One that closes its socket whatever goes wrong, and waits for nothing without an end."""
+    """Closes its socket after every failure, and never waits without a limit."""
 
     def connect(self, callback: Any = None) -> None:
         try:
             super().connect(callback)
-            # Else it would wait for ever for the rest of a frame that has begun.
+            # Otherwise it would wait for ever for the rest of a frame.
             self.transport.sock.settimeout(self.connect_timeout)
         except (exceptions.AMQPError, OSError):
             self.collect()
@@ -44,9 +44,9 @@ class _Connection(pyamqp.Connection):  # type: ignore[misc]  # its base has no t
         except Exception as error:
             self.collect()
             if isinstance(error, UnicodeError) and not self.bytes_recv:
-                # So Python speaks of a name before it asks the resolver.
+                # Python raises it for a host name that it cannot even pass to the resolver.
                 raise socket.gaierror from error
-            # Over what is no AMQP, py-amqp trips in many ways.
+            # py-amqp raises many errors for a peer that does not speak AMQP.
             raise exceptions.UnexpectedFrame from error
 
     def on_inbound_method(
@@ -57,16 +57,17 @@ class _Connection(pyamqp.Connection):  # type: ignore[misc]  # its base has no t
         except UnicodeError:
             if method != spec.Basic.Deliver:
                 raise
-            # Its routing key is no text. It is to go away, or it would come back for ever. Behind
-            # the method's number stand the consumer's tag, its length first, and the delivery's.
+            # The routing key is not text. Reject the message, or the broker delivers it for ever.
+            # The payload has the method's number, the length of the consumer tag, that tag and the
+            # delivery tag.
             [delivery_tag] = unpack_from(">Q", payload, 4 + 1 + payload[4])
             self.channels[channel_id].basic_reject(delivery_tag, requeue=False)
-            _log.warning("a message was dropped, its routing key is no text")
+            _log.warning("dropped a message whose routing key is not text")
             return None
 
     def collect(self) -> None:
         if self._transport and self._transport.sock:
-            # Else it would wait for the other side's last word in TLS.
+            # Otherwise it would wait for the peer to close TLS.
             self._transport.sock.settimeout(0)
         super().collect()
 

@@ -107,15 +107,15 @@ def transport(request: pytest.FixtureRequest) -> Iterator[Transport]:
 
         elif way == "amqp":
             broker = Broker(request.getfixturevalue("rabbitmq_url"))
-            inboxes = (
+            consumers = (
                 BatchConsumer(broker, REPORTS, HeartbeatHandler(fleet.heartbeat)),
                 BatchConsumer(broker, CALLS, RpcHandler(fleet.register, fetch, fleet.deregister)),
             )
-            for inbox in inboxes:
-                stack.enter_context(running(inbox))
+            for consumer in consumers:
+                stack.enter_context(running(consumer))
             # All of them before any is waited for: each takes half a second to notice.
-            for inbox in inboxes:
-                stack.callback(inbox.stop)
+            for consumer in consumers:
+                stack.callback(consumer.stop)
 
             def connect(keys: KeyRing) -> ControlPlane:
                 return closed_at_the_end(AmqpControlPlane(broker, keys))
@@ -148,16 +148,16 @@ def container_of(fleet: Fleet, enforcement: Enforcement) -> ApiContainer:
 
 
 @contextmanager
-def running(inbox: BatchConsumer) -> Iterator[None]:
+def running(consumer: BatchConsumer) -> Iterator[None]:
     listening = threading.Event()
-    inbox.listens = lambda listens: listening.set() if listens else None
-    thread = threading.Thread(target=inbox.run)
+    consumer.on_listening = lambda listens: listening.set() if listens else None
+    thread = threading.Thread(target=consumer.run)
     thread.start()
     try:
         assert listening.wait(20)
         yield
     finally:
-        inbox.stop()
+        consumer.stop()
         thread.join()
 
 

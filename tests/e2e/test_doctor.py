@@ -112,7 +112,7 @@ def test_a_host_over_amqp_is_judged_by_the_api_behind_the_broker(
     start_api: StartApi, rabbitmq_url: str, docker_socket: Path
 ) -> None:
     api = start_api("memory://", RABBITMQ_URL=rabbitmq_url, REGISTRATION_KEY=KEY)
-    api.wait_until_said("messages of manman.calls are taken")
+    api.wait_until_said("Listening for messages from manman.calls.")
     host = {
         "TRANSPORT": "amqp",
         "RABBITMQ_URL": rabbitmq_url,

@@ -34,7 +34,7 @@ StartHost = Callable[..., Process]
 KEY = canary("registration key")
 
 # Said once the queue is bound, too: what is sent while it is only there is lost.
-TAKEN = "messages of {} are taken"
+LISTENING = "Listening for messages from {}."
 
 PATIENT = {"HEARTBEAT_INTERVAL_SECONDS": "600"}
 
@@ -179,7 +179,7 @@ def test_a_client_that_is_not_ours_may_say_status_and_health(
     def status() -> str:
         return servers(api.address)["box"].status
 
-    api.wait_until_said(TAKEN.format("manman.reports"))
+    api.wait_until_said(LISTENING.format("manman.reports"))
     send(rabbitmq_url, "status.host.1", b'{"server_id": 1, "status": "online"}')
     eventually(lambda: status() == "online", "its status", api)
     send(rabbitmq_url, "health.host.1", b'{"server_id": 1, "capabilities": {"cpu_cores": 7}}')
@@ -197,22 +197,22 @@ MALFORMED = {
     b"{": "the body is not JSON",
     b"[" * 100_000: "the body is not JSON",
     b'[{"server_id": 1}]': "the body is not a JSON object",
-    b"{}": "server_id is 0, the routing key says 1",
-    b'{"server_id": "1"}': "server_id must be a whole number",
-    b'{"server_id": true}': "server_id must be a whole number of at most 9223372036854775807",
-    b'{"server_id": 1e0}': "server_id must be a whole number",
-    b'{"server_id": 2}': "server_id is 2, the routing key says 1",
+    b"{}": "server_id is 0, but the routing key names 1",
+    b'{"server_id": "1"}': "server_id must be an integer",
+    b'{"server_id": true}': "server_id must be an integer of at most 9223372036854775807",
+    b'{"server_id": 1e0}': "server_id must be an integer",
+    b'{"server_id": 2}': "server_id is 2, but the routing key names 1",
     b'{"server_id": 1' + b"0" * 5000 + b"}": "the body is not JSON",
     b'{"server_id": 1, "capabilities": []}': "capabilities must be an object",
-    b'{"server_id": 1, "capabilities": {"cpu_cores": "4"}}': "cpu_cores must be a whole number",
+    b'{"server_id": 1, "capabilities": {"cpu_cores": "4"}}': "cpu_cores must be an integer",
     b'{"server_id": 1, "capabilities": {"cpu_cores": -1}}': (
-        "capabilities.cpu_cores is -1, must be from 0 to 65536"
+        "capabilities.cpu_cores is -1, but must be from 0 to 65536"
     ),
     b'{"server_id": 1, "capabilities": {"available_ports": [7]}}': (
         "available_ports must hold objects"
     ),
     b'{"server_id": 1, "capabilities": {"docker_version": "\\ud800"}}': (
-        "docker_version is no text that UTF-8 can carry"
+        "docker_version cannot be encoded as UTF-8"
     ),
     b'{"server_id": 1, "capabilities": {}, "x": "' + b"x" * 1024 * 1024 + b'"}': (
         "the body has 1048621 bytes, at most 524288 are allowed"
@@ -227,7 +227,7 @@ def test_what_is_malformed_goes_to_the_dead_letters_with_the_reason(
     with client(api.address) as stub:
         stub.CreateServer(pb.CreateServerRequest(name="box"))
     for queue in ("manman.reports", "manman.calls"):
-        api.wait_until_said(TAKEN.format(queue))
+        api.wait_until_said(LISTENING.format(queue))
     for _ in range(2):
         for body in MALFORMED:
             send(rabbitmq_url, "health.host.1", body)
@@ -253,7 +253,7 @@ def test_what_is_malformed_goes_to_the_dead_letters_with_the_reason(
     assert reasons["health.host.4711"] == "server 4711 does not exist"
     # What may hold a key is not kept.
     assert [(why, body) for key, why, body in found if key == "register.host"] == [
-        ("name must be a text", b"")
+        ("name must be a string", b"")
     ]
     assert api.count("server 4711 does not exist") == 1
     assert not any("Traceback" in str(event) for event in api.events)
@@ -269,7 +269,7 @@ def test_a_command_makes_a_host_report_and_fetch_at_once(
         api.address, SERVER_NAME="box", RABBITMQ_URL=rabbitmq_url, CONFIG_DIR=str(folder)
     )
     host.wait_until_said("Registered as server 1 ")
-    host.wait_until_said(TAKEN.format("host-1-commands"))
+    host.wait_until_said("Listening for operator commands.")
     before = servers(api.address)["box"].last_seen
     put = ("manmanv2", "configs", "put", "1", "limits")
     run_to_end(*put, stdin="{}", API_ADDRESS=api.address)
@@ -289,7 +289,7 @@ def test_a_command_makes_a_host_report_and_fetch_at_once(
         == [
             (
                 "command.host.1.dance",
-                "this host knows no such command, only config, report",
+                "unknown command: this host knows config, report",
                 b'{"how": "slow"}',
             )
         ]
@@ -314,8 +314,8 @@ def test_a_command_that_no_host_would_hear_is_one_sentence(
     code, words = refresh(api.address, "1")
     assert code == 69
     assert words == (
-        "manmanv2: the host of server 1 takes no commands: give it the RABBITMQ_URL of this API,"
-        " virtual host included\n"
+        "manmanv2: the host of server 1 does not listen for commands: set its RABBITMQ_URL to"
+        " that of this API, including the virtual host\n"
     )
     code, words = refresh(alone.address, "1")
     assert code == 69
@@ -470,7 +470,7 @@ def test_no_acknowledged_heartbeat_is_missing_after_broker_and_api_were_killed(
     apis = [start_api(postgres_url, RABBITMQ_URL=rabbitmq.url(), **PATIENT) for _ in range(2)]
     host = AmqpControlPlane(Broker(rabbitmq.url()), KeyRing.single(""))
     for api in apis:
-        api.wait_until_said(TAKEN.format("manman.calls"))
+        api.wait_until_said(LISTENING.format("manman.calls"))
     joined = host.register(RegistrationRequest(name="box"))
     acknowledged = 0
     _let_queues_settle()
@@ -500,7 +500,7 @@ def test_a_message_is_acknowledged_after_its_commit_only(
     api = start_api(url, RABBITMQ_URL=rabbitmq_url, **PATIENT)
     with client(api.address) as stub:
         stub.RegisterServer(pb.RegisterServerRequest(name="box"))
-    api.wait_until_said(TAKEN.format("manman.reports"))
+    api.wait_until_said(LISTENING.format("manman.reports"))
     own_postgres.stop()
     send(rabbitmq_url, "status.host.1", b'{"server_id": 1, "status": "offline"}')
     # Taken by the API, which cannot write it.

@@ -169,7 +169,7 @@ def test_a_trace_leads_over_amqp_too(
         stub.CreateServer(pb.CreateServerRequest(name="box"))
         stub.PutConfiguration(pb.PutConfigurationRequest(server_id=1, name="a", document="{}"))
     for queue in ("manman.calls", "manman.reports"):
-        api.wait_until_said(f"messages of {queue} are taken")
+        api.wait_until_said(f"Listening for messages from {queue}.")
     host = start_host(
         None, TRANSPORT="amqp", SERVER_NAME="box", CONFIG_DIR=str(tmp_path / "config"), **traced
     )
@@ -211,7 +211,7 @@ def test_a_dead_letter_keeps_the_traceparent_of_who_sent_it(
         {"traceparent": b"\xff\xfe"},
     ]
     kept: list[dict[str, Any]] = []
-    api.wait_until_said("messages of manman.reports are taken")
+    api.wait_until_said("Listening for messages from manman.reports.")
     with channel(rabbitmq_url) as foreign:
         for headers in sent:
             foreign.basic_publish(

@@ -792,7 +792,7 @@ def test_the_broker_is_away(
     api = start_api("memory://", RABBITMQ_URL=url)
     host = start_host(None, TRANSPORT="amqp", RABBITMQ_URL=url, SERVER_NAME="web1")
     said = [
-        api.wait_until_said("What is sent to manman.calls waits until it is back."),
+        api.wait_until_said("Messages to manman.calls wait until it is back."),
         host.wait_until_said("Trying again until it answers."),
     ]
     with client(api.address) as stub:
@@ -821,7 +821,7 @@ def test_the_virtual_host_is_another_one(
     rabbitmq: RabbitBroker, start_api: StartApi, start_host: StartHost
 ) -> None:
     api = start_api("memory://", RABBITMQ_URL=rabbitmq.url("prod"))
-    api.wait_until_said("messages of manman.calls are taken")
+    api.wait_until_said("Listening for messages from manman.calls.")
     url = rabbitmq.url("dev")
     host = start_host(None, TRANSPORT="amqp", RABBITMQ_URL=url, SERVER_NAME="web1")
     # Before a host has been there itself.
@@ -905,7 +905,7 @@ def test_an_id_that_nobody_has(
     rabbitmq_url: str, start_api: StartApi, start_host: StartHost
 ) -> None:
     api = start_api("memory://", RABBITMQ_URL=rabbitmq_url)
-    api.wait_until_said("messages of manman.reports are taken")
+    api.wait_until_said("Listening for messages from manman.reports.")
     host = start_host(None, SERVER_ID="42", RABBITMQ_URL=rabbitmq_url)
 
     assert host.wait() == 78

@@ -51,7 +51,7 @@ class Consumers(containers.DeclarativeContainer):
                 ),
             ),
         ),
-        listens=Storage.metrics.provided.broker_connection.call(
+        on_listening=Storage.metrics.provided.broker_connection.call(
             set_connected=providers.Callable(
                 _make_set_connected, heartbeat_intake=Storage.heartbeat_intake
             )
@@ -83,8 +83,8 @@ class Consumers(containers.DeclarativeContainer):
             ),
         ),
         # A call that is rejected may hold a key.
-        keeps_bodies=False,
-        largest_batch=_MAX_CALLS_IN_A_BATCH,
+        keep_bodies=False,
+        max_batch_size=_MAX_CALLS_IN_A_BATCH,
     )
     consumers: providers.Provider[Sequence[BatchConsumer]] = providers.Selector(
         Storage.settings.provided.messages_kind,

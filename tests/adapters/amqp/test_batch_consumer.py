@@ -10,7 +10,7 @@ from typing import Any
 import pika
 import pytest
 
-from adapters.amqp import batch_consumer as inbox_module
+from adapters.amqp import batch_consumer
 from adapters.amqp.batch_consumer import Answered, BatchConsumer, IncomingMessage, Outcome
 from adapters.amqp.broker import Broker
 from adapters.amqp.control_plane import AmqpControlPlane
@@ -46,8 +46,8 @@ class Handler:
 
 
 @dataclass
-class Ear:
-    """What an inbox says of whether it can be heard over it."""
+class ListeningState:
+    """What a consumer reports about whether it listens."""
 
     listens: bool = False
 
@@ -55,30 +55,32 @@ class Ear:
         self.listens = listens
 
 
-Start = Callable[..., Ear]
+Start = Callable[..., ListeningState]
 
 
 @pytest.fixture
 def start() -> Iterator[Start]:
     with ExitStack() as stack:
 
-        def start_one(url: str, handler: Handler, queue: Any = REPORTS, **options: Any) -> Ear:
-            ear = Ear()
-            inbox = BatchConsumer(Broker(url), queue, handler, ear, **options)
-            stack.enter_context(_running(inbox))
-            return ear
+        def start_one(
+            url: str, handler: Handler, queue: Any = REPORTS, **options: Any
+        ) -> ListeningState:
+            state = ListeningState()
+            consumer = BatchConsumer(Broker(url), queue, handler, state, **options)
+            stack.enter_context(_running(consumer))
+            return state
 
         yield start_one
 
 
 @contextmanager
-def _running(inbox: BatchConsumer) -> Iterator[None]:
-    thread = threading.Thread(target=inbox.run)
+def _running(consumer: BatchConsumer) -> Iterator[None]:
+    thread = threading.Thread(target=consumer.run)
     thread.start()
     try:
         yield
     finally:
-        inbox.stop()
+        consumer.stop()
         thread.join()
 
 
@@ -91,17 +93,17 @@ def send(
         )
 
 
-def letters(url: str) -> list[tuple[str, bytes]]:
-    found: list[tuple[str, bytes]] = []
+def dead_letters(url: str) -> list[tuple[str, bytes]]:
+    letters: list[tuple[str, bytes]] = []
     with channel(url) as open_channel:
         while True:
             method, properties, body = open_channel.basic_get("manman.dead-letters")
             if method is None:
-                return found
-            found.append((properties.headers["reason"], body))
+                return letters
+            letters.append((properties.headers["reason"], body))
 
 
-POISON: list[dict[str, Any]] = [
+UNREADABLE: list[dict[str, Any]] = [
     {"headers": {"compression": "nope"}},
     {"headers": {"compression": "zlib"}},
     {"content_encoding": "utf-16"},
@@ -116,26 +118,26 @@ def test_no_message_keeps_those_behind_it_from_being_heard(
     rabbitmq_url: str, start: Start, caplog: pytest.LogCaptureFixture
 ) -> None:
     handler = Handler()
-    ear = start(rabbitmq_url, handler)
-    eventually(lambda: ear.listens, "the inbox")
-    for properties in POISON:
+    state = start(rabbitmq_url, handler)
+    eventually(lambda: state.listens, "the consumer")
+    for properties in UNREADABLE:
         send(rabbitmq_url, **properties)
     send(rabbitmq_url, routing_key=b"health.host.\xe9")
     send(rabbitmq_url, routing_key="health.host.2")
     eventually(lambda: handler.handled and handler.handled[-1].routing_key[-1] == "2", "the last")
 
-    assert {reason for reason, _ in letters(rabbitmq_url)} == {
+    assert {reason for reason, _ in dead_letters(rabbitmq_url)} == {
         "its properties or headers cannot be read"
     }
     assert not [record for record in caplog.records if record.exc_info]
-    assert ear.listens
+    assert state.listens
 
 
 def test_what_only_one_message_is_to_blame_for_is_a_dead_letter_without_a_key(
     rabbitmq_url: str, start: Start
 ) -> None:
-    ear = start(rabbitmq_url, Handler(ValueError("a mistake")), CALLS, keeps_bodies=False)
-    eventually(lambda: ear.listens, "the inbox")
+    state = start(rabbitmq_url, Handler(ValueError("a mistake")), CALLS, keep_bodies=False)
+    eventually(lambda: state.listens, "the consumer")
     key = canary("registration key")
     send(rabbitmq_url, "register.host", b'{"registration_key": "%s"}' % key.encode())
     host = AmqpControlPlane(Broker(rabbitmq_url), KeyRing.single(key))
@@ -145,7 +147,9 @@ def test_what_only_one_message_is_to_blame_for_is_a_dead_letter_without_a_key(
     finally:
         host.close()
 
-    assert eventually(lambda: letters(rabbitmq_url), "the dead letter") == [("internal error", b"")]
+    assert eventually(lambda: dead_letters(rabbitmq_url), "the dead letter") == [
+        ("internal error", b"")
+    ]
 
 
 @pytest.mark.parametrize("trouble", [StoreUnavailable(), StoreFailed()])
@@ -156,20 +160,20 @@ def test_while_the_store_is_away_messages_stay_in_the_queue(
     caplog: pytest.LogCaptureFixture,
     trouble: Exception,
 ) -> None:
-    monkeypatch.setattr(inbox_module, "_HOLD_SECONDS", 1.0)
+    monkeypatch.setattr(batch_consumer, "_HOLD_SECONDS", 1.0)
     handler = Handler()
-    ear = start(rabbitmq_url, handler)
-    eventually(lambda: ear.listens, "the inbox")
+    state = start(rabbitmq_url, handler)
+    eventually(lambda: state.listens, "the consumer")
     handler.trouble, handler.store_is_away = trouble, True
     for number in range(3):
         send(rabbitmq_url, routing_key=f"health.host.{number}")
     # Given back, so that another process may have them.
-    eventually(lambda: not ear.listens, "the inbox to give up")
+    eventually(lambda: not state.listens, "the consumer to give up")
     handler.trouble = None
     eventually(lambda: len(handler.handled) == 3, "the messages")
 
     assert [delivery.routing_key[-1] for delivery in handler.handled] == ["0", "1", "2"]
-    assert letters(rabbitmq_url) == []
+    assert dead_letters(rabbitmq_url) == []
     assert sum("The store is away" in message for message in caplog.messages) == 1
 
 
@@ -180,12 +184,12 @@ def test_a_store_that_is_away_for_long_is_not_taken_for_a_dead_broker(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     # The broker is given up after two of its heartbeats are missed.
-    monkeypatch.setattr(inbox_module, "_HEARTBEAT_SECONDS", 3)
-    monkeypatch.setattr(inbox_module, "_HOLD_SECONDS", 60.0)
-    caplog.set_level(logging.INFO, logger=inbox_module.__name__)
+    monkeypatch.setattr(batch_consumer, "_HEARTBEAT_SECONDS", 3)
+    monkeypatch.setattr(batch_consumer, "_HOLD_SECONDS", 60.0)
+    caplog.set_level(logging.INFO, logger=batch_consumer.__name__)
     handler = Handler()
-    ear = start(rabbitmq_url, handler)
-    eventually(lambda: ear.listens, "the inbox")
+    state = start(rabbitmq_url, handler)
+    eventually(lambda: state.listens, "the consumer")
     handler.trouble = StoreUnavailable()
     send(rabbitmq_url)
     threading.Timer(9, setattr, (handler, "trouble", None)).start()
@@ -193,18 +197,18 @@ def test_a_store_that_is_away_for_long_is_not_taken_for_a_dead_broker(
 
     assert len(handler.handled) == 1
     assert [
-        found.getMessage() for found in caplog.records if found.name == inbox_module.__name__
-    ] == ["messages of manman.reports are taken"]
+        record.getMessage() for record in caplog.records if record.name == batch_consumer.__name__
+    ] == ["Listening for messages from manman.reports."]
 
 
 def test_a_broker_that_takes_nothing_from_hosts_lets_nobody_be_heard(
     rabbitmq_url: str, start: Start
 ) -> None:
     with ShortOfMemory() as short:
-        deaf, ear = start(short.url(), Handler()), start(rabbitmq_url, Handler())
-        eventually(lambda: ear.listens, "the inbox of the broker that is well")
+        blocked, state = start(short.url(), Handler()), start(rabbitmq_url, Handler())
+        eventually(lambda: state.listens, "the consumer of the healthy broker")
 
-        assert not deaf.listens
+        assert not blocked.listens
 
 
 @pytest.mark.parametrize(
@@ -213,11 +217,11 @@ def test_a_broker_that_takes_nothing_from_hosts_lets_nobody_be_heard(
 def test_an_answer_that_makes_no_sense_is_refused_in_words(
     rabbitmq_url: str, start: Start, answer: Mapping[str, object]
 ) -> None:
-    ear = start(rabbitmq_url, Handler(answer=answer), CALLS)
-    eventually(lambda: ear.listens, "the inbox")
+    state = start(rabbitmq_url, Handler(answer=answer), CALLS)
+    eventually(lambda: state.listens, "the consumer")
     host = AmqpControlPlane(Broker(rabbitmq_url), KeyRing.single(""))
     try:
-        with pytest.raises(ControlPlaneRefused, match="an answer that makes no sense"):
+        with pytest.raises(ControlPlaneRefused, match="sent an invalid answer"):
             host.register(RegistrationRequest(name="box"))
     finally:
         host.close()

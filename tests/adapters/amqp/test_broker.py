@@ -39,23 +39,25 @@ SECRET = canary("other broker password")
 
 NOT_FOUND = "is not found: its name does not resolve; check RABBITMQ_URL and the name service."
 NO_ANSWER = (
-    "does not answer in time: check that it is well, that the port is its AMQP port and that no"
-    " firewall is between."
+    "does not answer in time: check that it is healthy, that the port is its AMQP port and that no"
+    " firewall blocks it."
 )
 CLOSES = (
-    "closes the connection: check that it runs well, that the port is its AMQP port, and whether"
-    " it wants amqps://."
+    "closes the connection: check that it is healthy, that the port is its AMQP port, and whether"
+    " it requires amqps://."
 )
-NO_AMQP = "does not speak AMQP on that port: its AMQP port is mostly 5672, or 5671 for amqps://."
-NO_TLS = "does not speak TLS on that port: amqps:// needs its TLS port, mostly 5671."
-OTHER_NAME = "shows a certificate for another name: use the name that it is made out to."
-NOT_VALID_NOW = "shows a certificate that is not valid now: renew it, or set this machine's clock."
+NO_AMQP = "does not speak AMQP on that port: its AMQP port is usually 5672, or 5671 for amqps://."
+NO_TLS = "does not speak TLS on that port: amqps:// needs its TLS port, usually 5671."
+OTHER_NAME = "has a certificate for another name: use a name that the certificate contains."
+NOT_VALID_NOW = (
+    "has a certificate that is not valid now: renew it, or correct this machine's clock."
+)
 NOT_TRUSTED = (
-    "shows a certificate of a CA that is not trusted here: set RABBITMQ_CA_CERT_PATH to that CA's"
+    "has a certificate from a CA that is not trusted here: set RABBITMQ_CA_CERT_PATH to that CA's"
     " certificate."
 )
 OTHER_PROPERTIES = (
-    "has an exchange or a queue of ours with other properties: delete it, it is made anew."
+    "has an exchange or queue of ours with other properties: delete it; it is created again."
 )
 
 
@@ -259,7 +261,7 @@ def test_what_the_user_may_not_do_is_not_taken_for_a_wrong_password(rabbitmq_url
             connection.channel().exchange_declare("amq.ours", "topic")
 
     assert trouble_with(broker, declare) == (
-        "does not let this user do what is needed: permit it to configure, write and read."
+        "does not give this user the needed permissions: grant configure, write and read."
     )
 
 
@@ -301,7 +303,7 @@ def test_a_queue_that_another_connection_keeps_for_itself_is_told(rabbitmq_url: 
         foreign.queue_declare("manman.dead-letters", exclusive=True)
         said = trouble_with(broker, lambda: publisher.publish([note()]))
 
-    assert said == "has a queue that another connection keeps for itself."
+    assert said == "has a queue that is exclusive to another connection."
 
 
 def test_what_is_gone_from_the_broker_is_told_and_made_anew(rabbitmq_url: str) -> None:
@@ -313,7 +315,7 @@ def test_what_is_gone_from_the_broker_is_told_and_made_anew(rabbitmq_url: str) -
         said = trouble_with(broker, lambda: publisher.publish([note(must_arrive=False)]))
         publisher.publish([note(must_arrive=False)])
 
-    assert said == "has lost an exchange or a queue that is needed."
+    assert said == "has lost a required exchange or queue."
 
 
 def test_a_full_queue_refuses_a_message_and_takes_the_next_one_again(rabbitmq_url: str) -> None:
@@ -328,7 +330,7 @@ def test_a_full_queue_refuses_a_message_and_takes_the_next_one_again(rabbitmq_ur
         foreign.queue_purge(AUDIENCE)
         publisher.publish([note()])
 
-    assert said == "refuses a message: a queue is full, or its log says why."
+    assert said == "refuses a message: a queue is full, or see the broker's log."
 
 
 class ShortOfMemory(RabbitBroker):
@@ -354,7 +356,7 @@ def test_a_broker_that_is_short_of_memory_says_so_at_once_to_who_publishes_only(
             send(connection.channel(), note(must_arrive=False), PATIENT)
             connection.drain_events(timeout=PATIENT)
 
-    assert said == "is short of memory or disk and takes no messages."
+    assert said == "is short of memory or disk and accepts no messages."
     assert took < PATIENT / 2
 
 
@@ -773,8 +775,8 @@ def test_a_broker_that_insists_on_a_certificate_of_ours_is_told(
     context.maximum_version = ssl.TLSVersion.TLSv1_2
     with port(showing(context)) as here:
         assert trouble_at(url_at(here, scheme="amqps"), ca_file) == (
-            "refuses to speak TLS with this machine: its log says why; it must not insist on a"
-            " certificate of the client."
+            "refuses TLS with this machine: see the broker's log; it must not require a client"
+            " certificate."
         )
 
 
@@ -842,7 +844,7 @@ def test_a_file_of_cas_that_cannot_be_read_is_told(tmp_path: Path) -> None:
 
         assert str(caught.value) == (
             f"RABBITMQ_CA_CERT_PATH {path} cannot be read: set it to the file of the CA that"
-            " issues the broker's certificate."
+            " issued the broker's certificate."
         )
 
 
@@ -862,7 +864,7 @@ def test_a_file_without_the_certificate_of_a_ca_is_told(ca: trustme.CA, tmp_path
 
         assert str(caught.value) == (
             f"RABBITMQ_CA_CERT_PATH {path} holds no PEM certificate: set it to the file of the CA"
-            " that issues the broker's certificate."
+            " that issued the broker's certificate."
         )
 
 

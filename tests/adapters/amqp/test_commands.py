@@ -37,9 +37,9 @@ class Host:
         return set(self.commands.take())
 
     @property
-    def inbox(self) -> BatchConsumer:
-        assert self.commands._inbox
-        return self.commands._inbox
+    def consumer(self) -> BatchConsumer:
+        assert self.commands._consumer
+        return self.commands._consumer
 
     def _wake(self) -> None:
         self.woken += 1
@@ -162,7 +162,7 @@ def test_a_command_for_a_host_that_never_listened_is_refused(
     start_host: Callable[[int], Host], operator: AmqpHostCommands
 ) -> None:
     start_host(1)
-    with pytest.raises(HostNotListening, match="the host of server 2 takes no commands"):
+    with pytest.raises(HostNotListening, match="the host of server 2 does not listen for commands"):
         operator.send(2, HostCommand.CONFIG)
 
 
@@ -217,12 +217,12 @@ def test_a_command_that_no_host_knows_is_a_dead_letter_and_told_once(
 
     assert host.taken(times_woken=1) == {HostCommand.REPORT}
     assert host.woken == 1
-    reason = "this host knows no such command, only config, report"
+    reason = "unknown command: this host knows config, report"
     assert dead_letters(broker) == [
         (routing_key, "manman", reason, b"\xff{") for routing_key in unknown * 2
     ]
     assert [line.getMessage() for line in caplog.records if line.name == INBOX] == [
-        f"a message went to the dead letters, {routing_key}: {reason}" for routing_key in unknown
+        f"a message became a dead letter, {routing_key}: {reason}" for routing_key in unknown
     ]
 
 

@@ -20,6 +20,6 @@ def test_a_host_with_a_given_id_is_told_that_it_must_register_for_a_credential()
     over_amqp: Any = WantsCredentials()
 
     with pytest.raises(
-        ControlPlaneRefused, match=r"^The API wants .*: unset SERVER_ID to register\.$"
+        ControlPlaneRefused, match=r"^The API requires .*: unset SERVER_ID to register\.$"
     ):
         LegacyControlPlane(over_amqp, 42).register(RegistrationRequest(""))

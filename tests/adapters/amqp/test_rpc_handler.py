@@ -66,7 +66,7 @@ def test_who_names_two_servers_deletes_none(
     assert isinstance(outcome, Answered)
     assert outcome.fields["error"] == {
         "kind": "invalid_argument",
-        "message": f"server_id is {web}, the routing key says {routing_key.split('.')[2]}",
+        "message": f"server_id is {web}, but the routing key names {routing_key.split('.')[2]}",
     }
     assert listed(fleet) == ["web"]
 
