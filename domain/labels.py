@@ -183,10 +183,10 @@ class _Reader:
 
     def skip(self, token: str) -> bool:
         """Consume the token if it comes next; return whether it did."""
-        found = _TOKEN.match(self._text, self._place)
-        if not found or found[1] != token:
+        matched = _TOKEN.match(self._text, self._place)
+        if not matched or matched[1] != token:
             return False
-        self._place = found.end()
+        self._place = matched.end()
         return True
 
     def take(self, token: str, expected: str) -> None:
@@ -194,21 +194,21 @@ class _Reader:
             self._refuse(expected)
 
     def key(self) -> str:
-        found = _TOKEN.match(self._text, self._place)
-        if not found or not _KEY.fullmatch(found[1]):
+        matched = _TOKEN.match(self._text, self._place)
+        if not matched or not _KEY.fullmatch(matched[1]):
             self._refuse("the key of a label")
-        self._place = found.end()
-        return found[1]
+        self._place = matched.end()
+        return matched[1]
 
     def value(self) -> str:
         """A value may be empty; then the next token is not consumed."""
-        found = _TOKEN.match(self._text, self._place)
-        if not found or found[1] in ("!=", "==", *"=!,()"):
+        matched = _TOKEN.match(self._text, self._place)
+        if not matched or matched[1] in ("!=", "==", *"=!,()"):
             return ""
-        if not _VALUE.fullmatch(found[1]):
+        if not _VALUE.fullmatch(matched[1]):
             self._refuse("the value of a label")
-        self._place = found.end()
-        return found[1]
+        self._place = matched.end()
+        return matched[1]
 
     def _refuse(self, expected: str) -> NoReturn:
         rest = self._text[self._place :].lstrip()

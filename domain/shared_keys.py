@@ -39,10 +39,10 @@ def stripped_key(key: str) -> str:
 def _is_among(keys: Iterable[str], presented_key: str) -> bool:
     """Compare with every key, in constant time, so that the duration reveals neither how much of
     a guess was right nor which key it was close to."""
-    found = False
+    is_among = False
     for key in keys:
-        found |= hmac.compare_digest(_bytes(key), _bytes(presented_key))
-    return found
+        is_among |= hmac.compare_digest(_bytes(key), _bytes(presented_key))
+    return is_among
 
 
 def _bytes(key: str) -> bytes:

@@ -1,4 +1,4 @@
-"""Keys as an API makes them, whose secrets may come out nowhere."""
+"""Keys as an API generates them, with secrets that must never leak."""
 
 from dataclasses import dataclass, field
 
@@ -8,7 +8,7 @@ from tests.support.canary_secrets import canary
 
 @dataclass
 class CanaryKeys:
-    """Their ids are of one letter each: ok-aaaaaaaaaa, ok-bbbbbbbbbb, …"""
+    """Each id repeats one letter: ok-aaaaaaaaaa, ok-bbbbbbbbbb, …"""
 
     made: list[PlaintextKey] = field(default_factory=list)
 

@@ -35,7 +35,7 @@ from domain.liveness import HeartbeatSchedule
 from domain.registration_rules import DEFAULT_RULES, RegistrationRules
 from tests.support.builders import INTERVAL, NOW
 
-# Who may join: whoever likes to.
+# Any host may join.
 OPEN = AuthenticateHost(lambda: ())
 
 
@@ -45,7 +45,7 @@ def admitting_keys(*keys: str) -> AuthenticateHost:
 
 @dataclass
 class TroubledStore:
-    """A store that is away while somebody says so."""
+    """A store that is unavailable while `is_away` is set."""
 
     store: Store
     is_away: bool = False
@@ -59,7 +59,7 @@ class TroubledStore:
 
 
 class Fleet:
-    """What one process of the API has; `restart` makes it another on the same store and clock."""
+    """The use cases of one API process. `restart` replaces it on the same store and clock."""
 
     def __init__(
         self,
