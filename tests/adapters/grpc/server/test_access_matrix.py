@@ -291,11 +291,11 @@ class CertifiedApi:
     api: Api
     site: Site
     address: str
-    shown: dict[str, Shown]
+    presented: dict[str, Shown]
 
-    def ask_all(self, shown: str, sent: Metadata = ()) -> dict[str, Any]:
+    def ask_all(self, presented: str, sent: Metadata = ()) -> dict[str, Any]:
         """Make every call. Those about a server are about ANOTHER_SERVER."""
-        credentials = self.shown[shown].credentials(self.site.ca_file.read_bytes())
+        credentials = self.presented[presented].credentials(self.site.ca_file.read_bytes())
         with grpc.secure_channel(self.address, credentials) as channel:
             api = Api(self.api.container, self.address, channel, {})
             return {name: api.ask(name, about(ANOTHER_SERVER, name), sent) for name in NAMES}
@@ -315,19 +315,19 @@ def certified(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CertifiedApi
     paths = {name.lower(): Path(path) for name, path in site.variables.items()}
     with running("viewer", mtls_listen_address=mutual_tls, **paths) as api:
         access = api.container.operator_key_service()
-        shown: dict[str, Shown] = {}
+        presented: dict[str, Shown] = {}
         for owner, role in OWNERS.items():
             key, request = new_signing_request()
             lifetime = HOUR if owner == "expired" else None
             row, certificate = access.create_operator_certificate(
                 owner, role, lifetime, request, "somebody"
             )
-            shown[owner] = Shown(certificate, key)
+            presented[owner] = Shown(certificate, key)
             if owner == "revoked":
                 access.revoke_operator_key(row.key_id)
             if owner == "expired":
                 api.clock.advance(HOUR)
-        admin = f"operator/{shown['admin'].name}"
+        admin = f"operator/{presented['admin'].name}"
         server = f"spiffe://manmanv2/server/{CERTIFIED_SERVER}"
         a_key = api.keys["viewer"].partition(".")[0]
         for name, uris in {
@@ -340,8 +340,8 @@ def certified(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CertifiedApi
             "the id of a key": [f"spiffe://manmanv2/operator/{a_key}"],
             "an id of nobody": ["spiffe://manmanv2/operator/oc-7777777777"],
         }.items():
-            shown[name] = site.gives(uris)
-        yield CertifiedApi(api, site, mutual_tls, shown)
+            presented[name] = site.gives(uris)
+        yield CertifiedApi(api, site, mutual_tls, presented)
 
 
 # The certificate, what the caller also sends, and the role that it must get.
@@ -367,14 +367,14 @@ CERTIFIED_CALLERS = [
 ]
 
 
-@pytest.mark.parametrize(("shown", "sent", "role"), CERTIFIED_CALLERS)
+@pytest.mark.parametrize(("presented", "sent", "role"), CERTIFIED_CALLERS)
 def test_each_caller_with_a_certificate_makes_the_calls_of_its_role_and_of_its_server(
-    certified: CertifiedApi, idp: Provider, shown: str, sent: str, role: Role | None
+    certified: CertifiedApi, idp: Provider, presented: str, sent: str, role: Role | None
 ) -> None:
-    answers = certified.ask_all(shown, metadata_of(certified.api, sent, idp))
+    answers = certified.ask_all(presented, metadata_of(certified.api, sent, idp))
 
     expected = {name: expected_of(name, role) for name in NAMES}
-    if shown == "a server":
+    if presented == "a server":
         expected |= dict.fromkeys(OF_A_SERVER, "of another server")
     assert {name: access_of(answer) for name, answer in answers.items()} == expected
 
@@ -393,14 +393,14 @@ def test_a_client_without_a_valid_certificate_cannot_connect_to_the_mutual_tls_p
 ) -> None:
     site, root = certified.site, certified.site.ca_file.read_bytes()
     name = "spiffe://manmanv2/server/1"
-    for shown in (
+    for presented in (
         None,
         Shown(site.tls_cert.read_text(), site.tls_key.read_text()),
         site.gives([name], use=SERVER),
         site.gives([name], expired=True),
         Site(tmp_path / "other").gives([name]),
     ):
-        assert not reaches(certified.address, root, shown)
+        assert not reaches(certified.address, root, presented)
     assert reaches(certified.address, root, site.gives([name]))
     assert reaches(certified.api.address, root, None)
 

@@ -7,11 +7,11 @@ from adapters.grpc.server.error_codes import TooBusy, status_of
 from adapters.grpc.server.group_commit import GroupCommit
 from domain.errors import ServerNotFound
 
-PATIENCE_SECONDS = 30.0
+TIMEOUT_SECONDS = 30.0
 
 
 class Writer:
-    """Remembers its batches; an item above 100 is not known, one below zero breaks the store."""
+    """Records its batches. An item above 100 is unknown; a negative one makes the store fail."""
 
     def __init__(self) -> None:
         self.batches: list[list[int]] = []
@@ -49,8 +49,8 @@ def test_a_batch_of_the_flush_size_is_written_without_waiting() -> None:
     writer = Writer()
 
     async def in_time() -> list[str | BaseException]:
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            return await submit(writer, 1, 2, 3, flush_size=3, gather_seconds=10 * PATIENCE_SECONDS)
+        async with asyncio.timeout(TIMEOUT_SECONDS):
+            return await submit(writer, 1, 2, 3, flush_size=3, gather_seconds=10 * TIMEOUT_SECONDS)
 
     assert asyncio.run(in_time()) == ["wrote 1", "wrote 2", "wrote 3"]
     assert writer.batches == [[1, 2, 3]]

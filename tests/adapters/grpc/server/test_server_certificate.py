@@ -1,4 +1,4 @@
-"""What an API makes of the files of its certificate."""
+"""How the API reads the files of its certificate."""
 
 import ssl
 from datetime import UTC, datetime, timedelta
@@ -90,12 +90,12 @@ def test_a_file_that_cannot_be_read_is_named_in_the_error(files: CertificateFile
     files.certificate.unlink()
     files.certificate.mkdir()
 
-    cure = "check the file and its permissions."
+    fix = "check the file and its permissions."
     assert missing == (
-        f"TLS_KEY_PATH {files.key} cannot be read (No such file or directory): {cure}"
+        f"TLS_KEY_PATH {files.key} cannot be read (No such file or directory): {fix}"
     )
     assert problem(files) == (
-        f"TLS_CERT_PATH {files.certificate} cannot be read (Is a directory): {cure}"
+        f"TLS_CERT_PATH {files.certificate} cannot be read (Is a directory): {fix}"
     )
 
 
@@ -172,14 +172,14 @@ def test_the_error_for_an_expired_certificate_includes_the_time_of_this_machine(
 ) -> None:
     files.issue("api.example.com", begins=-2 * A_DAY, ends=-A_DAY)
     now = datetime.now(UTC)
-    told = problem(files)
+    text = problem(files)
 
-    assert told.startswith(
+    assert text.startswith(
         f"TLS_CERT_PATH {files.certificate} holds a certificate that expired on"
         f" {now - A_DAY:%Y-%m-%d} "
     )
-    assert f"and this machine's clock says {now:%Y-%m-%d}" in told
-    assert told.endswith(": renew it, or correct the clock.")
+    assert f"and this machine's clock says {now:%Y-%m-%d}" in text
+    assert text.endswith(": renew it, or correct the clock.")
 
 
 def test_a_cas_own_certificate_is_unsuitable_for_a_server(files: CertificateFiles) -> None:
@@ -196,7 +196,7 @@ def test_the_private_key_is_not_in_the_representation(files: CertificateFiles) -
     assert canary("private key") not in repr(certificate)
 
 
-# While it is in use
+# While the API runs
 
 
 def test_a_replaced_certificate_is_used_and_logged_with_its_end(
@@ -255,7 +255,7 @@ def test_a_certificate_that_is_not_valid_now_does_not_replace_the_current_one(
     certificate.reload()
 
     assert certificate.current is before
-    assert ["that expired on" in said for said in warnings_in(caplog)] == [True, False]
+    assert ["that expired on" in warning for warning in warnings_in(caplog)] == [True, False]
     clock.time += 2 * A_DAY
     certificate.reload()
     assert certificate.current.facts.names == ["tomorrow.example.com"]
@@ -290,7 +290,7 @@ def test_the_api_starts_with_a_certificate_that_is_not_valid_yet_and_warns(
     files.issue("api.example.com", begins=A_DAY)
     opened(files, clock).reload()
 
-    assert [" is not valid before " in said for said in warnings_in(caplog)] == [True]
+    assert [" is not valid before " in warning for warning in warnings_in(caplog)] == [True]
 
 
 def test_a_certificate_from_another_ca_is_used_too(files: CertificateFiles) -> None:

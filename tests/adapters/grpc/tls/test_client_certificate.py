@@ -1,4 +1,4 @@
-"""The certificate that an operator's command shows, in files that somebody wrote."""
+"""How `manmanv2` reads the files of an operator's certificate."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -26,18 +26,18 @@ def files(tmp_path: Path) -> tuple[Path, Path]:
     return tmp_path / "ann.pem", tmp_path / "ann.key"
 
 
-def write(files: tuple[Path, Path], shown: Shown) -> ClientCertificate:
-    files[0].write_text(shown.certificate)
-    files[1].write_text(shown.key)
+def write(files: tuple[Path, Path], presented: Shown) -> ClientCertificate:
+    files[0].write_text(presented.certificate)
+    files[1].write_text(presented.key)
     return ClientCertificate(*files)
 
 
 def test_a_certificate_and_its_key_can_be_in_one_file_or_two(
     site: Site, files: tuple[Path, Path]
 ) -> None:
-    shown = site.gives([ANN])
-    two = write(files, shown)
-    one = ClientCertificate(shown.write(files[0]), files[0])
+    presented = site.gives([ANN])
+    two = write(files, presented)
+    one = ClientCertificate(presented.write(files[0]), files[0])
 
     assert ClientCertificate(files[0], files[1]).key_id() == one.key_id() == "oc-aaaaaaaaaa"
     assert one.read() == (files[0].read_bytes(), files[0].read_bytes())
@@ -52,7 +52,7 @@ def test_only_an_operators_certificate_has_a_key_id(
 
 
 def test_an_expired_certificate_can_be_read(site: Site, files: tuple[Path, Path]) -> None:
-    # Whoever asks for it has the time by which it counts.
+    # The API decides by its own clock whether it has expired.
     expired = write(files, site.gives([ANN], expired=True))
 
     assert expired.key_id() == "oc-aaaaaaaaaa"

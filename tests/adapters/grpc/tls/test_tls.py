@@ -1,4 +1,4 @@
-"""TLS between an API and its clients, and what is said when it fails."""
+"""TLS between the API and its clients, and the diagnosis of failures."""
 
 import contextlib
 import re
@@ -60,16 +60,16 @@ def joins(address: str, tls: Tls | None) -> int:
         return control_plane.register(RegistrationRequest(name="web")).server_id
 
 
-# Whoever cannot speak with an API hears the same of it.
+# Hosts, operators and the doctor report the same problem.
 
 
-def told_a_host(address: str, tls: Tls | None) -> str:
+def problem_of_a_host(address: str, tls: Tls | None) -> str:
     with pytest.raises(ControlPlaneUnavailable) as caught:
         joins(address, tls)
     return str(caught.value).removeprefix(f"The API at {address} (API_ADDRESS) ").rstrip(".")
 
 
-def told_an_operator(address: str, tls: Tls | None) -> str:
+def problem_of_an_operator(address: str, tls: Tls | None) -> str:
     with closing(OperatorClient(address, None, tls)) as client:
         with pytest.raises(OperatorCallFailed) as caught:
             list(client.servers())
@@ -77,14 +77,16 @@ def told_an_operator(address: str, tls: Tls | None) -> str:
     return str(caught.value).removeprefix(f"the API at {address} ")
 
 
-def told_by_the_doctor(address: str, tls: Tls | None) -> str:
+def problem_of_the_doctor(address: str, tls: Tls | None) -> str:
     with pytest.raises(ControlPlaneUnavailable) as caught:
         GrpcApiProbe(address, tls, call_seconds=2, step_seconds=1).try_key(KEY)
     return str(caught.value).removeprefix(f"The API at {address} (API_ADDRESS) ").rstrip(".")
 
 
-Telling = Callable[[str, Tls | None], str]
-everybody = pytest.mark.parametrize("told", [told_a_host, told_an_operator, told_by_the_doctor])
+Diagnose = Callable[[str, Tls | None], str]
+every_client = pytest.mark.parametrize(
+    "diagnose", [problem_of_a_host, problem_of_an_operator, problem_of_the_doctor]
+)
 
 
 def test_a_host_registers_over_tls_and_a_local_operator_needs_no_key(
@@ -101,7 +103,7 @@ def test_a_host_registers_over_tls_and_a_local_operator_needs_no_key(
 def test_without_a_ca_file_the_cas_of_the_machine_are_trusted(
     files: CertificateFiles, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Where OpenSSL finds them.
+    # OpenSSL reads the CAs of the machine from this file.
     monkeypatch.setenv("SSL_CERT_FILE", str(files.ca_file))
     with api_over_tls(files) as (_, address):
         assert joins(address, Tls())
@@ -116,7 +118,7 @@ def test_the_name_to_verify_can_differ_from_the_address(
 
 
 @pytest.mark.parametrize(
-    ("version", "is_spoken"),
+    ("version", "is_accepted"),
     [
         (ssl.TLSVersion.TLSv1, False),
         (ssl.TLSVersion.TLSv1_1, False),
@@ -125,171 +127,177 @@ def test_the_name_to_verify_can_differ_from_the_address(
     ],
 )
 def test_only_tls_1_2_and_later_is_accepted(
-    files: CertificateFiles, version: ssl.TLSVersion, is_spoken: bool
+    files: CertificateFiles, version: ssl.TLSVersion, is_accepted: bool
 ) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.load_verify_locations(files.ca_file)
     context.set_alpn_protocols(["h2"])
-    # Else it is our side that does without the old ones.
+    # Without this the client itself refuses the old versions.
     context.set_ciphers("ALL:@SECLEVEL=0")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         context.minimum_version = context.maximum_version = version
-    spoken = False
+    accepted = False
     with (
         api_over_tls(files) as (_, address),
         socket.create_connection(("127.0.0.1", int(address.split(":")[1]))) as connection,
         contextlib.suppress(ssl.SSLError),
         context.wrap_socket(connection, server_hostname="127.0.0.1"),
     ):
-        spoken = True
+        accepted = True
 
-    assert spoken is is_spoken
-
-
-# What is said when it fails
+    assert accepted is is_accepted
 
 
-@everybody
-def test_an_untrusted_ca_is_named(told: Telling, files: CertificateFiles, other_ca: Path) -> None:
+# Diagnosis
+
+
+@every_client
+def test_an_untrusted_ca_is_named(
+    diagnose: Diagnose, files: CertificateFiles, other_ca: Path
+) -> None:
     with showing(files) as address:
-        by_the_file = told(address, Tls(other_ca))
-        by_the_machine = told(address, Tls())
+        by_the_file = diagnose(address, Tls(other_ca))
+        by_the_machine = diagnose(address, Tls())
 
-    head, cure = (
+    head, fix = (
         r"has a certificate from a CA \(Testing CA #\S+\) that ",
         "to the file of that CA's",
     )
-    assert re.match(f"{head}is not in API_CA_CERT_PATH: set API_CA_CERT_PATH {cure}", by_the_file)
+    assert re.match(f"{head}is not in API_CA_CERT_PATH: set API_CA_CERT_PATH {fix}", by_the_file)
     assert re.match(
-        f"{head}this machine does not trust: set API_CA_CERT_PATH {cure}", by_the_machine
+        f"{head}this machine does not trust: set API_CA_CERT_PATH {fix}", by_the_machine
     )
 
 
-@everybody
-def test_a_self_signed_certificate_is_diagnosed(told: Telling, files: CertificateFiles) -> None:
+@every_client
+def test_a_self_signed_certificate_is_diagnosed(
+    diagnose: Diagnose, files: CertificateFiles
+) -> None:
     files.certificate.write_bytes(files.ca.cert_pem.bytes())
     files.key.write_bytes(files.ca.private_key_pem.bytes())
     with showing(files) as address:
-        assert told(address, Tls()) == (
+        assert diagnose(address, Tls()) == (
             "has a self-signed certificate that this machine does not trust: set API_CA_CERT_PATH"
             " to a file with that certificate"
         )
 
 
-@everybody
+@every_client
 def test_a_certificate_for_other_names_is_diagnosed_with_these_names(
-    told: Telling, files: CertificateFiles
+    diagnose: Diagnose, files: CertificateFiles
 ) -> None:
     files.issue("api.example.com", "10.0.0.1", "*.example.org")
-    cure = "use one of its names in API_ADDRESS, or set API_TLS_SERVER_NAME to one of them"
+    fix = "use one of its names in API_ADDRESS, or set API_TLS_SERVER_NAME to one of them"
     with showing(files) as address:
         for name, looked_for in (("", "127.0.0.1"), ("api.example.net", "api.example.net")):
-            said = told(address, Tls(files.ca_file, name))
+            text = diagnose(address, Tls(files.ca_file, name))
 
-            head, _, told_cure = said.partition(": ")
+            head, _, fix_in_text = text.partition(": ")
             names = head.removeprefix("has a certificate for ").removesuffix(
                 f", not for {looked_for}"
             )
 
             assert set(names.split(", ")) == {"api.example.com", "10.0.0.1", "*.example.org"}
-            assert told_cure == cure
+            assert fix_in_text == fix
 
 
-@everybody
+@every_client
 def test_an_expired_certificate_is_diagnosed_with_its_end_and_the_time_of_this_machine(
-    told: Telling, files: CertificateFiles
+    diagnose: Diagnose, files: CertificateFiles
 ) -> None:
     files.issue(begins=-3 * A_DAY, ends=-A_DAY)
     now = datetime.now(UTC)
     with showing(files) as address:
-        said = told(address, Tls(files.ca_file))
+        text = diagnose(address, Tls(files.ca_file))
 
-    assert said.startswith(f"has a certificate that expired on {now - A_DAY:%Y-%m-%d} ")
-    assert f"and this machine's clock says {now:%Y-%m-%d}" in said
-    assert said.endswith(": renew the certificate, or correct the clock")
+    assert text.startswith(f"has a certificate that expired on {now - A_DAY:%Y-%m-%d} ")
+    assert f"and this machine's clock says {now:%Y-%m-%d}" in text
+    assert text.endswith(": renew the certificate, or correct the clock")
 
 
-@everybody
+@every_client
 def test_a_certificate_that_is_not_valid_yet_is_diagnosed_with_the_time_of_this_machine(
-    told: Telling, files: CertificateFiles
+    diagnose: Diagnose, files: CertificateFiles
 ) -> None:
     files.issue(begins=A_DAY)
     now = datetime.now(UTC)
     with showing(files) as address:
-        said = told(address, Tls(files.ca_file))
+        text = diagnose(address, Tls(files.ca_file))
 
-    assert said.startswith(f"has a certificate that is not valid before {now + A_DAY:%Y-%m-%d} ")
-    assert f"and this machine's clock says {now:%Y-%m-%d}" in said
-    assert said.endswith(": correct the clock, or wait")
+    assert text.startswith(f"has a certificate that is not valid before {now + A_DAY:%Y-%m-%d} ")
+    assert f"and this machine's clock says {now:%Y-%m-%d}" in text
+    assert text.endswith(": correct the clock, or wait")
 
 
-@everybody
+@every_client
 def test_a_missing_tls_setting_of_the_client_is_diagnosed(
-    told: Telling, files: CertificateFiles
+    diagnose: Diagnose, files: CertificateFiles
 ) -> None:
     with showing(files) as address:
-        assert told(address, None) == (
+        assert diagnose(address, None) == (
             f"requires TLS: set API_ADDRESS to https://{address}, or API_USE_TLS=true"
         )
 
 
-@everybody
-def test_a_port_without_tls_is_diagnosed(told: Telling, files: CertificateFiles) -> None:
-    cure = (
+@every_client
+def test_a_port_without_tls_is_diagnosed(diagnose: Diagnose, files: CertificateFiles) -> None:
+    fix = (
         "set API_ADDRESS to the port on which the API uses TLS, or if the API has no TLS, to"
         " http://{} without API_USE_TLS"
     )
     with without_tls() as address:
-        plain = told(address, Tls(files.ca_file)), cure.format(address)
+        plain = diagnose(address, Tls(files.ca_file)), fix.format(address)
     with port_that_hangs_up() as address:
-        closed = told(address, Tls(files.ca_file)), cure.format(address)
+        closed = diagnose(address, Tls(files.ca_file)), fix.format(address)
 
     assert plain[0] == f"does not use TLS: {plain[1]}"
     assert closed[0] == f"closes the connection during the TLS handshake: {closed[1]}"
 
 
-@everybody
+@every_client
 def test_a_port_that_requires_a_client_certificate_is_diagnosed(
-    told: Telling, files: CertificateFiles
+    diagnose: Diagnose, files: CertificateFiles
 ) -> None:
     with insisting(files) as address:
-        said = told(address, Tls(files.ca_file))
-    with tls_port(files, ["h2"], ssl.TLSVersion.TLSv1_2, insists=True) as address:
-        said_by_an_alert = told(address, Tls(files.ca_file))
+        text = diagnose(address, Tls(files.ca_file))
+    with tls_port(files, ["h2"], ssl.TLSVersion.TLSv1_2, requires_certificate=True) as address:
+        problem_from_alert = diagnose(address, Tls(files.ca_file))
 
-    cure = (
+    fix = (
         "if this port requires a client certificate, set API_ADDRESS to the API's other port, or"
         " for `manmanv2` set API_CLIENT_CERT_PATH to an operator's certificate; otherwise see the"
         " API's log"
     )
-    assert said == f"closes the connection after the TLS handshake: {cure}"
-    assert said_by_an_alert == f"refuses the TLS handshake: {cure}"
+    assert text == f"closes the connection after the TLS handshake: {fix}"
+    assert problem_from_alert == f"refuses the TLS handshake: {fix}"
 
 
-@everybody
-def test_a_web_server_is_diagnosed(told: Telling, files: CertificateFiles) -> None:
+@every_client
+def test_a_web_server_is_diagnosed(diagnose: Diagnose, files: CertificateFiles) -> None:
     with tls_port(files, ["http/1.1"]) as address:
-        assert told(address, Tls(files.ca_file)).startswith("uses TLS, but does not offer HTTP/2: ")
+        assert diagnose(address, Tls(files.ca_file)).startswith(
+            "uses TLS, but does not offer HTTP/2: "
+        )
 
 
-@everybody
+@every_client
 def test_a_server_with_an_old_tls_version_is_diagnosed(
-    told: Telling, files: CertificateFiles
+    diagnose: Diagnose, files: CertificateFiles
 ) -> None:
     with tls_port(files, ["h2"], ssl.TLSVersion.TLSv1_1) as address:
-        assert told(address, Tls(files.ca_file)) == (
+        assert diagnose(address, Tls(files.ca_file)) == (
             "uses a TLS version that is too old: enable TLS 1.2 or 1.3 there"
         )
 
 
-@pytest.mark.parametrize("told", [told_a_host, told_by_the_doctor])
+@pytest.mark.parametrize("diagnose", [problem_of_a_host, problem_of_the_doctor])
 def test_a_port_without_a_listener_or_an_answer_is_not_diagnosed_as_a_tls_problem(
-    told: Telling, files: CertificateFiles
+    diagnose: Diagnose, files: CertificateFiles
 ) -> None:
-    nobody = told(free_address(), Tls(files.ca_file))
+    nobody = diagnose(free_address(), Tls(files.ca_file))
     with silent_port() as address:
-        silent = told(address, Tls(files.ca_file))
+        silent = diagnose(address, Tls(files.ca_file))
 
     assert nobody.startswith("is not there: nothing listens on that port")
     assert "does not answer in time" in silent or "sends nothing: it hangs" in silent
@@ -301,11 +309,11 @@ def tls_port(
     protocols: Sequence[str],
     newest: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3,
     *,
-    insists: bool = False,
+    requires_certificate: bool = False,
 ) -> Iterator[str]:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(files.certificate, files.key)
-    if insists:
+    if requires_certificate:
         context.verify_mode = ssl.CERT_REQUIRED
     context.set_alpn_protocols(protocols)
     context.set_ciphers("ALL:@SECLEVEL=0")
@@ -314,15 +322,15 @@ def tls_port(
         context.minimum_version, context.maximum_version = ssl.TLSVersion.TLSv1, newest
 
     def serve(listener: socket.socket) -> None:
-        # Ends with the listener.
+        # Ends when the listener is closed.
         with contextlib.suppress(OSError):
             while True:
                 connection, _ = listener.accept()
                 with (
                     contextlib.suppress(OSError),
-                    context.wrap_socket(connection, server_side=True) as spoken,
+                    context.wrap_socket(connection, server_side=True) as tls_socket,
                 ):
-                    spoken.recv(4096)
+                    tls_socket.recv(4096)
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
         server = threading.Thread(target=serve, args=(listener,))
@@ -334,7 +342,7 @@ def tls_port(
             server.join()
 
 
-# The file of CAs
+# The CA file
 
 
 def test_an_unusable_ca_file_is_reported_until_it_is_usable(
@@ -347,7 +355,7 @@ def test_an_unusable_ca_file_is_reported_until_it_is_usable(
     ):
         unusable = [
             (None, "cannot be read"),
-            # As it is for a moment while somebody copies another over it.
+            # For a moment, while another file is copied over it.
             (b"", "holds no PEM certificate"),
             (b"no", "holds no PEM certificate"),
             (b"\xff\xfe", "holds no PEM certificate"),
@@ -363,7 +371,7 @@ def test_an_unusable_ca_file_is_reported_until_it_is_usable(
             )
         ca_file.write_bytes(files.ca_file.read_bytes())
         assert control_plane.register(RegistrationRequest(name="web")).server_id
-        # What works goes on.
+        # An unusable file does not affect a connection that works.
         ca_file.write_bytes(b"")
         assert control_plane.register(RegistrationRequest(name="web")).server_id
         ca_file.unlink()
@@ -375,7 +383,9 @@ def test_comments_in_pem_files_are_ignored(files: CertificateFiles) -> None:
         file.write_bytes("# für die API\n".encode() + file.read_bytes())
     with api_over_tls(files) as (_, address):
         assert joins(address, Tls(files.ca_file))
-        assert told_a_host(address, Tls(files.ca_file, "other")).startswith("has a certificate")
+        assert problem_of_a_host(address, Tls(files.ca_file, "other")).startswith(
+            "has a certificate"
+        )
 
 
 def test_a_host_reads_the_ca_file_again_when_it_changes(files: CertificateFiles) -> None:
@@ -394,7 +404,7 @@ def test_a_host_reads_the_ca_file_again_when_it_changes(files: CertificateFiles)
         control_plane.heartbeat(1, None)
 
 
-# Another certificate
+# Replacing the certificate
 
 
 def shown_at(address: str) -> str:
@@ -443,13 +453,13 @@ def test_replacing_the_certificate_fails_no_call_and_new_connections_get_it(
         ]
         for thread in threads:
             thread.start()
-        seen = []
+        presented = []
         certificate = container.certificate()
         assert certificate
         for _ in range(5):
             files.issue()
             certificate.reload()
-            seen.append((shown_at(address), own_of(files)))
+            presented.append((shown_at(address), own_of(files)))
             time.sleep(0.2)
         done.set()
         for thread in threads:
@@ -457,8 +467,8 @@ def test_replacing_the_certificate_fails_no_call_and_new_connections_get_it(
 
     assert not failures
     assert min(counts) > 5
-    assert all(shown == written for shown, written in seen)
-    assert len({shown for shown, _ in seen}) == 5
+    assert all(certificate == written for certificate, written in presented)
+    assert len({certificate for certificate, _ in presented}) == 5
 
 
 def test_a_certificate_with_the_wrong_key_does_not_replace_the_current_one(
@@ -481,8 +491,9 @@ def test_a_certificate_with_the_wrong_key_does_not_replace_the_current_one(
         afterwards = shown_at(address)
 
     assert (meanwhile, afterwards) == (before, own_of(files))
-    said = [record.getMessage() for record in caplog.records if "TLS_" in record.getMessage()]
-    assert said == [
+    messages = [record.getMessage() for record in caplog.records]
+
+    assert [message for message in messages if "TLS_" in message] == [
         (
             f"TLS_KEY_PATH {files.key} is not the key of the certificate in TLS_CERT_PATH"
             f" {files.certificate}: set both to files that belong together. Until then the"
@@ -510,7 +521,7 @@ def test_the_end_of_the_certificate_in_use_is_measured(files: CertificateFiles) 
     assert measured[1][0] != measured[0][0]
 
 
-# The API asks after itself
+# The health check of the API itself
 
 
 @pytest.mark.parametrize("names", [["127.0.0.1"], ["api.example.com"], ["*.example.com"]])
@@ -530,6 +541,6 @@ def test_an_api_whose_tls_differs_from_the_settings_is_unhealthy(
     with without_tls() as address, pytest.raises(NotServing) as none_there:
         check_own_serving(address, over_tls=True)
 
-    cure = "check TLS_CERT_PATH and TLS_KEY_PATH, here and where the API was started"
-    assert str(tls_there.value) == f"requires TLS: {cure}"
-    assert str(none_there.value) == f"does not use TLS: {cure}"
+    fix = "check TLS_CERT_PATH and TLS_KEY_PATH, here and where the API was started"
+    assert str(tls_there.value) == f"requires TLS: {fix}"
+    assert str(none_there.value) == f"does not use TLS: {fix}"

@@ -1,4 +1,4 @@
-"""The calls by which operators decide who is let in, and who gets a name, over the wire."""
+"""The calls by which operators admit and refuse servers and resolve conflicts, over the wire."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -103,7 +103,7 @@ def test_a_rejected_host_is_denied_with_the_reason(api: ManManAPIStub) -> None:
         error = refusal(call)
         assert error.code() is grpc.StatusCode.PERMISSION_DENIED
         assert error.details().endswith("was rejected by an operator: not ours")
-    # Whoever guesses its id is not told that there is one.
+    # A caller that guesses the id does not learn that the server exists.
     guess = pb.HeartbeatRequest(server_id=joined.server_id)
     assert refusal(lambda: api.Heartbeat(guess)).code() is grpc.StatusCode.NOT_FOUND
 

@@ -1,4 +1,4 @@
-"""What a host may do with the certificate of its server, over real TLS."""
+"""The calls that a host can make with the certificate of its server, over real TLS."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -25,7 +25,7 @@ class Joined:
     server_id: int
     credential: str
     mutual_tls_port: int
-    shown: Shown
+    presented: Shown
 
 
 @dataclass
@@ -33,11 +33,13 @@ class Api:
     api: CertifiedApi
     channels: ExitStack
 
-    def client(self, shown: Shown | None = None) -> ManManAPIStub:
-        """Of who shows a certificate, at the port for those, or of who shows none."""
+    def client(self, presented: Shown | None = None) -> ManManAPIStub:
+        """A client with a certificate, at the mutual-TLS port, or one without."""
         root = self.api.files.ca_file.read_bytes()
-        credentials = shown.credentials(root) if shown else grpc.ssl_channel_credentials(root)
-        port = self.api.mutual_tls_port if shown else self.api.port
+        credentials = (
+            presented.credentials(root) if presented else grpc.ssl_channel_credentials(root)
+        )
+        port = self.api.mutual_tls_port if presented else self.api.port
         channel = grpc.secure_channel(f"127.0.0.1:{port}", credentials)
         self.channels.callback(channel.close)
         return ManManAPIStub(channel)
@@ -49,8 +51,8 @@ class Api:
                 name=name, registration_key=KEY, signing_request=pair.signing_request
             )
         )
-        shown = Shown(answer.certificate, pair.key)
-        return Joined(answer.server_id, answer.credential, answer.mutual_tls_port, shown)
+        presented = Shown(answer.certificate, pair.key)
+        return Joined(answer.server_id, answer.credential, answer.mutual_tls_port, presented)
 
 
 @pytest.fixture
@@ -71,7 +73,7 @@ def test_a_certificate_comes_with_its_server_and_the_mutual_tls_port(api: Api) -
 
     db = api.join("db")
 
-    assert db.shown.name == str(db.server_id) == "2"
+    assert db.presented.name == str(db.server_id) == "2"
     assert db.mutual_tls_port == api.api.mutual_tls_port
 
 
@@ -79,9 +81,9 @@ def test_a_certificate_is_valid_for_its_own_server_only_whatever_else_is_sent(
     api: Api,
 ) -> None:
     web, db = api.join("web"), api.join("db")
-    client = api.client(web.shown)
+    client = api.client(web.presented)
 
-    heard = client.Heartbeat(pb.HeartbeatRequest(server_id=web.server_id))
+    response = client.Heartbeat(pb.HeartbeatRequest(server_id=web.server_id))
     for call, request in (
         (client.Heartbeat, pb.HeartbeatRequest(server_id=db.server_id, credential=db.credential)),
         (
@@ -94,29 +96,29 @@ def test_a_certificate_is_valid_for_its_own_server_only_whatever_else_is_sent(
             pb.RenewCertificateRequest(server_id=db.server_id, credential=db.credential),
         ),
     ):
-        code, told = refusal(lambda call=call, request=request: call(request))
+        code, text = refusal(lambda call=call, request=request: call(request))
         assert code is grpc.StatusCode.PERMISSION_DENIED
-        assert told == str(CertificateMismatch(web.server_id, db.server_id))
+        assert text == str(CertificateMismatch(web.server_id, db.server_id))
 
-    assert heard.acknowledged
+    assert response.acknowledged
 
 
 def test_a_certificate_is_renewed_only_with_the_certificate_or_the_credential(api: Api) -> None:
     web = api.join("web")
-    certified, stranger = api.client(web.shown), api.client()
+    certified, anonymous = api.client(web.presented), api.client()
 
     by_certificate = asked(lambda request: renewed(certified, web, request))
-    by_neither = refusal(lambda: asked(lambda request: renewed(stranger, web, request)))
-    by_credential = asked(lambda request: renewed(stranger, web, request, web.credential))
+    by_neither = refusal(lambda: asked(lambda request: renewed(anonymous, web, request)))
+    by_credential = asked(lambda request: renewed(anonymous, web, request, web.credential))
 
     assert by_neither[0] is grpc.StatusCode.UNAUTHENTICATED
-    for shown in (by_certificate, by_credential):
-        assert beats(api.client(shown), web)
+    for presented in (by_certificate, by_credential):
+        assert beats(api.client(presented), web)
 
 
 def test_a_ban_takes_effect_at_the_next_call(api: Api) -> None:
     web = api.join("web")
-    client = api.client(web.shown)
+    client = api.client(web.presented)
     assert beats(client, web)
 
     api.client().BanServer(pb.BanServerRequest(server_id=web.server_id))
@@ -132,18 +134,18 @@ def test_a_later_registration_ends_a_certificate_unless_its_credential_is_sent_t
     api: Api,
 ) -> None:
     before = api.join("web")
-    client = api.client(before.shown)
+    client = api.client(before.presented)
     assert beats(client, before)
 
     after = api.join("web")
 
-    by_it_alone = refusal(lambda: beats(client, before))
+    by_certificate_alone = refusal(lambda: beats(client, before))
     another = refusal(lambda: asked(lambda request: renewed(client, before, request)))
-    assert by_it_alone[0] is grpc.StatusCode.FAILED_PRECONDITION
+    assert by_certificate_alone[0] is grpc.StatusCode.FAILED_PRECONDITION
     assert another[0] is grpc.StatusCode.UNAUTHENTICATED
     assert beats(client, before, after.credential)
-    shown = asked(lambda request: renewed(client, before, request, after.credential))
-    assert beats(api.client(shown), before)
+    presented = asked(lambda request: renewed(client, before, request, after.credential))
+    assert beats(api.client(presented), before)
 
 
 def test_a_certificate_issued_elsewhere_is_valid_for_every_registration_of_its_server(
@@ -175,7 +177,7 @@ def renewed(
 
 
 def issued_elsewhere(api: Api, joined: Joined, signing_request: bytes) -> str:
-    """By the same authority, in somebody's own way."""
+    """A certificate that the same CA has issued outside the API."""
     files = api.api.files
     authority = read_authority(files.ca_file, files.ca_file.with_name("ca.key"))
     spiffe_id = server_spiffe_id("manmanv2", joined.server_id)

@@ -1,4 +1,4 @@
-"""What an operator is answered who asks for a server's story, or makes one of two."""
+"""The history of a server, and merging two servers, over the wire."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -10,7 +10,7 @@ import pytest
 from entrypoints.testing import RunningApi, running_api
 from protos.manman.v1 import manman_pb2 as pb
 
-NOBODY = 4711
+UNKNOWN_SERVER = 4711
 
 
 @pytest.fixture(scope="module")
@@ -21,14 +21,14 @@ def api() -> Iterator[RunningApi]:
 
 @pytest.fixture
 def box(api: RunningApi, request: pytest.FixtureRequest) -> int:
-    """A server that is online."""
+    """The id of an online server."""
     name = f"box of {request.node.name}"
     return api.client.RegisterServer(pb.RegisterServerRequest(name=name)).server_id
 
 
 @pytest.fixture
 def old(api: RunningApi, request: pytest.FixtureRequest) -> int:
-    """A server that is offline, with a document."""
+    """The id of an offline server with a document."""
     name = f"old box of {request.node.name}"
     server_id: int = api.client.CreateServer(pb.CreateServerRequest(name=name)).server.server_id
     api.client.PutConfiguration(
@@ -61,24 +61,24 @@ def test_an_explanation_has_sentences_and_the_history_oldest_first(
     api: RunningApi, box: int
 ) -> None:
     api.client.Heartbeat(pb.HeartbeatRequest(server_id=box, leaving=True))
-    told = explain(api, box)
+    explanation = explain(api, box)
 
-    assert told.sentences[0].startswith(f"Server {box} is box of")
-    assert [entry.kind for entry in told.history] == ["registered", "online", "offline"]
-    assert told.history[2].cause == "its host said that it stops"
-    assert told.history[0].at <= told.history[2].at <= time.time()
+    assert explanation.sentences[0].startswith(f"Server {box} is box of")
+    assert [entry.kind for entry in explanation.history] == ["registered", "online", "offline"]
+    assert explanation.history[2].cause == "its host said that it stops"
+    assert explanation.history[0].at <= explanation.history[2].at <= time.time()
 
 
 def test_an_explanation_names_the_address_of_the_host(api: RunningApi, box: int) -> None:
-    told = explain(api, box)
+    explanation = explain(api, box)
 
-    assert told.history[0].cause == "its host registered from 127.0.0.1"
+    assert explanation.history[0].cause == "its host registered from 127.0.0.1"
 
 
 def test_an_unknown_server_cannot_be_explained(api: RunningApi) -> None:
-    assert refused(lambda: explain(api, NOBODY)) == (
+    assert refused(lambda: explain(api, UNKNOWN_SERVER)) == (
         grpc.StatusCode.NOT_FOUND,
-        f"server {NOBODY} does not exist",
+        f"server {UNKNOWN_SERVER} does not exist",
     )
 
 
@@ -101,7 +101,7 @@ def test_an_impossible_merge_is_refused(api: RunningApi, old: int, box: int) -> 
         grpc.StatusCode.FAILED_PRECONDITION,
         f"server {box} is online: stop its host first",
     )
-    assert refused(lambda: merge(api, old, NOBODY))[0] is grpc.StatusCode.NOT_FOUND
+    assert refused(lambda: merge(api, old, UNKNOWN_SERVER))[0] is grpc.StatusCode.NOT_FOUND
     assert refused(lambda: merge(api, old, old)) == (
         grpc.StatusCode.INVALID_ARGUMENT,
         "new_server_id is the same server as old_server_id",

@@ -1,4 +1,4 @@
-"""The calls by which operators make keys for hosts, and hosts join with them, over the wire."""
+"""The calls by which operators manage join keys, and hosts register with them, over the wire."""
 
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -248,6 +248,6 @@ def test_no_text_sent_as_a_key_causes_an_internal_error(
         for method, field in (("RegisterServer", 3), ("FetchConfiguration", 2), ("Deregister", 2)):
             call: Any = channel.unary_unary(f"/manman.v1.ManManAPI/{method}")
             for shown in (prefix.encode() + text.encode(), prefix.encode() + raw):
-                # The tag of a field of bytes, its length, and what is in it.
+                # The tag of a bytes field, its length and its content.
                 error = refusal(partial(call, bytes([field << 3 | 2, len(shown)]) + shown))
                 assert error.code() in _SAID_OF_A_KEY

@@ -1,4 +1,4 @@
-"""Labels, selectors and configuration on selectors, as they are on the wire."""
+"""Labels, selectors and the configuration of selectors, over the wire."""
 
 from collections.abc import Iterator
 from typing import Any

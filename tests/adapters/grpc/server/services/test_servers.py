@@ -34,7 +34,7 @@ def test_every_call_answers_not_found_for_unknown_and_negative_ids(
             pb.GetEffectiveConfigurationRequest(server_id=server_id)
         ),
     ]
-    # In these 0 is the place of a selector.
+    # In these calls 0 means that a selector is used.
     if server_id:
         calls += [
             lambda: api.client.ListConfigurations(
