@@ -5,7 +5,7 @@ from application.doctor.check_result import CheckResult, Outcome
 from application.doctor.environment_checks import (
     check_broker,
     check_clock,
-    check_side_port,
+    check_management_port,
     free_port,
     port_failure,
 )
@@ -20,14 +20,14 @@ from domain.shared_keys import stripped_key
 
 @dataclass
 class ApiChecks:
-    """What an API needs to serve, and what serves already where it would."""
+    """What an API needs to serve, and whether an API already serves at its address."""
 
     listen_address: str
     metrics_address: str
     registration_key: str = field(repr=False)
-    # Also where there is none.
+    # Whether every host needs a key, even if REGISTRATION_KEY is not set.
     key_required: bool
-    # One that nobody has been given.
+    # No host has this key.
     random_key: str = field(repr=False)
     has_operator_key: bool
 
@@ -35,20 +35,22 @@ class ApiChecks:
     database: DatabaseProbe | None
     broker: BrokerProbe | None
     ports: PortProbe
-    # Whoever answers at the listen address.
+    # The process that answers at the listen address.
     running: ApiProbe
-    side_port_answers: Callable[[str], bool]
-    # None for one that speaks without TLS.
+    management_server_answers: Callable[[str], bool]
+    # None for an API without TLS.
     certificate: Callable[[], CheckResult] | None = None
     # None without an OIDC provider.
     oidc_provider: Callable[[], CheckResult] | None = None
 
-    # What the API that runs says to our key.
+    # The answer of the running API to our key; None if none runs.
     _trial: KeyTrial | None = field(init=False, default=None)
 
     def checks(self) -> Sequence[Check]:
         checks = [
-            Check("Database", self._check_database, ("DATABASE_URL",), "the database is not fit")
+            Check(
+                "Database", self._check_database, ("DATABASE_URL",), "the database cannot be used"
+            )
         ]
         if self.database:
             checks.append(Check("Clock", self._check_clock, ("Database",)))
@@ -66,19 +68,19 @@ class ApiChecks:
             Check("Operators", self._check_operators, ("OPERATOR_KEY",)),
         ]
         if self.metrics_address:
-            checks.append(Check("Metrics", self._check_side_port, ("METRICS_ADDRESS",)))
+            checks.append(Check("Metrics", self._check_management_port, ("METRICS_ADDRESS",)))
         return checks
 
     def _check_database(self) -> CheckResult:
         if self.database is None:
-            return CheckResult.ok("memory://, which forgets everything when the API stops")
+            return CheckResult.ok("memory://, which loses everything when the API stops")
         return CheckResult.ok(self.database.describe())
 
     def _check_clock(self) -> CheckResult:
         assert self.database
         reading = self.database.read_clock()
         if reading is None:
-            return CheckResult(Outcome.SKIP, "not looked at, because an SQLite file has no clock")
+            return CheckResult(Outcome.SKIP, "not checked, because an SQLite file has no clock")
         return check_clock("PostgreSQL's", reading)
 
     def _check_broker(self) -> CheckResult:
@@ -86,23 +88,23 @@ class ApiChecks:
         return check_broker(self.broker, after_an_api=False)
 
     def _check_port(self) -> CheckResult:
-        found = self.ports.check(self.listen_address)
-        if found.state is PortState.FREE:
+        status = self.ports.check(self.listen_address)
+        if status.state is PortState.FREE:
             return free_port(self.listen_address, "manmanv2-api")
-        if found.state is not PortState.TAKEN:
-            return port_failure("LISTEN_ADDRESS", self.listen_address, found)
+        if status.state is not PortState.TAKEN:
+            return port_failure("LISTEN_ADDRESS", self.listen_address, status, "manmanv2-api")
         try:
             self._trial = self.running.try_key(self.registration_key)
         except (ControlPlaneRefused, ControlPlaneUnavailable):
-            return port_failure("LISTEN_ADDRESS", self.listen_address, found)
+            return port_failure("LISTEN_ADDRESS", self.listen_address, status, "manmanv2-api")
         return CheckResult.ok(f"manmanv2-api answers at {self.listen_address}")
 
     def _check_key(self) -> CheckResult:
         key = self.registration_key
         if self._trial and not self._runs_with(key):
             return CheckResult.warning(
-                "the API that runs has another REGISTRATION_KEY than these settings",
-                "start it again if they are its own, else name them by --env-file",
+                "the running API has another REGISTRATION_KEY than these settings",
+                "restart it if these are its settings, otherwise name its file with --env-file",
             )
         if not key and self.key_required:
             return CheckResult.ok("REGISTRATION_KEY is not set, so hosts need a join key")
@@ -114,7 +116,7 @@ class ApiChecks:
         if stripped_key(key) != key:
             return CheckResult.warning(
                 "REGISTRATION_KEY has blanks or quotes around it, which are part of the key",
-                "take them away",
+                "remove them",
             )
         return CheckResult.ok("REGISTRATION_KEY is set")
 
@@ -122,8 +124,8 @@ class ApiChecks:
         assert self._trial
         if not key and self.key_required:
             return not self._trial.admitted
-        takes_any = self._trial.admitted and self.running.try_key(self.random_key).admitted
-        return self._trial.admitted and takes_any is not bool(key)
+        accepts_any = self._trial.admitted and self.running.try_key(self.random_key).admitted
+        return self._trial.admitted and accepts_any is not bool(key)
 
     def _check_operators(self) -> CheckResult:
         if self.oidc_provider:
@@ -131,11 +133,11 @@ class ApiChecks:
         if self.has_operator_key:
             return CheckResult.ok("OPERATOR_KEY is set, and every operator needs a key")
         return CheckResult.ok(
-            "OPERATOR_KEY is not set: without a key of an admin, operators are served on this"
-            " machine only"
+            "OPERATOR_KEY is not set: without an admin's key, the API serves only operators on"
+            " this machine"
         )
 
-    def _check_side_port(self) -> CheckResult:
-        return check_side_port(
-            self.metrics_address, self.ports, self.side_port_answers, "manmanv2-api"
+    def _check_management_port(self) -> CheckResult:
+        return check_management_port(
+            self.metrics_address, self.ports, self.management_server_answers, "manmanv2-api"
         )

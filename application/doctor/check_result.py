@@ -13,12 +13,12 @@ class Outcome(StrEnum):
 
 
 class Cause(StrEnum):
-    """Where the cause of a failure is to be sought."""
+    """Where the cause of a failure is. It decides the exit code."""
 
     SETTING = auto()
-    # Something that a setting names, and that is not well.
+    # What a setting names, for example a machine or a file.
     ENVIRONMENT = auto()
-    # A mistake of ours.
+    # In ManMan itself.
     BUG = auto()
 
 

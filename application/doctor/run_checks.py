@@ -20,15 +20,15 @@ _CAUSES: Mapping[type[DiagnosedFailure], Cause] = {
 
 
 class CheckTimedOut(Exception):
-    """A check was given up."""
+    """A check did not finish in time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One small look at one thing.
+    """A check of one thing.
 
-    `needs` are the checks, and the settings, without which it makes no sense; `dependents_reason`
-    completes the sentence "not looked at, because …" of those that need it.
+    `needs` are the names of the checks and settings that must be fine for it to make sense.
+    `dependents_reason` completes "not checked, because …" for the checks that need this one.
     """
 
     name: str
@@ -39,9 +39,9 @@ class Check:
 
 @dataclass(frozen=True)
 class RunChecks:
-    """Each check in its turn, whatever became of those before it.
+    """Runs the checks in order. A failed check does not stop the others.
 
-    `bounded` calls a look and raises CheckTimedOut when it does not come back.
+    `bounded` calls a check and raises CheckTimedOut if it does not return in time.
     """
 
     bounded: Callable[[Callable[[], CheckResult]], CheckResult]
@@ -49,17 +49,17 @@ class RunChecks:
     def __call__(
         self, checks: Sequence[Check], failed: Mapping[str, str]
     ) -> Iterator[tuple[str, CheckResult]]:
-        """The name and the finding of each; `failed` says of settings why they are no good."""
+        """The name and the result of each. `failed` maps each wrong setting to the reason."""
         reasons = dict(failed)
         for check in checks:
             reason = next((reasons[needed] for needed in check.needs if needed in reasons), "")
             if reason:
-                finding = CheckResult(Outcome.SKIP, f"not looked at, because {reason}")
+                result = CheckResult(Outcome.SKIP, f"not checked, because {reason}")
             else:
-                finding = self._run(check)
-            if finding.outcome in (Outcome.FAIL, Outcome.SKIP):
+                result = self._run(check)
+            if result.outcome in (Outcome.FAIL, Outcome.SKIP):
                 reasons[check.name] = reason or check.dependents_reason
-            yield check.name, finding
+            yield check.name, result
 
     def _run(self, check: Check) -> CheckResult:
         try:
@@ -68,14 +68,14 @@ class RunChecks:
             return CheckResult.of(error.diagnosis, _CAUSES[type(error)])
         except CheckTimedOut:
             return CheckResult.failure(
-                "gave no answer in time",
-                "what it looks at hangs, or this machine is too busy",
+                "did not finish in time",
+                "what it checks hangs, or this machine is too busy",
                 Cause.ENVIRONMENT,
             )
-        except Exception as error:  # noqa: BLE001 - the other checks are still wanted
-            # Without its words, which may hold a secret.
+        except Exception as error:  # noqa: BLE001 - the other checks must still run
+            # Without the error's text, which may contain a secret.
             return CheckResult.failure(
                 f"the check itself failed with {type(error).__name__}",
-                "this is a mistake in manmanv2, please report it",
+                "this is a bug in manmanv2, please report it",
                 Cause.BUG,
             )

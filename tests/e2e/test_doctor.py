@@ -161,17 +161,17 @@ def test_who_is_looked_at_can_be_said() -> None:
     address = free_address()
 
     assert doctor("host", DATABASE_URL="memory://", API_ADDRESS=address).head.startswith(
-        "The host manager, as asked. Settings: this environment. User: uid "
+        "The host manager, as requested. Settings: this environment. User: uid "
     )
-    assert doctor("api", DATABASE_URL="memory://").head.startswith("The API, as asked.")
+    assert doctor("api", DATABASE_URL="memory://").head.startswith("The API, as requested.")
 
 
 @pytest.mark.parametrize("subject", [["host"], ["api"], []])
-def test_another_api_than_that_of_the_settings_is_refused(subject: list[str]) -> None:
+def test_the_api_option_is_refused(subject: list[str]) -> None:
     ended = run_to_end("manmanv2", "--api", free_address(), "doctor", *subject)
 
     assert (ended.returncode, ended.stdout) == (2, "")
-    assert "takes no --api: name the API in API_ADDRESS." in ended.stderr
+    assert "does not accept --api: set API_ADDRESS instead." in ended.stderr
 
 
 def test_the_settings_of_a_service_are_read_from_its_files_before_the_environment(
@@ -230,14 +230,14 @@ def test_programs_get_a_list_of_findings(guarded: Api, docker_socket: Path) -> N
     assert findings["Name"] == {
         "check": "Name",
         "outcome": "ok",
-        "found": "web1, from SERVER_NAME",
-        "cure": "",
+        "summary": "web1, from SERVER_NAME",
+        "fix": "",
     }
     assert findings["Key"] == {
         "check": "Key",
         "outcome": "fail",
-        "found": "REGISTRATION_KEY is not set, and the API wants one",
-        "cure": "set it to the same as the API's, where the service reads its settings",
+        "summary": "REGISTRATION_KEY is not set, and the API requires a key",
+        "fix": "set it to the API's key, where the service reads its settings",
     }
 
 
@@ -259,7 +259,7 @@ def test_every_wrong_setting_is_a_line_and_what_needs_none_of_them_goes_on(
         ),
     ]
     assert report.of("Docker").startswith("ok")
-    assert report.of("API") == "skip  API        not looked at, because API_ADDRESS is wrong"
+    assert report.of("API") == "skip  API        not checked, because API_ADDRESS is wrong"
     assert report.of("Key").startswith("skip")
     assert report.exit_code == 78
 

@@ -96,7 +96,7 @@ def test_an_api_starts_while_its_provider_is_away_and_the_doctor_says_so(
     well = doctor("api", **settings)
 
     assert ill.of("OIDC") == (
-        f"FAIL  OIDC       the OIDC provider {idp.issuer} tells no keys, because"
+        f"FAIL  OIDC       the OIDC provider {idp.issuer} sends no keys, because"
         f" {idp.url}{DISCOVERY} answers with HTTP status 503: mend OIDC_ISSUER, or have the"
         " provider answer this machine"
     )

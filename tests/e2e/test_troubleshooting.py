@@ -217,7 +217,7 @@ def test_a_host_that_is_well(guarded: Api, docker_socket: Path, folder: Path) ->
         ", DOCKER_SOCKET": "",
         str(docker_socket): SOCKET,
         str(file): "/etc/manmanv2/host.env",
-        "Docker's name of the machine": "hostname",
+        "the hostname that Docker reports": "hostname",
         f"{socket.gethostname()}-": "web1-",
     }
 

@@ -33,9 +33,9 @@ def api_checks(settings: ApiSettings, random_key: str) -> Sequence[Check]:
         broker=AmqpBrokerProbe(broker) if settings.messages_kind is MessagesKind.AMQP else None,
         ports=SystemPortProbe(),
         running=_running(settings),
-        side_port_answers=lambda address: not health_problem(address, "manmanv2-api"),
-        certificate=partial(_look_at_certificate, settings) if settings.speaks_tls else None,
-        oidc_provider=partial(_look_at_provider, settings) if settings.oidc_issuer else None,
+        management_server_answers=lambda address: not health_problem(address, "manmanv2-api"),
+        certificate=partial(_check_certificate, settings) if settings.speaks_tls else None,
+        oidc_provider=partial(_check_provider, settings) if settings.oidc_issuer else None,
     ).checks()
 
 
@@ -44,24 +44,24 @@ def _running(settings: ApiSettings) -> GrpcApiProbe:
     return GrpcApiProbe(address, unverified_tls(address) if settings.speaks_tls else None)
 
 
-def _look_at_certificate(settings: ApiSettings) -> CheckResult:
+def _check_certificate(settings: ApiSettings) -> CheckResult:
     try:
         certificate, certificates = read_certificate(settings), read_certificates(settings)
     except ConfigurationError as error:
         return CheckResult.of(error.diagnosis, Cause.SETTING)
     assert certificate
-    why_not = certificate.expiry_warning()
-    if why_not:
-        return CheckResult.warning(f"the certificate {why_not}", "put another one at TLS_CERT_PATH")
-    why_not = certificates.expiry_warning(datetime.now(UTC)) if certificates else ""
-    if why_not:
+    warning = certificate.expiry_warning()
+    if warning:
+        return CheckResult.warning(f"the certificate {warning}", "replace it in TLS_CERT_PATH")
+    warning = certificates.expiry_warning(datetime.now(UTC)) if certificates else ""
+    if warning:
         return CheckResult.warning(
-            f"the authority in CA_CERT_PATH {why_not}", "make another with `manmanv2 ca init`"
+            f"the CA in CA_CERT_PATH {warning}", "create another one with `manmanv2 ca init`"
         )
     return CheckResult.ok(f"the certificate is {certificate.summary()}")
 
 
-def _look_at_provider(settings: ApiSettings) -> CheckResult:
+def _check_provider(settings: ApiSettings) -> CheckResult:
     from adapters.oidc.provider import ProviderUnusable
 
     try:
@@ -70,8 +70,8 @@ def _look_at_provider(settings: ApiSettings) -> CheckResult:
         return CheckResult.of(error.diagnosis, Cause.SETTING)
     except ProviderUnusable as error:
         return CheckResult.failure(
-            f"the OIDC provider {settings.oidc_issuer} tells no keys, because {error}",
-            "mend OIDC_ISSUER, or have the provider answer this machine",
+            f"the OIDC provider {settings.oidc_issuer} sends no keys, because {error}",
+            "check OIDC_ISSUER, and that the provider answers this machine",
             Cause.ENVIRONMENT,
         )
     return CheckResult.ok(f"the OIDC provider {settings.oidc_issuer} answers, keys: {len(keys)}")

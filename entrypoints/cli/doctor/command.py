@@ -16,7 +16,7 @@ from entrypoints.cli.options import output_option
 from entrypoints.cli.session import Failure
 from entrypoints.cli.views.output import as_json, print_lines
 
-# Each step of a check has a shorter limit of its own; this is for what has none.
+# Most steps of a check have a shorter timeout of their own. This one is for the others.
 _MAX_CHECK_SECONDS = 10.0
 
 _EXIT_CODES = {
@@ -25,8 +25,8 @@ _EXIT_CODES = {
     Cause.SETTING: os.EX_CONFIG,
 }
 
-# What only an API is told.
-_OF_AN_API = ("DATABASE_URL", "PG_DATABASE_URL", "DATABASE_URL_FILE", "LISTEN_ADDRESS")
+# Settings that only an API has.
+_API_SETTINGS = ("DATABASE_URL", "PG_DATABASE_URL", "DATABASE_URL_FILE", "LISTEN_ADDRESS")
 
 
 class Subject(StrEnum):
@@ -44,26 +44,27 @@ _TITLES = {Subject.HOST: "The host manager", Subject.API: "The API"}
     "env_files",
     type=click.Path(path_type=Path),
     multiple=True,
-    help="Read settings from this file of NAME=VALUE lines as systemd reads an EnvironmentFile;"
-    " they win over the environment. May be given several times; the last value of a name counts.",
+    help="Read settings from this file of NAME=VALUE lines, as systemd reads an EnvironmentFile."
+    " They take precedence over the environment. Repeatable: the last value of a name counts.",
 )
 @output_option
 def doctor(subject: str | None, env_files: Sequence[Path], output: str) -> None:
     """Find out why a host does not join or an API does not serve.
 
-    Without a subject it is the API where DATABASE_URL or LISTEN_ADDRESS is set, else the host.
-    Run it on the machine of the service, as its user and with its settings. It changes nothing.
+    Without an argument, checks the API if DATABASE_URL or LISTEN_ADDRESS is set, otherwise the
+    host. Run it on the machine of the service, as its user and with its settings. It changes
+    nothing.
 
-    Exits with 0 when no check failed, warnings allowed, with 78 when a setting has to be changed,
-    with 70 when a check itself broke, else with 69.
+    Exit codes: 0 if no check failed (warnings are allowed), 78 if a setting must be changed, 70 if
+    a check itself crashed, 69 for any other failure.
     """
     context = click.get_current_context()
     if context.find_root().params["api"]:
         raise click.UsageError(
-            "The doctor goes by the settings of the service and takes no --api: name the API in"
-            " API_ADDRESS."
+            "The doctor uses the settings of the service, so it does not accept --api: set"
+            " API_ADDRESS instead."
         )
-    # What adapters tell a log is told by the findings.
+    # The results already contain what the adapters would log.
     logging.disable()
     from_files = _read(env_files)
     chosen, why = _chosen(subject, from_files if env_files else os.environ)
@@ -72,74 +73,74 @@ def doctor(subject: str | None, env_files: Sequence[Path], output: str) -> None:
         f"{_TITLES[chosen]}, {why}. Settings: {sources}. User: uid {os.geteuid()}.",
         err=output == "json",
     )
-    shown = []
-    for name, finding in _findings(chosen, os.environ, from_files):
-        shown.append((name, finding))
+    results = []
+    for name, result in _results(chosen, os.environ, from_files):
+        results.append((name, result))
         if output == "text":
-            print_lines(f"{finding.outcome:<6}{name:<11}{finding}")
+            print_lines(f"{result.outcome:<6}{name:<11}{result}")
     if output == "json":
-        click.echo(as_json([_as_json(*found) for found in shown]))
-    faults = [finding.cause for _, finding in shown if finding.cause]
-    context.exit(max((_EXIT_CODES[fault] for fault in faults), default=0))
+        click.echo(as_json([_as_json(*each) for each in results]))
+    causes = [result.cause for _, result in results if result.cause]
+    context.exit(max((_EXIT_CODES[cause] for cause in causes), default=0))
 
 
 def _read(files: Sequence[Path]) -> Mapping[str, str]:
-    found: dict[str, str] = {}
+    settings: dict[str, str] = {}
     for file in files:
         try:
-            # An environment keeps bytes that are no text in the same way.
+            # Bytes that are not text are kept as an environment keeps them.
             text = file.read_text(errors="surrogateescape")
         except OSError as error:
             raise Failure(f"{file} cannot be read: {error.strerror}", os.EX_NOINPUT) from None
-        found.update(parse_environment_file(text))
-    return found
+        settings.update(parse_environment_file(text))
+    return settings
 
 
 def _chosen(subject: str | None, settings: Mapping[str, str]) -> tuple[Subject, str]:
     if subject:
-        return Subject(subject), "as asked"
-    telling = [name for name in _OF_AN_API if settings.get(name)]
-    if telling:
-        return Subject.API, f"because {telling[0]} is set"
-    return Subject.HOST, f"because none of {', '.join(_OF_AN_API)} is set"
+        return Subject(subject), "as requested"
+    set_names = [name for name in _API_SETTINGS if settings.get(name)]
+    if set_names:
+        return Subject.API, f"because {set_names[0]} is set"
+    return Subject.HOST, f"because none of {', '.join(_API_SETTINGS)} is set"
 
 
-def _findings(
+def _results(
     subject: Subject, environment: Mapping[str, str], from_files: Mapping[str, str]
 ) -> Iterator[tuple[str, CheckResult]]:
-    # Imported here: the other commands start without the libraries of hosts and APIs.
+    # Imported late: the other commands start without the libraries of hosts and APIs.
     random_key = secrets.token_hex(16)
     checks: Sequence[Check] | None = None
     if subject is Subject.API:
         from entrypoints.api.settings import ApiSettings
         from entrypoints.cli.doctor.api import api_checks
 
-        api_settings, wrong, findings = examine_settings(ApiSettings, environment, from_files)
+        api_settings, wrong, problems = examine_settings(ApiSettings, environment, from_files)
         if api_settings:
             checks = api_checks(api_settings, random_key)
     else:
         from entrypoints.cli.doctor.host import host_checks
         from entrypoints.host.settings import HostSettings
 
-        host_settings, wrong, findings = examine_settings(HostSettings, environment, from_files)
+        host_settings, wrong, problems = examine_settings(HostSettings, environment, from_files)
         if host_settings:
             checks = host_checks(host_settings, random_key)
-    for finding in findings:
-        yield "Settings", finding
+    for result in problems:
+        yield "Settings", result
     if checks is None:
-        yield "All else", CheckResult(Outcome.SKIP, "not looked at, because of the settings")
+        yield "All else", CheckResult(Outcome.SKIP, "not checked, because the settings are wrong")
     else:
         yield from RunChecks(_bounded)(checks, {name: f"{name} is wrong" for name in wrong})
 
 
-def _bounded(look: Callable[[], CheckResult]) -> CheckResult:
-    return CallWithTimeout(look, _MAX_CHECK_SECONDS, CheckTimedOut)()
+def _bounded(check: Callable[[], CheckResult]) -> CheckResult:
+    return CallWithTimeout(check, _MAX_CHECK_SECONDS, CheckTimedOut)()
 
 
-def _as_json(check: str, finding: CheckResult) -> Mapping[str, object]:
+def _as_json(check: str, result: CheckResult) -> Mapping[str, object]:
     return {
         "check": check,
-        "outcome": finding.outcome.lower(),
-        "found": finding.summary,
-        "cure": finding.fix,
+        "outcome": result.outcome.lower(),
+        "summary": result.summary,
+        "fix": result.fix,
     }

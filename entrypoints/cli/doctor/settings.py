@@ -12,51 +12,53 @@ S = TypeVar("S", bound=Settings)
 def examine_settings(
     settings_class: type[S], environment: Mapping[str, str], from_files: Mapping[str, str]
 ) -> tuple[S | None, Sequence[str], Sequence[CheckResult]]:
-    """The settings without those that are wrong, the names of these, and what to say.
+    """The settings without the wrong ones, the names of the wrong ones, and the results to print.
 
-    What is in files wins over the environment. No settings, where what is left does not go
-    together.
+    Files take precedence over the environment. The settings are None if the others contradict each
+    other.
     """
-    given = {**environment, **from_files}
+    variables_set = {**environment, **from_files}
     try:
-        settings = settings_class.load(given)
-        return settings, (), [_told(settings_class, given, from_files)]
+        settings = settings_class.load(variables_set)
+        return settings, (), [_summary(settings_class, variables_set, from_files)]
     except ConfigurationError as error:
         errors = error.each()
     wrong = [each.setting for each in errors if each.setting]
-    findings = [CheckResult.of(each.diagnosis, Cause.SETTING) for each in errors]
+    results = [CheckResult.of(each.diagnosis, Cause.SETTING) for each in errors]
     names = {
         variable
         for name, variables in _variables(settings_class).items()
         if name in wrong
         for variable in variables
     }
-    sound = {name: value for name, value in given.items() if name not in names}
+    sound = {name: value for name, value in variables_set.items() if name not in names}
     try:
-        return settings_class.load(sound), wrong, findings
+        return settings_class.load(sound), wrong, results
     except ConfigurationError:
-        return None, wrong, findings
+        return None, wrong, results
 
 
-def _told(
-    settings_class: type[Settings], given: Mapping[str, str], from_files: Mapping[str, str]
+def _summary(
+    settings_class: type[Settings], variables_set: Mapping[str, str], from_files: Mapping[str, str]
 ) -> CheckResult:
     names = [
         variable
         for variables in _variables(settings_class).values()
         for variable in variables
-        if given.get(variable)
+        if variables_set.get(variable)
     ]
     by_source = {
         "by file": [name for name in names if name in from_files],
         "by this environment": [name for name in names if name not in from_files],
     }
-    told = [f"{source}: {', '.join(found)}" for source, found in by_source.items() if found]
-    return CheckResult.ok(f"set {'; '.join(told)}" if told else "none is set, all is as by default")
+    parts = [f"{source}: {', '.join(names)}" for source, names in by_source.items() if names]
+    return CheckResult.ok(
+        f"set {'; '.join(parts)}" if parts else "none is set, so all have their defaults"
+    )
 
 
 def _variables(settings_class: type[Settings]) -> Mapping[str, Sequence[str]]:
-    """By the name of each setting, where it may come from."""
+    """The environment variables of each setting, by its name."""
     return {
         found.name.upper(): (
             found.name.upper(),

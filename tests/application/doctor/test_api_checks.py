@@ -71,7 +71,7 @@ API = ApiChecks(
     broker=None,
     ports=FREE,
     running=RunningApi(None),
-    side_port_answers=lambda address: True,
+    management_server_answers=lambda address: True,
 )
 
 
@@ -79,89 +79,89 @@ def examine(**other: Any) -> dict[str, CheckResult]:
     return dict(RunChecks(lambda look: look())(replace(API, **other).checks(), {}))
 
 
-def told(check: str, **other: Any) -> str:
-    finding = examine(**other)[check]
-    return f"{finding.outcome} {finding}"
+def outcome(check: str, **other: Any) -> str:
+    result = examine(**other)[check]
+    return f"{result.outcome} {result}"
 
 
 def test_an_api_that_may_start_is_told_what_it_has() -> None:
-    found = examine(database=FakeDatabase(None), broker=FakeBroker())
+    results = examine(database=FakeDatabase(None), broker=FakeBroker())
 
-    assert {name: str(finding) for name, finding in found.items()} == {
+    assert {name: str(result) for name, result in results.items()} == {
         "Database": "PostgreSQL 18 answers",
-        "Clock": "not looked at, because an SQLite file has no clock",
-        "Broker": "RabbitMQ 4.0 answers, and lets this user in",
-        "Port": "127.0.0.1:50051 is free, manmanv2-api does not run there",
+        "Clock": "not checked, because an SQLite file has no clock",
+        "Broker": "RabbitMQ 4.0 answers and accepts this user",
+        "Port": "127.0.0.1:50051 is free, so manmanv2-api does not run there",
         "Key": "REGISTRATION_KEY is set",
         "Operators": "OPERATOR_KEY is set, and every operator needs a key",
     }
 
 
 def test_a_memory_that_forgets_is_told() -> None:
-    assert told("Database") == "ok memory://, which forgets everything when the API stops"
+    assert outcome("Database") == "ok memory://, which loses everything when the API stops"
     assert "Clock" not in examine()
 
 
 def test_the_databases_clock_is_compared() -> None:
     slow = ClockReading(NOW, NOW - timedelta(seconds=9), NOW)
 
-    assert told("Clock", database=FakeDatabase(slow)).startswith(
+    assert outcome("Clock", database=FakeDatabase(slow)).startswith(
         "warn PostgreSQL's clock is 9 s behind this machine's: "
     )
 
 
 def test_a_port_that_a_running_api_has_is_well() -> None:
-    assert told("Port", ports=TAKEN, running=RunningApi(KEY)) == (
+    assert outcome("Port", ports=TAKEN, running=RunningApi(KEY)) == (
         "ok manmanv2-api answers at 127.0.0.1:50051"
     )
 
 
 @pytest.mark.parametrize("check", ["Port", "Metrics"])
-def test_nothing_is_said_to_be_absent_from_a_port_that_is_chosen_at_the_start(check: str) -> None:
-    assert told(check, listen_address="127.0.0.1:0", metrics_address="127.0.0.1:0") == (
-        "ok 127.0.0.1:0 is a free port that each start chooses anew, so manmanv2-api is not looked"
-        " for"
+def test_a_port_that_is_chosen_at_the_start_is_never_called_free(check: str) -> None:
+    assert outcome(check, listen_address="127.0.0.1:0", metrics_address="127.0.0.1:0") == (
+        "ok 127.0.0.1:0 takes another free port at each start, so a running manmanv2-api is not"
+        " found"
     )
 
 
 @pytest.mark.parametrize(
-    ("state", "said", "fault"),
+    ("state", "text", "cause"),
     [
-        (PortState.TAKEN, "is taken by nginx, which does not answer", Cause.ENVIRONMENT),
-        (PortState.ELSEWHERE, "is no address of this machine: ", Cause.SETTING),
-        (PortState.FORBIDDEN, "may not be listened on by this user: ", Cause.SETTING),
+        (PortState.TAKEN, "is in use by nginx, which does not answer", Cause.ENVIRONMENT),
+        (PortState.ELSEWHERE, "is not an address of this machine: ", Cause.SETTING),
+        (PortState.FORBIDDEN, "needs privileges that this user does not have: ", Cause.SETTING),
     ],
 )
-def test_a_port_that_cannot_be_had_fails(state: PortState, said: str, fault: Cause) -> None:
-    finding = examine(ports=FakePorts(PortStatus(state, "nginx")))["Port"]
+def test_an_unusable_port_fails(state: PortState, text: str, cause: Cause) -> None:
+    result = examine(ports=FakePorts(PortStatus(state, "nginx")))["Port"]
 
-    assert str(finding).startswith(f"LISTEN_ADDRESS 127.0.0.1:50051 {said}")
-    assert finding.cause is fault
+    assert str(result).startswith(f"LISTEN_ADDRESS 127.0.0.1:50051 {text}")
+    assert result.cause is cause
 
 
 def test_an_api_without_a_key_is_warned_about() -> None:
-    assert told("Key", registration_key="").startswith(
+    assert outcome("Key", registration_key="").startswith(
         "warn REGISTRATION_KEY is not set, so every host that reaches this API may join: "
     )
 
 
 @pytest.mark.parametrize(
-    ("running", "said"),
+    ("running", "text"),
     [
         (RunningApi(KEY), "ok REGISTRATION_KEY is not set, so hosts need a join key"),
-        (RunningApi(""), "warn the API that runs has another REGISTRATION_KEY"),
+        (RunningApi(""), "warn the running API has another REGISTRATION_KEY"),
     ],
 )
 def test_an_api_that_wants_a_join_key_is_well_without_a_key_of_its_own(
-    running: RunningApi, said: str
+    running: RunningApi, text: str
 ) -> None:
-    found = told("Key", registration_key="", key_required=True, ports=TAKEN, running=running)
+    result = outcome("Key", registration_key="", key_required=True, ports=TAKEN, running=running)
 
-    assert found.startswith(said)
+    assert result.startswith(text)
 
 
 def test_blanks_and_quotes_that_are_part_of_the_key_are_warned_about() -> None:
-    assert told("Key", registration_key=f'"{KEY}"').startswith(
+    assert outcome("Key", registration_key=f'"{KEY}"').startswith(
         "warn REGISTRATION_KEY has blanks or quotes around it, which are part of the key: "
     )
 
@@ -179,15 +179,15 @@ def test_blanks_and_quotes_that_are_part_of_the_key_are_warned_about() -> None:
 def test_an_api_that_runs_with_another_key_than_its_settings_is_warned_about(
     its_key: str, ours: str, differs: bool
 ) -> None:
-    said = told("Key", ports=TAKEN, running=RunningApi(its_key), registration_key=ours)
+    result = outcome("Key", ports=TAKEN, running=RunningApi(its_key), registration_key=ours)
 
-    assert said.startswith("warn the API that runs has another REGISTRATION_KEY") is differs
+    assert result.startswith("warn the running API has another REGISTRATION_KEY") is differs
 
 
 def test_operators_without_a_key_are_no_failure() -> None:
-    assert told("Operators", has_operator_key=False) == (
-        "ok OPERATOR_KEY is not set: without a key of an admin, operators are served on this"
-        " machine only"
+    assert outcome("Operators", has_operator_key=False) == (
+        "ok OPERATOR_KEY is not set: without an admin's key, the API serves only operators on"
+        " this machine"
     )
 
 
@@ -195,15 +195,15 @@ def test_an_oidc_provider_is_looked_at_where_there_is_one() -> None:
     def look() -> CheckResult:
         return CheckResult.ok("it answers")
 
-    assert told("OIDC", oidc_provider=look) == "ok it answers"
-    assert told("Operators", oidc_provider=look) == (
+    assert outcome("OIDC", oidc_provider=look) == "ok it answers"
+    assert outcome("Operators", oidc_provider=look) == (
         "ok every operator needs a key, or a token of the OIDC provider"
     )
     assert "OIDC" not in examine()
 
 
 def test_a_side_port_is_looked_at_where_there_is_one() -> None:
-    assert told("Metrics", metrics_address=":9", ports=TAKEN) == "ok manmanv2-api answers at :9"
+    assert outcome("Metrics", metrics_address=":9", ports=TAKEN) == "ok manmanv2-api answers at :9"
     assert "Metrics" not in examine()
 
 

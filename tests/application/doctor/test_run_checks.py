@@ -13,48 +13,48 @@ WELL = CheckResult.ok("well")
 
 
 def raises(error: Exception) -> Callable[[], CheckResult]:
-    def look() -> CheckResult:
+    def check() -> CheckResult:
         raise error
 
-    return look
+    return check
 
 
 def run(*checks: Check, wrong: str = "") -> dict[str, CheckResult]:
     failed = {wrong: f"{wrong} is wrong"} if wrong else {}
-    return dict(RunChecks(lambda look: look())(checks, failed))
+    return dict(RunChecks(lambda check: check())(checks, failed))
 
 
-def test_checks_go_on_after_one_that_failed() -> None:
-    found = run(
+def test_the_checks_after_a_failed_one_still_run() -> None:
+    results = run(
         Check("a", raises(EngineUnavailable("X is away", "start it"))), Check("b", lambda: WELL)
     )
 
-    assert [(name, str(finding)) for name, finding in found.items()] == [
+    assert [(name, str(result)) for name, result in results.items()] == [
         ("a", "X is away: start it"),
         ("b", "well"),
     ]
 
 
-def test_what_makes_no_sense_after_a_failure_says_so_and_so_does_what_needs_it() -> None:
-    found = run(
+def test_a_check_that_needs_a_failed_one_is_skipped_and_so_is_what_needs_it() -> None:
+    results = run(
         Check("API", raises(ControlPlaneUnavailable("away")), (), "the API is away"),
         Check("Key", lambda: WELL, ("API",)),
         Check("Door", lambda: WELL, ("Key",)),
         Check("Name", lambda: WELL),
     )
 
-    assert [finding.outcome for finding in found.values()] == ["FAIL", "skip", "skip", "ok"]
-    assert str(found["Door"]) == "not looked at, because the API is away"
+    assert [result.outcome for result in results.values()] == ["FAIL", "skip", "skip", "ok"]
+    assert str(results["Door"]) == "not checked, because the API is away"
 
 
-def test_what_needs_a_setting_that_is_wrong_is_not_looked_at() -> None:
-    found = run(Check("API", lambda: WELL, ("API_ADDRESS",)), wrong="API_ADDRESS")
+def test_a_check_that_needs_a_wrong_setting_is_skipped() -> None:
+    results = run(Check("API", lambda: WELL, ("API_ADDRESS",)), wrong="API_ADDRESS")
 
-    assert str(found["API"]) == "not looked at, because API_ADDRESS is wrong"
+    assert str(results["API"]) == "not checked, because API_ADDRESS is wrong"
 
 
 @pytest.mark.parametrize(
-    ("error", "fault"),
+    ("error", "cause"),
     [
         (EngineUnavailable("No"), Cause.ENVIRONMENT),
         (BrokerUnavailable("No"), Cause.ENVIRONMENT),
@@ -66,17 +66,17 @@ def test_what_needs_a_setting_that_is_wrong_is_not_looked_at() -> None:
         (ZeroDivisionError(), Cause.BUG),
     ],
 )
-def test_a_failure_says_where_its_cause_is(error: Exception, fault: Cause) -> None:
-    finding = run(Check("x", raises(error)))["x"]
+def test_the_cause_follows_from_the_error(error: Exception, cause: Cause) -> None:
+    result = run(Check("x", raises(error)))["x"]
 
-    assert (finding.outcome, finding.cause) == (Outcome.FAIL, fault)
+    assert (result.outcome, result.cause) == (Outcome.FAIL, cause)
 
 
-def test_a_check_that_breaks_is_our_mistake_and_shows_none_of_its_words() -> None:
-    finding = run(Check("x", raises(ValueError("a secret"))))["x"]
+def test_a_check_that_crashes_is_a_bug_and_its_error_text_is_not_printed() -> None:
+    result = run(Check("x", raises(ValueError("a secret"))))["x"]
 
-    assert str(finding) == (
-        "the check itself failed with ValueError: this is a mistake in manmanv2, please report it"
+    assert str(result) == (
+        "the check itself failed with ValueError: this is a bug in manmanv2, please report it"
     )
 
 
