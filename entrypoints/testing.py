@@ -19,17 +19,17 @@ from entrypoints.api.settings import IN_MEMORY, ApiSettings
 from entrypoints.settings import Secret
 from protos.manman.v1.manman_pb2_grpc import ManManAPIStub
 
-# A test makes all calls from one address, as fast as it can.
+# A test makes all its calls from one address, as fast as it can.
 _NO_LIMIT = 1_000_000
-# As often as the API itself looks for silent servers, so that time seems to pass as it does.
-_LOOKS_PER_INTERVAL = 5
+# As often as the API itself searches for silent servers, so that time passes as in real life.
+_SWEEPS_PER_INTERVAL = 5
 
 
 @dataclass(frozen=True)
 class RunningApi:
     """The API in memory mode, in this process, on a free port of this machine.
 
-    `client` is gRPC's stub of the contract. The API's clock stands still until it is advanced.
+    `client` is the gRPC stub. The API's clock stands still until `advance` is called.
     """
 
     address: str
@@ -37,15 +37,15 @@ class RunningApi:
     clock: MemoryClock
     _expire_servers: ExpireServers
 
-    def advance(self, passing: timedelta) -> None:
-        """Let time pass for the API: who is silent for too long is offline afterwards.
+    def advance(self, duration: timedelta) -> None:
+        """Let time pass for the API, which sets servers offline that are silent for too long.
 
-        As after any start, nobody is declared offline before three heartbeat intervals are over.
+        As after any start, it sets no server offline before three heartbeat intervals are over.
         """
-        step = self._expire_servers.heartbeat_interval.schedule.interval / _LOOKS_PER_INTERVAL
-        while passing > timedelta(0):
-            self.clock.advance(min(step, passing))
-            passing -= step
+        step = self._expire_servers.heartbeat_interval.schedule.interval / _SWEEPS_PER_INTERVAL
+        while duration > timedelta(0):
+            self.clock.advance(min(step, duration))
+            duration -= step
             self._expire_servers()
 
 
@@ -83,7 +83,7 @@ def running_api(
 
 @pytest.fixture
 def manmanv2_api() -> Iterator[RunningApi]:
-    """A running API without keys."""
+    """A running API that needs no keys."""
     with running_api() as api:
         yield api
 

@@ -13,7 +13,7 @@ _COMMANDS: dict[str, type[Settings]] = {
     "manmanv2": CliSettings,
 }
 
-_COLUMNS = ("variable", "default", "what for", "secret")
+_COLUMNS = ("variable", "default", "meaning", "secret")
 
 
 def configuration_page() -> str:

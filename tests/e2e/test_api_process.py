@@ -47,7 +47,9 @@ def test_memory_mode_runs_without_any_file(start_api: StartApi, tmp_path: Path) 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_every_start_without_a_key_warns_that_everybody_may_join(start_api: StartApi) -> None:
+def test_a_start_without_a_registration_key_warns_that_any_host_may_register(
+    start_api: StartApi,
+) -> None:
     api = start_api("memory://")
 
     warnings = [event["event"] for event in api.events if event["level"] == "warning"]
@@ -56,7 +58,7 @@ def test_every_start_without_a_key_warns_that_everybody_may_join(start_api: Star
     ]
 
 
-def test_grpc_s_threads_are_a_batch_job_and_our_own_are_not(start_api: StartApi) -> None:
+def test_only_the_threads_of_grpc_are_scheduled_as_a_batch_job(start_api: StartApi) -> None:
     """As `ps -L -o cls,comm` shows it: B and TS."""
     api = start_api("memory://")
 
@@ -68,7 +70,7 @@ def test_grpc_s_threads_are_a_batch_job_and_our_own_are_not(start_api: StartApi)
     assert os.SCHED_BATCH in policies.values()
 
 
-def test_reflection_is_off_unless_asked_for(start_api: StartApi) -> None:
+def test_reflection_is_off_by_default(start_api: StartApi) -> None:
     with grpc.insecure_channel(start_api("memory://").address) as channel:
         with pytest.raises(grpc.RpcError) as refused:
             list(ProtoReflectionDescriptorDatabase(channel).get_services())
@@ -81,7 +83,7 @@ def test_reflection_is_off_unless_asked_for(start_api: StartApi) -> None:
         assert "manman.v1.ManManAPI" in names
 
 
-def test_calls_in_flight_are_finished_when_the_api_stops(
+def test_a_stopping_api_finishes_the_calls_in_flight(
     postgres_url: str, start_api: StartApi
 ) -> None:
     api = start_api(postgres_url)
@@ -105,7 +107,7 @@ def test_calls_in_flight_are_finished_when_the_api_stops(
     assert set(answered) <= found.keys()
 
 
-def test_health_says_not_serving_while_the_api_drains(start_api: StartApi) -> None:
+def test_the_health_service_reports_not_serving_while_the_api_drains(start_api: StartApi) -> None:
     api = start_api("memory://")
     with grpc.insecure_channel(api.address) as channel:
         stub: Any = health_pb2_grpc.HealthStub(channel)
@@ -123,7 +125,7 @@ def test_health_says_not_serving_while_the_api_drains(start_api: StartApi) -> No
     assert ending.result() == 0
 
 
-def test_several_workers_share_one_port_and_a_dead_one_is_replaced(
+def test_workers_share_one_port_and_a_dead_worker_is_replaced(
     postgres_url: str, start_api: StartApi
 ) -> None:
     address = free_address()
@@ -147,7 +149,7 @@ def test_several_workers_share_one_port_and_a_dead_one_is_replaced(
     assert api.terminate() == 0
 
 
-def test_workers_end_with_the_supervisor_that_was_killed(
+def test_workers_end_when_their_supervisor_is_killed(
     postgres_url: str, start_api: StartApi
 ) -> None:
     api = start_api(postgres_url, address=free_address(), API_WORKERS="2")
@@ -161,7 +163,7 @@ def test_workers_end_with_the_supervisor_that_was_killed(
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
-def test_a_port_in_use_is_one_sentence(
+def test_a_port_in_use_is_reported_in_one_sentence(
     start_api: StartApi, postgres_url: str, workers: str
 ) -> None:
     api = start_api("memory://")
@@ -181,9 +183,7 @@ def test_a_port_in_use_is_one_sentence(
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
-def test_a_port_of_somebody_who_would_share_it_is_in_use_as_well(
-    workers: str, tmp_path: Path
-) -> None:
+def test_a_port_of_a_server_that_would_share_it_is_in_use_too(workers: str, tmp_path: Path) -> None:
     """As most servers of gRPC would: each of the two would get a part of the other's calls."""
     other = grpc.server(ThreadPoolExecutor(1), options=[("grpc.so_reuseport", 1)])
     address = f"127.0.0.1:{other.add_insecure_port('127.0.0.1:0')}"
@@ -223,7 +223,7 @@ BROKEN_DATABASES = {
 
 
 @pytest.mark.parametrize("url", BROKEN_DATABASES, ids=range(len(BROKEN_DATABASES)))
-def test_a_broken_database_url_is_one_sentence(url: str) -> None:
+def test_an_invalid_database_url_is_reported_in_one_sentence(url: str) -> None:
     words, exit_code = BROKEN_DATABASES[url]
     ended = run_to_end("manmanv2-api", DATABASE_URL=url, LISTEN_ADDRESS="127.0.0.1:0")
 
@@ -233,7 +233,7 @@ def test_a_broken_database_url_is_one_sentence(url: str) -> None:
     assert words in ended.stderr
 
 
-def test_a_missing_database_is_one_sentence(postgres_url: str) -> None:
+def test_a_missing_database_is_reported_in_one_sentence(postgres_url: str) -> None:
     ended = run_to_end("manmanv2-api", DATABASE_URL=f"{postgres_url}_missing")
 
     assert ended.returncode == 69
@@ -244,7 +244,7 @@ def test_a_missing_database_is_one_sentence(postgres_url: str) -> None:
 
 
 @pytest.mark.parametrize("damage", ["rubbish", "half"])
-def test_a_half_written_sqlite_file_is_one_sentence(
+def test_a_damaged_sqlite_file_is_reported_in_one_sentence(
     start_api: StartApi, tmp_path: Path, damage: str
 ) -> None:
     file = tmp_path / "manman.sqlite3"
@@ -264,7 +264,7 @@ def test_a_half_written_sqlite_file_is_one_sentence(
     assert file.read_bytes() == damaged
 
 
-def test_an_empty_postgresql_asks_for_its_migration(
+def test_an_empty_postgresql_database_must_be_upgraded_first(
     postgres_url: str, postgres_server: object
 ) -> None:
     from tests.support.services.postgres import PostgresServer
@@ -284,7 +284,7 @@ def test_an_empty_postgresql_asks_for_its_migration(
 @pytest.mark.cold_start
 @pytest.mark.parametrize("workers", ["1", "2"])
 @pytest.mark.parametrize("seconds", [0.0, 0.5])
-def test_a_stop_at_any_moment_of_the_start_is_a_clean_one(
+def test_a_stop_at_any_moment_of_the_start_is_clean(
     postgres_url: str, workers: str, seconds: float
 ) -> None:
     api = Process(
@@ -304,7 +304,7 @@ def test_a_stop_at_any_moment_of_the_start_is_a_clean_one(
     assert {event["level"] for event in api.events} <= {"info", "warning"}
 
 
-def test_a_stop_while_a_dead_worker_is_replaced_ends_all(
+def test_a_stop_while_a_dead_worker_is_replaced_ends_all_processes(
     postgres_url: str, start_api: StartApi
 ) -> None:
     api = start_api(postgres_url, address=free_address(), API_WORKERS="2")
@@ -316,7 +316,7 @@ def test_a_stop_while_a_dead_worker_is_replaced_ends_all(
     assert api.terminate() == 0
 
 
-def test_one_row_that_somebody_holds_silences_no_other_host(
+def test_a_locked_row_delays_the_heartbeats_of_its_own_host_only(
     postgres_url: str, start_api: StartApi
 ) -> None:
     api = start_api(postgres_url)

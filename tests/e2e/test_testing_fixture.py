@@ -16,7 +16,7 @@ def status(api: RunningApi) -> str:
     return api.client.GetServer(pb.GetServerRequest(server_id=1)).server.status
 
 
-def test_turning_the_clock_lets_a_silent_server_go_offline(manmanv2_api: RunningApi) -> None:
+def test_advancing_the_clock_sets_a_silent_server_offline(manmanv2_api: RunningApi) -> None:
     manmanv2_api.client.RegisterServer(pb.RegisterServerRequest(name="box"))
     manmanv2_api.advance(timedelta(seconds=44))
     assert status(manmanv2_api) == "online"
@@ -28,7 +28,7 @@ def test_turning_the_clock_lets_a_silent_server_go_offline(manmanv2_api: Running
     assert status(manmanv2_api) == "online"
 
 
-def test_each_fixture_is_a_fleet_of_its_own() -> None:
+def test_each_fixture_has_its_own_fleet() -> None:
     with running_api() as one, running_api() as other:
         one.client.RegisterServer(pb.RegisterServerRequest(name="box"))
 
@@ -36,7 +36,7 @@ def test_each_fixture_is_a_fleet_of_its_own() -> None:
         assert not other.client.ListServers(pb.ListServersRequest()).servers
 
 
-def test_another_project_uses_it_as_the_documentation_says(tmp_path: Path) -> None:
+def test_another_project_can_use_the_fixture_as_documented(tmp_path: Path) -> None:
     document = (ROOT / "docs" / "testing.md").read_text()
     code = document.partition("```python\n")[2].partition("```")[0]
     (tmp_path / "test_theirs.py").write_text(code)

@@ -41,7 +41,7 @@ def ca_file(tmp_path: Path) -> Path:
     use_tls=st.sampled_from(["", "true", "false"]),
 )
 @example(scheme="", host="api.example.com", port=443, ending="", use_tls="")
-def test_an_address_says_where_the_api_is_and_whether_tls_is_spoken(
+def test_an_address_names_the_api_and_decides_whether_to_use_tls(
     scheme: str, host: str, port: int | None, ending: str, use_tls: str
 ) -> None:
     address = f"{scheme}{host}{'' if port is None else f':{port}'}{ending}"
@@ -49,8 +49,8 @@ def test_an_address_says_where_the_api_is_and_whether_tls_is_spoken(
     is_whole = (port is not None or says_tls) and (not ending or scheme)
     contradicts = (says_tls and use_tls == "false") or (says_none and use_tls == "true")
     if not is_whole or contradicts:
-        told = problem(API_ADDRESS=address, API_USE_TLS=use_tls)
-        assert told.startswith("API_USE_TLS" if is_whole else "API_ADDRESS: must be")
+        message = problem(API_ADDRESS=address, API_USE_TLS=use_tls)
+        assert message.startswith("API_USE_TLS" if is_whole else "API_ADDRESS: must be")
         return
     found = read(API_ADDRESS=address, API_USE_TLS=use_tls).api
 
@@ -59,7 +59,7 @@ def test_an_address_says_where_the_api_is_and_whether_tls_is_spoken(
     assert (found.tls is not None) is (says_tls or use_tls == "true" or by_port)
 
 
-def test_what_an_address_says_and_the_switch_denies_is_told() -> None:
+def test_an_address_that_contradicts_api_use_tls_is_reported() -> None:
     assert problem(API_ADDRESS="https://api.example.com", API_USE_TLS="false") == (
         "API_USE_TLS is false, but API_ADDRESS begins with https://: unset one, or write"
         " api.example.com:443."
@@ -70,10 +70,10 @@ def test_what_an_address_says_and_the_switch_denies_is_told() -> None:
     )
 
 
-def test_who_names_a_ca_does_not_speak_in_the_open_by_mistake(ca_file: Path) -> None:
-    told = problem(API_CA_CERT_PATH=str(ca_file), API_TLS_SERVER_NAME="api")
+def test_a_client_with_a_ca_file_does_not_connect_without_tls_by_mistake(ca_file: Path) -> None:
+    message = problem(API_CA_CERT_PATH=str(ca_file), API_TLS_SERVER_NAME="api")
 
-    assert told == (
+    assert message == (
         "API_CA_CERT_PATH and API_TLS_SERVER_NAME: without effect, because API_ADDRESS does not use"
         " TLS: set API_ADDRESS to https://localhost:50051, or API_USE_TLS=false to stay without"
         " TLS."
@@ -83,7 +83,7 @@ def test_who_names_a_ca_does_not_speak_in_the_open_by_mistake(ca_file: Path) -> 
 
 
 @pytest.mark.parametrize("settings", [CliSettings, HostSettings])
-def test_how_the_certificate_is_checked_is_read(
+def test_the_settings_for_checking_the_certificate_are_read(
     settings: type[ApiClientSettings], ca_file: Path
 ) -> None:
     variables = {
@@ -97,7 +97,7 @@ def test_how_the_certificate_is_checked_is_read(
     assert found.tls == Tls(ca_file, "api.example.com")
 
 
-def test_a_file_of_cas_is_looked_at_before_anything_starts(tmp_path: Path) -> None:
+def test_a_ca_file_is_checked_before_anything_starts(tmp_path: Path) -> None:
     file = tmp_path / "ca.pem"
     missing = problem(API_ADDRESS="https://api", API_CA_CERT_PATH=str(file))
     file.write_text("no certificate")
@@ -109,14 +109,14 @@ def test_a_file_of_cas_is_looked_at_before_anything_starts(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("name", ["https://api", "two words", "api:443", "a..b"])
-def test_a_name_to_check_is_a_name_alone(name: str) -> None:
+def test_a_server_name_is_a_name_without_port_or_scheme(name: str) -> None:
     assert problem(API_TLS_SERVER_NAME=name, API_USE_TLS="true") == (
         "API_TLS_SERVER_NAME: must be a host name or an address alone, for example api.example.com."
     )
 
 
-def test_a_host_with_a_given_id_has_no_use_for_them(ca_file: Path) -> None:
-    told = problem(
+def test_a_host_with_a_fixed_id_refuses_settings_for_tls(ca_file: Path) -> None:
+    message = problem(
         HostSettings,
         SERVER_ID="7",
         RABBITMQ_URL="amqp://nowhere",
@@ -124,13 +124,13 @@ def test_a_host_with_a_given_id_has_no_use_for_them(ca_file: Path) -> None:
         API_CA_CERT_PATH=str(ca_file),
     )
 
-    assert told.startswith("SERVER_ID is set together with API_USE_TLS and API_CA_CERT_PATH: ")
+    assert message.startswith("SERVER_ID is set together with API_USE_TLS and API_CA_CERT_PATH: ")
 
 
 @pytest.mark.parametrize(
     ("there", "missing"), [("TLS_CERT_PATH", "TLS_KEY_PATH"), ("TLS_KEY_PATH", "TLS_CERT_PATH")]
 )
-def test_an_api_has_a_certificate_with_its_key_or_neither(there: str, missing: str) -> None:
+def test_an_api_needs_both_a_certificate_and_its_key_or_neither(there: str, missing: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         ApiSettings.load({there: "/nowhere"})
 

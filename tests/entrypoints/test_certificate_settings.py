@@ -23,13 +23,13 @@ def problem(settings: type[Settings], variables: dict[str, str]) -> str:
     return str(caught.value)
 
 
-def test_an_api_without_an_authority_has_no_port_for_certificates() -> None:
+def test_an_api_without_a_ca_has_no_mutual_tls_port() -> None:
     assert ApiSettings.load({}).mutual_tls_address == ""
     assert ApiSettings.load(TLS).mutual_tls_port == 0
     assert read_certificates(ApiSettings.load(TLS)) is None
 
 
-def test_the_port_for_certificates_is_the_one_after_unless_another_is_set() -> None:
+def test_the_mutual_tls_port_is_the_next_one_unless_another_is_set() -> None:
     after = ApiSettings.load({**BOTH, "LISTEN_ADDRESS": "[::1]:443"})
     another = ApiSettings.load({**BOTH, "MTLS_LISTEN_ADDRESS": "0.0.0.0:8443"})
 
@@ -103,25 +103,25 @@ def test_the_port_for_certificates_is_the_one_after_unless_another_is_set() -> N
         ),
     ],
 )
-def test_what_does_not_go_together_is_one_sentence(
+def test_contradicting_settings_are_reported_in_one_sentence(
     variables: dict[str, str], sentence: str
 ) -> None:
     assert problem(ApiSettings, variables) == sentence
 
 
 @pytest.mark.parametrize("mode", ["off", "warn", "enforce"])
-def test_certificates_are_enforced_where_there_is_an_authority(mode: str) -> None:
+def test_certificates_can_be_enforced_if_there_is_a_ca(mode: str) -> None:
     loaded = ApiSettings.load({**BOTH, "ENFORCEMENT": f"certificate={mode}"})
 
     assert loaded.enforcement.of(Switch.CERTIFICATE) == mode
 
 
 @pytest.mark.parametrize("name", ["Example.com", "a/b", "a b", "x" * 256, "spiffe://x"])
-def test_a_trust_domain_that_is_none_is_refused(name: str) -> None:
+def test_an_invalid_trust_domain_is_refused(name: str) -> None:
     assert problem(ApiSettings, {**BOTH, "TRUST_DOMAIN": name}).startswith("TRUST_DOMAIN: ")
 
 
-def test_what_is_wrong_with_the_authority_keeps_an_api_from_starting(tmp_path: Path) -> None:
+def test_an_api_with_an_unusable_ca_does_not_start(tmp_path: Path) -> None:
     site = Site(tmp_path)
     site.ca_key.write_text("no")
     with pytest.raises(ConfigurationError, match=f"^CA_KEY_PATH {site.ca_key} contains no PEM"):
@@ -131,7 +131,7 @@ def test_what_is_wrong_with_the_authority_keeps_an_api_from_starting(tmp_path: P
 # The command's
 
 
-def test_one_file_holds_certificate_and_key_unless_another_is_named() -> None:
+def test_one_file_holds_certificate_and_key_unless_a_key_file_is_set() -> None:
     shown = {"API_ADDRESS": "https://api:50052", "API_CLIENT_CERT_PATH": "/x/ann.pem"}
     one = CliSettings.load(shown).api.tls
     two = CliSettings.load({**shown, "API_CLIENT_KEY_PATH": "/x/ann.key"}).api.tls
@@ -147,7 +147,7 @@ def test_one_file_holds_certificate_and_key_unless_another_is_named() -> None:
     assert none.client is None
 
 
-def test_a_certificate_is_of_no_use_without_tls() -> None:
+def test_a_client_certificate_without_tls_is_refused() -> None:
     for variables in (
         {},
         {"API_USE_TLS": "false"},
@@ -159,7 +159,7 @@ def test_a_certificate_is_of_no_use_without_tls() -> None:
         )
 
 
-def test_a_key_is_of_no_use_without_its_certificate() -> None:
+def test_a_client_key_without_its_certificate_is_refused() -> None:
     assert problem(CliSettings, {"API_CLIENT_KEY_PATH": "/x"}) == (
         "API_CLIENT_KEY_PATH: has no effect without API_CLIENT_CERT_PATH; set that too, or unset"
         " this."

@@ -43,7 +43,7 @@ def build_all(container: Any, *but: str) -> None:
 @pytest.mark.parametrize(
     "url", [IN_MEMORY, "sqlite:///never-opened.sqlite3", "postgresql://nobody@nowhere/nothing"]
 )
-def test_the_api(url: str) -> None:
+def test_every_object_of_the_api_can_be_built(url: str) -> None:
     container = ApiContainer(
         settings=ApiSettings(
             database_url=Secret(url), registration_key=Secret(canary("registration key"))
@@ -70,7 +70,7 @@ def key_file(tmp_path: Path) -> Path:
     return file
 
 
-def test_all_that_an_api_guards_takes_the_keys_that_the_file_holds_now(key_file: Path) -> None:
+def test_every_call_of_hosts_uses_the_current_keys_of_the_file(key_file: Path) -> None:
     variables = {"DATABASE_URL": IN_MEMORY, "REGISTRATION_KEY_FILE": str(key_file)}
     container = ApiContainer(settings=ApiSettings.load(variables))
     key_file.write_text(canary("new registration key"))
@@ -85,7 +85,7 @@ def test_all_that_an_api_guards_takes_the_keys_that_the_file_holds_now(key_file:
     assert list(container.registration_keys()()) == [canary("new registration key")]
 
 
-def test_a_host_looks_at_its_key_file_each_time_and_does_not_end_for_want_of_a_key(
+def test_a_host_reads_its_key_file_each_time_and_survives_a_refused_key(
     key_file: Path, tmp_path: Path
 ) -> None:
     variables = {"REGISTRATION_KEY_FILE": str(key_file), "CONFIG_DIR": str(tmp_path)}
@@ -101,14 +101,14 @@ def test_a_host_looks_at_its_key_file_each_time_and_does_not_end_for_want_of_a_k
     assert sync_configuration.keys_may_change
 
 
-def test_a_host_whose_key_is_set_shows_it_and_no_other() -> None:
+def test_a_host_with_a_key_in_its_settings_sends_only_that_key() -> None:
     key = canary("registration key")
     container = HostContainer(settings=HostSettings.load({"REGISTRATION_KEY": f"'{key}' "}))
 
     assert container.key_ring().try_each(lambda key: key) == f"'{key}' "
 
 
-def test_an_api_in_memory_loads_no_library_of_databases() -> None:
+def test_an_api_in_memory_loads_no_database_library() -> None:
     # Nor does one without an OIDC provider load what would ask it.
     unwanted = {"alembic", "psycopg2", "sqlalchemy", "cryptography", "jwt", "requests"}
     code = (
@@ -126,7 +126,7 @@ def test_an_api_in_memory_loads_no_library_of_databases() -> None:
     assert (ended.returncode, ended.stderr) == (0, "")
 
 
-def test_a_host_that_shows_certificates_loads_nothing_that_makes_them() -> None:
+def test_a_host_with_certificates_does_not_load_cryptography() -> None:
     code = (
         "import sys\n"
         "from entrypoints.host.container import HostContainer\n"
@@ -145,7 +145,7 @@ def test_a_host_that_shows_certificates_loads_nothing_that_makes_them() -> None:
 
 
 @pytest.mark.parametrize(("days", "kept"), [(0, None), (90, timedelta(days=90))])
-def test_the_api_forgets_what_operators_did_after_the_days_that_are_set(
+def test_the_api_keeps_the_audit_log_for_the_days_that_are_set(
     days: int, kept: timedelta | None
 ) -> None:
     settings = ApiSettings(database_url=Secret(IN_MEMORY), audit_retention_days=days)
@@ -153,7 +153,7 @@ def test_the_api_forgets_what_operators_did_after_the_days_that_are_set(
     assert ApiContainer(settings=settings).clean_up_fleet().audit_retention == kept
 
 
-def test_the_api_with_an_oidc_provider() -> None:
+def test_an_api_with_an_oidc_provider_identifies_operators_by_their_tokens() -> None:
     settings = ApiSettings(
         database_url=Secret(IN_MEMORY),
         oidc_issuer="https://id.example.com",
@@ -176,7 +176,7 @@ def test_the_api_with_an_oidc_provider() -> None:
 
 
 @pytest.mark.parametrize("url", [IN_MEMORY, BROKER])
-def test_the_messages_of_the_api(url: str) -> None:
+def test_an_api_with_a_broker_has_two_consumers(url: str) -> None:
     container = ApiContainer(
         settings=ApiSettings(database_url=Secret(IN_MEMORY), rabbitmq_url=Secret(url))
     )
@@ -194,7 +194,9 @@ def test_the_messages_of_the_api(url: str) -> None:
         (HostSettings(rabbitmq_url=Secret(BROKER), server_id=7), "LegacyControlPlane"),
     ],
 )
-def test_the_transports_of_the_host(settings: HostSettings, kind: str) -> None:
+def test_a_host_uses_the_transport_that_its_settings_choose(
+    settings: HostSettings, kind: str
+) -> None:
     container = HostContainer(settings=settings)
     build_all(container, *NEEDS_STATE_DIR)
 
@@ -207,7 +209,7 @@ def test_the_transports_of_the_host(settings: HostSettings, kind: str) -> None:
 @pytest.mark.parametrize("config_dir", [None, Path("config")])
 @pytest.mark.parametrize("metrics_address", ["", "127.0.0.1:9091"])
 @pytest.mark.parametrize("state_dir", [None, Path("state")])
-def test_the_host(
+def test_every_object_of_the_host_can_be_built(
     docker_optional: bool, config_dir: Path | None, metrics_address: str, state_dir: Path | None
 ) -> None:
     container = HostContainer(
@@ -225,11 +227,11 @@ def test_the_host(
     assert (container.run_host().sync_configuration is not None) is (config_dir is not None)
 
 
-def test_the_operators_command() -> None:
+def test_every_object_of_the_operator_s_command_can_be_built() -> None:
     build_all(CliContainer(settings=CliSettings(api_address="localhost:1")))
 
 
-def test_there_is_one_store_however_many_threads_ask_at_once() -> None:
+def test_threads_that_ask_at_once_get_the_same_store() -> None:
     container = ApiContainer(settings=ApiSettings(database_url=Secret(IN_MEMORY)))
     ready = threading.Barrier(8)
     stores: list[object] = []
@@ -248,7 +250,7 @@ def test_there_is_one_store_however_many_threads_ask_at_once() -> None:
     assert len({id(store) for store in stores}) == 1
 
 
-def test_an_api_opens_as_many_connections_as_the_operator_is_told() -> None:
+def test_an_api_opens_as_many_connections_as_documented() -> None:
     url = Secret("postgresql://nobody@nowhere/nothing")
     pool = ApiContainer(settings=ApiSettings(database_url=url)).engine().pool
     told = (ROOT / "docs/operations.md").read_text()
@@ -257,7 +259,7 @@ def test_an_api_opens_as_many_connections_as_the_operator_is_told() -> None:
     assert f"opens up to {pool.size()} connections" in told
 
 
-def test_a_fleet_that_comes_back_at_once_with_one_key_has_joined_within_a_minute() -> None:
+def test_ten_thousand_hosts_with_one_key_register_within_a_minute() -> None:
     now = 1000.0
     limit = ApiContainer(settings=ApiSettings()).limit_calls().of_host_keys
     limit.monotonic = lambda: now
@@ -277,7 +279,7 @@ def test_a_fleet_that_comes_back_at_once_with_one_key_has_joined_within_a_minute
     assert max(joined_at) - 1000 < 60
 
 
-def test_connections_leave_files_for_everything_else(
+def test_connections_leave_open_files_for_other_uses(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     container = ApiContainer(settings=ApiSettings(max_connections=1000))

@@ -34,7 +34,7 @@ def test_nothing_needs_to_be_set(settings: type[Settings]) -> None:
     assert settings.load({}) == settings()
 
 
-def test_what_is_empty_or_not_known_is_ignored() -> None:
+def test_empty_and_unknown_variables_are_ignored() -> None:
     variables = {"SERVER_NAME": "", "REGISTRATION_KEY": "", "NO_SUCH_SETTING": "x"}
 
     assert HostSettings.load(variables) == HostSettings()
@@ -70,7 +70,7 @@ def test_an_address_is_host_and_port(address: str) -> None:
         f"{'x' * 64}.example.com:50051",
     ],
 )
-def test_what_is_no_address_names_the_variable_and_shows_one(address: str) -> None:
+def test_an_invalid_address_is_reported_with_the_variable_and_an_example(address: str) -> None:
     assert problem(HostSettings, API_ADDRESS=address) == (
         "API_ADDRESS: must be HOST:PORT, for example localhost:50051, or https://HOST or https://HOST:PORT"
         " for TLS."
@@ -87,7 +87,7 @@ def test_what_is_no_address_names_the_variable_and_shows_one(address: str) -> No
         ("\udcff", "contains a character that is not printable"),
     ],
 )
-def test_a_name_against_the_rules_names_the_variable(
+def test_an_invalid_name_is_reported_with_the_variable(
     variable: str, value: str, complaint: str
 ) -> None:
     sentence = problem(HostSettings, **{variable: value})
@@ -96,16 +96,16 @@ def test_a_name_against_the_rules_names_the_variable(
     assert "\n" not in sentence
 
 
-def test_an_address_in_the_place_of_the_sockets_path_is_told() -> None:
+def test_an_address_instead_of_the_socket_path_is_reported() -> None:
     assert problem(HostSettings, DOCKER_SOCKET="unix:///var/run/docker.sock") == (
         "DOCKER_SOCKET: must be a path alone, as /var/run/docker.sock, without unix://."
     )
 
 
-def test_every_mistake_is_told_at_once() -> None:
-    told = problem(HostSettings, API_ADDRESS="nowhere", DOCKER_OPTIONAL="perhaps")
+def test_all_mistakes_are_reported_together() -> None:
+    message = problem(HostSettings, API_ADDRESS="nowhere", DOCKER_OPTIONAL="perhaps")
 
-    assert [line.partition(":")[0] for line in told.splitlines()] == [
+    assert [line.partition(":")[0] for line in message.splitlines()] == [
         "API_ADDRESS",
         "DOCKER_OPTIONAL",
     ]
@@ -131,7 +131,9 @@ def test_every_mistake_is_told_at_once() -> None:
         ),
     ],
 )
-def test_a_mistake_is_one_sentence_with_the_cure(variables: dict[str, str], sentence: str) -> None:
+def test_a_mistake_is_reported_in_one_sentence_with_the_fix(
+    variables: dict[str, str], sentence: str
+) -> None:
     assert problem(ApiSettings, **variables) == sentence
 
 
@@ -150,7 +152,7 @@ def test_a_secret_may_come_from_a_file_without_its_line_ends(key_file: Path) -> 
 
 
 @pytest.mark.parametrize("settings", [ApiSettings, HostSettings])
-def test_the_file_of_the_registration_key_may_hold_several(
+def test_the_file_of_the_registration_key_may_hold_several_keys(
     key_file: Path, settings: type[ApiSettings | HostSettings]
 ) -> None:
     new = canary("new registration key")
@@ -166,7 +168,7 @@ def test_the_file_of_the_registration_key_may_hold_several(
     assert pickle.loads(pickle.dumps(loaded)) == loaded
 
 
-def test_a_file_of_another_secret_holds_one(key_file: Path) -> None:
+def test_the_file_of_any_other_secret_holds_one_value(key_file: Path) -> None:
     key_file.write_text(f"{KEY}\n{KEY}\n")
 
     assert problem(ApiSettings, OPERATOR_KEY_FILE=str(key_file)) == (
@@ -181,7 +183,7 @@ def test_a_file_of_another_secret_holds_one(key_file: Path) -> None:
         (f"{KEY}\n{KEY}\0", "contains an unprintable character in line 2: remove it"),
     ],
 )
-def test_a_file_without_usable_registration_keys_is_told(
+def test_a_file_without_usable_registration_keys_is_reported(
     key_file: Path, content: str, why: str
 ) -> None:
     key_file.write_text(content)
@@ -191,7 +193,7 @@ def test_a_file_without_usable_registration_keys_is_told(
     )
 
 
-def test_a_file_of_registration_keys_that_is_no_text_is_told(key_file: Path) -> None:
+def test_a_file_of_registration_keys_that_is_not_text_is_reported(key_file: Path) -> None:
     key_file.write_bytes(b"\xff")
 
     assert problem(ApiSettings, REGISTRATION_KEY_FILE=str(key_file)) == (
@@ -200,7 +202,7 @@ def test_a_file_of_registration_keys_that_is_no_text_is_told(key_file: Path) -> 
     )
 
 
-def test_the_databases_url_may_come_from_a_file_because_it_holds_a_password(
+def test_the_database_url_may_come_from_a_file_because_it_contains_a_password(
     key_file: Path,
 ) -> None:
     url = f"postgresql://manman:{PASSWORD}@db/manman"
@@ -209,7 +211,7 @@ def test_the_databases_url_may_come_from_a_file_because_it_holds_a_password(
     assert ApiSettings.load({"DATABASE_URL_FILE": str(key_file)}).database_url.reveal() == url
 
 
-def test_an_empty_file_does_not_open_what_it_was_meant_to_close(tmp_path: Path) -> None:
+def test_an_empty_key_file_is_refused_and_does_not_grant_access(tmp_path: Path) -> None:
     empty = tmp_path / "empty"
     empty.write_text("\n")
 
@@ -223,41 +225,41 @@ def test_an_empty_file_does_not_open_what_it_was_meant_to_close(tmp_path: Path) 
     )
 
 
-def test_a_key_that_no_header_can_carry_is_told() -> None:
-    told = problem(CliSettings, OPERATOR_KEY=f"{canary('operator key')}ü")
+def test_a_key_that_cannot_be_sent_in_a_header_is_reported() -> None:
+    message = problem(CliSettings, OPERATOR_KEY=f"{canary('operator key')}ü")
 
-    assert told == "OPERATOR_KEY: must be ASCII, because it is sent in a header."
+    assert message == "OPERATOR_KEY: must be ASCII, because it is sent in a header."
 
 
-def test_a_key_with_bytes_that_are_no_text_is_told() -> None:
-    told = problem(HostSettings, REGISTRATION_KEY=f"{KEY}\udcff")
+def test_a_key_with_bytes_that_are_not_text_is_reported() -> None:
+    message = problem(HostSettings, REGISTRATION_KEY=f"{KEY}\udcff")
 
-    assert told.startswith("REGISTRATION_KEY: contains a")
-    assert MARK not in told
+    assert message.startswith("REGISTRATION_KEY: contains a")
+    assert MARK not in message
 
 
 def test_a_secret_and_its_file_together_are_refused(key_file: Path) -> None:
-    told = problem(ApiSettings, REGISTRATION_KEY=KEY, REGISTRATION_KEY_FILE=str(key_file))
+    message = problem(ApiSettings, REGISTRATION_KEY=KEY, REGISTRATION_KEY_FILE=str(key_file))
 
-    assert told == "REGISTRATION_KEY: REGISTRATION_KEY_FILE is set too: remove one of them."
+    assert message == "REGISTRATION_KEY: REGISTRATION_KEY_FILE is set too: remove one of them."
 
 
-def test_a_secrets_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
-    told = problem(ApiSettings, REGISTRATION_KEY_FILE=str(tmp_path / "none"))
+def test_an_unreadable_secret_file_is_reported(tmp_path: Path) -> None:
+    message = problem(ApiSettings, REGISTRATION_KEY_FILE=str(tmp_path / "none"))
 
-    assert told == (
+    assert message == (
         f"REGISTRATION_KEY: cannot be read from {tmp_path / 'none'} (No such file or directory):"
         " fix REGISTRATION_KEY_FILE or the file's permissions."
     )
 
 
-def test_the_specifications_name_for_the_database_is_read_too() -> None:
+def test_the_specification_s_name_for_the_database_works_too() -> None:
     settings = ApiSettings.load({"PG_DATABASE_URL": "postgresql://db/manman"})
 
     assert settings.database_url.reveal() == "postgresql://db/manman"
 
 
-def test_secrets_are_shown_in_no_printed_form() -> None:
+def test_no_printed_form_of_the_settings_contains_a_secret() -> None:
     settings = ApiSettings.load(
         {
             "DATABASE_URL": f"postgresql://manman:{PASSWORD}@{PASSWORD}@db/manman?password={PASSWORD}",
@@ -272,15 +274,15 @@ def test_secrets_are_shown_in_no_printed_form() -> None:
 
 
 @pytest.mark.parametrize("settings", [ApiSettings, HostSettings, CliSettings])
-def test_every_setting_is_told_with_its_default_and_what_it_is_for(
+def test_help_lists_every_setting_with_its_default_and_description(
     settings: type[Settings],
 ) -> None:
     lines = list(settings.help_lines())
-    told = dict(pairwise(lines))
+    message = dict(pairwise(lines))
 
     for name in settings.__dataclass_fields__:
         heading = next(line for line in lines if line.startswith(f"  {name.upper()} (default: "))
-        assert told[heading].strip()
+        assert message[heading].strip()
 
 
 @pytest.mark.parametrize("settings", [ApiSettings, HostSettings])
@@ -292,7 +294,7 @@ def test_every_setting_is_told_with_its_default_and_what_it_is_for(
         "amqp://[::1]/",
     ],
 )
-def test_the_address_of_a_broker_is_shown_without_its_password(
+def test_a_broker_url_is_printed_without_its_password(
     settings: type[ApiSettings | HostSettings], url: str, key_file: Path
 ) -> None:
     key_file.write_text(f"{url}\n")
@@ -317,14 +319,16 @@ def test_the_address_of_a_broker_is_shown_without_its_password(
         f"amqp://u:12?{PASSWORD}@h/",
     ],
 )
-def test_what_is_no_broker_is_told_without_its_password(settings: type[Settings], url: str) -> None:
-    told = problem(settings, RABBITMQ_URL=url)
+def test_an_invalid_broker_url_is_reported_without_its_password(
+    settings: type[Settings], url: str
+) -> None:
+    message = problem(settings, RABBITMQ_URL=url)
 
-    assert told.startswith("RABBITMQ_URL: must be amqp://USER:PASSWORD@HOST:PORT/VHOST")
-    assert MARK not in told
+    assert message.startswith("RABBITMQ_URL: must be amqp://USER:PASSWORD@HOST:PORT/VHOST")
+    assert MARK not in message
 
 
-def test_only_the_api_can_do_without_a_broker_in_words() -> None:
+def test_only_the_api_accepts_memory_instead_of_a_broker() -> None:
     assert ApiSettings.load({"RABBITMQ_URL": "memory://"}) == ApiSettings()
     assert "RABBITMQ_URL" in problem(HostSettings, RABBITMQ_URL="memory://")
 
@@ -337,15 +341,15 @@ def test_only_the_api_can_do_without_a_broker_in_words() -> None:
         *("EPHEMERAL=true", "DEREGISTER_ON_EXIT=true"),
     ],
 )
-def test_a_given_id_and_a_registration_are_refused_together(variable: str) -> None:
+def test_a_fixed_id_together_with_settings_of_a_registration_is_refused(variable: str) -> None:
     name, _, value = variable.partition("=")
-    told = problem(HostSettings, SERVER_ID="7", RABBITMQ_URL="amqp://h", **{name: value})
+    message = problem(HostSettings, SERVER_ID="7", RABBITMQ_URL="amqp://h", **{name: value})
 
-    assert told.startswith(f"SERVER_ID is set together with {name}: ")
-    assert f"unset SERVER_ID to register, or unset {name} to keep the id." in told
+    assert message.startswith(f"SERVER_ID is set together with {name}: ")
+    assert f"unset SERVER_ID to register, or unset {name} to keep the id." in message
 
 
-def test_what_operators_did_is_kept_for_ever_unless_days_are_set() -> None:
+def test_the_audit_log_is_kept_forever_unless_days_are_set() -> None:
     kept = ApiSettings.load({"AUDIT_RETENTION_DAYS": "90"})
 
     assert ApiSettings().retention.audit is None
@@ -356,7 +360,7 @@ def test_what_operators_did_is_kept_for_ever_unless_days_are_set() -> None:
 OIDC = {"OIDC_ISSUER": "https://id.example.com/", "OIDC_AUDIENCE": "manmanv2"}
 
 
-def test_an_oidc_provider_is_an_issuer_and_an_audience() -> None:
+def test_an_oidc_provider_needs_an_issuer_and_an_audience() -> None:
     usual = ApiSettings.load(OIDC)
     mapped = ApiSettings.load(
         {
@@ -381,7 +385,7 @@ WRONG_ROLES = ("", "admin", "=admin", "a=root", "a=Admin")
 
 
 @pytest.mark.parametrize(
-    ("variables", "setting", "told"),
+    ("variables", "setting", "message"),
     [
         (
             {"OIDC_AUDIENCE": ""},
@@ -429,13 +433,13 @@ WRONG_ROLES = ("", "admin", "=admin", "a=root", "a=Admin")
         ),
     ],
 )
-def test_what_is_wrong_with_an_oidc_provider_is_said(
-    variables: dict[str, str], setting: str, told: str
+def test_invalid_settings_of_an_oidc_provider_are_reported(
+    variables: dict[str, str], setting: str, message: str
 ) -> None:
-    assert problem(ApiSettings, **{**OIDC, **variables}) == f"{setting}: {told}"
+    assert problem(ApiSettings, **{**OIDC, **variables}) == f"{setting}: {message}"
 
 
-def test_the_ca_of_an_oidc_provider_is_looked_at_before_the_start(tmp_path: Path) -> None:
+def test_the_ca_file_of_an_oidc_provider_is_checked_before_the_start(tmp_path: Path) -> None:
     file = tmp_path / "ca.crt"
     file.write_text("no certificate")
     for path in (file, tmp_path / "gone"):
@@ -473,14 +477,14 @@ def test_labels_are_pairs() -> None:
         (",".join(f"k{number}=v" for number in range(65)), "has 65 labels; the maximum is 64."),
     ],
 )
-def test_labels_against_the_rules_are_told(labels: str, complaint: str) -> None:
-    told = problem(HostSettings, LABELS=labels)
+def test_invalid_labels_are_reported(labels: str, complaint: str) -> None:
+    message = problem(HostSettings, LABELS=labels)
 
-    assert told.startswith(f"LABELS: {complaint}")
-    assert "\n" not in told
+    assert message.startswith(f"LABELS: {complaint}")
+    assert "\n" not in message
 
 
-def test_the_machines_root_is_a_whole_path() -> None:
+def test_the_root_of_the_host_is_an_absolute_path() -> None:
     assert HostSettings.load({"HOST_ROOT": "/host"}).host_root == Path("/host")
     assert problem(HostSettings, HOST_ROOT="host").startswith("HOST_ROOT: must be the whole")
 
@@ -518,7 +522,7 @@ def test_an_empty_old_name_counts_as_not_set() -> None:
     assert list(HostSettings.deprecation_warnings(variables)) == []
 
 
-def test_what_the_migration_guide_leaves_set_goes_with_a_given_id() -> None:
+def test_the_settings_that_the_migration_guide_leaves_work_with_a_fixed_id() -> None:
     variables = {"SERVER_ID": "7", "RABBITMQ_URL": "amqp://h", "ENVIRONMENT": "production"}
 
     # The unit sets it for every host.
@@ -528,7 +532,7 @@ def test_what_the_migration_guide_leaves_set_goes_with_a_given_id() -> None:
 
 
 @pytest.mark.parametrize("given", [{"SERVER_ID": "7"}, {"TRANSPORT": "amqp"}])
-def test_who_speaks_amqp_needs_a_broker(given: dict[str, str]) -> None:
+def test_a_host_that_uses_amqp_needs_a_broker(given: dict[str, str]) -> None:
     assert problem(HostSettings, **given).startswith("RABBITMQ_URL: must be set, because ")
 
 
@@ -537,7 +541,7 @@ def test_an_id_is_a_positive_whole_number(server_id: str) -> None:
     assert problem(HostSettings, SERVER_ID=server_id).startswith("SERVER_ID: must be a whole")
 
 
-def test_only_who_shares_a_database_without_a_broker_holds_events_back() -> None:
+def test_only_an_api_that_shares_a_database_and_has_no_broker_holds_events_back() -> None:
     alone = ApiSettings.load({"DATABASE_URL": "memory://"})
     shared = ApiSettings.load({"DATABASE_URL": "postgresql://db/manman"})
     with_broker = ApiSettings.load(
@@ -549,7 +553,7 @@ def test_only_who_shares_a_database_without_a_broker_holds_events_back() -> None
     assert shared.events_held_back == timedelta(hours=1)
 
 
-def test_switches_are_enforced_unless_they_are_set_otherwise() -> None:
+def test_switches_are_enforced_by_default() -> None:
     loaded = ApiSettings.load({"ENFORCEMENT": "name-conflict=warn, epoch=off"})
 
     modes = {switch: loaded.enforcement.of(switch) for switch in Switch}
@@ -566,37 +570,37 @@ def test_switches_are_enforced_unless_they_are_set_otherwise() -> None:
 
 
 @pytest.mark.parametrize("text", ["nonsense", "name-conflict", "epoch=maybe", "epoch=off,", "=off"])
-def test_a_switch_or_mode_that_is_none_is_told_with_all_that_are(text: str) -> None:
-    told = problem(ApiSettings, ENFORCEMENT=text)
+def test_an_unknown_switch_or_mode_is_reported_with_the_known_ones(text: str) -> None:
+    message = problem(ApiSettings, ENFORCEMENT=text)
 
-    assert told.startswith("ENFORCEMENT: contains ")
-    assert told.endswith(
+    assert message.startswith("ENFORCEMENT: contains ")
+    assert message.endswith(
         "but must be SWITCH=MODE,… with the switches name-conflict, epoch, approval, ban,"
         " delete-online, credential, certificate and the modes off, warn, enforce."
     )
-    assert "\n" not in told
+    assert "\n" not in message
 
 
-def test_a_credential_lives_long_enough_to_be_renewed() -> None:
-    told = problem(
+def test_a_credential_must_live_long_enough_to_be_renewed() -> None:
+    message = problem(
         ApiSettings, HOST_CREDENTIAL_LIFETIME_SECONDS="100", HEARTBEAT_INTERVAL_SECONDS="30"
     )
     loaded = ApiSettings.load({"HOST_CREDENTIAL_LIFETIME_SECONDS": "60"})
 
-    assert told == (
+    assert message == (
         "HOST_CREDENTIAL_LIFETIME_SECONDS is 100, but a credential is renewed by a heartbeat: set"
         " it to four times HEARTBEAT_INTERVAL_SECONDS or more."
     )
     assert loaded.host_credential_lifetime == timedelta(minutes=1)
 
 
-def test_a_switch_that_is_set_twice_is_told() -> None:
-    told = problem(ApiSettings, ENFORCEMENT="epoch=off,epoch=warn")
+def test_a_switch_that_is_set_twice_is_reported() -> None:
+    message = problem(ApiSettings, ENFORCEMENT="epoch=off,epoch=warn")
 
-    assert told == "ENFORCEMENT: sets epoch more than once: remove all but one."
+    assert message == "ENFORCEMENT: sets epoch more than once: remove all but one."
 
 
-def test_the_rules_of_joining_are_those_that_were_set() -> None:
+def test_the_registration_rules_follow_the_settings() -> None:
     loaded = ApiSettings.load(
         {"NAME_CONFLICT_POLICY": "takeover", "REGISTRATION_APPROVAL": "manual"}
     )
@@ -605,32 +609,30 @@ def test_the_rules_of_joining_are_those_that_were_set() -> None:
         NamePolicy.TAKEOVER, ApprovalPolicy.MANUAL
     )
     assert ApiSettings().registration_rules == DEFAULT_RULES
-    told = problem(ApiSettings, NAME_CONFLICT_POLICY="fight")
-    assert told == "NAME_CONFLICT_POLICY: must be one of reject, takeover, allow."
+    message = problem(ApiSettings, NAME_CONFLICT_POLICY="fight")
+    assert message == "NAME_CONFLICT_POLICY: must be one of reject, takeover, allow."
 
 
 @pytest.mark.parametrize(
     "address",
     [{}, {"API_ADDRESS": "http://api:50051"}, {"API_USE_TLS": "false"}],
 )
-def test_a_key_that_says_by_whom_the_api_is_known_needs_tls(
-    address: dict[str, str], tmp_path: Path
-) -> None:
+def test_a_key_that_pins_the_api_s_ca_needs_tls(address: dict[str, str], tmp_path: Path) -> None:
     pinned = f"jk-{'a' * 10}.{canary('secret')}.{'0' * 64}"
     file = tmp_path / "keys"
     file.write_text(f"{canary('registration key')}\n{pinned}\n")
 
     for key in ({"REGISTRATION_KEY": pinned}, {"REGISTRATION_KEY_FILE": str(file)}):
-        told = problem(HostSettings, **address, **key)
+        message = problem(HostSettings, **address, **key)
 
-        assert told.startswith(
+        assert message.startswith(
             "REGISTRATION_KEY says by which authority the API is known, but API_ADDRESS asks for no"
             " TLS, in which alone it can be: write https://"
         )
         assert HostSettings.load({"API_ADDRESS": "https://api", **key}).api.tls
 
 
-def test_where_certificates_are_shown_is_of_no_use_without_tls() -> None:
+def test_a_mutual_tls_address_without_tls_is_refused() -> None:
     where = {"API_MTLS_ADDRESS": "api:50443"}
 
     assert problem(HostSettings, API_ADDRESS="api:50051", **where) == (

@@ -31,7 +31,7 @@ def test_every_argument_fits_its_parameter(
     assert wiring_problems(container) == []
 
 
-def test_what_the_supervisor_and_test_fixture_override_has_the_same_type() -> None:
+def test_overrides_of_the_supervisor_and_of_the_test_fixture_have_the_right_types() -> None:
     container = ApiContainer(settings=ApiSettings(database_url=Secret(IN_MEMORY)))
     container.clock.override(providers.Object(MemoryClock()))
     container.traces.override(NullTracing())
@@ -255,6 +255,6 @@ def test_a_type_variable_stands_for_one_type() -> None:
 
 
 @pytest.mark.parametrize(("given", "wanted"), [(Any, Cat), (Cat, Any), (list[Any], list[Cat])])
-def test_any_is_no_match_but_an_error(given: Any, wanted: Any) -> None:
+def test_any_is_an_error_and_not_a_match(given: Any, wanted: Any) -> None:
     with pytest.raises(NotComparable):
         fits(given, wanted)

@@ -78,7 +78,7 @@ def sweep_every_15_seconds(step: Callable[[], Any]) -> Loop:
         (watch_keys, "REGISTRATION_KEY_FILE could not be read"),
     ],
 )
-def test_a_loop_outlives_every_failure_and_leaves_the_store_s_to_the_sweep(
+def test_a_loop_survives_every_failure_and_leaves_store_failures_to_the_sweep(
     start: Callable[[Any], Loop],
     failure: str,
     monkeypatch: pytest.MonkeyPatch,
@@ -102,7 +102,7 @@ def test_a_loop_goes_on_at_once_while_there_is_more_to_do(
     assert steps.pauses_before == [first, first, first, first + 1, first + 2]
 
 
-def test_a_clean_up_happens_about_once_a_minute_and_not_at_the_start(
+def test_a_clean_up_runs_about_once_a_minute_and_not_at_the_start(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     steps = Steps(*[False] * 20)
@@ -122,7 +122,7 @@ def test_an_ephemeral_server_is_kept_for_at_most_twice_its_retention(
     assert all(1 <= seconds <= 3 for seconds in steps.pauses)
 
 
-def test_a_sweep_happens_five_times_per_interval_and_names_who_is_offline(
+def test_a_sweep_runs_five_times_per_interval_and_logs_the_servers_that_are_offline(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     steps = Steps([], [7, 8], [])
@@ -135,7 +135,7 @@ def test_a_sweep_happens_five_times_per_interval_and_names_who_is_offline(
     ]
 
 
-def test_a_store_that_is_away_is_logged_once_and_so_is_its_return(
+def test_the_log_reports_an_unavailable_store_once_and_its_return_once(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     steps = Steps([], store_away(), store_away(), ZeroDivisionError(), store_away(), [7], [])
@@ -150,7 +150,7 @@ def test_a_store_that_is_away_is_logged_once_and_so_is_its_return(
     assert caplog.records[1].exc_info
 
 
-def test_a_broker_that_is_away_is_logged_once_and_asked_less_and_less_often(
+def test_the_log_reports_an_unavailable_broker_once_and_retries_slow_down(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     away = [BrokerUnavailable("The broker does not answer") for _ in range(8)]

@@ -13,11 +13,11 @@ from entrypoints.api.database import prepare_database
 from entrypoints.failures import ConfigurationError
 
 
-def test_the_newest_revision_is_the_one_that_alembic_leads_to() -> None:
+def test_the_newest_revision_is_the_head_of_the_migrations() -> None:
     assert newest_revision() == ScriptDirectory(str(Path(migrations).parent)).get_current_head()
 
 
-def test_a_database_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
+def test_a_database_of_a_newer_version_is_refused(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'newer.sqlite3'}"
     prepare_database(url)
     engine = make_engine(url)
@@ -29,7 +29,7 @@ def test_a_database_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
         prepare_database(url)
 
 
-def test_an_api_whose_database_is_ready_starts_without_loading_alembic(tmp_path: Path) -> None:
+def test_an_api_with_an_upgraded_database_starts_without_loading_alembic(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'ready.sqlite3'}"
     prepare_database(url)
     code = (

@@ -29,15 +29,15 @@ def policies_of(given: int) -> tuple[int, int]:
     return of_inside, of_maker
 
 
-def test_threads_made_inside_are_a_batch_job_and_others_stay_what_they_are() -> None:
+def test_only_threads_created_inside_are_scheduled_as_a_batch_job() -> None:
     assert policies_of(os.SCHED_OTHER) == (os.SCHED_BATCH, os.SCHED_OTHER)
 
 
-def test_a_policy_that_somebody_has_given_is_kept() -> None:
+def test_a_process_with_another_policy_keeps_it() -> None:
     assert policies_of(os.SCHED_IDLE) == (os.SCHED_IDLE, os.SCHED_IDLE)
 
 
-def test_a_sandbox_that_forbids_it_keeps_nobody_from_serving(
+def test_a_sandbox_that_forbids_the_policy_is_tolerated(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def forbidden(*_: object) -> None:
