@@ -32,6 +32,7 @@ class FakeAuthority:
     digest: str = DIGEST
     expires_at: datetime = NOW + 3650 * DAY
     issued: list[tuple[str, timedelta]] = field(default_factory=list)
+    common_names: list[str] = field(default_factory=list)
     error: Exception | None = None
 
     def has_issued(self, chain: bytes) -> bool:
@@ -48,6 +49,7 @@ class FakeAuthority:
             raise self.error
         self.check(signing_request)
         self.issued.append((spiffe_id, lifetime))
+        self.common_names.append(common_name)
         return f"certificate of {spiffe_id}"
 
 
