@@ -60,7 +60,7 @@ def test_an_entry_comes_back_as_it_was_appended(store: Store, appended: AuditEnt
     assert found.entry_id > 0
 
 
-def test_the_same_again_is_another_entry_and_changes_none(store: Store) -> None:
+def test_a_repeated_entry_is_added_and_changes_no_other(store: Store) -> None:
     append(store, entry(), entry())
     [second, first] = page(store)
     append(store, replace(first, outcome="changed"))
@@ -69,7 +69,7 @@ def test_the_same_again_is_another_entry_and_changes_none(store: Store) -> None:
     assert second == replace(first, entry_id=second.entry_id)
 
 
-def test_the_newest_comes_first_in_the_order_in_which_they_were_appended(store: Store) -> None:
+def test_entries_are_listed_newest_first_in_the_order_of_appending(store: Store) -> None:
     # Clocks of two APIs may differ.
     append(store, entry("A", seconds=2), entry("B", seconds=1), entry("C", seconds=3))
 
@@ -77,7 +77,7 @@ def test_the_newest_comes_first_in_the_order_in_which_they_were_appended(store: 
 
 
 @pytest.mark.parametrize("size", [1, 3, 7, 100])
-def test_pages_of_any_size_give_each_entry_once(store: Store, size: int) -> None:
+def test_pages_of_any_size_list_each_entry_once(store: Store, size: int) -> None:
     append(store, *(entry(f"Call{n}") for n in range(7)))
     walked: list[AuditEntry] = []
     while found := page(store, walked[-1].entry_id if walked else 0, size):
@@ -87,7 +87,7 @@ def test_pages_of_any_size_give_each_entry_once(store: Store, size: int) -> None
     assert actions(walked) == [f"Call{n}" for n in reversed(range(7))]
 
 
-def test_what_is_appended_while_somebody_reads_moves_no_page(store: Store) -> None:
+def test_entries_appended_meanwhile_do_not_shift_later_pages(store: Store) -> None:
     append(store, *(entry(f"Call{n}") for n in range(4)))
     first = page(store, size=2)
     append(store, entry("Later"))
@@ -95,7 +95,7 @@ def test_what_is_appended_while_somebody_reads_moves_no_page(store: Store) -> No
     assert actions(page(store, first[-1].entry_id, 2)) == ["Call1", "Call0"]
 
 
-def test_entries_are_found_by_server_and_by_actor_and_by_both(store: Store) -> None:
+def test_entries_are_filtered_by_server_by_actor_and_by_both(store: Store) -> None:
     append(
         store,
         entry("A", actor="ann", server_id=1),
@@ -113,7 +113,7 @@ def test_entries_are_found_by_server_and_by_actor_and_by_both(store: Store) -> N
     assert page(store, actor="an") == page(store, actor="Ann") == page(store, server_id=3) == []
 
 
-def test_none_is_lost_however_many_act_at_once(open_store: Callable[[], Store]) -> None:
+def test_no_entry_is_lost_when_many_are_appended_at_once(open_store: Callable[[], Store]) -> None:
     stores = [open_store(), open_store()]
 
     at_once([partial(append, stores[n % 2], entry(f"Call{n}")) for n in range(16)])
@@ -124,7 +124,7 @@ def test_none_is_lost_however_many_act_at_once(open_store: Callable[[], Store]) 
     assert ids == sorted(set(ids), reverse=True)
 
 
-def test_what_was_noted_stays_when_what_it_announced_is_undone(store: Store) -> None:
+def test_an_entry_survives_the_rollback_of_its_action(store: Store) -> None:
     append(store, entry("CreateServer"))
     try:
         with store.begin() as transaction:
@@ -149,7 +149,7 @@ def test_an_entry_needs_no_server_and_outlives_it(store: Store) -> None:
     assert [found.server_id for found in page(store)] == [4711, web]
 
 
-def test_those_that_are_older_are_forgotten_and_their_ids_not_given_again(store: Store) -> None:
+def test_old_entries_are_purged_and_their_ids_are_not_used_again(store: Store) -> None:
     append(store, *(entry(f"Call{n}", seconds=n) for n in (0, 2, 1)))
     last = page(store)[0].entry_id
 

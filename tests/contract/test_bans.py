@@ -42,7 +42,7 @@ def test_a_ban_comes_back_as_it_was_added(store: Store) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_one_identifier_in_common_is_enough(store: Store, kind: str) -> None:
+def test_one_common_identifier_matches_a_ban(store: Store, kind: str) -> None:
     add(store, ban(42))
     other = evidence("other", "other", "other", "other", engine="other")
 
@@ -51,13 +51,13 @@ def test_one_identifier_in_common_is_enough(store: Store, kind: str) -> None:
     assert resembling(store, Evidence(**{kind: getattr(WHOLE, kind)})) == [ban(42)]
 
 
-def test_the_process_alone_is_no_machine(store: Store) -> None:
+def test_an_instance_id_alone_matches_no_ban(store: Store) -> None:
     add(store, ban(42))
 
     assert resembling(store, Evidence(instance_id=WHOLE.instance_id)) == []
 
 
-def test_what_neither_knows_is_not_in_common(store: Store) -> None:
+def test_identifiers_that_both_lack_do_not_match(store: Store) -> None:
     add(store, ban(42, evidence("disk")), ban(43, NO_EVIDENCE))
 
     assert resembling(store, evidence(boot="boot")) == []
@@ -65,13 +65,13 @@ def test_what_neither_knows_is_not_in_common(store: Store) -> None:
     assert resembling(store, evidence("disk")) == [ban(42, evidence("disk"))]
 
 
-def test_an_identifier_counts_only_against_its_own_kind(store: Store) -> None:
+def test_an_identifier_matches_only_its_own_kind(store: Store) -> None:
     add(store, ban(42, Evidence(machine_id="0" * 32)))
 
     assert resembling(store, Evidence(boot_id="0" * 32)) == []
 
 
-def test_a_second_ban_over_a_server_is_in_place_of_the_first(store: Store) -> None:
+def test_a_second_ban_of_a_server_replaces_the_first(store: Store) -> None:
     add(store, ban(42))
     again = replace(ban(42, evidence("other"), seconds=5), reason="again", name="db")
     add(store, again)
@@ -80,13 +80,13 @@ def test_a_second_ban_over_a_server_is_in_place_of_the_first(store: Store) -> No
     assert resembling(store, evidence("other")) == [again]
 
 
-def test_the_oldest_ban_comes_first(store: Store) -> None:
+def test_bans_are_listed_oldest_first(store: Store) -> None:
     add(store, ban(1, seconds=2), ban(3, seconds=1), ban(2, seconds=1), ban(4, seconds=0))
 
     assert [found.server_id for found in resembling(store, WHOLE)] == [4, 2, 3, 1]
 
 
-def test_a_removed_ban_bans_nobody(store: Store) -> None:
+def test_a_removed_ban_matches_no_machine(store: Store) -> None:
     add(store, ban(42), ban(43))
 
     assert remove(store, 42)
@@ -116,7 +116,7 @@ SOME_EVIDENCE = st.builds(
     suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50, deadline=None
 )
 @given(banned=st.lists(SOME_EVIDENCE, max_size=5), given_evidence=SOME_EVIDENCE)
-def test_those_are_found_that_agree_in_anything(
+def test_bans_with_any_common_identifier_are_found(
     store: Store, banned: list[Evidence], given_evidence: Evidence
 ) -> None:
     with store.begin() as transaction:

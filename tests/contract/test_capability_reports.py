@@ -44,19 +44,19 @@ def equipment(report: Capabilities) -> Capabilities:
     return replace(report, available_memory_mb=0, available_cpu_millicores=0)
 
 
-def test_a_server_that_reported_nothing_has_no_capabilities(store: Store, web: int) -> None:
+def test_a_server_without_a_report_has_no_capabilities(store: Store, web: int) -> None:
     assert latest(store, web) is None
     assert history(store, web) == []
 
 
-def test_the_latest_report_is_kept(store: Store, web: int) -> None:
+def test_a_server_has_its_latest_report(store: Store, web: int) -> None:
     for report in (CAPABILITIES, BUSIER, Capabilities(), CAPABILITIES):
         record(store, web, report)
 
         assert latest(store, web) == report
 
 
-def test_history_grows_only_where_the_equipment_changes(store: Store, web: int) -> None:
+def test_the_history_grows_only_when_the_equipment_changes(store: Store, web: int) -> None:
     bigger = replace(BUSIER, total_memory_mb=131072)
     reports = [CAPABILITIES, BUSIER, CAPABILITIES, bigger, bigger, BUSIER]
     for minute, report in enumerate(reports):
@@ -73,7 +73,7 @@ def test_history_grows_only_where_the_equipment_changes(store: Store, web: int) 
     "changes",
     [{"total_memory_mb": 1}, {"cpu_cores": 1}, {"docker_version": "28"}, {"available_ports": ()}],
 )
-def test_every_part_of_the_equipment_counts(
+def test_a_change_of_any_equipment_field_extends_the_history(
     store: Store, web: int, changes: dict[str, Any]
 ) -> None:
     record(store, web, CAPABILITIES)
@@ -82,7 +82,7 @@ def test_every_part_of_the_equipment_counts(
     assert len(history(store, web)) == 2
 
 
-def test_reports_of_many_servers_are_kept_apart(store: Store) -> None:
+def test_reports_of_servers_do_not_mix(store: Store) -> None:
     with store.begin() as transaction:
         ids = [transaction.servers.find_or_add(f"web-{n}").server_id for n in range(50)]
         reports = {

@@ -32,7 +32,7 @@ def claim(fleet: Fleet, who: Evidence, name: str = "web") -> Server | None:
         return None
 
 
-def test_of_machines_that_join_at_once_under_one_name_one_gets_it(fleets: list[Fleet]) -> None:
+def test_one_of_many_machines_that_claim_a_name_at_once_gets_it(fleets: list[Fleet]) -> None:
     machines = [
         evidence(*[f"{part} {n}" for part in ("disk", "board", "boot", "process")])
         for n in range(6)
@@ -48,7 +48,7 @@ def test_of_machines_that_join_at_once_under_one_name_one_gets_it(fleets: list[F
     assert len(conflicts) == len(machines) - 1
 
 
-def test_claims_at_once_are_one_conflict_and_all_are_counted(fleets: list[Fleet]) -> None:
+def test_concurrent_claims_are_one_conflict_that_counts_all(fleets: list[Fleet]) -> None:
     claim(fleets[0], HOLDER)
     outcomes = at_once([partial(claim, fleets[n % 2], CHALLENGER) for n in range(8)])
 
@@ -59,7 +59,9 @@ def test_claims_at_once_are_one_conflict_and_all_are_counted(fleets: list[Fleet]
 
 
 @pytest.mark.parametrize("resolution", [Resolution.ADOPT, Resolution.EVICT])
-def test_a_decision_among_claims_is_not_lost(fleets: list[Fleet], resolution: Resolution) -> None:
+def test_a_resolution_during_claims_is_not_lost(
+    fleets: list[Fleet], resolution: Resolution
+) -> None:
     first = claim(fleets[0], HOLDER)
     claim(fleets[0], CHALLENGER)
     with fleets[0].store.begin() as transaction:
@@ -80,7 +82,7 @@ def test_a_decision_among_claims_is_not_lost(fleets: list[Fleet], resolution: Re
     assert (settled.state, settled.resolution) == (ConflictState.RESOLVED, resolution)
 
 
-def test_servers_of_one_machine_are_banned_at_once_without_a_deadlock(fleets: list[Fleet]) -> None:
+def test_concurrent_bans_of_servers_of_one_machine_do_not_deadlock(fleets: list[Fleet]) -> None:
     names = [f"web-{n}" for n in range(6)]
     ids = [server.server_id for name in names if (server := claim(fleets[0], HOLDER, name))]
     at_once([partial(fleets[n % 2].ban, server_id) for n, server_id in enumerate(ids)])

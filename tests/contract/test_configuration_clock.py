@@ -24,7 +24,7 @@ def test_each_tick_is_higher_than_the_last(store: Store) -> None:
     assert hold(store) == 2
 
 
-def test_a_tick_can_be_made_higher_than_what_a_server_has(store: Store) -> None:
+def test_a_tick_can_be_made_higher_than_the_revision_of_a_server(store: Store) -> None:
     assert tick(store, above=2**40) == 2**40 + 1
     assert tick(store, above=7) == 2**40 + 2
 
@@ -36,7 +36,7 @@ def test_two_ticks_of_one_transaction_differ(store: Store) -> None:
         assert transaction.configuration_clock.hold() == 6
 
 
-def test_ticks_at_the_same_moment_differ(open_store: Callable[[], Store]) -> None:
+def test_concurrent_ticks_differ(open_store: Callable[[], Store]) -> None:
     stores = [open_store(), open_store()]
 
     ticks = at_once([partial(tick, stores[n % 2]) for n in range(16)])
@@ -44,7 +44,7 @@ def test_ticks_at_the_same_moment_differ(open_store: Callable[[], Store]) -> Non
     assert sorted(ticks) == list(range(1, 17))
 
 
-def test_nobody_gets_a_revision_while_somebody_holds_the_clock(
+def test_no_transaction_gets_a_revision_while_another_holds_the_clock(
     open_store: Callable[[], Store],
 ) -> None:
     store, other = open_store(), open_store()
@@ -62,7 +62,7 @@ def test_nobody_gets_a_revision_while_somebody_holds_the_clock(
     assert got == [before + 1]
 
 
-def test_who_holds_the_clock_waits_for_a_change_and_sees_its_revision(
+def test_holding_the_clock_waits_for_a_change_and_sees_its_revision(
     open_store: Callable[[], Store],
 ) -> None:
     store, other = open_store(), open_store()
@@ -79,7 +79,7 @@ def test_who_holds_the_clock_waits_for_a_change_and_sees_its_revision(
     assert got == [revision]
 
 
-def test_many_hold_the_clock_together_on_postgresql(
+def test_many_transactions_can_hold_the_clock_together_on_postgresql(
     postgres_url: str,
 ) -> None:
     from adapters.sql.engine import make_engine

@@ -261,7 +261,7 @@ class ConfigurationMachine(RuleBasedStateMachine):
 @pytest.mark.parametrize(
     ("open_store", "lives"), [("memory", 200), ("postgresql", 15)], indirect=["open_store"]
 )
-def test_a_host_has_what_its_server_is_configured_with(
+def test_a_host_has_the_documents_of_its_server(
     open_store: Callable[[], Store], lives: int
 ) -> None:
     class OnThisStore(ConfigurationMachine):

@@ -94,7 +94,7 @@ def operate(fleet: Fleet, server_ids: list[int], seed: int) -> None:
                     DeleteConfiguration(fleet.store, fleet.clock)(server_id, name)
 
 
-def test_whatever_happens_at_the_same_moment_hosts_end_with_what_is_for_them(
+def test_after_concurrent_changes_every_host_has_its_documents(
     open_store: Callable[[], Store],
 ) -> None:
     fleets = [Fleet(open_store()), Fleet(open_store())]
@@ -126,7 +126,7 @@ def test_whatever_happens_at_the_same_moment_hosts_end_with_what_is_for_them(
     ],
     ids=["by an operator", "by its host", "of a new host", "of a new record"],
 )
-def test_labels_wait_for_a_change_on_a_selector_and_bring_what_it_put(
+def test_a_label_change_waits_for_a_selector_change_and_gets_its_document(
     open_store: Callable[[], Store], relabel: Callable[[Fleet, Server], object]
 ) -> None:
     fleet, other = Fleet(open_store()), Fleet(open_store())

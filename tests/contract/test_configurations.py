@@ -36,7 +36,7 @@ def remove(store: Store, server_id: int, name: str) -> bool:
         return transaction.configurations.remove(server_id, name)
 
 
-def test_a_document_comes_back_to_the_byte(store: Store, web: int) -> None:
+def test_a_document_is_stored_byte_for_byte(store: Store, web: int) -> None:
     put(store, web, VALHEIM)
 
     assert get(store, web, "valheim") == VALHEIM
@@ -59,7 +59,7 @@ def test_a_document_is_replaced_as_a_whole(store: Store, web: int) -> None:
     assert names(store, web) == ["rust", "valheim"]
 
 
-def test_a_summary_tells_all_but_the_document(store: Store, web: int) -> None:
+def test_a_summary_has_everything_but_the_document(store: Store, web: int) -> None:
     put(store, web, VALHEIM)
 
     with store.begin() as transaction:
@@ -68,7 +68,7 @@ def test_a_summary_tells_all_but_the_document(store: Store, web: int) -> None:
         ]
 
 
-def test_summaries_stand_in_the_order_of_ascii(store: Store, web: int) -> None:
+def test_summaries_are_in_ascii_order(store: Store, web: int) -> None:
     ordered = ["0", "10", "2", "a", "a-b", "a.b", "a_b", "aa", "ab", "b"]
     for revision, name in enumerate(reversed(ordered)):
         put(store, web, Configuration(name, "{}", revision, NOW))
@@ -86,7 +86,7 @@ def test_a_document_is_removed_once(store: Store, web: int) -> None:
     assert names(store, web) == ["rust"]
 
 
-def test_documents_of_servers_are_kept_apart(store: Store, web: int) -> None:
+def test_documents_of_servers_do_not_mix(store: Store, web: int) -> None:
     with store.begin() as transaction:
         other = transaction.servers.find_or_add("db").server_id
     put(store, web, VALHEIM)
@@ -105,7 +105,7 @@ def test_an_unknown_server_has_no_documents(store: Store, web: int, server_id: i
     assert not remove(store, server_id, "valheim")
 
 
-def test_documents_go_with_their_server(store: Store, web: int) -> None:
+def test_documents_are_deleted_with_their_server(store: Store, web: int) -> None:
     put(store, web, VALHEIM)
     with store.begin() as transaction:
         transaction.servers.remove(web)

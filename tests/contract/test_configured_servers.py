@@ -36,7 +36,7 @@ def configure(store: Store, *server_ids: int, revision: int, resync: bool = Fals
         transaction.servers.configure(server_ids, revision, resync=resync)
 
 
-def test_who_is_selected_is_told_by_id_and_as_many_as_are_asked_for(store: Store) -> None:
+def test_selected_servers_are_listed_by_id_up_to_the_limit(store: Store) -> None:
     servers = [
         add(store, name, tier) for name, tier in zip("abcd", ("gold", "lead") * 2, strict=True)
     ]
@@ -48,7 +48,7 @@ def test_who_is_selected_is_told_by_id_and_as_many_as_are_asked_for(store: Store
     assert select(store, GOLD, after=gold[1]) == []
 
 
-def test_the_highest_revision_of_all_servers_is_known(store: Store) -> None:
+def test_the_highest_revision_of_all_servers_is_returned(store: Store) -> None:
     with store.begin() as transaction:
         assert transaction.servers.highest_revision() == 0
 
@@ -59,7 +59,7 @@ def test_the_highest_revision_of_all_servers_is_known(store: Store) -> None:
         assert transaction.servers.highest_revision() == 2**40
 
 
-def test_a_new_revision_changes_nothing_else_and_nobody_else(store: Store) -> None:
+def test_a_new_revision_changes_nothing_else_and_no_other_server(store: Store) -> None:
     one, other, third = add(store, "a", "gold", 3), add(store, "b", "gold"), add(store, "c", "gold")
     configure(store, one.server_id, other.server_id, revision=5)
 
@@ -68,7 +68,7 @@ def test_a_new_revision_changes_nothing_else_and_nobody_else(store: Store) -> No
     assert get(store, third.server_id) == third
 
 
-def test_a_resync_is_kept_until_the_next_one(store: Store) -> None:
+def test_a_resync_stays_until_the_next_one(store: Store) -> None:
     web = add(store, "web", "gold")
     configure(store, web.server_id, revision=5, resync=True)
     configure(store, web.server_id, revision=6)
@@ -82,7 +82,7 @@ def test_a_resync_is_kept_until_the_next_one(store: Store) -> None:
     assert get(store, web.server_id) == replace(web, config_revision=9, config_resync=9)
 
 
-def test_who_has_that_revision_or_a_higher_one_gets_the_next_of_its_own_and_a_resync(
+def test_a_server_with_that_revision_or_a_higher_one_gets_its_next_revision_and_a_resync(
     store: Store,
 ) -> None:
     same, higher = add(store, "same", "gold", 5), add(store, "higher", "gold", 8)
@@ -97,7 +97,7 @@ def test_who_has_that_revision_or_a_higher_one_gets_the_next_of_its_own_and_a_re
     ]
 
 
-def test_nobody_can_be_configured(store: Store) -> None:
+def test_an_empty_list_of_servers_can_be_configured(store: Store) -> None:
     web = add(store, "web", "gold")
     configure(store, revision=5)
 

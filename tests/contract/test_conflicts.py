@@ -81,7 +81,7 @@ def test_a_conflict_comes_back_as_it_was_added(store: Store) -> None:
     assert get(store, added.conflict_id) == added
 
 
-def test_a_conflict_of_which_little_is_known_comes_back_too(store: Store) -> None:
+def test_a_conflict_with_empty_fields_comes_back_as_it_was_added(store: Store) -> None:
     [added] = add(
         store, conflict(holder=UNKNOWN_IDENTITY, challenger=UNKNOWN_IDENTITY, holder_last_seen=None)
     )
@@ -89,7 +89,7 @@ def test_a_conflict_of_which_little_is_known_comes_back_too(store: Store) -> Non
     assert get(store, added.conflict_id) == added
 
 
-def test_a_conflict_is_saved_with_all_that_changed(store: Store) -> None:
+def test_all_changed_fields_of_a_conflict_are_saved(store: Store) -> None:
     first, second = add(store, conflict(), conflict())
     changed = Conflict(
         conflict_id=first.conflict_id,
@@ -120,7 +120,7 @@ def test_an_unknown_conflict_is_not_found(store: Store, conflict_id: int) -> Non
         assert missing.value.conflict_id == conflict_id
 
 
-def test_those_of_a_name_come_newest_first_in_whatever_state(store: Store) -> None:
+def test_conflicts_of_a_name_are_listed_newest_first_in_any_state(store: Store) -> None:
     added = add(store, *(conflict(state=state) for state in ConflictState), conflict("Web"))
 
     assert of_name(store) == added[3::-1]
@@ -128,7 +128,7 @@ def test_those_of_a_name_come_newest_first_in_whatever_state(store: Store) -> No
     assert of_name(store, "db") == []
 
 
-def test_a_conflict_that_was_read_to_be_changed_is_locked(open_store: Callable[[], Store]) -> None:
+def test_a_conflict_read_for_update_is_locked(open_store: Callable[[], Store]) -> None:
     stores = [open_store(), open_store()]
     [added] = add(stores[0], conflict(claims=0))
 
@@ -143,7 +143,7 @@ def test_a_conflict_that_was_read_to_be_changed_is_locked(open_store: Callable[[
 
 
 @pytest.mark.parametrize("state", list(ConflictState))
-def test_pages_of_any_size_give_each_of_the_state_once_and_in_order(
+def test_pages_of_any_size_list_each_conflict_of_a_state_once_in_order(
     store: Store, state: ConflictState
 ) -> None:
     states = [*ConflictState, state, *ConflictState, state, state]
@@ -157,7 +157,7 @@ def test_pages_of_any_size_give_each_of_the_state_once_and_in_order(
         assert walked == [one for one in added if one.state is state]
 
 
-def test_only_what_is_unsettled_lapses_and_only_when_nobody_claimed_since(store: Store) -> None:
+def test_only_unresolved_conflicts_without_recent_claims_lapse(store: Store) -> None:
     old = add(store, *(conflict(state=state) for state in ConflictState))
     claimed = add(store, *(conflict(state=state, seconds=5) for state in ConflictState))
 
@@ -168,7 +168,7 @@ def test_only_what_is_unsettled_lapses_and_only_when_nobody_claimed_since(store:
     assert [get(store, one.conflict_id) for one in claimed] == claimed
 
 
-def test_only_what_is_of_no_use_any_more_is_forgotten(store: Store) -> None:
+def test_only_useless_conflicts_are_purged(store: Store) -> None:
     resolved = [conflict(state=RESOLVED, resolution=one) for one in Resolution]
     old = add(store, *(conflict(state=state) for state in (SUSPECTED, OPEN, LAPSED)), *resolved)
     claimed = add(store, conflict(state=LAPSED, seconds=5))
@@ -181,7 +181,7 @@ def test_only_what_is_of_no_use_any_more_is_forgotten(store: Store) -> None:
     assert old[4].resolution is Resolution.RENAME
 
 
-def test_the_id_of_a_forgotten_conflict_is_never_given_again(store: Store) -> None:
+def test_the_id_of_a_purged_conflict_is_never_used_again(store: Store) -> None:
     [first] = add(store, conflict(state=LAPSED))
     purge(store, seconds=1)
     [second] = add(store, conflict())
@@ -199,7 +199,7 @@ def test_a_conflict_outlives_its_server(store: Store) -> None:
     assert get(store, added.conflict_id) == added
 
 
-def test_conflicts_are_counted_by_their_state(store: Store) -> None:
+def test_conflicts_are_counted_by_state(store: Store) -> None:
     add(store, conflict(state=OPEN), conflict(state=SUSPECTED), conflict("db", state=OPEN))
 
     with store.begin() as transaction:
@@ -207,7 +207,7 @@ def test_conflicts_are_counted_by_their_state(store: Store) -> None:
     assert counts == {SUSPECTED: 1, OPEN: 2, RESOLVED: 0, LAPSED: 0}
 
 
-def test_many_may_let_conflicts_lapse_and_forget_them_at_once(
+def test_conflicts_can_lapse_and_be_purged_concurrently(
     open_store: Callable[[], Store],
 ) -> None:
     stores = [open_store(), open_store()]
@@ -217,7 +217,7 @@ def test_many_may_let_conflicts_lapse_and_forget_them_at_once(
     assert sum(at_once([partial(purge, stores[n % 2], 1) for n in range(8)])) == 50
 
 
-def test_what_is_undone_leaves_conflicts_as_they_were(store: Store) -> None:
+def test_a_rollback_leaves_conflicts_as_they_were(store: Store) -> None:
     open_, lapsed = add(store, conflict(state=OPEN), conflict(state=LAPSED))
 
     def fail() -> None:

@@ -133,7 +133,7 @@ def as_restored(before: Whole, name: str) -> Whole:
     )
 
 
-def test_a_deleted_server_is_gone_with_all_that_hung_on_it(store: Store) -> None:
+def test_a_deleted_server_is_gone_with_everything_that_belonged_to_it(store: Store) -> None:
     web = add_with_everything(store)
     [db] = add(store, "db")
     move_to_deleted(store, web)
@@ -161,7 +161,7 @@ def test_a_deleted_server_is_listed_as_it_was(store: Store) -> None:
     assert buried(store) == [DeletedServer(before, NOW, NOW + 7 * DAY, CAUSE)]
 
 
-def test_a_server_of_which_nothing_is_known_is_listed_as_it_was(store: Store) -> None:
+def test_a_deleted_server_without_details_is_listed_as_it_was(store: Store) -> None:
     [bare] = add(store, "bare")
     before = whole(store, bare).server
     move_to_deleted(store, bare)
@@ -171,7 +171,7 @@ def test_a_server_of_which_nothing_is_known_is_listed_as_it_was(store: Store) ->
 
 
 @pytest.mark.parametrize("name", ["", "db"])
-def test_a_restored_server_is_what_it_was_to_the_byte(store: Store, name: str) -> None:
+def test_a_restored_server_is_byte_for_byte_what_it_was(store: Store, name: str) -> None:
     web = add_with_everything(store)
     before = whole(store, web)
     move_to_deleted(store, web)
@@ -186,7 +186,7 @@ def test_a_restored_server_is_what_it_was_to_the_byte(store: Store, name: str) -
         assert transaction.servers.find(name or "web") == restored
 
 
-def test_a_restored_server_lives_as_any_other(store: Store) -> None:
+def test_a_restored_server_works_like_any_other(store: Store) -> None:
     web = add_with_everything(store)
     move_to_deleted(store, web)
     restore(store, web)
@@ -204,7 +204,7 @@ def test_a_restored_server_lives_as_any_other(store: Store) -> None:
     assert db > web
 
 
-def test_the_mark_of_the_default_stays_where_it_went_meanwhile(store: Store) -> None:
+def test_a_restored_server_does_not_become_the_default_again(store: Store) -> None:
     web = add_with_everything(store)
     move_to_deleted(store, web)
     db = add_with_everything(store, "db")
@@ -214,7 +214,7 @@ def test_the_mark_of_the_default_stays_where_it_went_meanwhile(store: Store) -> 
     assert not whole(store, web).server.is_default
 
 
-def test_the_name_of_a_deleted_server_is_free_and_its_id_is_not(store: Store) -> None:
+def test_the_name_of_a_deleted_server_is_free_but_its_id_is_not(store: Store) -> None:
     [web] = add(store, "web")
     move_to_deleted(store, web)
     [again] = add(store, "web")
@@ -223,7 +223,7 @@ def test_the_name_of_a_deleted_server_is_free_and_its_id_is_not(store: Store) ->
     assert buried_ids(store) == [web]
 
 
-def test_a_server_whose_name_was_taken_is_restored_under_another(store: Store) -> None:
+def test_a_server_whose_name_is_taken_can_be_restored_under_another_name(store: Store) -> None:
     web = add_with_everything(store)
     before = whole(store, web)
     move_to_deleted(store, web)
@@ -239,14 +239,14 @@ def test_a_server_whose_name_was_taken_is_restored_under_another(store: Store) -
 
 
 @pytest.mark.parametrize("server_id", [0, -1, 4711, 2**63 - 1, -(2**63)])
-def test_what_was_not_deleted_cannot_be_restored(store: Store, server_id: int) -> None:
+def test_an_unknown_server_cannot_be_restored(store: Store, server_id: int) -> None:
     with pytest.raises(DeletedServerNotFound) as missing:
         restore(store, server_id)
 
     assert missing.value.server_id == server_id
 
 
-def test_a_server_that_lives_cannot_be_restored(store: Store) -> None:
+def test_an_existing_server_cannot_be_restored(store: Store) -> None:
     web = add_with_everything(store)
     before = whole(store, web)
 
@@ -267,7 +267,7 @@ def test_a_server_can_be_deleted_and_restored_again_and_again(store: Store) -> N
         assert whole(store, web) == as_restored(before, "web")
 
 
-def test_many_are_deleted_together_and_none_of_the_others(store: Store) -> None:
+def test_many_servers_are_deleted_together_and_no_others(store: Store) -> None:
     full = [add_with_everything(store, f"full-{n}") for n in range(3)]
     bare = add(store, *(f"bare-{n}" for n in range(40)))
     before = {server_id: whole(store, server_id) for server_id in full}
@@ -280,7 +280,7 @@ def test_many_are_deleted_together_and_none_of_the_others(store: Store) -> None:
     assert whole(store, full[1]) == as_restored(before[full[1]], "full-1")
 
 
-def test_to_delete_nobody_deletes_nobody(store: Store) -> None:
+def test_deleting_an_empty_list_deletes_no_server(store: Store) -> None:
     add(store, "web")
     move_to_deleted(store)
 
@@ -288,7 +288,7 @@ def test_to_delete_nobody_deletes_nobody(store: Store) -> None:
     assert buried(store) == []
 
 
-def test_pages_of_any_size_give_each_deleted_server_once_and_in_order(store: Store) -> None:
+def test_pages_of_any_size_list_each_deleted_server_once_in_order(store: Store) -> None:
     ids = add(store, *(f"web-{n}" for n in range(7)))
     for server_id in reversed(ids):
         move_to_deleted(store, server_id)
@@ -303,7 +303,7 @@ def test_pages_of_any_size_give_each_deleted_server_once_and_in_order(store: Sto
     assert buried(store, after=2**63 - 1) == []
 
 
-def test_only_those_are_purged_whose_time_is_over(store: Store) -> None:
+def test_only_overdue_servers_are_purged(store: Store) -> None:
     ids = add(store, "a", "b", "c")
     for number, server_id in enumerate(ids):
         move_to_deleted(store, server_id, purged_at=NOW + number * SECOND)
@@ -316,7 +316,7 @@ def test_only_those_are_purged_whose_time_is_over(store: Store) -> None:
         restore(store, ids[0])
 
 
-def test_no_more_are_purged_at_once_than_asked_for_and_the_oldest_first(store: Store) -> None:
+def test_the_oldest_servers_are_purged_first_up_to_the_limit(store: Store) -> None:
     ids = add(store, "a", "b", "c", "d", "e")
     for number, server_id in enumerate(reversed(ids)):
         move_to_deleted(store, server_id, purged_at=NOW + number * SECOND)
@@ -326,7 +326,7 @@ def test_no_more_are_purged_at_once_than_asked_for_and_the_oldest_first(store: S
     assert purge(store, NOW + DAY, limit=2) == ids[:1]
 
 
-def test_many_who_purge_at_once_share_what_there_is(open_store: Callable[[], Store]) -> None:
+def test_concurrent_purges_share_the_servers(open_store: Callable[[], Store]) -> None:
     stores = [open_store(), open_store()]
     ids = add(stores[0], *(f"web-{n}" for n in range(60)))
     move_to_deleted(stores[0], *ids)
@@ -343,7 +343,7 @@ def test_many_who_purge_at_once_share_what_there_is(open_store: Callable[[], Sto
     assert buried(stores[0]) == []
 
 
-def test_one_of_many_who_restore_at_once_succeeds(open_store: Callable[[], Store]) -> None:
+def test_one_of_many_concurrent_restores_succeeds(open_store: Callable[[], Store]) -> None:
     stores = [open_store(), open_store()]
     web = add_with_everything(stores[0])
     before = whole(stores[0], web)
@@ -372,7 +372,9 @@ def find_or_add(store: Store, name: str) -> int:
         return transaction.servers.find_or_add(name).server_id
 
 
-def test_a_name_goes_to_who_is_restored_or_to_who_joins(open_store: Callable[[], Store]) -> None:
+def test_a_name_goes_either_to_the_restored_or_to_the_new_server(
+    open_store: Callable[[], Store],
+) -> None:
     stores = [open_store(), open_store()]
     for turn in range(10):
         [web] = add(stores[0], f"web-{turn}")
@@ -395,7 +397,7 @@ class SomethingFailed(Exception):
 
 
 @pytest.mark.parametrize("what", ["bury", "restore", "purge"])
-def test_what_fails_leaves_everything_as_it_was(store: Store, what: str) -> None:
+def test_a_failed_deletion_or_restoration_changes_nothing(store: Store, what: str) -> None:
     web, db = add_with_everything(store), add_with_everything(store, "db")
     move_to_deleted(store, db)
     before, deleted = whole(store, web), buried(store)
@@ -418,7 +420,7 @@ def test_what_fails_leaves_everything_as_it_was(store: Store, what: str) -> None
     assert names(store) == ["web"]
 
 
-def test_what_happened_to_a_server_outlives_it(store: Store) -> None:
+def test_the_history_of_a_server_outlives_it(store: Store) -> None:
     [web] = add(store, "web")
     with store.begin() as transaction:
         transaction.outbox.add([Event(EventKind.DELETED, web, NOW, CAUSE)])

@@ -26,7 +26,7 @@ def page(store: Store, after: int = 0, size: int = 100) -> list[DryRunRefusal]:
         return list(transaction.dry_run_refusals.page(after, size))
 
 
-def test_the_first_of_its_kind_is_counted_once(store: Store) -> None:
+def test_the_first_refusal_of_its_kind_is_counted_once(store: Store) -> None:
     record(store, Switch.NAME_CONFLICT, 42, "web ✓", "another machine holds it")
     [entry] = page(store)
 
@@ -42,7 +42,7 @@ def test_the_first_of_its_kind_is_counted_once(store: Store) -> None:
     )
 
 
-def test_the_same_again_is_counted_with_its_last_reason(store: Store) -> None:
+def test_a_repeated_refusal_is_counted_with_its_last_reason(store: Store) -> None:
     for seconds, reason in enumerate(("one", "two", "three")):
         record(store, reason=reason, seconds=seconds)
     [entry] = page(store)
@@ -51,7 +51,7 @@ def test_the_same_again_is_counted_with_its_last_reason(store: Store) -> None:
     assert (entry.first_at, entry.last_at) == (NOW, NOW + 2 * SECOND)
 
 
-def test_each_switch_server_and_name_is_counted_on_its_own(store: Store) -> None:
+def test_each_switch_server_and_name_is_counted_separately(store: Store) -> None:
     keys = [
         (switch, server_id, name)
         for switch in Switch
@@ -67,7 +67,7 @@ def test_each_switch_server_and_name_is_counted_on_its_own(store: Store) -> None
     assert [entry.count for entry in entries] == [2] * (len(keys) // 2) + [1] * (len(keys) // 2)
 
 
-def test_none_is_missed_however_many_count_at_once(open_store: Callable[[], Store]) -> None:
+def test_no_refusal_is_lost_when_many_are_recorded_at_once(open_store: Callable[[], Store]) -> None:
     stores = [open_store(), open_store()]
 
     at_once([partial(record, stores[n % 2], seconds=1) for n in range(16)])
@@ -75,7 +75,7 @@ def test_none_is_missed_however_many_count_at_once(open_store: Callable[[], Stor
     assert [entry.count for entry in page(stores[0])] == [16]
 
 
-def test_pages_of_any_size_give_each_entry_once_and_the_oldest_first(store: Store) -> None:
+def test_pages_of_any_size_list_each_entry_once_oldest_first(store: Store) -> None:
     for n in range(7):
         record(store, name=f"web-{n}")
     record(store, name="web-0")
@@ -88,7 +88,7 @@ def test_pages_of_any_size_give_each_entry_once_and_the_oldest_first(store: Stor
         assert [entry.name for entry in walked] == [f"web-{n}" for n in range(7)]
 
 
-def test_those_that_were_not_seen_for_long_are_forgotten(store: Store) -> None:
+def test_refusals_that_have_not_recurred_are_purged(store: Store) -> None:
     for seconds, name in enumerate(("gone", "kept", "again")):
         record(store, name=name, seconds=seconds)
     record(store, name="gone", seconds=0)
@@ -102,7 +102,7 @@ def test_those_that_were_not_seen_for_long_are_forgotten(store: Store) -> None:
     assert [entry.count for entry in page(store) if entry.name == "gone"] == [1]
 
 
-def test_what_is_undone_is_not_counted(store: Store) -> None:
+def test_a_refusal_that_is_rolled_back_is_not_counted(store: Store) -> None:
     record(store)
     try:
         with store.begin() as transaction:

@@ -286,7 +286,7 @@ def _facts(server: Server) -> tuple[object, ...]:
 @pytest.mark.parametrize(
     ("open_store", "lives"), [("memory", 100), ("postgresql", 15)], indirect=["open_store"]
 )
-def test_a_fleet_lives_by_the_rules(open_store: Callable[[], Store], lives: int) -> None:
+def test_a_fleet_follows_the_model(open_store: Callable[[], Store], lives: int) -> None:
     class OnThisStore(FleetMachine):
         store = open_store()
 

@@ -13,7 +13,9 @@ from tests.support.fleet import Fleet
 ROUNDS = 20
 
 
-def test_batches_in_which_some_are_refused_never_deadlock(open_store: Callable[[], Store]) -> None:
+def test_concurrent_batches_with_refused_heartbeats_never_deadlock(
+    open_store: Callable[[], Store],
+) -> None:
     fleets = [Fleet(open_store()) for _ in range(2)]
     registered = [fleets[0].register(Registration(name)).server for name in ("a", "b") * 2]
     first, second = (server.server_id for server in registered[2:])

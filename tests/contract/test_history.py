@@ -36,7 +36,7 @@ def numbered(server_id: int, *numbers: int) -> list[Event]:
     ]
 
 
-def test_a_server_to_which_nothing_happened_has_no_history(store: Store) -> None:
+def test_a_server_without_events_has_no_history(store: Store) -> None:
     assert history(store, add_server(store, "web")) == []
     assert history(store, 4711) == []
 
@@ -59,7 +59,7 @@ def test_every_event_is_part_of_the_history_of_its_server(store: Store) -> None:
     assert causes(store, db) == ["its host registered from 10.0.0.8"]
 
 
-def test_what_a_transaction_undoes_did_not_happen(store: Store) -> None:
+def test_a_rolled_back_event_is_not_in_the_history(store: Store) -> None:
     web, db = add_server(store, "web"), add_server(store, "db")
     record(store, *numbered(web, 1))
     with suppress(ZeroDivisionError), store.begin() as transaction:
@@ -71,7 +71,7 @@ def test_what_a_transaction_undoes_did_not_happen(store: Store) -> None:
     assert (causes(store, web), causes(store, db)) == (["1"], [])
 
 
-def test_the_last_entries_are_kept(store: Store) -> None:
+def test_only_the_last_entries_stay(store: Store) -> None:
     web, db = add_server(store, "web"), add_server(store, "db")
     for number in range(MAX_HISTORY_ENTRIES + 5):
         record(store, *numbered(web, number))
@@ -81,7 +81,7 @@ def test_the_last_entries_are_kept(store: Store) -> None:
     assert causes(store, web) == causes(store, db) == last
 
 
-def test_the_last_entries_are_kept_of_many_events_at_once(store: Store) -> None:
+def test_only_the_last_entries_of_many_events_at_once_stay(store: Store) -> None:
     web = add_server(store, "web")
     record(store, *numbered(web, *range(3 * MAX_HISTORY_ENTRIES)))
 
@@ -90,7 +90,7 @@ def test_the_last_entries_are_kept_of_many_events_at_once(store: Store) -> None:
     ]
 
 
-def test_what_happens_to_many_at_once_is_part_of_the_history_of_each(store: Store) -> None:
+def test_an_event_of_many_servers_is_in_the_history_of_each(store: Store) -> None:
     ids = [add_server(store, f"web-{number}") for number in range(5)]
     for number in range(MAX_HISTORY_ENTRIES + 1):
         at = NOW + number * SECOND
@@ -113,7 +113,7 @@ def test_a_history_outlives_its_server_until_it_is_purged(store: Store) -> None:
     assert (causes(store, web), causes(store, db)) == ([], ["1"])
 
 
-def test_a_history_that_moves_is_merged_by_time(store: Store) -> None:
+def test_a_moved_history_is_merged_by_time(store: Store) -> None:
     old, new, other = (add_server(store, name) for name in ("old", "new", "other"))
     record(store, *numbered(new, 2, 4))
     record(store, *numbered(old, 1, 3, 5))
@@ -127,7 +127,7 @@ def test_a_history_that_moves_is_merged_by_time(store: Store) -> None:
     assert causes(store, new)[-1] == "6"
 
 
-def test_a_history_that_moves_keeps_its_bound(store: Store) -> None:
+def test_a_moved_history_keeps_its_maximum_length(store: Store) -> None:
     old, new = add_server(store, "old"), add_server(store, "new")
     record(store, *numbered(old, *range(0, 2 * MAX_HISTORY_ENTRIES, 2)))
     record(store, *numbered(new, *range(1, 2 * MAX_HISTORY_ENTRIES, 2)))
@@ -140,7 +140,7 @@ def test_a_history_that_moves_keeps_its_bound(store: Store) -> None:
     ]
 
 
-def test_nothing_moves_from_a_server_without_history(store: Store) -> None:
+def test_a_server_without_history_adds_nothing_when_moved(store: Store) -> None:
     old, new = add_server(store, "old"), add_server(store, "new")
     with store.begin() as transaction:
         transaction.history.move(old, new)
@@ -151,7 +151,7 @@ def test_nothing_moves_from_a_server_without_history(store: Store) -> None:
     assert (causes(store, old), causes(store, new)) == ([], ["1"])
 
 
-def test_what_is_recorded_by_many_at_once_is_all_there(open_store: Callable[[], Store]) -> None:
+def test_no_event_is_lost_when_many_are_recorded_at_once(open_store: Callable[[], Store]) -> None:
     stores = [open_store() for _ in range(8)]
     web = add_server(stores[0], "web")
     at_once(

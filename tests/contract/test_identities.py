@@ -47,12 +47,12 @@ def identity(evidence: Evidence, machine: int = 0) -> Identity:
     return Identity(evidence, machine, "10.0.0.7", NOW)
 
 
-def test_nobody_is_known_of_a_server_whose_host_never_registered(store: Store) -> None:
+def test_a_server_whose_host_never_registered_has_an_unknown_identity(store: Store) -> None:
     assert get(store, add(store, "web")) == UNKNOWN_IDENTITY
     assert get(store, 4711) == UNKNOWN_IDENTITY
 
 
-def test_who_registered_last_is_kept_as_a_whole(store: Store) -> None:
+def test_the_identity_of_the_last_registration_is_stored(store: Store) -> None:
     web, db = add(store, "web"), add(store, "db")
     first = Identity(BOX, 7, "10.0.0.7", NOW)
     second = Identity(evidence(disk="other"), 0, "fd00::1", NOW + timedelta(days=1))
@@ -64,7 +64,7 @@ def test_who_registered_last_is_kept_as_a_whole(store: Store) -> None:
     assert get(store, db) == first
 
 
-def test_a_server_shows_its_machine_and_the_address_of_its_host(store: Store) -> None:
+def test_a_server_has_its_machine_and_the_address_of_its_host(store: Store) -> None:
     web, db = add(store, "web"), add(store, "db", Identity(BOX, 7, "10.0.0.7", NOW))
     with store.begin() as transaction:
         servers = [transaction.servers.get(server_id) for server_id in (web, db)]
@@ -72,7 +72,7 @@ def test_a_server_shows_its_machine_and_the_address_of_its_host(store: Store) ->
     assert [(server.machine, server.address) for server in servers] == [(0, ""), (7, "10.0.0.7")]
 
 
-def test_what_is_known_of_a_server_goes_with_it(store: Store) -> None:
+def test_the_identity_of_a_server_is_deleted_with_it(store: Store) -> None:
     web = add(store, "web", identity(BOX))
     with store.begin() as transaction:
         transaction.servers.remove(web)
@@ -81,7 +81,7 @@ def test_what_is_known_of_a_server_goes_with_it(store: Store) -> None:
     assert of_machine(store, BOX) == []
 
 
-def test_servers_of_one_machine_are_found_by_two_witnesses(store: Store) -> None:
+def test_servers_of_one_machine_are_found_by_two_sources(store: Store) -> None:
     dev, prod = add(store, "dev", identity(BOX)), add(store, "prod", identity(BOX))
     restarted = add(store, "restarted", identity(replace(BOX, boot_id="f" * 32)))
     add(store, "elsewhere", identity(evidence(disk="else", board="else", boot="else")))
@@ -96,7 +96,7 @@ def test_servers_of_one_machine_are_found_by_two_witnesses(store: Store) -> None
 
 
 @pytest.mark.parametrize("kind", ["machine_id", "hardware_id", "engine_id", "boot_id"])
-def test_one_witness_finds_no_machine(store: Store, kind: str) -> None:
+def test_one_source_finds_no_machine(store: Store, kind: str) -> None:
     alone = Evidence(**{kind: "a" * 32}, instance_id="b" * 32)
     add(store, "web", identity(alone))
 
@@ -106,7 +106,7 @@ def test_one_witness_finds_no_machine(store: Store, kind: str) -> None:
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
 @given(kept=st.lists(EVIDENCE, max_size=20), given=EVIDENCE)
-def test_the_store_finds_a_machine_as_the_rules_have_it(
+def test_the_store_finds_the_same_machines_as_the_rules(
     store: Store, kept: Sequence[Evidence], given: Evidence
 ) -> None:
     with store.begin() as transaction:
@@ -133,7 +133,7 @@ def test_the_store_finds_a_machine_as_the_rules_have_it(
         ),
     ],
 )
-def test_hundreds_of_clones_do_not_hide_the_one_that_is_the_same(
+def test_hundreds_of_clones_do_not_hide_the_machine_itself(
     store: Store, clone: dict[str, str]
 ) -> None:
     assert not compare(BOX, replace(BOX, **clone, instance_id="")).same_machine
@@ -153,7 +153,7 @@ def test_at_most_a_hundred_servers_of_a_machine_are_found(store: Store) -> None:
     assert of_machine(store, BOX) == ids[:100]
 
 
-def test_servers_of_one_machine_are_those_of_its_number(store: Store) -> None:
+def test_servers_of_a_machine_are_found_by_its_number(store: Store) -> None:
     dev = add(store, "dev", identity(BOX, machine=7))
     add(store, "elsewhere", identity(BOX, machine=8))
     prod = add(store, "prod", identity(evidence(), machine=7))
@@ -170,7 +170,7 @@ def test_servers_of_one_machine_are_those_of_its_number(store: Store) -> None:
     assert nothing == [[], []]
 
 
-def test_a_server_that_moves_to_another_machine_is_no_longer_of_the_first(store: Store) -> None:
+def test_a_server_that_moves_to_another_machine_leaves_the_first(store: Store) -> None:
     web = add(store, "web", identity(BOX, machine=7))
     save(store, web, identity(evidence(disk="new", board="new"), machine=8))
     with store.begin() as transaction:
@@ -180,7 +180,7 @@ def test_a_server_that_moves_to_another_machine_is_no_longer_of_the_first(store:
     assert of_machine(store, BOX) == []
 
 
-def test_the_number_of_a_new_machine_is_nobody_elses(store: Store) -> None:
+def test_the_number_of_a_new_machine_is_unique(store: Store) -> None:
     before = add(store, "before")
     with store.begin() as transaction:
         numbers = [transaction.identities.new_machine() for _ in range(2)]
@@ -203,7 +203,7 @@ def online_hardware(store: Store) -> Hardware:
         return transaction.servers.online_hardware()
 
 
-def test_a_fleet_of_nobody_has_no_hardware(store: Store) -> None:
+def test_an_empty_fleet_has_no_hardware(store: Store) -> None:
     assert online_hardware(store) == Hardware(0, 0, 0)
 
 
@@ -220,7 +220,7 @@ def test_the_hardware_behind_several_servers_is_counted_once(store: Store) -> No
     assert online_hardware(store) == Hardware(2, 4, 3072)
 
 
-def test_a_server_of_which_no_machine_is_known_is_a_machine_of_its_own(store: Store) -> None:
+def test_a_server_with_an_unknown_machine_counts_as_a_machine_of_its_own(store: Store) -> None:
     alone = [add(store, "a"), *(add(store, name, identity(NO_EVIDENCE)) for name in "bcd")]
     for server_id in alone:
         online(store, server_id, CAPABILITIES)
@@ -245,7 +245,7 @@ def test_the_hardware_of_servers_that_are_offline_is_not_counted(store: Store) -
     )
 
 
-def test_the_hardware_of_a_large_fleet_is_no_number_too_large(store: Store) -> None:
+def test_the_hardware_of_a_large_fleet_does_not_overflow(store: Store) -> None:
     most = Capabilities(total_memory_mb=MAX_MEMORY_MB, cpu_cores=MAX_CPU_CORES)
     for number in range(3):
         online(store, add(store, f"box-{number}"), most)

@@ -185,7 +185,7 @@ class Claims(RuleBasedStateMachine):
 @pytest.mark.parametrize(
     ("open_store", "lives"), [("memory", 100), ("postgresql", 12)], indirect=["open_store"]
 )
-def test_machines_get_what_is_theirs(open_store: Callable[[], Store], lives: int) -> None:
+def test_claims_of_machines_follow_the_model(open_store: Callable[[], Store], lives: int) -> None:
     class OnThisStore(Claims):
         store = open_store()
 

@@ -60,14 +60,14 @@ def test_a_key_comes_back_as_it_was_added(store: Store, key: JoinKey, lock: bool
 
 
 @pytest.mark.parametrize("lock", [False, True])
-def test_what_is_not_there_is_told(store: Store, lock: bool) -> None:
+def test_an_unknown_key_is_not_found(store: Store, lock: bool) -> None:
     add(store, FULL)
 
     with pytest.raises(JoinKeyNotFound):
         get(store, PLAIN.key_id, lock=lock)
 
 
-def test_only_when_it_was_revoked_is_written_again(store: Store) -> None:
+def test_saving_a_key_changes_only_its_revocation(store: Store) -> None:
     add(store, PLAIN, replace(FULL, revoked_at=None))
     with store.begin() as transaction:
         transaction.join_keys.save(replace(PLAIN, revoked_at=NOW, uses=7, environment="test"))
@@ -76,7 +76,7 @@ def test_only_when_it_was_revoked_is_written_again(store: Store) -> None:
     assert get(store, FULL.key_id).revoked_at is None
 
 
-def test_keys_are_paged_by_their_ids(store: Store) -> None:
+def test_keys_are_paged_by_id(store: Store) -> None:
     keys = [replace(PLAIN, key_id=f"jk-{letter * 10}") for letter in "ac7"]
     add(store, *keys)
     with store.begin() as transaction:
@@ -88,7 +88,7 @@ def test_keys_are_paged_by_their_ids(store: Store) -> None:
         assert page("jk-zzzzzzzzzz", 2) == []
 
 
-def test_a_server_that_registers_again_is_one_use(store: Store) -> None:
+def test_a_repeated_registration_is_the_same_use(store: Store) -> None:
     add(store, PLAIN, FULL)
     record(store, PLAIN, 7, "web")
     record(store, PLAIN, 7, "web-2", seconds=5)
@@ -119,7 +119,7 @@ def test_uses_are_paged_by_server(store: Store) -> None:
         assert uses_of("jk-7777777777", 0, 2) == []
 
 
-def test_what_is_undone_was_never_there(store: Store) -> None:
+def test_a_rollback_leaves_no_key_and_no_use(store: Store) -> None:
     add(store, PLAIN)
 
     def fail() -> None:
@@ -137,7 +137,7 @@ def test_what_is_undone_was_never_there(store: Store) -> None:
         assert transaction.join_keys.used([PLAIN.key_id]) == {}
 
 
-def test_of_hosts_that_join_at_once_a_key_admits_as_many_as_it_may(
+def test_a_key_admits_no_more_hosts_than_allowed_when_many_join_at_once(
     open_store: Callable[[], Store],
 ) -> None:
     fleets = [Fleet(open_store()) for _ in range(2)]
@@ -160,7 +160,7 @@ def test_of_hosts_that_join_at_once_a_key_admits_as_many_as_it_may(
     assert len(admitted) == 5
 
 
-def test_hosts_that_joined_register_again_at_once_while_others_are_refused(
+def test_joined_hosts_can_register_again_while_new_ones_are_refused(
     open_store: Callable[[], Store],
 ) -> None:
     fleets = [Fleet(open_store()) for _ in range(2)]

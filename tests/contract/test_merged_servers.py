@@ -42,7 +42,7 @@ def kinds(fleet: Fleet, server_id: int) -> list[EventKind]:
         return [entry.kind for entry in transaction.history.of(server_id)]
 
 
-def test_a_merged_server_has_what_both_had_and_the_other_can_be_restored(store: Store) -> None:
+def test_a_merged_server_has_the_data_of_both_and_the_other_can_be_restored(store: Store) -> None:
     fleet = Fleet(store)
     old = stopped(fleet, "old")
     put(fleet, old, "games")
@@ -83,7 +83,7 @@ def test_the_new_server_may_have_the_lower_id(store: Store) -> None:
         fleet.get(old)
 
 
-def test_who_merges_two_servers_into_each_other_at_once_keeps_one(
+def test_concurrent_merges_of_two_servers_into_each_other_leave_one(
     open_store: Callable[[], Store],
 ) -> None:
     fleets = [Fleet(open_store()) for _ in range(8)]

@@ -55,14 +55,14 @@ def test_a_key_comes_back_as_it_was_added(store: Store, role: Role, expires_in: 
     assert get(store) == added
 
 
-def test_a_key_that_nobody_added_is_not_found(store: Store) -> None:
+def test_an_unknown_key_is_not_found(store: Store) -> None:
     add(store, key())
 
     with pytest.raises(OperatorKeyNotFound, match="operator key ok-bbbbbbbbbb does not exist"):
         get(store, "ok-bbbbbbbbbb")
 
 
-def test_a_key_that_is_revoked_keeps_all_the_rest(store: Store) -> None:
+def test_revoking_a_key_changes_nothing_else(store: Store) -> None:
     add(store, key(expires_in=60), key("ok-bbbbbbbbbb"))
     revoked = replace(key(expires_in=60), revoked_at=NOW + SECOND)
     save(store, revoked)
@@ -71,7 +71,7 @@ def test_a_key_that_is_revoked_keeps_all_the_rest(store: Store) -> None:
     assert get(store, "ok-bbbbbbbbbb") == key("ok-bbbbbbbbbb")
 
 
-def test_pages_of_any_size_give_each_key_once_by_its_id(store: Store) -> None:
+def test_pages_of_any_size_list_each_key_once_by_id(store: Store) -> None:
     ids = [f"ok-{letter * 10}" for letter in "7ze2ma4"]
     add(store, *map(key, ids))
     save(store, replace(key(ids[0]), revoked_at=NOW))
@@ -89,7 +89,7 @@ def test_pages_of_any_size_give_each_key_once_by_its_id(store: Store) -> None:
         assert walked == sorted(ids)
 
 
-def test_certificates_stand_among_the_keys(store: Store) -> None:
+def test_certificates_are_listed_among_the_keys(store: Store) -> None:
     ids = ["ok-aaaaaaaaaa", "oc-bbbbbbbbbb", "oc-aaaaaaaaaa", "ok-bbbbbbbbbb"]
     add(store, *(key(key_id, expires_in=60) for key_id in ids))
     revoked = replace(key("oc-aaaaaaaaaa", expires_in=60), revoked_at=NOW)
@@ -106,7 +106,7 @@ def test_certificates_stand_among_the_keys(store: Store) -> None:
     assert has_admin(store)
 
 
-def test_that_there_was_an_admin_is_not_forgotten_with_the_key(store: Store) -> None:
+def test_a_revoked_key_of_an_admin_still_counts_as_an_admin(store: Store) -> None:
     assert not has_admin(store)
 
     add(store, key(role=Role.VIEWER), key("ok-bbbbbbbbbb", Role.OPERATOR))
@@ -120,7 +120,7 @@ def test_that_there_was_an_admin_is_not_forgotten_with_the_key(store: Store) -> 
     assert has_admin(store)
 
 
-def test_what_is_undone_leaves_the_keys_as_they_were(store: Store) -> None:
+def test_a_rollback_leaves_the_keys_as_they_were(store: Store) -> None:
     add(store, key())
     try:
         with store.begin() as transaction:

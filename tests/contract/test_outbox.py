@@ -42,7 +42,7 @@ def release_lease(store: Store, holder: str) -> None:
         transaction.outbox.release_lease(holder)
 
 
-def test_an_event_is_recorded_with_what_its_server_is_then(store: Store) -> None:
+def test_an_event_is_recorded_with_the_current_fields_of_its_server(store: Store) -> None:
     [web] = add_servers(store, "web")
     with store.begin() as transaction:
         server = transaction.servers.get(web, lock=True)
@@ -66,7 +66,7 @@ def test_an_event_is_recorded_with_what_its_server_is_then(store: Store) -> None
     )
 
 
-def test_an_event_is_recorded_with_the_trace_in_which_it_happens(store: Store) -> None:
+def test_an_event_is_recorded_with_its_trace(store: Store) -> None:
     [web] = add_servers(store, "web")
     record(store, Event(EventKind.REGISTERED, web, NOW))
     traced = current_trace_parent.set(TRACE_PARENT)
@@ -76,7 +76,7 @@ def test_an_event_is_recorded_with_the_trace_in_which_it_happens(store: Store) -
     assert [event.trace_parent for event in oldest(store)] == ["", TRACE_PARENT, TRACE_PARENT]
 
 
-def test_events_come_out_in_the_order_in_which_they_went_in(store: Store) -> None:
+def test_events_are_read_in_the_order_of_recording(store: Store) -> None:
     a, b = add_servers(store, "a", "b")
     told = [
         Event(EventKind.REGISTERED, b, NOW),
@@ -95,7 +95,7 @@ def test_events_come_out_in_the_order_in_which_they_went_in(store: Store) -> Non
     assert [event.entry_id for event in oldest(store, 2)] == [e.entry_id for e in events[:2]]
 
 
-def test_many_events_of_one_moment_are_recorded_together(store: Store) -> None:
+def test_many_simultaneous_events_are_recorded_together(store: Store) -> None:
     ids = add_servers(store, *(f"web-{n}" for n in range(300)))
     record(store, *(Event(EventKind.STALE, server_id, NOW) for server_id in ids))
 
@@ -103,7 +103,7 @@ def test_many_events_of_one_moment_are_recorded_together(store: Store) -> None:
     assert len({event.message_id for event in oldest(store)}) == 300
 
 
-def test_what_is_removed_is_gone_and_its_number_is_never_given_again(store: Store) -> None:
+def test_a_removed_event_is_gone_and_its_id_is_never_used_again(store: Store) -> None:
     [web] = add_servers(store, "web")
     record(store, Event(EventKind.REGISTERED, web, NOW), Event(EventKind.ONLINE, web, NOW))
     first, second = oldest(store)
@@ -124,7 +124,7 @@ def test_an_event_outlives_its_server(store: Store) -> None:
     assert [(event.kind, event.name) for event in oldest(store)] == [(EventKind.DELETED, "web")]
 
 
-def test_one_holder_at_a_time_has_the_lease(store: Store) -> None:
+def test_only_one_holder_has_the_lease_at_a_time(store: Store) -> None:
     assert lease(store, "one", now=0, until=30)
     assert not lease(store, "other", now=29, until=59)
     assert lease(store, "one", now=29, until=59)
@@ -133,7 +133,7 @@ def test_one_holder_at_a_time_has_the_lease(store: Store) -> None:
     assert not lease(store, "one", now=60, until=90)
 
 
-def test_only_who_has_the_lease_can_give_it_back(store: Store) -> None:
+def test_only_the_holder_can_release_the_lease(store: Store) -> None:
     assert lease(store, "one", now=0, until=30)
     release_lease(store, "other")
 
@@ -142,7 +142,7 @@ def test_only_who_has_the_lease_can_give_it_back(store: Store) -> None:
     assert lease(store, "other", now=1, until=31)
 
 
-def test_of_many_that_want_the_lease_at_once_one_gets_it(
+def test_one_of_many_concurrent_requests_gets_the_lease(
     open_store: Callable[[], Store],
 ) -> None:
     stores = [open_store() for _ in range(8)]
@@ -153,7 +153,9 @@ def test_of_many_that_want_the_lease_at_once_one_gets_it(
     assert sum(given) == 1
 
 
-def test_the_backlog_tells_how_many_wait_and_since_when(store: Store) -> None:
+def test_the_backlog_has_the_number_of_waiting_events_and_the_time_of_the_oldest(
+    store: Store,
+) -> None:
     [web] = add_servers(store, "web")
     with store.begin() as transaction:
         before = transaction.outbox.backlog()

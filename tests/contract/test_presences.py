@@ -50,7 +50,7 @@ def count_online(store: Store) -> int:
         return transaction.presences.count_online()
 
 
-def test_a_lock_tells_what_a_heartbeat_needs_to_know(store: Store) -> None:
+def test_a_lock_returns_the_fields_that_a_heartbeat_needs(store: Store) -> None:
     silent, alive = add(store, NEVER_SEEN, ONLINE)
     with store.begin() as transaction:
         server = transaction.servers.get(alive, lock=True)
@@ -66,7 +66,7 @@ def test_a_lock_tells_what_a_heartbeat_needs_to_know(store: Store) -> None:
     }
 
 
-def test_only_who_speaks_by_the_newest_registration_is_set(store: Store) -> None:
+def test_only_heartbeats_of_the_newest_registration_set_a_presence(store: Store) -> None:
     ids = add(store, ONLINE, ONLINE, ONLINE, ONLINE)
     with store.begin() as transaction:
         for server_id in ids:
@@ -92,7 +92,7 @@ def test_only_who_speaks_by_the_newest_registration_is_set(store: Store) -> None
         (Approval.BANNED, False),
     ],
 )
-def test_only_who_is_admitted_is_set_unless_all_are(
+def test_only_admitted_servers_are_set_unless_refused_ones_are_included(
     store: Store, approval: Approval, is_set: bool
 ) -> None:
     [web] = add(store, ONLINE)
@@ -111,7 +111,7 @@ def test_only_who_is_admitted_is_set_unless_all_are(
     assert presence_of(store, web) == offline_presence(NOW)
 
 
-def test_unknown_ids_are_missing_in_the_answer(store: Store) -> None:
+def test_unknown_ids_are_missing_in_the_result(store: Store) -> None:
     [web] = add(store, ONLINE)
     with store.begin() as transaction:
         known = transaction.presences.lock([0, -1, -(2**63), web, 2**63 - 1, web + 1, web])
@@ -119,7 +119,7 @@ def test_unknown_ids_are_missing_in_the_answer(store: Store) -> None:
     assert known.keys() == {web}
 
 
-def test_nobody_can_be_locked_and_set(store: Store) -> None:
+def test_an_empty_set_of_servers_can_be_locked_and_set(store: Store) -> None:
     [web] = add(store, ONLINE)
     with store.begin() as transaction:
         assert transaction.presences.lock([]) == {}
@@ -144,7 +144,7 @@ def test_a_lock_is_held_until_the_transaction_ends(open_store: Callable[[], Stor
         assert [k.config_revision for k in transaction.presences.lock(ids).values()] == [24, 24]
 
 
-def test_those_who_spoke_get_the_same_presence_and_nobody_else(store: Store) -> None:
+def test_the_given_servers_get_the_presence_and_no_others(store: Store) -> None:
     first, second, third = add(store, NEVER_SEEN, ONLINE, offline_presence(NOW))
     later = online_presence(NOW + SECOND, INTERVAL)
     set_presence(store, [third, first], later)
@@ -176,7 +176,7 @@ def test_a_presence_changes_nothing_else(store: Store) -> None:
         )
 
 
-def test_only_who_is_online_is_counted(store: Store) -> None:
+def test_only_online_servers_are_counted(store: Store) -> None:
     assert count_online(store) == 0
 
     add(store, ONLINE, offline_presence(NOW), NEVER_SEEN, ONLINE)
@@ -184,7 +184,7 @@ def test_only_who_is_online_is_counted(store: Store) -> None:
     assert count_online(store) == 2
 
 
-def test_who_was_silent_for_too_long_is_expired(store: Store) -> None:
+def test_servers_past_their_deadline_expire(store: Store) -> None:
     patient = online_presence(NOW, 2 * INTERVAL)
     silent, with_longer_interval, gone, never = add(
         store, ONLINE, patient, offline_presence(NOW), NEVER_SEEN
@@ -197,21 +197,21 @@ def test_who_was_silent_for_too_long_is_expired(store: Store) -> None:
     assert presence_of(store, never) == NEVER_SEEN
 
 
-def test_nobody_is_expired_at_the_deadline_itself(store: Store) -> None:
+def test_a_server_does_not_expire_at_the_deadline_itself(store: Store) -> None:
     add(store, ONLINE)
 
     assert expire(store, DEADLINE) == []
     assert count_online(store) == 1
 
 
-def test_nobody_is_expired_twice(store: Store) -> None:
+def test_no_server_expires_twice(store: Store) -> None:
     ids = add(store, ONLINE, ONLINE)
 
     assert expire(store, DEADLINE + SECOND) == ids
     assert expire(store, DEADLINE + SECOND) == []
 
 
-def test_who_speaks_while_a_sweep_waits_for_it_is_not_expired(
+def test_a_server_whose_heartbeat_arrives_while_a_sweep_waits_does_not_expire(
     open_store: Callable[[], Store],
 ) -> None:
     stores = [open_store(), open_store()]
@@ -229,7 +229,7 @@ def test_who_speaks_while_a_sweep_waits_for_it_is_not_expired(
     assert presence_of(stores[0], spoke) == online_presence(late, INTERVAL)
 
 
-def test_nobody_is_offline_who_was_heard_over_a_way_that_is_cut_off(store: Store) -> None:
+def test_a_server_does_not_expire_while_its_transport_is_disconnected(store: Store) -> None:
     over_amqp, over_grpc, by_hand = add(
         store,
         online_presence(NOW, INTERVAL, "amqp"),

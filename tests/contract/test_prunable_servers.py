@@ -32,7 +32,7 @@ def prunable(store: Store, not_seen_since: datetime = NOW, size: int = 100) -> l
         return list(transaction.servers.prunable(not_seen_since, size))
 
 
-def test_only_ephemeral_servers_that_are_offline_for_long_may_be_pruned(store: Store) -> None:
+def test_only_ephemeral_servers_that_are_offline_for_long_are_prunable(store: Store) -> None:
     presences = [
         NEVER_SEEN,
         offline_presence(LONG_AGO),
@@ -52,7 +52,7 @@ def test_only_ephemeral_servers_that_are_offline_for_long_may_be_pruned(store: S
     assert prunable(store, NOW + 2 * SECOND) == servers[1:5]
 
 
-def test_a_server_to_which_something_happened_since_is_left_alone(store: Store) -> None:
+def test_a_server_with_a_recent_event_is_not_prunable(store: Store) -> None:
     servers = [add(store, name) for name in ("stale-now", "restored-now", "stale-then")]
     events = [
         Event(EventKind.STALE, servers[0].server_id, NOW),
@@ -67,7 +67,7 @@ def test_a_server_to_which_something_happened_since_is_left_alone(store: Store) 
     assert prunable(store, NOW + SECOND) == servers
 
 
-def test_a_server_that_an_operator_rejected_stays_rejected(store: Store) -> None:
+def test_a_rejected_server_is_not_prunable(store: Store) -> None:
     servers = [add(store, approval, approval=approval) for approval in Approval]
     found = [server.approval for server in prunable(store)]
 
@@ -75,14 +75,14 @@ def test_a_server_that_an_operator_rejected_stays_rejected(store: Store) -> None
     assert len(servers) == len(found) + 1
 
 
-def test_no_more_are_found_than_asked_for_and_by_id(store: Store) -> None:
+def test_prunable_servers_are_listed_by_id_up_to_the_limit(store: Store) -> None:
     servers = [add(store, f"web-{9 - number}") for number in range(10)]
 
     assert prunable(store, size=4) == servers[:4]
     assert prunable(store, size=10) == servers
 
 
-def test_they_are_found_with_all_that_is_known_of_them(store: Store) -> None:
+def test_prunable_servers_have_all_their_fields(store: Store) -> None:
     server_id = add(store, "web").server_id
     with store.begin() as transaction:
         transaction.labels.set_operator_labels(server_id, {"region": "nyc"})
@@ -93,7 +93,9 @@ def test_they_are_found_with_all_that_is_known_of_them(store: Store) -> None:
     assert found.capabilities == CAPABILITIES
 
 
-def test_each_is_deleted_by_one_of_many_who_prune_at_once(open_store: Callable[[], Store]) -> None:
+def test_each_server_is_deleted_by_one_of_many_concurrent_prunes(
+    open_store: Callable[[], Store],
+) -> None:
     stores = [open_store(), open_store()]
     ids = [add(stores[0], f"web-{number}").server_id for number in range(60)]
 
@@ -114,7 +116,9 @@ def test_each_is_deleted_by_one_of_many_who_prune_at_once(open_store: Callable[[
         assert transaction.servers.page(ServerFilter(), 0, 100) == []
 
 
-def test_a_server_that_is_heard_meanwhile_is_not_deleted(open_store: Callable[[], Store]) -> None:
+def test_a_server_whose_heartbeat_arrives_meanwhile_is_not_deleted(
+    open_store: Callable[[], Store],
+) -> None:
     stores = [open_store(), open_store()]
     for turn in range(20):
         web = add(stores[0], f"web-{turn}").server_id

@@ -33,7 +33,7 @@ def test_a_change_waits_as_it_was_added(store: Store) -> None:
         assert transaction.selector_changes.any()
 
 
-def test_how_far_a_change_has_come_is_kept(store: Store) -> None:
+def test_the_progress_of_a_change_is_stored(store: Store) -> None:
     add(store, CHANGE)
     with store.begin() as transaction:
         transaction.selector_changes.reach(CHANGE.revision, 2**40)
@@ -41,7 +41,7 @@ def test_how_far_a_change_has_come_is_kept(store: Store) -> None:
     assert oldest(store) == replace(CHANGE, reached=2**40)
 
 
-def test_changes_are_done_in_the_order_of_their_revisions(store: Store) -> None:
+def test_changes_are_processed_in_the_order_of_their_revisions(store: Store) -> None:
     later = replace(CHANGE, revision=9, resync=False)
     add(store, later, CHANGE)
 
@@ -58,7 +58,7 @@ def test_changes_are_done_in_the_order_of_their_revisions(store: Store) -> None:
     assert oldest(store) is None
 
 
-def test_one_at_a_time_goes_on_with_a_change(open_store: Callable[[], Store]) -> None:
+def test_only_one_transaction_at_a_time_continues_a_change(open_store: Callable[[], Store]) -> None:
     store, other = open_store(), open_store()
     add(store, CHANGE)
     found: list[SelectorChange | None] = []

@@ -30,7 +30,7 @@ def matching(store: Store, **labels: str) -> list[tuple[str, str]]:
         return [(str(one.selector), one.name) for one in found]
 
 
-def test_a_document_comes_back_to_the_byte_with_its_selector(store: Store) -> None:
+def test_a_document_is_stored_byte_for_byte_with_its_selector(store: Store) -> None:
     put(store, VALHEIM)
 
     assert get(store, NYC, "valheim") == VALHEIM
@@ -46,7 +46,7 @@ def test_the_largest_document_on_the_longest_selector_fits(store: Store) -> None
     assert get(store, longest, "x" * 100) == largest
 
 
-def test_a_document_is_replaced_under_its_selector_and_name_alone(store: Store) -> None:
+def test_a_document_replaces_only_the_one_of_its_selector_and_name(store: Store) -> None:
     others = [
         replace(VALHEIM, name="rust", revision=2),
         replace(VALHEIM, selector=GOLD_IN_NYC, revision=3),
@@ -59,13 +59,13 @@ def test_a_document_is_replaced_under_its_selector_and_name_alone(store: Store) 
     assert get(store, GOLD_IN_NYC, "valheim") == others[1]
 
 
-def test_however_a_selector_is_written_it_is_the_same(store: Store) -> None:
+def test_equivalent_spellings_of_a_selector_are_the_same(store: Store) -> None:
     put(store, replace(VALHEIM, selector=GOLD_IN_NYC))
 
     assert get(store, parse_selector(" tier == gold , region in (nyc)"), "valheim")
 
 
-def test_summaries_stand_in_the_order_of_selectors_and_names(store: Store) -> None:
+def test_summaries_are_in_the_order_of_selectors_and_names(store: Store) -> None:
     put(
         store,
         replace(VALHEIM, name="b", revision=5),
@@ -83,7 +83,7 @@ def test_summaries_stand_in_the_order_of_selectors_and_names(store: Store) -> No
         ]
 
 
-def test_those_that_select_a_server_are_found_by_its_labels(store: Store) -> None:
+def test_documents_that_match_a_server_are_found_by_its_labels(store: Store) -> None:
     put(
         store,
         VALHEIM,
@@ -111,7 +111,7 @@ def test_a_document_is_removed_once(store: Store) -> None:
     assert get(store, NOT_OLD, "valheim")
 
 
-def test_what_is_undone_was_never_put(store: Store) -> None:
+def test_a_rolled_back_document_was_never_stored(store: Store) -> None:
     with suppress(RuntimeError), store.begin() as transaction:
         transaction.selector_configurations.put(VALHEIM)
         raise RuntimeError

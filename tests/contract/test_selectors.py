@@ -30,7 +30,7 @@ def fleet(store: Store) -> dict[int, dict[str, str]]:
     return by_id
 
 
-def test_a_store_selects_whom_the_domain_selects(
+def test_a_store_selects_the_same_servers_as_the_domain(
     store: Store, fleet: dict[int, dict[str, str]]
 ) -> None:
     @settings(max_examples=150)
@@ -48,7 +48,7 @@ def test_a_store_selects_whom_the_domain_selects(
     check()
 
 
-def test_keys_and_values_are_told_apart_by_case(store: Store) -> None:
+def test_keys_and_values_are_case_sensitive(store: Store) -> None:
     with store.begin() as transaction:
         server_id = transaction.servers.add("web", "").server_id
         transaction.labels.set_host_labels(server_id, {"Tier": "Gold"})

@@ -35,7 +35,7 @@ def test_a_new_server_has_no_labels(store: Store, web: int) -> None:
     assert get(store, web).labels == NO_LABELS
 
 
-def test_what_the_host_and_what_operators_say_is_kept_apart(store: Store, web: int) -> None:
+def test_labels_of_the_host_and_of_operators_are_stored_separately(store: Store, web: int) -> None:
     set_host_labels(store, web, {"region": "nyc", "tier": "gold", "empty": ""})
     set_operator_labels(store, web, {"tier": "silver", "example.com/rack": "7"})
 
@@ -56,7 +56,7 @@ def test_labels_are_replaced_as_a_whole(store: Store, web: int) -> None:
     assert get(store, web).labels == Labels({"zone": "a"}, {})
 
 
-def test_whether_an_effective_label_changed_is_told(store: Store, web: int) -> None:
+def test_the_result_says_whether_an_effective_label_changed(store: Store, web: int) -> None:
     assert not set_host_labels(store, web, {})
     assert set_host_labels(store, web, {"tier": "gold"})
     assert not set_host_labels(store, web, {"tier": "gold"})
@@ -67,7 +67,7 @@ def test_whether_an_effective_label_changed_is_told(store: Store, web: int) -> N
     assert set_operator_labels(store, web, {})
 
 
-def test_servers_are_found_with_their_labels_however_they_are_found(store: Store, web: int) -> None:
+def test_every_query_returns_servers_with_their_labels(store: Store, web: int) -> None:
     set_host_labels(store, web, {"tier": "gold"})
     with store.begin() as transaction:
         db = transaction.servers.add("db", "")
@@ -82,7 +82,7 @@ def test_servers_are_found_with_their_labels_however_they_are_found(store: Store
         assert servers.lock_with_default(web).labels == gold
 
 
-def test_saving_a_server_leaves_its_labels_as_they_are(store: Store, web: int) -> None:
+def test_saving_a_server_does_not_change_its_labels(store: Store, web: int) -> None:
     before = get(store, web)
     set_host_labels(store, web, {"tier": "gold"})
     with store.begin() as transaction:
@@ -92,7 +92,7 @@ def test_saving_a_server_leaves_its_labels_as_they_are(store: Store, web: int) -
     assert get(store, web).labels == Labels({"tier": "gold"})
 
 
-def test_labels_go_with_their_server(store: Store, web: int) -> None:
+def test_labels_are_deleted_with_their_server(store: Store, web: int) -> None:
     set_host_labels(store, web, {"tier": "gold"})
     with store.begin() as transaction:
         transaction.servers.remove(web)

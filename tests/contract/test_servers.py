@@ -53,7 +53,7 @@ def page(
         return transaction.servers.page(matching, after, size)
 
 
-def test_a_new_server_was_never_seen(store: Store) -> None:
+def test_a_new_server_has_never_been_seen(store: Store) -> None:
     server = add(store, "web", "production")
 
     assert server == Server(server.server_id, "web", "production", NEVER_SEEN)
@@ -69,7 +69,7 @@ def test_the_same_name_finds_the_same_server(store: Store) -> None:
     assert find_or_add(store, "web") == server_id
 
 
-def test_a_server_is_found_by_its_name_and_none_is_made(store: Store) -> None:
+def test_finding_a_server_by_name_creates_none(store: Store) -> None:
     web = add(store, "web", "production")
 
     with store.begin() as transaction:
@@ -79,7 +79,7 @@ def test_a_server_is_found_by_its_name_and_none_is_made(store: Store) -> None:
     assert page(store) == [web]
 
 
-def test_a_server_that_was_looked_for_is_locked_until_the_transaction_ends(
+def test_a_server_found_by_name_is_locked_until_the_transaction_ends(
     open_store: Callable[[], Store],
 ) -> None:
     stores = [open_store(), open_store()]
@@ -96,7 +96,7 @@ def test_a_server_that_was_looked_for_is_locked_until_the_transaction_ends(
     assert page(stores[0])[0].config_revision == 16
 
 
-def test_a_server_is_found_with_all_that_is_known_of_it(store: Store) -> None:
+def test_a_server_found_by_name_has_all_its_fields(store: Store) -> None:
     server = replace(
         add(store, "web", "production"),
         presence=online_presence(NOW, INTERVAL),
@@ -126,7 +126,7 @@ def test_sixty_four_first_registrations_of_one_name_get_one_id(
     assert [server.server_id for server in page(stores[0])] == [ids[0]]
 
 
-def test_many_names_at_once_get_an_id_each(open_store: Callable[[], Store]) -> None:
+def test_many_concurrent_names_get_one_id_each(open_store: Callable[[], Store]) -> None:
     stores = [open_store(), open_store()]
 
     ids = at_once([partial(find_or_add, stores[n % 2], f"web-{n // 4}") for n in range(64)])
@@ -137,7 +137,7 @@ def test_many_names_at_once_get_an_id_each(open_store: Callable[[], Store]) -> N
     }
 
 
-def test_a_server_that_was_found_is_locked_until_the_transaction_ends(
+def test_a_server_found_or_added_is_locked_until_the_transaction_ends(
     open_store: Callable[[], Store],
 ) -> None:
     stores = [open_store(), open_store()]
@@ -152,7 +152,7 @@ def test_a_server_that_was_found_is_locked_until_the_transaction_ends(
     assert page(stores[0])[0].config_revision == 16
 
 
-def test_a_server_that_was_read_to_be_changed_is_locked_until_the_transaction_ends(
+def test_a_server_read_for_update_is_locked_until_the_transaction_ends(
     open_store: Callable[[], Store],
 ) -> None:
     stores = [open_store(), open_store()]
@@ -168,7 +168,7 @@ def test_a_server_that_was_read_to_be_changed_is_locked_until_the_transaction_en
     assert get(stores[0], server_id).config_revision == 16
 
 
-def test_a_name_that_is_there_cannot_be_added(store: Store) -> None:
+def test_an_existing_name_cannot_be_added(store: Store) -> None:
     add(store, "web")
 
     with pytest.raises(ServerNameTaken) as refused:
@@ -178,7 +178,7 @@ def test_a_name_that_is_there_cannot_be_added(store: Store) -> None:
     assert len(page(store)) == 1
 
 
-def test_one_of_many_adds_of_one_name_succeeds(open_store: Callable[[], Store]) -> None:
+def test_one_of_many_concurrent_adds_of_a_name_succeeds(open_store: Callable[[], Store]) -> None:
     stores = [open_store(), open_store()]
 
     def try_to_add(store: Store) -> bool:
@@ -201,7 +201,7 @@ def test_a_server_cannot_take_the_name_of_another(store: Store) -> None:
     assert page(store) == [web, db]
 
 
-def test_a_renamed_server_leaves_its_old_name_free(store: Store) -> None:
+def test_renaming_a_server_frees_its_old_name(store: Store) -> None:
     web = add(store, "web")
     save(store, replace(web, name="old-web"))
 
@@ -224,7 +224,7 @@ def test_names_differ_by_every_character(store: Store) -> None:
     assert len(set(ids.values())) == len(names)
 
 
-def test_the_id_of_a_deleted_server_is_never_given_again(store: Store) -> None:
+def test_the_id_of_a_deleted_server_is_never_used_again(store: Store) -> None:
     given = [find_or_add(store, "web")]
     for _ in range(3):
         remove(store, given[-1])
@@ -273,7 +273,7 @@ def test_the_default_server_can_be_saved_again_and_lose_its_mark(store: Store) -
     assert get(store, web.server_id) == web
 
 
-def test_one_server_at_most_is_the_default_whoever_asks_at_once(
+def test_at_most_one_server_is_the_default_after_concurrent_changes(
     open_store: Callable[[], Store],
 ) -> None:
     stores = [open_store(), open_store()]
@@ -289,7 +289,7 @@ def test_one_server_at_most_is_the_default_whoever_asks_at_once(
     assert sum(server.is_default for server in page(stores[0])) == 1
 
 
-def test_a_server_that_is_not_there_cannot_become_the_default(store: Store) -> None:
+def test_an_unknown_server_cannot_become_the_default(store: Store) -> None:
     save(store, replace(add(store, "web"), is_default=True))
 
     with store.begin() as transaction, pytest.raises(ServerNotFound):
@@ -308,7 +308,7 @@ def test_a_server_that_is_not_there_cannot_become_the_default(store: Store) -> N
         datetime(2025, 10, 26, 1, 30, tzinfo=NOW.tzinfo),
     ],
 )
-def test_times_come_back_in_utc_as_they_were_written(store: Store, moment: datetime) -> None:
+def test_times_are_read_in_utc_as_they_were_written(store: Store, moment: datetime) -> None:
     web = replace(add(store, "web"), presence=online_presence(moment, INTERVAL))
     save(store, web)
     presence = get(store, web.server_id).presence
@@ -318,7 +318,7 @@ def test_times_come_back_in_utc_as_they_were_written(store: Store, moment: datet
     assert presence.last_seen.utcoffset() == timedelta(0)
 
 
-def test_a_time_of_another_zone_comes_back_as_the_same_moment(store: Store) -> None:
+def test_a_time_in_another_zone_is_read_as_the_same_time(store: Store) -> None:
     abroad = NOW.astimezone(timezone(timedelta(hours=5, minutes=45)))
     web = replace(add(store, "web"), presence=offline_presence(abroad))
     save(store, web)
@@ -359,7 +359,7 @@ FILTERS = st.builds(
     suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50, deadline=None
 )
 @given(matching=FILTERS, size=st.integers(1, 30))
-def test_pages_of_any_size_give_each_matching_server_once_and_in_order(
+def test_pages_of_any_size_list_each_matching_server_once_in_order(
     store: Store, fleet: list[Server], matching: ServerFilter, size: int
 ) -> None:
     walked: list[Server] = []
@@ -382,7 +382,7 @@ def _is_wanted(server: Server, matching: ServerFilter) -> bool:
     return server.presence.last_seen < matching.not_seen_since
 
 
-def test_a_page_begins_behind_any_id(store: Store, fleet: list[Server]) -> None:
+def test_a_page_can_begin_after_any_id(store: Store, fleet: list[Server]) -> None:
     ids = [server.server_id for server in fleet]
 
     for after in [-(2**63), -1, 0, ids[0] - 1]:
@@ -393,7 +393,7 @@ def test_a_page_begins_behind_any_id(store: Store, fleet: list[Server]) -> None:
         assert [s.server_id for s in page(store, after=after)] == [n for n in ids if n > after]
 
 
-def test_servers_are_counted_by_their_approval(store: Store) -> None:
+def test_servers_are_counted_by_approval(store: Store) -> None:
     add(store, "a")
     for name in ("b", "c"):
         save(store, replace(add(store, name), approval=Approval.PENDING))
@@ -403,7 +403,7 @@ def test_servers_are_counted_by_their_approval(store: Store) -> None:
     assert counts == {**dict.fromkeys(Approval, 0), Approval.APPROVED: 1, Approval.PENDING: 2}
 
 
-def test_the_census_counts_servers_by_status_and_environment(store: Store) -> None:
+def test_servers_are_counted_by_status_and_environment(store: Store) -> None:
     for name, environment in (("a", "dev"), ("b", "dev"), ("c", "prod"), ("d", "")):
         add(store, name, environment)
     save(store, replace(add(store, "e", "dev"), presence=online_presence(NOW, INTERVAL)))

@@ -14,14 +14,14 @@ def current(store: Store) -> bytes:
         return transaction.signing_keys.current()
 
 
-def test_it_is_made_once_and_stays(open_store: Callable[[], Store]) -> None:
+def test_the_key_is_created_once_and_stays(open_store: Callable[[], Store]) -> None:
     made = current(open_store())
 
     assert len(made) == 32
     assert current(open_store()) == made
 
 
-def test_those_that_ask_first_at_the_same_moment_get_the_same(
+def test_concurrent_first_requests_get_the_same_key(
     open_store: Callable[[], Store],
 ) -> None:
     stores = [open_store() for _ in range(4)]
@@ -29,7 +29,7 @@ def test_those_that_ask_first_at_the_same_moment_get_the_same(
     assert len(set(at_once([partial(current, store) for store in stores]))) == 1
 
 
-def test_one_that_was_made_in_vain_is_no_key_of_anybody(open_store: Callable[[], Store]) -> None:
+def test_a_rolled_back_key_is_never_returned(open_store: Callable[[], Store]) -> None:
     made: list[bytes] = []
 
     def make_and_fail() -> None:

@@ -162,7 +162,7 @@ def test_all_changes_of_a_transaction_are_undone_together(store: Store) -> None:
     assert content(store) == before
 
 
-def test_a_store_goes_on_after_a_transaction_that_raised(store: Store) -> None:
+def test_a_store_works_after_a_transaction_that_raised(store: Store) -> None:
     with pytest.raises(SomethingFailed):
         change_and_fail(store, fill)
     with store.begin() as transaction:
@@ -171,7 +171,7 @@ def test_a_store_goes_on_after_a_transaction_that_raised(store: Store) -> None:
     assert [server.name for server, _, _ in content(store)] == ["a", "b", "c", "d"]
 
 
-def test_what_was_written_is_seen_by_every_other_store(open_store: Callable[[], Store]) -> None:
+def test_every_other_store_sees_committed_data(open_store: Callable[[], Store]) -> None:
     one, other = open_store(), open_store()
     with one.begin() as transaction:
         fill(transaction)
@@ -180,7 +180,7 @@ def test_what_was_written_is_seen_by_every_other_store(open_store: Callable[[], 
     assert len(content(other)) == 4
 
 
-def test_everything_that_hangs_on_a_server_goes_with_it(store: Store) -> None:
+def test_everything_that_belongs_to_a_server_is_deleted_with_it(store: Store) -> None:
     with store.begin() as transaction:
         fill(transaction)
         _, *kept = ids(transaction)

@@ -153,7 +153,7 @@ def heartbeats(site: Site, server_id: int) -> Iterator[object]:
         )
 
 
-def test_where_credentials_are_enforced_no_heartbeat_tells_which_servers_there_are(
+def test_with_enforced_credentials_no_heartbeat_reveals_which_servers_exist(
     store: Store,
 ) -> None:
     site = Site(store, Enforcement({Switch.CREDENTIAL: Mode.ENFORCE}))
@@ -169,7 +169,7 @@ def test_where_credentials_are_enforced_no_heartbeat_tells_which_servers_there_a
         assert answers == told["unknown"], became
 
 
-def test_without_a_key_neither_a_fetch_nor_a_farewell_tells_which_servers_there_are(
+def test_without_a_key_neither_a_fetch_nor_a_deregistration_reveals_which_servers_exist(
     store: Store,
 ) -> None:
     site = Site(store, ENFORCE_ALL)
@@ -202,7 +202,7 @@ def test_without_a_key_neither_a_fetch_nor_a_farewell_tells_which_servers_there_
         ], became
 
 
-def test_without_a_key_a_registration_does_not_tell_which_names_there_are(store: Store) -> None:
+def test_without_a_key_a_registration_does_not_reveal_which_names_exist(store: Store) -> None:
     site = Site(store, ENFORCE_ALL)
     site.servers()
     shown = [*((key, "") for key in site.wrong_keys()), ("", site.of_another)]
@@ -229,7 +229,7 @@ def test_without_a_key_a_registration_does_not_tell_which_names_there_are(store:
 
 
 @pytest.mark.parametrize("mode", [Mode.OFF, Mode.WARN])
-def test_without_the_credential_no_heartbeat_tells_a_name_an_address_or_a_reason(
+def test_without_the_credential_no_heartbeat_reveals_a_name_an_address_or_a_reason(
     store: Store, mode: Mode
 ) -> None:
     site = Site(store, Enforcement({Switch.CREDENTIAL: mode}))
@@ -248,7 +248,7 @@ def test_without_the_credential_no_heartbeat_tells_a_name_an_address_or_a_reason
 
 
 @pytest.mark.parametrize("mode", [Mode.OFF, Mode.ENFORCE])
-def test_with_its_credential_a_host_is_told_all_of_it(store: Store, mode: Mode) -> None:
+def test_with_its_credential_a_host_gets_the_full_error(store: Store, mode: Mode) -> None:
     site = Site(store, Enforcement({Switch.CREDENTIAL: mode}))
     ids = site.servers()
 
