@@ -16,6 +16,16 @@ from application.ports.store.store import Store
 from tests.support.services.postgres import PostgresServer
 
 CONNECTIONS = 16
+# Twenty times those of the product: on a busy machine a lock may be held for long, and only a
+# deadlock must end a transaction.
+OPTIONS = "-c lock_timeout=60s -c statement_timeout=400s"
+BUSY_TIMEOUT_MS = 200_000
+
+
+def make_patient_engine(url: str) -> Engine:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("adapters.sql.engine._OPTIONS", OPTIONS)
+        return make_engine(url, CONNECTIONS)
 
 
 @pytest.fixture(scope="session")
@@ -28,21 +38,21 @@ def migrated_sqlite_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def migrated_postgres_url(postgres_server: PostgresServer, migrated_template: str) -> str:
-    """One database for all of these tests: to empty it is quicker than to make another."""
+    """One database for all of these tests: emptying it is faster than creating another."""
     return postgres_server.create_database(migrated_template)
 
 
 @pytest.fixture(scope="session")
 def postgres_engines(migrated_postgres_url: str) -> Iterator[Callable[[int], Engine]]:
-    """The engine of the first process, of the second, ... on that database.
+    """The engines of a first process, a second process and so on for that database.
 
-    They outlive a test: to connect takes a process of PostgreSQL, and longer than most tests do.
+    They outlive a test, because connecting takes longer than most tests do.
     """
     engines: list[Engine] = []
 
     def engine(number: int) -> Engine:
         while len(engines) <= number:
-            engines.append(make_engine(migrated_postgres_url, CONNECTIONS))
+            engines.append(make_patient_engine(migrated_postgres_url))
         return engines[number]
 
     yield engine
@@ -52,7 +62,7 @@ def postgres_engines(migrated_postgres_url: str) -> Iterator[Callable[[int], Eng
 
 # In one round trip.
 _EMPTY = "; ".join(
-    # Its one row is there from the beginning.
+    # The migrations insert its one row.
     "UPDATE configuration_clock SET revision = 0"
     if table is configuration_clock
     else f'DELETE FROM "{table.name}"'
@@ -66,11 +76,14 @@ def empty(engine: Engine) -> None:
 
 
 @pytest.fixture(params=["memory", "sqlite", "postgresql"])
-def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[], Store]]:
-    """Opens a store on data that begin empty, every time one more on the same data.
+def open_store(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[[], Store]]:
+    """Each call opens another store on the same data, which begin empty.
 
-    In memory there is only one; of the others each is what another process would have.
+    In memory there is only one; of the others, each is what another process would have.
     """
+    monkeypatch.setattr("adapters.sql.engine._SQLITE_BUSY_TIMEOUT_MS", BUSY_TIMEOUT_MS)
     if request.param == "memory":
         store = MemoryStore()
         yield lambda: store

@@ -1,4 +1,4 @@
-"""What operators did, as it is kept."""
+"""The audit log of the stores."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -48,16 +48,16 @@ def page(
 
 
 def actions(entries: list[AuditEntry]) -> list[str]:
-    return [found.action for found in entries]
+    return [entry.action for entry in entries]
 
 
 @pytest.mark.parametrize("appended", [entry(), entry(outcome="no"), LONGEST])
 def test_an_entry_comes_back_as_it_was_appended(store: Store, appended: AuditEntry) -> None:
     append(store, appended)
-    [found] = page(store)
+    [entry] = page(store)
 
-    assert found == replace(appended, entry_id=found.entry_id)
-    assert found.entry_id > 0
+    assert entry == replace(appended, entry_id=entry.entry_id)
+    assert entry.entry_id > 0
 
 
 def test_a_repeated_entry_is_added_and_changes_no_other(store: Store) -> None:
@@ -70,7 +70,7 @@ def test_a_repeated_entry_is_added_and_changes_no_other(store: Store) -> None:
 
 
 def test_entries_are_listed_newest_first_in_the_order_of_appending(store: Store) -> None:
-    # Clocks of two APIs may differ.
+    # The clocks of two APIs may differ.
     append(store, entry("A", seconds=2), entry("B", seconds=1), entry("C", seconds=3))
 
     assert actions(page(store)) == ["C", "B", "A"]
@@ -80,9 +80,9 @@ def test_entries_are_listed_newest_first_in_the_order_of_appending(store: Store)
 def test_pages_of_any_size_list_each_entry_once(store: Store, size: int) -> None:
     append(store, *(entry(f"Call{n}") for n in range(7)))
     walked: list[AuditEntry] = []
-    while found := page(store, walked[-1].entry_id if walked else 0, size):
-        assert len(found) <= size
-        walked += found
+    while entries := page(store, walked[-1].entry_id if walked else 0, size):
+        assert len(entries) <= size
+        walked += entries
 
     assert actions(walked) == [f"Call{n}" for n in reversed(range(7))]
 
@@ -118,9 +118,9 @@ def test_no_entry_is_lost_when_many_are_appended_at_once(open_store: Callable[[]
 
     at_once([partial(append, stores[n % 2], entry(f"Call{n}")) for n in range(16)])
 
-    found = page(stores[0])
-    assert sorted(actions(found)) == sorted(f"Call{n}" for n in range(16))
-    ids = [one.entry_id for one in found]
+    entries = page(stores[0])
+    assert sorted(actions(entries)) == sorted(f"Call{n}" for n in range(16))
+    ids = [entry.entry_id for entry in entries]
     assert ids == sorted(set(ids), reverse=True)
 
 
@@ -146,7 +146,7 @@ def test_an_entry_needs_no_server_and_outlives_it(store: Store) -> None:
     with store.begin() as transaction:
         transaction.servers.remove(web)
 
-    assert [found.server_id for found in page(store)] == [4711, web]
+    assert [entry.server_id for entry in page(store)] == [4711, web]
 
 
 def test_old_entries_are_purged_and_their_ids_are_not_used_again(store: Store) -> None:

@@ -1,4 +1,4 @@
-"""Machines that are refused under any name."""
+"""Bans of machines, which are refused under any name."""
 
 from dataclasses import fields, replace
 
@@ -83,7 +83,7 @@ def test_a_second_ban_of_a_server_replaces_the_first(store: Store) -> None:
 def test_bans_are_listed_oldest_first(store: Store) -> None:
     add(store, ban(1, seconds=2), ban(3, seconds=1), ban(2, seconds=1), ban(4, seconds=0))
 
-    assert [found.server_id for found in resembling(store, WHOLE)] == [4, 2, 3, 1]
+    assert [ban.server_id for ban in resembling(store, WHOLE)] == [4, 2, 3, 1]
 
 
 def test_a_removed_ban_matches_no_machine(store: Store) -> None:
@@ -124,6 +124,6 @@ def test_bans_with_any_common_identifier_are_found(
             transaction.bans.remove(server_id)
     add(store, *(ban(number, one) for number, one in enumerate(banned)))
 
-    assert [found.server_id for found in resembling(store, given_evidence)] == [
+    assert [ban.server_id for ban in resembling(store, given_evidence)] == [
         number for number, one in enumerate(banned) if compare(one, given_evidence).agreeing
     ]

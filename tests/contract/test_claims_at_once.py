@@ -1,4 +1,4 @@
-"""Claims to one name and what an operator decides of it, at the same moment."""
+"""Concurrent claims to one name, and concurrent resolutions."""
 
 from collections.abc import Callable
 from functools import partial
@@ -25,7 +25,7 @@ def fleets(open_store: Callable[[], Store]) -> list[Fleet]:
 
 
 def claim(fleet: Fleet, who: Evidence, name: str = "web") -> Server | None:
-    """None when it is refused."""
+    """None if the registration is refused."""
     try:
         return fleet.register(Registration(name, evidence=who)).server
     except (NameInUse, NotAdmitted):

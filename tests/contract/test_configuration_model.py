@@ -1,4 +1,4 @@
-"""What hosts have in their folders, whatever changes, against what the rules say in a few lines."""
+"""The documents of hosts after random changes, compared with a small model of the rules."""
 
 import json
 from collections.abc import Callable
@@ -39,7 +39,7 @@ SELECTORS = st.sampled_from(
 
 @dataclass
 class Put:
-    """A document that was put, and which one it was of all."""
+    """A document that was put, and its position among all puts."""
 
     document: str
     number: int
@@ -47,7 +47,7 @@ class Put:
 
 @dataclass
 class Host:
-    """A server with its host, and what the model expects of them."""
+    """A server with its host, and the expectations of the model."""
 
     server_id: int
     folder: FakeConfigurationFolder = field(default_factory=FakeConfigurationFolder)
@@ -58,7 +58,7 @@ class Host:
 
 
 class BusyControlPlane(FakeControlPlane):
-    """One in which something happens between one answer and the next."""
+    """A control plane in which something happens between two answers."""
 
     def __init__(self, fetch: FetchConfiguration) -> None:
         super().__init__()
@@ -76,7 +76,7 @@ class BusyControlPlane(FakeControlPlane):
 
 class ConfigurationMachine(RuleBasedStateMachine):
     store: Store
-    # One store serves many lives, and each has servers of its own.
+    # One store serves many examples, each with its own servers.
     lives = count()
 
     def __init__(self) -> None:
@@ -85,25 +85,25 @@ class ConfigurationMachine(RuleBasedStateMachine):
         self.fleet = Fleet(self.store)
         self.put_own = PutConfiguration(self.store, self.fleet.clock)
         self.delete_own = DeleteConfiguration(self.store, self.fleet.clock)
-        # Told to one server after the other, and not before somebody asks for it.
+        # Propagated to one server after another, and only on request.
         self.propagate = PropagateConfiguration(self.store, self.fleet.clock, batch_size=1)
         self.put_on = PutSelectorConfiguration(self.store, self.fleet.clock, lambda: False)
         self.delete_from = DeleteSelectorConfiguration(self.store, lambda: False)
         self.label_server = LabelServer(self.store, self.fleet.clock)
         self.effective = GetEffectiveConfiguration(self.store)
-        # Small answers, so that there are several to most questions.
+        # Small answers, so that most requests need several.
         self.control_plane = BusyControlPlane(
             FetchConfiguration(self.store, self.fleet.clock, OPEN, max_response_bytes=1)
         )
         self.hosts: dict[str, Host] = {}
         self.on_selectors: dict[tuple[Selector, str], Put] = {}
         self.puts = 0
-        # A store that served an example before has documents of it.
+        # The store may still have documents of an earlier example.
         with self.store.begin() as transaction:
-            for found in transaction.selector_configurations.summaries():
-                assert found.selector
-                transaction.selector_configurations.remove(found.selector, found.name)
-        self.spread_to_all()
+            for summary in transaction.selector_configurations.summaries():
+                assert summary.selector
+                transaction.selector_configurations.remove(summary.selector, summary.name)
+        self.propagate_to_all()
 
     def next_put(self) -> Put:
         self.puts += 1
@@ -183,7 +183,7 @@ class ConfigurationMachine(RuleBasedStateMachine):
         self.beat(host)
 
     @rule(times=st.integers(1, 5))
-    def spread_to_some(self, times: int) -> None:
+    def propagate_to_some(self, times: int) -> None:
         for _ in range(times):
             self.propagate()
 
@@ -194,8 +194,8 @@ class ConfigurationMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: self.living)
     @rule(number=st.integers(0, 2))
-    def heartbeat_before_all_is_told(self, number: int) -> None:
-        self.fetch_what_is_told(self.some(number))
+    def heartbeat_before_propagation_is_complete(self, number: int) -> None:
+        self.fetch_all(self.some(number))
 
     @precondition(lambda self: self.living)
     @rule(number=st.integers(0, 2), labels=LABELS, selector=SELECTORS, name=NAMES)
@@ -209,7 +209,7 @@ class ConfigurationMachine(RuleBasedStateMachine):
                 lambda: self.put_on_a_selector(selector, name),
             ]
         )
-        self.fetch_what_is_told(host)
+        self.fetch_all(host)
         self.control_plane.meanwhile.clear()
         self.beat(host)
 
@@ -219,24 +219,24 @@ class ConfigurationMachine(RuleBasedStateMachine):
         self.some(number).folder = FakeConfigurationFolder()
 
     def teardown(self) -> None:
-        # What the next life puts on selectors is told to every server that there is.
+        # Documents that the next example puts on selectors are propagated to all servers.
         for host in self.living:
             self.fleet.delete(host.server_id, force=True)
 
-    def spread_to_all(self) -> None:
+    def propagate_to_all(self) -> None:
         while self.propagate():
             pass
 
     def beat(self, host: Host) -> None:
-        self.spread_to_all()
-        self.fetch_what_is_told(host)
+        self.propagate_to_all()
+        self.fetch_all(host)
 
         assert host.folder.documents == self.expected(host)
-        assert [found.name for found in self.effective(host.server_id)] == sorted(
+        assert [document.name for document in self.effective(host.server_id)] == sorted(
             host.folder.documents
         )
 
-    def fetch_what_is_told(self, host: Host) -> None:
+    def fetch_all(self, host: Host) -> None:
         [answer] = self.fleet.heartbeat([Heartbeat(host.server_id)])
         assert isinstance(answer, Acknowledged)
         self.follow(host, answer.config_revision)

@@ -1,4 +1,4 @@
-"""Operators change configuration and labels while hosts register and follow."""
+"""Operators change configurations and labels while hosts register and fetch."""
 
 import json
 import random
@@ -35,7 +35,7 @@ STEPS = 25
 
 
 class Followed(FakeControlPlane):
-    """Answers what hosts ask in parts of one document."""
+    """Answers requests of hosts with one document at a time."""
 
     def __init__(self, fleet: Fleet) -> None:
         super().__init__()
@@ -113,7 +113,7 @@ def test_after_concurrent_changes_every_host_has_its_documents(
         everything = FetchConfiguration(host.fleet.store, host.fleet.clock, OPEN)(
             host.server_id, "", 0
         )
-        assert host.folder.documents == {found.name: found.document for found in everything.changed}
+        assert host.folder.documents == {each.name: each.document for each in everything.changed}
 
 
 @pytest.mark.parametrize(

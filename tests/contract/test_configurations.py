@@ -4,7 +4,7 @@ from application.ports.store.store import Store
 from domain.configuration import MAX_DOCUMENT_BYTES, Configuration, ConfigurationSummary
 from tests.support.builders import NOW, SECOND
 
-# JSON with all that a text may hold: it is kept to the byte.
+# JSON with everything that a text may contain, which must be stored byte for byte.
 DOCUMENT = '{ "motd":"Grüße 🎲 \'%s\' \\u0000 ;--",\r\n\t"slots":  1.50 }\n'
 VALHEIM = Configuration("valheim", DOCUMENT, 1, NOW)
 

@@ -1,4 +1,4 @@
-"""Changes of configuration that reach many servers."""
+"""Changes of a configuration that affect many servers."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -88,9 +88,9 @@ def test_a_server_with_that_revision_or_a_higher_one_gets_its_next_revision_and_
     same, higher = add(store, "same", "gold", 5), add(store, "higher", "gold", 8)
     behind = add(store, "behind", "gold", 4)
     configure(store, same.server_id, higher.server_id, behind.server_id, revision=5)
-    found = [get(store, server.server_id) for server in (same, higher, behind)]
+    configured = [get(store, server.server_id) for server in (same, higher, behind)]
 
-    assert [(server.config_revision, server.config_resync) for server in found] == [
+    assert [(server.config_revision, server.config_resync) for server in configured] == [
         (6, 6),
         (9, 9),
         (5, 0),

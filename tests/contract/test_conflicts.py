@@ -1,4 +1,4 @@
-"""Two machines that claim one name, as they are kept."""
+"""Stored conflicts between two machines that claim one name."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -34,7 +34,7 @@ def conflict(name: str = "web", seconds: int = 0, **changes: object) -> Conflict
         opened_at=NOW,
         last_claimed_at=NOW + seconds * SECOND,
     )
-    return replace(claimed, **changes)  # type: ignore[arg-type]  # as dataclasses has it
+    return replace(claimed, **changes)  # type: ignore[arg-type]  # like dataclasses.replace
 
 
 def add(store: Store, *conflicts: Conflict) -> list[Conflict]:
@@ -134,8 +134,8 @@ def test_a_conflict_read_for_update_is_locked(open_store: Callable[[], Store]) -
 
     def count(store: Store) -> None:
         with store.begin() as transaction:
-            found = transaction.conflicts.get(added.conflict_id, lock=True)
-            transaction.conflicts.save(replace(found, claims=found.claims + 1))
+            conflict = transaction.conflicts.get(added.conflict_id, lock=True)
+            transaction.conflicts.save(replace(conflict, claims=conflict.claims + 1))
 
     at_once([partial(count, stores[n % 2]) for n in range(16)])
 
@@ -151,9 +151,9 @@ def test_pages_of_any_size_list_each_conflict_of_a_state_once_in_order(
 
     for size in (1, 2, 5, 100):
         walked: list[Conflict] = []
-        while found := page(store, state, walked[-1].conflict_id if walked else 0, size):
-            assert len(found) <= size
-            walked += found
+        while conflicts := page(store, state, walked[-1].conflict_id if walked else 0, size):
+            assert len(conflicts) <= size
+            walked += conflicts
         assert walked == [one for one in added if one.state is state]
 
 

@@ -1,4 +1,4 @@
-"""A deleted server, and what comes back of it."""
+"""Deleted servers, and their restoration."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -23,7 +23,7 @@ from tests.support.builders import CAPABILITIES, INTERVAL, NOW, SECOND, at_once,
 
 DAY = timedelta(days=1)
 CAUSE = "an operator deleted it"
-# To the byte: blanks, escapes that mean another character, signs beyond 16 bits.
+# Must be stored byte for byte: blanks, escapes, and characters beyond 16 bits.
 DOCUMENTS = {
     "a": '{"b": 1.50,\n\t"a": "\\u0000\\ud83d \\" \'; -- %s ü ✓ 🎲"}\n',
     "b": "[" + "1, " * 80_000 + "1]",
@@ -33,7 +33,7 @@ DOCUMENTS = {
 
 @dataclass(frozen=True)
 class Whole:
-    """A server and everything that hangs on it."""
+    """A server and everything that belongs to it."""
 
     server: Server
     equipment: Sequence[tuple[datetime, Capabilities]]
@@ -79,7 +79,7 @@ def add_with_everything(store: Store, name: str = "web") -> int:
                 ephemeral=True,
             )
         )
-        # Of several fittings, so that their order counts.
+        # Several changes of the equipment, so that their order matters.
         for cores in (16, 2, 16, 8):
             report = replace(CAPABILITIES, cpu_cores=cores)
             transaction.capability_reports.record({server_id: report}, NOW - cores * SECOND)
@@ -106,13 +106,13 @@ def restore(store: Store, server_id: int, name: str = "") -> Server:
         return transaction.deleted_servers.restore(server_id, name)
 
 
-def buried(store: Store, after: int = 0, size: int = 1000) -> list[DeletedServer]:
+def deleted_page(store: Store, after: int = 0, size: int = 1000) -> list[DeletedServer]:
     with store.begin() as transaction:
         return list(transaction.deleted_servers.page(after, size))
 
 
-def buried_ids(store: Store) -> list[int]:
-    return [deleted.server.server_id for deleted in buried(store)]
+def deleted_ids(store: Store) -> list[int]:
+    return [deleted.server.server_id for deleted in deleted_page(store)]
 
 
 def purge(store: Store, now: datetime, limit: int = 100) -> list[int]:
@@ -126,7 +126,7 @@ def names(store: Store) -> list[str]:
 
 
 def as_restored(before: Whole, name: str) -> Whole:
-    """The same, offline, not the default, and under the name."""
+    """The same server, offline, not the default, and with this name."""
     presence = Presence(Status.OFFLINE, before.server.presence.last_seen, None, "grpc")
     return replace(
         before, server=replace(before.server, name=name, presence=presence, is_default=False)
@@ -158,7 +158,7 @@ def test_a_deleted_server_is_listed_as_it_was(store: Store) -> None:
         {"region": "nyc", "tier": "gold", "old": ""}, {"tier": "silver", "rack": "r2"}
     )
     assert (before.machine, before.address) == (7, "10.0.0.7")
-    assert buried(store) == [DeletedServer(before, NOW, NOW + 7 * DAY, CAUSE)]
+    assert deleted_page(store) == [DeletedServer(before, NOW, NOW + 7 * DAY, CAUSE)]
 
 
 def test_a_deleted_server_without_details_is_listed_as_it_was(store: Store) -> None:
@@ -166,7 +166,7 @@ def test_a_deleted_server_without_details_is_listed_as_it_was(store: Store) -> N
     before = whole(store, bare).server
     move_to_deleted(store, bare)
 
-    assert [deleted.server for deleted in buried(store)] == [before]
+    assert [deleted.server for deleted in deleted_page(store)] == [before]
     assert restore(store, bare) == before
 
 
@@ -177,11 +177,11 @@ def test_a_restored_server_is_byte_for_byte_what_it_was(store: Store, name: str)
     move_to_deleted(store, web)
     restored = restore(store, web, name)
 
-    assert {found.name: found.document for found in before.documents if found} == DOCUMENTS
+    assert {each.name: each.document for each in before.documents if each} == DOCUMENTS
     assert [report.cpu_cores for _, report in before.equipment] == [16, 2, 16, 8]
     assert whole(store, web) == as_restored(before, name or "web")
     assert restored == whole(store, web).server
-    assert buried(store) == []
+    assert deleted_page(store) == []
     with store.begin() as transaction:
         assert transaction.servers.find(name or "web") == restored
 
@@ -220,7 +220,7 @@ def test_the_name_of_a_deleted_server_is_free_but_its_id_is_not(store: Store) ->
     [again] = add(store, "web")
 
     assert again > web
-    assert buried_ids(store) == [web]
+    assert deleted_ids(store) == [web]
 
 
 def test_a_server_whose_name_is_taken_can_be_restored_under_another_name(store: Store) -> None:
@@ -233,7 +233,7 @@ def test_a_server_whose_name_is_taken_can_be_restored_under_another_name(store: 
         with pytest.raises(ServerNameTaken) as refused:
             restore(store, web, name)
         assert refused.value.name == (name or "web")
-    assert buried_ids(store) == [web]
+    assert deleted_ids(store) == [web]
     restore(store, web, "old-web")
     assert whole(store, web) == as_restored(before, "old-web")
 
@@ -260,7 +260,7 @@ def test_a_server_can_be_deleted_and_restored_again_and_again(store: Store) -> N
     before = whole(store, web)
     for day in range(3):
         move_to_deleted(store, web, now=NOW + day * DAY, purged_at=NOW + (day + 1) * DAY)
-        [deleted] = buried(store)
+        [deleted] = deleted_page(store)
 
         assert (deleted.deleted_at, deleted.purged_at) == (NOW + day * DAY, NOW + (day + 1) * DAY)
         restore(store, web)
@@ -273,7 +273,7 @@ def test_many_servers_are_deleted_together_and_no_others(store: Store) -> None:
     before = {server_id: whole(store, server_id) for server_id in full}
     move_to_deleted(store, *full[:2], *bare[::2])
 
-    assert buried_ids(store) == sorted([*full[:2], *bare[::2]])
+    assert deleted_ids(store) == sorted([*full[:2], *bare[::2]])
     assert names(store) == ["full-2", *(f"bare-{n}" for n in range(1, 40, 2))]
     assert whole(store, full[2]) == before[full[2]]
     restore(store, full[1])
@@ -285,7 +285,7 @@ def test_deleting_an_empty_list_deletes_no_server(store: Store) -> None:
     move_to_deleted(store)
 
     assert names(store) == ["web"]
-    assert buried(store) == []
+    assert deleted_page(store) == []
 
 
 def test_pages_of_any_size_list_each_deleted_server_once_in_order(store: Store) -> None:
@@ -296,11 +296,11 @@ def test_pages_of_any_size_list_each_deleted_server_once_in_order(store: Store) 
 
     for size in (1, 2, 3, 6, 100):
         walked: list[int] = []
-        while found := buried(store, walked[-1] if walked else 0, size):
-            assert len(found) <= size
-            walked += [deleted.server.server_id for deleted in found]
+        while page := deleted_page(store, walked[-1] if walked else 0, size):
+            assert len(page) <= size
+            walked += [deleted.server.server_id for deleted in page]
         assert walked == ids
-    assert buried(store, after=2**63 - 1) == []
+    assert deleted_page(store, after=2**63 - 1) == []
 
 
 def test_only_overdue_servers_are_purged(store: Store) -> None:
@@ -310,7 +310,7 @@ def test_only_overdue_servers_are_purged(store: Store) -> None:
 
     assert purge(store, NOW - SECOND) == []
     assert purge(store, NOW + SECOND) == ids[:2]
-    assert buried_ids(store) == ids[2:]
+    assert deleted_ids(store) == ids[2:]
     assert purge(store, NOW + SECOND) == []
     with pytest.raises(DeletedServerNotFound):
         restore(store, ids[0])
@@ -333,14 +333,14 @@ def test_concurrent_purges_share_the_servers(open_store: Callable[[], Store]) ->
 
     def purge_all(store: Store) -> list[int]:
         gone: list[int] = []
-        while found := purge(store, NOW + 31 * DAY, limit=7):
-            gone += found
+        while purged := purge(store, NOW + 31 * DAY, limit=7):
+            gone += purged
         return gone
 
     gone = at_once([partial(purge_all, stores[n % 2]) for n in range(6)])
 
     assert sorted(server_id for some in gone for server_id in some) == ids
-    assert buried(stores[0]) == []
+    assert deleted_page(stores[0]) == []
 
 
 def test_one_of_many_concurrent_restores_succeeds(open_store: Callable[[], Store]) -> None:
@@ -389,7 +389,7 @@ def test_a_name_goes_either_to_the_restored_or_to_the_new_server(
 
         assert restored in (0, web)
         assert joined == web if restored else joined > web
-        assert buried_ids(stores[0]).count(web) == (restored == 0)
+        assert deleted_ids(stores[0]).count(web) == (restored == 0)
 
 
 class SomethingFailed(Exception):
@@ -400,7 +400,7 @@ class SomethingFailed(Exception):
 def test_a_failed_deletion_or_restoration_changes_nothing(store: Store, what: str) -> None:
     web, db = add_with_everything(store), add_with_everything(store, "db")
     move_to_deleted(store, db)
-    before, deleted = whole(store, web), buried(store)
+    before, deleted = whole(store, web), deleted_page(store)
 
     def fail() -> None:
         with store.begin() as transaction:
@@ -416,7 +416,7 @@ def test_a_failed_deletion_or_restoration_changes_nothing(store: Store, what: st
     with pytest.raises(SomethingFailed):
         fail()
     assert whole(store, web) == before
-    assert buried(store) == deleted
+    assert deleted_page(store) == deleted
     assert names(store) == ["web"]
 
 

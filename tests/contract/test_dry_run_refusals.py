@@ -1,4 +1,4 @@
-"""What switches that only warn would have refused."""
+"""Stored dry-run refusals: calls that ENFORCEMENT let through with a warning."""
 
 from collections.abc import Callable
 from functools import partial
@@ -82,14 +82,14 @@ def test_pages_of_any_size_list_each_entry_once_oldest_first(store: Store) -> No
 
     for size in (1, 3, 7, 100):
         walked: list[DryRunRefusal] = []
-        while found := page(store, walked[-1].entry_id if walked else 0, size):
-            assert len(found) <= size
-            walked += found
+        while entries := page(store, walked[-1].entry_id if walked else 0, size):
+            assert len(entries) <= size
+            walked += entries
         assert [entry.name for entry in walked] == [f"web-{n}" for n in range(7)]
 
 
 def test_refusals_that_have_not_recurred_are_purged(store: Store) -> None:
-    for seconds, name in enumerate(("gone", "kept", "again")):
+    for seconds, name in enumerate(("gone", "recent", "again")):
         record(store, name=name, seconds=seconds)
     record(store, name="gone", seconds=0)
     record(store, name="again", seconds=9)
@@ -97,7 +97,7 @@ def test_refusals_that_have_not_recurred_are_purged(store: Store) -> None:
     with store.begin() as transaction:
         assert transaction.dry_run_refusals.purge(NOW) == 0
         assert transaction.dry_run_refusals.purge(NOW + SECOND) == 1
-    assert [entry.name for entry in page(store)] == ["kept", "again"]
+    assert [entry.name for entry in page(store)] == ["recent", "again"]
     record(store, name="gone", seconds=10)
     assert [entry.count for entry in page(store) if entry.name == "gone"] == [1]
 

@@ -1,4 +1,4 @@
-"""A fleet's whole life at random, against what the rules say in a few lines."""
+"""A fleet after random events, compared with a small model of the rules."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ from domain.server import Server
 from tests.support.builders import SECOND
 from tests.support.fleet import Fleet
 
-# With one heartbeat a second a fleet of more than four is told to beat less often.
+# With one heartbeat per second, a fleet of more than four servers gets a longer interval.
 INTERVAL = 4 * SECOND
 RATE = 1
 UNKNOWN = 2**40
@@ -44,7 +44,7 @@ ANY_SERVER = st.integers(0, 9)
 
 @dataclass
 class Record:
-    """What the model expects of a server."""
+    """The expectations of the model for a server."""
 
     name: str
     environment: str = ""
@@ -59,8 +59,8 @@ class FleetMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        # What is to be told of each server, in its order.
-        self.told_of: dict[int, list[str]] = {}
+        # The expected events of each server, in order.
+        self.expected_events: dict[int, list[str]] = {}
         self.fleet = Fleet(self.store, INTERVAL, RATE)
         self.records: dict[int, Record] = {}
         self.deleted: dict[int, Record] = {}
@@ -71,11 +71,11 @@ class FleetMachine(RuleBasedStateMachine):
         return self.fleet.clock.now()
 
     @property
-    def told(self) -> timedelta:
+    def current_interval(self) -> timedelta:
         return max(INTERVAL, ceil(self.counted / RATE) * SECOND)
 
     def some_id(self, number: int) -> int:
-        """One that lives, one that was deleted or one that never was."""
+        """The id of an existing, a deleted or an unknown server."""
         ids = [*self.records, *self.deleted, UNKNOWN]
         return ids[number % len(ids)]
 
@@ -100,7 +100,7 @@ class FleetMachine(RuleBasedStateMachine):
         record = self.records[server_id]
         record.environment = environment or record.environment
         self.spoke(server_id)
-        assert registered.next_heartbeat == self.told
+        assert registered.next_heartbeat == self.current_interval
 
     @rule(batch=st.lists(st.tuples(ANY_SERVER, st.sampled_from([False, False, True]))))
     def heartbeats(self, batch: list[tuple[int, bool]]) -> None:
@@ -108,10 +108,10 @@ class FleetMachine(RuleBasedStateMachine):
         answers = self.fleet.heartbeat(heartbeats)
         for heartbeat, answer in zip(heartbeats, answers, strict=True):
             if heartbeat.server_id in self.records:
-                assert answer == Acknowledged(0, self.told)
+                assert answer == Acknowledged(0, self.current_interval)
             else:
                 assert isinstance(answer, ServerNotFound)
-        # Of several of one server the last one counts.
+        # If a batch has several heartbeats of one server, the last one counts.
         for server_id, leaving in {beat.server_id: beat.leaving for beat in heartbeats}.items():
             record = self.records.get(server_id)
             if record and leaving:
@@ -175,7 +175,7 @@ class FleetMachine(RuleBasedStateMachine):
         record.name = name or record.name
         if online is not None:
             self.set_online(server_id, online, "offline")
-            record.offline_after = self.now + 3 * self.told if online else None
+            record.offline_after = self.now + 3 * self.current_interval if online else None
         if is_default is not None:
             for other in self.records.values():
                 other.is_default = other.is_default and not is_default
@@ -207,7 +207,7 @@ class FleetMachine(RuleBasedStateMachine):
             for server_id, record in self.records.items()
             if record.offline_after and record.offline_after < self.now
         ]
-        if self.now - self.listening_since < 3 * self.told:
+        if self.now - self.listening_since < 3 * self.current_interval:
             silent = []
         for server_id in silent:
             self.set_online(server_id, False, "stale")
@@ -217,7 +217,7 @@ class FleetMachine(RuleBasedStateMachine):
         assert sorted(self.fleet.expire()) == sorted(silent)
 
     def tells(self, server_id: int, kind: str) -> None:
-        self.told_of.setdefault(server_id, []).append(kind)
+        self.expected_events.setdefault(server_id, []).append(kind)
 
     def set_online(self, server_id: int, online: bool, otherwise: str) -> None:
         if self.records[server_id].online is not online:
@@ -228,10 +228,10 @@ class FleetMachine(RuleBasedStateMachine):
         self.set_online(server_id, True, "")
         record = self.records[server_id]
         record.last_seen = self.now
-        record.offline_after = self.now + 3 * self.told
+        record.offline_after = self.now + 3 * self.current_interval
 
     @invariant()
-    def the_fleet_is_as_the_model_says(self) -> None:
+    def the_fleet_matches_the_model(self) -> None:
         assert [_facts(server) for server in self.fleet.list(size=100).servers] == [
             (
                 server_id,
@@ -245,31 +245,33 @@ class FleetMachine(RuleBasedStateMachine):
         ]
 
     @invariant()
-    def every_change_is_told_in_its_order(self) -> None:
-        told_of: dict[int, list[str]] = {}
+    def every_change_is_published_in_order(self) -> None:
+        published: dict[int, list[str]] = {}
         with self.store.begin() as transaction:
             for event in transaction.outbox.oldest(10_000):
-                told_of.setdefault(event.server_id, []).append(event.kind.value)
+                published.setdefault(event.server_id, []).append(event.kind.value)
 
-        assert told_of == self.told_of
+        assert published == self.expected_events
 
     @invariant()
-    def every_change_is_kept_with_its_cause(self) -> None:
+    def every_change_is_in_the_history_with_its_cause(self) -> None:
         with self.store.begin() as transaction:
-            kept = {server_id: transaction.history.of(server_id) for server_id in self.told_of}
+            histories = {
+                server_id: transaction.history.of(server_id) for server_id in self.expected_events
+            }
 
         assert {
             server_id: [entry.kind.value for entry in entries]
-            for server_id, entries in kept.items()
-        } == self.told_of
-        assert all(entry.cause for entries in kept.values() for entry in entries)
+            for server_id, entries in histories.items()
+        } == self.expected_events
+        assert all(entry.cause for entries in histories.values() for entry in entries)
 
     def teardown(self) -> None:
         for server_id in self.records:
             self.fleet.delete(server_id, force=True)
         with self.store.begin() as transaction:
-            told = transaction.outbox.oldest(10_000)
-            transaction.outbox.remove([event.entry_id for event in told])
+            events = transaction.outbox.oldest(10_000)
+            transaction.outbox.remove([event.entry_id for event in events])
 
 
 def _facts(server: Server) -> tuple[object, ...]:

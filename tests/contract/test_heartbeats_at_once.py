@@ -1,4 +1,4 @@
-"""Batches of heartbeats at the same moment."""
+"""Concurrent batches of heartbeats."""
 
 from collections.abc import Callable
 from functools import partial

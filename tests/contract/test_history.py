@@ -30,7 +30,7 @@ def causes(store: Store, server_id: int) -> list[str]:
 
 
 def numbered(server_id: int, *numbers: int) -> list[Event]:
-    """One a second, each other than the one before."""
+    """One event per second, each different from the one before."""
     return [
         Event(EventKind.ONLINE, server_id, NOW + number * SECOND, str(number)) for number in numbers
     ]

@@ -87,7 +87,7 @@ def test_servers_of_one_machine_are_found_by_two_sources(store: Store) -> None:
     add(store, "elsewhere", identity(evidence(disk="else", board="else", boot="else")))
     add(store, "same-disk", identity(replace(BOX, hardware_id="", boot_id="f" * 32)))
     add(store, "silent", identity(NO_EVIDENCE))
-    add(store, "nobody")
+    add(store, "unregistered")
 
     assert of_machine(store, BOX) == [dev, prod, restarted]
     with store.begin() as transaction:
@@ -105,19 +105,19 @@ def test_one_source_finds_no_machine(store: Store, kind: str) -> None:
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
-@given(kept=st.lists(EVIDENCE, max_size=20), given=EVIDENCE)
+@given(stored=st.lists(EVIDENCE, max_size=20), presented=EVIDENCE)
 def test_the_store_finds_the_same_machines_as_the_rules(
-    store: Store, kept: Sequence[Evidence], given: Evidence
+    store: Store, stored: Sequence[Evidence], presented: Evidence
 ) -> None:
     with store.begin() as transaction:
         for server in transaction.servers.page(ServerFilter(), after=0, size=100):
             transaction.servers.remove(server.server_id)
-    ids = [add(store, f"box-{n}", identity(one)) for n, one in enumerate(kept)]
-    of_any_process = replace(given, instance_id="")
+    ids = [add(store, f"box-{n}", identity(one)) for n, one in enumerate(stored)]
+    of_any_process = replace(presented, instance_id="")
 
-    assert of_machine(store, given) == [
+    assert of_machine(store, presented) == [
         server_id
-        for server_id, one in zip(ids, kept, strict=True)
+        for server_id, one in zip(ids, stored, strict=True)
         if compare(one, of_any_process).same_machine
     ]
 
@@ -138,7 +138,7 @@ def test_hundreds_of_clones_do_not_hide_the_machine_itself(
 ) -> None:
     assert not compare(BOX, replace(BOX, **clone, instance_id="")).same_machine
     with store.begin() as transaction:
-        # More than twice as many as a store looks at.
+        # More than twice as many as a store returns.
         for n in range(250):
             server_id = transaction.servers.add(f"clone-{n}", "").server_id
             transaction.identities.save(server_id, identity(replace(BOX, **clone)))
@@ -157,13 +157,13 @@ def test_servers_of_a_machine_are_found_by_its_number(store: Store) -> None:
     dev = add(store, "dev", identity(BOX, machine=7))
     add(store, "elsewhere", identity(BOX, machine=8))
     prod = add(store, "prod", identity(evidence(), machine=7))
-    add(store, "nobody")
+    add(store, "unregistered")
     add(store, "silent", identity(NO_EVIDENCE))
     with store.begin() as transaction:
-        found = transaction.servers.of_machine(7)
+        servers = transaction.servers.of_machine(7)
         nothing = [transaction.servers.of_machine(machine) for machine in (9, 0)]
 
-    assert [(server.server_id, server.name, server.machine) for server in found] == [
+    assert [(server.server_id, server.name, server.machine) for server in servers] == [
         (dev, "dev", 7),
         (prod, "prod", 7),
     ]
@@ -224,7 +224,7 @@ def test_a_server_with_an_unknown_machine_counts_as_a_machine_of_its_own(store: 
     alone = [add(store, "a"), *(add(store, name, identity(NO_EVIDENCE)) for name in "bcd")]
     for server_id in alone:
         online(store, server_id, CAPABILITIES)
-    # The number of its machine is the id of another server.
+    # The number of this machine is the id of another server.
     online(store, add(store, "e", identity(BOX, machine=alone[0])), None)
 
     assert online_hardware(store) == Hardware(

@@ -1,4 +1,4 @@
-"""Machines that claim names at random, against what the rules of identity say in a few lines."""
+"""Random claims of machines to names, compared with a small model of the rules of identity."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -32,7 +32,7 @@ ANY_SERVER = st.integers(0, 9)
 
 @dataclass
 class Record:
-    """What the model expects of a server. `holder` is the machine that has it, if any is known."""
+    """The expectations of the model for a server. `holder` is its machine, if it is known."""
 
     name: str
     holder: int | None = None
@@ -51,7 +51,7 @@ class Claims(RuleBasedStateMachine):
         self.last_id = 0
         self.starts = 0
         self.boots = [0] * 4
-        # The machines that are banned, by the server over which they are.
+        # The banned machines, by the server that was banned.
         self.bans: dict[int, int] = {}
 
     @initialize()
@@ -112,7 +112,7 @@ class Claims(RuleBasedStateMachine):
         epoch = max(0, record.epoch - behind) if says else 0
         [answer] = self.fleet.heartbeat([Heartbeat(server_id, leaving=leaving, epoch=epoch)])
         if not record.approval.admits:
-            # It shows no credential.
+            # Without a credential.
             assert isinstance(answer, ServerNotFound)
         elif 0 < epoch < record.epoch:
             assert isinstance(answer, SupersededRegistration)
@@ -121,7 +121,7 @@ class Claims(RuleBasedStateMachine):
             record.online = not leaving
 
     @rule()
-    def nobody_speaks(self) -> None:
+    def all_fall_silent(self) -> None:
         self.pass_a_deadline()
         for record in self.records.values():
             record.online = False
@@ -150,12 +150,12 @@ class Claims(RuleBasedStateMachine):
         assert isinstance(answer, ServerNotFound)
 
     @invariant()
-    def the_fleet_is_as_the_model_says(self) -> None:
-        found = {server.server_id: server for server in self.fleet.list(size=100).servers}
+    def the_fleet_matches_the_model(self) -> None:
+        servers = {server.server_id: server for server in self.fleet.list(size=100).servers}
 
-        assert found.keys() == self.records.keys()
+        assert servers.keys() == self.records.keys()
         for server_id, record in self.records.items():
-            server = found[server_id]
+            server = servers[server_id]
             online = server.presence.status is Status.ONLINE
             assert (
                 replace(record, epoch=server.epoch, online=online, approval=server.approval)

@@ -1,4 +1,4 @@
-"""The keys by which hosts join, and which servers joined with them."""
+"""Stored join keys, and the servers that joined with them."""
 
 from collections.abc import Callable
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Merging over each store: what moves lies in many tables, and others write in them meanwhile."""
+"""Merging servers in each store: it moves rows of many tables, which others write meanwhile."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -34,7 +34,7 @@ def put(fleet: Fleet, server_id: int, name: str) -> None:
 def documents(fleet: Fleet, server_id: int) -> dict[str, int]:
     with fleet.store.begin() as transaction:
         summaries = transaction.configurations.summaries(server_id)
-        return {found.name: found.revision for found in summaries}
+        return {summary.name: summary.revision for summary in summaries}
 
 
 def kinds(fleet: Fleet, server_id: int) -> list[EventKind]:

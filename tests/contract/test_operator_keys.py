@@ -1,4 +1,4 @@
-"""The keys by which operators are known."""
+"""Stored keys of operators."""
 
 from dataclasses import replace
 
@@ -81,11 +81,11 @@ def test_pages_of_any_size_list_each_key_once_by_id(store: Store) -> None:
         while True:
             with store.begin() as transaction:
                 after = walked[-1] if walked else ""
-                found = transaction.operator_keys.page(after, size)
-            if not found:
+                page = transaction.operator_keys.page(after, size)
+            if not page:
                 break
-            assert len(found) <= size
-            walked += [one.key_id for one in found]
+            assert len(page) <= size
+            walked += [key.key_id for key in page]
         assert walked == sorted(ids)
 
 

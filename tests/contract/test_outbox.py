@@ -78,20 +78,20 @@ def test_an_event_is_recorded_with_its_trace(store: Store) -> None:
 
 def test_events_are_read_in_the_order_of_recording(store: Store) -> None:
     a, b = add_servers(store, "a", "b")
-    told = [
+    recorded = [
         Event(EventKind.REGISTERED, b, NOW),
         Event(EventKind.ONLINE, b, NOW),
         Event(EventKind.ONLINE, a, NOW + SECOND),
         Event(EventKind.STALE, b, NOW + SECOND),
         Event(EventKind.OFFLINE, a, NOW),
     ]
-    record(store, *told[:3])
-    record(store, *told[3:])
+    record(store, *recorded[:3])
+    record(store, *recorded[3:])
     events = oldest(store)
 
-    assert [Event(event.kind, event.server_id, event.at) for event in events] == told
+    assert [Event(event.kind, event.server_id, event.at) for event in events] == recorded
     assert [event.entry_id for event in events] == sorted(event.entry_id for event in events)
-    assert len({event.message_id for event in events}) == len(told)
+    assert len({event.message_id for event in events}) == len(recorded)
     assert [event.entry_id for event in oldest(store, 2)] == [e.entry_id for e in events[:2]]
 
 
@@ -146,11 +146,11 @@ def test_one_of_many_concurrent_requests_gets_the_lease(
     open_store: Callable[[], Store],
 ) -> None:
     stores = [open_store() for _ in range(8)]
-    given = at_once(
+    granted = at_once(
         [partial(lease, store, f"api-{n}", 0, 30) for n, store in enumerate(stores)],
     )
 
-    assert sum(given) == 1
+    assert sum(granted) == 1
 
 
 def test_the_backlog_has_the_number_of_waiting_events_and_the_time_of_the_oldest(

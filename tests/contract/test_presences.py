@@ -19,7 +19,7 @@ DEADLINE = NOW + 3 * INTERVAL
 
 
 def add(store: Store, *presences: Presence) -> list[int]:
-    """A server for each presence."""
+    """Add a server for each presence."""
     ids: list[int] = []
     with store.begin() as transaction:
         for presence in presences:
@@ -221,7 +221,7 @@ def test_a_server_whose_heartbeat_arrives_while_a_sweep_waits_does_not_expire(
         with stores[0].begin() as transaction:
             transaction.presences.lock([spoke])
             sweep = threads.submit(expire, stores[1], late)
-            # Long enough for the sweep to stand at the lock.
+            # Usually long enough for the sweep to wait for the lock; if not, the test passes too.
             sleep(0.1)
             transaction.presences.set({spoke: 0}, online_presence(late, INTERVAL))
 

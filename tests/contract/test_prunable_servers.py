@@ -1,4 +1,4 @@
-"""Which servers are deleted because nobody needs them any more."""
+"""The servers that are pruned, because they are ephemeral and long offline."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -19,7 +19,7 @@ LONG_AGO = NOW - 100 * SECOND
 
 
 def add(store: Store, name: str, **changes: object) -> Server:
-    """By default one that may be pruned."""
+    """By default a prunable server."""
     gone = {"ephemeral": True, "presence": offline_presence(LONG_AGO), **changes}
     with store.begin() as transaction:
         server = replace(transaction.servers.add(name, ""), **gone)  # type: ignore[arg-type]
@@ -69,10 +69,10 @@ def test_a_server_with_a_recent_event_is_not_prunable(store: Store) -> None:
 
 def test_a_rejected_server_is_not_prunable(store: Store) -> None:
     servers = [add(store, approval, approval=approval) for approval in Approval]
-    found = [server.approval for server in prunable(store)]
+    approvals = [server.approval for server in prunable(store)]
 
-    assert found == [Approval.APPROVED, Approval.PENDING, Approval.BANNED]
-    assert len(servers) == len(found) + 1
+    assert approvals == [Approval.APPROVED, Approval.PENDING, Approval.BANNED]
+    assert len(servers) == len(approvals) + 1
 
 
 def test_prunable_servers_are_listed_by_id_up_to_the_limit(store: Store) -> None:
@@ -87,10 +87,10 @@ def test_prunable_servers_have_all_their_fields(store: Store) -> None:
     with store.begin() as transaction:
         transaction.labels.set_operator_labels(server_id, {"region": "nyc"})
         transaction.capability_reports.record({server_id: CAPABILITIES}, LONG_AGO)
-    [found] = prunable(store)
+    [server] = prunable(store)
 
-    assert found.labels == Labels({}, {"region": "nyc"})
-    assert found.capabilities == CAPABILITIES
+    assert server.labels == Labels({}, {"region": "nyc"})
+    assert server.capabilities == CAPABILITIES
 
 
 def test_each_server_is_deleted_by_one_of_many_concurrent_prunes(
@@ -103,11 +103,11 @@ def test_each_server_is_deleted_by_one_of_many_concurrent_prunes(
         deleted: list[int] = []
         while True:
             with store.begin() as transaction:
-                found = [server.server_id for server in transaction.servers.prunable(NOW, 7)]
-                transaction.deleted_servers.move_to_deleted(found, NOW, NOW, "nobody needs it")
-            if not found:
+                ids = [server.server_id for server in transaction.servers.prunable(NOW, 7)]
+                transaction.deleted_servers.move_to_deleted(ids, NOW, NOW, "ephemeral")
+            if not ids:
                 return deleted
-            deleted += found
+            deleted += ids
 
     deleted = at_once([partial(prune, stores[number % 2]) for number in range(6)])
 
@@ -125,9 +125,9 @@ def test_a_server_whose_heartbeat_arrives_meanwhile_is_not_deleted(
 
         def prune() -> list[int]:
             with stores[0].begin() as transaction:
-                found = [server.server_id for server in transaction.servers.prunable(NOW, 100)]
-                transaction.deleted_servers.move_to_deleted(found, NOW, NOW, "nobody needs it")
-            return found
+                ids = [server.server_id for server in transaction.servers.prunable(NOW, 100)]
+                transaction.deleted_servers.move_to_deleted(ids, NOW, NOW, "ephemeral")
+            return ids
 
         def beat(server_id: int = web) -> list[int]:
             with stores[1].begin() as transaction:
@@ -137,5 +137,5 @@ def test_a_server_whose_heartbeat_arrives_meanwhile_is_not_deleted(
 
         deleted, heard_from = at_once([prune, beat])
 
-        # One of the two and never both.
+        # Exactly one of the two happens.
         assert sorted(deleted + heard_from) == [web]

@@ -6,7 +6,7 @@ from application.ports.store.configuration.selector_changes import SelectorChang
 from application.ports.store.store import Store
 from domain.labels import parse_selector
 
-PATIENCE_SECONDS = 10.0
+TIMEOUT_SECONDS = 60.0
 CHANGE = SelectorChange(
     7, parse_selector("region=nyc,!old"), resync=True, cause="an operator put the document motd"
 )
@@ -61,15 +61,15 @@ def test_changes_are_processed_in_the_order_of_their_revisions(store: Store) -> 
 def test_only_one_transaction_at_a_time_continues_a_change(open_store: Callable[[], Store]) -> None:
     store, other = open_store(), open_store()
     add(store, CHANGE)
-    found: list[SelectorChange | None] = []
-    waiting = Thread(target=lambda: found.append(oldest(other)))
+    results: list[SelectorChange | None] = []
+    waiting = Thread(target=lambda: results.append(oldest(other)))
     with store.begin() as transaction:
         assert transaction.selector_changes.oldest() == CHANGE
         waiting.start()
         waiting.join(0.3)
 
-        assert found == []
+        assert results == []
         transaction.selector_changes.reach(CHANGE.revision, 41)
-    waiting.join(PATIENCE_SECONDS)
+    waiting.join(TIMEOUT_SECONDS)
 
-    assert found == [replace(CHANGE, reached=41)]
+    assert results == [replace(CHANGE, reached=41)]

@@ -26,8 +26,8 @@ def get(store: Store, selector: Selector, name: str) -> Configuration | None:
 
 def matching(store: Store, **labels: str) -> list[tuple[str, str]]:
     with store.begin() as transaction:
-        found = transaction.selector_configurations.matching(labels)
-        return [(str(one.selector), one.name) for one in found]
+        summaries = transaction.selector_configurations.matching(labels)
+        return [(str(summary.selector), summary.name) for summary in summaries]
 
 
 def test_a_document_is_stored_byte_for_byte_with_its_selector(store: Store) -> None:

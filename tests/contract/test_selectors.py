@@ -1,4 +1,4 @@
-"""Stores select by labels as the domain does."""
+"""Stores select servers by labels in the same way as the domain."""
 
 from itertools import product
 
@@ -10,7 +10,7 @@ from application.ports.store.store import Store
 from domain.labels import parse_selector
 from tests.support.selectors import selector_texts
 
-# Every way to have or not to have three labels, one of which begins with a sign of LIKE.
+# All combinations of three labels, one of which begins with a wildcard of LIKE.
 FLEET = [
     {key: value for key, value in zip(("a", "b", "in"), values, strict=True) if value is not None}
     for values in product((None, "", "x", "y"), (None, "x"), (None, "in"))
@@ -19,12 +19,13 @@ FLEET = [
 
 @pytest.fixture
 def fleet(store: Store) -> dict[int, dict[str, str]]:
-    """The effective labels by the ids; what the host says of a label does not count."""
+    """The effective labels by server id. The labels of hosts do not count, because those of the
+    operators override them."""
     by_id = {}
     with store.begin() as transaction:
         for number, labels in enumerate(FLEET):
             server_id = transaction.servers.add(f"box-{number}", "").server_id
-            transaction.labels.set_host_labels(server_id, dict.fromkeys(labels, "said-by-the-host"))
+            transaction.labels.set_host_labels(server_id, dict.fromkeys(labels, "set-by-the-host"))
             transaction.labels.set_operator_labels(server_id, labels)
             by_id[server_id] = labels
     return by_id
@@ -38,11 +39,11 @@ def test_a_store_selects_the_same_servers_as_the_domain(
     def check(text: str) -> None:
         selector = parse_selector(text)
         with store.begin() as transaction:
-            found = transaction.servers.page(ServerFilter(selector=selector), 0, 100)
+            servers = transaction.servers.page(ServerFilter(selector=selector), 0, 100)
             selected = transaction.servers.lock_selected(selector, 0, 100)
         expected = [server_id for server_id, labels in fleet.items() if selector.matches(labels)]
 
-        assert [server.server_id for server in found] == expected
+        assert [server.server_id for server in servers] == expected
         assert list(selected) == expected
 
     check()

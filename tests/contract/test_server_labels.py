@@ -60,7 +60,7 @@ def test_the_result_says_whether_an_effective_label_changed(store: Store, web: i
     assert not set_host_labels(store, web, {})
     assert set_host_labels(store, web, {"tier": "gold"})
     assert not set_host_labels(store, web, {"tier": "gold"})
-    # An operator says the same, and then the host something else, which does not count.
+    # An operator sets the same value, and then the host sets another one, which does not count.
     assert not set_operator_labels(store, web, {"tier": "gold"})
     assert not set_host_labels(store, web, {"tier": "silver"})
     assert not set_host_labels(store, web, {})

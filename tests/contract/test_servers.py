@@ -225,12 +225,12 @@ def test_names_differ_by_every_character(store: Store) -> None:
 
 
 def test_the_id_of_a_deleted_server_is_never_used_again(store: Store) -> None:
-    given = [find_or_add(store, "web")]
+    ids = [find_or_add(store, "web")]
     for _ in range(3):
-        remove(store, given[-1])
-        given.append(find_or_add(store, "web"))
+        remove(store, ids[-1])
+        ids.append(find_or_add(store, "web"))
 
-    assert given == sorted(set(given))
+    assert ids == sorted(set(ids))
 
 
 @pytest.mark.parametrize("server_id", NOBODY)
@@ -281,8 +281,8 @@ def test_at_most_one_server_is_the_default_after_concurrent_changes(
 
     def choose(store: Store, server: Server) -> None:
         with store.begin() as transaction:
-            found = transaction.servers.lock_with_default(server.server_id)
-            transaction.servers.save(replace(found, is_default=True))
+            locked = transaction.servers.lock_with_default(server.server_id)
+            transaction.servers.save(replace(locked, is_default=True))
 
     at_once([partial(choose, stores[n % 2], server) for n, server in enumerate(servers)])
 
@@ -304,7 +304,7 @@ def test_an_unknown_server_cannot_become_the_default(store: Store) -> None:
         NOW.replace(microsecond=1),
         NOW.replace(microsecond=999_999),
         datetime(1970, 1, 1, tzinfo=NOW.tzinfo),
-        # In Central Europe this hour came twice.
+        # In Central Europe this hour occurred twice.
         datetime(2025, 10, 26, 1, 30, tzinfo=NOW.tzinfo),
     ],
 )
@@ -328,7 +328,7 @@ def test_a_time_in_another_zone_is_read_as_the_same_time(store: Store) -> None:
 
 @pytest.fixture
 def fleet(store: Store) -> list[Server]:
-    """One server of every kind, with holes between the ids, in no order of name or time."""
+    """One server of every kind, with gaps between the ids, ordered neither by name nor by time."""
     moments = [None, NOW - SECOND, NOW, NOW + SECOND]
     kinds = list(product(Status, moments, ["", "production", "Production"]))
     servers = []
@@ -354,7 +354,7 @@ FILTERS = st.builds(
 )
 
 
-# The fleet is only read, so that one serves all examples.
+# The fleet is only read, so that all examples can share it.
 @settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50, deadline=None
 )
@@ -363,9 +363,9 @@ def test_pages_of_any_size_list_each_matching_server_once_in_order(
     store: Store, fleet: list[Server], matching: ServerFilter, size: int
 ) -> None:
     walked: list[Server] = []
-    while found := page(store, matching, walked[-1].server_id if walked else 0, size):
-        assert len(found) <= size
-        walked += found
+    while servers := page(store, matching, walked[-1].server_id if walked else 0, size):
+        assert len(servers) <= size
+        walked += servers
 
     assert walked == [server for server in fleet if _is_wanted(server, matching)]
 

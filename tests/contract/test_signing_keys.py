@@ -1,4 +1,4 @@
-"""What every API on one store signs with."""
+"""The key with which all APIs on one store sign."""
 
 from collections.abc import Callable
 from functools import partial

@@ -25,7 +25,7 @@ Content = list[tuple[Server, list[tuple[datetime, Capabilities]], list[Configura
 
 
 def content(store: Store) -> Content:
-    """Everything that a store tells of itself."""
+    """Everything that can be read from a store."""
     with store.begin() as transaction:
         return [
             (
@@ -41,7 +41,7 @@ def content(store: Store) -> Content:
 
 
 def fill(transaction: Transaction) -> None:
-    """Servers with ids that follow each other, all of them with everything."""
+    """Add servers with consecutive ids, capabilities and a document each."""
     for name in ("a", "b", "c", "d"):
         server = replace(
             transaction.servers.find_or_add(name),
@@ -183,7 +183,7 @@ def test_every_other_store_sees_committed_data(open_store: Callable[[], Store]) 
 def test_everything_that_belongs_to_a_server_is_deleted_with_it(store: Store) -> None:
     with store.begin() as transaction:
         fill(transaction)
-        _, *kept = ids(transaction)
+        _, *others = ids(transaction)
     before = content(store)
     with store.begin() as transaction:
         gone = ids(transaction)[0]
@@ -193,7 +193,7 @@ def test_everything_that_belongs_to_a_server_is_deleted_with_it(store: Store) ->
     with store.begin() as transaction:
         assert transaction.capability_reports.history(gone) == []
         assert transaction.configurations.summaries(gone) == []
-        assert transaction.presences.lock([gone, *kept]).keys() == set(kept)
+        assert transaction.presences.lock([gone, *others]).keys() == set(others)
 
 
 REPOSITORIES = {name for name, port in vars(Transaction).items() if isinstance(port, property)}

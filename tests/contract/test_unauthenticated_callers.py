@@ -1,4 +1,4 @@
-"""What somebody is told who shows neither a key nor the credential of the server in question."""
+"""The errors of callers with neither a valid key nor the credential of the server."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -34,19 +34,19 @@ SHARED = canary("registration key")
 ELSEWHERE = evidence("other disk", "other board", "other boot", "process 3")
 NAME, ADDRESS, REASON = "unseen name", "10.0.0.9", "unseen reason"
 NAMES = {
-    became: f"{NAME} {became}"
-    for became in (
+    fate: f"{NAME} {fate}"
+    for fate in (
         *("online", "offline", "waiting", "rejected", "banned", "deleted"),
         *("registered again", "taken over"),
     )
 }
 UNKNOWN = 4711
-# Another machine than has the name, and who says nothing of itself.
+# A machine that does not have the name, and one without evidence.
 CLAIMANTS = (ELSEWHERE, NO_EVIDENCE)
 
 
 class Site:
-    """Servers of which a stranger may guess the id, and the fleet that they are in."""
+    """A fleet with servers whose ids an unauthenticated caller may guess."""
 
     def __init__(self, store: Store, enforcement: Enforcement) -> None:
         self.fleet = fleet = Fleet(store, rules=RegistrationRules(enforcement=enforcement))
@@ -58,16 +58,18 @@ class Site:
         self.expired = HostCredentials(fleet.store, fleet.clock, new_serial, timedelta(0))
 
     def join(self, name: str, key: str = SHARED, process: int = 1) -> Registered:
-        """Each from a machine of its own."""
-        who = evidence(f"disk {name}", f"board {name}", f"boot {name}", f"process {process}")
+        """Register a server from a machine of its own."""
+        own_evidence = evidence(
+            f"disk {name}", f"board {name}", f"boot {name}", f"process {process}"
+        )
         return self.fleet.register(
-            Registration(name, registration_key=key, evidence=who, address=ADDRESS)
+            Registration(name, registration_key=key, evidence=own_evidence, address=ADDRESS)
         )
 
     def servers(self) -> dict[str, int]:
-        """By what became of them."""
+        """The ids of servers, by their fate."""
         fleet = self.fleet
-        ids = {became: self.join(name).server.server_id for became, name in NAMES.items()}
+        ids = {fate: self.join(name).server.server_id for fate, name in NAMES.items()}
         self._leave(ids["offline"])
         with fleet.store.begin() as transaction:
             server = transaction.servers.get(ids["waiting"], lock=True)
@@ -94,12 +96,12 @@ class Site:
         self.fleet.heartbeat([Heartbeat(server_id, leaving=True, credential=credential)])
 
     def credentials(self, server_id: int) -> list[str]:
-        """Which are no good one of this server."""
+        """Credentials that are not valid for this server."""
         forged = f"{self.fleet.credentials.issue(server_id, 1)}x"
         return ["", forged, self.of_another, self.expired.issue(server_id, 1)]
 
     def wrong_keys(self) -> list[str]:
-        """Which speak for none of these servers."""
+        """Keys that do not admit any of these servers."""
         good, revoked, expired = self._join_key(), self._join_key(), self._join_key()
         self.join("by a join key", str(good.plaintext_key))
         RevokeJoinKey(self.fleet.store, self.fleet.clock)(revoked.key.key_id)
@@ -117,8 +119,8 @@ class Site:
         return create(NewJoinKey(expires_in_seconds=60), "anna")
 
 
-def said(answer: object, server_id: int) -> object:
-    """All that reaches a caller of an answer, over any transport, but for the id that it named."""
+def visible(answer: object, server_id: int) -> object:
+    """Everything in an answer that reaches its caller over any transport, without the server id."""
     if not isinstance(answer, ManManError):
         return answer
     code, status = status_of(answer, "a call")
@@ -157,16 +159,16 @@ def test_with_enforced_credentials_no_heartbeat_reveals_which_servers_exist(
     store: Store,
 ) -> None:
     site = Site(store, Enforcement({Switch.CREDENTIAL: Mode.ENFORCE}))
-    told = {
-        became: [said(answer, server_id) for answer in heartbeats(site, server_id)]
-        for became, server_id in site.servers().items()
+    visible_answers = {
+        fate: [visible(answer, server_id) for answer in heartbeats(site, server_id)]
+        for fate, server_id in site.servers().items()
     }
 
     assert {str(CredentialRequired(UNKNOWN))} == {
         str(answer) for answer in heartbeats(site, UNKNOWN)
     }
-    for became, answers in told.items():
-        assert answers == told["unknown"], became
+    for fate, answers in visible_answers.items():
+        assert answers == visible_answers["unknown"], fate
 
 
 def test_without_a_key_neither_a_fetch_nor_a_deregistration_reveals_which_servers_exist(
@@ -183,8 +185,8 @@ def test_without_a_key_neither_a_fetch_nor_a_deregistration_reveals_which_server
             lambda: deregister(server_id, key, "", credential),
         ]
 
-    told = {
-        became: [
+    all_answers = {
+        fate: [
             answer_to(call)
             for key, credential in [
                 *((key, "") for key in keys),
@@ -192,40 +194,41 @@ def test_without_a_key_neither_a_fetch_nor_a_deregistration_reveals_which_server
             ]
             for call in calls(server_id, key, credential)
         ]
-        for became, server_id in servers.items()
+        for fate, server_id in servers.items()
     }
 
-    assert {type(answer) for answer in told["unknown"]} == {InvalidRegistrationKey, JoinKeyRefused}
-    for became, answers in told.items():
-        assert [said(answer, servers[became]) for answer in answers] == [
-            said(answer, UNKNOWN) for answer in told["unknown"]
-        ], became
+    unknown = all_answers["unknown"]
+    assert {type(answer) for answer in unknown} == {InvalidRegistrationKey, JoinKeyRefused}
+    for fate, answers in all_answers.items():
+        assert [visible(answer, servers[fate]) for answer in answers] == [
+            visible(answer, UNKNOWN) for answer in unknown
+        ], fate
 
 
 def test_without_a_key_a_registration_does_not_reveal_which_names_exist(store: Store) -> None:
     site = Site(store, ENFORCE_ALL)
     site.servers()
-    shown = [*((key, "") for key in site.wrong_keys()), ("", site.of_another)]
+    keys_and_credentials = [*((key, "") for key in site.wrong_keys()), ("", site.of_another)]
 
-    def told(name: str) -> list[object]:
+    def answers_to_claims(name: str) -> list[object]:
         return [
-            said(
+            visible(
                 answer_to(
                     partial(
                         site.fleet.register,
                         Registration(
-                            name, registration_key=key, evidence=who, credential=credential
+                            name, registration_key=key, evidence=claimant, credential=credential
                         ),
                     )
                 ),
                 0,
             )
-            for (key, credential), who in product(shown, CLAIMANTS)
+            for (key, credential), claimant in product(keys_and_credentials, CLAIMANTS)
         ]
 
-    of_nobody = told("nobody")
+    of_free_name = answers_to_claims("free name")
     for name in NAMES.values():
-        assert told(name) == of_nobody, name
+        assert answers_to_claims(name) == of_free_name, name
 
 
 @pytest.mark.parametrize("mode", [Mode.OFF, Mode.WARN])
@@ -233,18 +236,18 @@ def test_without_the_credential_no_heartbeat_reveals_a_name_an_address_or_a_reas
     store: Store, mode: Mode
 ) -> None:
     site = Site(store, Enforcement({Switch.CREDENTIAL: mode}))
-    told = {
-        became: " ".join(str(said(answer, server_id)) for answer in heartbeats(site, server_id))
-        for became, server_id in site.servers().items()
+    texts = {
+        fate: " ".join(str(visible(answer, server_id)) for answer in heartbeats(site, server_id))
+        for fate, server_id in site.servers().items()
     }
 
-    for became, answers in told.items():
+    for fate, text in texts.items():
         for hidden in (NAME, ADDRESS, REASON, f"{NOW + SECOND:%H:%M}"):
-            assert hidden not in answers, became
-    assert "was registered again by another host manager: stop one of" in told["taken over"]
-    # As where there is no such server.
-    unknown = " ".join(str(said(answer, UNKNOWN)) for answer in heartbeats(site, UNKNOWN))
-    assert told["rejected"] == told["banned"] == told["deleted"] == unknown
+            assert hidden not in text, fate
+    assert "was registered again by another host manager: stop one of" in texts["taken over"]
+    # The same as for an unknown server.
+    unknown = " ".join(str(visible(answer, UNKNOWN)) for answer in heartbeats(site, UNKNOWN))
+    assert texts["rejected"] == texts["banned"] == texts["deleted"] == unknown
 
 
 @pytest.mark.parametrize("mode", [Mode.OFF, Mode.ENFORCE])
@@ -252,15 +255,14 @@ def test_with_its_credential_a_host_gets_the_full_error(store: Store, mode: Mode
     site = Site(store, Enforcement({Switch.CREDENTIAL: mode}))
     ids = site.servers()
 
-    def told(became: str, epoch: int) -> str:
-        credential = site.fleet.credentials.issue(ids[became], epoch)
-        [answer] = site.fleet.heartbeat([Heartbeat(ids[became], credential=credential)])
+    def answer_of(fate: str, epoch: int) -> str:
+        credential = site.fleet.credentials.issue(ids[fate], epoch)
+        [answer] = site.fleet.heartbeat([Heartbeat(ids[fate], credential=credential)])
         return str(answer)
 
-    assert told("rejected", 1).endswith(
-        f"({NAMES['rejected']}) was rejected by an operator: {REASON}"
-    )
-    assert told("banned", 1).endswith(f"({NAMES['banned']}) was banned by an operator: {REASON}")
-    assert f"by another host manager from {ADDRESS} at " in told("registered again", 1)
-    # Which is another one's by then.
-    assert ADDRESS not in told("taken over", 1)
+    rejected, banned = answer_of("rejected", 1), answer_of("banned", 1)
+    assert rejected.endswith(f"({NAMES['rejected']}) was rejected by an operator: {REASON}")
+    assert banned.endswith(f"({NAMES['banned']}) was banned by an operator: {REASON}")
+    assert f"by another host manager from {ADDRESS} at " in answer_of("registered again", 1)
+    # This server belongs to another machine by then.
+    assert ADDRESS not in answer_of("taken over", 1)
