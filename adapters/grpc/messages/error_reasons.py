@@ -19,7 +19,7 @@ class Reason(StrEnum):
     """Each error of the API by name. A reason never changes its meaning, because clients compare
     it; the texts beside it may change."""
 
-    # Who calls.
+    # About the caller.
     INVALID_REGISTRATION_KEY = "INVALID_REGISTRATION_KEY"
     JOIN_KEY_REFUSED = "JOIN_KEY_REFUSED"
     CREDENTIAL_REQUIRED = "CREDENTIAL_REQUIRED"
@@ -32,13 +32,13 @@ class Reason(StrEnum):
     OPERATOR_CERTIFICATE_REFUSED = "OPERATOR_CERTIFICATE_REFUSED"
     NOT_AN_OPERATOR = "NOT_AN_OPERATOR"
     ROLE_TOO_LOW = "ROLE_TOO_LOW"
-    # What the request says.
+    # About the request.
     INVALID_FIELD = "INVALID_FIELD"
     MALFORMED_REQUEST = "MALFORMED_REQUEST"
     EMPTY_REQUEST = "EMPTY_REQUEST"
     REQUEST_TOO_LARGE = "REQUEST_TOO_LARGE"
     REQUEST_TIMEOUT = "REQUEST_TIMEOUT"
-    # What the API has stored.
+    # About what the API has stored.
     SERVER_NOT_FOUND = "SERVER_NOT_FOUND"
     DELETED_SERVER_NOT_FOUND = "DELETED_SERVER_NOT_FOUND"
     CONFIGURATION_NOT_FOUND = "CONFIGURATION_NOT_FOUND"
@@ -53,7 +53,7 @@ class Reason(StrEnum):
     SERVER_IS_ONLINE = "SERVER_IS_ONLINE"
     SERVER_NOT_APPROVED = "SERVER_NOT_APPROVED"
     HOST_NOT_LISTENING = "HOST_NOT_LISTENING"
-    # How the API is set up, and how it is.
+    # About the API and its surroundings.
     NO_CERTIFICATES_ISSUED = "NO_CERTIFICATES_ISSUED"
     CERTIFICATE_NOT_FROM_OWN_CA = "CERTIFICATE_NOT_FROM_OWN_CA"
     AUTHORITY_EXPIRED = "AUTHORITY_EXPIRED"
@@ -71,8 +71,8 @@ Detail = TypeVar("Detail", bound=Message)
 
 
 def reason_of(error: grpc.RpcError) -> str:
-    """A `Reason`, one that a later API has added, or empty: older APIs send few reasons, and what
-    is not our API sends none."""
+    """A `Reason`, or one that a later API has added. Empty if there is none: older APIs send few
+    reasons, and other servers none."""
     from google.rpc import error_details_pb2
 
     info = _detail(error, error_details_pb2.ErrorInfo())
@@ -80,7 +80,7 @@ def reason_of(error: grpc.RpcError) -> str:
 
 
 def retry_after(error: grpc.RpcError) -> float:
-    """Seconds to wait before the next try, 0 if the API did not say."""
+    """Seconds to wait before the next try, 0 if the API did not send any."""
     from google.rpc import error_details_pb2
 
     info = _detail(error, error_details_pb2.RetryInfo())

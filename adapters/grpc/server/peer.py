@@ -1,4 +1,4 @@
-"""Who makes the current call: context variables, and the parsers of what gRPC reports."""
+"""The caller of the current call: context variables, and functions that read what gRPC reports."""
 
 import ipaddress
 from collections.abc import Iterable, Mapping

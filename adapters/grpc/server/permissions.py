@@ -1,4 +1,4 @@
-"""Who may make which call."""
+"""The permissions: which callers may make which calls."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass

@@ -1682,8 +1682,8 @@ class ResolveConflictRequest(_message.Message):
     NEW_NAME_FIELD_NUMBER: _builtins.int
     conflict_id: _builtins.int
     resolution: _builtins.str
-    """"adopt": the challenger gets the server with its configuration, labels and history. The holder
-    is told to stop. "rename": the challenger gets a server of its own, with the name new_name.
+    """"adopt": the challenger gets the server with its configuration, labels and history, and the
+    holder is refused. "rename": the challenger gets a server of its own, with the name new_name.
     "evict": the holder's server is deleted, and the challenger gets a new, empty one.
     """
     new_name: _builtins.str

@@ -17,7 +17,7 @@ from protos.manman.v1 import manman_pb2 as pb
 class HostService:
     """The calls by which hosts register and report that they are alive.
 
-    `mutual_tls_port` is the port where hosts show their certificates, 0 if there is none.
+    `mutual_tls_port` is the port for hosts with a certificate, 0 if there is none.
     """
 
     host_call_admission: HostCallAdmission

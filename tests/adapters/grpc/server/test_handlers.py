@@ -1,5 +1,7 @@
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import grpc
@@ -8,7 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapters.grpc.messages.error_reasons import Reason, reason_of
+from adapters.grpc.server.handlers import handlers
+from adapters.grpc.server.in_flight_calls import InFlightCalls
 from adapters.grpc.server.permissions import PERMISSIONS, SERVICE
+from adapters.grpc.server.request_bodies import RequestBodies
+from domain.errors import TooManyCalls
+from domain.operator_key import Operator
+from domain.role import Role
 from entrypoints.testing import RunningApi, running_api
 from protos.manman.v1 import manman_pb2 as pb
 from tests.support.canary_secrets import canary
@@ -127,3 +135,148 @@ def test_with_an_operator_key_every_operator_call_needs_it() -> None:
         assert set(operator_calls(api, **wrong)) == {grpc.StatusCode.UNAUTHENTICATED}
         assert grpc.StatusCode.UNAUTHENTICATED not in set(operator_calls(api, **right))
         assert serves(api)
+
+
+# The order of the wrappers
+
+
+class FakeContext:
+    """gRPC's context of one call, which has a body and no metadata."""
+
+    def __init__(self, body: bytes = b"") -> None:
+        self.body = body
+
+    def invocation_metadata(self) -> None:
+        return None
+
+    def peer(self) -> str:
+        return "ipv4:10.0.0.7:53412"
+
+    async def read(self) -> bytes:
+        return self.body
+
+    async def abort(self, code: grpc.StatusCode, *_: object, **__: object) -> None:
+        raise Aborted(code.name)
+
+
+class Aborted(Exception):
+    pass
+
+
+class Chain:
+    """The handlers with fakes, which write down what happens."""
+
+    def __init__(self, answer: Callable[[], Awaitable[pb.GetServerResponse]]) -> None:
+        self.events: list[str] = []
+        self.in_flight_calls = InFlightCalls()
+        self._answer = answer
+        # The fakes have only the methods that the handlers call.
+        parts: Any = {
+            "services": [self],
+            "operators": self,
+            "in_flight_calls": self.in_flight_calls,
+            "on_handled": lambda _, name, code, __: self.events.append(f"{name} recorded: {code}"),
+            "audit": self,
+            "bodies": RequestBodies(),
+            "refusal_delay": self,
+            "trust_domain": "",
+        }
+        self._handlers: Any = handlers(**parts)
+
+    def __getattr__(self, name: str) -> Any:
+        if name in PERMISSIONS:
+            return self._call
+        raise AttributeError(name)
+
+    async def _call(self, _: object) -> pb.GetServerResponse:
+        self.events.append("called")
+        return await self._answer()
+
+    async def identify(self, *_: object) -> Operator:
+        self.events.append("identified")
+        return Operator("ann", Role.ADMIN, "ok-aaaaaaaaaa")
+
+    async def attempted(self, *_: object) -> None:
+        self.events.append("attempt audited")
+
+    async def refused(self, *_: object) -> None:
+        self.events.append("refusal audited")
+
+    async def hold(self) -> None:
+        self.events.append("refusal delayed")
+
+    def start(self, name: str) -> Coroutine[Any, Any, object]:
+        details = SimpleNamespace(method=f"/{SERVICE.full_name}/{name}", invocation_metadata=())
+        coroutine: Coroutine[Any, Any, object] = self._handlers.service(details).stream_unary(
+            None, FakeContext()
+        )
+        return coroutine
+
+    def aborts(self, name: str) -> str:
+        with pytest.raises(Aborted) as caught:
+            asyncio.run(self.start(name))
+        return str(caught.value)
+
+
+async def succeed() -> pb.GetServerResponse:
+    return pb.GetServerResponse()
+
+
+async def fail_for_the_rate() -> pb.GetServerResponse:
+    raise TooManyCalls("with this key", 1)
+
+
+def test_a_change_is_identified_and_audited_before_it_is_made() -> None:
+    chain = Chain(succeed)
+    asyncio.run(chain.start("CreateServer"))
+
+    assert chain.events == [
+        "identified",
+        "attempt audited",
+        "called",
+        "CreateServer recorded: OK",
+    ]
+
+
+def test_a_refusal_is_audited_and_recorded_before_it_is_delayed() -> None:
+    chain = Chain(fail_for_the_rate)
+
+    assert chain.aborts("CreateServer") == "RESOURCE_EXHAUSTED"
+    assert chain.events == [
+        "identified",
+        "attempt audited",
+        "called",
+        "refusal audited",
+        "CreateServer recorded: RESOURCE_EXHAUSTED",
+        "refusal delayed",
+    ]
+
+
+def test_a_draining_api_refuses_a_call_before_it_identifies_the_caller() -> None:
+    chain = Chain(succeed)
+    asyncio.run(chain.in_flight_calls.close(0))
+
+    assert chain.aborts("GetServer") == "UNAVAILABLE"
+    assert chain.events == ["GetServer recorded: UNAVAILABLE"]
+
+
+def test_a_call_that_its_client_gives_up_is_recorded_as_cancelled() -> None:
+    called = asyncio.Event()
+
+    async def hang() -> pb.GetServerResponse:
+        called.set()
+        await asyncio.Event().wait()
+        raise AssertionError("nothing sets the event")
+
+    chain = Chain(hang)
+
+    async def give_up() -> None:
+        call = asyncio.create_task(chain.start("GetServer"))
+        await called.wait()
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+
+    asyncio.run(give_up())
+
+    assert chain.events == ["identified", "called", "GetServer recorded: CANCELLED"]
