@@ -45,8 +45,8 @@ class ConfigurationSummary:
 class ConfigurationChanges:
     """What a host needs to be up to date: the changed documents, and the names of all documents.
 
-    `revision` is what the host has once it has applied these changes. With `more`, it fetches
-    again from there, and it has that revision only when it has received the last part.
+    `revision` is what the host has once it has applied these changes. With `more`, the host fetches
+    again from there, and must not count any of these changes as known before the last part.
     """
 
     changed: Sequence[Configuration]

@@ -20,7 +20,12 @@ from tests.support.services.rabbitmq import VHOSTS, RabbitBroker, find_broker_bi
 STRICT = os.environ.get("STRICT") == "1"
 # How long an example takes says more of the machine than of the code. What decides whether a
 # change lands must decide the same way twice.
-hypothesis.settings.register_profile("ours", deadline=None, derandomize=STRICT)
+hypothesis.settings.register_profile(
+    "ours",
+    deadline=None,
+    derandomize=STRICT,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
 hypothesis.settings.load_profile("ours")
 NO_ENGINE = "no Docker engine answers"
 NO_BROKER = "no RabbitMQ is installed"
