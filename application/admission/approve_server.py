@@ -58,8 +58,8 @@ def _other_matching_bans(transaction: Transaction, server_id: int) -> Sequence[B
 def _cause(others: Sequence[Ban], *, lifted: bool) -> str:
     cause = "an operator approved it"
     if lifted:
-        cause += " and lifted the ban over its machine"
+        cause += " and lifted the ban on its machine"
     if others:
-        over = " and ".join(f"server {ban.server_id} ({ban.name})" for ban in others)
-        cause += f", which was made over {over}"
+        servers = " and ".join(f"server {ban.server_id} ({ban.name})" for ban in others)
+        cause += f", which was made on {servers}"
     return cause

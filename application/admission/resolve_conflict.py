@@ -118,7 +118,7 @@ def _cause(resolved: Conflict) -> str:
         case Resolution.ADOPT:
             what = f"an operator gave it to {other}, which gets it at its next claim"
         case Resolution.RENAME:
-            what = f"an operator left it its name: {other} joins as {resolved.new_name}"
+            what = f"an operator let it keep its name: {other} joins as {resolved.new_name}"
         case _:
             what = f"an operator evicted it in favour of {other}"
     return f"{what} (conflict {resolved.conflict_id})"

@@ -48,7 +48,7 @@ def test_approving_a_banned_server_lifts_the_ban_on_its_machine(fleet: Fleet) ->
     assert join(fleet).server_id == server.server_id
     assert join(fleet, "another").approval is Approval.APPROVED
     entries = [entry.cause for entry in history(fleet, server.server_id)]
-    assert "an operator approved it and lifted the ban over its machine" in entries
+    assert "an operator approved it and lifted the ban on its machine" in entries
 
 
 def test_an_approval_lifts_a_ban_that_was_made_on_a_neighbour(fleet: Fleet) -> None:
@@ -60,7 +60,7 @@ def test_an_approval_lifts_a_ban_that_was_made_on_a_neighbour(fleet: Fleet) -> N
     with pytest.raises(NotAdmitted):
         join(fleet, "dev")
     entries = [entry.cause for entry in history(fleet, prod.server_id)]
-    assert any(f"made over server {dev.server_id} (dev)" in cause for cause in entries)
+    assert any(f"made on server {dev.server_id} (dev)" in cause for cause in entries)
 
 
 def test_a_ban_outlives_its_server_and_can_still_be_lifted(fleet: Fleet) -> None:
