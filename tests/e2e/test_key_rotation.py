@@ -67,7 +67,7 @@ class Registrations:
                         self.taken[name] += 1
                     except grpc.RpcError as error:
                         self.refused.append(f"{error.code()}: {error.details()}")
-                    self._stopping.wait(0.02)
+                    self._stopping.wait(0.1)
 
     def stop(self) -> None:
         self._stopping.set()
