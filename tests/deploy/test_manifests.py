@@ -1,4 +1,4 @@
-"""What no validator of manifests knows: how they fit each other, and us."""
+"""Checks that no validator of manifests does: how they fit each other, and the software."""
 
 import os
 import subprocess
@@ -72,7 +72,7 @@ def namespace_of(manifests: Manifests) -> str:
 
 
 def mounted_secrets(manifests: Manifests, pod: Manifest) -> set[str]:
-    """The names of files that a pod finds where its secrets are."""
+    """The names of the files in a pod's directory of secrets."""
     [volume] = (each for each in pod["spec"]["volumes"] if each["name"] == "secrets")
     if "secret" in volume:
         return {item["path"] for item in volume["secret"]["items"]}
@@ -92,14 +92,14 @@ def selects(selector: Mapping[str, Any], pod: Manifest) -> bool:
     return all(labels.get(key) == value for key, value in selector["matchLabels"].items())
 
 
-def test_all_is_in_one_namespace(manifests: Manifests) -> None:
+def test_everything_is_in_one_namespace(manifests: Manifests) -> None:
     inside = [each for each in manifests.all if each["kind"] != "Namespace"]
 
     assert {each["metadata"]["namespace"] for each in inside} == {namespace_of(manifests)}
 
 
 @pytest.mark.parametrize("app", ["manmanv2-api", "manmanv2-host", "manmanv2-db-upgrade"])
-def test_what_a_pod_is_given_are_settings_that_we_take(
+def test_the_variables_of_a_pod_are_valid_settings(
     manifests: Manifests, app: str, tmp_path: Path
 ) -> None:
     variables = variables_of(manifests, app)
@@ -116,7 +116,7 @@ def test_what_a_pod_is_given_are_settings_that_we_take(
             assert getattr(loaded, found.name).reveal() == SECRETS[Path(file).name]
 
 
-def test_who_must_find_each_other_agrees_on_ports_and_names(manifests: Manifests) -> None:
+def test_services_probes_and_hosts_use_the_same_ports_and_names(manifests: Manifests) -> None:
     api = only_container(manifests.pod("manmanv2-api"))
     service = manifests.one("Service", "manmanv2-api")
     [served] = service["spec"]["ports"]
@@ -124,7 +124,7 @@ def test_who_must_find_each_other_agrees_on_ports_and_names(manifests: Manifests
     named = {port["name"]: port["containerPort"] for port in api["ports"]}
     probes = ("startupProbe", "readinessProbe", "livenessProbe")
     annotations = manifests.pod("manmanv2-api")["metadata"]["annotations"]
-    host_knows = variables_of(manifests, "manmanv2-host")["API_ADDRESS"]
+    address_of_hosts = variables_of(manifests, "manmanv2-host")["API_ADDRESS"]
 
     assert variables["LISTEN_ADDRESS"] == f"0.0.0.0:{GRPC}"
     assert variables["METRICS_ADDRESS"] == f"0.0.0.0:{METRICS}"
@@ -132,23 +132,23 @@ def test_who_must_find_each_other_agrees_on_ports_and_names(manifests: Manifests
     assert (served["port"], served["targetPort"]) == (GRPC, "grpc")
     assert {api[probe]["grpc"]["port"] for probe in probes} == {GRPC}
     assert annotations["prometheus.io/port"] == str(METRICS)
-    assert host_knows == f"manmanv2-api.{namespace_of(manifests)}.svc.cluster.local:{GRPC}"
+    assert address_of_hosts == f"manmanv2-api.{namespace_of(manifests)}.svc.cluster.local:{GRPC}"
 
 
 def test_prometheus_finds_the_apis_of_production() -> None:
     manifests = rendered("prod")
     scraped = yaml.safe_load((DEPLOY / "prometheus/prometheus.yaml").read_text())
     [job] = (each for each in scraped["scrape_configs"] if each["job_name"] == "manmanv2-api")
-    [found] = job["dns_sd_configs"]
+    [discovery] = job["dns_sd_configs"]
     service = manifests.one("Service", "manmanv2-api-metrics")
     name = f"{service['metadata']['name']}.{service['metadata']['namespace']}.svc.cluster.local"
 
-    assert found["names"] == [name]
+    assert discovery["names"] == [name]
     assert service["spec"]["clusterIP"] == "None"
-    assert found["port"] == service["spec"]["ports"][0]["port"] == METRICS
+    assert discovery["port"] == service["spec"]["ports"][0]["port"] == METRICS
 
 
-def test_selectors_select_the_pods_that_they_mean(manifests: Manifests) -> None:
+def test_every_selector_matches_its_pods(manifests: Manifests) -> None:
     api = manifests.pod("manmanv2-api")
     for kind, name in (("Deployment", "manmanv2-api"), ("PodDisruptionBudget", "manmanv2-api")):
         assert selects(manifests.one(kind, name)["spec"]["selector"], api), kind
@@ -163,11 +163,11 @@ def test_selectors_select_the_pods_that_they_mean(manifests: Manifests) -> None:
     assert selects(manifests.one("DaemonSet", "manmanv2-host")["spec"]["selector"], host)
 
 
-def test_the_network_is_closed_but_for_hosts_operators_and_prometheus(
+def test_the_network_is_closed_except_for_hosts_operators_and_prometheus(
     manifests: Manifests,
 ) -> None:
     closed = manifests.one("NetworkPolicy", "nothing-else")["spec"]
-    who_may = sorted(
+    permitted = sorted(
         (port["port"], next(iter(peer)))
         for rule in api_policy(manifests)["ingress"]
         for port in rule["ports"]
@@ -175,25 +175,25 @@ def test_the_network_is_closed_but_for_hosts_operators_and_prometheus(
     )
 
     assert closed == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
-    assert who_may == [
+    assert permitted == [
         (METRICS, "namespaceSelector"),
         *((port, peer) for port in (GRPC, MTLS) for peer in ("ipBlock", "podSelector")),
     ]
 
 
 @pytest.mark.parametrize("node", EXAMPLES_OF_NODES)
-def test_a_pod_names_its_server_as_the_host_manager_itself_would(
+def test_a_pod_names_its_server_like_a_host_manager_without_kubernetes(
     manifests: Manifests, node: str
 ) -> None:
     variables = variables_of(manifests, "manmanv2-host", node)
     settings = HostSettings.load({name: variables[name] for name in ("SERVER_NAME", "ENVIRONMENT")})
-    by_the_rules = choose_name("", node, settings.environment, "never used")
+    chosen = choose_name("", node, settings.environment, "never used")
 
-    assert not by_the_rules.ephemeral
-    assert settings.server_name == by_the_rules.name
+    assert not chosen.ephemeral
+    assert settings.server_name == chosen.name
 
 
-def test_host_managers_of_two_environments_fit_on_one_machine() -> None:
+def test_host_managers_of_two_environments_can_share_a_machine() -> None:
     pairs = [
         (variables["SERVER_NAME"], variables["METRICS_ADDRESS"], variables["API_ADDRESS"])
         for variables in (variables_of(rendered(name), "manmanv2-host") for name in OVERLAYS)
@@ -202,7 +202,7 @@ def test_host_managers_of_two_environments_fit_on_one_machine() -> None:
     assert all(len(set(each)) == len(OVERLAYS) for each in zip(*pairs, strict=True))
 
 
-def test_pods_run_with_next_to_no_rights(manifests: Manifests) -> None:
+def test_pods_run_with_minimal_privileges(manifests: Manifests) -> None:
     for pod in manifests.pods():
         whole, container = pod["spec"]["securityContext"], only_container(pod)["securityContext"]
 
@@ -222,7 +222,7 @@ def test_an_api_is_not_killed_while_it_drains(manifests: Manifests) -> None:
     assert grace > 2 * longest
 
 
-def test_production_stays_up_while_nodes_are_drained_and_versions_change() -> None:
+def test_production_stays_up_during_drains_and_updates() -> None:
     deployment = rendered("prod").one("Deployment", "manmanv2-api")["spec"]
     budget = rendered("prod").one("PodDisruptionBudget", "manmanv2-api")["spec"]
 
@@ -237,14 +237,14 @@ def test_production_deploys_this_version() -> None:
     assert images == {f"ghcr.io/whale-net/manmanv2-{name}:{VERSION}" for name in ("api", "host")}
 
 
-def test_another_secret_restarts_whoever_reads_it(manifests: Manifests) -> None:
+def test_a_changed_secret_restarts_the_pods_that_use_it(manifests: Manifests) -> None:
     names = {each["metadata"]["name"] for each in manifests.all if each["kind"] == "Secret"}
     stems = {name.rpartition("-")[0] for name in names - {REGISTRATION}}
 
     assert stems == {"manmanv2-api", "manmanv2-host"}
 
 
-def test_another_registration_key_restarts_nobody_and_arrives_as_a_file(
+def test_a_changed_registration_key_reaches_pods_without_a_restart(
     manifests: Manifests,
 ) -> None:
     secret = manifests.one("Secret", REGISTRATION)
@@ -261,9 +261,9 @@ def test_another_registration_key_restarts_nobody_and_arrives_as_a_file(
     assert "immutable" not in secret
 
 
-def test_git_takes_no_secret(overlay: str) -> None:
+def test_git_ignores_secrets(overlay: str) -> None:
     paths = [f"deploy/kubernetes/overlays/{overlay}/{file}" for file in secret_files(overlay)]
-    # What an environment says of git's own folder must not lead it elsewhere.
+    # Without variables that would point git to another repository.
     clean = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     ignored = subprocess.run(
         ["git", "check-ignore", *paths],
@@ -277,14 +277,14 @@ def test_git_takes_no_secret(overlay: str) -> None:
     assert sorted(ignored.stdout.split()) == sorted(paths)
 
 
-def test_no_manifest_holds_a_secret() -> None:
+def test_no_manifest_contains_a_secret() -> None:
     for path in (DEPLOY / "kubernetes").rglob("*.yaml"):
         for manifest in yaml.safe_load_all(path.read_text()):
             assert manifest["kind"] != "Secret", path
             assert "literals" not in str(manifest.get("secretGenerator")), path
 
 
-def test_with_tls_the_api_alone_has_the_key_and_hosts_check_its_certificate(
+def test_with_tls_only_the_api_has_the_key_and_hosts_verify_its_certificate(
     overlay: str, tmp_path: Path
 ) -> None:
     manifests = rendered(overlay, "tls")
@@ -308,14 +308,14 @@ def test_with_tls_the_api_alone_has_the_key_and_hosts_check_its_certificate(
 
     assert ApiSettings.load(given["manmanv2-api"]).speaks_tls
     assert found == ApiAddress(f"{name}:{GRPC}", Tls(files.ca_file))
-    # The kubelet asks over gRPC without TLS only.
+    # The gRPC probes of the kubelet do not support TLS.
     for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
         asked = only_container(manifests.pod("manmanv2-api"))[probe]
         assert asked["exec"]["command"] == ["manmanv2-api", "health"]
         assert "grpc" not in asked
 
 
-def test_with_an_authority_the_api_alone_has_its_key_and_serves_certificates_at_their_port(
+def test_with_an_authority_only_the_api_has_its_key_and_serves_the_port_for_certificates(
     overlay: str, tmp_path: Path
 ) -> None:
     manifests = rendered(overlay, "authority")

@@ -10,7 +10,7 @@ from adapters.system.files.configuration_folder import DiskConfigurationFolder
 from domain.configuration import Configuration
 
 MANIFEST = ".manmanv2.json"
-# Stands for a crash in the middle of writing: it has no form in UTF-8.
+# Stands for a crash in the middle of a write: a lone surrogate cannot be encoded in UTF-8.
 UNWRITABLE = "\ud800"
 
 
@@ -20,7 +20,7 @@ def document(name: str, revision: int = 1, text: str = "{}") -> Configuration:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> DiskConfigurationFolder:
-    """A folder that holds the documents a and b of server 42, at revision 2."""
+    """A directory with the documents a and b of server 42 at revision 2."""
     folder = DiskConfigurationFolder(tmp_path / "config")
     folder.apply(42, [document("a", 1), document("b", 2)], ["a", "b"], 2)
     return folder
@@ -30,14 +30,14 @@ def files(folder: DiskConfigurationFolder) -> set[str]:
     return {path.name for path in folder.path.iterdir()} - {MANIFEST}
 
 
-def test_a_file_in_its_place_is_called_no_folder(tmp_path: Path) -> None:
+def test_a_file_in_place_of_the_directory_is_refused(tmp_path: Path) -> None:
     (tmp_path / "config").touch()
 
     with pytest.raises(NotADirectoryError, match="Not a directory"):
         DiskConfigurationFolder(tmp_path / "config").apply(42, [document("a")], ["a"], 1)
 
 
-def test_a_folder_that_does_not_exist_is_made(tmp_path: Path) -> None:
+def test_a_missing_directory_is_created(tmp_path: Path) -> None:
     folder = DiskConfigurationFolder(tmp_path / "new" / "config")
 
     folder.apply(42, [document("a")], ["a"], 1)
@@ -45,11 +45,11 @@ def test_a_folder_that_does_not_exist_is_made(tmp_path: Path) -> None:
     assert files(folder) == {"a.json"}
 
 
-def test_a_folder_that_does_not_exist_knows_nothing(tmp_path: Path) -> None:
+def test_a_missing_directory_has_no_revision(tmp_path: Path) -> None:
     assert DiskConfigurationFolder(tmp_path / "config").known_revision(42) == 0
 
 
-def test_documents_are_written_to_the_byte(folder: DiskConfigurationFolder) -> None:
+def test_documents_are_written_byte_for_byte(folder: DiskConfigurationFolder) -> None:
     text = ' {"name" : "Größe",\r\n"n":1.0}\n'
 
     folder.apply(42, [document("a", 3, text)], ["a", "b"], 3)
@@ -57,7 +57,7 @@ def test_documents_are_written_to_the_byte(folder: DiskConfigurationFolder) -> N
     assert (folder.path / "a.json").read_bytes() == text.encode()
 
 
-def test_documents_are_for_the_owner_only(folder: DiskConfigurationFolder) -> None:
+def test_only_the_owner_can_read_documents(folder: DiskConfigurationFolder) -> None:
     modes = {stat.S_IMODE(path.stat().st_mode) for path in folder.path.iterdir()}
 
     assert modes == {0o600}
@@ -71,7 +71,7 @@ def test_the_revision_of_another_server_is_not_known(folder: DiskConfigurationFo
     assert folder.known_revision(43) == 0
 
 
-def test_a_document_that_is_gone_from_the_server_is_removed(
+def test_a_document_that_the_server_no_longer_has_is_removed(
     folder: DiskConfigurationFolder,
 ) -> None:
     folder.apply(42, [], ["b"], 3)
@@ -80,7 +80,7 @@ def test_a_document_that_is_gone_from_the_server_is_removed(
     assert folder.known_revision(42) == 3
 
 
-def test_only_what_was_written_here_is_ever_removed(folder: DiskConfigurationFolder) -> None:
+def test_only_documents_written_by_the_host_are_removed(folder: DiskConfigurationFolder) -> None:
     (folder.path / "mine.json").write_text("{}")
     (folder.path / "sub").mkdir()
 
@@ -89,14 +89,14 @@ def test_only_what_was_written_here_is_ever_removed(folder: DiskConfigurationFol
     assert files(folder) == {"mine.json", "sub"}
 
 
-def test_what_another_server_left_is_removed(folder: DiskConfigurationFolder) -> None:
+def test_documents_of_another_server_are_removed(folder: DiskConfigurationFolder) -> None:
     folder.apply(43, [document("b", 1, "[]")], ["b"], 1)
 
     assert files(folder) == {"b.json"}
     assert folder.known_revision(43) == 1
 
 
-def test_a_document_that_somebody_deleted_is_asked_for_again(
+def test_a_document_that_was_deleted_by_hand_is_fetched_again(
     folder: DiskConfigurationFolder,
 ) -> None:
     (folder.path / "a.json").unlink()
@@ -104,7 +104,7 @@ def test_a_document_that_somebody_deleted_is_asked_for_again(
     assert folder.known_revision(42) == 0
 
 
-def test_a_document_that_is_there_for_a_reader_is_never_half_written(
+def test_a_reader_never_sees_a_half_written_document(
     folder: DiskConfigurationFolder,
 ) -> None:
     with (folder.path / "a.json").open() as reader:
@@ -113,7 +113,7 @@ def test_a_document_that_is_there_for_a_reader_is_never_half_written(
         assert reader.read() == "{}"
 
 
-def test_a_link_is_replaced_and_not_followed(
+def test_a_symbolic_link_is_replaced_and_not_followed(
     folder: DiskConfigurationFolder, tmp_path: Path
 ) -> None:
     elsewhere = tmp_path / "elsewhere"
@@ -139,7 +139,7 @@ def test_applying_nothing_new_writes_nothing(folder: DiskConfigurationFolder) ->
 
 
 @pytest.mark.parametrize("written_before_the_crash", [0, 1, 2])
-def test_after_a_crash_every_document_is_whole_and_all_are_asked_for_again(
+def test_after_a_crash_every_document_is_whole_and_all_are_fetched_again(
     folder: DiskConfigurationFolder, written_before_the_crash: int
 ) -> None:
     names = ["a", "c", "d"]
@@ -159,7 +159,7 @@ def test_after_a_crash_every_document_is_whole_and_all_are_asked_for_again(
     assert after_crash.known_revision(42) == 3
 
 
-def test_what_a_crashed_run_wrote_is_removed_when_it_is_gone_from_the_server(
+def test_documents_of_a_crashed_run_are_removed_when_the_server_no_longer_has_them(
     folder: DiskConfigurationFolder,
 ) -> None:
     with pytest.raises(UnicodeEncodeError):
@@ -170,7 +170,7 @@ def test_what_a_crashed_run_wrote_is_removed_when_it_is_gone_from_the_server(
     assert files(folder) == {"a.json"}
 
 
-def test_what_an_unfinished_write_left_is_cleaned_up(folder: DiskConfigurationFolder) -> None:
+def test_the_file_of_an_unfinished_write_is_removed(folder: DiskConfigurationFolder) -> None:
     (folder.path / ".c.json.manmanv2-unfinished").write_text("{")
 
     folder.apply(42, [document("a", 3)], ["a", "b"], 3)
@@ -198,7 +198,7 @@ def test_what_an_unfinished_write_left_is_cleaned_up(folder: DiskConfigurationFo
         b'{"server_id": 42, "revision": null, "names": []}',
     ],
 )
-def test_a_damaged_manifest_is_warned_about_once_and_everything_is_asked_for_again(
+def test_a_damaged_manifest_causes_one_warning_and_a_fetch_of_everything(
     folder: DiskConfigurationFolder, content: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     (folder.path / MANIFEST).write_bytes(content)
@@ -209,7 +209,7 @@ def test_a_damaged_manifest_is_warned_about_once_and_everything_is_asked_for_aga
     assert [record.levelno for record in caplog.records] == [logging.WARNING]
 
 
-def test_after_damage_the_folder_works_again(folder: DiskConfigurationFolder) -> None:
+def test_after_damage_the_directory_works_again(folder: DiskConfigurationFolder) -> None:
     (folder.path / MANIFEST).write_text("{")
 
     folder.apply(42, [document("b", 3)], ["b"], 3)
@@ -218,7 +218,7 @@ def test_after_damage_the_folder_works_again(folder: DiskConfigurationFolder) ->
     assert json.loads((folder.path / MANIFEST).read_text())["names"] == ["b"]
 
 
-def test_a_file_in_the_place_of_the_folder_is_an_os_error(tmp_path: Path) -> None:
+def test_a_file_in_place_of_the_directory_is_an_os_error_on_use(tmp_path: Path) -> None:
     path = tmp_path / "config"
     path.touch()
     folder = DiskConfigurationFolder(path)
@@ -229,7 +229,7 @@ def test_a_file_in_the_place_of_the_folder_is_an_os_error(tmp_path: Path) -> Non
         folder.known_revision(42)
 
 
-def test_a_folder_in_the_place_of_a_document_is_an_os_error(
+def test_a_directory_in_place_of_a_document_is_an_os_error(
     folder: DiskConfigurationFolder,
 ) -> None:
     (folder.path / "c.json").mkdir()

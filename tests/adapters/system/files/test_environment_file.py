@@ -30,16 +30,16 @@ from adapters.system.files.environment_file import parse_environment_file
     ],
 )
 def test_a_value_is_read_as_systemd_reads_it(line: str, value: str) -> None:
-    # What systemd 252 makes of each was seen by its generator of user environments.
+    # The values are those of the user environment generator of systemd 252.
     assert parse_environment_file(line) == {"A": value}
     assert parse_environment_file(f"# comment\n\n{line}")["A"] == value
 
 
 @pytest.mark.parametrize("line", ["# A=1", "; A=1", "  # A=1", "no assignment", "=1", ""])
-def test_what_sets_nothing_is_left_out(line: str) -> None:
+def test_a_line_without_an_assignment_is_skipped(line: str) -> None:
     assert parse_environment_file(f"{line}\nB=2\n") == {"B": "2"}
 
 
-def test_a_word_before_the_name_makes_it_another_name() -> None:
-    # As a shell takes it; systemd leaves it out.
+def test_export_before_a_name_is_not_the_variable() -> None:
+    # A shell accepts this line; systemd ignores it.
     assert "A" not in parse_environment_file("export A=1")
