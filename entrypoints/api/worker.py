@@ -90,7 +90,8 @@ async def _serve(
         server = container.server()
         tune_garbage_collection()
         address = await _start(server, settings)
-    _log.info("Serving on %s", address)
+    # The demonstration reads the address from this field.
+    _log.info("Serving on %s", address, extra={"serving_address": address})
     if settings.mutual_tls_address:
         _log.info("Serving mutual-TLS clients on %s", settings.mutual_tls_address)
     if settings.metrics_address and not parent:

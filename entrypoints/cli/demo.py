@@ -33,7 +33,6 @@ _STOP_TIMEOUT_SECONDS = 15.0
 _MAX_LOG_LINES_SHOWN = 10
 # How far above a taken port a free one is looked for.
 _MAX_PORTS_TRIED = 50
-_SERVING = "Serving on "
 
 _DEFAULTS = {
     "LISTEN_ADDRESS": "127.0.0.1:50051",
@@ -256,10 +255,9 @@ class _Program:
 
     def _read(self, lines: IO[str]) -> None:
         for line in lines:
-            event = _event(line)
-            if event.startswith(_SERVING):
-                self.address = event.removeprefix(_SERVING)
-            self._display.log(f"{self.name}: {event}")
+            fields = _log_fields(line)
+            self.address = fields.get("serving_address", self.address)
+            self._display.log(f"{self.name}: {fields['event']}")
 
 
 class _Display:
@@ -315,9 +313,10 @@ class _Display:
             self._screen = None
 
 
-def _event(line: str) -> str:
-    """The message of a log line in JSON, or the line itself if it is something else."""
-    try:
-        return str(json.loads(line)["event"])
-    except (ValueError, KeyError, TypeError):
-        return line.rstrip()
+def _log_fields(line: str) -> dict[str, str]:
+    """The fields of a log line in JSON. A line that is something else is an event by itself."""
+    with suppress(ValueError):
+        fields = json.loads(line)
+        if isinstance(fields, dict) and "event" in fields:
+            return {name: str(value) for name, value in fields.items()}
+    return {"event": line.rstrip()}

@@ -24,7 +24,7 @@ _PERMANENT_ERRORS = ("PERMISSION_DENIED", "UNAUTHENTICATED")
 
 
 @click.command()
-@click.argument("server_ids", type=ServerId(), nargs=-1)
+@click.argument("server_ids", metavar="[SERVER_ID]...", type=ServerId(), nargs=-1)
 @fleet_options
 @click.option(
     "--every", type=Duration(), default="2s", show_default=True, help="How often to ask the API."
