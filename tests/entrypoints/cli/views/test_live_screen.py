@@ -1,7 +1,11 @@
 import pytest
 
+from domain.liveness import offline_presence
+from domain.server import Server
 from entrypoints.cli.views.live_screen import LiveScreen
+from entrypoints.cli.views.servers import SERVER_COLUMNS, server_row
 from entrypoints.cli.views.tables import Column, Fit, Row
+from tests.support.builders import CAPABILITIES, NOW
 from tests.support.tty import Tty, replace_stdout
 
 COLUMNS = (Column("ID"), Column("NAME", Fit.CUT), Column("STATUS"), Column("CPU", Fit.LEAVE_OUT))
@@ -82,3 +86,20 @@ def test_the_last_table_stays_on_the_terminal_after_the_end(
         [],
         ["a", "change"],
     ]
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_a_live_table_shows_names_of_20_letters_whole(
+    monkeypatch: pytest.MonkeyPatch, width: int
+) -> None:
+    terminal = replace_stdout(monkeypatch, width)
+    server = Server(
+        4242, "gameserver-nyc-00042", "production", offline_presence(NOW), capabilities=CAPABILITIES
+    )
+    columns = (Column(""), *SERVER_COLUMNS)
+    LiveScreen(columns).draw([Row(("*", *server_row(server, NOW)))] * 3, "3 shown")
+    drawing = last_drawing(terminal)
+
+    assert all("gameserver-nyc-00042  production   offline" in line for line in drawing[1:4])
+    assert "…" not in terminal.text
+    assert drawing[4:6] == ["", "3 shown"]
