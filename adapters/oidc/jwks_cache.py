@@ -19,7 +19,7 @@ class JwksCache:
     """The keys that a provider last published. While it is unavailable, the previous keys stay.
 
     `fetch` raises ProviderUnusable within seconds. Only one thread calls it at a time, and after
-    each call, whether it failed or not, nobody calls it again before COOL_DOWN_SECONDS are over.
+    each call, failed or not, no thread calls it again before COOL_DOWN_SECONDS are over.
     """
 
     issuer: str

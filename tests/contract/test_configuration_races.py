@@ -142,7 +142,7 @@ def test_a_label_change_waits_for_a_selector_change_and_gets_its_document(
         waiting.join(0.3)
 
         assert waiting.is_alive()
-    waiting.join(10)
+    waiting.join(60)
     [*_, last] = fleet.list(size=10).servers
 
     assert last.config_revision > revision
