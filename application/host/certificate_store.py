@@ -9,50 +9,50 @@ _log = logging.getLogger(__name__)
 
 @dataclass
 class CertificateStore:
-    """The certificate that a host shows, and keeps over its restarts.
+    """The certificate that a host presents, stored for its restarts.
 
-    One that cannot be kept is warned about once and ends nothing.
+    A certificate that cannot be stored is still used; the failure is logged once.
     """
 
-    # None keeps nothing.
+    # None stores nothing.
     folder: CertificateFolder | None = None
     current: HostCertificate | None = field(init=False, default=None)
-    _trouble: TransientFailureLog = field(
+    _failures: TransientFailureLog = field(
         init=False,
         default_factory=lambda: TransientFailureLog(
-            _log, "The certificate of this host can be kept in STATE_DIR again."
+            _log, "This host's certificate can be stored in STATE_DIR again."
         ),
     )
 
     def load(self, server_id: int | None) -> None:
-        """Go on with the one that is kept, if it is of this server; None is no server."""
+        """Use the stored certificate if it is that of this server; None is no server."""
         self.current = None
         if self.folder is None or server_id is None:
             return
         try:
-            kept = self.folder.read()
+            stored = self.folder.read()
         except OSError as error:
-            self._tell(error)
+            self._log_failure(error)
             return
-        if kept and kept.server_id == server_id:
-            self.current = kept
+        if stored and stored.server_id == server_id:
+            self.current = stored
 
     def save(self, certificate: HostCertificate) -> None:
         if self.folder:
             try:
                 self.folder.write(certificate)
             except OSError as error:
-                self._tell(error)
+                self._log_failure(error)
             else:
-                self._trouble.recovered()
+                self._failures.recovered()
         self.current = certificate
 
     def clear(self) -> None:
         self.current = None
 
-    def _tell(self, error: OSError) -> None:
+    def _log_failure(self, error: OSError) -> None:
         reason = error.strerror or type(error).__name__
-        self._trouble.failed(
-            f"The certificate of this host cannot be kept in STATE_DIR ({reason}): mend the folder"
-            " or its permissions. The next start asks for another one."
+        self._failures.failed(
+            f"This host's certificate cannot be stored in STATE_DIR ({reason}): fix the directory"
+            " or its permissions. The next start requests another one."
         )

@@ -9,22 +9,22 @@ from domain.machine_evidence import Match, compare
 
 
 class NothingToDeregister(Exception):
-    """The state folder tells of no registration of this machine. The message is a sentence."""
+    """The state folder contains no registration of this machine. The message has no full stop."""
 
 
 @dataclass(frozen=True, slots=True)
 class Deregistered:
     state: SavedState
-    # It was deleted before.
+    # The server had already been deleted.
     was_gone: bool
 
 
 @dataclass(frozen=True)
 class DeregisterHost:
-    """Take back, by hand, the registration of which the state folder tells.
+    """Deregisters the server in the state folder, for an operator on the host.
 
-    Raises NothingToDeregister, StateFolderTaken while the host manager runs, OSError, and what
-    `ControlPlane.deregister` raises but ServerNotFound.
+    Raises NothingToDeregister, StateFolderTaken while the host manager runs, OSError, and the
+    errors of `ControlPlane.deregister` except ServerNotFound.
     """
 
     control_plane: ControlPlane
@@ -36,7 +36,7 @@ class DeregisterHost:
         self.state_folder.lock()
         state = self.state_folder.read()
         if state is None:
-            raise NothingToDeregister("STATE_DIR holds no state of a host that registered")
+            raise NothingToDeregister("STATE_DIR contains no state of a registered host")
         if compare(state.evidence, self.evidence.read()).match is Match.OTHER_MACHINE:
             raise NothingToDeregister(
                 f"STATE_DIR was copied from another machine, server {state.server_id}"

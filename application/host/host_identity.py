@@ -18,15 +18,15 @@ _log = logging.getLogger(__name__)
 
 @dataclass
 class HostIdentity:
-    """Who a host says that it is, and what of it is kept over its restarts.
+    """A host's identity, and the part of it that is stored for its restarts.
 
-    A state that cannot be kept is warned about once and ends nothing: the next registration
-    tries again. `instance_id` is random, and another one for each process. `keys` show the
-    credential that is kept, and `certificate` is that of the server that is kept.
+    If the state cannot be stored, a warning is logged once, and the next registration tries again.
+    `instance_id` is random and different for each process. `keys` present the stored credential,
+    and `certificate` is that of the stored server.
     """
 
     evidence: MachineEvidence
-    # None keeps nothing.
+    # None stores nothing.
     state_folder: StateFolder | None
     server_name: str
     environment: str
@@ -38,104 +38,104 @@ class HostIdentity:
     ephemeral: bool = False
 
     name: str = field(init=False, default="")
-    _name_is_made_up: bool = field(init=False, default=False)
-    # Of the name that was kept, where ENVIRONMENT is not set any more.
-    _kept_environment: str = field(init=False, default="")
-    _introduced: RegistrationRequest = field(init=False)
-    # As it is kept, or would be.
+    _name_is_generated: bool = field(init=False, default=False)
+    # That of the stored name, if ENVIRONMENT is no longer set.
+    _saved_environment: str = field(init=False, default="")
+    _last_request: RegistrationRequest = field(init=False)
+    # The stored state, or what would be stored.
     _state: SavedState | None = field(init=False, default=None)
-    _trouble: TransientFailureLog = field(
+    _failures: TransientFailureLog = field(
         init=False,
-        default_factory=lambda: TransientFailureLog(_log, "STATE_DIR can be written to again."),
+        default_factory=lambda: TransientFailureLog(_log, "STATE_DIR is writable again."),
     )
 
-    def take_state_folder(self) -> None:
-        """Before anything else. Raises StateFolderTaken."""
+    def lock_state_folder(self) -> None:
+        """Must be called first. Raises StateFolderTaken."""
         if self.state_folder is None:
             return
         try:
             self.state_folder.lock()
         except OSError as error:
-            self._tell(error)
+            self._log_failure(error)
             self.state_folder = None
 
     def choose_name(self, report: MachineReport) -> None:
-        """Raises InvalidField for a name against the rules."""
-        state = self._state = self._kept_state(self._evidence(report))
+        """Raises InvalidField for an invalid name."""
+        state = self._state = self._saved_state(self._evidence(report))
         self.keys.credential = state.credential if state else ""
         self.certificate.load(state.server_id if state else None)
-        kept = state.saved_name if state else None
+        saved = state.saved_name if state else None
         chosen = choose_name(
-            self.server_name, report.hostname, self.environment, self.random_suffix, kept
+            self.server_name, report.hostname, self.environment, self.random_suffix, saved
         )
         self.name = chosen.name
-        self._name_is_made_up = chosen.ephemeral
-        said = {"server_name": chosen.name}
-        if kept and chosen == kept.chosen and not self.server_name:
-            self._kept_environment = kept.environment
+        self._name_is_generated = chosen.ephemeral
+        fields = {"server_name": chosen.name}
+        if saved and chosen == saved.chosen and not self.server_name:
+            self._saved_environment = saved.environment
             if chosen.name != f"{report.hostname}-{self.environment}":
                 _log.info(
-                    "The name %s is kept from the last start (STATE_DIR): set SERVER_NAME for"
-                    " another one.",
+                    "Using the name %s from the last start (STATE_DIR); set SERVER_NAME to change"
+                    " it.",
                     chosen.name,
-                    extra=said,
+                    extra=fields,
                 )
         elif chosen.ephemeral and self.state_folder:
             _log.info(
-                "The name %s is made up, and kept in STATE_DIR for the next start.",
+                "Generated the name %s; STATE_DIR keeps it for the next start.",
                 chosen.name,
-                extra=said,
+                extra=fields,
             )
         elif chosen.ephemeral:
             _log.warning(
-                "The name %s is made up for this run and the next one may get another server_id:"
-                " set ENVIRONMENT or SERVER_NAME for a name that stays.",
+                "Generated the name %s for this run only, so the next start may get another"
+                " server_id: set ENVIRONMENT or SERVER_NAME for a permanent name.",
                 chosen.name,
-                extra=said,
+                extra=fields,
             )
 
     def registration_request(self, report: MachineReport) -> RegistrationRequest:
-        self._introduced = RegistrationRequest(
+        self._last_request = RegistrationRequest(
             name=self.name,
             environment=self.environment,
             capabilities=report.capabilities,
             evidence=self._evidence(report),
             labels=self.labels,
-            ephemeral=self.ephemeral or self._name_is_made_up,
+            ephemeral=self.ephemeral or self._name_is_generated,
         )
-        return self._introduced
+        return self._last_request
 
     def joined(self, joined: RegistrationResult) -> None:
-        """Keep what the control plane answered to the last registration."""
+        """Store the control plane's answer to the last registration."""
         name = joined.name or self.name
         if name != self.name:
             _log.info(
-                "An operator named this host %s; it had registered as %s.",
+                "An operator renamed this host to %s; it registered as %s.",
                 name,
                 self.name,
                 extra={"server_id": joined.server_id, "server_name": name},
             )
         if not self.server_name:
             self.name = name
-        self._keep(
+        self._store(
             SavedState(
                 server_id=joined.server_id,
                 name=name,
-                environment=self.environment or self._kept_environment,
-                ephemeral=self._name_is_made_up,
+                environment=self.environment or self._saved_environment,
+                ephemeral=self._name_is_generated,
                 epoch=joined.epoch,
-                evidence=self._introduced.evidence,
+                evidence=self._last_request.evidence,
                 credential=joined.credential or self._credential_of(joined.server_id),
             )
         )
 
     def renewed(self, credential: str) -> None:
-        """Show another credential from now on."""
+        """Present another credential from now on."""
         if self._state:
-            self._keep(replace(self._state, credential=credential))
+            self._store(replace(self._state, credential=credential))
 
     def forget(self) -> None:
-        """The server is gone: the next start is another one's."""
+        """The server is deleted: the next start registers a new one."""
         self._state = None
         self.keys.credential = ""
         self.certificate.clear()
@@ -144,23 +144,23 @@ class HostIdentity:
         try:
             self.state_folder.forget()
         except OSError as error:
-            self._tell(error)
+            self._log_failure(error)
 
     def _credential_of(self, server_id: int) -> str:
-        """The one that is there: of several APIs one may be older, and issue none."""
+        """The known credential: one of several APIs may be older and issue none."""
         state = self._state
         return state.credential if state and state.server_id == server_id else ""
 
-    def _keep(self, state: SavedState) -> None:
+    def _store(self, state: SavedState) -> None:
         if self.state_folder:
             try:
                 self.state_folder.write(state)
             except OSError as error:
-                self._tell(error)
+                self._log_failure(error)
             else:
-                self._trouble.recovered()
+                self._failures.recovered()
         self._state = state
-        # Shown only once it is kept: who stops in between goes on with the last one.
+        # Presented only after it is stored: a host that stops in between still has the last one.
         self.keys.credential = state.credential
 
     def _evidence(self, report: MachineReport) -> Evidence:
@@ -170,7 +170,7 @@ class HostIdentity:
             instance_id=self.instance_id,
         )
 
-    def _kept_state(self, evidence: Evidence) -> SavedState | None:
+    def _saved_state(self, evidence: Evidence) -> SavedState | None:
         if self.state_folder is None:
             return None
         try:
@@ -180,25 +180,25 @@ class HostIdentity:
             comparison = compare(state.evidence, evidence)
             if comparison.match is not Match.OTHER_MACHINE:
                 return state
-            aside = self.state_folder.quarantine(QuarantineReason.OF_ANOTHER_MACHINE)
+            new_path = self.state_folder.quarantine(QuarantineReason.OF_ANOTHER_MACHINE)
         except OSError as error:
-            self._tell(error)
+            self._log_failure(error)
             return None
         _log.warning(
             "STATE_DIR was copied from another machine, server %d (%s), which differs in %s: the"
-            " state is set aside as %s, and this host starts without it. Delete that file; if this"
-            " machine is to take the other one's place, stop that one and set SERVER_NAME=%s here.",
+            " state was moved to %s, and this host starts without it. Delete that file. To replace"
+            " the other machine, stop it and set SERVER_NAME=%s here.",
             state.server_id,
             state.name,
             kinds_in_words(comparison.differing),
-            aside,
+            new_path,
             state.name,
         )
         return None
 
-    def _tell(self, error: OSError) -> None:
+    def _log_failure(self, error: OSError) -> None:
         reason = error.strerror or type(error).__name__
-        self._trouble.failed(
-            f"The state of this host cannot be kept in STATE_DIR ({reason}): mend the folder or its"
-            " permissions. This host goes on without."
+        self._failures.failed(
+            f"This host's state cannot be stored in STATE_DIR ({reason}): fix the directory or its"
+            " permissions. This host continues without it."
         )

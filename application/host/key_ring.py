@@ -10,39 +10,42 @@ Answer = TypeVar("Answer")
 
 @dataclass
 class KeyRing:
-    """The keys that a host may show: while one replaces another, the control plane takes one of
-    them, and which one it is may change. With each it shows the credential of its server."""
+    """The registration keys of a host, and the credential of its server that goes with each.
+
+    While one key replaces another, the control plane accepts one of them, and which one can change.
+    """
 
     keys: RegistrationKeys
-    # Empty until the control plane has answered with one.
+    # Empty until the control plane has issued one.
     credential: str = field(default="", repr=False)
-    # Those of which one was taken, and that one: there is no need to be refused with each call.
-    _taken: tuple[tuple[str, ...], str] | None = field(init=False, default=None, repr=False)
+    # The keys of the last successful call, and the key that was accepted: the next call tries that
+    # key first, so that it is not refused each time.
+    _accepted: tuple[tuple[str, ...], str] | None = field(init=False, default=None, repr=False)
 
     @classmethod
     def single(cls, key: str, credential: str = "") -> Self:
         return cls(lambda: (key,), credential)
 
     def try_each(self, call: Callable[[str], Answer]) -> Answer:
-        """The answer to the first key that is not refused.
+        """The answer to the first key that is accepted.
 
-        Raises InvalidRegistrationKey once all were, those included that came in meanwhile, or
-        JoinKeyRefused of the first of which more is known than that.
+        If all are refused, including those that were added meanwhile, raises the first
+        JoinKeyRefused, which says more, or InvalidRegistrationKey.
         """
         refusal: InvalidRegistrationKey | JoinKeyRefused = InvalidRegistrationKey()
-        for key, keys in self._batches_of_keys():
+        for key, keys in self._untried_keys():
             try:
                 answer = call(key)
             except (InvalidRegistrationKey, JoinKeyRefused) as error:
                 if not isinstance(refusal, JoinKeyRefused):
                     refusal = error
             else:
-                self._taken = (keys, key)
+                self._accepted = (keys, key)
                 return answer
         raise refusal
 
-    def _batches_of_keys(self) -> Iterator[tuple[str, tuple[str, ...]]]:
-        """Each key once, with those that there were at that moment."""
+    def _untried_keys(self) -> Iterator[tuple[str, tuple[str, ...]]]:
+        """Each key once, with all keys at that moment."""
         tried: set[str] = set()
         while True:
             keys = tuple(self.keys()) or ("",)
@@ -53,6 +56,6 @@ class KeyRing:
             yield untried[0], keys
 
     def _in_order(self, keys: tuple[str, ...]) -> tuple[str, ...]:
-        if self._taken is None or self._taken[0] != keys:
+        if self._accepted is None or self._accepted[0] != keys:
             return keys
-        return (self._taken[1], *keys)
+        return (self._accepted[1], *keys)

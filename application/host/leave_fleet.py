@@ -22,9 +22,9 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class LeaveFleet:
-    """A host's last word when it stops on purpose: a farewell, or that its server is to go.
+    """What a host sends when it stops on purpose: a leaving heartbeat, or a deregistration.
 
-    What goes wrong is said and ends here: nobody waits for a host that stops.
+    A failure is logged and not raised: nothing waits for a host that stops.
     """
 
     control_plane: ControlPlane
@@ -32,7 +32,7 @@ class LeaveFleet:
     deregisters: bool
 
     def __call__(self, server_id: int, epoch: int, ping_watchdog: Callable[[], None]) -> None:
-        """`ping_watchdog` is called before each call, which can last."""
+        """Calls `ping_watchdog` before each call to the control plane, which can take long."""
         if self.deregisters:
             ping_watchdog()
             if self._try_to_deregister(server_id):
@@ -41,11 +41,11 @@ class LeaveFleet:
         self._send_leaving_heartbeat(server_id, epoch)
 
     def _send_leaving_heartbeat(self, server_id: int, epoch: int) -> None:
-        said = {"server_id": server_id}
+        fields = {"server_id": server_id}
         try:
             self.control_plane.heartbeat(server_id, None, epoch=epoch, leaving=True)
         except SupersededRegistration as error:
-            _log.warning("Stopped without telling the API: %s", as_sentence(error), extra=said)
+            _log.warning("Stopped without notifying the API: %s", as_sentence(error), extra=fields)
         except (
             ControlPlaneRefused,
             ControlPlaneUnavailable,
@@ -54,46 +54,46 @@ class LeaveFleet:
             ServerNotFound,
         ) as error:
             _log.warning(
-                "Stopped without telling the API, which will notice by this host's silence: %s",
+                "Stopped without notifying the API, which will miss this host's heartbeats: %s",
                 as_sentence(error),
-                extra=said,
+                extra=fields,
             )
         else:
-            _log.info("Stopped; the API shows server %d as offline.", server_id, extra=said)
+            _log.info("Stopped; the API shows server %d as offline.", server_id, extra=fields)
 
     def _try_to_deregister(self, server_id: int) -> bool:
-        """Whether that was all there is to say."""
-        said = {"server_id": server_id}
+        """Whether no leaving heartbeat is needed any more."""
+        fields = {"server_id": server_id}
         try:
             self.control_plane.deregister(server_id, self.identity.instance_id)
         except ServerNotFound:
-            _log.info("Stopped; the API had deleted server %d already.", server_id, extra=said)
+            _log.info("Stopped; the API had already deleted server %d.", server_id, extra=fields)
         except (ControlPlaneUnavailable, SupersededRegistration) as error:
-            self._tell_that_it_stays(server_id, error)
-            # A farewell would not get through either, or is not this process's to say.
+            self._log_failure(server_id, error)
+            # A heartbeat would fail too, or this process must not send one any more.
             return True
         except (ControlPlaneRefused, ManManError) as error:
-            self._tell_that_it_stays(server_id, error)
+            self._log_failure(server_id, error)
             return False
         else:
             _log.info(
                 "Stopped and deregistered; `manmanv2 servers restore %d` brings the server back.",
                 server_id,
-                extra=said,
+                extra=fields,
             )
         self.identity.forget()
         return True
 
-    def _tell_that_it_stays(self, server_id: int, error: Exception) -> None:
-        cure = (
+    def _log_failure(self, server_id: int, error: Exception) -> None:
+        fix = (
             ""
             if isinstance(error, SupersededRegistration)
-            else (f" An operator can delete it by `manmanv2 servers delete {server_id}`.")
+            else (f" An operator can delete it with `manmanv2 servers delete {server_id}`.")
         )
         _log.warning(
             "Stopped without deregistering server %d: %s%s",
             server_id,
             as_sentence(error),
-            cure,
+            fix,
             extra={"server_id": server_id},
         )

@@ -34,15 +34,16 @@ class _StopRequested(Exception):
 
 @dataclass
 class RunHost:
-    """A host's life: detect what the machine can do, register, heartbeat, leave when asked to.
+    """Runs a host: detect the machine's capabilities, register, send heartbeats, leave on request.
 
-    What can pass is retried for ever; so is a name that another machine holds, which an operator
-    can settle. Raises InvalidRegistrationKey, ControlPlaneRefused, StateFolderTaken, and
-    InvalidField for a name against the rules: then somebody has to change a setting. Raises
-    NotAdmitted, and Replaced when a later process has the server: then it has no more to say.
+    Temporary failures are retried forever. So is a name that another machine has, because an
+    operator can resolve the conflict. Raises InvalidRegistrationKey, ControlPlaneRefused,
+    StateFolderTaken, and InvalidField for an invalid name: then a setting must be changed. Raises
+    NotAdmitted, and SupersededRegistration if a later process has the server: then the host must
+    not call the control plane any more.
 
-    The notifier hears that it is alive before everything that can last, so that a watchdog has
-    to bear with one slow look or call, and not with all of them in a row.
+    It pings the watchdog before each step that can take long, so that the watchdog must tolerate
+    one slow report or call, and not all of them in a row.
     """
 
     control_plane: ControlPlane
@@ -52,10 +53,10 @@ class RunHost:
     sync_configuration: SyncConfiguration | None
     sleep: Sleep
     notifier: Notifier
-    # From 0 to 1: hosts that started or failed together must not march in step.
+    # From 0 to 1. It spreads the calls of hosts that started or failed at the same time.
     random: Callable[[], float]
     commands: Commands | None = None
-    # The id of a server that is there already: then nothing is registered.
+    # The id of an existing server: then the host does not register.
     assigned_server_id: int | None = None
 
     _last_report: MachineReport = field(init=False)
@@ -64,26 +65,26 @@ class RunHost:
     _is_pending: bool = field(init=False, default=False)
     _interval: timedelta = field(init=False)
     _failed_heartbeats: int = field(init=False, default=0)
-    # Seconds, by the last registration that failed.
+    # Seconds, from the last registration that failed.
     _retry_after: float = field(init=False, default=0.0)
     _ready: bool = field(init=False, default=False)
-    _engine_trouble: TransientFailureLog = field(
+    _engine_failures: TransientFailureLog = field(
         init=False, default_factory=lambda: TransientFailureLog(_log, "Docker answers again.")
     )
-    _api_trouble: TransientFailureLog = field(
+    _api_failures: TransientFailureLog = field(
         init=False, default_factory=lambda: TransientFailureLog(_log, "The API answers again.")
     )
-    _name_trouble: TransientFailureLog = field(
+    _name_failures: TransientFailureLog = field(
         init=False,
-        default_factory=lambda: TransientFailureLog(_log, "The name is this host's now."),
+        default_factory=lambda: TransientFailureLog(_log, "This host has the name now."),
     )
 
     def __call__(self) -> None:
-        """Returns once it was asked to stop and has left."""
+        """Returns after it was asked to stop and has left."""
         with suppress(_StopRequested):
             registers = self.assigned_server_id is None
             if registers:
-                self.identity.take_state_folder()
+                self.identity.lock_state_folder()
             self._detect()
             if registers:
                 self.identity.choose_name(self._last_report)
@@ -101,19 +102,19 @@ class RunHost:
             self._sleep(retry_delay(failures, self.random()))
 
     def _register(self) -> tuple[int, float]:
-        """The server_id, and the seconds to rest until the first heartbeat."""
+        """The server_id, and the seconds until the first heartbeat."""
         self.notifier.state_changed(HostState.REGISTERING)
         failures = 0
         while (joined := self._try_to_register()) is None:
             failures += 1
             self._sleep(retry_delay(failures, self.random(), min_seconds=self._retry_after))
-            self._report_machine("Registering with the figures known so far.")
+            self._report_machine("Registering with the last known figures.")
         self._failed_heartbeats = 0
         self._interval = joined.next_heartbeat
         self._server_id, self._epoch = joined.server_id, joined.epoch
         if self.assigned_server_id is None:
             self.identity.joined(joined)
-        # Who reads that may rely on what is kept on disk.
+        # After the state is stored, so that a reader of this line can rely on the file.
         self._log_registration(joined)
         self.notifier.state_changed(HostState.RUNNING)
         if self.commands:
@@ -122,16 +123,16 @@ class RunHost:
         return joined.server_id, joined.next_heartbeat.total_seconds() * (1 - self.random() / 2)
 
     def _log_registration(self, joined: RegistrationResult) -> None:
-        said = {"server_id": joined.server_id}
+        fields = {"server_id": joined.server_id}
         if self.assigned_server_id is not None:
-            _log.info("Online as server %d.", joined.server_id, extra=said)
+            _log.info("Online as server %d.", joined.server_id, extra=fields)
             return
         name = joined.name or self.identity.name
         _log.info(
             "Registered as server %d under the name %s.",
             joined.server_id,
             name,
-            extra={**said, "server_name": name, "environment": self.identity.environment},
+            extra={**fields, "server_name": name, "environment": self.identity.environment},
         )
 
     def _try_to_register(self) -> RegistrationResult | None:
@@ -142,14 +143,14 @@ class RunHost:
             joined = self.control_plane.register(self._registration_request())
         except ControlPlaneUnavailable as error:
             self._retry_after = error.retry_after
-            self._api_trouble.failed(f"{error} Trying again until it answers.")
+            self._api_failures.failed(f"{error} Trying again until it answers.")
             return None
         except NameInUse as error:
-            self._api_trouble.recovered()
-            self._name_trouble.failed(f"{as_sentence(error)} Trying again until it is free.")
+            self._api_failures.recovered()
+            self._name_failures.failed(f"{as_sentence(error)} Trying again until it is free.")
             return None
-        self._api_trouble.recovered()
-        self._name_trouble.recovered()
+        self._api_failures.recovered()
+        self._name_failures.recovered()
         return joined
 
     def _registration_request(self) -> RegistrationRequest:
@@ -158,43 +159,44 @@ class RunHost:
         return self.identity.registration_request(self._last_report)
 
     def _send_heartbeat(self, server_id: int) -> tuple[int, float]:
-        """The server_id, which is another one after a new registration, and the seconds to rest."""
-        capabilities = self._report_machine("Heartbeats go on with the figures known so far.")
+        """The server_id, which a new registration may change, and the seconds until the next."""
+        capabilities = self._report_machine("Heartbeats continue with the last known figures.")
         self._stop_if_asked()
         self.notifier.ping_watchdog()
         try:
-            heard = self.control_plane.heartbeat(server_id, capabilities, epoch=self._epoch)
+            result = self.control_plane.heartbeat(server_id, capabilities, epoch=self._epoch)
         except ServerNotFound:
-            self._api_trouble.recovered()
+            self._api_failures.recovered()
             _log.warning(
-                "The API does not know server %d any more: registering again.",
+                "The API no longer knows server %d: registering again.",
                 server_id,
                 extra={"server_id": server_id},
             )
             return self._register()
         except CredentialRequired:
-            self._api_trouble.recovered()
+            self._api_failures.recovered()
             _log.warning(
-                "The API wants a credential of server %d: registering again for one.",
+                "The API requires a credential for server %d: registering again to get one.",
                 server_id,
                 extra={"server_id": server_id},
             )
             return self._register()
         except ControlPlaneUnavailable as error:
-            self._api_trouble.failed(f"{error} Trying again until it answers.")
+            self._api_failures.failed(f"{error} Trying again until it answers.")
             self._failed_heartbeats += 1
-            # At least as often as it would beat: whoever hears it again waits three intervals
-            # for it, and no longer.
-            longest = self._interval.total_seconds()
-            wait = retry_delay(self._failed_heartbeats, self.random(), longest, error.retry_after)
+            # At most one interval: after the API is back, it waits three intervals for this host.
+            max_seconds = self._interval.total_seconds()
+            wait = retry_delay(
+                self._failed_heartbeats, self.random(), max_seconds, error.retry_after
+            )
             return server_id, wait
-        self._api_trouble.recovered()
+        self._api_failures.recovered()
         self._failed_heartbeats = 0
-        self._interval = heard.next_heartbeat
-        if heard.credential:
-            self.identity.renewed(heard.credential)
-        self._sync(server_id, heard.approval, heard.config_revision)
-        return server_id, heard.next_heartbeat.total_seconds()
+        self._interval = result.next_heartbeat
+        if result.credential:
+            self.identity.renewed(result.credential)
+        self._sync(server_id, result.approval, result.config_revision)
+        return server_id, result.next_heartbeat.total_seconds()
 
     def _leave(self) -> None:
         self.notifier.state_changed(HostState.LEAVING)
@@ -204,53 +206,52 @@ class RunHost:
         self.leave_fleet(self._server_id, self._epoch, self.notifier.ping_watchdog)
 
     def _report_machine(self, meanwhile: str) -> Capabilities | None:
-        """What the machine can do now, or None, said once, while its engine is away."""
+        """The machine's capabilities; None, logged once, while its engine does not answer."""
         self.notifier.ping_watchdog()
         try:
             self._last_report = self.machine.report()
         except EngineUnavailable as error:
-            self._engine_trouble.failed(f"{error} {meanwhile}")
+            self._engine_failures.failed(f"{error} {meanwhile}")
             return None
-        self._engine_trouble.recovered()
+        self._engine_failures.recovered()
         return self._last_report.capabilities
 
     def _sync(self, server_id: int, approval: Approval, revision_for_host: int) -> None:
-        waits = approval is Approval.PENDING
-        if waits and not self._is_pending:
+        pending = approval is Approval.PENDING
+        if pending and not self._is_pending:
             _log.warning(
-                "Server %d waits for an operator to let it in, by `manmanv2 servers approve %d`;"
-                " until then it gets no configuration and no commands.",
+                "Server %d waits for an operator's approval (`manmanv2 servers approve %d`); until"
+                " then it gets no configuration and no commands.",
                 server_id,
                 server_id,
                 extra={"server_id": server_id},
             )
         elif self._is_pending and approval is Approval.APPROVED:
-            _log.info("Server %d was let in.", server_id, extra={"server_id": server_id})
-        # Refused by an operator, where the API only warns of it, it is not let in either.
+            _log.info("Server %d was approved.", server_id, extra={"server_id": server_id})
+        # A rejected server that the API only warns about is still not approved.
         if approval.admits:
-            self._is_pending = waits
-        # Who waits is told a revision only where the API does not make it wait in earnest.
-        if self.sync_configuration and (revision_for_host or not waits):
+            self._is_pending = pending
+        # A pending host gets a revision only if the API does not enforce the approval.
+        if self.sync_configuration and (revision_for_host or not pending):
             self.sync_configuration(server_id, revision_for_host, self.notifier.ping_watchdog)
 
     def _sleep(self, seconds: float) -> None:
         if not self._ready:
-            # A start that cannot succeed has ended by now, so a service manager reports it as
-            # failed. One that waits for Docker or the API must not hold up the machine's boot.
+            # A start that cannot succeed has already ended, and the service manager reports it as
+            # failed. A start that waits for Docker or the API must not delay the machine's boot.
             self._ready = True
             self.notifier.ready()
-        # What comes now belongs to no request any more.
+        # What is logged from now on belongs to no request.
         current_request_id.set("")
         while seconds > 0:
             self.notifier.ping_watchdog()
-            turn = min(seconds, self.notifier.watchdog_interval)
-            if self.sleep.wait(turn):
+            step = min(seconds, self.notifier.watchdog_interval)
+            if self.sleep.wait(step):
                 raise _StopRequested
             if self.commands and self.commands.take():
-                # Whatever is asked for, a heartbeat does it: it reports, and it follows the
-                # configuration.
+                # A heartbeat carries out every command: it reports, and it syncs the configuration.
                 return
-            seconds -= turn
+            seconds -= step
 
     def _stop_if_asked(self) -> None:
         if self.sleep.wait(0):

@@ -2,16 +2,17 @@ import logging
 import re
 from dataclasses import dataclass, field
 
-# One that stands alone: not part of an address, a version or a time of day; or a moment.
+# A point in time, or a number that is not part of an address, a version or a time of day.
 _NUMBER = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d UTC|(?<![\w.:-])\d+(?![\w.:-])")
 
 
 @dataclass
 class TransientFailureLog:
-    """A failure that passes by itself, told to the log once per change and not once per try.
+    """Logs a temporary failure once per change, and not once per attempt.
 
-    Each sentence is said once until the trouble is over; then `over` is said, once. Sentences
-    that differ in numbers and moments only, as in how long ago something was, are the same one.
+    Each sentence is logged once until the failure is over. Then `recovery_message` is logged, once.
+    Sentences that differ only in numbers and times, for example in how long ago something was,
+    count as the same.
     """
 
     log: logging.Logger
@@ -19,9 +20,9 @@ class TransientFailureLog:
     _logged: set[str] = field(init=False, default_factory=set)
 
     def failed(self, sentence: str) -> None:
-        said = _NUMBER.sub("#", sentence)
-        if said not in self._logged:
-            self._logged.add(said)
+        pattern = _NUMBER.sub("#", sentence)
+        if pattern not in self._logged:
+            self._logged.add(pattern)
             self.log.warning(sentence)
 
     def recovered(self) -> None:

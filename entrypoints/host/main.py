@@ -1,7 +1,7 @@
 """The host manager's command.
 
-Only the standard library is imported here at first: signals are held back before anything slow
-is loaded.
+At first it imports only the standard library, so that it blocks signals before anything slow is
+loaded.
 """
 
 import logging
@@ -23,13 +23,13 @@ _log = logging.getLogger(__name__)
 NAME = "manmanv2-host"
 
 _STOP_SIGNALS = {signal.SIGINT, signal.SIGTERM}
-# Signals that come within it are one request to stop.
+# Signals that arrive within this time are one request to stop.
 _ONE_REQUEST_SECONDS = 0.1
 
 
 def main() -> None:
-    # Held back until a thread waits for them, and for good in every other thread: a handler
-    # would run in the middle of a lock that the main thread holds.
+    # Blocked until a thread waits for them, and always in every other thread: a handler could run
+    # while the main thread holds a lock.
     signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
     sys.exit(command().run())
 
@@ -40,7 +40,7 @@ def command() -> "Command[HostSettings]":
 
     return Command(
         NAME,
-        "Registers this machine with the ManManV2 API and keeps it known there.",
+        "Registers this machine with the ManManV2 API and sends its heartbeats.",
         HostSettings,
         run,
         check_health,
@@ -52,23 +52,15 @@ def command() -> "Command[HostSettings]":
             )
         },
         flags={
-            "DEREGISTER_ON_EXIT": "have the API delete the server when the host manager is stopped"
+            "DEREGISTER_ON_EXIT": "delete the server from the API when the host manager is stopped"
         },
     )
 
 
 def run(settings: "HostSettings") -> int:
-    """Live until a signal; returns the exit code."""
-    from application.ports.host.control_plane import ControlPlaneRefused
-    from application.ports.host.state_folder import StateFolderTaken
-    from domain.errors import (
-        InvalidField,
-        InvalidRegistrationKey,
-        NotAdmitted,
-        SupersededRegistration,
-        as_sentence,
-    )
+    """Run until a signal arrives. Returns the exit code."""
     from entrypoints.host.container import HostContainer
+    from entrypoints.host.exits import exit_for
 
     _warn_about_whitespace(settings)
     container = HostContainer(settings=settings)
@@ -89,83 +81,52 @@ def run(settings: "HostSettings") -> int:
         run_host = container.run_host()
         try:
             run_host()
-        except InvalidRegistrationKey:
-            _log.error("%s", _invalid_key(settings))
-            return os.EX_NOPERM
-        except NotAdmitted as error:
-            _log.error("The API does not let this host in: %s", as_sentence(error))
-            return os.EX_NOPERM
-        except SupersededRegistration as error:
-            _log.error(
-                "Another host manager took the place of this one, which ends: %s",
-                as_sentence(error),
-            )
-            return os.EX_TEMPFAIL
-        except (ControlPlaneRefused, StateFolderTaken) as error:
-            _log.error("%s", error)
-            return os.EX_CONFIG
-        except InvalidField as error:
-            _log.error("This host cannot be named so: %s. Set SERVER_NAME.", error)
-            return os.EX_CONFIG
-        except Exception:  # noqa: BLE001 - whatever it is, it ends in a log line and a code
-            _log.exception("The host manager failed: this is a mistake in it, please report it.")
-            return os.EX_SOFTWARE
+        except Exception as error:  # noqa: BLE001 - every failure ends in a log line and an exit code
+            known = exit_for(error, settings)
+            if known is None:
+                _log.exception("The host manager failed. This is a bug; please report it.")
+                return os.EX_SOFTWARE
+            _log.error("%s", known.sentence)
+            return known.code
     return os.EX_OK
 
 
 def deregister(settings: "HostSettings") -> None:
     from contextlib import closing
 
-    from application.host.deregister_host import NothingToDeregister
-    from application.ports.host.control_plane import ControlPlaneRefused, ControlPlaneUnavailable
-    from application.ports.host.state_folder import StateFolderTaken
-    from domain.errors import (
-        InvalidRegistrationKey,
-        NotAdmitted,
-        SupersededRegistration,
-        as_sentence,
-    )
     from entrypoints.failures import CommandFailed, ConfigurationError
     from entrypoints.host.container import HostContainer
+    from entrypoints.host.exits import exit_for
 
     if settings.state_dir is None:
         raise ConfigurationError(
-            "STATE_DIR: must be set to the folder in which the host manager keeps its state",
+            "STATE_DIR: must be set to the state directory of the host manager",
             setting="STATE_DIR",
         )
-    # Nothing here waits for them, and somebody may lose patience.
+    # Nothing here waits for a signal, and the operator may want to abort.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP_SIGNALS)
     container = HostContainer(settings=settings)
     with closing(container.control_plane()):
         try:
-            done = container.deregister_host()()
-        except NothingToDeregister as error:
-            raise ConfigurationError(
-                str(error), "name a server by its id instead, `manmanv2 servers delete ID`"
-            ) from None
-        except (ControlPlaneRefused, StateFolderTaken) as error:
-            raise ConfigurationError.of(error.diagnosis) from None
+            deregistered = container.deregister_host()()
         except OSError as error:
-            cure = "mend the folder or its permissions"
+            fix = "fix the directory or its permissions"
             if isinstance(error, PermissionError):
-                cure = "run this as the user of the host manager"
+                fix = "run this command as the user of the host manager"
             raise ConfigurationError(
-                f"STATE_DIR {settings.state_dir} cannot be used ({error.strerror})", cure
+                f"STATE_DIR {settings.state_dir} cannot be used ({error.strerror})", fix
             ) from None
-        except InvalidRegistrationKey:
-            raise CommandFailed(_invalid_key(settings), os.EX_NOPERM) from None
-        except NotAdmitted as error:
-            raise CommandFailed(as_sentence(error), os.EX_NOPERM) from None
-        except SupersededRegistration as error:
-            raise CommandFailed(as_sentence(error), os.EX_TEMPFAIL) from None
-        except ControlPlaneUnavailable as error:
-            raise CommandFailed(str(error), os.EX_UNAVAILABLE) from None
-    server_id, name = done.state.server_id, done.state.name
+        except Exception as error:
+            known = exit_for(error, settings)
+            if known is None:
+                raise
+            raise CommandFailed(known.sentence, known.code) from None
+    server_id, name = deregistered.state.server_id, deregistered.state.name
     print(
-        f"Server {server_id} ({name}) was deleted already; its state is deleted, too."
-        if done.was_gone
-        else f"Server {server_id} ({name}) is deregistered; `manmanv2 servers restore {server_id}`"
+        f"Server {server_id} ({name}) had already been deleted; its state is now deleted too."
+        if deregistered.was_gone
+        else f"Deregistered server {server_id} ({name}); `manmanv2 servers restore {server_id}`"
         " brings it back.",
         flush=True,
     )
@@ -177,44 +138,33 @@ def check_health(settings: "HostSettings") -> None:
 
     if not settings.metrics_address:
         raise ConfigurationError(
-            "METRICS_ADDRESS: must be set for the host manager to be asked how it"
-            " is, as 127.0.0.1:9091",
+            "METRICS_ADDRESS: must be set to check the health of the host manager, for example"
+            " 127.0.0.1:9091",
             setting="METRICS_ADDRESS",
         )
-    why_not = health_problem(settings.metrics_address, NAME)
-    if why_not:
-        raise CommandFailed(why_not, os.EX_UNAVAILABLE)
-
-
-def _invalid_key(settings: "HostSettings") -> str:
-    from entrypoints.host.settings import Transport
-
-    at = f"at {settings.api_address}"
-    api = at if settings.way is Transport.GRPC else "behind RABBITMQ_URL"
-    return (
-        f"The API {api} refuses this host, invalid registration key: set REGISTRATION_KEY to the"
-        " same as the API's, without blanks or line ends around it."
-    )
+    problem = health_problem(settings.metrics_address, NAME)
+    if problem:
+        raise CommandFailed(problem, os.EX_UNAVAILABLE)
 
 
 def _warn_about_whitespace(settings: "HostSettings") -> None:
     key = settings.registration_key.reveal() if settings.registration_key else ""
     if key != key.strip():
         _log.warning(
-            "REGISTRATION_KEY begins or ends with a blank or a line end: if the API refuses it,"
-            " take that away."
+            "REGISTRATION_KEY begins or ends with blanks or line ends: remove them if the API"
+            " refuses the key."
         )
 
 
 def _handle_signals(stop: Callable[[], None]) -> None:
     signal.sigwait(_STOP_SIGNALS)
     stop()
-    # Whoever signals a process and then its group, as timeout(1) does, is not in a hurry.
+    # A second signal at once is not impatience: timeout(1) signals a process, then its group.
     time.sleep(_ONE_REQUEST_SECONDS)
     while signal.sigtimedwait(_STOP_SIGNALS, 0):
         pass
     second = signal.sigwait(_STOP_SIGNALS)
-    # Somebody has no time: leave without a farewell.
+    # The operator does not want to wait: end without a leaving heartbeat.
     os._exit(128 + second)
 
 

@@ -30,11 +30,11 @@ from entrypoints.settings import (
 class Transport(StrEnum):
     GRPC = "grpc"
     AMQP = "amqp"
-    # AMQP without a registration.
+    # AMQP, without a registration.
     LEGACY = "legacy"
 
 
-# What a host with a SERVER_ID has no use for.
+# Settings that a host with a SERVER_ID does not use.
 _REGISTRATION = (
     "api_address",
     "api_use_tls",
@@ -65,7 +65,9 @@ def _labels(text: str) -> tuple[tuple[str, str], ...]:
     pairs = [pair.strip().partition("=") for pair in text.split(",")]
     for key, equals, _ in pairs:
         if not equals:
-            raise ValueError(f"must be KEY=VALUE,KEY=VALUE, as region=nyc, and {key!r} is not")
+            raise ValueError(
+                f"must be KEY=VALUE,KEY=VALUE, for example region=nyc, and {key!r} is not"
+            )
     labels: dict[str, str] = {}
     for key, _, value in pairs:
         if key in labels:
@@ -85,13 +87,13 @@ def _shown_labels(labels: tuple[tuple[str, str], ...]) -> str:
 def _folder(text: str) -> Path:
     path = Path(text)
     if not path.is_absolute():
-        raise ValueError("must be the whole path of a folder, beginning with /")
+        raise ValueError("must be the absolute path of a directory")
     return path
 
 
 def _socket_path(text: str) -> Path:
     if ":" in text:
-        raise ValueError("must be a path alone, as /var/run/docker.sock, without unix://")
+        raise ValueError("must be a path without unix://, for example /var/run/docker.sock")
     return Path(text)
 
 
@@ -99,106 +101,116 @@ def _socket_path(text: str) -> Path:
 class HostSettings(ApiClientSettings, ServiceSettings):
     registration_key: Secret | None = setting(
         None,
-        "what the API wants of a host that joins; the same as the API's; the file may hold several,"
-        " one a line, of which the API takes one, and is read again when it changes",
+        "The API's registration key, or a join key. The file may contain several keys, one on each"
+        " line: the API must accept one of them. The file is read again when it changes",
         secret,
         parse_file=registration_keys_in,
     )
     api_mtls_address: str = setting(
         "",
-        "HOST:PORT where this host shows its certificate to the API, when it is not the port that"
-        " the API tells, on the host in API_ADDRESS",
+        "The API's mutual-TLS address (HOST:PORT), where this host presents its certificate. Needed"
+        " only if it differs from the host in API_ADDRESS and the port that the API reports",
         host_and_port(),
     )
     environment: str = setting(
         "",
-        "as production or dev; makes the name HOSTNAME-ENVIRONMENT, which stays",
+        "For example production or dev. The server is named HOSTNAME-ENVIRONMENT",
         _by_the_rules(check_environment),
     )
     server_name: str = setting(
-        "", "the name, when it shall be another one", _by_the_rules(check_name)
+        "", "The name of the server, instead of HOSTNAME-ENVIRONMENT", _by_the_rules(check_name)
     )
     server_id: int | None = setting(
         None,
-        "legacy mode: the id of a server that is there already; the host then does not register,"
-        " and speaks over RABBITMQ_URL only",
+        "Legacy mode: the id of an existing server. The host then does not register, and uses only"
+        " RABBITMQ_URL",
         integer(1, 10**18 - 1),
     )
     transport: str = setting(
         Transport.GRPC,
-        "grpc, over API_ADDRESS, or amqp, over RABBITMQ_URL",
+        "How the host reaches the API: grpc (API_ADDRESS) or amqp (RABBITMQ_URL)",
         choice(Transport.GRPC, Transport.AMQP),
     )
     rabbitmq_url: Secret | None = setting(
         None,
-        "amqp://USER:PASSWORD@HOST/VHOST or amqps://…, where commands arrive; needed with"
-        " TRANSPORT=amqp and SERVER_ID",
+        "The message broker that delivers commands: amqp://USER:PASSWORD@HOST/VHOST or amqps://…."
+        " Required with TRANSPORT=amqp and with SERVER_ID",
         broker_url,
         in_file=True,
         show=lambda url: url_without_secrets(url.reveal()) if url else "",
     )
     rabbitmq_ca_cert_path: Path | None = setting(
-        None, "the CA of the broker's certificate, when it is none that the machine trusts", Path
+        None,
+        "CA file for the broker's certificate. Needed only if this machine does not already trust"
+        " that CA",
+        Path,
     )
     docker_socket: Path = setting(
-        Path("/var/run/docker.sock"), "path of the Docker engine's socket", _socket_path
+        Path("/var/run/docker.sock"), "Path of the Docker engine's socket", _socket_path
     )
     docker_optional: bool = setting(
-        False, "true uses the machine's own figures while Docker does not answer", boolean
+        False,
+        "true: report the figures that the operating system gives while Docker does not answer",
+        boolean,
     )
     metrics_address: str = setting(
         "",
-        "HOST:PORT to serve /metrics, /healthz and /readyz on over HTTP; when not set, or off, none"
-        " is served",
+        "Listen address for /metrics, /healthz and /readyz over HTTP (HOST:PORT). Empty or off:"
+        " not served",
         host_and_port_or_off,
     )
     config_dir: Path | None = setting(
         None,
-        "folder to keep the server's configuration in, a file NAME.json for each document; when"
-        " not set, none is fetched",
+        "Directory for the server's configuration, a file NAME.json for each document. Empty: the"
+        " configuration is not fetched",
         Path,
     )
     state_dir: Path | None = setting(
         None,
-        "folder to keep in who this host is; with it, a name that is made up stays, and a copy of"
-        " it on another machine is noticed",
+        "Directory for this host's identity and credential. It keeps a generated name over"
+        " restarts. A copy of it on another machine is detected",
         Path,
     )
     labels: tuple[tuple[str, str], ...] = setting(
         (),
-        "as region=nyc,tier=gold: what operators select servers by; theirs win",
+        "Labels by which operators select servers, for example region=nyc,tier=gold. An operator's"
+        " labels take precedence",
         _labels,
         show=_shown_labels,
     )
     ephemeral: bool = setting(
-        False, "true lets the API delete the server once it was offline for long", boolean
+        False,
+        "true: the API deletes the server after it has been offline for long",
+        boolean,
     )
     deregister_on_exit: bool = setting(
-        False, "true deletes the server when the host manager is stopped", boolean
+        False,
+        "true: delete the server from the API when the host manager is stopped",
+        boolean,
     )
     host_root: Path = setting(
         Path("/"),
-        "where the machine's own / is, as /host; for a host manager in a container, which else"
-        " does not see the machine's machine-id",
+        "Where the machine's root directory is mounted, for example /host. Needed in a container,"
+        " which otherwise cannot read the machine's machine-id",
         _folder,
         old_names=("MACHINE_ROOT",),
     )
 
     @property
     def way(self) -> Transport:
-        """How this host speaks to the control plane."""
+        """How this host reaches the control plane."""
         return Transport.LEGACY if self.server_id is not None else Transport(self.transport)
 
-    def check(self, given: Collection[str]) -> None:
+    def check(self, set_names: Collection[str]) -> None:
         if self.server_id is not None:
-            unused = [name.upper() for name in _REGISTRATION if name in given]
-            if "transport" in given and self.transport != Transport.AMQP:
+            unused = [name.upper() for name in _REGISTRATION if name in set_names]
+            if "transport" in set_names and self.transport != Transport.AMQP:
                 unused.append("TRANSPORT")
             if unused:
                 named = " and ".join(unused)
                 raise ConfigurationError(
-                    f"SERVER_ID is set together with {named}: a host with a given id"
-                    " does not register",
+                    f"SERVER_ID is set together with {named}: a host with an assigned"
+                    " id does not register",
                     f"unset SERVER_ID to register, or unset {named} to keep the id",
                     separator="; ",
                 )
@@ -208,30 +220,29 @@ class HostSettings(ApiClientSettings, ServiceSettings):
                 f"RABBITMQ_URL: must be set, because {why} is", setting="RABBITMQ_URL"
             )
         if self.way is Transport.GRPC:
-            super().check(given)
-            self._check_what_needs_tls(given)
+            super().check(set_names)
+            self._check_tls(set_names)
 
-    def _check_what_needs_tls(self, given: Collection[str]) -> None:
+    def _check_tls(self, set_names: Collection[str]) -> None:
         if self.api.tls:
             return
         address = self.api.address
-        if "api_mtls_address" in given:
+        if "api_mtls_address" in set_names:
             raise ConfigurationError(
-                "API_MTLS_ADDRESS: of no use, because API_ADDRESS asks for no TLS",
-                f"write https://{address}, or unset API_MTLS_ADDRESS",
-                separator="; ",
+                "API_MTLS_ADDRESS: without effect, because API_ADDRESS does not use TLS",
+                f"set API_ADDRESS to https://{address}, or unset API_MTLS_ADDRESS",
                 setting="API_MTLS_ADDRESS",
             )
-        shown = [PlaintextKey.parse(key, JOIN_KEY) for key in self._registration_keys()]
-        if any(key and key.authority_digest for key in shown):
+        presented = [PlaintextKey.parse(key, JOIN_KEY) for key in self._registration_keys()]
+        if any(key and key.authority_digest for key in presented):
             raise ConfigurationError(
-                "REGISTRATION_KEY says by which authority the API is known, but"
-                " API_ADDRESS asks for no TLS, in which alone it can be",
-                f"write https://{address}",
+                "REGISTRATION_KEY pins the API's CA, which requires TLS, but API_ADDRESS does not"
+                " use TLS",
+                f"set API_ADDRESS to https://{address}",
             )
 
     def _registration_keys(self) -> Sequence[str]:
-        given = self.registration_key
-        if isinstance(given, SecretsInFile):
-            return given.reveal_all()
-        return (given.reveal(),) if given else ()
+        keys = self.registration_key
+        if isinstance(keys, SecretsInFile):
+            return keys.reveal_all()
+        return (keys.reveal(),) if keys else ()

@@ -183,7 +183,7 @@ def test_a_replaced_host_is_not_restarted(manager: ServiceManager, api: Api) -> 
 
     assert manager.show(UNIT, "ExecMainStatus") == str(os.EX_TEMPFAIL)
     assert manager.show(UNIT, "NRestarts") == "0"
-    assert "Another host manager took the place of this one" in log_of(manager)
+    assert "Another host manager has replaced this one" in log_of(manager)
 
 
 def test_stopping_the_unit_takes_the_server_offline(manager: ServiceManager, api: Api) -> None:

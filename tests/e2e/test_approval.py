@@ -44,9 +44,9 @@ def test_a_pending_host_gets_its_configuration_once_it_is_approved(
     eventually((folder / "limits.json").exists, "the document", host, api)
 
     assert servers(api.address)["web"].approval == "approved"
-    host.wait_until_said("Server 1 was let in.")
+    host.wait_until_said("Server 1 was approved.")
     assert host.count("waits for an operator") == 1
-    assert host.count("was let in") == 1
+    assert host.count("was approved") == 1
     assert host.terminate() == 0
 
 

@@ -135,7 +135,7 @@ def test_after_adopt_the_challenger_has_the_server_and_the_holder_stops(
     assert "The challenger at 127.0.0.1 takes over server 1 (web) with all its data" in printed
     assert "the holder at 127.0.0.1 must stop, and is refused under this name" in printed
     contest.challenger.wait_until_said("Registered as server 1 under the name web")
-    assert contest.challenger.said("The name is this host's now.")
+    assert contest.challenger.said("This host has the name now.")
     assert contest.holder.wait() == 75
     assert contest.holder.said("Server 1 was registered again by another host manager")
     assert printed_by(contest.api, "configs", "list", "1").splitlines()[1].startswith("limits")

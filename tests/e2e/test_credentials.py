@@ -50,7 +50,7 @@ def test_a_host_goes_on_by_its_credential_whatever_becomes_of_its_key_and_of_the
     assert mode == 0o600
     assert (refused, code) == (os.EX_NOPERM, 0)
     assert again.said("Stopped; the API shows server 1 as offline.")
-    assert again.count("wants a credential") == 0
+    assert again.count("requires a credential") == 0
     for said in (api, host, again):
         assert not said.said(issued)
         assert not said.said(kept(machine))

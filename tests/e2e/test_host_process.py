@@ -128,7 +128,7 @@ def test_a_key_with_blanks_around_it_is_warned_about(
     exit_code = host.wait()
 
     assert exit_code == 77
-    assert host.said("REGISTRATION_KEY begins or ends with a blank")
+    assert host.said("REGISTRATION_KEY begins or ends with blanks")
 
 
 @pytest.mark.parametrize("address", [UNREACHED, "no.such.host.invalid:50051"])

@@ -70,7 +70,7 @@ def test_of_two_managers_of_one_machine_and_name_the_later_one_has_the_server(
     assert first.wait() == 75
     [error] = [event["event"] for event in first.events if event["level"] == "error"]
     assert error.startswith(
-        "Another host manager took the place of this one, which ends: Server 1 was registered"
+        "Another host manager has replaced this one, which ends now: Server 1 was registered"
         " again by another host manager from 127.0.0.1 at "
     )
     assert error.endswith(
@@ -168,7 +168,7 @@ def test_a_container_that_is_made_anew_with_another_hostname_is_the_same_server(
             seen.append(registered(host))
         finally:
             host.terminate()
-        said.append(host.count("is kept from the last start (STATE_DIR)"))
+        said.append(host.count("from the last start (STATE_DIR)"))
 
     assert seen == [(1, "3f2c9d1b7a60-production")] * 2
     assert said == [0, 1]
@@ -191,7 +191,7 @@ def test_a_state_that_was_copied_to_another_machine_is_set_aside(
     [warning] = warnings(copied)
     assert warning.startswith(
         f"STATE_DIR was copied from another machine, server {server_id} ({name}), which differs in"
-        f" hardware id and boot id: the state is set aside as {clone.state_dir}/state.json"
+        f" hardware id and boot id: the state was moved to {clone.state_dir}/state.json"
     )
     assert (clone.state_dir / "state.json.of-another-machine").exists()
     assert state_of(clone)["server_id"] == its_id
@@ -214,7 +214,7 @@ def test_a_clone_that_claims_a_name_waits_until_it_is_free(
     assert original.running
     original.terminate()
     assert registered(waiting) == (server_id, "web")
-    assert waiting.said("The name is this host's now.")
+    assert waiting.said("This host has the name now.")
 
 
 def _claims(api: Api) -> int:
@@ -289,7 +289,7 @@ def test_a_state_folder_that_cannot_be_made_is_one_warning(
 
     assert registered(host) == (1, "web")
     assert [warning.partition(":")[0] for warning in warnings(host)] == [
-        "The state of this host cannot be kept in STATE_DIR (Not a directory)"
+        "This host's state cannot be stored in STATE_DIR (Not a directory)"
     ]
     assert host.terminate() == 0
 
@@ -321,11 +321,11 @@ def test_a_host_that_waits_for_an_operator_follows_nothing_until_it_is_let_in(
         )
 
         assert not (folder / "game.json").exists()
-        assert host.count(f"Server {server_id} waits for an operator to let it in") == 1
+        assert host.count(f"Server {server_id} waits for an operator's approval") == 1
         stub.ApproveServer(pb.ApproveServerRequest(server_id=server_id))
     eventually((folder / "game.json").exists, "the document", host)
 
-    assert host.count(f"Server {server_id} was let in.") == 1
+    assert host.count(f"Server {server_id} was approved.") == 1
 
 
 def test_a_host_that_an_operator_rejects_ends_with_the_reason(
@@ -338,7 +338,7 @@ def test_a_host_that_an_operator_rejects_ends_with_the_reason(
 
     assert host.wait() == 77
     assert host.events[-1]["event"] == (
-        f"The API does not let this host in: Server {server_id} (web) was rejected by an operator:"
+        f"The API does not admit this host: Server {server_id} (web) was rejected by an operator:"
         " nobody knows it."
     )
 
@@ -445,11 +445,11 @@ def test_a_host_is_deregistered_by_hand_once_it_has_stopped(
     assert (too_early.returncode, done.returncode, again.returncode) == (78, 0, 78)
     assert "is in use by another host manager: stop that one" in too_early.stderr
     assert done.stdout == (
-        "Server 1 (web) is deregistered; `manmanv2 servers restore 1` brings it back.\n"
+        "Deregistered server 1 (web); `manmanv2 servers restore 1` brings it back.\n"
     )
     assert again.stderr == (
-        "manmanv2-host: STATE_DIR holds no state of a host that registered: name a server by its"
-        " id instead, `manmanv2 servers delete ID`.\n"
+        "manmanv2-host: STATE_DIR contains no state of a registered host: delete a server by its"
+        " id instead, with `manmanv2 servers delete ID`.\n"
     )
     assert servers(api.address) == {}
 

@@ -57,7 +57,7 @@ def test_a_key_lets_in_so_many_hosts_which_start_again_with_it_until_it_is_revok
     assert dict(joined.operator_labels) == {"tier": "gold"}
     assert late_ended == os.EX_NOPERM
     assert late.said(
-        "The API does not let this host in: The join key"
+        "The API does not admit this host: The join key"
         f" {key_id} has already admitted 1 server, its maximum."
     )
     assert used[1].split()[:5] == [key_id, "1", "game-1", "127.0.0.1", "2"]
@@ -69,7 +69,7 @@ def test_a_key_lets_in_so_many_hosts_which_start_again_with_it_until_it_is_revok
     )
     assert f"Revoke this key? [y/N]: revoked the join key {key_id}" in revoked[1]
     assert last_ended == os.EX_NOPERM
-    assert last.said(f"The API does not let this host in: The join key {key_id} was revoked.")
+    assert last.said(f"The API does not admit this host: The join key {key_id} was revoked.")
     secret = key.partition(".")[2]
     for process in (api, host, late, again, last):
         assert not process.said(secret)
@@ -110,7 +110,7 @@ def test_an_api_may_want_a_join_key_of_everybody(
     )
 
     assert ended == os.EX_NOPERM
-    assert refused.said("refuses this host, invalid registration key")
+    assert refused.said("refuses this host because of an invalid registration key")
     assert api.said("REGISTRATION_KEY is not set: hosts can register only with join keys")
     assert "Everybody may join" not in made.stderr
     host.wait_until_said("Registered as server 1")

@@ -87,7 +87,7 @@ def test_a_host_with_another_key_ends_with_one_sentence(
     exit_code = host.wait()
 
     assert exit_code == 77
-    assert "set REGISTRATION_KEY to the same as the API's" in host.events[-1]["event"]
+    assert "set REGISTRATION_KEY to the API's key" in host.events[-1]["event"]
     assert [event["level"] for event in host.events].count("error") == 1
     assert servers(api.address) == {}
 

@@ -113,7 +113,9 @@ def test_a_host_with_another_key_ends_over_amqp_too(
     )
 
     assert host.wait() == 77
-    assert host.said("The API behind RABBITMQ_URL refuses this host, invalid registration key")
+    assert host.said(
+        "The API behind RABBITMQ_URL refuses this host because of an invalid registration key"
+    )
 
 
 def test_the_migration_to_legacy_mode_and_back_keeps_the_server(

@@ -78,7 +78,7 @@ _QUOTED = re.compile(r"^```text\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 # What the document has in place of what differs from run to run.
 _EXAMPLES = (
     (r"\buid \d+", "uid 997"),
-    (r"taken by .+ \(pid \d+\)", "taken by nginx (pid 4711)"),
+    (r"in use by .+ \(pid \d+\)", "in use by nginx (pid 4711)"),
     (r"is \d+ s (ahead|behind)", r"is 90 s \1"),
     (r"heard \d+ s ago", "heard 4 s ago"),
     (r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC", "2026-02-28 23:59:58 UTC"),
@@ -289,7 +289,7 @@ def test_a_host_gets_another_id_at_each_start(api: Api, start_host: StartHost) -
         # By no evidence the API recognises its machine.
         host = start_host(api.address, HOST_ROOT="/nowhere")
         host.wait_until_said(f"Registered as server {number} ")
-        said += [event["event"] for event in host.events if "made up" in event["event"]]
+        said += [event["event"] for event in host.events if "for this run only" in event["event"]]
         host.terminate()
     report = doctor(API_ADDRESS=api.address, DOCKER_OPTIONAL="true")
 
@@ -373,7 +373,7 @@ def test_its_state_is_of_another_machine(
     first.terminate()
     copy = machine.clone(folder / "clone")
     second = start_host(api.address, **copy.settings_with_state)
-    said = second.wait_until_said("set aside")
+    said = second.wait_until_said("was moved to")
 
     assert as_examples([said], {str(copy.state_dir): "/var/lib/manmanv2"}) == quoted(
         "STATE_DIR was copied from another machine"
@@ -877,13 +877,13 @@ def test_the_configuration_cannot_be_kept(api: Api, folder: Path) -> None:
     with ExitStack() as stack:
         host = Process(*without_privileges("manmanv2-host"), **settings)
         stack.callback(host.kill)
-        said = host.wait_until_said("cannot be kept")
+        said = host.wait_until_said("cannot be stored")
     report = doctor_without_privileges("host", **settings)
     mended = doctor("host", **{**settings, "CONFIG_DIR": str(kept)})
 
     assert as_examples(
         [said, report.of("Folder")], {str(closed / "config"): "/etc/manmanv2/config"}
-    ) == quoted("The configuration cannot be kept")
+    ) == quoted("The configuration cannot be stored")
     assert mended.outcomes["Folder"] == "ok"
 
 

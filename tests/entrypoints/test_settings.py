@@ -98,7 +98,7 @@ def test_an_invalid_name_is_reported_with_the_variable(
 
 def test_an_address_instead_of_the_socket_path_is_reported() -> None:
     assert problem(HostSettings, DOCKER_SOCKET="unix:///var/run/docker.sock") == (
-        "DOCKER_SOCKET: must be a path alone, as /var/run/docker.sock, without unix://."
+        "DOCKER_SOCKET: must be a path without unix://, for example /var/run/docker.sock."
     )
 
 
@@ -468,8 +468,8 @@ def test_labels_are_pairs() -> None:
 @pytest.mark.parametrize(
     ("labels", "complaint"),
     [
-        ("region", "must be KEY=VALUE,KEY=VALUE, as region=nyc, and 'region' is not."),
-        ("region=nyc,", "must be KEY=VALUE,KEY=VALUE, as region=nyc, and '' is not."),
+        ("region", "must be KEY=VALUE,KEY=VALUE, for example region=nyc, and 'region' is not."),
+        ("region=nyc,", "must be KEY=VALUE,KEY=VALUE, for example region=nyc, and '' is not."),
         ("a=1,b=1,a=2", "has the key 'a' more than once: leave one of them out."),
         ("-a=1", "has the key '-a': it must be 1 to 63 letters"),
         ("a=b=c", "has the value 'b=c' of a: it must be up to 63 letters"),
@@ -486,7 +486,7 @@ def test_invalid_labels_are_reported(labels: str, complaint: str) -> None:
 
 def test_the_root_of_the_host_is_an_absolute_path() -> None:
     assert HostSettings.load({"HOST_ROOT": "/host"}).host_root == Path("/host")
-    assert problem(HostSettings, HOST_ROOT="host").startswith("HOST_ROOT: must be the whole")
+    assert problem(HostSettings, HOST_ROOT="host").startswith("HOST_ROOT: must be the absolute")
 
 
 def test_a_setting_may_still_be_set_by_its_old_name_with_a_warning() -> None:
@@ -626,8 +626,8 @@ def test_a_key_that_pins_the_api_s_ca_needs_tls(address: dict[str, str], tmp_pat
         message = problem(HostSettings, **address, **key)
 
         assert message.startswith(
-            "REGISTRATION_KEY says by which authority the API is known, but API_ADDRESS asks for no"
-            " TLS, in which alone it can be: write https://"
+            "REGISTRATION_KEY pins the API's CA, which requires TLS, but API_ADDRESS does not use"
+            " TLS: set API_ADDRESS to https://"
         )
         assert HostSettings.load({"API_ADDRESS": "https://api", **key}).api.tls
 
@@ -636,8 +636,8 @@ def test_a_mutual_tls_address_without_tls_is_refused() -> None:
     where = {"API_MTLS_ADDRESS": "api:50443"}
 
     assert problem(HostSettings, API_ADDRESS="api:50051", **where) == (
-        "API_MTLS_ADDRESS: of no use, because API_ADDRESS asks for no TLS; write https://api:50051,"
-        " or unset API_MTLS_ADDRESS."
+        "API_MTLS_ADDRESS: without effect, because API_ADDRESS does not use TLS: set API_ADDRESS"
+        " to https://api:50051, or unset API_MTLS_ADDRESS."
     )
     assert HostSettings.load({"API_ADDRESS": "https://api", **where}).api_mtls_address
     assert "must be HOST:PORT" in problem(HostSettings, API_MTLS_ADDRESS="nowhere")

@@ -64,10 +64,10 @@ def test_the_state_stays_where_the_server_does(failure: Exception) -> None:
     assert folder.state == STATE
 
 
-def test_where_no_state_is_kept_nobody_is_asked() -> None:
+def test_without_a_stored_state_the_api_is_not_called() -> None:
     api = FakeControlPlane()
 
-    with pytest.raises(NothingToDeregister, match="holds no state"):
+    with pytest.raises(NothingToDeregister, match="contains no state"):
         deregister(api, FakeStateFolder())
 
     assert api.deregistered == []

@@ -53,7 +53,7 @@ class Starts:
         self.count += 1
         own = {"random_suffix": f"{self.count:08x}", "instance_id": f"{self.count:032x}"}
         identity = host_identity(self.folder, self.evidence, **{**own, **settings})  # type: ignore[arg-type]
-        identity.take_state_folder()
+        identity.lock_state_folder()
         identity.choose_name(report)
         identity.registration_request(report)
         identity.joined(joined)
@@ -120,10 +120,10 @@ def test_a_made_up_name_is_kept_and_stays_ephemeral(
     assert first.name == again.name == "mars-00000001"
     assert again.registration_request(REPORT).ephemeral
     assert caplog.messages == [
-        "The name mars-00000001 is made up, and kept in STATE_DIR for the next start.",
+        "Generated the name mars-00000001; STATE_DIR keeps it for the next start.",
         (
-            "The name mars-00000001 is kept from the last start (STATE_DIR): set SERVER_NAME for"
-            " another one."
+            "Using the name mars-00000001 from the last start (STATE_DIR); set SERVER_NAME to"
+            " change it."
         ),
     ]
 
@@ -192,10 +192,9 @@ def test_a_state_of_another_machine_is_set_aside_with_one_warning(
     assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [
         (
             "STATE_DIR was copied from another machine, server 42 (mars-00000001), which differs"
-            " in hardware id and boot id: the state is set aside as"
+            " in hardware id and boot id: the state was moved to"
             " /state/state.json.of-another-machine, and this host starts without it. Delete that"
-            " file; if this machine is to take the other one's place, stop that one and set"
-            " SERVER_NAME=mars-00000001 here."
+            " file. To replace the other machine, stop it and set SERVER_NAME=mars-00000001 here."
         )
     ]
 
@@ -229,8 +228,8 @@ def test_a_folder_that_cannot_be_used_is_said_once_and_the_host_goes_on(
     assert identity.name == "mars-production"
     assert caplog.messages == [
         (
-            "The state of this host cannot be kept in STATE_DIR (Read-only file system): mend the"
-            " folder or its permissions. This host goes on without."
+            "This host's state cannot be stored in STATE_DIR (Read-only file system): fix the"
+            " directory or its permissions. This host continues without it."
         )
     ]
 
@@ -239,7 +238,7 @@ def test_a_folder_that_could_not_be_taken_is_not_used_at_all(starts: Starts) -> 
     starts.start(environment="")
     starts.folder.trouble = OSError(errno.EROFS, os.strerror(errno.EROFS))
     identity = host_identity(starts.folder, starts.evidence, environment="", random_suffix="ff")
-    identity.take_state_folder()
+    identity.lock_state_folder()
     starts.folder.trouble = None
     identity.choose_name(REPORT)
     identity.registration_request(REPORT)
@@ -262,8 +261,8 @@ def test_a_full_disk_is_said_once_and_the_state_is_written_when_it_can_be(
 
     assert starts.folder.writes == 2
     assert [message.partition(":")[0] for message in caplog.messages] == [
-        "The state of this host cannot be kept in STATE_DIR (No space left on device)",
-        "STATE_DIR can be written to again.",
+        "This host's state cannot be stored in STATE_DIR (No space left on device)",
+        "STATE_DIR is writable again.",
     ]
 
 
@@ -432,9 +431,9 @@ def test_a_certificate_that_cannot_be_kept_is_shown_all_the_same(
     assert shown == CERTIFICATE
     assert caplog.messages == [
         (
-            "The certificate of this host cannot be kept in STATE_DIR (No space left on device):"
-            " mend the folder or its permissions. The next start asks for another one."
+            "This host's certificate cannot be stored in STATE_DIR (No space left on device):"
+            " fix the directory or its permissions. The next start requests another one."
         ),
-        "The certificate of this host can be kept in STATE_DIR again.",
+        "This host's certificate can be stored in STATE_DIR again.",
     ]
     assert "private" not in repr((held, CERTIFICATE))

@@ -262,9 +262,9 @@ def test_a_host_whose_docker_goes_away_heartbeats_on_without_figures(
 
     assert api.heartbeats == [(42, None), (42, None), (42, CAPABILITIES), (42, None)]
     assert lines(caplog, "Docker") == [
-        "Docker is away. Heartbeats go on with the figures known so far.",
+        "Docker is away. Heartbeats continue with the last known figures.",
         "Docker answers again.",
-        "Docker is away. Heartbeats go on with the figures known so far.",
+        "Docker is away. Heartbeats continue with the last known figures.",
     ]
 
 
@@ -329,8 +329,8 @@ def test_a_host_that_the_api_has_forgotten_registers_again_at_once(
 
     assert sleep.waits == [16, 16, 20]
     assert [server_id for server_id, _ in api.heartbeats] == [42, 43]
-    assert lines(caplog, "does not know") == [
-        "The API does not know server 42 any more: registering again."
+    assert lines(caplog, "no longer knows") == [
+        "The API no longer knows server 42: registering again."
     ]
 
 
@@ -345,7 +345,7 @@ def test_a_host_that_needs_a_credential_registers_for_one_at_once(
     assert sleep.waits == [16, 16, 20]
     assert len(api.registered) == 2
     assert lines(caplog, "credential") == [
-        "The API wants a credential of server 42: registering again for one."
+        "The API requires a credential for server 42: registering again to get one."
     ]
 
 
@@ -379,7 +379,7 @@ def test_a_host_whose_farewell_needs_a_credential_stops_all_the_same(
 ) -> None:
     run_host(FakeControlPlane(leaving=[CredentialRequired(42)]))
 
-    assert lines(caplog, "Stopped without telling the API, which will notice")
+    assert lines(caplog, "Stopped without notifying the API, which will miss")
 
 
 # The API away
@@ -501,7 +501,7 @@ def test_a_host_whose_name_is_held_says_so_once_and_waits_until_it_is_free(
             "The name 'mars' is held by server 7, another machine at 10.0.0.7, heard 0 s ago."
             " Trying again until it is free."
         ),
-        "The name is this host's now.",
+        "This host has the name now.",
         "Registered as server 42 under the name mars-production.",
         "Stopped; the API shows server 42 as offline.",
     ]
@@ -566,7 +566,7 @@ def test_a_host_that_learns_as_it_stops_that_it_was_replaced_says_so(
     run_host(FakeControlPlane(leaving=[REPLACED]))
 
     assert lines(caplog)[-1] == (
-        "Stopped without telling the API: Server 42 was registered again by another process."
+        "Stopped without notifying the API: Server 42 was registered again by another process."
     )
 
 
@@ -608,7 +608,7 @@ def test_a_host_that_is_not_let_in_ends_without_a_farewell(
     assert api.leaving_heartbeats == []
 
 
-def test_a_pending_host_says_once_that_it_waits_and_once_that_it_was_let_in(
+def test_a_pending_host_logs_once_that_it_waits_and_once_that_it_was_approved(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     soon = timedelta(seconds=16)
@@ -639,12 +639,12 @@ def test_a_pending_host_says_once_that_it_waits_and_once_that_it_was_let_in(
 
     assert seen == ["old"] * 5 + ['{"revision": 3}']
     assert api.fetched == [(42, 2, 0)]
-    assert lines(caplog, "let ") == [
+    assert lines(caplog, "approv") == [
         (
-            "Server 42 waits for an operator to let it in, by `manmanv2 servers approve 42`; until"
+            "Server 42 waits for an operator's approval (`manmanv2 servers approve 42`); until"
             " then it gets no configuration and no commands."
         ),
-        "Server 42 was let in.",
+        "Server 42 was approved.",
     ]
 
 
@@ -665,7 +665,7 @@ def test_a_pending_host_that_an_api_that_only_warns_would_refuse_is_not_let_in(
     )
 
     assert len(lines(caplog, "waits for an operator")) == 1
-    assert lines(caplog, "was let in") == ["Server 42 was let in."]
+    assert lines(caplog, "was approved") == ["Server 42 was approved."]
 
 
 def test_a_pending_host_follows_what_an_api_that_only_warns_tells_it() -> None:
@@ -691,7 +691,7 @@ def test_a_name_that_an_operator_gave_is_told_and_used_from_then_on(
 
     assert api.names == ["mars-production", "frontend"]
     assert lines(caplog, "frontend") == [
-        "An operator named this host frontend; it had registered as mars-production.",
+        "An operator renamed this host to frontend; it registered as mars-production.",
         "Registered as server 42 under the name frontend.",
         "Registered as server 42 under the name frontend.",
     ]
@@ -861,8 +861,8 @@ def test_configuration_that_cannot_be_fetched_is_said_once_and_tried_with_each_h
     reason = str(failure).removesuffix(".")
     assert lines(caplog, "configuration") == [
         f"The configuration cannot be fetched: {reason}. Trying again with each heartbeat.",
-        "The configuration is at revision 3, of 1 documents 1 changed.",
-        "The configuration can be followed again.",
+        "The configuration is at revision 3; 1 of 1 documents changed.",
+        "The configuration can be fetched again.",
     ]
 
 
@@ -876,7 +876,7 @@ def test_a_full_disk_is_said_once_and_stops_no_heartbeat(caplog: pytest.LogCaptu
     run_host(api, folder=folder, rests=4)
 
     assert len(api.heartbeats) == 3
-    assert len(lines(caplog, "kept in CONFIG_DIR (No space left on device)")) == 1
+    assert len(lines(caplog, "stored in CONFIG_DIR (No space left on device)")) == 1
 
 
 def test_a_document_whose_name_leads_out_of_the_folder_is_not_written() -> None:
@@ -915,7 +915,7 @@ def test_a_farewell_that_does_not_get_through_is_tried_once_and_said(
     run_host(api)
 
     assert api.leaving_heartbeats == [42]
-    assert "will notice by this host's silence" in lines(caplog)[-1]
+    assert "will miss this host's heartbeats" in lines(caplog)[-1]
 
 
 def test_a_host_that_waits_for_docker_stops_without_registering() -> None:

@@ -69,11 +69,13 @@ def test_a_host_whose_keys_may_change_waits_for_one_that_is_taken(
         follow(42, 1, lambda: None)
 
     assert folder.documents.keys() == {"a"}
-    refused = "the API takes none of the keys in REGISTRATION_KEY_FILE; write the API's into it"
+    refused = (
+        "the API accepts none of the keys in REGISTRATION_KEY_FILE; add the API's key to the file"
+    )
     assert caplog.messages == [
         f"The configuration cannot be fetched: {refused}. Trying again with each heartbeat.",
-        "The configuration is at revision 1, of 3 documents 1 changed.",
-        "The configuration can be followed again.",
+        "The configuration is at revision 1; 1 of 3 documents changed.",
+        "The configuration can be fetched again.",
     ]
 
 
