@@ -2,6 +2,7 @@
 
 import os
 import re
+import textwrap
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
@@ -263,7 +264,7 @@ class Settings:
         for declared in fields(cls):
             default = declared.metadata["show"](declared.default)
             yield f"  {_variable(declared)} (default: {default or 'none'})"
-            yield f"      {declared.metadata['description']}"
+            yield from _indented(declared.metadata["description"])
             others = [
                 *declared.metadata["aliases"],
                 *(f"{name} (deprecated)" for name in declared.metadata["old_names"]),
@@ -271,13 +272,20 @@ class Settings:
             if declared.metadata["in_file"]:
                 others.append(f"{_variable(declared)}_FILE, the path of a file that contains it")
             if others:
-                yield f"      or {', or '.join(others)}"
+                yield from _indented(f"or {', or '.join(others)}")
 
     def redacted_lines(self) -> Iterator[str]:
         """Each setting with its effective value, without secrets."""
         for declared in fields(self):
             value = declared.metadata["show"](getattr(self, declared.name))
             yield f"{_variable(declared)}={value}"
+
+
+def _indented(text: str) -> Sequence[str]:
+    indent = " " * 6
+    return textwrap.wrap(
+        text, 79, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False
+    )
 
 
 def _url_text(url: Secret | None) -> str:

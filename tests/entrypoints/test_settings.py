@@ -278,11 +278,12 @@ def test_help_lists_every_setting_with_its_default_and_description(
     settings: type[Settings],
 ) -> None:
     lines = list(settings.help_lines())
-    message = dict(pairwise(lines))
+    following = dict(pairwise(lines))
 
     for name in settings.__dataclass_fields__:
         heading = next(line for line in lines if line.startswith(f"  {name.upper()} (default: "))
-        assert message[heading].strip()
+        assert following[heading].startswith(" " * 6)
+    assert max(map(len, lines)) < 80
 
 
 @pytest.mark.parametrize("settings", [ApiSettings, HostSettings])
