@@ -370,7 +370,7 @@ class ApiSettings(ServiceSettings):
 
     @property
     def mutual_tls_address(self) -> str:
-        """Where clients present certificates; empty if the API issues none."""
+        """The listen address for mutual-TLS clients; empty if the API issues no certificates."""
         if self.ca_cert_path is None:
             return ""
         host, _, port = self.listen_address.rpartition(":")

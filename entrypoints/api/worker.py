@@ -97,7 +97,7 @@ async def _serve(
     if settings.metrics_address and not parent:
         management_server = container.management_server_for()(loopback_address(address))
         start_management_server(management_server, settings.metrics_address)
-    background = [loop.create_task(loop_) for loop_ in _background(container, settings)]
+    background = [loop.create_task(each) for each in _background_loops(container, settings)]
 
     consumers = container.consumers()
     consumer_threads = [
@@ -129,7 +129,7 @@ async def _start(server: GrpcServer, settings: ApiSettings) -> str:
     return f"{settings.listen_address.rpartition(':')[0]}:{port}"
 
 
-def _background(
+def _background_loops(
     container: ApiContainer, settings: ApiSettings
 ) -> Iterator[Coroutine[Any, Any, None]]:
     yield run_sweep(container.sweep(), container.heartbeat_schedule().interval)
@@ -153,8 +153,8 @@ def _allocate_metrics_files() -> None:
         allocate_files(directory)
     except OSError as error:
         _log.warning(
-            "There is no space for the metrics in %s (%s): if the disk stays full, the kernel may"
-            " kill this process; free some space, or set METRICS_ADDRESS=off",
+            "No space can be allocated for the metrics in %s (%s): if the disk stays full, the"
+            " kernel may kill this process; free some space, or set METRICS_ADDRESS=off",
             directory,
             error.strerror,
         )

@@ -99,7 +99,7 @@ def test_a_stopping_api_finishes_the_calls_in_flight(
         failures = [call.exception() for call in calls]
         answered = [call.result().server.name for call in calls if not call.exception()]
 
-    # Who came too late is told so in a way that says "try again", and nobody hangs.
+    # A call that comes too late gets an error that a client retries, and none hangs.
     codes = {failure.code() for failure in failures if isinstance(failure, grpc.RpcError)}
     assert codes <= {grpc.StatusCode.UNAVAILABLE}
     assert exit_code == 0
@@ -320,14 +320,14 @@ def test_a_locked_row_delays_the_heartbeats_of_its_own_host_only(
     postgres_url: str, start_api: StartApi
 ) -> None:
     api = start_api(postgres_url)
-    with client(api.address) as stub, closing(psycopg2.connect(postgres_url)) as somebody:
+    with client(api.address) as stub, closing(psycopg2.connect(postgres_url)) as other:
         for name in ("held", "free"):
             stub.RegisterServer(pb.RegisterServerRequest(name=name))
-        somebody.cursor().execute("UPDATE servers SET environment = 'x' WHERE name = 'held'")
+        other.cursor().execute("UPDATE servers SET environment = 'x' WHERE name = 'held'")
         with pytest.raises(grpc.RpcError) as refused:
             stub.Heartbeat(pb.HeartbeatRequest(server_id=1), timeout=20)
         answer = stub.Heartbeat(pb.HeartbeatRequest(server_id=2), timeout=20)
-        somebody.rollback()
+        other.rollback()
 
     assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
     assert answer.acknowledged

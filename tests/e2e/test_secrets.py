@@ -253,7 +253,7 @@ def test_a_private_key_in_place_of_its_path(files: CertificateFiles, setting: st
 
     for one in ended:
         assert one.returncode == 78
-        assert f"{setting}: must be the path of a file, not what" in one.stdout + one.stderr
+        assert f"{setting}: must be the path of a file, not its" in one.stdout + one.stderr
 
 
 def test_a_private_key_in_use(

@@ -132,9 +132,9 @@ def test_an_api_with_an_unusable_ca_does_not_start(tmp_path: Path) -> None:
 
 
 def test_one_file_holds_certificate_and_key_unless_a_key_file_is_set() -> None:
-    shown = {"API_ADDRESS": "https://api:50052", "API_CLIENT_CERT_PATH": "/x/ann.pem"}
-    one = CliSettings.load(shown).api.tls
-    two = CliSettings.load({**shown, "API_CLIENT_KEY_PATH": "/x/ann.key"}).api.tls
+    variables = {"API_ADDRESS": "https://api:50052", "API_CLIENT_CERT_PATH": "/x/ann.pem"}
+    one = CliSettings.load(variables).api.tls
+    two = CliSettings.load({**variables, "API_CLIENT_KEY_PATH": "/x/ann.key"}).api.tls
     none = CliSettings.load({"API_ADDRESS": "https://api:50052"}).api.tls
 
     assert one

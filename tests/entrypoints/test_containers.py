@@ -253,10 +253,10 @@ def test_threads_that_ask_at_once_get_the_same_store() -> None:
 def test_an_api_opens_as_many_connections_as_documented() -> None:
     url = Secret("postgresql://nobody@nowhere/nothing")
     pool = ApiContainer(settings=ApiSettings(database_url=url)).engine().pool
-    told = (ROOT / "docs/operations.md").read_text()
+    document = (ROOT / "docs/operations.md").read_text()
 
     assert isinstance(pool, QueuePool)
-    assert f"opens up to {pool.size()} connections" in told
+    assert f"opens up to {pool.size()} connections" in document
 
 
 def test_ten_thousand_hosts_with_one_key_register_within_a_minute() -> None:

@@ -21,7 +21,7 @@ Loop = Coroutine[Any, Any, None]
 
 
 class Steps:
-    """A step that does what it is told to do, in order, and ends the loop after that."""
+    """A step with given results, in order, that ends the loop after them."""
 
     def __init__(self, *results: object) -> None:
         self._results = list(results)
