@@ -94,7 +94,7 @@ class ApiMetrics:
             ["switch"],
             registry=registry,
         )
-        self._would_reject = Counter(
+        self._deprecated_refusals = Counter(
             "manmanv2_would_reject",
             "Deprecated: use manmanv2_dry_run_refusals.",
             ["switch"],
@@ -160,7 +160,7 @@ class ApiMetrics:
 
     def store(self, store: Store) -> Store:
         """The given store, which counts the dry-run refusals that it commits."""
-        counters = (self._dry_run_refusals, self._would_reject)
+        counters = (self._dry_run_refusals, self._deprecated_refusals)
         return _MeasuredStore(
             store, {switch: [each.labels(switch) for each in counters] for switch in Switch}
         )
