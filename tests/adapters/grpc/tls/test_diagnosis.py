@@ -21,6 +21,7 @@ from adapters.grpc.tls.trust import Tls
 from application.ports.host.control_plane import ControlPlaneUnavailable
 from tests.support.canary_secrets import canary
 from tests.support.certificates import CertificateFiles, insisting, showing, without_tls
+from tests.support.certified import Site
 from tests.support.fake_servers import port_that_hangs_up, silent_port
 from tests.support.processes import free_address
 from tests.support.tls_api import register_over_tls
@@ -181,6 +182,21 @@ def test_a_port_that_requires_a_client_certificate_is_diagnosed(
     )
     assert text == f"closes the connection after the TLS handshake: {fix}"
     assert problem_from_alert == f"refuses the TLS handshake: {fix}"
+
+
+@every_client
+def test_a_certificate_for_clients_only_is_diagnosed(
+    diagnose: Diagnose, files: CertificateFiles, tmp_path: Path
+) -> None:
+    site = Site(tmp_path / "site")
+    pair = site.gives()
+    files.certificate.write_text(pair.certificate)
+    files.key.write_text(pair.key)
+    with showing(files) as address:
+        assert diagnose(address, Tls(site.ca_file)) == (
+            "has a certificate that is unsuitable for a server: have its CA issue a server"
+            " certificate with a key and a signature of today's strength"
+        )
 
 
 @every_client
