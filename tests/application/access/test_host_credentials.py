@@ -1,4 +1,4 @@
-"""What a host may do with the credential of its server, and without."""
+"""What a host can do with the credential of its server, and without it."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -54,7 +54,7 @@ def fleet_that(mode: Mode | None = None, **rules: Any) -> Fleet:
 
 @pytest.fixture
 def fleet() -> Fleet:
-    """Of an API that has a shared key."""
+    """The API has a shared key."""
     return fleet_that()
 
 
@@ -69,18 +69,18 @@ def join(fleet: Fleet, name: str = "web", key: str = SHARED, **others: Any) -> R
 
 
 def join_again(fleet: Fleet, joined: Registered, name: str = "web", **others: Any) -> Registered:
-    """With nothing but the credential."""
+    """Only with the credential, unless a test says otherwise."""
     said = {"key": "", "evidence": REBOOTED, "credential": joined.credential, **others}
     return join(fleet, name, **said)
 
 
-def beat(fleet: Fleet, joined: Registered, credential: str | None = None) -> Any:
+def heartbeat(fleet: Fleet, joined: Registered, credential: str | None = None) -> Any:
     shown = joined.credential if credential is None else credential
     [answer] = fleet.heartbeat([Heartbeat(joined.server.server_id, credential=shown)])
     return answer
 
 
-def noted(fleet: Fleet) -> list[tuple[int, str, int]]:
+def recorded(fleet: Fleet) -> list[tuple[int, str, int]]:
     with fleet.store.begin() as transaction:
         found = transaction.dry_run_refusals.page(after=0, size=99)
     assert {entry.switch for entry in found} <= {Switch.CREDENTIAL}
@@ -104,7 +104,7 @@ def use_up(fleet: Fleet, key: CreatedJoinKey) -> None:
 
 @pytest.mark.parametrize("becomes_of_it", [revoke, expire, use_up])
 @pytest.mark.parametrize("is_shown", [True, False])
-def test_a_host_joins_again_whatever_became_of_its_join_key(
+def test_a_host_registers_again_whatever_happened_to_its_join_key(
     fleet: Fleet, becomes_of_it: Any, is_shown: bool
 ) -> None:
     key = key_of(fleet, uses=2, expires_in_seconds=86400)
@@ -116,7 +116,7 @@ def test_a_host_joins_again_whatever_became_of_its_join_key(
     assert again.credential not in ("", joined.credential)
 
 
-def test_a_join_key_that_was_revoked_admits_a_host_by_its_credential_and_no_other(
+def test_a_revoked_join_key_does_not_stop_a_host_with_its_credential(
     fleet: Fleet,
 ) -> None:
     key = key_of(fleet)
@@ -140,7 +140,7 @@ def test_a_credential_uses_no_join_key(fleet: Fleet) -> None:
     assert join(fleet, "db", str(key.plaintext_key), evidence=ELSEWHERE).server.name == "db"
 
 
-def test_what_a_join_key_says_of_a_server_stays(fleet: Fleet) -> None:
+def test_a_server_keeps_what_its_join_key_set(fleet: Fleet) -> None:
     terms = {"environment": "prod", "ephemeral": True, "labels": {"tier": "gold"}}
     joined = join(fleet, key=str(key_of(fleet, **terms).plaintext_key))
     again = join_again(fleet, joined).server
@@ -149,7 +149,7 @@ def test_what_a_join_key_says_of_a_server_stays(fleet: Fleet) -> None:
     assert again.labels.of_operators == {"tier": "gold"}
 
 
-def test_a_key_that_does_not_admit_says_nothing_of_the_server(fleet: Fleet) -> None:
+def test_a_key_that_does_not_admit_a_host_sets_nothing(fleet: Fleet) -> None:
     key = key_of(fleet, environment="prod", ephemeral=True, name_pattern="db")
     joined = join(fleet, environment="")
 
@@ -158,9 +158,7 @@ def test_a_key_that_does_not_admit_says_nothing_of_the_server(fleet: Fleet) -> N
 
 
 @pytest.mark.parametrize("becomes_of_it", [revoke, expire, use_up])
-def test_a_key_that_admits_no_more_says_nothing_of_the_server_either(
-    fleet: Fleet, becomes_of_it: Any
-) -> None:
+def test_a_key_that_no_longer_admits_a_host_sets_nothing(fleet: Fleet, becomes_of_it: Any) -> None:
     terms = {"environment": "prod", "ephemeral": True}
     key = key_of(fleet, uses=1, expires_in_seconds=86400, **terms)
     joined = join(fleet)
@@ -177,7 +175,7 @@ def test_a_credential_gets_no_other_server(fleet: Fleet) -> None:
     for name in ("db", "new"):
         with pytest.raises(InvalidRegistrationKey):
             join_again(fleet, joined, name)
-    # Whose name it is, it is not told either.
+    # It does not learn who holds the name either.
     with pytest.raises(InvalidRegistrationKey):
         join_again(fleet, joined, "db", evidence=evidence("a", "b", "c", "d"))
     assert [server.name for server in fleet.list(size=9).servers] == ["web", "db"]
@@ -197,7 +195,7 @@ def test_a_credential_with_a_key_gets_another_server_as_with_the_key_alone(fleet
     assert join_again(fleet, joined, "cache", key=by_join_key).server.name == "cache"
 
 
-def test_a_made_up_name_that_changes_keeps_its_server(fleet: Fleet) -> None:
+def test_a_host_with_a_new_generated_name_keeps_its_server(fleet: Fleet) -> None:
     joined = join(fleet, "web-1", ephemeral=True)
     fleet.heartbeat([Heartbeat(joined.server.server_id, leaving=True)])
     again = join_again(fleet, joined, "web-2", ephemeral=True)
@@ -207,7 +205,7 @@ def test_a_made_up_name_that_changes_keeps_its_server(fleet: Fleet) -> None:
 
 @pytest.mark.parametrize("refuse", ["reject", "ban"])
 @pytest.mark.parametrize("admits_no_more", [None, revoke, expire])
-def test_why_an_operator_refuses_another_server_is_told_to_nobody_without_a_key_that_admits(
+def test_only_a_key_that_admits_learns_why_an_operator_refuses_another_server(
     fleet: Fleet, refuse: str, admits_no_more: Any
 ) -> None:
     key = key_of(fleet, expires_in_seconds=86400)
@@ -230,7 +228,7 @@ def test_why_an_operator_refuses_another_server_is_told_to_nobody_without_a_key_
 
 
 @pytest.mark.parametrize("made_of", ["nothing", "another key", "too little", "an expired one"])
-def test_what_is_no_good_credential_is_as_none(fleet: Fleet, made_of: str) -> None:
+def test_an_invalid_credential_counts_as_none(fleet: Fleet, made_of: str) -> None:
     joined = join(fleet)
     other_api = HostCredentials(Fleet(MemoryStore()).store, fleet.clock, new_serial)
     if made_of == "an expired one":
@@ -244,13 +242,13 @@ def test_what_is_no_good_credential_is_as_none(fleet: Fleet, made_of: str) -> No
 
     with pytest.raises(InvalidRegistrationKey):
         join_again(fleet, joined, credential=credential)
-    # Nothing is looked at before.
+    # The credential is checked before anything else.
     with pytest.raises(InvalidRegistrationKey):
         join_again(fleet, joined, "", credential=credential)
     assert join(fleet, evidence=REBOOTED, credential=credential).server.epoch == 2
 
 
-def test_with_a_credential_a_registration_against_the_rules_is_told(fleet: Fleet) -> None:
+def test_with_a_credential_an_invalid_registration_gets_the_field(fleet: Fleet) -> None:
     joined = join(fleet)
 
     with pytest.raises(InvalidField, match=r"^name "):
@@ -265,11 +263,11 @@ def test_a_credential_proves_no_machine(fleet: Fleet) -> None:
     fleet.heartbeat([Heartbeat(joined.server.server_id, leaving=True)])
     with pytest.raises(InvalidRegistrationKey):
         join_again(fleet, joined, evidence=ELSEWHERE)
-    # With a key it takes over, as ever.
+    # With a key it takes over.
     assert join_again(fleet, joined, key=SHARED, evidence=ELSEWHERE).server.epoch == 2
 
 
-def test_a_credential_lets_in_nobody_whom_an_operator_refuses(fleet: Fleet) -> None:
+def test_a_credential_does_not_admit_a_server_that_an_operator_refuses(fleet: Fleet) -> None:
     joined = join(fleet)
     fleet.ban(joined.server.server_id)
 
@@ -281,22 +279,22 @@ def test_a_credential_lets_in_nobody_whom_an_operator_refuses(fleet: Fleet) -> N
         join_again(fleet, joined)
 
 
-def test_who_waits_for_an_operator_goes_on_to_wait() -> None:
+def test_a_pending_server_stays_pending() -> None:
     fleet = fleet_that(approval_policy=ApprovalPolicy.MANUAL)
 
     assert join_again(fleet, join(fleet)).server.approval is Approval.PENDING
 
 
-def test_who_took_a_server_over_is_told_why_an_operator_refuses_it(fleet: Fleet) -> None:
+def test_only_the_current_host_learns_why_an_operator_refuses_its_server(fleet: Fleet) -> None:
     joined = join(fleet)
     later = taken_over(fleet, joined)
     fleet.reject(joined.server.server_id, "not ours")
 
-    assert "not ours" in str(beat(fleet, later))
-    assert "not ours" not in str(beat(fleet, joined))
+    assert "not ours" in str(heartbeat(fleet, later))
+    assert "not ours" not in str(heartbeat(fleet, joined))
 
 
-def test_of_a_deleted_server_the_credential_is_good_for_nothing_until_it_is_restored(
+def test_the_credential_of_a_deleted_server_counts_again_once_it_is_restored(
     fleet: Fleet,
 ) -> None:
     joined = join(fleet)
@@ -304,12 +302,12 @@ def test_of_a_deleted_server_the_credential_is_good_for_nothing_until_it_is_rest
 
     with pytest.raises(InvalidRegistrationKey):
         join_again(fleet, joined)
-    assert isinstance(beat(fleet, joined), ServerNotFound)
+    assert isinstance(heartbeat(fleet, joined), ServerNotFound)
     fleet.restore(joined.server.server_id)
     assert join_again(fleet, joined).server.server_id == joined.server.server_id
 
 
-def test_an_api_that_is_started_again_takes_what_it_issued(fleet: Fleet) -> None:
+def test_a_restarted_api_accepts_the_credentials_that_it_issued(fleet: Fleet) -> None:
     joined = join(fleet)
     fleet.restart()
     authenticate_host = replace(admitting_keys(SHARED), credentials=fleet.credentials)
@@ -318,10 +316,10 @@ def test_an_api_that_is_started_again_takes_what_it_issued(fleet: Fleet) -> None
     assert join_again(fleet, joined).server.epoch == 2
 
 
-# Speaking for a server
+# Calls for a server
 
 
-def test_a_credential_is_enough_to_fetch_and_to_leave_for_that_very_server(fleet: Fleet) -> None:
+def test_a_credential_fetches_and_deregisters_for_its_own_server_only(fleet: Fleet) -> None:
     web, db = join(fleet), join(fleet, "db", evidence=ELSEWHERE)
     fetch = FetchConfiguration(fleet.store, fleet.clock, fleet.register.authenticate_host)
     PutConfiguration(fleet.store, fleet.clock)(web.server.server_id, "limits", "{}")
@@ -339,11 +337,11 @@ def test_a_credential_is_enough_to_fetch_and_to_leave_for_that_very_server(fleet
     assert [server.name for server in fleet.list(size=9).servers] == ["db"]
 
 
-# After somebody else registered
+# After a later registration
 
 
 def taken_over(fleet: Fleet, joined: Registered) -> Registered:
-    """By another machine, with a key."""
+    """Another machine takes the server over with a key."""
     fleet.clock.advance(SECOND)
     leave(fleet, joined)
     return join(fleet, evidence=ELSEWHERE, address="10.0.0.9")
@@ -356,7 +354,7 @@ def leave(fleet: Fleet, joined: Registered) -> None:
 
 @pytest.mark.parametrize("mode", [None, *Mode])
 @pytest.mark.parametrize("said_epoch", [0, 1, 2, 3])
-def test_who_was_taken_over_neither_keeps_its_server_alive_nor_takes_it_down(
+def test_a_host_whose_server_was_taken_over_cannot_change_its_presence(
     mode: Mode | None, said_epoch: int
 ) -> None:
     fleet = fleet_that(mode)
@@ -377,7 +375,7 @@ def test_who_was_taken_over_neither_keeps_its_server_alive_nor_takes_it_down(
 @pytest.mark.parametrize(
     "shown", [HERE, REBOOTED, NO_EVIDENCE, evidence("", "", "any boot", "process 4")]
 )
-def test_who_was_taken_over_needs_a_key_to_register(
+def test_a_host_whose_server_was_taken_over_needs_a_key_to_register(
     fleet: Fleet, shown: Evidence, is_alive: bool
 ) -> None:
     joined = join(fleet)
@@ -399,7 +397,7 @@ def test_a_host_that_never_got_the_answer_registers_with_the_credential_before(
     again = join_again(fleet, joined, evidence=shown)
 
     assert again.server.epoch >= lost.server.epoch > joined.server.epoch
-    assert isinstance(beat(fleet, again), Acknowledged)
+    assert isinstance(heartbeat(fleet, again), Acknowledged)
 
 
 def test_a_host_that_may_have_been_rebooted_and_never_got_the_answer_waits_and_registers(
@@ -416,17 +414,19 @@ def test_a_host_that_may_have_been_rebooted_and_never_got_the_answer_waits_and_r
     assert join_again(fleet, joined, evidence=rebooted).server.epoch == 3
 
 
-def test_a_process_that_a_later_one_on_its_machine_replaced_is_told_by_whom(fleet: Fleet) -> None:
+def test_a_replaced_process_learns_by_whom_it_was_replaced(fleet: Fleet) -> None:
     joined = join(fleet)
     join(fleet, evidence=REBOOTED, address="10.0.0.7")
-    answer = beat(fleet, joined)
+    answer = heartbeat(fleet, joined)
 
     assert isinstance(answer, SupersededRegistration)
     assert "10.0.0.7" in str(answer)
 
 
 @pytest.mark.parametrize("mode", [Mode.ENFORCE, Mode.OFF])
-def test_of_a_registration_that_another_followed_it_fetches_and_leaves_no_more(mode: Mode) -> None:
+def test_the_credential_of_a_superseded_registration_neither_fetches_nor_deregisters(
+    mode: Mode,
+) -> None:
     fleet = fleet_that(mode)
     joined = join(fleet)
     server_id, authenticate_host = joined.server.server_id, fleet.register.authenticate_host
@@ -437,7 +437,7 @@ def test_of_a_registration_that_another_followed_it_fetches_and_leaves_no_more(m
         fetch(server_id, "", 0, credential=joined.credential)
     with pytest.raises(InvalidRegistrationKey):
         fleet.deregister(server_id, "", ELSEWHERE.instance_id, joined.credential)
-    # By which the server did not join.
+    # The server did not join with this key.
     with pytest.raises(InvalidRegistrationKey):
         fetch(server_id, str(key_of(fleet).plaintext_key), 0, credential=joined.credential)
     assert fetch(server_id, SHARED, 0, credential=joined.credential).names == []
@@ -446,15 +446,15 @@ def test_of_a_registration_that_another_followed_it_fetches_and_leaves_no_more(m
 def test_a_renewed_credential_is_no_better_than_the_one_before(fleet: Fleet) -> None:
     joined = join(fleet)
     fleet.clock.advance(HALF_A_LIFE + SECOND)
-    renewed = beat(fleet, joined).credential
+    renewed = heartbeat(fleet, joined).credential
     taken_over(fleet, joined)
 
-    assert isinstance(beat(fleet, joined, renewed), SupersededRegistration)
+    assert isinstance(heartbeat(fleet, joined, renewed), SupersededRegistration)
     with pytest.raises(InvalidRegistrationKey):
         join_again(fleet, joined, credential=renewed)
 
 
-def test_where_later_processes_replace_nobody_a_credential_stays_good() -> None:
+def test_where_epochs_do_not_count_an_earlier_credential_stays_valid() -> None:
     fleet = fleet_that()
     rules = RegistrationRules(enforcement=Enforcement({Switch.EPOCH: Mode.OFF}))
     fleet.heartbeat = replace(fleet.heartbeat, rules=rules)
@@ -462,7 +462,7 @@ def test_where_later_processes_replace_nobody_a_credential_stays_good() -> None:
     join(fleet, evidence=REBOOTED)
     fetch = FetchConfiguration(fleet.store, fleet.clock, fleet.register.authenticate_host, rules)
 
-    assert isinstance(beat(fleet, joined), Acknowledged)
+    assert isinstance(heartbeat(fleet, joined), Acknowledged)
     assert fetch(joined.server.server_id, "", 0, credential=joined.credential).names == []
 
 
@@ -470,16 +470,18 @@ def test_where_later_processes_replace_nobody_a_credential_stays_good() -> None:
 
 
 @pytest.mark.parametrize("mode", [None, *Mode])
-def test_a_heartbeat_with_its_credential_is_heard_in_any_mode(mode: Mode | None) -> None:
+def test_a_heartbeat_with_its_credential_counts_in_every_mode(mode: Mode | None) -> None:
     fleet = fleet_that(mode)
 
-    assert beat(fleet, join(fleet)) == Acknowledged(0, INTERVAL)
-    assert noted(fleet) == []
+    assert heartbeat(fleet, join(fleet)) == Acknowledged(0, INTERVAL)
+    assert recorded(fleet) == []
 
 
 @pytest.mark.parametrize("mode", [None, *Mode])
 @pytest.mark.parametrize("shown", ["none", "of another server", "forged", "expired"])
-def test_any_other_heartbeat_is_heard_noted_or_refused(mode: Mode | None, shown: str) -> None:
+def test_a_heartbeat_without_it_counts_is_recorded_or_refused_by_the_mode(
+    mode: Mode | None, shown: str
+) -> None:
     fleet = fleet_that(mode)
     web, db = join(fleet), join(fleet, "db", evidence=ELSEWHERE)
     if shown == "expired":
@@ -487,7 +489,7 @@ def test_any_other_heartbeat_is_heard_noted_or_refused(mode: Mode | None, shown:
     fleet.clock.advance(SECOND)
     before = fleet.get(web.server.server_id).presence
     credentials = {"none": "", "of another server": db.credential, "expired": web.credential}
-    answer = beat(fleet, web, credentials.get(shown, f"{web.credential}x"))
+    answer = heartbeat(fleet, web, credentials.get(shown, f"{web.credential}x"))
     is_refused = mode is Mode.ENFORCE
 
     if is_refused:
@@ -496,10 +498,10 @@ def test_any_other_heartbeat_is_heard_noted_or_refused(mode: Mode | None, shown:
     else:
         assert answer == Acknowledged(0, INTERVAL)
     assert (fleet.get(web.server.server_id).presence == before) == is_refused
-    assert noted(fleet) == ([(web.server.server_id, "web", 1)] if mode is Mode.WARN else [])
+    assert recorded(fleet) == ([(web.server.server_id, "web", 1)] if mode is Mode.WARN else [])
 
 
-def test_a_refused_heartbeat_keeps_no_other_from_being_heard() -> None:
+def test_a_refused_heartbeat_stops_no_other() -> None:
     fleet = fleet_that(Mode.ENFORCE)
     web = join(fleet)
     server_id = web.server.server_id
@@ -514,65 +516,65 @@ def test_a_refused_heartbeat_keeps_no_other_from_being_heard() -> None:
     assert fleet.get(server_id).presence.status is Status.ONLINE
 
 
-def test_where_it_is_only_noted_who_is_rejected_is_told_the_same_as_who_is_unknown() -> None:
+def test_a_rejected_server_without_a_credential_gets_the_answer_of_an_unknown_one() -> None:
     fleet = fleet_that(Mode.WARN)
     joined = join(fleet)
     fleet.reject(joined.server.server_id)
     answers = fleet.heartbeat([Heartbeat(4711), Heartbeat(joined.server.server_id)])
 
     assert [type(answer) for answer in answers] == [ServerNotFound, ServerNotFound]
-    assert noted(fleet) == []
+    assert recorded(fleet) == []
 
 
-def test_of_a_whole_fleet_without_credentials_each_is_noted_in_its_turn() -> None:
+def test_a_fleet_without_credentials_is_recorded_over_several_batches() -> None:
     fleet = fleet_that(Mode.WARN)
     ids = [join(fleet, f"web-{n}", evidence=NO_EVIDENCE).server.server_id for n in range(25)]
     batches = [[Heartbeat(server_id) for server_id in ids[n:] + ids[:n]] for n in (0, 10, 20)]
     fleet.heartbeat(batches[0])
-    first = noted(fleet)
+    first = recorded(fleet)
     for batch in batches[1:]:
         fleet.heartbeat(batch)
 
     assert [server_id for server_id, _, _ in first] == ids[:10]
-    assert sorted(server_id for server_id, _, _ in noted(fleet)) == ids
+    assert sorted(server_id for server_id, _, _ in recorded(fleet)) == ids
 
 
 def test_a_credential_is_renewed_once_half_of_its_life_is_over(fleet: Fleet) -> None:
     joined = join(fleet)
     fleet.clock.advance(HALF_A_LIFE - SECOND)
-    early = beat(fleet, joined)
+    early = heartbeat(fleet, joined)
     fleet.clock.advance(2 * SECOND)
-    due = beat(fleet, joined)
+    due = heartbeat(fleet, joined)
 
     assert early.credential == ""
-    assert beat(fleet, joined, due.credential).credential == ""
+    assert heartbeat(fleet, joined, due.credential).credential == ""
     assert join_again(fleet, joined, credential=due.credential).server.epoch == 2
 
 
-def test_who_never_got_the_answer_goes_on_with_the_last_one() -> None:
+def test_a_host_that_never_got_a_renewal_can_use_its_last_credential() -> None:
     fleet = fleet_that(Mode.ENFORCE)
     joined = join(fleet)
     fleet.clock.advance(HALF_A_LIFE + SECOND)
-    lost = beat(fleet, joined).credential
+    lost = heartbeat(fleet, joined).credential
     fleet.clock.advance(HALF_A_LIFE - 2 * SECOND)
-    late = beat(fleet, joined).credential
+    late = heartbeat(fleet, joined).credential
     fleet.clock.advance(SECOND)
 
     assert len({joined.credential, lost, late, ""}) == 4
-    assert isinstance(beat(fleet, joined), CredentialRequired)
-    assert isinstance(beat(fleet, joined, late), Acknowledged)
+    assert isinstance(heartbeat(fleet, joined), CredentialRequired)
+    assert isinstance(heartbeat(fleet, joined, late), Acknowledged)
 
 
 @pytest.mark.parametrize("shown", ["none", "of another server", "forged"])
-def test_who_does_not_show_a_credential_is_given_none(fleet: Fleet, shown: str) -> None:
+def test_a_heartbeat_without_a_valid_credential_gets_none(fleet: Fleet, shown: str) -> None:
     web, db = join(fleet), join(fleet, "db", evidence=ELSEWHERE)
     fleet.clock.advance(HALF_A_LIFE + SECOND)
     credentials = {"none": "", "of another server": db.credential}
 
-    assert beat(fleet, web, credentials.get(shown, f"{web.credential}x")).credential == ""
+    assert heartbeat(fleet, web, credentials.get(shown, f"{web.credential}x")).credential == ""
 
 
-def test_who_is_refused_is_given_none(fleet: Fleet) -> None:
+def test_a_refused_heartbeat_gets_no_credential(fleet: Fleet) -> None:
     joined = join(fleet)
     join(fleet, evidence=REBOOTED)
     fleet.clock.advance(HALF_A_LIFE + SECOND)
@@ -581,13 +583,13 @@ def test_who_is_refused_is_given_none(fleet: Fleet) -> None:
     fleet.reject(joined.server.server_id)
 
     assert isinstance(replaced, SupersededRegistration)
-    assert isinstance(beat(fleet, joined), NotAdmitted)
+    assert isinstance(heartbeat(fleet, joined), NotAdmitted)
 
 
-def test_no_credential_is_shown_by_what_holds_it(fleet: Fleet) -> None:
+def test_no_representation_shows_a_credential(fleet: Fleet) -> None:
     joined = join(fleet)
     fleet.clock.advance(HALF_A_LIFE + SECOND)
-    renewed = beat(fleet, joined)
+    renewed = heartbeat(fleet, joined)
     said = repr(
         (
             joined,

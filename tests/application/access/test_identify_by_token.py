@@ -1,4 +1,4 @@
-"""Who makes an operators' call, by a token of an OIDC provider."""
+"""Which operator makes a call, by a token of an OIDC provider."""
 
 import logging
 from collections.abc import Mapping
@@ -64,9 +64,7 @@ def access() -> Access:
 
 @pytest.mark.parametrize("on_this_machine", [HERE, ELSEWHERE])
 @pytest.mark.parametrize("setting", [None, SETTING])
-def test_who_sends_a_good_token_is_whom_it_names(
-    setting: str | None, on_this_machine: bool
-) -> None:
+def test_a_valid_token_identifies_its_operator(setting: str | None, on_this_machine: bool) -> None:
     assert Access(setting).who(TOKEN, on_this_machine=on_this_machine) == Operator(
         "ann", Role.OPERATOR, "oidc:ann", "10.0.0.7"
     )
@@ -79,7 +77,7 @@ def test_a_token_needs_no_store(access: Access) -> None:
 
 
 @pytest.mark.parametrize("on_this_machine", [HERE, ELSEWHERE])
-def test_with_a_provider_nobody_comes_without_a_credential(
+def test_with_a_provider_every_operator_needs_a_credential(
     access: Access, on_this_machine: bool
 ) -> None:
     with pytest.raises(OperatorKeyRequired):
@@ -108,7 +106,7 @@ def test_a_token_that_is_not_good_is_refused_as_a_key_is(access: Access) -> None
     )
 
 
-def test_who_is_known_and_no_operator_is_told_so_and_the_log_has_it(
+def test_a_token_without_a_role_is_refused_and_logged(
     access: Access, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)

@@ -28,7 +28,7 @@ SETTING = canary("operator key")
 JOIN_KEY = PlaintextKey("jk-aaaaaaaaaa", canary("join key"))
 OWN_KEY = PlaintextKey("ok-aaaaaaaaaa", canary("secret a"))
 HERE, ELSEWHERE = "10.0.0.7", "10.0.0.8"
-# Of each kind, by names which differ.
+# Calls of each caller that are let through.
 AT_ONCE = 3
 
 
@@ -38,7 +38,7 @@ def rate_limit(whose: str) -> RateLimit:
 
 @dataclass
 class Api:
-    """The limits of one, whose time stands still."""
+    """The limits of an API whose time stands still."""
 
     shared: tuple[str, ...] = (SHARED,)
     key_required: bool = False
@@ -61,8 +61,8 @@ class Api:
             self.operator_key,
         )
 
-    def add(self, *, looks: bool = True) -> None:
-        """The two keys, and whether it knows of them."""
+    def add(self, *, refreshes: bool = True) -> None:
+        """Add the two keys, and refresh the cache unless told otherwise."""
         with self.store.begin() as transaction:
             transaction.join_keys.add(
                 NewJoinKey().key(JOIN_KEY.key_id, JOIN_KEY.digest, NOW, "somebody")
@@ -70,7 +70,7 @@ class Api:
             transaction.operator_keys.add(
                 OperatorKey(OWN_KEY.key_id, OWN_KEY.digest, "Zoë", Role.ADMIN, NOW, "somebody")
             )
-        if looks:
+        if refreshes:
             self.known.refresh()
 
     def host(self, key: str = "", credential: str = "", network: str = HERE) -> CallerKind:
@@ -118,7 +118,7 @@ def test_each_caller_has_a_limit_of_its_own(api: Api) -> None:
 
 
 @pytest.mark.parametrize("network", [HERE, ELSEWHERE])
-def test_who_guesses_keys_takes_nothing_from_those_with_one_behind_the_same_proxy(
+def test_guesses_of_keys_do_not_limit_callers_with_a_key_behind_the_same_proxy(
     api: Api, network: str
 ) -> None:
     let_through(lambda: api.host("wrong", network=HERE))
@@ -131,7 +131,7 @@ def test_who_guesses_keys_takes_nothing_from_those_with_one_behind_the_same_prox
     assert api.operator(SETTING, network) is CallerKind.KEY
 
 
-def test_a_crowd_with_the_shared_key_takes_nothing_from_a_host_with_a_credential(api: Api) -> None:
+def test_a_flood_with_the_shared_key_does_not_limit_a_host_with_a_credential(api: Api) -> None:
     let_through(lambda: api.host(SHARED))
 
     assert api.host(SHARED, api.credentials.issue(1, 1)) is CallerKind.CREDENTIAL
@@ -148,7 +148,7 @@ def test_a_crowd_with_the_shared_key_takes_nothing_from_a_host_with_a_credential
         SETTING,
     ],
 )
-def test_a_host_with_another_key_is_a_stranger_whatever_it_is_like(api: Api, shown: str) -> None:
+def test_a_host_with_an_almost_right_key_is_unauthenticated(api: Api, shown: str) -> None:
     assert api.host(shown) is CallerKind.UNAUTHENTICATED
 
 
@@ -164,7 +164,9 @@ def test_a_host_with_another_key_is_a_stranger_whatever_it_is_like(api: Api, sho
         SHARED,
     ],
 )
-def test_an_operator_with_another_key_is_a_stranger(api: Api, shown: str | None) -> None:
+def test_an_operator_with_an_almost_right_key_is_unauthenticated(
+    api: Api, shown: str | None
+) -> None:
     assert api.operator(shown, on_this_machine=True) is CallerKind.UNAUTHENTICATED
 
 
@@ -174,7 +176,7 @@ def test_guesses_of_hosts_and_of_operators_are_counted_together(api: Api) -> Non
     assert let_through(lambda: api.operator("wrong")) == 0
 
 
-def test_without_any_key_everybody_who_shows_none_has_one_limit() -> None:
+def test_where_no_key_is_needed_all_hosts_share_one_limit() -> None:
     api = Api(shared=())
     api.known.refresh()
 
@@ -182,7 +184,7 @@ def test_without_any_key_everybody_who_shows_none_has_one_limit() -> None:
     assert api.host(str(JOIN_KEY)) is CallerKind.UNAUTHENTICATED
 
 
-def test_where_a_key_is_required_nobody_without_is_known() -> None:
+def test_where_a_key_is_required_a_host_without_one_is_unauthenticated() -> None:
     api = Api(shared=(), key_required=True)
     api.add()
 
@@ -190,7 +192,7 @@ def test_where_a_key_is_required_nobody_without_is_known() -> None:
     assert api.host(str(JOIN_KEY)) is CallerKind.KEY
 
 
-def test_without_keys_of_operators_those_on_this_machine_are_known() -> None:
+def test_without_operators_keys_callers_on_this_machine_are_authenticated() -> None:
     api = Api()
     api.known.refresh()
 
@@ -200,9 +202,9 @@ def test_without_keys_of_operators_those_on_this_machine_are_known() -> None:
     assert api.operator(None, on_this_machine=True) is CallerKind.UNAUTHENTICATED
 
 
-def test_a_key_is_known_from_the_look_after_it_was_made_to_that_after_it_was_revoked() -> None:
+def test_a_key_counts_from_the_refresh_after_its_creation_to_that_after_its_revocation() -> None:
     api = Api()
-    api.add(looks=False)
+    api.add(refreshes=False)
     assert api.host(str(JOIN_KEY)) is api.operator(str(OWN_KEY)) is CallerKind.UNAUTHENTICATED
 
     api.known.refresh()
@@ -218,7 +220,7 @@ def test_a_key_is_known_from_the_look_after_it_was_made_to_that_after_it_was_rev
     assert api.operator(str(OWN_KEY), ELSEWHERE) is CallerKind.UNAUTHENTICATED
 
 
-def test_a_registration_key_that_replaces_another_is_known_after_the_next_look(api: Api) -> None:
+def test_a_new_registration_key_counts_after_the_next_refresh(api: Api) -> None:
     new = canary("new registration key")
     api.shared = (new,)
     assert api.host(new) is CallerKind.UNAUTHENTICATED
@@ -228,7 +230,7 @@ def test_a_registration_key_that_replaces_another_is_known_after_the_next_look(a
     assert api.host(SHARED) is CallerKind.UNAUTHENTICATED
 
 
-def test_nobody_waits_for_a_store_that_is_away(api: Api) -> None:
+def test_no_call_waits_for_an_unavailable_store(api: Api) -> None:
     credential = api.credentials.issue(1, 1)
     api.store.is_away = True
 
@@ -237,7 +239,7 @@ def test_nobody_waits_for_a_store_that_is_away(api: Api) -> None:
     assert api.host("wrong") is api.operator("wrong") is CallerKind.UNAUTHENTICATED
 
 
-def test_what_was_known_stays_known_when_a_look_fails(api: Api) -> None:
+def test_a_failed_refresh_keeps_the_keys(api: Api) -> None:
     api.store.is_away = True
     with pytest.raises(StoreUnavailable):
         api.known.refresh()
@@ -245,7 +247,7 @@ def test_what_was_known_stays_known_when_a_look_fails(api: Api) -> None:
     assert api.host(SHARED) is api.host(str(JOIN_KEY)) is CallerKind.KEY
 
 
-def test_the_keys_that_are_configured_are_known_without_a_store() -> None:
+def test_the_configured_keys_are_known_without_a_store() -> None:
     api = Api()
     api.store.is_away = True
     with pytest.raises(StoreUnavailable):
@@ -255,7 +257,7 @@ def test_the_keys_that_are_configured_are_known_without_a_store() -> None:
     assert api.host("", "hc.none.none") is CallerKind.UNAUTHENTICATED
 
 
-def test_until_the_first_look_nobody_is_known_and_the_store_is_not_asked() -> None:
+def test_before_the_first_refresh_callers_are_unauthenticated_and_the_store_is_not_read() -> None:
     api = Api(operator_key=SETTING)
     credential = api.credentials.issue(1, 1)
     api = Api(store=api.store, operator_key=SETTING)
@@ -266,7 +268,7 @@ def test_until_the_first_look_nobody_is_known_and_the_store_is_not_asked() -> No
     assert api.operator(SETTING) is CallerKind.KEY
 
 
-def test_who_shows_a_certificate_is_known_by_it(api: Api) -> None:
+def test_a_certificate_authenticates_its_caller(api: Api) -> None:
     let_through(lambda: api.host("wrong"))
     let_through(lambda: api.operator("wrong"))
     of_host, of_operator = Certified(server_id=1), Certified(key_id="oc-aaaaaaaaaa")
@@ -280,7 +282,7 @@ def test_who_shows_a_certificate_is_known_by_it(api: Api) -> None:
     )
 
 
-def test_a_token_that_was_good_is_known_from_then_on_and_of_many_the_oldest_is_forgotten(
+def test_a_valid_token_is_remembered_and_the_oldest_forgotten(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("application.access.key_cache._MAX_TOKENS", 2)

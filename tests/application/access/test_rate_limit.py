@@ -40,7 +40,7 @@ def test_each_name_has_a_limit_of_its_own(turnstile: Turnstile) -> None:
     assert turnstile.lets_through("b", 100) == 3
 
 
-def test_who_is_over_it_is_told_when_to_come_back(turnstile: Turnstile) -> None:
+def test_a_refused_caller_learns_when_to_try_again(turnstile: Turnstile) -> None:
     turnstile.lets_through("a", 3)
     with pytest.raises(TooManyCalls) as refused:
         turnstile.limit.take("a")
@@ -50,14 +50,14 @@ def test_who_is_over_it_is_told_when_to_come_back(turnstile: Turnstile) -> None:
     assert turnstile.lets_through("a", 100) == 2
 
 
-def test_who_goes_on_while_refused_is_let_in_as_soon_as_who_waits(turnstile: Turnstile) -> None:
+def test_calls_while_refused_do_not_prolong_the_refusal(turnstile: Turnstile) -> None:
     turnstile.lets_through("a", 1000)
     turnstile.now += 0.5
 
     assert turnstile.lets_through("a", 1000) == 1
 
 
-def test_a_flood_of_names_takes_no_more_memory_than_so_many() -> None:
+def test_a_flood_of_names_takes_bounded_memory() -> None:
     turnstile = Turnstile(max_names=100)
     for number in range(1000):
         turnstile.lets_through(f"made up {number}")
@@ -69,14 +69,14 @@ def test_a_flood_of_names_takes_no_more_memory_than_so_many() -> None:
     assert sys.getsizeof(turnstile.limit._full_at) <= bytes_of_some
 
 
-def test_a_flood_of_names_gets_no_more_than_those_that_are_known_and_one() -> None:
+def test_a_flood_of_names_shares_one_bucket() -> None:
     turnstile = Turnstile(max_names=100)
     through = sum(turnstile.lets_through(f"made up {number}") for number in range(20_000))
 
     assert through == 100 + 3
 
 
-def test_who_is_over_the_limit_is_not_forgotten_for_a_flood_of_names() -> None:
+def test_a_flood_of_names_does_not_reset_a_limit() -> None:
     turnstile = Turnstile(max_names=100)
     turnstile.lets_through("a", 3)
     for number in range(1000):

@@ -17,7 +17,7 @@ HOUR = timedelta(hours=1)
 
 @pytest.fixture
 def watched(fleet: Fleet) -> Fleet:
-    """A fleet whose API has looked long enough to judge."""
+    """A fleet that its API has observed for long enough to expire servers."""
     fleet.pass_time(4 * INTERVAL)
     return fleet
 
@@ -39,7 +39,7 @@ def test_a_server_that_is_silent_for_three_intervals_is_offline(watched: Fleet) 
     assert watched.get(web).presence == Presence(Status.OFFLINE, last_seen, None)
 
 
-def test_a_server_that_speaks_stays_online(watched: Fleet) -> None:
+def test_a_server_that_sends_heartbeats_stays_online(watched: Fleet) -> None:
     web = register(watched)
 
     for _ in range(10):
@@ -48,7 +48,7 @@ def test_a_server_that_speaks_stays_online(watched: Fleet) -> None:
     assert status(watched, web) is Status.ONLINE
 
 
-def test_an_expired_server_is_told_once(watched: Fleet) -> None:
+def test_a_server_expires_once(watched: Fleet) -> None:
     web = register(watched)
 
     assert watched.pass_time(HOUR) == [web]
@@ -67,7 +67,7 @@ def test_a_server_whose_host_never_joined_is_not_expired(watched: Fleet) -> None
     assert watched.pass_time(HOUR) == []
 
 
-def test_an_api_that_just_started_judges_nobody_before_three_intervals(fleet: Fleet) -> None:
+def test_an_api_that_just_started_expires_no_server_before_three_intervals(fleet: Fleet) -> None:
     web = register(fleet)
     fleet.clock.advance(HOUR)
     fleet.restart()
@@ -76,7 +76,9 @@ def test_an_api_that_just_started_judges_nobody_before_three_intervals(fleet: Fl
     assert fleet.pass_time(SECOND) == [web]
 
 
-def test_a_server_that_speaks_again_after_the_api_was_down_is_never_offline(fleet: Fleet) -> None:
+def test_a_server_that_sends_heartbeats_after_the_api_was_down_is_never_offline(
+    fleet: Fleet,
+) -> None:
     web = register(fleet)
     fleet.clock.advance(HOUR)
     fleet.restart()
@@ -87,7 +89,7 @@ def test_a_server_that_speaks_again_after_the_api_was_down_is_never_offline(flee
     assert status(fleet, web) is Status.ONLINE
 
 
-def test_a_store_that_was_away_begins_a_new_watch(watched: Fleet) -> None:
+def test_a_store_that_was_unavailable_starts_a_new_observation(watched: Fleet) -> None:
     web = register(watched)
     watched.store.is_away = True
     for _ in range(20):
@@ -100,7 +102,7 @@ def test_a_store_that_was_away_begins_a_new_watch(watched: Fleet) -> None:
     assert watched.pass_time(SECOND) == [web]
 
 
-def test_a_store_that_was_away_for_one_look_begins_a_new_watch(watched: Fleet) -> None:
+def test_a_single_failure_of_the_store_starts_a_new_observation(watched: Fleet) -> None:
     register(watched)
     watched.pass_time(2 * INTERVAL)
     watched.store.is_away = True
@@ -112,7 +114,9 @@ def test_a_store_that_was_away_for_one_look_begins_a_new_watch(watched: Fleet) -
 
 
 @pytest.mark.parametrize("jump", [HOUR, INTERVAL + SECOND])
-def test_a_clock_that_jumps_forward_begins_a_new_watch(watched: Fleet, jump: timedelta) -> None:
+def test_a_clock_that_jumps_forward_starts_a_new_observation(
+    watched: Fleet, jump: timedelta
+) -> None:
     web = register(watched)
     watched.pass_time(2 * INTERVAL)
     watched.clock.advance(jump)
@@ -122,17 +126,17 @@ def test_a_clock_that_jumps_forward_begins_a_new_watch(watched: Fleet, jump: tim
 
 
 @pytest.mark.parametrize("jump", [HOUR, SECOND])
-def test_a_clock_that_jumps_back_begins_a_new_watch(watched: Fleet, jump: timedelta) -> None:
+def test_a_clock_that_jumps_back_starts_a_new_observation(watched: Fleet, jump: timedelta) -> None:
     web = register(watched)
     watched.pass_time(3 * INTERVAL)
     watched.clock.advance(-jump)
 
     assert watched.pass_time(3 * INTERVAL - SECOND) == []
-    # By its own record the server may be silent until the clock is there again.
+    # By its record the server may be silent until the clock reaches that time again.
     assert watched.pass_time(jump + 2 * SECOND) == [web]
 
 
-def test_hosts_that_beat_through_clock_jumps_stay_online(watched: Fleet) -> None:
+def test_hosts_that_send_heartbeats_through_clock_jumps_stay_online(watched: Fleet) -> None:
     web = register(watched)
 
     for jump in (HOUR, -2 * HOUR, -SECOND, 3 * INTERVAL, HOUR):
@@ -143,7 +147,7 @@ def test_hosts_that_beat_through_clock_jumps_stay_online(watched: Fleet) -> None
     assert status(watched, web) is Status.ONLINE
 
 
-def test_the_fleet_is_counted_for_its_pace(watched: Fleet) -> None:
+def test_the_fleet_is_counted_for_its_heartbeat_interval(watched: Fleet) -> None:
     ids = [register(watched, f"web-{n}") for n in range(3)]
     watched.expire()
     assert watched.heartbeat_interval.fleet_size == 3
@@ -156,7 +160,7 @@ def test_the_fleet_is_counted_for_its_pace(watched: Fleet) -> None:
 
 @pytest.fixture
 def large() -> tuple[Fleet, list[int]]:
-    """A fleet that is told to beat every minute, by an API that has looked long enough."""
+    """A fleet with an interval of a minute, observed for long enough to expire servers."""
     fleet = Fleet(MemoryStore(), max_heartbeats_per_second=1)
     ids = [register(fleet, f"web-{n}") for n in range(60)]
     for _ in range(20):
@@ -212,20 +216,20 @@ def test_two_apis_on_one_store_expire_a_server_once(watched: Fleet) -> None:
     assert expired == [web]
 
 
-def test_who_could_not_be_heard_for_want_of_a_store_is_not_called_silent(watched: Fleet) -> None:
+def test_a_server_whose_heartbeat_could_not_be_written_does_not_expire(watched: Fleet) -> None:
     web = register(watched)
     watched.pass_time(3 * INTERVAL)
     watched.store.is_away = True
     with pytest.raises(StoreUnavailable):
         watched.heartbeat([Heartbeat(web)])
-    # The sweep itself finds the store there whenever it looks.
+    # The sweep itself always finds the store available.
     watched.store.is_away = False
 
     assert watched.pass_time(3 * INTERVAL - SECOND) == []
     assert watched.pass_time(2 * SECOND) == [web]
 
 
-def test_who_speaks_over_a_way_that_is_cut_off_is_not_called_silent(watched: Fleet) -> None:
+def test_servers_of_a_disconnected_transport_do_not_expire(watched: Fleet) -> None:
     over_amqp, over_grpc = register(watched, "amqp"), register(watched, "grpc")
     replace(watched.heartbeat, via="amqp")([Heartbeat(over_amqp)])
     watched.heartbeat_intake.set_connected("amqp", False)
@@ -233,7 +237,9 @@ def test_who_speaks_over_a_way_that_is_cut_off_is_not_called_silent(watched: Fle
     assert watched.pass_time(HOUR) == [over_grpc]
 
 
-def test_after_a_way_was_cut_off_its_hosts_have_three_intervals_to_speak(watched: Fleet) -> None:
+def test_after_a_disconnection_hosts_have_three_intervals_for_their_next_heartbeat(
+    watched: Fleet,
+) -> None:
     spoke, silent = register(watched, "spoke"), register(watched, "silent")
     over_amqp = replace(watched.heartbeat, via="amqp")
     over_amqp([Heartbeat(spoke), Heartbeat(silent)])

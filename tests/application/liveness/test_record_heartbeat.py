@@ -33,7 +33,7 @@ def register(fleet: Fleet, name: str, capabilities: Capabilities | None = None) 
     return fleet.register(Registration(name, capabilities=capabilities)).server.server_id
 
 
-def test_a_heartbeat_says_that_its_server_lives(fleet: Fleet) -> None:
+def test_a_heartbeat_keeps_its_server_online(fleet: Fleet) -> None:
     web = register(fleet, "web", CAPABILITIES)
     now = fleet.clock.advance(10 * SECOND)
 
@@ -65,7 +65,7 @@ def test_a_heartbeat_brings_an_offline_server_back(fleet: Fleet) -> None:
     assert fleet.get(web).presence.status is Status.ONLINE
 
 
-def test_a_heartbeat_is_told_the_revision_of_its_configuration(fleet: Fleet) -> None:
+def test_the_answer_has_the_revision_of_the_configuration(fleet: Fleet) -> None:
     web = register(fleet, "web")
     with fleet.store.begin() as transaction:
         server = transaction.servers.get(web, lock=True)
@@ -74,7 +74,7 @@ def test_a_heartbeat_is_told_the_revision_of_its_configuration(fleet: Fleet) -> 
     assert fleet.heartbeat([Heartbeat(web)]) == [Acknowledged(7, INTERVAL)]
 
 
-def test_answers_stand_in_the_order_of_the_batch_and_unknown_servers_keep_nobody_out(
+def test_answers_are_in_the_order_of_the_batch_and_unknown_servers_stop_no_other(
     fleet: Fleet,
 ) -> None:
     web, db = register(fleet, "web"), register(fleet, "db")
@@ -118,14 +118,14 @@ def test_the_last_of_several_heartbeats_says_whether_its_server_leaves(
     )
 
 
-def test_of_several_heartbeats_the_last_reported_capabilities_are_kept(fleet: Fleet) -> None:
+def test_the_last_reported_capabilities_of_a_batch_are_kept(fleet: Fleet) -> None:
     web = register(fleet, "web")
     fleet.heartbeat([Heartbeat(web, CAPABILITIES), Heartbeat(web, BUSIER), Heartbeat(web)])
 
     assert fleet.get(web).capabilities == BUSIER
 
 
-def test_a_goodbye_keeps_the_capabilities_of_an_earlier_heartbeat(fleet: Fleet) -> None:
+def test_a_leaving_heartbeat_keeps_the_capabilities_of_an_earlier_one(fleet: Fleet) -> None:
     web = register(fleet, "web")
     fleet.heartbeat([Heartbeat(web, CAPABILITIES), Heartbeat(web, leaving=True)])
 
@@ -133,7 +133,7 @@ def test_a_goodbye_keeps_the_capabilities_of_an_earlier_heartbeat(fleet: Fleet) 
     assert fleet.get(web).presence == offline_presence(NOW)
 
 
-def test_a_goodbye_may_bring_capabilities(fleet: Fleet) -> None:
+def test_a_leaving_heartbeat_may_bring_capabilities(fleet: Fleet) -> None:
     web = register(fleet, "web")
     fleet.heartbeat([Heartbeat(web, BUSIER, leaving=True)])
 
@@ -147,7 +147,7 @@ def test_zeroes_are_a_report_too(fleet: Fleet) -> None:
     assert fleet.get(web).capabilities == Capabilities()
 
 
-def test_nothing_of_a_batch_is_acknowledged_while_the_store_is_away(fleet: Fleet) -> None:
+def test_no_heartbeat_is_acknowledged_while_the_store_is_unavailable(fleet: Fleet) -> None:
     web = register(fleet, "web")
     fleet.store.is_away = True
 
@@ -156,9 +156,7 @@ def test_nothing_of_a_batch_is_acknowledged_while_the_store_is_away(fleet: Fleet
 
 
 @pytest.mark.parametrize(("online", "seconds"), [(0, 15), (30, 15), (31, 16), (2000, 1000)])
-def test_hosts_are_told_to_beat_so_that_the_fleet_stays_under_the_rate(
-    online: int, seconds: int
-) -> None:
+def test_the_interval_keeps_the_fleet_under_the_rate(online: int, seconds: int) -> None:
     fleet = Fleet(MemoryStore(), max_heartbeats_per_second=2)
     web = register(fleet, "web")
     fleet.heartbeat_interval.fleet_size = online
@@ -200,7 +198,7 @@ def test_an_invalid_heartbeat_is_refused_with_its_field_and_writes_nothing(fleet
     assert fleet.get(web) == before
 
 
-def test_the_history_tells_why_a_server_goes_offline_and_online(fleet: Fleet) -> None:
+def test_the_history_shows_why_a_server_goes_offline_and_online(fleet: Fleet) -> None:
     web, db = register(fleet, "web"), register(fleet, "db")
     fleet.clock.advance(SECOND)
     fleet.heartbeat([Heartbeat(web, leaving=True), Heartbeat(db)])
@@ -219,7 +217,7 @@ def history(fleet: Fleet, server_id: int) -> list[tuple[EventKind, datetime, str
         return [(one.kind, one.at, one.cause) for one in transaction.history.of(server_id)]
 
 
-def test_the_transport_is_noted_for_as_long_as_the_server_is_online(fleet: Fleet) -> None:
+def test_a_heartbeat_records_its_transport(fleet: Fleet) -> None:
     web = register(fleet, "web")
     replace(fleet.heartbeat, via="amqp")([Heartbeat(web)])
 
@@ -341,7 +339,7 @@ def test_a_rejected_server_looks_nonexistent_to_senders_without_proof(fleet: Fle
 
 
 @pytest.mark.parametrize("mode", [Mode.WARN, Mode.OFF])
-def test_where_bans_are_not_enforced_a_rejected_server_is_heard(mode: Mode) -> None:
+def test_where_bans_are_not_enforced_heartbeats_of_a_rejected_server_count(mode: Mode) -> None:
     fleet = fleet_with(BAN=mode)
     web = register(fleet, "web")
     fleet.reject(web, "unknown machine")
@@ -393,7 +391,7 @@ def test_a_certificate_is_required_where_it_is_enforced() -> None:
 
 
 @pytest.mark.parametrize("switch", [Switch.CREDENTIAL, Switch.CERTIFICATE])
-def test_where_a_proof_is_only_warned_of_heartbeats_without_it_are_recorded(
+def test_where_a_proof_is_not_enforced_heartbeats_without_it_are_recorded(
     switch: Switch,
 ) -> None:
     fleet = fleet_with(**{switch.name: Mode.WARN})
@@ -417,7 +415,7 @@ def test_where_a_proof_is_only_warned_of_heartbeats_without_it_are_recorded(
     assert dry_run_refusals(fleet) == expected
 
 
-def test_without_credentials_of_its_own_the_api_takes_none() -> None:
+def test_an_api_without_credentials_accepts_none() -> None:
     fleet = fleet_with(CREDENTIAL=Mode.ENFORCE)
     web = register(fleet, "web")
     credential = fleet.credentials.issue(web, 1)

@@ -1,4 +1,4 @@
-"""Who gets the server of a name, by evidence, by policy, and by what an operator decided."""
+"""Which host gets the server of a name, by evidence, policy and the decisions of operators."""
 
 from dataclasses import replace
 
@@ -26,26 +26,26 @@ REBOOTED = evidence("disk", "board", "boot 2", "process 3")
 ELSEWHERE = evidence("other disk", "other board", "other boot", "process 4")
 CLONE = evidence("disk", "third board", "third boot", "process 5")
 REIMAGED = evidence("new disk", "board", "boot 3", "process 6")
-# Of a host manager that may not read the board's id.
+# Of a host manager that cannot read the hardware id.
 BLIND = evidence("disk", "", "boot 1", "process 1")
 BLIND_REBOOTED = evidence("disk", "", "boot 2", "process 2")
 
 
-def join(fleet: Fleet, who: Evidence, name: str = "web", address: str = "10.0.0.7") -> Server:
-    return fleet.register(Registration(name, evidence=who, address=address)).server
+def join(fleet: Fleet, host: Evidence, name: str = "web", address: str = "10.0.0.7") -> Server:
+    return fleet.register(Registration(name, evidence=host, address=address)).server
 
 
 def leave(fleet: Fleet, server: Server) -> None:
     fleet.heartbeat([Heartbeat(server.server_id, leaving=True, epoch=server.epoch)])
 
 
-def beat(fleet: Fleet, server: Server) -> object:
+def heartbeat(fleet: Fleet, server: Server) -> object:
     credential = fleet.credentials.issue(server.server_id, server.epoch)
     [answer] = fleet.heartbeat([Heartbeat(server.server_id, credential=credential)])
     return answer
 
 
-def happened(fleet: Fleet, server_id: int) -> list[EventKind]:
+def event_kinds(fleet: Fleet, server_id: int) -> list[EventKind]:
     with fleet.store.begin() as transaction:
         return [entry.kind for entry in transaction.history.of(server_id)]
 
@@ -74,7 +74,7 @@ def dry_run_refusals(fleet: Fleet) -> list[tuple[Switch, str, int]]:
 
 
 @pytest.mark.parametrize("again", [HERE, RESTARTED, REBOOTED])
-def test_a_machine_gets_its_server_back_while_it_seems_to_be_alive(
+def test_a_machine_gets_its_server_back_although_it_seems_to_be_online(
     fleet: Fleet, again: Evidence
 ) -> None:
     first = join(fleet, HERE)
@@ -90,13 +90,14 @@ def test_another_machine_is_refused_while_the_holder_is_alive(fleet: Fleet) -> N
     with pytest.raises(NameInUse) as refusal:
         join(fleet, ELSEWHERE, address="10.0.0.8")
 
-    told = str(refusal.value)
-    assert f"'web' is held by server {holder.server_id}" in told
-    assert "another machine at 10.0.0.7, heard 4 s ago" in told
+    message = str(refusal.value)
+    assert f"'web' is held by server {holder.server_id}" in message
+    assert "another machine at 10.0.0.7, heard 4 s ago" in message
     assert (
-        "machine-id, hardware id, Docker engine ID and boot id differ from this host's: set" in told
+        "machine-id, hardware id, Docker engine ID and boot id differ from this host's: set"
+        in message
     )
-    assert "set another SERVER_NAME or ENVIRONMENT" in told
+    assert "set another SERVER_NAME or ENVIRONMENT" in message
     assert fleet.get(holder.server_id) == holder
 
 
@@ -111,7 +112,7 @@ def test_a_refused_claim_is_a_conflict_that_shows_both_sides(fleet: Fleet) -> No
     assert (conflict.server_id, conflict.name, conflict.claims) == (holder.server_id, "web", 3)
     assert (conflict.holder.evidence, conflict.holder.address) == (HERE, "10.0.0.7")
     assert (conflict.challenger.evidence, conflict.challenger.address) == (ELSEWHERE, "10.0.0.8")
-    assert happened(fleet, holder.server_id).count(EventKind.CONTESTED) == 1
+    assert event_kinds(fleet, holder.server_id).count(EventKind.CONTESTED) == 1
 
 
 def test_two_challengers_are_two_conflicts(fleet: Fleet) -> None:
@@ -132,28 +133,28 @@ def test_the_successor_of_a_silent_machine_gets_its_server(fleet: Fleet) -> None
 
     assert successor.server_id == holder.server_id
     assert successor.address == "10.0.0.8"
-    assert EventKind.TAKEN_OVER in happened(fleet, holder.server_id)
+    assert EventKind.TAKEN_OVER in event_kinds(fleet, holder.server_id)
     assert not conflicts(fleet)
     assert len(conflicts(fleet, ConflictState.LAPSED)) == 1
 
 
-def test_a_reimaged_machine_gets_its_server_and_it_is_told(fleet: Fleet) -> None:
+def test_a_reinstalled_machine_gets_its_server_and_the_history_says_so(fleet: Fleet) -> None:
     before = join(fleet, HERE)
     leave(fleet, before)
     after = join(fleet, REIMAGED)
 
     assert after.server_id == before.server_id
-    assert EventKind.TAKEN_OVER in happened(fleet, before.server_id)
+    assert EventKind.TAKEN_OVER in event_kinds(fleet, before.server_id)
 
 
-def test_a_clone_is_refused_and_told_what_to_change(fleet: Fleet) -> None:
+def test_a_refused_clone_learns_what_to_change(fleet: Fleet) -> None:
     join(fleet, HERE)
 
     with pytest.raises(NameInUse, match="a cloned machine needs a machine-id of its own"):
         join(fleet, CLONE)
 
 
-def test_what_may_be_a_restart_waits_until_the_holder_is_silent(fleet: Fleet) -> None:
+def test_a_possible_reboot_waits_until_the_holder_is_silent(fleet: Fleet) -> None:
     before = join(fleet, BLIND)
     with pytest.raises(NameInUse):
         join(fleet, BLIND_REBOOTED)
@@ -165,15 +166,15 @@ def test_what_may_be_a_restart_waits_until_the_holder_is_silent(fleet: Fleet) ->
 
     assert after.server_id == before.server_id
     assert not conflicts(fleet)
-    assert EventKind.TAKEN_OVER not in happened(fleet, before.server_id)
+    assert EventKind.TAKEN_OVER not in event_kinds(fleet, before.server_id)
 
 
-def test_what_seemed_a_restart_is_a_conflict_once_the_holder_is_heard(fleet: Fleet) -> None:
+def test_a_possible_reboot_is_a_conflict_once_the_holder_sends_a_heartbeat(fleet: Fleet) -> None:
     holder = join(fleet, BLIND)
     with pytest.raises(NameInUse):
         join(fleet, BLIND_REBOOTED)
     fleet.clock.advance(SECOND)
-    beat(fleet, holder)
+    heartbeat(fleet, holder)
     with pytest.raises(NameInUse):
         join(fleet, BLIND_REBOOTED)
 
@@ -190,7 +191,7 @@ def test_without_evidence_the_name_alone_decides(fleet: Fleet) -> None:
         join(fleet, ELSEWHERE)
 
 
-def test_evidence_is_taken_down_where_there_was_none(fleet: Fleet) -> None:
+def test_a_server_without_evidence_takes_that_of_its_next_registration(fleet: Fleet) -> None:
     first = join(fleet, Evidence())
 
     assert join(fleet, HERE).server_id == first.server_id
@@ -204,9 +205,9 @@ def test_the_policy_may_give_the_name_to_the_newcomer() -> None:
     newcomer = join(fleet, ELSEWHERE)
 
     assert newcomer.server_id == holder.server_id
-    assert isinstance(beat(fleet, holder), SupersededRegistration)
-    assert isinstance(beat(fleet, newcomer), Acknowledged)
-    assert EventKind.TAKEN_OVER in happened(fleet, holder.server_id)
+    assert isinstance(heartbeat(fleet, holder), SupersededRegistration)
+    assert isinstance(heartbeat(fleet, newcomer), Acknowledged)
+    assert EventKind.TAKEN_OVER in event_kinds(fleet, holder.server_id)
 
 
 def test_the_policy_may_be_the_plain_rule_by_which_both_go_on() -> None:
@@ -215,11 +216,11 @@ def test_the_policy_may_be_the_plain_rule_by_which_both_go_on() -> None:
     newcomer = join(fleet, ELSEWHERE)
 
     assert newcomer.server_id == holder.server_id
-    assert isinstance(beat(fleet, holder), Acknowledged)
-    assert isinstance(beat(fleet, newcomer), Acknowledged)
+    assert isinstance(heartbeat(fleet, holder), Acknowledged)
+    assert isinstance(heartbeat(fleet, newcomer), Acknowledged)
 
 
-def test_a_switch_that_warns_lets_in_and_lists() -> None:
+def test_a_switch_that_warns_admits_the_claimant_and_records_it() -> None:
     fleet = with_rules(only_warning_of(Switch.NAME_CONFLICT))
     holder = join(fleet, HERE)
 
@@ -237,10 +238,10 @@ def test_an_operator_gives_the_server_to_the_challenger(fleet: Fleet) -> None:
     adopted = join(fleet, ELSEWHERE)
 
     assert adopted.server_id == holder.server_id
-    assert isinstance(beat(fleet, holder), SupersededRegistration)
+    assert isinstance(heartbeat(fleet, holder), SupersededRegistration)
 
 
-def test_an_operator_names_the_challenger_at_all_its_starts(fleet: Fleet) -> None:
+def test_a_renamed_challenger_gets_its_new_name_at_every_start(fleet: Fleet) -> None:
     holder = join(fleet, HERE)
     with pytest.raises(NameInUse):
         join(fleet, ELSEWHERE)
@@ -259,21 +260,21 @@ def test_the_later_process_replaces_the_earlier_one(fleet: Fleet) -> None:
     later = join(fleet, RESTARTED)
 
     assert later.epoch > earlier.epoch
-    answer = beat(fleet, earlier)
+    answer = heartbeat(fleet, earlier)
     assert isinstance(answer, SupersededRegistration)
     assert "10.0.0.7 at 2026-02-28 23:59:59 UTC" in str(answer)
-    assert isinstance(beat(fleet, later), Acknowledged)
-    assert happened(fleet, later.server_id).count(EventKind.REPLACED) == 1
+    assert isinstance(heartbeat(fleet, later), Acknowledged)
+    assert event_kinds(fleet, later.server_id).count(EventKind.REPLACED) == 1
 
 
-def test_a_machine_that_was_started_again_replaces_no_process_that_could_go_on(
+def test_a_rebooted_machine_replaces_no_running_process(
     fleet: Fleet,
 ) -> None:
     before = join(fleet, HERE)
     after = join(fleet, REBOOTED)
 
     assert after.epoch > before.epoch
-    assert EventKind.REPLACED not in happened(fleet, after.server_id)
+    assert EventKind.REPLACED not in event_kinds(fleet, after.server_id)
 
 
 def test_a_replaced_process_neither_keeps_its_server_alive_nor_takes_it_down(
@@ -283,7 +284,7 @@ def test_a_replaced_process_neither_keeps_its_server_alive_nor_takes_it_down(
     later = join(fleet, RESTARTED)
     fleet.clock.advance(SECOND)
     leave(fleet, earlier)
-    beat(fleet, earlier)
+    heartbeat(fleet, earlier)
 
     assert fleet.get(later.server_id).presence == later.presence
 
@@ -308,7 +309,7 @@ def test_both_processes_in_one_batch_get_answers_of_their_own(fleet: Fleet) -> N
     assert fleet.get(server_id).presence.status is Status.ONLINE
 
 
-def test_an_epoch_that_nobody_was_given_is_refused_and_stops_no_other(fleet: Fleet) -> None:
+def test_an_invalid_epoch_is_refused_and_other_heartbeats_count(fleet: Fleet) -> None:
     joined = join(fleet, HERE)
     good = Heartbeat(joined.server_id, epoch=joined.epoch)
     answers = fleet.heartbeat([good, Heartbeat(joined.server_id, epoch=-1)])
@@ -316,29 +317,29 @@ def test_an_epoch_that_nobody_was_given_is_refused_and_stops_no_other(fleet: Fle
     assert [type(answer) for answer in answers] == [Acknowledged, InvalidField]
 
 
-def test_a_replaced_process_may_be_warned_of_only() -> None:
+def test_where_epochs_only_warn_a_replaced_process_is_recorded() -> None:
     fleet = with_rules(only_warning_of(Switch.EPOCH))
     earlier = join(fleet, HERE)
     join(fleet, RESTARTED)
 
-    assert isinstance(beat(fleet, earlier), Acknowledged)
+    assert isinstance(heartbeat(fleet, earlier), Acknowledged)
     assert dry_run_refusals(fleet) == [(Switch.EPOCH, "web", 1)]
 
 
-def test_a_retry_of_one_registration_replaces_nobody(fleet: Fleet) -> None:
+def test_a_repeated_registration_of_one_process_replaces_none(fleet: Fleet) -> None:
     first = join(fleet, HERE)
     again = join(fleet, HERE)
 
-    assert EventKind.REPLACED not in happened(fleet, again.server_id)
-    # Whichever of the two answers the host got last.
-    assert isinstance(beat(fleet, first), Acknowledged)
-    assert isinstance(beat(fleet, again), Acknowledged)
+    assert EventKind.REPLACED not in event_kinds(fleet, again.server_id)
+    # The answers may arrive in either order.
+    assert isinstance(heartbeat(fleet, first), Acknowledged)
+    assert isinstance(heartbeat(fleet, again), Acknowledged)
 
 
-def test_an_epoch_from_before_a_restored_back_up_is_heard(fleet: Fleet) -> None:
+def test_an_epoch_from_before_a_restored_backup_counts(fleet: Fleet) -> None:
     server = join(fleet, HERE)
 
-    assert isinstance(beat(fleet, replace(server, epoch=server.epoch + 5)), Acknowledged)
+    assert isinstance(heartbeat(fleet, replace(server, epoch=server.epoch + 5)), Acknowledged)
 
 
 def test_a_renamed_host_is_recognised(fleet: Fleet) -> None:
@@ -356,15 +357,15 @@ def test_a_renamed_host_is_recognised(fleet: Fleet) -> None:
     assert f"manmanv2 servers merge {old.server_id} {new.server_id}" in recognised.cause
 
 
-def test_a_second_manager_on_a_machine_is_no_renamed_one(fleet: Fleet) -> None:
+def test_a_second_host_manager_on_a_machine_is_not_taken_for_a_renamed_one(fleet: Fleet) -> None:
     dev = join(fleet, HERE, "web-dev")
     prod = join(fleet, RESTARTED, "web-prod")
 
-    assert EventKind.RECOGNISED not in happened(fleet, prod.server_id)
+    assert EventKind.RECOGNISED not in event_kinds(fleet, prod.server_id)
     assert prod.machine == dev.machine != 0
 
 
-def test_who_takes_a_server_over_is_not_banned_together_with_the_machine_that_had_it(
+def test_a_ban_of_a_server_spares_the_machine_that_had_it_before(
     fleet: Fleet,
 ) -> None:
     taken = join(fleet, HERE, "a")
@@ -401,7 +402,7 @@ def test_a_machine_that_gets_its_server_back_has_all_of_its_servers_again(fleet:
         ),
     ],
 )
-def test_a_server_that_two_machines_share_makes_them_no_single_one(
+def test_two_machines_that_share_a_server_keep_numbers_of_their_own(
     rules: RegistrationRules,
 ) -> None:
     fleet = with_rules(rules)
@@ -412,7 +413,7 @@ def test_a_server_that_two_machines_share_makes_them_no_single_one(
     assert shared.machine not in (0, kept.machine)
 
 
-def test_a_machine_whose_board_cannot_be_read_keeps_its_number_through_a_reboot(
+def test_a_machine_without_a_readable_hardware_id_keeps_its_number_after_a_reboot(
     fleet: Fleet,
 ) -> None:
     servers = [join(fleet, BLIND, name) for name in ("a", "b")]
@@ -429,11 +430,11 @@ def test_an_ephemeral_server_is_found_again_by_its_machine(fleet: Fleet) -> None
     new = fleet.register(Registration("web-5e6f7a8b", evidence=RESTARTED, ephemeral=True)).server
 
     assert (new.server_id, new.name) == (old.server_id, "web-5e6f7a8b")
-    assert EventKind.READOPTED in happened(fleet, new.server_id)
+    assert EventKind.READOPTED in event_kinds(fleet, new.server_id)
     assert len(fleet.list(size=10).servers) == 1
 
 
-def test_an_ephemeral_server_of_another_environment_is_left_alone(fleet: Fleet) -> None:
+def test_an_ephemeral_server_of_another_environment_is_not_reused(fleet: Fleet) -> None:
     old = fleet.register(Registration("a", "dev", evidence=HERE, ephemeral=True)).server
     leave(fleet, old)
     new = fleet.register(Registration("b", "prod", evidence=RESTARTED)).server
@@ -441,7 +442,7 @@ def test_an_ephemeral_server_of_another_environment_is_left_alone(fleet: Fleet) 
     assert new.server_id != old.server_id
 
 
-def test_an_ephemeral_server_that_is_alive_is_not_readopted(fleet: Fleet) -> None:
+def test_an_ephemeral_server_that_is_online_is_not_reused(fleet: Fleet) -> None:
     old = fleet.register(Registration("a", evidence=HERE, ephemeral=True)).server
     new = fleet.register(Registration("b", evidence=RESTARTED, ephemeral=True)).server
 
@@ -453,12 +454,12 @@ def test_a_new_server_waits_for_approval_where_that_is_manual() -> None:
     server = join(fleet, HERE)
 
     assert server.approval is Approval.PENDING
-    assert EventKind.PENDING in happened(fleet, server.server_id)
-    assert beat(fleet, server) == Acknowledged(0, INTERVAL, Approval.PENDING)
+    assert EventKind.PENDING in event_kinds(fleet, server.server_id)
+    assert heartbeat(fleet, server) == Acknowledged(0, INTERVAL, Approval.PENDING)
     assert join(fleet, RESTARTED).approval is Approval.PENDING
 
 
-def test_a_machine_is_approved_and_not_its_name() -> None:
+def test_approval_is_for_a_machine_and_not_for_its_name() -> None:
     fleet = with_rules(RegistrationRules(approval_policy=ApprovalPolicy.MANUAL))
     server = join(fleet, HERE)
     with fleet.store.begin() as transaction:
@@ -480,7 +481,9 @@ def test_a_record_that_an_operator_made_is_approved() -> None:
 
 
 @pytest.mark.parametrize("approval", [Approval.REJECTED, Approval.BANNED])
-def test_who_is_refused_neither_registers_nor_beats(fleet: Fleet, approval: Approval) -> None:
+def test_a_refused_server_can_neither_register_nor_send_heartbeats(
+    fleet: Fleet, approval: Approval
+) -> None:
     server = join(fleet, HERE)
     refused = replace(server, approval=approval, approval_reason="decommissioned")
     with fleet.store.begin() as transaction:
@@ -489,29 +492,29 @@ def test_who_is_refused_neither_registers_nor_beats(fleet: Fleet, approval: Appr
 
     with pytest.raises(NotAdmitted, match=f"was {approval} by an operator: decommissioned"):
         join(fleet, RESTARTED)
-    assert isinstance(beat(fleet, server), NotAdmitted)
-    assert isinstance(beat(fleet, replace(server, epoch=0)), NotAdmitted)
+    assert isinstance(heartbeat(fleet, server), NotAdmitted)
+    assert isinstance(heartbeat(fleet, replace(server, epoch=0)), NotAdmitted)
     assert fleet.get(server.server_id).presence == server.presence
 
 
-@pytest.mark.parametrize("who", [HERE, RESTARTED, REBOOTED, REIMAGED, BLIND_REBOOTED])
-def test_a_banned_machine_is_refused_under_any_name(fleet: Fleet, who: Evidence) -> None:
+@pytest.mark.parametrize("host", [HERE, RESTARTED, REBOOTED, REIMAGED, BLIND_REBOOTED])
+def test_a_banned_machine_is_refused_under_any_name(fleet: Fleet, host: Evidence) -> None:
     with fleet.store.begin() as transaction:
         transaction.bans.add(Ban(7, "web", HERE, "compromised", fleet.clock.now()))
 
     with pytest.raises(NotAdmitted, match=r"server 7 \(web\): compromised"):
-        join(fleet, who, "innocent")
+        join(fleet, host, "innocent")
     assert not fleet.list(size=10).servers
     assert join(fleet, ELSEWHERE, "innocent").name == "innocent"
 
 
-def test_a_ban_may_be_warned_of_only() -> None:
+def test_where_bans_only_warn_a_refused_server_is_admitted_and_recorded() -> None:
     fleet = with_rules(only_warning_of(Switch.BAN))
     server = join(fleet, HERE)
     with fleet.store.begin() as transaction:
         transaction.servers.save(replace(server, approval=Approval.REJECTED))
     fleet.clock.advance(SECOND)
 
-    assert isinstance(beat(fleet, server), Acknowledged)
+    assert isinstance(heartbeat(fleet, server), Acknowledged)
     assert join(fleet, RESTARTED).server_id == server.server_id
     assert dry_run_refusals(fleet) == [(Switch.BAN, "web", 2)]

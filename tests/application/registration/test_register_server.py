@@ -90,7 +90,7 @@ def test_present_capabilities_replace_the_stored_ones(fleet: Fleet) -> None:
     assert fleet.get(server.server_id).capabilities == Capabilities()
 
 
-def test_what_operators_set_outlives_a_restart_of_the_host(fleet: Fleet) -> None:
+def test_settings_of_operators_outlive_a_restart_of_the_host(fleet: Fleet) -> None:
     server = fleet.create("web", "production")
     with fleet.store.begin() as transaction:
         transaction.servers.save(replace(server, is_default=True, config_revision=5))
@@ -112,7 +112,7 @@ def test_a_host_that_left_is_online_once_it_registers_again(fleet: Fleet) -> Non
     assert fleet.get(server.server_id).presence.status is Status.ONLINE
 
 
-def test_the_right_key_opens(fleet: Fleet, guarded: RegisterServer) -> None:
+def test_the_right_key_admits_a_host(fleet: Fleet, guarded: RegisterServer) -> None:
     registered = guarded(Registration("web", registration_key=KEY))
 
     assert fleet.get(registered.server.server_id) == registered.server
@@ -130,7 +130,7 @@ def test_a_wrong_key_leaves_no_trace(fleet: Fleet, guarded: RegisterServer, key:
     assert fleet.list(size=10).servers == [before]
 
 
-def test_the_key_is_looked_at_before_anything_else(fleet: Fleet, guarded: RegisterServer) -> None:
+def test_the_key_is_checked_before_anything_else(fleet: Fleet, guarded: RegisterServer) -> None:
     fleet.store.is_away = True
 
     with pytest.raises(InvalidRegistrationKey):
@@ -151,7 +151,7 @@ def test_the_key_is_looked_at_before_anything_else(fleet: Fleet, guarded: Regist
         ),
     ],
 )
-def test_what_is_against_the_rules_is_refused_and_leaves_no_trace(
+def test_an_invalid_registration_is_refused_and_leaves_no_trace(
     fleet: Fleet, registration: Registration, field: str
 ) -> None:
     with pytest.raises(InvalidField) as refused:
@@ -182,7 +182,7 @@ def test_a_host_that_asks_for_a_certificate_gets_one_for_its_server_and_epoch() 
     assert fleet.authority.common_names == ["server 1 epoch 1", "server 1 epoch 2"]
 
 
-def test_a_host_that_asks_for_none_gets_none() -> None:
+def test_a_host_that_asks_for_no_certificate_gets_none() -> None:
     fleet = CertifyingFleet()
 
     assert fleet.join(signing_request=b"").certificate == ""
@@ -220,7 +220,7 @@ def events(fleet: Fleet, server_id: int = 1) -> list[tuple[EventKind, str]]:
         return [(one.kind, one.cause) for one in transaction.history.of(server_id)]
 
 
-def test_the_history_tells_from_where_a_host_registered(fleet: Fleet) -> None:
+def test_the_history_shows_from_where_a_host_registered(fleet: Fleet) -> None:
     fleet.register(Registration("web", address="10.0.0.7"))
     fleet.register(Registration("web", address="10.0.0.8"))
 
@@ -228,7 +228,7 @@ def test_the_history_tells_from_where_a_host_registered(fleet: Fleet) -> None:
     assert events(fleet) == [(EventKind.REGISTERED, cause), (EventKind.ONLINE, cause)]
 
 
-def test_a_server_that_waits_for_approval_is_told_of_once() -> None:
+def test_a_server_that_waits_for_approval_is_reported_once() -> None:
     rules = RegistrationRules(approval_policy=ApprovalPolicy.MANUAL)
     fleet = Fleet(MemoryStore(), rules=rules)
     first = fleet.register(Registration("web"))
@@ -240,7 +240,7 @@ def test_a_server_that_waits_for_approval_is_told_of_once() -> None:
     assert [kind for kind, _ in events(fleet)].count(EventKind.PENDING) == 1
 
 
-def test_the_transport_of_the_registration_is_noted(fleet: Fleet) -> None:
+def test_a_registration_records_its_transport(fleet: Fleet) -> None:
     registered = replace(fleet.register, via="amqp")(Registration("web"))
 
     assert registered.server.presence == online_presence(NOW, INTERVAL, "amqp")
