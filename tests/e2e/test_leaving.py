@@ -259,7 +259,7 @@ def test_who_was_not_heard_while_the_api_was_away_has_all_the_time_once_more(
 
     offline, deleted = (
         _moment(next(event["timestamp"] for event in api.events if part in event["event"]))
-        for part in ("server 2 is offline", "server 2 (silent) is deleted")
+        for part in ("Server 2 is offline", "server 2 (silent) is deleted")
     )
     assert deleted - offline >= timedelta(seconds=3.9)
     assert names(api) == {"alive"}
