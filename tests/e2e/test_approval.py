@@ -23,7 +23,7 @@ StartApi = Callable[..., Api]
 StartHost = Callable[..., Process]
 
 
-def test_a_pending_host_gets_its_configuration_once_it_is_approved(
+def test_a_pending_host_gets_its_configuration_after_approval(
     start_api: StartApi, start_host: StartHost, machine: FakeMachine, tmp_path: Path
 ) -> None:
     api = start_api("memory://", REGISTRATION_APPROVAL="manual")
@@ -50,7 +50,7 @@ def test_a_pending_host_gets_its_configuration_once_it_is_approved(
     assert host.terminate() == 0
 
 
-def test_a_host_that_is_approved_does_not_wait_at_its_next_start(
+def test_an_approved_host_does_not_wait_at_its_next_start(
     start_api: StartApi, start_host: StartHost, machine: FakeMachine
 ) -> None:
     api = start_api("memory://", REGISTRATION_APPROVAL="manual")
@@ -68,7 +68,7 @@ def test_a_host_that_is_approved_does_not_wait_at_its_next_start(
 
 
 @pytest.mark.parametrize("decision", ["reject", "ban"])
-def test_a_host_that_is_refused_ends_with_the_reason(
+def test_a_refused_host_ends_and_prints_the_reason(
     api: Api, start_host: StartHost, machine: FakeMachine, decision: str
 ) -> None:
     host = start_host(api.address, SERVER_NAME="web", **machine.settings)
@@ -83,7 +83,7 @@ def test_a_host_that_is_refused_ends_with_the_reason(
     assert servers(api.address)["web"].approval == refused
 
 
-def test_a_banned_machine_is_refused_under_another_name_also_after_a_reboot(
+def test_a_banned_machine_is_refused_under_another_name_and_after_a_reboot(
     api: Api, start_host: StartHost, machine: FakeMachine, tmp_path: Path
 ) -> None:
     start_host(api.address, SERVER_NAME="web", **machine.settings).wait_until_said("Registered")
@@ -147,7 +147,7 @@ def test_a_ban_survives_the_api_and_a_deletion_of_the_server(
     )
 
 
-def test_several_servers_are_decided_on_at_once_and_programs_are_told(api: Api) -> None:
+def test_several_servers_are_approved_in_one_command_with_json_output(api: Api) -> None:
     with client(api.address) as stub:
         for name in ("a", "b"):
             stub.RegisterServer(pb.RegisterServerRequest(name=name))
@@ -163,7 +163,7 @@ def test_several_servers_are_decided_on_at_once_and_programs_are_told(api: Api) 
     assert ended.stderr == "manmanv2: server 7 does not exist\n"
 
 
-def test_a_ban_without_evidence_says_that_it_is_of_a_name(api: Api) -> None:
+def test_a_ban_without_evidence_says_that_it_applies_to_a_name(api: Api) -> None:
     with client(api.address) as stub:
         stub.RegisterServer(pb.RegisterServerRequest(name="bare"))
 
@@ -173,7 +173,7 @@ def test_a_ban_without_evidence_says_that_it_is_of_a_name(api: Api) -> None:
     )
 
 
-def test_a_reason_against_the_rules_is_told_in_a_sentence(api: Api) -> None:
+def test_an_invalid_reason_is_one_sentence(api: Api) -> None:
     with client(api.address) as stub:
         stub.RegisterServer(pb.RegisterServerRequest(name="bare"))
     ended = run_to_end(

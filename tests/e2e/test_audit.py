@@ -13,7 +13,7 @@ StartApi = Callable[..., Api]
 NO_SERVER = "server 4711 does not exist"
 
 
-def test_what_operators_did_is_listed_with_what_was_refused_also_after_a_crash(
+def test_the_audit_lists_changes_and_refusals_after_a_crash(
     start_api: StartApi, tmp_path: Path
 ) -> None:
     api = start_api(f"sqlite:///{tmp_path}/fleet.sqlite3")

@@ -24,7 +24,7 @@ def made(folder: Path, *arguments: str) -> None:
     assert ended.returncode == 0, ended.stderr
 
 
-def test_operators_and_hosts_are_known_by_certificates_at_every_worker(
+def test_every_worker_recognises_operators_and_hosts_by_certificate(
     tmp_path: Path, start_api: StartApi
 ) -> None:
     made(tmp_path, "init")
@@ -133,7 +133,7 @@ def test_operators_and_hosts_are_known_by_certificates_at_every_worker(
     assert api.terminate() == 0
 
 
-def test_an_api_whose_authority_cannot_be_used_does_not_start(tmp_path: Path) -> None:
+def test_an_api_whose_ca_cannot_be_used_does_not_start(tmp_path: Path) -> None:
     made(tmp_path, "init", "--lifetime", "20d")
     made(tmp_path, "issue", "localhost")
     made(tmp_path / "other", "init")

@@ -43,7 +43,7 @@ def machine(tmp_path: Path) -> Iterator[tuple[FakeMachine, dict[str, str]]]:
         yield machine, {"DOCKER_OPTIONAL": "false", **docker, **machine.settings_with_state}
 
 
-def test_a_host_joins_by_a_pinned_key_and_stays_online_by_certificates_that_it_renews(
+def test_a_host_joins_with_a_pinned_key_and_stays_online_with_renewed_certificates(
     files: CertificateFiles,
     tmp_path: Path,
     start_api: StartApi,

@@ -23,7 +23,7 @@ def join(start_host: StartHost, api: Api, machine: FakeMachine, **settings: str)
     return host
 
 
-def test_by_the_policy_takeover_the_newcomer_has_the_server_and_the_holder_ends(
+def test_with_the_policy_takeover_the_newcomer_gets_the_server_and_the_holder_ends(
     start_api: StartApi, start_host: StartHost, machine: FakeMachine, tmp_path: Path
 ) -> None:
     api = start_api("memory://", NAME_CONFLICT_POLICY="takeover", HEARTBEAT_INTERVAL_SECONDS="1")
@@ -38,7 +38,7 @@ def test_by_the_policy_takeover_the_newcomer_has_the_server_and_the_holder_ends(
     assert "taken_over" in happened(api, 1)
 
 
-def test_by_the_policy_allow_both_have_the_server(
+def test_with_the_policy_allow_both_get_the_server(
     start_api: StartApi, start_host: StartHost, machine: FakeMachine, tmp_path: Path
 ) -> None:
     api = start_api("memory://", NAME_CONFLICT_POLICY="allow", HEARTBEAT_INTERVAL_SECONDS="1")
@@ -53,7 +53,7 @@ def test_by_the_policy_allow_both_have_the_server(
     assert json.loads(printed_by(api, "conflicts", "list", "-o", "json")) == []
 
 
-def test_a_machine_that_is_not_named_gets_its_ephemeral_server_back(
+def test_a_machine_without_a_name_gets_its_ephemeral_server_back(
     start_api: StartApi, start_host: StartHost, machine: FakeMachine
 ) -> None:
     api = start_api("memory://")
@@ -68,7 +68,7 @@ def test_a_machine_that_is_not_named_gets_its_ephemeral_server_back(
     assert "readopted" in happened(api, 1)
 
 
-def test_a_claim_is_told_in_the_history_of_the_server(
+def test_a_claim_is_in_the_history_of_the_server(
     start_api: StartApi, start_host: StartHost, machine: FakeMachine, tmp_path: Path
 ) -> None:
     api = start_api("memory://")

@@ -18,7 +18,7 @@ def kept(machine: FakeMachine) -> str:
     return str(json.loads((machine.state_dir / "state.json").read_bytes())["credential"])
 
 
-def test_a_host_goes_on_by_its_credential_whatever_becomes_of_its_key_and_of_the_api(
+def test_a_host_continues_with_its_credential_without_its_key_and_over_api_restarts(
     start_api: StartApi, start_host: StartHost, tmp_path: Path
 ) -> None:
     url = f"sqlite:///{tmp_path / 'manman.sqlite3'}"

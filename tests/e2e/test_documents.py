@@ -73,7 +73,7 @@ def site(
 
 
 @pytest.mark.parametrize("document", RUNNABLE, ids=lambda document: document.name)
-def test_the_commands_of_a_document_work(
+def test_the_commands_in_a_document_work(
     document: Path, site: dict[str, str], tmp_path: Path
 ) -> None:
     folder = tmp_path / "shell"

@@ -11,7 +11,7 @@ StartApi = Callable[..., Api]
 StartHost = Callable[..., Process]
 
 
-def test_an_api_that_is_killed_after_a_registration_takes_nothing_along(
+def test_a_registration_survives_an_api_that_is_killed_after_it(
     postgres_url: str, start_api: StartApi, start_host: StartHost, machine: FakeMachine
 ) -> None:
     first = start_api(postgres_url)
@@ -31,7 +31,7 @@ def test_an_api_that_is_killed_after_a_registration_takes_nothing_along(
     assert host.count("Registered as") == 1
 
 
-def test_who_was_replaced_over_one_api_is_told_so_by_another(
+def test_a_host_superseded_at_one_api_is_told_by_another(
     postgres_url: str, start_api: StartApi, start_host: StartHost, machine: FakeMachine
 ) -> None:
     first, second = start_api(postgres_url), start_api(postgres_url)
@@ -49,9 +49,7 @@ def test_who_was_replaced_over_one_api_is_told_so_by_another(
     assert later.running
 
 
-def test_an_epoch_counts_on_over_the_restart_of_everything(
-    tmp_path: Path, start_api: StartApi
-) -> None:
+def test_epochs_keep_growing_when_everything_restarts(tmp_path: Path, start_api: StartApi) -> None:
     url = f"sqlite:///{tmp_path / 'fleet.sqlite3'}"
     epochs = []
     for _ in range(3):

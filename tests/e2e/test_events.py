@@ -24,7 +24,7 @@ def audience(rabbitmq_url: str) -> Audience:
     return Audience(rabbitmq_url)
 
 
-def test_a_life_of_a_server_is_told_to_the_outside(
+def test_every_change_in_the_life_of_a_server_is_an_event(
     postgres_url: str,
     rabbitmq_url: str,
     audience: Audience,
@@ -55,7 +55,7 @@ def test_a_life_of_a_server_is_told_to_the_outside(
     ]
 
 
-def test_events_wait_for_a_broker_that_is_away_and_the_api_serves_on(
+def test_events_wait_for_a_missing_broker_while_the_api_serves(
     rabbitmq: RabbitBroker, start_api: StartApi, tmp_path: Path
 ) -> None:
     audience = Audience(rabbitmq.url())
@@ -109,7 +109,7 @@ def test_no_event_is_missing_after_broker_and_relays_were_killed_under_load(
     assert kept.running
 
 
-def test_several_apis_share_the_work_and_tell_nothing_twice(
+def test_several_apis_publish_each_event_once(
     postgres_url: str, rabbitmq_url: str, audience: Audience, start_api: StartApi
 ) -> None:
     apis = [start_api(postgres_url, RABBITMQ_URL=rabbitmq_url, **PATIENT) for _ in range(3)]

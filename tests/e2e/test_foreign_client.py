@@ -95,7 +95,9 @@ def field_violations(value: str) -> list[tuple[str, str]]:
     return [(found.field, found.description) for found in bad_request.field_violations]
 
 
-def test_a_bare_client_registers_and_heartbeats(api: Api, schema: Path) -> None:
+def test_a_client_of_the_specification_registers_and_sends_heartbeats(
+    api: Api, schema: Path
+) -> None:
     capabilities = {"totalMemoryMb": 64000, "cpuCores": 16, "dockerVersion": "27.5.1"}
     bare = curl(api, schema, "RegisterServer", {"name": "bare"})
     again = curl(
@@ -112,7 +114,7 @@ def test_a_bare_client_registers_and_heartbeats(api: Api, schema: Path) -> None:
     assert heartbeat == {"acknowledged": True, "nextHeartbeatSeconds": "1"}
 
 
-def test_a_foreign_client_reads_what_went_wrong_and_in_which_field(api: Api, schema: Path) -> None:
+def test_another_client_reads_the_error_and_the_field(api: Api, schema: Path) -> None:
     error = curl(api, schema, "RegisterServer", {"name": ""})
 
     assert error["code"] == "invalid_argument"

@@ -59,7 +59,7 @@ def warnings(host: Process) -> list[str]:
 # Started twice
 
 
-def test_of_two_managers_of_one_machine_and_name_the_later_one_has_the_server(
+def test_the_later_of_two_managers_with_one_name_gets_the_server(
     api: Api, start_host: StartHost, machine: FakeMachine
 ) -> None:
     first = start_host(api.address, SERVER_NAME="web", **machine.settings)
@@ -83,7 +83,7 @@ def test_of_two_managers_of_one_machine_and_name_the_later_one_has_the_server(
     assert second.terminate() == 0
 
 
-def test_two_managers_cannot_keep_their_state_in_one_folder(
+def test_two_managers_cannot_share_a_state_directory(
     api: Api, start_host: StartHost, machine: FakeMachine
 ) -> None:
     first = start_host(api.address, SERVER_NAME="web", **machine.settings_with_state)
@@ -119,7 +119,7 @@ def test_a_host_without_an_environment_keeps_its_name_and_its_id(
     assert (state_of(machine)["epoch"], state_of(machine)["ephemeral"]) == (3, True)
 
 
-def test_a_killed_host_whose_machine_was_started_again_is_back_at_once(
+def test_a_killed_host_is_back_at_once_after_a_reboot(
     api: Api, start_host: StartHost, machine: FakeMachine
 ) -> None:
     first = start_host(api.address, **machine.settings_with_state)
@@ -151,7 +151,7 @@ def as_hostname(tmp_path: Path) -> Callable[[str], Path]:
     return make
 
 
-def test_a_container_that_is_made_anew_with_another_hostname_is_the_same_server(
+def test_a_recreated_container_with_another_hostname_is_the_same_server(
     api: Api, machine: FakeMachine, as_hostname: Callable[[str], Path]
 ) -> None:
     seen, said = [], []
@@ -178,7 +178,7 @@ def test_a_container_that_is_made_anew_with_another_hostname_is_the_same_server(
 # Copies
 
 
-def test_a_state_that_was_copied_to_another_machine_is_set_aside(
+def test_a_state_copied_to_another_machine_is_set_aside(
     api: Api, start_host: StartHost, machine: FakeMachine, tmp_path: Path
 ) -> None:
     original = start_host(api.address, **machine.settings_with_state)
@@ -223,7 +223,7 @@ def _claims(api: Api) -> int:
     return sum(conflict.claims for conflict in conflicts)
 
 
-def test_a_machine_that_was_installed_anew_gets_its_server_with_all_that_hangs_on_it(
+def test_a_reinstalled_machine_gets_its_server_with_its_configuration(
     api: Api, start_host: StartHost, machine: FakeMachine, tmp_path: Path
 ) -> None:
     first = start_host(api.address, SERVER_NAME="web", **machine.settings_with_state)
@@ -244,7 +244,7 @@ def test_a_machine_that_was_installed_anew_gets_its_server_with_all_that_hangs_o
     assert "machine_id" in taken_over["differing"]
 
 
-def test_a_machine_that_was_installed_anew_is_not_another_one_to_its_restored_state(
+def test_a_restored_state_recognises_its_reinstalled_machine(
     api: Api, start_host: StartHost, machine: FakeMachine, tmp_path: Path
 ) -> None:
     first = start_host(api.address, **machine.settings_with_state)
@@ -280,7 +280,7 @@ def test_a_damaged_state_is_set_aside_and_the_host_starts_without_it(
     assert warnings(start_host(api.address, **machine.settings_with_state)) == []
 
 
-def test_a_state_folder_that_cannot_be_made_is_one_warning(
+def test_a_state_directory_that_cannot_be_created_is_one_warning(
     api: Api, start_host: StartHost, machine: FakeMachine
 ) -> None:
     machine.state_dir.parent.mkdir(parents=True, exist_ok=True)
@@ -297,7 +297,7 @@ def test_a_state_folder_that_cannot_be_made_is_one_warning(
 # An operator's word
 
 
-def test_a_host_that_waits_for_an_operator_follows_nothing_until_it_is_let_in(
+def test_a_host_that_waits_for_approval_fetches_nothing(
     start_api: StartApi, start_host: StartHost, machine: FakeMachine, tmp_path: Path
 ) -> None:
     api = start_api("memory://", REGISTRATION_APPROVAL="manual")
@@ -328,7 +328,7 @@ def test_a_host_that_waits_for_an_operator_follows_nothing_until_it_is_let_in(
     assert host.count(f"Server {server_id} was approved.") == 1
 
 
-def test_a_host_that_an_operator_rejects_ends_with_the_reason(
+def test_a_rejected_host_ends_and_prints_the_reason(
     api: Api, start_host: StartHost, machine: FakeMachine
 ) -> None:
     host = start_host(api.address, SERVER_NAME="web", **machine.settings)
@@ -343,7 +343,7 @@ def test_a_host_that_an_operator_rejects_ends_with_the_reason(
     )
 
 
-def test_what_a_host_says_of_itself_is_what_operators_see(
+def test_operators_see_the_evidence_that_a_host_reports(
     api: Api, start_host: StartHost, machine: FakeMachine
 ) -> None:
     host = start_host(
@@ -387,7 +387,7 @@ def test_no_identifier_leaves_the_machine(
 # Leaving for good
 
 
-def test_a_host_that_deregisters_as_it_stops_is_gone_and_can_be_restored(
+def test_a_host_that_deregisters_when_it_stops_can_be_restored(
     start_api: StartApi, start_host: StartHost, machine: FakeMachine
 ) -> None:
     key = canary("registration key")
@@ -411,7 +411,7 @@ def test_a_host_that_deregisters_as_it_stops_is_gone_and_can_be_restored(
     assert (restored.server_id, restored.name) == (server_id, name)
 
 
-def test_a_host_that_cannot_deregister_says_so_and_keeps_its_state(
+def test_a_host_that_cannot_deregister_reports_it_and_keeps_its_state(
     api: Api, start_host: StartHost, machine: FakeMachine
 ) -> None:
     host = start_host(api.address, DEREGISTER_ON_EXIT="true", **machine.settings_with_state)
@@ -432,7 +432,7 @@ def deregister(api: Api, machine: FakeMachine, **settings: str) -> subprocess.Co
     )
 
 
-def test_a_host_is_deregistered_by_hand_once_it_has_stopped(
+def test_a_stopped_host_is_deregistered_by_command(
     api: Api, start_host: StartHost, machine: FakeMachine
 ) -> None:
     host = start_host(api.address, SERVER_NAME="web", **machine.settings_with_state)
@@ -454,7 +454,7 @@ def test_a_host_is_deregistered_by_hand_once_it_has_stopped(
     assert servers(api.address) == {}
 
 
-def test_a_host_that_another_process_has_is_not_deregistered_by_hand(
+def test_a_running_host_is_not_deregistered_by_command(
     api: Api, start_host: StartHost, machine: FakeMachine
 ) -> None:
     first = start_host(api.address, SERVER_NAME="web", **machine.settings_with_state)
@@ -470,7 +470,7 @@ def test_a_host_that_another_process_has_is_not_deregistered_by_hand(
     assert second.running
 
 
-def test_who_holds_a_copied_state_cannot_deregister_its_owner(
+def test_a_copied_state_cannot_deregister_its_owner(
     api: Api, start_host: StartHost, machine: FakeMachine, tmp_path: Path
 ) -> None:
     registered(start_host(api.address, SERVER_NAME="web", **machine.settings_with_state))
@@ -493,7 +493,7 @@ def test_who_holds_a_copied_state_cannot_deregister_its_owner(
         ({"API_ADDRESS": "127.0.0.1:1"}, 69, "The API at 127.0.0.1:1 (API_ADDRESS) is not there"),
     ],
 )
-def test_a_deregistration_that_cannot_be_is_one_sentence(
+def test_an_impossible_deregistration_is_one_sentence(
     settings: dict[str, str],
     code: int,
     said: str,

@@ -22,7 +22,7 @@ StartHost = Callable[..., Process]
 KEY = canary("registration key")
 
 
-def test_a_key_lets_in_so_many_hosts_which_start_again_with_it_until_it_is_revoked(
+def test_a_key_admits_a_number_of_hosts_which_restart_until_it_is_revoked(
     start_api: StartApi, start_host: StartHost, tmp_path: Path
 ) -> None:
     api = start_api("memory://", REGISTRATION_KEY=KEY)
@@ -75,7 +75,7 @@ def test_a_key_lets_in_so_many_hosts_which_start_again_with_it_until_it_is_revok
         assert not process.said(secret)
 
 
-def test_keys_are_made_listed_and_revoked_by_programs(api: Api) -> None:
+def test_keys_are_created_listed_and_revoked_with_json_output(api: Api) -> None:
     ended = run_to_end("manmanv2", "keys", "create", "--uses", "5", API_ADDRESS=api.address)
     key_id, secret = ended.stdout.strip().split(".")
 
@@ -98,7 +98,7 @@ def test_keys_are_made_listed_and_revoked_by_programs(api: Api) -> None:
     assert "'tier' is not KEY=VALUE." in said
 
 
-def test_an_api_may_want_a_join_key_of_everybody(
+def test_an_api_can_require_a_join_key_from_every_host(
     start_api: StartApi, start_host: StartHost, machine: FakeMachine
 ) -> None:
     api = start_api("memory://", REGISTRATION_KEY_REQUIRED="true")

@@ -197,7 +197,7 @@ def test_no_client_and_no_host_is_refused_while_the_key_is_rotated_under_load(
     assert refusals(api.address, NEW) == {"taken"}
 
 
-def test_an_api_whose_key_file_is_emptied_lets_in_nobody_without_a_key(
+def test_an_api_whose_key_file_is_emptied_admits_no_host_without_a_key(
     start_api: StartApi, tmp_path: Path
 ) -> None:
     file = KeyFile(tmp_path / "key")
@@ -211,7 +211,7 @@ def test_an_api_whose_key_file_is_emptied_lets_in_nobody_without_a_key(
     assert api.count("REGISTRATION_KEY_FILE") == 1
 
 
-def test_a_host_that_has_joined_fetches_by_its_credential_until_it_gets_the_new_key(
+def test_a_joined_host_fetches_with_its_credential_until_it_gets_the_new_key(
     start_api: StartApi, start_host: StartHost, tmp_path: Path
 ) -> None:
     of_api, of_host = KeyFile(tmp_path / "key-of-api"), KeyFile(tmp_path / "key-of-host")

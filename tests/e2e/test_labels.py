@@ -53,7 +53,7 @@ def reads(folder: Path, name: str) -> str | None:
         return None
 
 
-def test_an_operators_label_wins_over_that_of_the_host(api: Api, start_host: StartHost) -> None:
+def test_an_operators_label_wins_over_the_hosts_label(api: Api, start_host: StartHost) -> None:
     host = start_host(api.address, SERVER_NAME="web", LABELS="region=nyc,tier=gold")
     host.wait_until_said("Registered as server 1")
     with client(api.address) as stub:
@@ -83,7 +83,7 @@ def test_an_operators_label_wins_over_that_of_the_host(api: Api, start_host: Sta
     assert "Labels:        region=nyc, tier=gold\n" in printed_by(api, "servers", "show", "1")
 
 
-def test_a_host_brings_its_labels_anew_with_each_start(api: Api, start_host: StartHost) -> None:
+def test_a_host_replaces_its_labels_at_each_start(api: Api, start_host: StartHost) -> None:
     first = start_host(api.address, SERVER_NAME="web", LABELS="region=nyc,tier=gold")
     first.wait_until_said("Registered as server 1")
     printed_by(api, "servers", "label", "1", "tier=silver")
@@ -94,7 +94,7 @@ def test_a_host_brings_its_labels_anew_with_each_start(api: Api, start_host: Sta
     assert dict(servers(api.address)["web"].labels) == {"zone": "a", "tier": "silver"}
 
 
-def test_documents_on_selectors_come_and_go_with_the_labels_and_the_most_specific_wins(
+def test_documents_on_selectors_follow_the_labels_and_the_most_specific_wins(
     start_api: StartApi, start_host: StartHost, tmp_path: Path
 ) -> None:
     api = start_api(f"sqlite:///{tmp_path / 'fleet.sqlite3'}")
@@ -135,7 +135,7 @@ def test_documents_on_selectors_come_and_go_with_the_labels_and_the_most_specifi
     eventually(lambda: reads(folder, "motd") is None, "the document to go", host, api)
 
 
-def test_what_one_api_did_not_finish_the_next_one_does(
+def test_another_api_finishes_what_one_api_left(
     start_api: StartApi, start_host: StartHost, tmp_path: Path
 ) -> None:
     url = f"sqlite:///{tmp_path / 'fleet.sqlite3'}"
@@ -209,7 +209,7 @@ def api_of_web(shared_api: Api) -> Api:
         (["configs", "effective", "42"], 66, "server 42 does not exist"),
     ],
 )
-def test_what_goes_wrong_is_one_sentence_and_an_exit_code(
+def test_every_error_is_one_sentence_and_an_exit_code(
     api_of_web: Api, arguments: list[str], exit_code: int, words: str
 ) -> None:
     ended, sentence = failing(api_of_web, *arguments)

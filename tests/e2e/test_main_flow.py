@@ -17,7 +17,7 @@ StartHost = Callable[..., Process]
 KEY = canary("registration key")
 
 
-def test_a_host_joins_with_what_docker_says_of_its_machine(
+def test_a_host_joins_with_dockers_figures(
     postgres_url: str, docker_engine: str, start_api: StartApi, start_host: StartHost
 ) -> None:
     api = start_api(postgres_url, REGISTRATION_KEY=KEY)
@@ -40,7 +40,7 @@ def test_a_host_joins_with_what_docker_says_of_its_machine(
     assert 0 < server.capabilities.available_memory_mb <= server.capabilities.total_memory_mb
 
 
-def test_heartbeats_refresh_when_a_host_was_seen(api: Api, start_host: StartHost) -> None:
+def test_heartbeats_update_when_a_host_was_seen(api: Api, start_host: StartHost) -> None:
     start_host(api.address, SERVER_NAME="box")
     first = eventually(lambda: servers(api.address).get("box"), "the server", api).last_seen
 
@@ -48,7 +48,7 @@ def test_heartbeats_refresh_when_a_host_was_seen(api: Api, start_host: StartHost
     assert servers(api.address)["box"].status == "online"
 
 
-def test_managers_of_several_environments_on_one_machine_are_several_servers(
+def test_managers_for_several_environments_on_one_machine_are_separate_servers(
     api: Api, start_host: StartHost
 ) -> None:
     for environment in ("dev", "production"):
@@ -61,7 +61,7 @@ def test_managers_of_several_environments_on_one_machine_are_several_servers(
     assert {server.environment for server in found.values()} == {"dev", "production"}
 
 
-def test_a_host_that_is_stopped_is_offline_at_once(api: Api, start_host: StartHost) -> None:
+def test_a_stopped_host_is_offline_at_once(api: Api, start_host: StartHost) -> None:
     host = start_host(api.address, SERVER_NAME="box")
     host.wait_until_said("Registered")
     exit_code = host.terminate()
@@ -70,7 +70,7 @@ def test_a_host_that_is_stopped_is_offline_at_once(api: Api, start_host: StartHo
     assert servers(api.address)["box"].status == "offline"
 
 
-def test_a_host_that_dies_is_found_by_its_silence(api: Api, start_host: StartHost) -> None:
+def test_a_host_that_dies_goes_offline_by_its_silence(api: Api, start_host: StartHost) -> None:
     host = start_host(api.address, SERVER_NAME="box")
     host.wait_until_said("Registered")
     host.kill()
@@ -79,7 +79,7 @@ def test_a_host_that_dies_is_found_by_its_silence(api: Api, start_host: StartHos
     assert eventually(lambda: servers(api.address)["box"].status == "offline", "silence", api)
 
 
-def test_a_host_with_another_key_ends_with_one_sentence(
+def test_a_host_with_a_wrong_key_ends_with_one_sentence(
     start_api: StartApi, start_host: StartHost
 ) -> None:
     api = start_api("memory://", REGISTRATION_KEY=KEY)
@@ -103,7 +103,7 @@ def test_a_key_may_come_from_a_file_on_both_sides(
     assert host.wait_until_said("Registered")
 
 
-def test_a_server_deleted_under_its_host_comes_back_as_another(
+def test_a_server_deleted_under_its_running_host_comes_back_as_a_new_one(
     api: Api, start_host: StartHost
 ) -> None:
     start_host(api.address, SERVER_NAME="box")
@@ -115,7 +115,7 @@ def test_a_server_deleted_under_its_host_comes_back_as_another(
     assert after > before
 
 
-def test_configuration_reaches_the_host_and_leaves_it_again(
+def test_configuration_reaches_the_host_and_is_removed_again(
     api: Api, start_host: StartHost, tmp_path: Path
 ) -> None:
     folder = tmp_path / "config"
@@ -137,7 +137,7 @@ def test_configuration_reaches_the_host_and_leaves_it_again(
 
 
 @pytest.mark.parametrize("command", ["manmanv2-api", "manmanv2-host", "manmanv2"])
-def test_every_command_tells_its_version_and_its_settings(command: str) -> None:
+def test_every_command_prints_its_version_and_its_settings(command: str) -> None:
     version = run_to_end(command, "--version")
     help_text = run_to_end(command, "--help")
 

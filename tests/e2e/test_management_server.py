@@ -80,7 +80,7 @@ def test_an_api_counts_calls_heartbeats_and_servers(start_api: StartApi, tmp_pat
     assert "manmanv2_broker_up" not in found
 
 
-def test_who_is_silent_is_counted(start_api: StartApi) -> None:
+def test_silent_servers_are_counted(start_api: StartApi) -> None:
     api = start_api("memory://", **ANYWHERE)
     management_server = ManagementServer(api)
     with client(api.address) as stub:
@@ -94,7 +94,7 @@ def test_who_is_silent_is_counted(start_api: StartApi) -> None:
     assert looks > 10
 
 
-def test_what_was_built_is_told(start_api: StartApi) -> None:
+def test_the_build_is_reported(start_api: StartApi) -> None:
     api = start_api("memory://", MANMANV2_COMMIT="0123abc", **ANYWHERE)
     version = run_to_end("manmanv2-api", "--version", MANMANV2_COMMIT="0123abc").stdout
 
@@ -103,7 +103,7 @@ def test_what_was_built_is_told(start_api: StartApi) -> None:
     assert ManagementServer(api).value(told) == 1
 
 
-def test_an_api_is_ready_while_its_database_answers(
+def test_an_api_is_ready_as_long_as_its_database_answers(
     start_api: StartApi, own_postgres: PostgresCluster
 ) -> None:
     url = own_postgres.create_database()
@@ -124,7 +124,7 @@ def test_an_api_is_ready_while_its_database_answers(
     assert management_server.value("manmanv2_store_up") == 1
 
 
-def test_a_database_that_hangs_holds_up_nobody_who_watches(
+def test_a_database_that_hangs_delays_no_probe_and_no_scrape(
     start_api: StartApi, own_postgres: PostgresCluster
 ) -> None:
     url = own_postgres.create_database()
@@ -192,7 +192,7 @@ def test_processes_that_share_a_port_are_counted_together(
     assert management_server.value(called("RegisterServer", "OK")) == 40
 
 
-def test_what_is_counted_outlives_its_process_and_its_folder(
+def test_counts_outlive_their_process_and_their_directory(
     start_api: StartApi, tmp_path: Path
 ) -> None:
     url = f"sqlite:///{tmp_path}/fleet.sqlite3"
@@ -222,7 +222,7 @@ def test_what_is_counted_outlives_its_process_and_its_folder(
     assert not list(tmp_path.glob("manmanv2-metrics-*"))
 
 
-def test_a_call_that_its_caller_gives_up_is_counted(start_api: StartApi, postgres_url: str) -> None:
+def test_a_call_abandoned_by_its_caller_is_counted(start_api: StartApi, postgres_url: str) -> None:
     api = start_api(postgres_url, **ANYWHERE)
     management_server = ManagementServer(api)
     engine = make_engine(postgres_url)
@@ -237,7 +237,7 @@ def test_a_call_that_its_caller_gives_up_is_counted(start_api: StartApi, postgre
     engine.dispose()
 
 
-def test_an_event_that_only_a_newer_version_knows_makes_no_api_unready(
+def test_an_event_of_a_newer_version_leaves_the_api_ready(
     start_api: StartApi, tmp_path: Path
 ) -> None:
     url = f"sqlite:///{tmp_path}/fleet.sqlite3"
@@ -254,9 +254,7 @@ def test_an_event_that_only_a_newer_version_knows_makes_no_api_unready(
     assert (management_server.value("manmanv2_outbox_events") or 0) >= 1
 
 
-def test_a_proxy_that_is_there_for_other_things_is_not_asked(
-    start_api: StartApi, start_host: StartHost
-) -> None:
+def test_the_health_check_ignores_a_proxy(start_api: StartApi, start_host: StartHost) -> None:
     proxy = dict.fromkeys(("http_proxy", "https_proxy", "grpc_proxy"), "http://127.0.0.1:1")
     api = start_api("memory://", **ANYWHERE, **proxy)
     host = start_host(api.address, SERVER_NAME="box", **proxy)
@@ -276,9 +274,7 @@ def test_another_process_at_the_port_does_not_stand_for_a_host(start_api: StartA
     assert "is not manmanv2-host" in ended.stderr
 
 
-def test_events_that_wait_for_the_broker_are_seen(
-    start_api: StartApi, rabbitmq: RabbitBroker
-) -> None:
+def test_waiting_events_are_measured(start_api: StartApi, rabbitmq: RabbitBroker) -> None:
     api = start_api("memory://", RABBITMQ_URL=rabbitmq.url(), **ANYWHERE)
     management_server = ManagementServer(api)
     eventually(lambda: management_server.value("manmanv2_broker_up") == 1, "the broker", api)
@@ -302,7 +298,7 @@ def test_events_that_wait_for_the_broker_are_seen(
     assert (management_server.value("manmanv2_events_published_total") or 0) >= 2
 
 
-def test_a_port_that_is_taken_stops_nobody(start_api: StartApi, api: Api) -> None:
+def test_a_taken_management_port_is_a_warning(start_api: StartApi, api: Api) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
@@ -316,7 +312,7 @@ def test_a_port_that_is_taken_stops_nobody(start_api: StartApi, api: Api) -> Non
     )
 
 
-def test_who_talks_nonsense_to_the_side_port_is_sent_away(start_api: StartApi) -> None:
+def test_nonsense_at_the_management_port_is_refused(start_api: StartApi) -> None:
     api = start_api("memory://", **ANYWHERE)
     management_server = ManagementServer(api)
     host, port = management_server.address.split(":")
@@ -331,7 +327,7 @@ def test_who_talks_nonsense_to_the_side_port_is_sent_away(start_api: StartApi) -
     assert not [event for event in api.events if event["level"] not in ("info", "warning")]
 
 
-def test_a_host_tells_how_it_is(start_api: StartApi, start_host: StartHost) -> None:
+def test_a_host_reports_its_health(start_api: StartApi, start_host: StartHost) -> None:
     api = start_api("memory://")
     host = start_host(api.address, SERVER_NAME="box", **ANYWHERE)
     management_server = ManagementServer(host)
@@ -378,7 +374,7 @@ def test_a_host_whose_docker_answers_says_so(
         ("manmanv2-host", {"METRICS_ADDRESS": ""}, 78, "METRICS_ADDRESS: must be set"),
     ],
 )
-def test_health_says_what_is_not_well(
+def test_health_names_the_problem(
     command: str, variables: dict[str, str], exit_code: int, said: str
 ) -> None:
     ended = run_to_end(command, "health", **variables)

@@ -42,7 +42,7 @@ def skip_unless_pg_dump_can_read(url: str) -> None:
         pytest.skip("pg_dump cannot read this server: install its postgresql-client")
 
 
-def test_a_restored_back_up_gives_no_id_a_second_time(
+def test_a_restored_backup_gives_no_id_twice(
     start_api: StartApi, start_host: StartHost, postgres_url: str, tmp_path: Path
 ) -> None:
     skip_unless_pg_dump_can_read(postgres_url)
@@ -84,7 +84,7 @@ def test_a_restored_back_up_gives_no_id_a_second_time(
     }
 
 
-def test_a_copy_of_sqlite_that_was_made_meanwhile_is_a_back_up(
+def test_a_copy_of_a_running_sqlite_database_is_a_backup(
     start_api: StartApi, start_host: StartHost, tmp_path: Path
 ) -> None:
     file, copy = tmp_path / "fleet.sqlite3", tmp_path / "copy.sqlite3"

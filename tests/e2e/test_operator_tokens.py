@@ -24,7 +24,7 @@ def idp() -> Iterator[Provider]:
         yield running
 
 
-def test_operators_come_with_tokens_and_the_audit_says_who_they_are(
+def test_operators_with_tokens_are_named_in_the_audit(
     idp: Provider, start_api: Callable[..., Api], tmp_path: Path
 ) -> None:
     url = f"sqlite:///{tmp_path / 'fleet.sqlite3'}"
@@ -78,7 +78,7 @@ def test_operators_come_with_tokens_and_the_audit_says_who_they_are(
     assert api.terminate() == 0
 
 
-def test_an_api_starts_while_its_provider_is_away_and_the_doctor_says_so(
+def test_an_api_starts_without_its_provider_and_the_doctor_reports_it(
     idp: Provider, start_api: Callable[..., Api]
 ) -> None:
     idp.answers[DISCOVERY] = 503

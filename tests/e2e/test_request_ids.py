@@ -39,7 +39,7 @@ def drop_table(url: str, table: str) -> None:
     engine.dispose()
 
 
-def test_what_a_client_calls_its_request_is_in_the_answer_and_in_the_log(
+def test_a_clients_request_id_is_in_the_answer_and_in_the_log(
     start_api: StartApi,
 ) -> None:
     api = start_api("memory://", LOG_LEVEL="debug")
@@ -51,19 +51,17 @@ def test_what_a_client_calls_its_request_is_in_the_answer_and_in_the_log(
 
 
 @pytest.mark.parametrize("name", ["", "*/ DROP TABLE servers; /*", "%s", "x" * 65, "two words"])
-def test_a_name_that_could_do_harm_is_replaced(shared_api: Api, name: str) -> None:
+def test_a_harmful_request_id_is_replaced(shared_api: Api, name: str) -> None:
     answered = refusal(shared_api, ("x-request-id", name))
 
     assert re.fullmatch("[0-9a-f]{32}", answered["x-request-id"])
 
 
-def test_an_error_tells_the_time_of_the_api(shared_api: Api) -> None:
+def test_an_error_carries_the_apis_time(shared_api: Api) -> None:
     assert re.fullmatch(r"\d{10}\.\d{3}", refusal(shared_api)["manmanv2-unix-time"])
 
 
-def test_the_store_is_asked_in_the_name_of_the_request(
-    start_api: StartApi, postgres_url: str
-) -> None:
+def test_statements_carry_the_request_id(start_api: StartApi, postgres_url: str) -> None:
     api = start_api(postgres_url)
     engine = create_engine(sql_url(postgres_url))
     waiting = text(
@@ -83,9 +81,7 @@ def test_the_store_is_asked_in_the_name_of_the_request(
     engine.dispose()
 
 
-def test_an_operator_is_told_where_in_the_log_to_look(
-    start_api: StartApi, postgres_url: str
-) -> None:
+def test_an_operators_error_names_the_request_id(start_api: StartApi, postgres_url: str) -> None:
     api = start_api(postgres_url)
     with client(api.address) as stub:
         stub.CreateServer(pb.CreateServerRequest(name="box"))
@@ -99,7 +95,7 @@ def test_an_operator_is_told_where_in_the_log_to_look(
     assert line["request_id"] == said[1]
 
 
-def test_a_host_and_its_api_log_a_failed_heartbeat_under_one_name(
+def test_a_host_and_its_api_log_a_failed_heartbeat_with_one_request_id(
     start_api: StartApi, start_host: StartHost, postgres_url: str
 ) -> None:
     api = start_api(postgres_url)
@@ -113,7 +109,7 @@ def test_a_host_and_its_api_log_a_failed_heartbeat_under_one_name(
     assert warned["request_id"] in {event.get("request_id") for event in api.events}
 
 
-def test_a_line_belongs_to_a_request_only_while_that_is_worked_on(start_host: StartHost) -> None:
+def test_a_log_line_has_a_request_id_only_during_the_request(start_host: StartHost) -> None:
     host = start_host("127.0.0.1:1", SERVER_NAME="box")
     host.wait_until_said("Trying again")
     host.terminate()
@@ -123,7 +119,7 @@ def test_a_line_belongs_to_a_request_only_while_that_is_worked_on(start_host: St
     assert names["Stopped before this host was registered."] is None
 
 
-def test_a_console_shows_the_name_behind_the_line() -> None:
+def test_a_console_shows_the_request_id_after_the_line() -> None:
     address = free_address()
     api = Process(
         "manmanv2-api",

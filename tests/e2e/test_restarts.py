@@ -45,7 +45,7 @@ def test_a_restarted_host_keeps_its_id_and_its_configuration(
     assert configuration(api, 1) == '{"a": 1}'
 
 
-def test_a_restarted_api_goes_on_where_it_was(
+def test_a_restarted_api_continues_where_it_was(
     start_api: StartApi, start_host: StartHost, tmp_path: Path
 ) -> None:
     url = f"sqlite:///{tmp_path / 'manman.sqlite3'}"
@@ -65,7 +65,7 @@ def test_a_restarted_api_goes_on_where_it_was(
 
 
 @pytest.mark.parametrize("how", ["restart", "kill"])
-def test_a_restarted_postgresql_is_noticed_by_nobody_for_long(
+def test_a_restarted_postgresql_disturbs_hosts_only_briefly(
     own_postgres: PostgresCluster, start_api: StartApi, start_host: StartHost, how: str
 ) -> None:
     url = own_postgres.create_database()

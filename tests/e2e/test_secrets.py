@@ -57,7 +57,7 @@ def debug_lines(process: Process) -> int:
 
 
 @pytest.mark.parametrize(("transport", "store"), [("grpc", "sqlite"), ("amqp", "postgresql")])
-def test_a_life_in_which_all_goes_well(
+def test_a_life_without_errors(
     request: pytest.FixtureRequest,
     rabbitmq_url: str,
     start_api: StartApi,
@@ -121,7 +121,7 @@ def test_a_wrong_key(
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
-def test_a_database_that_is_away_for_a_while(
+def test_a_database_that_is_down_for_a_while(
     own_postgres: PostgresCluster, start_api: StartApi, start_host: StartHost, workers: str
 ) -> None:
     url = own_postgres.create_database()
@@ -284,7 +284,7 @@ EVERYTHING = {
 
 @pytest.mark.parametrize("argument", ["config", "--help", "--version", "nonsense"])
 @pytest.mark.parametrize("command", ["manmanv2-api", "manmanv2-host", "manmanv2"])
-def test_what_a_command_says_of_itself(command: str, argument: str) -> None:
+def test_what_a_command_prints_about_itself(command: str, argument: str) -> None:
     ended = run_to_end(command, argument, **EVERYTHING)
 
     assert ended.returncode in (0, 2)

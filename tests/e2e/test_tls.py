@@ -22,7 +22,7 @@ def files(tmp_path: Path) -> CertificateFiles:
     return files
 
 
-def test_hosts_and_operators_speak_tls_while_the_certificate_is_replaced(
+def test_hosts_and_operators_use_tls_while_the_certificate_is_replaced(
     files: CertificateFiles, tmp_path: Path, start_api: StartApi, start_host: StartHost
 ) -> None:
     address, metrics = free_address(), free_address()
@@ -83,7 +83,7 @@ def test_hosts_and_operators_speak_tls_while_the_certificate_is_replaced(
     assert not host.said("Trying again")
 
 
-def test_a_host_with_the_wrong_ca_says_so_once_and_joins_when_the_file_is_mended(
+def test_a_host_with_the_wrong_ca_reports_it_once_and_joins_when_the_file_is_fixed(
     files: CertificateFiles, start_api: StartApi, start_host: StartHost
 ) -> None:
     api = start_api("memory://", **files.variables)
@@ -101,7 +101,9 @@ def test_a_host_with_the_wrong_ca_says_so_once_and_joins_when_the_file_is_mended
     assert host.count("Trying again") == 1
 
 
-def test_an_api_whose_key_is_not_its_certificates_does_not_start(files: CertificateFiles) -> None:
+def test_an_api_whose_key_does_not_match_its_certificate_does_not_start(
+    files: CertificateFiles,
+) -> None:
     certificate = files.certificate.read_bytes()
     files.issue()
     files.certificate.write_bytes(certificate)

@@ -46,7 +46,7 @@ def below(
     )
 
 
-def test_one_trace_leads_from_a_host_to_the_store_and_to_who_listens_outside(
+def test_one_trace_leads_from_a_host_to_the_store_and_to_subscribers(
     postgres_url: str,
     rabbitmq_url: str,
     collector: Collector,
@@ -90,7 +90,7 @@ def test_one_trace_leads_from_a_host_to_the_store_and_to_who_listens_outside(
     }
 
 
-def test_heartbeats_that_are_written_together_are_linked_to_that_write(
+def test_heartbeats_written_together_are_linked_to_that_write(
     postgres_url: str, collector: Collector, start_api: StartApi
 ) -> None:
     api = start_api(postgres_url, **PATIENT, **collector.variables)
@@ -129,7 +129,7 @@ def test_heartbeats_that_are_written_together_are_linked_to_that_write(
         assert below(collector, write, "UPDATE", api)
 
 
-def test_a_heartbeat_that_is_written_alone_is_one_trace_up_to_its_event(
+def test_a_heartbeat_written_alone_is_one_trace_up_to_its_event(
     postgres_url: str,
     rabbitmq_url: str,
     collector: Collector,
@@ -198,7 +198,7 @@ def test_a_trace_leads_over_amqp_too(
     assert told.trace_parent.split("-")[1] == registers.trace_id
 
 
-def test_a_dead_letter_keeps_the_traceparent_of_who_sent_it(
+def test_a_dead_letter_keeps_its_senders_traceparent(
     rabbitmq_url: str, start_api: StartApi
 ) -> None:
     api = start_api("memory://", RABBITMQ_URL=rabbitmq_url)
@@ -230,7 +230,7 @@ def test_a_dead_letter_keeps_the_traceparent_of_who_sent_it(
     assert [headers.get("traceparent") for headers in kept] == [trace_parent, *[None] * 4]
 
 
-def test_looks_that_find_nothing_leave_no_trace(
+def test_sweeps_that_find_nothing_leave_no_trace(
     postgres_url: str, rabbitmq_url: str, collector: Collector, start_api: StartApi
 ) -> None:
     audience = Audience(rabbitmq_url)
@@ -289,7 +289,7 @@ def test_log_lines_name_the_trace_that_they_belong_to(
 
 
 @pytest.mark.parametrize("collector_is", ["gone", "silent"])
-def test_a_collector_that_is_away_costs_a_line_and_nothing_else(
+def test_a_missing_collector_is_one_log_line(
     postgres_url: str, start_api: StartApi, start_host: StartHost, collector_is: str
 ) -> None:
     with ExitStack() as stack:
@@ -321,7 +321,7 @@ def test_a_collector_that_is_away_costs_a_line_and_nothing_else(
             assert {event["level"] for event in process.events} <= {"info", "warning"}
 
 
-def test_a_collector_that_hangs_does_not_hold_up_the_end(
+def test_a_collector_that_hangs_does_not_delay_the_stop(
     postgres_url: str, start_api: StartApi, start_host: StartHost
 ) -> None:
     with ExitStack() as stack:
@@ -353,7 +353,7 @@ def without_opentelemetry(tmp_path: Path) -> dict[str, str]:
     return {"PYTHONPATH": str(tmp_path / "hidden")}
 
 
-def test_traces_that_are_asked_for_without_the_library_are_one_warning(
+def test_traces_without_the_library_are_one_warning(
     postgres_url: str,
     without_opentelemetry: dict[str, str],
     start_api: StartApi,

@@ -44,7 +44,7 @@ def test_an_image_runs_as_a_user_who_is_not_root(images: Images, name: str) -> N
 
 
 @pytest.mark.parametrize("name", OURS)
-def test_an_image_brings_nothing_to_install_or_to_compile_with(images: Images, name: str) -> None:
+def test_an_image_contains_no_installer_and_no_compiler(images: Images, name: str) -> None:
     programs = output(images, name, "sh", "-c", "command -v pip pip3 gcc cc ld; true")
     pip = output(images, name, "sh", "-c", "python3 -m pip --version 2>&1; true")
 
@@ -68,7 +68,7 @@ def test_operators_find_their_command_in_the_apis_image(images: Images) -> None:
     assert output(images, "api", "manmanv2", "--version").startswith("manmanv2 ")
 
 
-def test_a_machine_of_the_fleet_gets_no_database_driver_and_checks_no_tokens(
+def test_the_hosts_image_has_no_database_driver_and_no_token_library(
     images: Images,
 ) -> None:
     unwanted = ("jwt", "psycopg2", "sqlalchemy")

@@ -36,7 +36,7 @@ def test_every_part_is_healthy(stack: Deployment) -> None:
     assert len(health) == 5
 
 
-def test_no_part_may_write_to_its_image_or_has_any_right_of_root(stack: Deployment) -> None:
+def test_no_part_can_write_to_its_image_or_has_root_rights(stack: Deployment) -> None:
     for service in ONES_OWN:
         for container in stack.containers(service):
             status = Path(f"/proc/{stack.state(container)['Pid']}/status").read_text()
@@ -49,7 +49,7 @@ def test_no_part_may_write_to_its_image_or_has_any_right_of_root(stack: Deployme
             assert "Read-only file system" in written, service
 
 
-def test_hosts_are_known_by_the_machines_name_and_not_by_their_containers(
+def test_hosts_have_the_machines_name_and_not_their_containers(
     stack: Deployment, machine: str
 ) -> None:
     servers = stack.servers()
@@ -60,7 +60,7 @@ def test_hosts_are_known_by_the_machines_name_and_not_by_their_containers(
     assert len(servers) == 2
 
 
-def test_an_operator_of_this_machine_reaches_every_api_with_the_key(stack: Deployment) -> None:
+def test_an_operator_on_this_machine_reaches_every_api_with_the_key(stack: Deployment) -> None:
     key = {"OPERATOR_KEY_FILE": str(stack.folder / "secrets/operator_key")}
     addresses = {stack.published(api) for api in stack.containers(API)}
     answers = [
@@ -74,7 +74,7 @@ def test_an_operator_of_this_machine_reaches_every_api_with_the_key(stack: Deplo
     assert all("production" in answer.stdout for answer in answers[1::2])
 
 
-def test_a_host_whose_user_may_not_use_dockers_socket_says_what_to_do(stack: Deployment) -> None:
+def test_a_host_that_may_not_use_dockers_socket_says_what_to_do(stack: Deployment) -> None:
     host = stack.docker(
         *("run", "--detach", "--read-only", "--network", "none"),
         *("--volume", f"{stack.docker.socket}:/var/run/docker.sock", stack.images.host),
@@ -85,14 +85,14 @@ def test_a_host_whose_user_may_not_use_dockers_socket_says_what_to_do(stack: Dep
         stack.docker("rm", "--force", host)
 
 
-def test_the_doctor_is_at_hand_beside_a_host(stack: Deployment) -> None:
+def test_the_doctor_runs_in_the_hosts_container(stack: Deployment) -> None:
     found = stack.docker("exec", stack.production_host, "manmanv2", "doctor", "host").splitlines()
     outcomes = {line.split()[1]: line.split()[0] for line in found[1:]}
 
     assert {outcomes[check] for check in ("Docker", "Name", "Broker", "API", "Key")} == {"ok"}
 
 
-def test_a_command_whose_libraries_the_image_leaves_out_says_where_to_run_it(
+def test_a_command_whose_libraries_the_image_lacks_says_where_to_run_it(
     stack: Deployment,
 ) -> None:
     script = "DATABASE_URL=postgresql://db/x manmanv2 db upgrade 2>&1; echo $?"
@@ -126,7 +126,7 @@ def test_a_host_in_a_new_container_is_the_same_server_and_keeps_its_configuratio
     assert stack.written(new, "limits.json") == limits
 
 
-def test_a_host_that_crashes_is_started_again_as_the_same_server(stack: Deployment) -> None:
+def test_a_crashed_host_restarts_as_the_same_server(stack: Deployment) -> None:
     host = stack.production_host
     server_id = stack.servers()["production"]["server_id"]
     registered = f"Registered as server {server_id} under"
@@ -142,7 +142,9 @@ def test_a_host_that_crashes_is_started_again_as_the_same_server(stack: Deployme
 
 
 @pytest.mark.parametrize("blow", ["kill", "pause"])
-def test_nobody_notices_that_one_of_two_apis_dies_or_freezes(stack: Deployment, blow: str) -> None:
+def test_the_fleet_stays_online_when_one_of_two_apis_dies_or_freezes(
+    stack: Deployment, blow: str
+) -> None:
     audience = stack.audience()
     server_ids = [server["server_id"] for server in stack.servers().values()]
     struck = eventually(lambda: stack.api_of(stack.production_host), "a connection to an API")
@@ -163,7 +165,7 @@ def test_nobody_notices_that_one_of_two_apis_dies_or_freezes(stack: Deployment, 
     assert [audience.kinds(server_id) for server_id in server_ids] == [["configured"]] * 2
 
 
-def test_a_host_that_is_stopped_is_offline_at_once_and_said_so(stack: Deployment) -> None:
+def test_a_stopped_host_is_offline_at_once_and_reports_it(stack: Deployment) -> None:
     audience = stack.audience()
     host = stack.production_host
     server_id = stack.servers()["production"]["server_id"]
@@ -177,7 +179,7 @@ def test_a_host_that_is_stopped_is_offline_at_once_and_said_so(stack: Deployment
     assert exit_code == os.EX_OK
 
 
-def test_a_secret_is_in_nothing_that_the_engine_knows_or_a_part_says(stack: Deployment) -> None:
+def test_no_secret_is_known_to_the_engine_or_printed_by_a_part(stack: Deployment) -> None:
     containers = stack.containers()
     images = (stack.images.api, stack.images.host)
     told = {
@@ -196,7 +198,7 @@ def test_a_secret_is_in_nothing_that_the_engine_knows_or_a_part_says(stack: Depl
     assert leak_detector == []
 
 
-def test_secrets_are_made_once_and_then_kept(stack: Deployment) -> None:
+def test_secrets_are_created_once_and_kept(stack: Deployment) -> None:
     before = stack.secrets
     stack.make_secrets()
 

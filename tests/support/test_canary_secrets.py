@@ -141,7 +141,7 @@ LEAKING = """
 
 
 @pytest.mark.parametrize("workers", ["0", "2"])
-def test_whatever_leaks_fails_and_nothing_else_does(
+def test_every_leak_fails_its_test_and_nothing_else_fails(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, workers: str
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
@@ -165,7 +165,7 @@ def test_whatever_leaks_fails_and_nothing_else_does(
     assert MARK not in ended.stdout.str()
 
 
-def test_it_says_which_secret_came_out_and_where(
+def test_the_report_names_the_secret_and_the_output(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
@@ -188,10 +188,10 @@ def test_it_says_which_secret_came_out_and_where(
     )
 
 
-def test_it_looks_at_what_comes_out_of_this_run(pytestconfig: pytest.Config) -> None:
+def test_this_runs_own_outputs_are_checked(pytestconfig: pytest.Config) -> None:
     assert pytestconfig.pluginmanager.is_registered(plugin)
 
 
-def test_one_name_is_one_secret_and_what_is_almost_it_is_not() -> None:
+def test_a_name_gives_one_secret_and_near_misses_differ() -> None:
     assert canary("registration key") == KEY != canary("operator key")
     assert KEY not in [param.values[0] for param in almost(KEY)]

@@ -982,7 +982,7 @@ def test_a_host_whose_server_is_gone_already_has_deregistered() -> None:
         (NOT_ADMITTED, [42]),
     ],
 )
-def test_a_host_that_cannot_deregister_says_so_and_keeps_its_state(
+def test_a_host_that_cannot_deregister_reports_it_and_keeps_its_state(
     failure: Exception, leaving_heartbeats: list[int], caplog: pytest.LogCaptureFixture
 ) -> None:
     left = Leaving(FakeControlPlane(deregistering=[failure]))
