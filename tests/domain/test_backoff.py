@@ -57,3 +57,8 @@ def test_a_requested_minimum_never_exceeds_the_callers_maximum(
     failures: int, jitter: float, max_seconds: float
 ) -> None:
     assert retry_delay(failures, jitter, max_seconds, min_seconds=1e9) <= max_seconds
+
+
+def test_the_largest_jitter_halves_the_first_delay_and_adds_half_to_a_minimum() -> None:
+    assert retry_delay(1, jitter=1) == 0.25
+    assert retry_delay(1, jitter=1, min_seconds=4) == 6

@@ -10,6 +10,7 @@ from domain.keys import (
     OPERATOR_KINDS,
     PlaintextKey,
     check_key_id,
+    equal_in_constant_time,
     public_id,
     without_secrets,
 )
@@ -96,3 +97,9 @@ def test_an_id_must_have_one_of_the_requested_kinds() -> None:
         )
     with pytest.raises(InvalidField):
         check_key_id("ok-abcdefgh23", OPERATOR_CERTIFICATE)
+
+
+@pytest.mark.parametrize("expected", ["", "secret", "sécret", "\ud800"])
+def test_only_equal_texts_are_equal_in_constant_time(expected: str) -> None:
+    assert equal_in_constant_time(expected, expected)
+    assert not equal_in_constant_time(f"{expected}x", expected)

@@ -1,6 +1,7 @@
 from datetime import datetime, timedelta
 from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -11,6 +12,7 @@ from domain.liveness import (
     Status,
     offline_presence,
     online_presence,
+    parse_interval,
 )
 from tests.support.builders import INTERVAL, NOW, SECOND
 
@@ -78,3 +80,21 @@ def _begin_of_the_last_unbroken_run(observations: list[datetime]) -> datetime:
         if not timedelta(0) <= later - earlier <= INTERVAL:
             begin = later
     return begin
+
+
+@pytest.mark.parametrize(
+    ("seconds", "interval"),
+    [(-1, 15), (0, 15), (1, 1), (15, 15), (3600, 3600), (3601, 3600), (2**31, 3600)],
+)
+def test_a_host_uses_the_interval_it_is_sent_within_limits(seconds: int, interval: int) -> None:
+    assert parse_interval(seconds) == timedelta(seconds=interval)
+
+
+def test_a_gap_up_to_the_maximum_continues_the_window_and_a_longer_one_restarts_it() -> None:
+    window = ObservationWindow.start(NOW)
+    same, late = NOW + INTERVAL, NOW + INTERVAL + SECOND
+
+    assert window.observe(NOW, INTERVAL).since == NOW
+    assert window.observe(same, INTERVAL).since == NOW
+    assert window.observe(late, INTERVAL).since == late
+    assert window.observe(NOW - SECOND, INTERVAL).since == NOW - SECOND

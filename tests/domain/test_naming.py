@@ -127,3 +127,13 @@ def test_a_bad_environment_is_refused(environment: str) -> None:
         check_environment(environment)
 
     assert refused.value.field == "environment"
+
+
+def test_a_name_has_at_most_255_characters_and_an_environment_100() -> None:
+    check_name("x" * 255)
+    check_environment("x" * 100)
+
+    with pytest.raises(InvalidField):
+        check_name("x" * 256)
+    with pytest.raises(InvalidField):
+        check_environment("x" * 101)
