@@ -164,7 +164,7 @@ class Host:
         self.control_plane = GrpcControlPlane(
             self.address,
             self.keys,
-            call_seconds=3,
+            call_seconds=60,
             tls=self.tls,
             trust=ApiTrust(self.address, self.tls, kept),
             enrolment=self.enrolment if self.tls else None,

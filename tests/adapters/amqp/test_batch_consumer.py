@@ -114,7 +114,7 @@ UNREADABLE: list[dict[str, Any]] = [
 ]
 
 
-def test_no_message_keeps_those_behind_it_from_being_heard(
+def test_no_message_blocks_the_messages_behind_it(
     rabbitmq_url: str, start: Start, caplog: pytest.LogCaptureFixture
 ) -> None:
     handler = Handler()
@@ -133,7 +133,7 @@ def test_no_message_keeps_those_behind_it_from_being_heard(
     assert state.listens
 
 
-def test_what_only_one_message_is_to_blame_for_is_a_dead_letter_without_a_key(
+def test_a_message_that_causes_an_error_becomes_a_dead_letter_without_its_key(
     rabbitmq_url: str, start: Start
 ) -> None:
     state = start(rabbitmq_url, Handler(ValueError("a mistake")), CALLS, keep_bodies=False)
@@ -177,7 +177,7 @@ def test_while_the_store_is_away_messages_stay_in_the_queue(
     assert sum("The store is away" in message for message in caplog.messages) == 1
 
 
-def test_a_store_that_is_away_for_long_is_not_taken_for_a_dead_broker(
+def test_a_long_outage_of_the_store_does_not_look_like_a_dead_broker(
     rabbitmq_url: str,
     start: Start,
     monkeypatch: pytest.MonkeyPatch,
@@ -201,7 +201,7 @@ def test_a_store_that_is_away_for_long_is_not_taken_for_a_dead_broker(
     ] == ["Listening for messages from manman.reports."]
 
 
-def test_a_broker_that_takes_nothing_from_hosts_lets_nobody_be_heard(
+def test_a_consumer_does_not_count_as_listening_while_hosts_cannot_publish(
     rabbitmq_url: str, start: Start
 ) -> None:
     with ShortOfMemory() as short:
@@ -214,7 +214,7 @@ def test_a_broker_that_takes_nothing_from_hosts_lets_nobody_be_heard(
 @pytest.mark.parametrize(
     "answer", [{"server_id": "7"}, {"server_id": 7, "next_heartbeat_seconds": "15"}]
 )
-def test_an_answer_that_makes_no_sense_is_refused_in_words(
+def test_an_invalid_answer_is_refused_with_a_sentence(
     rabbitmq_url: str, start: Start, answer: Mapping[str, object]
 ) -> None:
     state = start(rabbitmq_url, Handler(answer=answer), CALLS)

@@ -30,11 +30,12 @@ from tests.conftest import AUDIENCE, NO_BROKER
 from tests.support.builders import at_once
 from tests.support.canary_secrets import canary
 from tests.support.event_subscriber import Audience, channel
+from tests.support.processes import eventually
 from tests.support.services.ports import free_port
 from tests.support.services.rabbitmq import PASSWORD, RabbitBroker, Tls, find_broker_binaries
 
-# For who answers, however busy this machine is; and for who does not.
-PATIENT, IMPATIENT = 10.0, 0.5
+# Seconds to wait for a peer that answers, however busy the machine is, and for one that never does.
+PATIENT, IMPATIENT = 60.0, 0.5
 SECRET = canary("other broker password")
 
 NOT_FOUND = "is not found: its name does not resolve; check RABBITMQ_URL and the name service."
@@ -75,9 +76,10 @@ def connect(broker: Broker) -> None:
 
 
 def trouble_with(broker: Broker, act: Callable[[], object] | None = None) -> str:
-    """What is said of the broker while it is connected to, or by the act, without its address.
+    """What the error says about the broker, without its address, when the act fails.
 
-    Whatever is said, it comes in time and holds neither the password nor what a driver says.
+    By default the act is to connect. The error comes in time, and contains neither the password nor
+    the text of a driver.
     """
     begin = time.monotonic()
     with pytest.raises(BrokerUnavailable) as caught:
@@ -85,7 +87,8 @@ def trouble_with(broker: Broker, act: Callable[[], object] | None = None) -> str
     said, driver_said = str(caught.value), str(caught.value.__cause__)
     head, _, what = said.partition(" (RABBITMQ_URL) ")
 
-    assert time.monotonic() - begin < 3 * broker.seconds
+    # Each wait has its own limit. The factor is for a busy machine.
+    assert time.monotonic() - begin < 20 * broker.seconds
     assert SECRET not in "".join(traceback.format_exception(caught.value))
     assert not driver_said or driver_said not in said
     assert head == f"The broker at {broker.url.split('@')[1].split('/')[0].strip('[]')}"
@@ -111,6 +114,18 @@ def lost() -> Message:
 def publisher_to(broker: Broker) -> Iterator[Publisher]:
     with closing(Publisher(broker)) as publisher:
         yield publisher
+
+
+def eventually_publish(publisher: Publisher) -> None:
+    """With a time limit that a busy machine may exceed at first."""
+
+    def is_published() -> bool:
+        with contextlib.suppress(BrokerUnavailable):
+            publisher.publish([note(must_arrive=False)])
+            return True
+        return False
+
+    eventually(is_published, "the broker to answer in time")
 
 
 @contextmanager
@@ -225,14 +240,14 @@ def _shut(end: socket.socket) -> None:
     [f"guest:{SECRET}", f"nobody:{PASSWORD}", f"guest:{SECRET};@/?#"],
     ids=["password", "user", "characters"],
 )
-def test_a_wrong_user_or_password_is_told_as_that(rabbitmq: RabbitBroker, login: str) -> None:
+def test_a_wrong_user_or_password_is_reported(rabbitmq: RabbitBroker, login: str) -> None:
     user, _, password = login.partition(":")
     url = f"amqp://{user}:{quote(password, safe=';')}@127.0.0.1:{port_of(rabbitmq)}/"
 
     assert trouble_at(url) == "refuses this user or password."
 
 
-def test_a_wrong_password_is_neither_logged_nor_in_what_is_printed_of_a_broker(
+def test_a_wrong_password_is_neither_logged_nor_in_the_repr(
     rabbitmq: RabbitBroker, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
@@ -245,14 +260,14 @@ def test_a_wrong_password_is_neither_logged_nor_in_what_is_printed_of_a_broker(
     assert SECRET not in repr(broker)
 
 
-def test_a_virtual_host_that_does_not_exist_is_told(rabbitmq: RabbitBroker) -> None:
+def test_a_missing_virtual_host_is_reported(rabbitmq: RabbitBroker) -> None:
     assert (
         trouble_at(rabbitmq.url("staging"))
         == "has no such virtual host, or this user may not use it."
     )
 
 
-def test_what_the_user_may_not_do_is_not_taken_for_a_wrong_password(rabbitmq_url: str) -> None:
+def test_a_missing_permission_is_not_reported_as_a_wrong_password(rabbitmq_url: str) -> None:
     broker = Broker(rabbitmq_url, seconds=PATIENT)
 
     def declare() -> None:
@@ -265,7 +280,9 @@ def test_what_the_user_may_not_do_is_not_taken_for_a_wrong_password(rabbitmq_url
     )
 
 
-def test_an_exchange_of_ours_with_other_properties_is_told_with_the_cure(rabbitmq_url: str) -> None:
+def test_an_exchange_of_ours_with_other_properties_is_reported_with_the_fix(
+    rabbitmq_url: str,
+) -> None:
     with channel(rabbitmq_url) as foreign:
         foreign.exchange_declare("manman", "fanout", durable=True)
     broker = Broker(rabbitmq_url, seconds=PATIENT)
@@ -278,7 +295,7 @@ def test_an_exchange_of_ours_with_other_properties_is_told_with_the_cure(rabbitm
     assert said == OTHER_PROPERTIES
 
 
-def test_a_queue_of_ours_with_other_properties_is_told_with_the_cure(rabbitmq_url: str) -> None:
+def test_a_queue_of_ours_with_other_properties_is_reported_with_the_fix(rabbitmq_url: str) -> None:
     with channel(rabbitmq_url) as foreign:
         foreign.queue_declare("manman.dead-letters", durable=True)
     broker = Broker(rabbitmq_url, seconds=PATIENT)
@@ -286,7 +303,7 @@ def test_a_queue_of_ours_with_other_properties_is_told_with_the_cure(rabbitmq_ur
         assert trouble_with(broker, lambda: publisher.publish([note()])) == OTHER_PROPERTIES
 
 
-def test_a_mistake_of_our_own_does_not_make_anybody_delete_a_queue(rabbitmq_url: str) -> None:
+def test_a_bug_of_our_own_does_not_tell_operators_to_delete_a_queue(rabbitmq_url: str) -> None:
     broker = Broker(rabbitmq_url, seconds=PATIENT)
 
     def acknowledge_what_never_came() -> None:
@@ -297,7 +314,7 @@ def test_a_mistake_of_our_own_does_not_make_anybody_delete_a_queue(rabbitmq_url:
     assert trouble_with(broker, acknowledge_what_never_came) == CLOSES
 
 
-def test_a_queue_that_another_connection_keeps_for_itself_is_told(rabbitmq_url: str) -> None:
+def test_a_queue_that_is_exclusive_to_another_connection_is_reported(rabbitmq_url: str) -> None:
     broker = Broker(rabbitmq_url, seconds=PATIENT)
     with channel(rabbitmq_url) as foreign, publisher_to(broker) as publisher:
         foreign.queue_declare("manman.dead-letters", exclusive=True)
@@ -306,7 +323,7 @@ def test_a_queue_that_another_connection_keeps_for_itself_is_told(rabbitmq_url: 
     assert said == "has a queue that is exclusive to another connection."
 
 
-def test_what_is_gone_from_the_broker_is_told_and_made_anew(rabbitmq_url: str) -> None:
+def test_a_missing_exchange_is_reported_and_declared_again(rabbitmq_url: str) -> None:
     broker = Broker(rabbitmq_url, seconds=PATIENT)
     with publisher_to(broker) as publisher:
         publisher.publish([note(must_arrive=False)])
@@ -318,7 +335,7 @@ def test_what_is_gone_from_the_broker_is_told_and_made_anew(rabbitmq_url: str) -
     assert said == "has lost a required exchange or queue."
 
 
-def test_a_full_queue_refuses_a_message_and_takes_the_next_one_again(rabbitmq_url: str) -> None:
+def test_a_full_queue_refuses_a_message_and_later_accepts_the_next_one(rabbitmq_url: str) -> None:
     broker = Broker(rabbitmq_url, seconds=PATIENT)
     with channel(rabbitmq_url) as foreign, publisher_to(broker) as publisher:
         publisher.publish([note(must_arrive=False)])
@@ -342,7 +359,7 @@ class ShortOfMemory(RabbitBroker):
             file.write("vm_memory_high_watermark.absolute = 1000000\n")
 
 
-def test_a_broker_that_is_short_of_memory_says_so_at_once_to_who_publishes_only(
+def test_a_broker_that_is_short_of_memory_fails_publishers_at_once_but_not_consumers(
     rabbitmq: RabbitBroker,
 ) -> None:
     with ShortOfMemory() as short:
@@ -351,8 +368,8 @@ def test_a_broker_that_is_short_of_memory_says_so_at_once_to_who_publishes_only(
         with publisher_to(broker) as publisher:
             said = trouble_with(broker, lambda: publisher.publish([note(must_arrive=False)]))
         took = time.monotonic() - begin
-        # Who listens is told as well, and goes on listening.
-        with Broker(short.url(), seconds=1.0).connected(heartbeat_seconds=10) as connection:
+        # A consumer is blocked as well, and goes on listening. Its close is not answered.
+        with Broker(short.url(), seconds=5.0).connected(heartbeat_seconds=60) as connection:
             send(connection.channel(), note(must_arrive=False), PATIENT)
             connection.drain_events(timeout=PATIENT)
 
@@ -363,7 +380,7 @@ def test_a_broker_that_is_short_of_memory_says_so_at_once_to_who_publishes_only(
 # Where no broker is
 
 
-def test_a_name_that_does_not_resolve_is_told() -> None:
+def test_a_name_that_does_not_resolve_is_reported() -> None:
     # How long that takes is the resolver's business.
     broker = Broker(url_at(5672, host="broker.manman.invalid"), seconds=30)
 
@@ -371,32 +388,32 @@ def test_a_name_that_does_not_resolve_is_told() -> None:
 
 
 @pytest.mark.parametrize("host", ["a..b", "x" * 64, "x" * 300])
-def test_what_cannot_be_a_name_does_not_resolve(host: str) -> None:
+def test_an_invalid_host_name_does_not_resolve(host: str) -> None:
     assert trouble_at(url_at(5672, host=host)) == NOT_FOUND
 
 
 @pytest.mark.parametrize("scheme", ["amqp", "amqps"])
-def test_a_port_where_nothing_listens_is_told(scheme: str) -> None:
+def test_a_port_where_nothing_listens_is_reported(scheme: str) -> None:
     assert trouble_at(url_at(free_port(), scheme=scheme)) == (
         "is not there: nothing listens on that port; check that it runs."
     )
 
 
-def test_a_network_that_is_not_reached_from_here_is_told() -> None:
+def test_an_unreachable_network_is_reported() -> None:
     assert trouble_at(url_at(5672, host="255.255.255.255")) == (
         "cannot be reached from here: check its address and this machine's network."
     )
 
 
 @pytest.mark.parametrize("scheme", ["amqp", "amqps"])
-def test_a_port_that_accepts_and_never_answers_is_waited_for_no_longer_than_told(
+def test_the_wait_for_a_port_that_accepts_and_never_answers_is_limited(
     scheme: str,
 ) -> None:
     with port(lambda _: None) as here:
         assert trouble_at(url_at(here, scheme=scheme), seconds=IMPATIENT) == NO_ANSWER
 
 
-def test_a_port_that_accepts_nobody_is_waited_for_no_longer_than_told() -> None:
+def test_the_wait_for_a_port_that_accepts_no_connection_is_limited() -> None:
     with socket.socket() as full, socket.socket() as waiting:
         full.bind(("127.0.0.1", 0))
         full.listen(0)
@@ -406,7 +423,7 @@ def test_a_port_that_accepts_nobody_is_waited_for_no_longer_than_told() -> None:
 
 
 @pytest.mark.parametrize("scheme", ["amqp", "amqps"])
-def test_a_port_that_closes_at_once_is_told(scheme: str) -> None:
+def test_a_port_that_closes_at_once_is_reported(scheme: str) -> None:
     with port(lambda connection: connection.close()) as here:
         assert trouble_at(url_at(here, scheme=scheme)) == CLOSES
 
@@ -418,7 +435,7 @@ AMQP_1_0 = b"AMQP\x03\x01\x00\x00"
 
 
 @pytest.mark.parametrize("answer", [HTTP, SSH, AMQP_1_0, random.Random(7).randbytes(2000)])
-def test_a_port_that_speaks_something_else_is_told(answer: bytes) -> None:
+def test_a_port_with_another_protocol_is_reported(answer: bytes) -> None:
     with port(answering(answer)) as here:
         assert trouble_at(url_at(here)) == CLOSES
     # It waits for us to say something in its language.
@@ -427,7 +444,7 @@ def test_a_port_that_speaks_something_else_is_told(answer: bytes) -> None:
 
 
 @pytest.mark.parametrize("answer", [HTTP, SSH, AMQP_1_0, bytes(100)])
-def test_a_port_that_does_not_speak_tls_is_told(answer: bytes) -> None:
+def test_a_port_without_tls_is_reported(answer: bytes) -> None:
     with port(answering(answer, closes=False)) as here:
         assert trouble_at(url_at(here, scheme="amqps")) == NO_TLS
 
@@ -460,7 +477,7 @@ CLOSE = b"\x00\x0a\x00\x32"
     ],
 )
 @pytest.mark.parametrize("closes", [False, True])
-def test_frames_that_are_no_amqp_are_told(answer: bytes, closes: bool) -> None:
+def test_frames_that_are_not_amqp_are_reported(answer: bytes, closes: bool) -> None:
     with port(answering(answer, closes=closes)) as here:
         assert trouble_at(url_at(here)) == NO_AMQP
 
@@ -481,7 +498,7 @@ def test_frames_that_are_no_amqp_are_told(answer: bytes, closes: bool) -> None:
         max_size=3,
     ).map(b"".join)
 )
-def test_whatever_a_port_answers_is_one_sentence(answer: bytes) -> None:
+def test_any_answer_of_a_port_leads_to_one_sentence(answer: bytes) -> None:
     with port(answering(answer)) as here:
         assert trouble_at(url_at(here)).endswith(".")
 
@@ -489,7 +506,7 @@ def test_whatever_a_port_answers_is_one_sentence(answer: bytes) -> None:
 # Who stops to answer
 
 
-def test_a_broker_that_breaks_off_or_falls_silent_anywhere_is_told_in_time(
+def test_a_broker_that_closes_or_falls_silent_at_any_point_is_reported_in_time(
     rabbitmq: RabbitBroker,
 ) -> None:
     def publish_over(road: Road, seconds: float) -> str:
@@ -513,11 +530,11 @@ def test_a_broker_that_breaks_off_or_falls_silent_anywhere_is_told_in_time(
     assert set(silent) == {NO_ANSWER}
 
 
-def test_a_frozen_broker_is_waited_for_no_longer_than_told(rabbitmq: RabbitBroker) -> None:
+def test_the_wait_for_a_frozen_broker_is_limited(rabbitmq: RabbitBroker) -> None:
     broker = Broker(rabbitmq.url(), seconds=1.0)
     with publisher_to(broker) as publisher, publisher_to(broker) as another:
-        publisher.publish([note(must_arrive=False)])
-        another.publish([note(must_arrive=False)])
+        eventually_publish(publisher)
+        eventually_publish(another)
         rabbitmq.freeze()
         try:
             said = [
@@ -528,7 +545,7 @@ def test_a_frozen_broker_is_waited_for_no_longer_than_told(rabbitmq: RabbitBroke
             ]
         finally:
             rabbitmq.thaw()
-        publisher.publish([note(must_arrive=False)])
+        eventually_publish(publisher)
 
     assert said == [NO_ANSWER] * 3
 
@@ -587,7 +604,7 @@ def test_a_message_that_no_queue_takes_is_unroutable_and_the_next_one_arrives(
     assert [heard.message_id for heard in audience.listen()] == ["note-1", "note-2"]
 
 
-def test_a_message_that_need_not_arrive_may_be_lost(rabbitmq_url: str) -> None:
+def test_a_message_that_need_not_arrive_may_have_no_queue(rabbitmq_url: str) -> None:
     with publisher_to(Broker(rabbitmq_url, seconds=PATIENT)) as publisher:
         publisher.publish([note(must_arrive=False)])
         publisher.publish([])
@@ -620,11 +637,11 @@ def test_threads_may_share_a_publisher(rabbitmq_url: str) -> None:
         assert [number % 100 for number in heard if number // 100 == thread] == list(range(30))
 
 
-def test_confirms_that_overtake_each_other_are_all_counted(rabbitmq_url: str) -> None:
+def test_confirms_in_another_order_are_all_counted(rabbitmq_url: str) -> None:
     # What a queue has to store is confirmed later than what no queue takes.
     Audience(rabbitmq_url)
     elsewhere = replace(note(must_arrive=False), routing_key="nobody.listens")
-    with publisher_to(Broker(rabbitmq_url, seconds=1.0)) as publisher:
+    with publisher_to(Broker(rabbitmq_url, seconds=PATIENT)) as publisher:
         for _ in range(30):
             publisher.publish([note(), elsewhere, note(), elsewhere, elsewhere])
 
@@ -643,14 +660,14 @@ def test_a_closed_publisher_opens_again(rabbitmq_url: str) -> None:
 # What the URL says
 
 
-def test_what_is_encoded_in_a_url_is_decoded(rabbitmq: RabbitBroker) -> None:
+def test_the_encoded_parts_of_a_url_are_decoded(rabbitmq: RabbitBroker) -> None:
     password = f"%{ord(PASSWORD[0]):x}{PASSWORD[1:]}"
     url = f"amqp://%67uest:{password}@127.0.0.1:{port_of(rabbitmq)}/%64ev"
     with Broker(url, seconds=PATIENT).connected() as connection:
         assert connection.virtual_host == "dev"
 
 
-def test_nothing_behind_a_question_mark_changes_the_connection(rabbitmq_url: str) -> None:
+def test_a_query_in_the_url_does_not_change_the_connection(rabbitmq_url: str) -> None:
     query = "?heartbeat=1&ssl_cert_reqs=none&connect_timeout=0.001&nonsense=1"
     with Broker(rabbitmq_url + query, seconds=PATIENT).connected() as connection:
         assert connection.connect_timeout == PATIENT
@@ -706,7 +723,7 @@ def context_of(certificate: trustme.LeafCert) -> ssl.SSLContext:
     return context
 
 
-def test_a_broker_whose_ca_is_trusted_by_a_file_takes_messages(
+def test_a_broker_accepts_messages_if_a_file_contains_its_ca(
     tls_broker: RabbitBroker, ca_file: Path
 ) -> None:
     audience = Audience(tls_broker.url())
@@ -726,9 +743,7 @@ def test_a_broker_whose_ca_the_machine_trusts_needs_no_file(
         assert connection.connected
 
 
-def test_a_ca_that_is_not_trusted_is_told_with_the_cure(
-    tls_broker: RabbitBroker, tmp_path: Path
-) -> None:
+def test_an_untrusted_ca_is_reported_with_the_fix(tls_broker: RabbitBroker, tmp_path: Path) -> None:
     other = tmp_path / "other.pem"
     trustme.CA().cert_pem.write_to_path(str(other))
 
@@ -736,7 +751,9 @@ def test_a_ca_that_is_not_trusted_is_told_with_the_cure(
     assert trouble_at(tls_url(tls_broker), other) == NOT_TRUSTED
 
 
-def test_a_certificate_for_another_name_is_told(tls_broker: RabbitBroker, ca_file: Path) -> None:
+def test_a_certificate_for_another_name_is_reported(
+    tls_broker: RabbitBroker, ca_file: Path
+) -> None:
     assert trouble_at(tls_url(tls_broker, "127.0.0.1"), ca_file) == OTHER_NAME
 
 
@@ -749,13 +766,15 @@ def test_a_certificate_for_another_name_is_told(tls_broker: RabbitBroker, ca_fil
         (["*.localhost"], "localhost"),
     ],
 )
-def test_no_other_name_will_do(ca: trustme.CA, ca_file: Path, names: list[str], host: str) -> None:
+def test_no_other_name_is_accepted(
+    ca: trustme.CA, ca_file: Path, names: list[str], host: str
+) -> None:
     with port(showing(context_of(ca.issue_cert(*names)))) as here:
         assert trouble_at(url_at(here, host=host, scheme="amqps"), ca_file) == OTHER_NAME
 
 
 @pytest.mark.parametrize("days", [-1, 2])
-def test_a_certificate_that_is_not_valid_now_is_told(
+def test_a_certificate_that_is_not_valid_now_is_reported(
     ca: trustme.CA, ca_file: Path, days: int
 ) -> None:
     noon = datetime.now(UTC) + timedelta(days=days)
@@ -766,7 +785,7 @@ def test_a_certificate_that_is_not_valid_now_is_told(
         assert trouble_at(url_at(here, scheme="amqps"), ca_file) == NOT_VALID_NOW
 
 
-def test_a_broker_that_insists_on_a_certificate_of_ours_is_told(
+def test_a_broker_that_requires_a_client_certificate_is_reported(
     ca: trustme.CA, ca_file: Path
 ) -> None:
     context = context_of(ca.issue_cert("127.0.0.1"))
@@ -780,7 +799,7 @@ def test_a_broker_that_insists_on_a_certificate_of_ours_is_told(
         )
 
 
-def test_a_broker_that_closes_once_the_handshake_is_over_is_told(
+def test_a_broker_that_closes_after_the_handshake_is_reported(
     ca: trustme.CA, ca_file: Path
 ) -> None:
     with port(showing(context_of(ca.issue_cert("127.0.0.1")))) as here:
@@ -797,18 +816,18 @@ def test_the_port_with_tls_is_for_amqps_only(tls_broker: RabbitBroker) -> None:
     assert trouble_at(url_at(tls_broker.tls_port)) == CLOSES
 
 
-def test_a_wrong_password_is_told_over_tls_too(tls_broker: RabbitBroker, ca_file: Path) -> None:
+def test_a_wrong_password_is_reported_over_tls_too(tls_broker: RabbitBroker, ca_file: Path) -> None:
     url = tls_url(tls_broker, password=SECRET)
 
     assert trouble_at(url, ca_file) == "refuses this user or password."
 
 
-def test_a_frozen_broker_with_tls_is_waited_for_no_longer_than_told(
+def test_the_wait_for_a_frozen_broker_with_tls_is_limited(
     tls_broker: RabbitBroker, ca_file: Path
 ) -> None:
     broker = Broker(tls_url(tls_broker), ca_file, seconds=1.0)
     with publisher_to(broker) as publisher:
-        publisher.publish([note(must_arrive=False)])
+        eventually_publish(publisher)
         tls_broker.freeze()
         try:
             said = [
@@ -817,12 +836,12 @@ def test_a_frozen_broker_with_tls_is_waited_for_no_longer_than_told(
             ]
         finally:
             tls_broker.thaw()
-        publisher.publish([note(must_arrive=False)])
+        eventually_publish(publisher)
 
     assert said == [NO_ANSWER] * 2
 
 
-def test_a_connection_with_tls_is_thrown_away_without_waiting_for_the_broker(
+def test_a_connection_with_tls_is_discarded_without_waiting_for_the_broker(
     tls_broker: RabbitBroker, ca_file: Path
 ) -> None:
     connection = Broker(tls_url(tls_broker), ca_file, PATIENT).connect()
@@ -837,7 +856,7 @@ def test_a_connection_with_tls_is_thrown_away_without_waiting_for_the_broker(
     assert took < PATIENT / 2
 
 
-def test_a_file_of_cas_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+def test_an_unreadable_ca_file_is_reported(tmp_path: Path) -> None:
     for path in (tmp_path / "missing.pem", tmp_path, tmp_path / ("x" * 300)):
         with pytest.raises(BrokerUnavailable) as caught:
             Publisher(Broker(url_at(5671, scheme="amqps"), path)).publish([note()])
@@ -848,7 +867,7 @@ def test_a_file_of_cas_that_cannot_be_read_is_told(tmp_path: Path) -> None:
         )
 
 
-def test_a_file_without_the_certificate_of_a_ca_is_told(ca: trustme.CA, tmp_path: Path) -> None:
+def test_a_ca_file_without_a_certificate_is_reported(ca: trustme.CA, tmp_path: Path) -> None:
     contents = {
         "empty": b"",
         "text": b"no certificate",
@@ -868,6 +887,6 @@ def test_a_file_without_the_certificate_of_a_ca_is_told(ca: trustme.CA, tmp_path
         )
 
 
-def test_without_tls_no_file_of_cas_is_read(rabbitmq_url: str, tmp_path: Path) -> None:
+def test_without_tls_no_ca_file_is_read(rabbitmq_url: str, tmp_path: Path) -> None:
     with Broker(rabbitmq_url, tmp_path / "missing.pem", PATIENT).connected() as connection:
         assert connection.connected

@@ -19,7 +19,7 @@ def trouble_with(url: str) -> str:
     return str(caught.value)
 
 
-def test_a_virtual_host_that_nobody_used_is_told_and_left_empty(rabbitmq: RabbitBroker) -> None:
+def test_an_unused_virtual_host_is_reported_and_left_empty(rabbitmq: RabbitBroker) -> None:
     for _ in range(2):
         found = AmqpBrokerProbe(Broker(rabbitmq.url("dev"))).check()
 
@@ -27,7 +27,7 @@ def test_a_virtual_host_that_nobody_used_is_told_and_left_empty(rabbitmq: Rabbit
         assert not found.known
 
 
-def test_one_that_was_used_is_known(rabbitmq_url: str) -> None:
+def test_a_used_virtual_host_is_recognised(rabbitmq_url: str) -> None:
     broker = Broker(rabbitmq_url)
     with broker.connected() as connection:
         declare_exchanges(connection.channel())
@@ -35,14 +35,14 @@ def test_one_that_was_used_is_known(rabbitmq_url: str) -> None:
     assert AmqpBrokerProbe(broker).check().known
 
 
-def test_an_exchange_of_ours_with_other_properties_is_told(rabbitmq_url: str) -> None:
+def test_an_exchange_of_ours_with_other_properties_is_reported(rabbitmq_url: str) -> None:
     with channel(rabbitmq_url) as foreign:
         foreign.exchange_declare("manman", "fanout", durable=True)
 
     assert "has an exchange or queue of ours with other properties" in trouble_with(rabbitmq_url)
 
 
-def test_a_broker_that_is_away_a_password_and_a_virtual_host_are_told_apart(
+def test_an_absent_broker_a_wrong_password_and_a_missing_virtual_host_are_distinguished(
     rabbitmq: RabbitBroker,
 ) -> None:
     wrong = re.sub(r":[^:]*@", f":{canary('other password')}@", rabbitmq.url())
@@ -53,6 +53,6 @@ def test_a_broker_that_is_away_a_password_and_a_virtual_host_are_told_apart(
     assert "is not there: nothing listens" in trouble_with(rabbitmq.url())
 
 
-def test_a_broker_behind_which_no_api_is_is_told(rabbitmq_url: str) -> None:
+def test_a_broker_without_an_api_is_reported(rabbitmq_url: str) -> None:
     with pytest.raises(ControlPlaneUnavailable, match="has no API that listens for messages"):
         AmqpApiProbe(Broker(rabbitmq_url)).try_key(canary("key"))

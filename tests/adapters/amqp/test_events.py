@@ -65,7 +65,7 @@ def published(url: str, event: RecordedEvent) -> None:
         AmqpEvents(publisher).publish([event])
 
 
-def test_an_event_on_the_wire_is_what_the_contract_says(rabbitmq_url: str) -> None:
+def test_an_event_on_the_wire_follows_the_contract(rabbitmq_url: str) -> None:
     Audience(rabbitmq_url)
     published(rabbitmq_url, EVENT)
     with channel(rabbitmq_url) as foreign:
@@ -111,7 +111,7 @@ def test_each_kind_of_event_is_in_the_documentation(kind: EventKind) -> None:
     assert f"`manman.host.{kind}`" in documented or f"`.{kind}`" in documented
 
 
-def test_the_time_of_an_event_is_told_in_utc(rabbitmq_url: str) -> None:
+def test_the_time_of_an_event_is_in_utc(rabbitmq_url: str) -> None:
     audience = Audience(rabbitmq_url)
     at = datetime(2026, 3, 1, 5, 30, tzinfo=timezone(timedelta(hours=5, minutes=30)))
     event = RecordedEvent(1, "m", EventKind.ONLINE, 1, at, "box", "", Status.ONLINE, 0)
@@ -121,7 +121,7 @@ def test_the_time_of_an_event_is_told_in_utc(rabbitmq_url: str) -> None:
     assert heard.body["at"] == "2026-03-01T00:00:00.000+00:00"
 
 
-def test_an_event_that_nobody_waits_for_is_published_all_the_same(rabbitmq_url: str) -> None:
+def test_an_event_without_a_subscriber_is_still_published(rabbitmq_url: str) -> None:
     published(rabbitmq_url, EVENT)
 
     assert Audience(rabbitmq_url).listen() == []

@@ -16,7 +16,7 @@ class WantsCredentials:
         raise CredentialRequired(server_id)
 
 
-def test_a_host_with_a_given_id_is_told_that_it_must_register_for_a_credential() -> None:
+def test_a_legacy_host_must_register_to_get_a_credential() -> None:
     over_amqp: Any = WantsCredentials()
 
     with pytest.raises(

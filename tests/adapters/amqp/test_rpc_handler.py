@@ -58,7 +58,7 @@ def test_a_host_leaves_for_good(fleet: Fleet, calls: RpcHandler, web: int) -> No
 
 
 @pytest.mark.parametrize("routing_key", ["deregister.host.4711", "deregister.host."])
-def test_who_names_two_servers_deletes_none(
+def test_a_deregistration_that_names_two_servers_deletes_none(
     fleet: Fleet, calls: RpcHandler, web: int, routing_key: str
 ) -> None:
     outcome = send(calls, routing_key, {"server_id": web, "instance_id": EVIDENCE.instance_id})
@@ -71,7 +71,7 @@ def test_who_names_two_servers_deletes_none(
     assert listed(fleet) == ["web"]
 
 
-def test_another_process_is_told_that_it_was_replaced(
+def test_another_process_learns_that_it_was_superseded(
     fleet: Fleet, calls: RpcHandler, web: int
 ) -> None:
     outcome = send(calls, f"deregister.host.{web}", {"server_id": web})
@@ -81,7 +81,7 @@ def test_another_process_is_told_that_it_was_replaced(
     assert listed(fleet) == ["web"]
 
 
-def test_where_nobody_waits_a_refusal_is_a_dead_letter(calls: RpcHandler, web: int) -> None:
+def test_a_refusal_without_a_reply_address_is_a_dead_letter(calls: RpcHandler, web: int) -> None:
     outcome = send(calls, "deregister.host.4711", {"server_id": 4711}, reply_to=None)
 
     assert outcome == Rejected("server 4711 does not exist")
@@ -91,7 +91,7 @@ def test_where_nobody_waits_a_refusal_is_a_dead_letter(calls: RpcHandler, web: i
     "fields",
     [{"server_id": "1"}, {"server_id": 1, "instance_id": 7}, {"server_id": True}],
 )
-def test_what_is_no_such_message_is_refused(
+def test_a_malformed_message_is_refused(
     fleet: Fleet, calls: RpcHandler, web: int, fields: dict[str, object]
 ) -> None:
     outcome = send(calls, "deregister.host.1", fields)
@@ -108,7 +108,7 @@ def test_what_is_no_such_message_is_refused(
     | st.lists(st.text()),
     prefix=st.sampled_from(["", "jk-", "jk-aaaaaaaaaa.", "ok-aaaaaaaaaa."]),
 )
-def test_whatever_a_host_shows_as_its_key_it_is_answered(key: object, prefix: str) -> None:
+def test_a_host_is_answered_whatever_its_key_is(key: object, prefix: str) -> None:
     fleet = Fleet(MemoryStore())
     authenticate_host = admitting_keys(canary("registration key"))
     calls = RpcHandler(

@@ -28,9 +28,10 @@ from tests.support.processes import free_address
 KEY = canary("key")
 
 
-def trouble_at(address: str) -> str:
+def problem_at(address: str, seconds: float = 60.0) -> str:
+    """The error of a probe, without the address. Only a silent peer takes all of the seconds."""
     with pytest.raises((ControlPlaneUnavailable, ControlPlaneRefused)) as caught:
-        GrpcApiProbe(address, call_seconds=1, step_seconds=1).try_key(KEY)
+        GrpcApiProbe(address, call_seconds=seconds, step_seconds=seconds).try_key(KEY)
     head = f"The API at {address} (API_ADDRESS) "
 
     assert str(caught.value).startswith(head)
@@ -58,7 +59,7 @@ def api(answer: Callable[[pb.RegisterServerRequest, grpc.ServicerContext], Any])
     server.stop(grace=None).wait()
 
 
-def test_a_clock_that_is_wrong_is_seen() -> None:
+def test_a_wrong_clock_is_noticed() -> None:
     with api_with_clock(-3600) as address:
         clock = GrpcApiProbe(address).try_key(KEY).clock
 
@@ -67,7 +68,7 @@ def test_a_clock_that_is_wrong_is_seen() -> None:
 
 
 @pytest.mark.parametrize("told", ["", "soon", "nan", "inf", "1e300", None])
-def test_a_clock_that_says_nothing_sensible_is_none(told: str | None) -> None:
+def test_an_invalid_clock_reading_is_none(told: str | None) -> None:
     def answer(_: pb.RegisterServerRequest, context: grpc.ServicerContext) -> None:
         if told is not None:
             context.set_trailing_metadata((("manmanv2-unix-time", told),))
@@ -80,27 +81,27 @@ def test_a_clock_that_says_nothing_sensible_is_none(told: str | None) -> None:
     assert trial.clock is None
 
 
-def test_nobody_who_listens_is_told() -> None:
-    assert trouble_at(free_address()).startswith("is not there: nothing listens on that port; ")
+def test_a_port_where_nothing_listens_is_reported() -> None:
+    assert problem_at(free_address()).startswith("is not there: nothing listens on that port; ")
 
 
-def test_a_name_that_does_not_resolve_is_told() -> None:
-    assert trouble_at("no.such.host.invalid:50051").startswith("is not found: its name does not ")
+def test_a_name_that_does_not_resolve_is_reported() -> None:
+    assert problem_at("no.such.host.invalid:50051").startswith("is not found: its name does not ")
 
 
-def test_a_firewall_that_drops_is_told_from_a_program_that_hangs() -> None:
+def test_a_firewall_that_drops_packets_is_distinguished_from_a_program_that_hangs() -> None:
     with port_behind_a_firewall() as address:
-        dropped = trouble_at(address)
+        dropped = problem_at(address, seconds=1)
     with silent_port() as address:
-        silent = trouble_at(address)
+        silent = problem_at(address, seconds=1)
 
     assert dropped.startswith("neither accepts nor refuses connections: a firewall drops")
     assert silent.startswith("accepts connections and sends nothing: it hangs, or")
 
 
-def test_a_port_that_wants_tls_is_told() -> None:
+def test_a_port_that_requires_tls_is_reported() -> None:
     with tls_port() as address:
-        assert trouble_at(address) == (
+        assert problem_at(address) == (
             f"requires TLS: set API_ADDRESS to https://{address}, or API_USE_TLS=true."
         )
 
@@ -113,16 +114,16 @@ def test_a_port_that_wants_tls_is_told() -> None:
         b"\x15\x03\x01\x00\x02\x02",
     ],
 )
-def test_another_program_is_told(greeting: bytes) -> None:
+def test_another_program_is_reported(greeting: bytes) -> None:
     with port_that_says(greeting) as address:
-        assert trouble_at(address).startswith(
+        assert problem_at(address).startswith(
             "accepts connections, but speaks neither gRPC nor TLS"
         )
 
 
-def test_one_who_hangs_up_is_no_api() -> None:
+def test_a_program_that_closes_the_connection_is_not_an_api() -> None:
     with port_that_hangs_up() as address:
-        said = trouble_at(address)
+        said = problem_at(address)
 
     assert said.startswith("accepts connections, but speaks neither gRPC nor TLS")
 
@@ -131,21 +132,21 @@ def test_another_grpc_server_is_a_matter_of_configuration() -> None:
     other = grpc.server(ThreadPoolExecutor(1))
     port = other.add_insecure_port("127.0.0.1:0")
     other.start()
-    said = trouble_at(f"127.0.0.1:{port}")
+    said = problem_at(f"127.0.0.1:{port}")
     other.stop(grace=None).wait()
 
     assert said.startswith("does not know this call: check that API_ADDRESS names the API's port")
 
 
-def test_an_api_that_takes_no_calls_is_told() -> None:
+def test_an_api_that_accepts_no_calls_is_reported() -> None:
     def answer(_: pb.RegisterServerRequest, context: grpc.ServicerContext) -> None:
         context.set_trailing_metadata((("grpc-status-details-bin", b""),))
         context.abort(grpc.StatusCode.UNAVAILABLE, "this API is stopping, try again")
 
     with api(answer) as address:
-        assert trouble_at(address) == "accepts no calls: it is starting or stopping; try again."
+        assert problem_at(address) == "accepts no calls: it is starting or stopping; try again."
 
 
-def test_one_who_takes_a_host_without_a_name_is_no_api_of_ours() -> None:
+def test_a_server_that_registers_a_host_without_a_name_is_not_a_manman_api() -> None:
     with api(lambda *_: pb.RegisterServerResponse(server_id=1)) as address:
-        assert trouble_at(address).startswith("registered a host without a name: ")
+        assert problem_at(address).startswith("registered a host without a name: ")

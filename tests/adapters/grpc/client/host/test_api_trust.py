@@ -115,7 +115,7 @@ def refused(host: Host) -> str:
     return str(caught.value)
 
 
-def test_a_host_knows_the_api_by_the_digest_in_its_join_key_alone(
+def test_a_host_verifies_the_api_by_the_pin_in_its_join_key_alone(
     api: CertifiedApi, new_host: NewHost, state: Path
 ) -> None:
     host = new_host(api.address, pinned_key(api), folder=state)
@@ -130,13 +130,13 @@ def test_a_host_knows_the_api_by_the_digest_in_its_join_key_alone(
     )
 
 
-def test_without_a_digest_an_api_of_an_authority_that_the_machine_does_not_trust_is_not_believed(
+def test_without_a_pin_a_host_does_not_trust_an_api_whose_ca_the_machine_does_not_trust(
     api: CertifiedApi, new_host: NewHost
 ) -> None:
     assert "has a certificate from a CA" in refused(new_host(api.address, join_key(api)))
 
 
-def test_what_is_known_of_the_api_is_kept_for_a_start_without_the_key(
+def test_a_host_stores_the_api_s_ca_for_a_start_without_the_key(
     api: CertifiedApi, new_host: NewHost, state: Path
 ) -> None:
     first = new_host(api.address, pinned_key(api), folder=state)
@@ -147,7 +147,7 @@ def test_what_is_known_of_the_api_is_kept_for_a_start_without_the_key(
     assert again.joins().server_id == first.server_id
 
 
-def test_a_key_that_names_another_authority_is_not_sent(
+def test_a_key_that_pins_another_ca_is_not_sent(
     new_host: NewHost, state: Path, api: CertifiedApi
 ) -> None:
     with Impostor(bundle=api.files.ca_file.read_text()) as impostor:
@@ -163,7 +163,7 @@ def test_a_key_that_names_another_authority_is_not_sent(
     assert not (state / "authority.json").exists()
 
 
-def test_who_only_passes_the_authority_on_is_not_believed(
+def test_a_host_does_not_trust_a_server_that_only_sends_the_pinned_ca(
     api: CertifiedApi, new_host: NewHost
 ) -> None:
     with Impostor(bundle=api.files.ca_file.read_text()) as impostor:
@@ -185,7 +185,7 @@ def organization_of(ca: trustme.CA) -> str:
     return str(unit.value)
 
 
-def test_an_authority_beside_the_named_one_is_not_believed(
+def test_a_host_does_not_trust_another_ca_beside_the_pinned_one(
     api: CertifiedApi, new_host: NewHost
 ) -> None:
     evil = trustme.CA()
@@ -197,7 +197,7 @@ def test_an_authority_beside_the_named_one_is_not_believed(
 
 
 @pytest.mark.parametrize("bundle", ["", "none", "-----BEGIN CERTIFICATE-----\n!\n"])
-def test_a_bundle_in_which_there_is_nothing_is_no_proof(bundle: str, new_host: NewHost) -> None:
+def test_an_empty_or_broken_bundle_proves_nothing(bundle: str, new_host: NewHost) -> None:
     with Impostor(bundle=bundle) as impostor:
         said = refused(new_host(impostor.address, f"{SHOWN_JOIN_KEY}.{OTHER_DIGEST}"))
 
@@ -213,7 +213,7 @@ def test_a_bundle_in_which_there_is_nothing_is_no_proof(bundle: str, new_host: N
         grpc.StatusCode.INTERNAL,
     ],
 )
-def test_an_api_without_an_authority_is_told_apart_and_ends_no_host(
+def test_an_api_without_a_ca_is_reported_and_does_not_end_the_host(
     code: grpc.StatusCode, new_host: NewHost
 ) -> None:
     with Impostor(bundle=code) as impostor:
@@ -223,7 +223,7 @@ def test_an_api_without_an_authority_is_told_apart_and_ends_no_host(
     assert impostor.asked == ["GetTrustBundle"]
 
 
-def test_without_tls_a_key_with_a_digest_is_not_sent(new_host: NewHost) -> None:
+def test_without_tls_a_key_with_a_pin_is_not_sent(new_host: NewHost) -> None:
     host = new_host("127.0.0.1:1", f"{SHOWN_JOIN_KEY}.{OTHER_DIGEST}", tls=None)
 
     assert refused(host) == (
@@ -232,29 +232,29 @@ def test_without_tls_a_key_with_a_digest_is_not_sent(new_host: NewHost) -> None:
     )
 
 
-def test_of_several_keys_each_counts_with_its_own_digest(
-    api: CertifiedApi, new_host: NewHost
-) -> None:
+def test_each_of_several_keys_uses_its_own_pin(api: CertifiedApi, new_host: NewHost) -> None:
     host = new_host(api.address, f"{SHOWN_JOIN_KEY}.{OTHER_DIGEST}", pinned_key(api))
 
     host.joins()
     host.beats()
 
 
-def test_a_key_that_the_known_api_refuses_is_an_invalid_key(
+def test_a_key_that_the_verified_api_refuses_is_an_invalid_key(
     api: CertifiedApi, new_host: NewHost
 ) -> None:
     with pytest.raises(InvalidRegistrationKey):
         new_host(api.address, f"{SHOWN_JOIN_KEY}.{api.digest}").joins()
 
 
-def test_a_ca_that_is_given_counts_and_not_the_key(api: CertifiedApi, new_host: NewHost) -> None:
+def test_a_ca_file_takes_precedence_over_the_key_s_pin(
+    api: CertifiedApi, new_host: NewHost
+) -> None:
     host = new_host(api.address, f"{join_key(api)}.{OTHER_DIGEST}", tls=Tls(api.files.ca_file))
 
     assert host.joins().server_id
 
 
-def test_a_damaged_file_is_said_and_the_key_counts_again(
+def test_a_damaged_file_is_logged_and_the_key_s_pin_is_used_again(
     api: CertifiedApi, new_host: NewHost, state: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     key = pinned_key(api)
@@ -272,7 +272,7 @@ def test_a_damaged_file_is_said_and_the_key_counts_again(
     ]
 
 
-def test_a_host_follows_the_api_from_one_authority_to_the_next(
+def test_a_host_follows_the_api_from_one_ca_to_the_next(
     files: CertificateFiles, new_host: NewHost, state: Path
 ) -> None:
     old, new = files.ca, trustme.CA()
@@ -300,7 +300,7 @@ def test_a_host_follows_the_api_from_one_authority_to_the_next(
     assert old.cert_pem.bytes().decode().strip() not in kept.certificates
 
 
-def test_an_api_that_tells_of_other_authorities_than_its_own_locks_no_host_out(
+def test_an_api_that_reports_cas_other_than_its_own_does_not_lock_hosts_out(
     files: CertificateFiles, new_host: NewHost, state: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with certified_api(files) as api:
@@ -317,7 +317,7 @@ def test_an_api_that_tells_of_other_authorities_than_its_own_locks_no_host_out(
     assert any(each.startswith("None of the CAs that the API at") for each in caplog.messages)
 
 
-def test_the_doctor_knows_the_api_by_the_join_key_and_writes_nothing(
+def test_the_doctor_verifies_the_api_by_the_join_key_and_writes_nothing(
     api: CertifiedApi, state: Path
 ) -> None:
     trust = ApiTrust(api.address, Tls(), ReadOnlyAuthorityFolder(state))
@@ -328,7 +328,7 @@ def test_the_doctor_knows_the_api_by_the_join_key_and_writes_nothing(
     assert list(state.iterdir()) == []
 
 
-def test_the_doctor_says_that_the_key_names_another_authority(api: CertifiedApi) -> None:
+def test_the_doctor_reports_that_the_key_pins_another_ca(api: CertifiedApi) -> None:
     probe = GrpcApiProbe(api.address, Tls(), ApiTrust(api.address, Tls()))
 
     with pytest.raises(ControlPlaneUnavailable, match="has another CA than the one that"):

@@ -80,7 +80,7 @@ def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
 # What it is for
 
 
-def test_a_host_that_joins_is_served_by_its_certificate_from_then_on(
+def test_a_host_that_joins_uses_its_certificate_from_then_on(
     api: CertifiedApi, new_host: NewHost, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
@@ -97,7 +97,7 @@ def test_a_host_that_joins_is_served_by_its_certificate_from_then_on(
     assert "PRIVATE KEY" not in f"{caplog.text} {host!r} {host.control_plane!r} {host.held!r}"
 
 
-def test_a_host_speaks_with_the_certificate_for_no_other_server(
+def test_a_host_cannot_use_its_certificate_for_another_server(
     api: CertifiedApi, new_host: NewHost
 ) -> None:
     host, other = new_host(api), new_host(api)
@@ -109,7 +109,7 @@ def test_a_host_speaks_with_the_certificate_for_no_other_server(
         host.beats()
 
 
-def test_without_tls_no_key_is_made_and_no_certificate_asked_for(
+def test_without_tls_a_host_generates_no_key_and_requests_no_certificate(
     files: CertificateFiles, api: CertifiedApi
 ) -> None:
     control_plane = GrpcControlPlane(api.address, KeyRing.single(KEY), tls=Tls(files.ca_file))
@@ -123,7 +123,7 @@ def test_without_tls_no_key_is_made_and_no_certificate_asked_for(
 # Renewal
 
 
-def test_a_certificate_is_renewed_at_half_of_its_life_and_no_heartbeat_is_missed(
+def test_a_certificate_is_renewed_at_half_of_its_life_without_a_missed_heartbeat(
     api: CertifiedApi, new_host: NewHost
 ) -> None:
     host = new_host(api)
@@ -157,7 +157,7 @@ def test_a_certificate_is_not_renewed_before_half_of_its_life(
     assert host.certificate != first
 
 
-def test_a_renewal_that_fails_is_said_once_tried_again_at_longer_and_longer_intervals(
+def test_a_failing_renewal_is_logged_once_and_retried_at_growing_intervals(
     api: CertifiedApi, new_host: NewHost, caplog: pytest.LogCaptureFixture
 ) -> None:
     host = new_host(api)
@@ -187,7 +187,9 @@ def test_a_renewal_that_fails_is_said_once_tried_again_at_longer_and_longer_inte
     assert "This host has a new certificate." in caplog.text
 
 
-def test_an_answer_that_is_lost_does_no_harm(files: CertificateFiles, new_host: NewHost) -> None:
+def test_a_lost_answer_to_a_renewal_does_no_harm(
+    files: CertificateFiles, new_host: NewHost
+) -> None:
     with certified_api(files) as api:
         host = new_host(api)
         host.joins()
@@ -223,7 +225,7 @@ def test_a_host_without_a_key_pair_joins_without_a_certificate_and_gets_one_late
     assert len(warnings(caplog)) == 1
 
 
-def test_an_authority_that_has_expired_keeps_no_host_out(
+def test_an_expired_ca_does_not_keep_a_host_out(
     files: CertificateFiles, new_host: NewHost, caplog: pytest.LogCaptureFixture
 ) -> None:
     too_late = datetime(3000, 1, 1, tzinfo=UTC)
@@ -242,7 +244,7 @@ def test_an_authority_that_has_expired_keeps_no_host_out(
 # The port for certificates
 
 
-def test_a_host_that_does_not_get_through_to_that_port_goes_on_at_the_usual_one_and_returns(
+def test_a_host_that_cannot_reach_the_mutual_tls_port_uses_the_plain_one_and_returns(
     api_for_all: CertifiedApi, new_host: NewHost, caplog: pytest.LogCaptureFixture
 ) -> None:
     nowhere = f"127.0.0.1:{free_port()}"
@@ -269,7 +271,7 @@ def test_a_host_that_does_not_get_through_to_that_port_goes_on_at_the_usual_one_
     assert host.key_pairs.asked == 1
 
 
-def test_where_certificates_are_required_that_port_is_tried_each_time_and_nobody_registers_again(
+def test_where_certificates_are_required_each_call_tries_that_port_and_no_host_registers_again(
     api: CertifiedApi, new_host: NewHost, caplog: pytest.LogCaptureFixture
 ) -> None:
     nowhere = f"127.0.0.1:{free_port()}"
@@ -300,15 +302,16 @@ def test_where_certificates_are_required_that_port_is_tried_each_time_and_nobody
     assert not warnings(caplog)
 
 
-def test_a_port_that_takes_connections_and_says_nothing_costs_one_call(
+def test_a_silent_mutual_tls_port_costs_one_call(
     api_for_all: CertifiedApi, new_host: NewHost, caplog: pytest.LogCaptureFixture
 ) -> None:
     with silent_port() as silent:
         host = new_host(api_for_all, mutual_tls_address=silent)
-        host.control_plane.call_seconds = 1
         host.joins()
+        patient, host.control_plane.call_seconds = host.control_plane.call_seconds, 1
         with pytest.raises(ControlPlaneUnavailable):
             host.beats()
+        host.control_plane.call_seconds = patient
         host.beats()
 
     assert [each.partition(",")[0] for each in warnings(caplog)] == [
@@ -316,7 +319,7 @@ def test_a_port_that_takes_connections_and_says_nothing_costs_one_call(
     ]
 
 
-def test_a_certificate_that_the_api_does_not_take_is_replaced(
+def test_a_certificate_that_the_api_does_not_accept_is_replaced(
     api_for_all: CertifiedApi, new_host: NewHost, caplog: pytest.LogCaptureFixture
 ) -> None:
     host = new_host(api_for_all)
@@ -332,7 +335,7 @@ def test_a_certificate_that_the_api_does_not_take_is_replaced(
     assert caplog.messages[-1] == "The API accepts this host's certificate again."
 
 
-def test_a_certificate_that_is_not_taken_is_replaced_also_where_nobody_is_served_without(
+def test_an_unaccepted_certificate_is_replaced_also_where_certificates_are_required(
     api: CertifiedApi, new_host: NewHost
 ) -> None:
     host = new_host(api)
@@ -345,7 +348,7 @@ def test_a_certificate_that_is_not_taken_is_replaced_also_where_nobody_is_served
     assert host.key_pairs.asked == 2
 
 
-def test_a_port_that_takes_no_certificate_of_this_host_is_not_asked_for_another_each_time(
+def test_a_port_that_accepts_no_certificate_does_not_cause_a_renewal_with_each_call(
     api_for_all: CertifiedApi,
     files: CertificateFiles,
     new_host: NewHost,
@@ -389,7 +392,7 @@ def issued_by(
     return replace(current, certificate=certificate, key=pair.key)
 
 
-def test_an_api_that_is_started_again_is_spoken_with_by_certificate_at_once(
+def test_a_host_uses_its_certificate_at_once_after_a_restart_of_the_api(
     files: CertificateFiles, new_host: NewHost, caplog: pytest.LogCaptureFixture
 ) -> None:
     with certified_api(files) as api:
@@ -457,7 +460,7 @@ class ForgetfulRouter:
                 end.shutdown(socket.SHUT_RDWR)
 
 
-def test_a_connection_that_broke_in_silence_is_made_anew_and_nothing_is_missed(
+def test_a_connection_that_broke_silently_is_opened_again_without_a_missed_heartbeat(
     api: CertifiedApi, new_host: NewHost, caplog: pytest.LogCaptureFixture
 ) -> None:
     with closing(ForgetfulRouter(f"127.0.0.1:{api.mutual_tls_port}")) as router:
@@ -471,7 +474,7 @@ def test_a_connection_that_broke_in_silence_is_made_anew_and_nothing_is_missed(
     assert host.key_pairs.asked == 1
 
 
-def test_a_host_that_joined_before_there_was_an_authority_registers_once_for_a_certificate(
+def test_a_host_that_joined_before_there_was_a_ca_registers_once_for_a_certificate(
     api: CertifiedApi, new_host: NewHost
 ) -> None:
     host = new_host(api)
@@ -493,7 +496,7 @@ def test_a_host_that_joined_before_there_was_an_authority_registers_once_for_a_c
 # Over a restart
 
 
-def test_a_certificate_is_kept_over_a_restart_for_the_owner_only(
+def test_a_certificate_survives_a_restart_and_only_its_owner_can_read_it(
     api: CertifiedApi, new_host: NewHost, tmp_path: Path
 ) -> None:
     folder = tmp_path / "state"
@@ -511,7 +514,7 @@ def test_a_certificate_is_kept_over_a_restart_for_the_owner_only(
     assert (folder / "certificate.json").stat().st_mode & 0o777 == 0o600
 
 
-def test_a_port_that_has_changed_is_learnt_with_the_next_registration(
+def test_a_host_learns_a_changed_port_with_the_next_registration(
     api: CertifiedApi, new_host: NewHost
 ) -> None:
     host = new_host(api)
@@ -526,7 +529,7 @@ def test_a_port_that_has_changed_is_learnt_with_the_next_registration(
 
 
 @pytest.mark.parametrize("kept_server_id", [None, 4711])
-def test_a_certificate_of_another_server_than_the_states_is_not_shown(
+def test_a_certificate_of_another_server_than_the_state_s_is_not_presented(
     kept_server_id: int | None, api: CertifiedApi, new_host: NewHost, tmp_path: Path
 ) -> None:
     folder = tmp_path / "state"
@@ -548,7 +551,7 @@ def test_a_certificate_of_another_server_than_the_states_is_not_shown(
         lambda content: b"[]",
     ],
 )
-def test_a_damaged_file_is_said_once_and_another_certificate_asked_for(
+def test_a_damaged_file_is_logged_once_and_another_certificate_requested(
     damage: Callable[[bytes], bytes],
     api: CertifiedApi,
     new_host: NewHost,
@@ -596,7 +599,7 @@ def test_a_certificate_that_expired_meanwhile_is_replaced_at_the_registration(
     assert not warnings(caplog)
 
 
-def test_a_folder_that_cannot_be_written_to_is_said_and_ends_nothing(
+def test_a_folder_that_cannot_be_written_is_logged_and_ends_nothing(
     api: CertifiedApi, new_host: NewHost, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     host = new_host(api, folder=tmp_path / "missing")
@@ -632,6 +635,6 @@ def test_when_a_certificate_ends_is_read_without_a_handshake(files: CertificateF
         "-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----",
     ],
 )
-def test_what_is_no_certificate_is_told_apart(text: str) -> None:
+def test_a_file_that_is_not_a_certificate_is_recognised(text: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011
         validity_of(text)
