@@ -1,4 +1,4 @@
-"""What a host may expect of the control plane, over whatever transport."""
+"""What a host can rely on, over each transport to the control plane."""
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -76,7 +76,7 @@ def over_each(enforcement: Enforcement) -> list[Any]:
 
 @dataclass(frozen=True)
 class Transport:
-    """A fleet and a way for hosts to talk to it."""
+    """A fleet, and a transport for hosts to reach it."""
 
     fleet: Fleet
     connect: Callable[[KeyRing], ControlPlane]
@@ -85,13 +85,13 @@ class Transport:
         return self.connect(KeyRing(lambda: keys or (KEY,)))
 
     def host_with(self, credential: str) -> ControlPlane:
-        """One that holds no key."""
+        """A host without a key."""
         return self.connect(KeyRing(lambda: (), credential))
 
 
 @pytest.fixture(params=over_each(ENFORCE_ALL))
 def transport(request: pytest.FixtureRequest) -> Iterator[Transport]:
-    """By the name of the transport, and with what is enforced where that is not as usual."""
+    """The parameter is the name of the transport and what the API enforces."""
     way, enforcement = request.param
     fleet = Fleet(MemoryStore(), rules=RegistrationRules(enforcement=enforcement))
     authenticate_host = replace(admitting_keys(KEY), credentials=fleet.credentials)
@@ -113,7 +113,7 @@ def transport(request: pytest.FixtureRequest) -> Iterator[Transport]:
             )
             for consumer in consumers:
                 stack.enter_context(running(consumer))
-            # All of them before any is waited for: each takes half a second to notice.
+            # Stop all before waiting for one: each takes half a second to notice.
             for consumer in consumers:
                 stack.callback(consumer.stop)
 
@@ -166,7 +166,7 @@ def registration_request(name: str, **others: Any) -> RegistrationRequest:
 
 
 def without_credential(joined: RegistrationResult) -> RegistrationResult:
-    """Each registration is answered with another one."""
+    """The result without its credential, which differs in each answer."""
     assert joined.credential
     return replace(joined, credential="")
 
@@ -273,9 +273,9 @@ def test_a_host_is_pending_until_an_operator_approves_it(
     assert (again.approval, again.config_revision) == (Approval.PENDING, 0)
     assert host.heartbeat(server_id, None) == HeartbeatResult(INTERVAL, 0, Approval.PENDING)
     transport.fleet.approve(server_id)
-    heard = host.heartbeat(server_id, None)
-    assert heard.approval is Approval.APPROVED
-    assert heard.config_revision > 0
+    result = host.heartbeat(server_id, None)
+    assert result.approval is Approval.APPROVED
+    assert result.config_revision > 0
 
 
 def test_a_host_that_an_operator_renamed_gets_its_new_name(transport: Transport) -> None:
@@ -325,10 +325,10 @@ def test_a_heartbeat_is_durable_when_it_is_answered(transport: Transport) -> Non
     joined = host.register(registration_request("web"))
     transport.fleet.clock.advance(INTERVAL)
     fewer = replace(CAPABILITIES, available_memory_mb=7)
-    heard = host.heartbeat(joined.server_id, fewer)
+    result = host.heartbeat(joined.server_id, fewer)
     server = transport.fleet.get(joined.server_id)
 
-    assert heard == HeartbeatResult(INTERVAL, config_revision=0)
+    assert result == HeartbeatResult(INTERVAL, config_revision=0)
     assert server.presence.last_seen == transport.fleet.clock.now()
     assert server.capabilities == fewer
 
@@ -444,7 +444,7 @@ def test_a_host_that_an_operator_refuses_tries_no_other_key(transport: Transport
 
 @dataclass
 class Counting:
-    """How often it was asked which keys there are: before each that is shown."""
+    """Counts how often the host reads its keys, which it does before each try."""
 
     keys: Sequence[str]
     asked: int = 0
@@ -463,7 +463,7 @@ def test_with_its_credential_a_host_needs_no_key(transport: Transport) -> None:
     joined_again = host.register(registration_request("web", evidence=again))
     with pytest.raises(InvalidRegistrationKey):
         host.register(registration_request("db"))
-    # Of a registration that another followed it is good for that alone.
+    # The credential of an earlier registration is valid only for registering again.
     with pytest.raises(InvalidRegistrationKey):
         host.fetch_configuration(joined.server_id, 0)
     host = transport.host_with(joined_again.credential)
@@ -520,7 +520,7 @@ def test_a_credential_is_renewed_by_a_heartbeat_after_half_of_its_life(
     early = host.heartbeat(joined.server_id, None)
     transport.fleet.clock.advance(DEFAULT_LIFETIME / 2 + SECOND)
     due = host.heartbeat(joined.server_id, None)
-    # Its answer was lost.
+    # As if this answer was lost.
     lost = host.heartbeat(joined.server_id, None)
     renewed = transport.host_with(due.credential)
     transport.fleet.clock.advance(DEFAULT_LIFETIME / 2 - SECOND)
@@ -599,7 +599,7 @@ def test_configuration_arrives_byte_for_byte(transport: Transport) -> None:
     assert (sorted(changes.names), changes.revision, changes.more) == (["a", "b"], 2, False)
     for later in (
         host.fetch_configuration(server_id, 1),
-        # The second part of what was not known at all.
+        # The second part of an answer to a host that knew nothing.
         host.fetch_configuration(server_id, 0, 1),
     ):
         assert [(found.name, found.revision) for found in later.changed] == [("b", 2)]

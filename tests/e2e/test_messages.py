@@ -1,4 +1,4 @@
-"""Hosts that speak AMQP, on a real broker, with real processes."""
+"""Hosts over AMQP, with a real broker and real processes."""
 
 import socket
 import time
@@ -33,14 +33,14 @@ StartHost = Callable[..., Process]
 
 KEY = canary("registration key")
 
-# Said once the queue is bound, too: what is sent while it is only there is lost.
+# Logged once the queue is bound. A message that is sent earlier is lost.
 LISTENING = "Listening for messages from {}."
 
 PATIENT = {"HEARTBEAT_INTERVAL_SECONDS": "600"}
 
 
 def send(url: str, routing_key: str, body: bytes, **properties: Any) -> None:
-    """By a client that is not ours, as a host of another make would."""
+    """Send with another client library, as a third-party host would."""
     with channel(url) as open_channel:
         open_channel.basic_publish(
             "manman", routing_key, body, pika.BasicProperties(**properties), mandatory=True
@@ -48,7 +48,7 @@ def send(url: str, routing_key: str, body: bytes, **properties: Any) -> None:
 
 
 def dead_letters(url: str) -> list[tuple[str, str, bytes]]:
-    """Routing key, reason and body of each; they stay where they are."""
+    """Routing key, reason and body of each. Leaves them in the queue."""
     found: list[tuple[str, str, bytes]] = []
     with channel(url) as open_channel:
         while True:
@@ -59,7 +59,7 @@ def dead_letters(url: str) -> list[tuple[str, str, bytes]]:
 
 
 def waiting(url: str, queue: str) -> int | None:
-    """None where there is no such queue, as before the API has made its own."""
+    """The number of messages in the queue, or None if it does not exist yet."""
     with channel(url) as open_channel:
         try:
             declared = open_channel.queue_declare(queue, passive=True)
@@ -236,7 +236,7 @@ def test_a_malformed_message_becomes_a_dead_letter_with_the_reason(
         send(rabbitmq_url, "status.host.1", b'{"server_id": 1, "status": "asleep"}')
         send(rabbitmq_url, "health.host.4711", b'{"server_id": 4711}')
     send(rabbitmq_url, "register.host", b'{"name": 7, "registration_key": "%s"}' % KEY.encode())
-    # Whatever came before, the next one is heard.
+    # A valid message after all of these is handled.
     send(rabbitmq_url, "status.host.1", b'{"server_id": 1, "status": "online"}')
     eventually(lambda: servers(api.address)["box"].status == "online", "a good one", api)
     eventually(
@@ -253,7 +253,7 @@ def test_a_malformed_message_becomes_a_dead_letter_with_the_reason(
     reasons = {key: why for key, why, _ in found}
     assert reasons["status.host.1"] == "status must be one of online, offline"
     assert reasons["health.host.4711"] == "server 4711 does not exist"
-    # What may hold a key is not kept.
+    # A body that may contain a key is not kept.
     assert [(why, body) for key, why, body in found if key == "register.host"] == [
         ("name must be a string", b"")
     ]
@@ -357,8 +357,7 @@ def test_the_api_and_a_host_wait_for_a_broker_that_is_not_there_yet(
     with client(api.address) as stub:
         stub.RegisterServer(pb.RegisterServerRequest(name="over-grpc"), timeout=60)
     rabbitmq.start()
-    # Who asks just before the API has found the broker again comes back when its longest wait is
-    # over.
+    # A host that tries just before the API has connected again waits for its longest delay.
     host.wait_until_said("Registered as server 2 ", MAX_DELAY_SECONDS + PATIENCE_SECONDS)
     host.wait_until_said("The API answers again.")
 
@@ -384,7 +383,7 @@ def test_a_killed_broker_causes_no_restart_and_no_wrong_status(
     silent.kill()
     for host in hosts:
         host.wait_until_said("Trying again until it answers.")
-    # Who beats over gRPC is judged as ever; who could not be heard is not.
+    # Hosts over gRPC are judged as usual; hosts that the API cannot hear are not.
     eventually(lambda: servers(api.address)["silent"].status == "offline", "silence", api)
     statuses = {servers(api.address)[f"box-{n}"].status for n in range(3)}
     rabbitmq.start()
@@ -436,7 +435,7 @@ def test_a_queue_that_is_deleted_under_its_consumer_is_declared_again(
 
 @contextmanager
 def silent_broker() -> Iterator[str]:
-    """Takes connections and says nothing, for ever."""
+    """Accepts connections and never sends anything."""
     with closing(socket.create_server(("127.0.0.1", 0))) as listener:
         yield f"amqp://guest:{PASSWORD}@127.0.0.1:{listener.getsockname()[1]}/"
 
@@ -505,7 +504,7 @@ def test_a_message_is_acknowledged_only_after_its_commit(
     api.wait_until_said(LISTENING.format("manman.reports"))
     own_postgres.stop()
     send(rabbitmq_url, "status.host.1", b'{"server_id": 1, "status": "offline"}')
-    # Taken by the API, which cannot write it.
+    # The API has received it and cannot write it.
     eventually(lambda: waiting(rabbitmq_url, "manman.reports") == 0, "it to be taken", api)
     time.sleep(1)
     api.kill()
@@ -540,6 +539,6 @@ def test_contradictory_settings_fail_with_one_sentence() -> None:
 
 
 def _let_queues_settle() -> None:
-    """RabbitMQ 3.10 never finds a leader again for a quorum queue that was declared within the
+    """RabbitMQ 3.10 never elects a leader again for a quorum queue that was declared within the
     last second before a crash."""
     time.sleep(1.5)

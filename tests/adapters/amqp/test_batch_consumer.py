@@ -1,4 +1,4 @@
-"""What becomes of messages when the store, the broker or the sender is not well."""
+"""What happens to messages when the store, the broker or the sender fails."""
 
 import logging
 import threading
@@ -30,17 +30,17 @@ from tests.support.processes import eventually
 
 @dataclass
 class Handler:
-    """Remembers what it handled; meets its trouble whenever it is asked to handle something."""
+    """Records the messages that it handled, or raises its error."""
 
-    trouble: Exception | None = None
-    # Whether the store is at fault, and not the message.
+    error: Exception | None = None
+    # Whether the store causes the error, and not the message.
     store_is_away: bool = False
     answer: Mapping[str, object] = field(default_factory=dict)
     handled: list[IncomingMessage] = field(default_factory=list)
 
     def __call__(self, deliveries: Sequence[IncomingMessage]) -> Sequence[Outcome]:
-        if self.trouble and (deliveries or self.store_is_away):
-            raise self.trouble
+        if self.error and (deliveries or self.store_is_away):
+            raise self.error
         self.handled += deliveries
         return [Answered(self.answer)] * len(deliveries)
 
@@ -152,24 +152,24 @@ def test_a_message_that_causes_an_error_becomes_a_dead_letter_without_its_key(
     ]
 
 
-@pytest.mark.parametrize("trouble", [StoreUnavailable(), StoreFailed()])
+@pytest.mark.parametrize("error", [StoreUnavailable(), StoreFailed()])
 def test_while_the_store_is_away_messages_stay_in_the_queue(
     rabbitmq_url: str,
     start: Start,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
-    trouble: Exception,
+    error: Exception,
 ) -> None:
     monkeypatch.setattr(batch_consumer, "_HOLD_SECONDS", 1.0)
     handler = Handler()
     state = start(rabbitmq_url, handler)
     eventually(lambda: state.listens, "the consumer")
-    handler.trouble, handler.store_is_away = trouble, True
+    handler.error, handler.store_is_away = error, True
     for number in range(3):
         send(rabbitmq_url, routing_key=f"health.host.{number}")
-    # Given back, so that another process may have them.
+    # It returns the messages to the queue, for another process.
     eventually(lambda: not state.listens, "the consumer to give up")
-    handler.trouble = None
+    handler.error = None
     eventually(lambda: len(handler.handled) == 3, "the messages")
 
     assert [delivery.routing_key[-1] for delivery in handler.handled] == ["0", "1", "2"]
@@ -183,16 +183,16 @@ def test_a_long_outage_of_the_store_does_not_look_like_a_dead_broker(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    # The broker is given up after two of its heartbeats are missed.
+    # The connection is closed after two missed heartbeats of the broker.
     monkeypatch.setattr(batch_consumer, "_HEARTBEAT_SECONDS", 3)
     monkeypatch.setattr(batch_consumer, "_HOLD_SECONDS", 60.0)
     caplog.set_level(logging.INFO, logger=batch_consumer.__name__)
     handler = Handler()
     state = start(rabbitmq_url, handler)
     eventually(lambda: state.listens, "the consumer")
-    handler.trouble = StoreUnavailable()
+    handler.error = StoreUnavailable()
     send(rabbitmq_url)
-    threading.Timer(9, setattr, (handler, "trouble", None)).start()
+    threading.Timer(9, setattr, (handler, "error", None)).start()
     eventually(lambda: handler.handled, "the message")
 
     assert len(handler.handled) == 1

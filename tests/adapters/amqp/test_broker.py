@@ -84,13 +84,13 @@ def trouble_with(broker: Broker, act: Callable[[], object] | None = None) -> str
     begin = time.monotonic()
     with pytest.raises(BrokerUnavailable) as caught:
         (act or partial(connect, broker))()
-    said, driver_said = str(caught.value), str(caught.value.__cause__)
-    head, _, what = said.partition(" (RABBITMQ_URL) ")
+    message, driver_message = str(caught.value), str(caught.value.__cause__)
+    head, _, what = message.partition(" (RABBITMQ_URL) ")
 
     # Each wait has its own limit. The factor is for a busy machine.
     assert time.monotonic() - begin < 20 * broker.seconds
     assert SECRET not in "".join(traceback.format_exception(caught.value))
-    assert not driver_said or driver_said not in said
+    assert not driver_message or driver_message not in message
     assert head == f"The broker at {broker.url.split('@')[1].split('/')[0].strip('[]')}"
     return what
 
@@ -100,7 +100,7 @@ def trouble_at(url: str, ca_file: Path | None = None, seconds: float = PATIENT) 
 
 
 def note(number: int = 0, *, must_arrive: bool = True, body: bytes = b"{}") -> Message:
-    """A message for the outside, where it has an audience."""
+    """An event, for which the test has a subscriber."""
     return Message(
         EXTERNAL, "manman.host.test", body, message_id=f"note-{number}", must_arrive=must_arrive
     )
@@ -130,7 +130,7 @@ def eventually_publish(publisher: Publisher) -> None:
 
 @contextmanager
 def port(serve: Callable[[socket.socket], None]) -> Iterator[int]:
-    """Something that listens, and serves one connection after the other until it returns.
+    """A port that serves one connection after the other, until the end of the block.
 
     Connections stay open until the end of the block, unless they are closed.
     """
@@ -138,7 +138,7 @@ def port(serve: Callable[[socket.socket], None]) -> Iterator[int]:
         listener = connections.enter_context(socket.create_server(("127.0.0.1", 0)))
 
         def accept() -> None:
-            # Ends with the listener.
+            # Ends when the listener closes.
             with contextlib.suppress(OSError):
                 while True:
                     connection = connections.enter_context(listener.accept()[0])
@@ -166,7 +166,7 @@ def answering(answer: bytes, *, closes: bool = True) -> Callable[[socket.socket]
 
 
 def showing(context: ssl.SSLContext) -> Callable[[socket.socket], None]:
-    """Shows its certificate, and no more."""
+    """Completes the TLS handshake and does no more."""
 
     def serve(connection: socket.socket) -> None:
         with context.wrap_socket(connection, server_side=True):
@@ -175,8 +175,8 @@ def showing(context: ssl.SSLContext) -> Callable[[socket.socket], None]:
     return serve
 
 
-class Road:
-    """Leads to the broker from a port of its own, and ends after so many bytes of the broker's."""
+class Relay:
+    """Relays a port to the broker, and stops after `length` bytes from the broker."""
 
     def __init__(self, broker: RabbitBroker, length: float = math.inf, *, closes: bool) -> None:
         self.carried = 0
@@ -187,8 +187,8 @@ class Road:
         self._threads: list[threading.Thread] = []
 
     def __enter__(self) -> str:
-        # Whoever waits without an end is too late then, but not there for ever.
-        self._watchdog = threading.Timer(8, self._ends.close)
+        # A client that waits without a limit fails then, instead of for ever.
+        self._watchdog = threading.Timer(PATIENT, self._ends.close)
         self._watchdog.start()
         self._port = port(self._lead)
         return self._broker.url().replace(str(port_of(self._broker)), str(self._port.__enter__()))
@@ -232,7 +232,7 @@ def _shut(end: socket.socket) -> None:
         end.shutdown(socket.SHUT_RDWR)
 
 
-# What the broker refuses
+# Refusals of the broker
 
 
 @pytest.mark.parametrize(
@@ -272,7 +272,7 @@ def test_a_missing_permission_is_not_reported_as_a_wrong_password(rabbitmq_url: 
 
     def declare() -> None:
         with broker.connected() as connection:
-            # Nobody may have a name of the broker's own.
+            # The broker reserves names with this prefix.
             connection.channel().exchange_declare("amq.ours", "topic")
 
     assert trouble_with(broker, declare) == (
@@ -287,12 +287,12 @@ def test_an_exchange_of_ours_with_other_properties_is_reported_with_the_fix(
         foreign.exchange_declare("manman", "fanout", durable=True)
     broker = Broker(rabbitmq_url, seconds=PATIENT)
     with publisher_to(broker) as publisher:
-        said = trouble_with(broker, lambda: publisher.publish([lost()]))
+        message = trouble_with(broker, lambda: publisher.publish([lost()]))
         with channel(rabbitmq_url) as foreign:
             foreign.exchange_delete("manman")
         publisher.publish([note(must_arrive=False)])
 
-    assert said == OTHER_PROPERTIES
+    assert message == OTHER_PROPERTIES
 
 
 def test_a_queue_of_ours_with_other_properties_is_reported_with_the_fix(rabbitmq_url: str) -> None:
@@ -318,9 +318,9 @@ def test_a_queue_that_is_exclusive_to_another_connection_is_reported(rabbitmq_ur
     broker = Broker(rabbitmq_url, seconds=PATIENT)
     with channel(rabbitmq_url) as foreign, publisher_to(broker) as publisher:
         foreign.queue_declare("manman.dead-letters", exclusive=True)
-        said = trouble_with(broker, lambda: publisher.publish([note()]))
+        message = trouble_with(broker, lambda: publisher.publish([note()]))
 
-    assert said == "has a queue that is exclusive to another connection."
+    assert message == "has a queue that is exclusive to another connection."
 
 
 def test_a_missing_exchange_is_reported_and_declared_again(rabbitmq_url: str) -> None:
@@ -329,10 +329,10 @@ def test_a_missing_exchange_is_reported_and_declared_again(rabbitmq_url: str) ->
         publisher.publish([note(must_arrive=False)])
         with channel(rabbitmq_url) as foreign:
             foreign.exchange_delete("external")
-        said = trouble_with(broker, lambda: publisher.publish([note(must_arrive=False)]))
+        message = trouble_with(broker, lambda: publisher.publish([note(must_arrive=False)]))
         publisher.publish([note(must_arrive=False)])
 
-    assert said == "has lost a required exchange or queue."
+    assert message == "has lost a required exchange or queue."
 
 
 def test_a_full_queue_refuses_a_message_and_later_accepts_the_next_one(rabbitmq_url: str) -> None:
@@ -342,16 +342,16 @@ def test_a_full_queue_refuses_a_message_and_later_accepts_the_next_one(rabbitmq_
         limits = {"x-max-length": 1, "x-overflow": "reject-publish"}
         foreign.queue_declare(AUDIENCE, durable=True, arguments=limits)
         foreign.queue_bind(AUDIENCE, "external", "#")
-        # It notices with the one after the last.
-        said = trouble_with(broker, lambda: publisher.publish([note(n) for n in range(5)]))
+        # The queue refuses the message after the last one that fits.
+        message = trouble_with(broker, lambda: publisher.publish([note(n) for n in range(5)]))
         foreign.queue_purge(AUDIENCE)
         publisher.publish([note()])
 
-    assert said == "refuses a message: a queue is full, or see the broker's log."
+    assert message == "refuses a message: a queue is full, or see the broker's log."
 
 
 class ShortOfMemory(RabbitBroker):
-    """It always is."""
+    """A broker that is always short of memory."""
 
     def _configure(self) -> None:
         super()._configure()
@@ -366,22 +366,22 @@ def test_a_broker_that_is_short_of_memory_fails_publishers_at_once_but_not_consu
         broker = Broker(short.url(), seconds=PATIENT)
         begin = time.monotonic()
         with publisher_to(broker) as publisher:
-            said = trouble_with(broker, lambda: publisher.publish([note(must_arrive=False)]))
+            message = trouble_with(broker, lambda: publisher.publish([note(must_arrive=False)]))
         took = time.monotonic() - begin
         # A consumer is blocked as well, and goes on listening. Its close is not answered.
         with Broker(short.url(), seconds=5.0).connected(heartbeat_seconds=60) as connection:
             send(connection.channel(), note(must_arrive=False), PATIENT)
             connection.drain_events(timeout=PATIENT)
 
-    assert said == "is short of memory or disk and accepts no messages."
+    assert message == "is short of memory or disk and accepts no messages."
     assert took < PATIENT / 2
 
 
-# Where no broker is
+# No broker at the address
 
 
 def test_a_name_that_does_not_resolve_is_reported() -> None:
-    # How long that takes is the resolver's business.
+    # The resolver decides how long that takes.
     broker = Broker(url_at(5672, host="broker.manman.invalid"), seconds=30)
 
     assert trouble_with(broker) == NOT_FOUND
@@ -430,7 +430,7 @@ def test_a_port_that_closes_at_once_is_reported(scheme: str) -> None:
 
 HTTP = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"
 SSH = b"SSH-2.0-OpenSSH_9.2p1\r\n"
-# Another version than ours, as a broker says that it speaks it.
+# The greeting of a broker that speaks another version of AMQP.
 AMQP_1_0 = b"AMQP\x03\x01\x00\x00"
 
 
@@ -438,7 +438,7 @@ AMQP_1_0 = b"AMQP\x03\x01\x00\x00"
 def test_a_port_with_another_protocol_is_reported(answer: bytes) -> None:
     with port(answering(answer)) as here:
         assert trouble_at(url_at(here)) == CLOSES
-    # It waits for us to say something in its language.
+    # A program that waits for a request in its own protocol.
     with port(answering(answer, closes=False)) as here:
         assert trouble_at(url_at(here), seconds=IMPATIENT) == NO_ANSWER
 
@@ -503,28 +503,28 @@ def test_any_answer_of_a_port_leads_to_one_sentence(answer: bytes) -> None:
         assert trouble_at(url_at(here)).endswith(".")
 
 
-# Who stops to answer
+# Peers that stop answering
 
 
 def test_a_broker_that_closes_or_falls_silent_at_any_point_is_reported_in_time(
     rabbitmq: RabbitBroker,
 ) -> None:
-    def publish_over(road: Road, seconds: float) -> str:
-        with road as url, publisher_to(Broker(url, seconds=seconds)) as publisher:
+    def publish_over(relay: Relay, seconds: float) -> str:
+        with relay as url, publisher_to(Broker(url, seconds=seconds)) as publisher:
             broker = Broker(url, seconds=seconds)
             return trouble_with(broker, lambda: publisher.publish([note(must_arrive=False)]))
 
-    whole = Road(rabbitmq, closes=True)
+    whole = Relay(rabbitmq, closes=True)
     with whole as url, publisher_to(Broker(url, seconds=PATIENT)) as publisher:
         publisher.publish([note(must_arrive=False)])
         length = whole.carried
-    # The beginning is one long frame, then come many short ones.
+    # The first frame is long, the later ones are short.
     points = [0, 3, 7, 100, *range(length - 90, length, 8)]
 
     broken = at_once(
-        [partial(publish_over, Road(rabbitmq, n, closes=True), PATIENT) for n in points]
+        [partial(publish_over, Relay(rabbitmq, n, closes=True), PATIENT) for n in points]
     )
-    silent = at_once([partial(publish_over, Road(rabbitmq, n, closes=False), 1.0) for n in points])
+    silent = at_once([partial(publish_over, Relay(rabbitmq, n, closes=False), 1.0) for n in points])
 
     assert set(broken) == {CLOSES}
     assert set(silent) == {NO_ANSWER}
@@ -537,17 +537,17 @@ def test_the_wait_for_a_frozen_broker_is_limited(rabbitmq: RabbitBroker) -> None
         eventually_publish(another)
         rabbitmq.freeze()
         try:
-            said = [
+            message = [
                 trouble_with(broker),
                 trouble_with(broker, lambda: publisher.publish([note(must_arrive=False)])),
-                # The first one fills what the connection may hold.
+                # The first message fills the buffers of the connection.
                 trouble_with(broker, lambda: another.publish([note(body=bytes(2**24))] * 2)),
             ]
         finally:
             rabbitmq.thaw()
         eventually_publish(publisher)
 
-    assert said == [NO_ANSWER] * 3
+    assert message == [NO_ANSWER] * 3
 
 
 def test_a_broker_that_freezes_while_a_large_message_is_sent_does_not_answer_in_time(
@@ -576,18 +576,18 @@ def test_a_broker_that_was_restarted_between_two_publishes_is_not_noticed(
         publisher.publish([note(1)])
         hasty.publish([note(2)])
         rabbitmq.stop()
-        said = trouble_with(broker, lambda: hasty.publish([note(3)]))
+        message = trouble_with(broker, lambda: hasty.publish([note(3)]))
         rabbitmq.start()
         publisher.publish([note(4)])
         hasty.publish([note(5)])
 
-    assert said == "is not there: nothing listens on that port; check that it runs."
-    assert [heard.message_id for heard in audience.listen()] == [
+    assert message == "is not there: nothing listens on that port; check that it runs."
+    assert [received.message_id for received in audience.listen()] == [
         *("note-1", "note-2", "note-4", "note-5"),
     ]
 
 
-# What is published
+# Publishing
 
 
 def test_a_message_that_no_queue_takes_is_unroutable_and_the_next_one_arrives(
@@ -601,7 +601,7 @@ def test_a_message_that_no_queue_takes_is_unroutable_and_the_next_one_arrives(
                 publisher.publish([lost()])
         publisher.publish([note(2)])
 
-    assert [heard.message_id for heard in audience.listen()] == ["note-1", "note-2"]
+    assert [received.message_id for received in audience.listen()] == ["note-1", "note-2"]
 
 
 def test_a_message_that_need_not_arrive_may_have_no_queue(rabbitmq_url: str) -> None:
@@ -615,10 +615,10 @@ def test_a_thousand_messages_arrive_in_their_order_with_their_ids(rabbitmq_url: 
     bodies = [f'{{"number":{number}}}'.encode() for number in range(1000)]
     with publisher_to(Broker(rabbitmq_url, seconds=PATIENT)) as publisher:
         publisher.publish([note(number, body=body) for number, body in enumerate(bodies)])
-    heard = audience.listen()
+    received = audience.listen()
 
-    assert [one.message_id for one in heard] == [f"note-{number}" for number in range(1000)]
-    assert [one.body["number"] for one in heard] == list(range(1000))
+    assert [one.message_id for one in received] == [f"note-{number}" for number in range(1000)]
+    assert [one.body["number"] for one in received] == list(range(1000))
 
 
 def test_threads_may_share_a_publisher(rabbitmq_url: str) -> None:
@@ -630,15 +630,15 @@ def test_threads_may_share_a_publisher(rabbitmq_url: str) -> None:
                 publisher.publish([note(thread * 100 + number + one) for one in range(3)])
 
         at_once([partial(publish, thread) for thread in range(8)])
-    heard = [int(one.message_id.removeprefix("note-")) for one in audience.listen()]
+    received = [int(one.message_id.removeprefix("note-")) for one in audience.listen()]
 
-    assert len(heard) == 240
+    assert len(received) == 240
     for thread in range(8):
-        assert [number % 100 for number in heard if number // 100 == thread] == list(range(30))
+        assert [number % 100 for number in received if number // 100 == thread] == list(range(30))
 
 
 def test_confirms_in_another_order_are_all_counted(rabbitmq_url: str) -> None:
-    # What a queue has to store is confirmed later than what no queue takes.
+    # The broker confirms a message that a queue stores later than one that no queue takes.
     Audience(rabbitmq_url)
     elsewhere = replace(note(must_arrive=False), routing_key="nobody.listens")
     with publisher_to(Broker(rabbitmq_url, seconds=PATIENT)) as publisher:
@@ -657,7 +657,7 @@ def test_a_closed_publisher_opens_again(rabbitmq_url: str) -> None:
     assert len(audience.listen()) == 2
 
 
-# What the URL says
+# The URL
 
 
 def test_the_encoded_parts_of_a_url_are_decoded(rabbitmq: RabbitBroker) -> None:
@@ -696,7 +696,7 @@ def ca_file(ca: trustme.CA, folder: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def _tls_broker(ca: trustme.CA, ca_file: Path, folder: Path) -> Iterator[RabbitBroker]:
-    """Its certificate is for localhost only."""
+    """A broker with a certificate for localhost only."""
     if find_broker_binaries() is None:
         pytest.skip(f"{NO_BROKER}: apt-get install rabbitmq-server")
     issued = ca.issue_cert("localhost")
@@ -737,7 +737,7 @@ def test_a_broker_accepts_messages_if_a_file_contains_its_ca(
 def test_a_broker_whose_ca_the_machine_trusts_needs_no_file(
     tls_broker: RabbitBroker, ca_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Where OpenSSL finds the CAs of the machine.
+    # OpenSSL reads the CAs of the machine from here.
     monkeypatch.setenv("SSL_CERT_FILE", str(ca_file))
     with Broker(tls_url(tls_broker), seconds=PATIENT).connected() as connection:
         assert connection.connected
@@ -790,7 +790,7 @@ def test_a_broker_that_requires_a_client_certificate_is_reported(
 ) -> None:
     context = context_of(ca.issue_cert("127.0.0.1"))
     context.verify_mode = ssl.CERT_REQUIRED
-    # With 1.3 it says so only once the handshake is over, and may have closed by then.
+    # With TLS 1.3 the refusal comes after the handshake, and the connection may be closed by then.
     context.maximum_version = ssl.TLSVersion.TLSv1_2
     with port(showing(context)) as here:
         assert trouble_at(url_at(here, scheme="amqps"), ca_file) == (
@@ -830,7 +830,7 @@ def test_the_wait_for_a_frozen_broker_with_tls_is_limited(
         eventually_publish(publisher)
         tls_broker.freeze()
         try:
-            said = [
+            message = [
                 trouble_with(broker),
                 trouble_with(broker, lambda: publisher.publish([note(must_arrive=False)])),
             ]
@@ -838,7 +838,7 @@ def test_the_wait_for_a_frozen_broker_with_tls_is_limited(
             tls_broker.thaw()
         eventually_publish(publisher)
 
-    assert said == [NO_ANSWER] * 2
+    assert message == [NO_ANSWER] * 2
 
 
 def test_a_connection_with_tls_is_discarded_without_waiting_for_the_broker(

@@ -22,7 +22,7 @@ INBOX = "adapters.amqp.batch_consumer"
 
 @dataclass
 class Host:
-    """Somebody who rests until a command arrives."""
+    """A host that sleeps until a command arrives."""
 
     broker: Broker
     woken: int = 0
@@ -101,7 +101,7 @@ def send_by_another_client(broker: Broker, routing_key: str, body: bytes) -> Non
 
 
 def dead_letters(broker: Broker) -> list[tuple[str, str, str, bytes]]:
-    """Routing key, exchange, reason and body of each; they stay where they are."""
+    """Routing key, exchange, reason and body of each. Leaves them in the queue."""
     found: list[tuple[str, str, str, bytes]] = []
     with channel(broker.url) as foreign:
         while True:
@@ -151,7 +151,7 @@ def test_commands_for_another_server_are_not_received(
     operator.send(2, HostCommand.CONFIG)
 
     assert second.taken(times_woken=1) == {HostCommand.CONFIG}
-    # What was on its way to the first would have come before this.
+    # A command for the first id would have arrived before this one.
     operator.send(1, HostCommand.REPORT)
     assert first.taken(times_woken=1) == {HostCommand.REPORT}
     assert (first.woken, second.woken) == (1, 1)

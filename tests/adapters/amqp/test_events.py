@@ -1,4 +1,4 @@
-"""Events on the wire, and that none is lost with the process that publishes them."""
+"""Events on the wire. No event is lost with the process that publishes it."""
 
 import json
 import os
@@ -46,7 +46,7 @@ EVENT = RecordedEvent(
 
 @dataclass
 class DeadlyEvents:
-    """Publishes, and kills its process before anybody can make a note of it."""
+    """Publishes, and kills its process before it can record that."""
 
     events: AmqpEvents
 
@@ -76,7 +76,7 @@ def test_an_event_on_the_wire_follows_the_contract(rabbitmq_url: str) -> None:
     assert properties.content_encoding == "utf-8"
     assert properties.message_id == EVENT.message_id
     assert properties.timestamp == int(NOW.timestamp())
-    # It survives a restart of the broker, and lasts until somebody takes it.
+    # A message that survives a restart of the broker and stays until a subscriber takes it.
     assert properties.delivery_mode == 2
     assert properties.expiration is None
     assert properties.reply_to is None
@@ -146,7 +146,7 @@ def test_events_of_a_relay_that_was_killed_after_it_published_them_are_published
     first = list(audience.listen())
     with closing(Publisher(Broker(rabbitmq_url))) as publisher:
         other = RelayEvents(store, AmqpEvents(publisher), clock, "other")
-        # The dead one has the lease still.
+        # The dead process still has the lease.
         other()
         meanwhile = len(audience.listen())
         clock.advance(other.lease)
@@ -157,12 +157,12 @@ def test_events_of_a_relay_that_was_killed_after_it_published_them_are_published
 
     assert killed.returncode == -signal.SIGKILL
     assert len(first) == meanwhile == 4
-    # Who hears it again can tell: whatever is in it, the message's id included, is the same.
+    # A subscriber can recognise the duplicate: all fields are equal, including the message id.
     assert heard == first + first
     assert len({one.message_id for one in heard}) == 4
     for server_id in ids:
         assert audience.kinds(server_id) == ["registered", "online"]
-    # Now it is noted, and not told a third time.
+    # Now it is recorded as published, and is not published a third time.
     assert len(audience.heard) == 8
 
 

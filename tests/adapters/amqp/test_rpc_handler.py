@@ -1,4 +1,4 @@
-"""What hosts of another make may send over AMQP to leave for good."""
+"""Deregistrations over AMQP, also from third-party hosts."""
 
 import json
 from dataclasses import replace
@@ -117,7 +117,7 @@ def test_a_host_is_answered_whatever_its_key_is(key: object, prefix: str) -> Non
         replace(fleet.deregister, authenticate_host=authenticate_host),
     )
     shown = f"{prefix}{key}" if isinstance(key, str) else key
-    # With its escapes JSON holds surrogates, which UTF-8 does not.
+    # JSON escapes can contain surrogates, which UTF-8 cannot encode.
     body = json.dumps({"server_id": 1, "name": "web", "registration_key": shown}).encode()
     for routing_key in ("register.host", "configuration.host.1", "deregister.host.1"):
         [outcome] = calls([IncomingMessage(routing_key, body, "answers", "request-1")])

@@ -1,4 +1,4 @@
-"""How closely an API is looked at that a host cannot reach."""
+"""How the probe diagnoses an API that a host cannot reach."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -40,7 +40,7 @@ def problem_at(address: str, seconds: float = 60.0) -> str:
 
 @contextmanager
 def api(answer: Callable[[pb.RegisterServerRequest, grpc.ServicerContext], Any]) -> Iterator[str]:
-    """The address of an API that answers so, and that says it takes no calls."""
+    """The address of an API with this answer, whose health service reports NOT_SERVING."""
     server = grpc.server(ThreadPoolExecutor(2), options=[("grpc.so_reuseport", 0)])
     register = grpc.unary_unary_rpc_method_handler(
         answer,
@@ -67,11 +67,11 @@ def test_a_wrong_clock_is_noticed() -> None:
     assert clock.difference < timedelta(minutes=-59)
 
 
-@pytest.mark.parametrize("told", ["", "soon", "nan", "inf", "1e300", None])
-def test_an_invalid_clock_reading_is_none(told: str | None) -> None:
+@pytest.mark.parametrize("unix_time", ["", "soon", "nan", "inf", "1e300", None])
+def test_an_invalid_clock_reading_is_none(unix_time: str | None) -> None:
     def answer(_: pb.RegisterServerRequest, context: grpc.ServicerContext) -> None:
-        if told is not None:
-            context.set_trailing_metadata((("manmanv2-unix-time", told),))
+        if unix_time is not None:
+            context.set_trailing_metadata((("manmanv2-unix-time", unix_time),))
         context.abort(grpc.StatusCode.INVALID_ARGUMENT, "name is required")
 
     with api(answer) as address:
@@ -123,19 +123,21 @@ def test_another_program_is_reported(greeting: bytes) -> None:
 
 def test_a_program_that_closes_the_connection_is_not_an_api() -> None:
     with port_that_hangs_up() as address:
-        said = problem_at(address)
+        message = problem_at(address)
 
-    assert said.startswith("accepts connections, but speaks neither gRPC nor TLS")
+    assert message.startswith("accepts connections, but speaks neither gRPC nor TLS")
 
 
 def test_another_grpc_server_is_a_matter_of_configuration() -> None:
     other = grpc.server(ThreadPoolExecutor(1))
     port = other.add_insecure_port("127.0.0.1:0")
     other.start()
-    said = problem_at(f"127.0.0.1:{port}")
+    message = problem_at(f"127.0.0.1:{port}")
     other.stop(grace=None).wait()
 
-    assert said.startswith("does not know this call: check that API_ADDRESS names the API's port")
+    assert message.startswith(
+        "does not know this call: check that API_ADDRESS names the API's port"
+    )
 
 
 def test_an_api_that_accepts_no_calls_is_reported() -> None:

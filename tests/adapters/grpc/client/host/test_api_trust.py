@@ -1,4 +1,4 @@
-"""By which authority a host knows the API, over real TLS: what its join key says of it."""
+"""By which CA a host verifies the API, over real TLS: the pin in its join key."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -54,7 +54,7 @@ def api(files: CertificateFiles) -> Iterator[CertifiedApi]:
 
 @pytest.fixture
 def new_host() -> Iterator[NewHost]:
-    """One that was given no CA."""
+    """Hosts without a CA file."""
     with ExitStack() as stack:
 
         def new(address: str, *keys: str, tls: Tls | None = NO_CA, **options: Any) -> Host:
@@ -66,7 +66,7 @@ def new_host() -> Iterator[NewHost]:
 
 
 def join_key(api: CertifiedApi) -> str:
-    """Without a digest."""
+    """A join key without a pin."""
     root = api.files.ca_file.read_bytes()
     with grpc.secure_channel(api.address, grpc.ssl_channel_credentials(root)) as channel:
         return str(ManManAPIStub(channel).CreateJoinKey(pb.CreateJoinKeyRequest()).key)
@@ -78,9 +78,9 @@ def pinned_key(api: CertifiedApi) -> str:
 
 @dataclass
 class Impostor(grpc.GenericRpcHandler):
-    """Whoever answers in the place of the API, with a certificate of its own."""
+    """A server that answers in place of the API, with its own certificate."""
 
-    # Or what it refuses to tell it by.
+    # The bundle that it sends, or the code with which it refuses.
     bundle: str | grpc.StatusCode
     ca: trustme.CA = field(default_factory=trustme.CA)
     asked: list[str] = field(default_factory=list)
@@ -122,10 +122,10 @@ def test_a_host_verifies_the_api_by_the_pin_in_its_join_key_alone(
     host.joins()
     host.beats()
 
-    kept = DiskAuthorityFolder(state).read()
-    assert kept
-    assert kept.authority_digest == api.digest
-    assert kept.certificates == "".join(
+    stored = DiskAuthorityFolder(state).read()
+    assert stored
+    assert stored.authority_digest == api.digest
+    assert stored.certificates == "".join(
         f"{each}\n" for each in certificates_in(api.files.ca_file.read_text())
     )
 
@@ -152,9 +152,9 @@ def test_a_key_that_pins_another_ca_is_not_sent(
 ) -> None:
     with Impostor(bundle=api.files.ca_file.read_text()) as impostor:
         host = new_host(impostor.address, f"{SHOWN_JOIN_KEY}.{OTHER_DIGEST}", folder=state)
-        said = refused(host)
+        message = refused(host)
 
-    assert said == (
+    assert message == (
         f"The API at {impostor.address} (API_ADDRESS) has another CA than the one that the"
         f" join key {KEY_ID} pins, so the key is not sent: use a key of that API, or find out what"
         " answers there in its place."
@@ -168,10 +168,10 @@ def test_a_host_does_not_trust_a_server_that_only_sends_the_pinned_ca(
 ) -> None:
     with Impostor(bundle=api.files.ca_file.read_text()) as impostor:
         host = new_host(impostor.address, pinned_key(api))
-        said = refused(host)
+        message = refused(host)
 
     assert impostor.asked == ["GetTrustBundle"]
-    assert said == (
+    assert message == (
         f"The API at {impostor.address} (API_ADDRESS) has a certificate from"
         f" {organization_of(impostor.ca)}, not from the CA that this host's join key names: check"
         " which machine answers at this address, give the API a certificate from that CA, or set"
@@ -199,9 +199,9 @@ def test_a_host_does_not_trust_another_ca_beside_the_pinned_one(
 @pytest.mark.parametrize("bundle", ["", "none", "-----BEGIN CERTIFICATE-----\n!\n"])
 def test_an_empty_or_broken_bundle_proves_nothing(bundle: str, new_host: NewHost) -> None:
     with Impostor(bundle=bundle) as impostor:
-        said = refused(new_host(impostor.address, f"{SHOWN_JOIN_KEY}.{OTHER_DIGEST}"))
+        message = refused(new_host(impostor.address, f"{SHOWN_JOIN_KEY}.{OTHER_DIGEST}"))
 
-    assert "has another CA than the one that" in said
+    assert "has another CA than the one that" in message
 
 
 @pytest.mark.parametrize(
@@ -217,9 +217,9 @@ def test_an_api_without_a_ca_is_reported_and_does_not_end_the_host(
     code: grpc.StatusCode, new_host: NewHost
 ) -> None:
     with Impostor(bundle=code) as impostor:
-        said = refused(new_host(impostor.address, f"{SHOWN_JOIN_KEY}.{OTHER_DIGEST}"))
+        message = refused(new_host(impostor.address, f"{SHOWN_JOIN_KEY}.{OTHER_DIGEST}"))
 
-    assert "reports no CA, but the join key" in said
+    assert "reports no CA, but the join key" in message
     assert impostor.asked == ["GetTrustBundle"]
 
 
@@ -280,11 +280,11 @@ def test_a_host_follows_the_api_from_one_ca_to_the_next(
         key = pinned_key(api)
         running = new_host(api.address, key, folder=state)
         running.joins()
-    # Both are trusted, the new one issues, and the API still shows a certificate of the old one.
+    # Both CAs are trusted and the new one issues, but the API has a certificate of the old one.
     with certified_api(files, authority=new, instead_of=api):
         running.clock.seconds += 86400
         running.beats()
-    # It shows one of the new, and the old one is gone.
+    # The API has a certificate of the new CA, and the old CA is removed.
     files.issue(by=new)
     new.cert_pem.write_to_path(str(files.ca_file))
     files.ca = new
@@ -295,9 +295,9 @@ def test_a_host_follows_the_api_from_one_ca_to_the_next(
             again.joins()
             again.beats()
 
-    kept = DiskAuthorityFolder(state).read()
-    assert kept
-    assert old.cert_pem.bytes().decode().strip() not in kept.certificates
+    stored = DiskAuthorityFolder(state).read()
+    assert stored
+    assert old.cert_pem.bytes().decode().strip() not in stored.certificates
 
 
 def test_an_api_that_reports_cas_other_than_its_own_does_not_lock_hosts_out(
@@ -307,7 +307,7 @@ def test_an_api_that_reports_cas_other_than_its_own_does_not_lock_hosts_out(
         running = new_host(api.address, pinned_key(api), folder=state)
         running.joins()
     before = DiskAuthorityFolder(state).read()
-    # Too early: the certificate that is shown is still of the old one.
+    # Too early: the API's certificate is still from the old CA.
     files.ca_file.write_bytes(b"")
     with certified_api(files, authority=trustme.CA(), instead_of=api):
         running.joins()

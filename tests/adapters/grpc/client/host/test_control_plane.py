@@ -50,7 +50,7 @@ KEY = canary("registration key")
 
 
 class ScriptedApi:
-    """Answers every call with the same message or status, and keeps what it was asked."""
+    """Answers every call with the same message or status, and records the requests."""
 
     def __init__(self) -> None:
         self.answer: Any = None
@@ -109,7 +109,7 @@ def unavailable(address: str, call_seconds: float = 60.0) -> str:
     return str(caught.value)
 
 
-# What goes over the wire
+# Requests on the wire
 
 
 def test_a_registration_carries_everything_and_the_key(
@@ -193,19 +193,19 @@ def test_an_older_api_counts_no_epochs_and_approves_every_host(
 
 
 @pytest.mark.parametrize(
-    ("told", "approval"),
+    ("sent", "approval"),
     [("", Approval.APPROVED), ("pending", Approval.PENDING), ("paused", Approval.PENDING)],
 )
 def test_a_heartbeat_carries_the_epoch_and_its_answer_the_approval(
-    told: str, approval: Approval, api: ScriptedApi, control_plane: GrpcControlPlane
+    sent: str, approval: Approval, api: ScriptedApi, control_plane: GrpcControlPlane
 ) -> None:
     api.answer = pb.HeartbeatResponse(
-        acknowledged=True, next_heartbeat_seconds=30, config_revision=8, approval=told
+        acknowledged=True, next_heartbeat_seconds=30, config_revision=8, approval=sent
     )
 
-    heard = control_plane.heartbeat(42, None, epoch=9)
+    result = control_plane.heartbeat(42, None, epoch=9)
 
-    assert heard == HeartbeatResult(timedelta(seconds=30), 8, approval)
+    assert result == HeartbeatResult(timedelta(seconds=30), 8, approval)
     assert api.requests == [pb.HeartbeatRequest(server_id=42, epoch=9)]
 
 
@@ -228,9 +228,9 @@ def test_a_heartbeat_without_capabilities_leaves_them_out(
         acknowledged=True, next_heartbeat_seconds=30, config_revision=8
     )
 
-    heard = control_plane.heartbeat(42, None)
+    result = control_plane.heartbeat(42, None)
 
-    assert heard == HeartbeatResult(timedelta(seconds=30), config_revision=8)
+    assert result == HeartbeatResult(timedelta(seconds=30), config_revision=8)
     assert api.requests == [pb.HeartbeatRequest(server_id=42)]
 
 
@@ -270,23 +270,23 @@ def test_configuration_is_fetched_from_the_known_revision_with_the_key(
 
 
 @pytest.mark.parametrize(
-    ("told", "seconds"), [(0, 15), (-5, 15), (1, 1), (3600, 3600), (3601, 3600), (2**63 - 1, 3600)]
+    ("sent", "seconds"), [(0, 15), (-5, 15), (1, 1), (3600, 3600), (3601, 3600), (2**63 - 1, 3600)]
 )
 def test_an_invalid_interval_is_replaced(
-    told: int, seconds: int, api: ScriptedApi, control_plane: GrpcControlPlane
+    sent: int, seconds: int, api: ScriptedApi, control_plane: GrpcControlPlane
 ) -> None:
-    api.answer = pb.HeartbeatResponse(acknowledged=True, next_heartbeat_seconds=told)
+    api.answer = pb.HeartbeatResponse(acknowledged=True, next_heartbeat_seconds=sent)
 
-    heard = control_plane.heartbeat(42, None)
+    result = control_plane.heartbeat(42, None)
 
-    assert heard.next_heartbeat == timedelta(seconds=seconds)
+    assert result.next_heartbeat == timedelta(seconds=seconds)
 
 
 def test_the_key_is_not_in_the_repr() -> None:
     assert KEY not in repr(GrpcControlPlane("localhost:50051", KeyRing.single(KEY)))
 
 
-# What a server answers
+# Errors of a server
 
 
 def register(control_plane: GrpcControlPlane) -> None:
@@ -437,7 +437,7 @@ def test_an_unknown_call_points_to_the_server_s_address_and_age(
         register(control_plane)
 
 
-# What does not get through
+# Failed connections
 
 
 def test_a_port_where_nothing_listens_is_reported() -> None:
@@ -504,7 +504,7 @@ def test_an_api_that_was_restarted_between_two_heartbeats_is_reached(api: Script
 
 
 def test_a_connection_that_died_silently_is_replaced(api: ScriptedApi) -> None:
-    """As behind a balancer whose machine lost its power: no packet says that it is gone."""
+    """As behind a load balancer that lost power: no packet reports that it is gone."""
     api.answer = pb.HeartbeatResponse(acknowledged=True)
     connections: list[socket.socket] = []
     with socket.create_server(("127.0.0.1", 0)) as listener, serving(api) as port:
@@ -530,7 +530,7 @@ def test_a_connection_that_died_silently_is_replaced(api: ScriptedApi) -> None:
 
 
 def _forward(listener: socket.socket, port: int) -> None:
-    """Pass one connection on, until either end closes it."""
+    """Relay one connection, until either end closes it."""
     client, _ = listener.accept()
     with client, socket.create_connection(("127.0.0.1", port)) as server:
         back = threading.Thread(target=_copy, args=(server, client))

@@ -1,4 +1,4 @@
-"""How a host gets the certificate of its server, shows it and renews it, over real TLS."""
+"""How a host gets, presents and renews the certificate of its server, over real TLS."""
 
 import logging
 import socket
@@ -50,7 +50,7 @@ def _all_that_is_said(caplog: pytest.LogCaptureFixture) -> None:
 
 @pytest.fixture
 def api(files: CertificateFiles) -> Iterator[CertifiedApi]:
-    """One that takes heartbeats from those alone who show the certificate of their server."""
+    """An API that requires the server's certificate for heartbeats."""
     with certified_api(files) as api:
         yield api
 
@@ -77,7 +77,7 @@ def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [each.getMessage() for each in caplog.records if each.levelno >= logging.WARNING]
 
 
-# What it is for
+# Use
 
 
 def test_a_host_that_joins_uses_its_certificate_from_then_on(
@@ -135,7 +135,7 @@ def test_a_certificate_is_renewed_at_half_of_its_life_without_a_missed_heartbeat
         host.beats()
         seen.append(host.certificate)
 
-    # Each answered, by those alone: the API takes no heartbeat without.
+    # Every heartbeat was answered, and the API accepts none without a certificate.
     assert len(set(seen)) == 9
     assert host.key_pairs.asked == 9
     assert len({pair.key for pair in host.key_pairs.made}) == 9
@@ -201,7 +201,7 @@ def test_a_lost_answer_to_a_renewal_does_no_harm(
     with certified_api(files, instead_of=api):
         host.beats()
 
-    # The request that had no answer was sent again.
+    # The unanswered request was sent again.
     assert host.certificate != first
     assert host.key_pairs.asked == 2
 
@@ -241,7 +241,7 @@ def test_an_expired_ca_does_not_keep_a_host_out(
     assert "CA_CERT_PATH expired on" in of_the_host
 
 
-# The port for certificates
+# The mutual-TLS port
 
 
 def test_a_host_that_cannot_reach_the_mutual_tls_port_uses_the_plain_one_and_returns(
@@ -252,14 +252,14 @@ def test_a_host_that_cannot_reach_the_mutual_tls_port_uses_the_plain_one_and_ret
     host.joins()
     for _ in range(10):
         host.beats()
-    said = warnings(caplog)
+    messages = warnings(caplog)
     host.enrolment.use.mutual_tls_address = ""
     host.beats()
     returned_at_once = "again" in caplog.messages[-1]
     host.clock.seconds += MINUTE + 1
     host.beats()
 
-    assert said == [
+    assert messages == [
         (
             f"The API cannot be reached at {nowhere}, where this host presents its certificate,"
             " so it calls without one: open that port, or set API_MTLS_ADDRESS to the API's"
@@ -277,22 +277,22 @@ def test_where_certificates_are_required_each_call_tries_that_port_and_no_host_r
     nowhere = f"127.0.0.1:{free_port()}"
     host = new_host(api, mutual_tls_address=nowhere)
     host.joins()
-    said = set()
+    messages = set()
     for _ in range(3):
         with pytest.raises(ControlPlaneUnavailable) as caught:
             host.beats()
-        said.add(str(caught.value))
+        messages.add(str(caught.value))
     for call in (
         lambda: host.control_plane.fetch_configuration(host.server_id, 0),
         lambda: host.control_plane.deregister(host.server_id, ""),
     ):
         with pytest.raises(ControlPlaneUnavailable) as caught:
             call()
-        said.add(str(caught.value))
+        messages.add(str(caught.value))
     host.enrolment.use.mutual_tls_address = ""
     host.beats()
 
-    assert said == {
+    assert messages == {
         (
             f"The API at {api.address} (API_ADDRESS) requires a host certificate, and"
             f" this host could not present its certificate at {nowhere}: open that port, or set"
@@ -378,7 +378,7 @@ def test_a_port_that_accepts_no_certificate_does_not_cause_a_renewal_with_each_c
 def issued_by(
     ca: trustme.CA, host: Host, now: Callable[[], datetime] = lambda: datetime.now(UTC)
 ) -> HostCertificate:
-    """One for the same server that the API knows nothing of."""
+    """A certificate for the same server, from a CA that the API does not know."""
     key: Any = load_pem_private_key(ca.private_key_pem.bytes(), None)
     own = x509.load_pem_x509_certificate(ca.cert_pem.bytes())
     pair, current = NewKeyPairs()(), host.held.current
@@ -403,7 +403,7 @@ def test_a_host_uses_its_certificate_at_once_after_a_restart_of_the_api(
         host.beats()
     with certified_api(files, instead_of=api) as again:
         host.beats()
-    # And before anybody notices.
+    # A restart that the host does not notice.
     with certified_api(files, instead_of=again):
         host.beats()
 
@@ -412,7 +412,7 @@ def test_a_host_uses_its_certificate_at_once_after_a_restart_of_the_api(
 
 
 class ForgetfulRouter:
-    """Passes connections on to an address, until it has forgotten those that there are."""
+    """Relays connections to an address, until it forgets its current connections."""
 
     def __init__(self, address: str) -> None:
         host, _, port = address.rpartition(":")
@@ -425,7 +425,7 @@ class ForgetfulRouter:
         self._start(self._accept)
 
     def forget(self) -> None:
-        """Who sends on such a connection finds it closed."""
+        """The next bytes on such a connection close it."""
         self._known = set()
 
     def close(self) -> None:
@@ -479,7 +479,7 @@ def test_a_host_that_joined_before_there_was_a_ca_registers_once_for_a_certifica
 ) -> None:
     host = new_host(api)
     host.joins()
-    # As an API answers that issues none.
+    # The answer of an API that issues no certificates.
     host.held.clear()
     host.enrolment.renewal.registered(host.server_id, "", 0)
     with pytest.raises(ControlPlaneUnavailable):
@@ -493,7 +493,7 @@ def test_a_host_that_joined_before_there_was_a_ca_registers_once_for_a_certifica
     assert host.certificate
 
 
-# Over a restart
+# Restarts
 
 
 def test_a_certificate_survives_a_restart_and_only_its_owner_can_read_it(
@@ -504,7 +504,7 @@ def test_a_certificate_survives_a_restart_and_only_its_owner_can_read_it(
     host = new_host(api, folder=folder)
     host.joins()
     again = new_host(api, folder=folder, kept_server_id=host.server_id, keys=KeyRing(lambda: ("",)))
-    # Neither a key nor a credential.
+    # Without a key and a credential.
     joined = again.joins()
     again.beats()
 
@@ -609,7 +609,7 @@ def test_a_folder_that_cannot_be_written_is_logged_and_ends_nothing(
     assert len([each for each in warnings(caplog) if "cannot be kept in STATE_DIR" in each]) == 1
 
 
-# What a certificate says
+# The contents of a certificate
 
 
 def test_when_a_certificate_ends_is_read_without_a_handshake(files: CertificateFiles) -> None:
