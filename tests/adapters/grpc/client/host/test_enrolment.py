@@ -606,7 +606,7 @@ def test_a_folder_that_cannot_be_written_is_logged_and_ends_nothing(
     host.joins()
     host.beats()
 
-    assert len([each for each in warnings(caplog) if "cannot be kept in STATE_DIR" in each]) == 1
+    assert len([each for each in warnings(caplog) if "cannot be stored in STATE_DIR" in each]) == 1
 
 
 # The contents of a certificate
