@@ -49,6 +49,12 @@ class RunningApi:
             self._expire_servers()
 
 
+def make_test_container(settings: ApiSettings, clock: MemoryClock) -> ApiContainer:
+    container = ApiContainer(settings=settings)
+    container.clock.override(providers.Object(clock))
+    return container
+
+
 @contextmanager
 def running_api(
     *,
@@ -67,9 +73,8 @@ def running_api(
         max_operator_calls_per_second=_NO_LIMIT,
         max_unauthenticated_calls_per_second=_NO_LIMIT,
     )
-    container = ApiContainer(settings=settings)
     clock = MemoryClock()
-    container.clock.override(providers.Object(clock))
+    container = make_test_container(settings, clock)
     expire_servers = container.expire_servers()
     expire_servers()
     with serving(container) as port:

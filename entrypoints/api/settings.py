@@ -33,7 +33,7 @@ from entrypoints.settings import (
 )
 
 IN_MEMORY = "memory://"
-METRICS_ADDRESS = "127.0.0.1:9090"
+DEFAULT_METRICS_ADDRESS = "127.0.0.1:9090"
 
 
 class StoreKind(StrEnum):
@@ -166,7 +166,7 @@ class ApiSettings(ServiceSettings):
         integer(60, 10 * 365 * 86400),
     )
     metrics_address: str = setting(
-        METRICS_ADDRESS,
+        DEFAULT_METRICS_ADDRESS,
         "Listen address for /metrics, /healthz and /readyz over HTTP (HOST:PORT), or off",
         host_and_port_or_off,
         show=lambda address: address or "off",

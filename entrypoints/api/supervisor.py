@@ -22,6 +22,14 @@ _log = logging.getLogger(__name__)
 _RESTART_DELAY_SECONDS = 1.0
 
 
+def make_management_container(settings: ApiSettings, metrics_dir: str) -> ApiContainer:
+    """For the supervisor, which serves the metrics of all workers and does not trace."""
+    container = ApiContainer(settings=settings)
+    container.shared_metrics_dir.override(metrics_dir)
+    container.traces.override(NullTracing())
+    return container
+
+
 class Supervisor:
     """Runs API_WORKERS processes on the same port until SIGTERM or SIGINT."""
 
@@ -60,9 +68,7 @@ class Supervisor:
             raise cannot_listen(address, self._settings) from None
 
     def _start_management_server(self, metrics_dir: str) -> None:
-        container = ApiContainer(settings=self._settings)
-        container.shared_metrics_dir.override(metrics_dir)
-        container.traces.override(NullTracing())
+        container = make_management_container(self._settings, metrics_dir)
         management_server = container.management_server_for()(
             loopback_address(self._settings.listen_address)
         )

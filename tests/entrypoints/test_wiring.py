@@ -9,15 +9,16 @@ from dependency_injector import containers, providers
 
 from adapters.memory.clock import MemoryClock
 from adapters.memory.store import MemoryStore
-from adapters.opentelemetry.null_tracing import NullTracing
 from application.ports.clock import Clock
 from application.ports.store.store import Store
 from application.servers.create_server import CreateServer
 from entrypoints.api.container import ApiContainer
 from entrypoints.api.settings import IN_MEMORY, ApiSettings
+from entrypoints.api.supervisor import make_management_container
 from entrypoints.cli.container import CliContainer
 from entrypoints.host.container import HostContainer
 from entrypoints.settings import Secret
+from entrypoints.testing import make_test_container
 from tests.support.assignability import NotComparable, fits
 from tests.support.wiring import override_problems, wiring_problems
 
@@ -32,13 +33,17 @@ def test_every_argument_fits_its_parameter(
 
 
 def test_overrides_of_the_supervisor_and_of_the_test_fixture_have_the_right_types() -> None:
+    settings = ApiSettings(database_url=Secret(IN_MEMORY))
+
+    for container in (
+        make_test_container(settings, MemoryClock()),
+        make_management_container(settings, "directory"),
+    ):
+        assert override_problems(container, ApiContainer) == []
+
+
+def test_an_override_of_another_type_is_reported() -> None:
     container = ApiContainer(settings=ApiSettings(database_url=Secret(IN_MEMORY)))
-    container.clock.override(providers.Object(MemoryClock()))
-    container.traces.override(NullTracing())
-    container.shared_metrics_dir.override("folder")
-
-    assert override_problems(container, ApiContainer) == []
-
     container.clock.override(providers.Object("noon"))
 
     assert override_problems(container, ApiContainer) == ["clock: is str, wanted Clock"]

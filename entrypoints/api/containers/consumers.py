@@ -20,7 +20,7 @@ from entrypoints.api.containers.storage import Storage
 # How servers that speak AMQP are marked in the store.
 _AMQP = "amqp"
 # Each call is a transaction of its own, and its caller waits for five seconds.
-_MAX_CALLS_IN_A_BATCH = 20
+_CALL_BATCH_SIZE = 20
 
 
 def _make_set_connected(heartbeat_intake: HeartbeatIntake) -> Callable[[bool], None]:
@@ -84,7 +84,7 @@ class Consumers(containers.DeclarativeContainer):
         ),
         # A call that is rejected may hold a key.
         keep_bodies=False,
-        max_batch_size=_MAX_CALLS_IN_A_BATCH,
+        max_batch_size=_CALL_BATCH_SIZE,
     )
     consumers: providers.Provider[Sequence[BatchConsumer]] = providers.Selector(
         Storage.settings.provided.messages_kind,
