@@ -65,7 +65,7 @@ _EXITS: Sequence[tuple[type[Exception], int, _Sentence]] = (
     (
         SupersededRegistration,
         os.EX_TEMPFAIL,
-        _after("Another host manager has replaced this one, which ends now: "),
+        _after("Another host manager has replaced this one: "),
     ),
     (ControlPlaneRefused, os.EX_CONFIG, _text),
     (StateFolderTaken, os.EX_CONFIG, _text),

@@ -70,7 +70,7 @@ def test_the_later_of_two_managers_with_one_name_gets_the_server(
     assert first.wait() == 75
     [error] = [event["event"] for event in first.events if event["level"] == "error"]
     assert error.startswith(
-        "Another host manager has replaced this one, which ends now: Server 1 was registered"
+        "Another host manager has replaced this one: Server 1 was registered"
         " again by another host manager from 127.0.0.1 at "
     )
     assert error.endswith(
@@ -465,7 +465,9 @@ def test_a_running_host_is_not_deregistered_by_command(
     refused = deregister(api, machine)
 
     assert refused.returncode == 75
-    assert refused.stderr.startswith("manmanv2-host: Server 1 was registered again by")
+    assert refused.stderr.startswith(
+        "manmanv2-host: Another host manager has replaced this one: Server 1 was registered again"
+    )
     assert servers(api.address)["web"].status == "online"
     assert second.running
 
@@ -477,18 +479,18 @@ def test_a_copied_state_cannot_deregister_its_owner(
     refused = deregister(api, machine.clone(tmp_path / "clone"))
 
     assert refused.returncode == 78
-    assert "STATE_DIR was copied from another machine, server 1 (web): name" in refused.stderr
+    assert "STATE_DIR was copied from another machine, server 1 (web): delete" in refused.stderr
     assert servers(api.address)["web"].status == "online"
 
 
 @pytest.mark.parametrize(
     ("settings", "code", "said"),
     [
-        ({"STATE_DIR": ""}, 78, "STATE_DIR: must be set to the folder in which"),
+        ({"STATE_DIR": ""}, 78, "STATE_DIR: must be set to the state directory"),
         (
             {"STATE_DIR": "/etc/passwd"},
             78,
-            "STATE_DIR /etc/passwd cannot be used (Not a directory): mend the folder or its",
+            "STATE_DIR /etc/passwd cannot be used (Not a directory): fix the directory or its",
         ),
         ({"API_ADDRESS": "127.0.0.1:1"}, 69, "The API at 127.0.0.1:1 (API_ADDRESS) is not there"),
     ],

@@ -531,8 +531,8 @@ def test_contradictory_settings_fail_with_one_sentence() -> None:
     assert {ended.returncode for ended in (both, no_broker, nonsense)} == {78}
     assert both.stderr == (
         "manmanv2-host: SERVER_ID is set together with API_ADDRESS and REGISTRATION_KEY: a host"
-        " with a given id does not register; unset SERVER_ID to register, or unset API_ADDRESS and"
-        " REGISTRATION_KEY to keep the id.\n"
+        " with an assigned id does not register; unset SERVER_ID to register, or unset"
+        " API_ADDRESS and REGISTRATION_KEY to keep the id.\n"
     )
     assert no_broker.stderr == "manmanv2-host: RABBITMQ_URL: must be set, because SERVER_ID is.\n"
     assert nonsense.stderr.startswith("manmanv2-host: RABBITMQ_URL: must be amqp://")

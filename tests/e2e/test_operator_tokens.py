@@ -97,8 +97,8 @@ def test_an_api_starts_without_its_provider_and_the_doctor_reports_it(
 
     assert ill.of("OIDC") == (
         f"FAIL  OIDC       the OIDC provider {idp.issuer} sends no keys, because"
-        f" {idp.url}{DISCOVERY} answers with HTTP status 503: mend OIDC_ISSUER, or have the"
-        " provider answer this machine"
+        f" {idp.url}{DISCOVERY} answers with HTTP status 503: check OIDC_ISSUER, and that"
+        " the provider answers this machine"
     )
     assert well.of("OIDC") == f"ok    OIDC       the OIDC provider {idp.issuer} answers, keys: 1"
     assert by_token == (

@@ -321,7 +321,7 @@ def test_another_host_manager_took_its_place(api: Api, start_host: StartHost) ->
 
     assert earlier.wait() == 75
     assert as_examples([earlier.events[-1]["event"]], {"127.0.0.1": "10.0.0.7"}) == quoted(
-        "Another host manager took its place"
+        "Another host manager replaced it"
     )
 
 
@@ -332,7 +332,7 @@ def test_an_operator_refuses_it(api: Api, start_host: StartHost) -> None:
     banned = start_host(api.address, SERVER_NAME="web2")
 
     assert banned.wait() == 77
-    assert [banned.events[-1]["event"]] == quoted("An operator refuses it")
+    assert [banned.events[-1]["event"]] == quoted("An operator rejected or banned it")
 
 
 def test_its_join_key_does_not_admit_it(api: Api, start_host: StartHost) -> None:
@@ -351,7 +351,7 @@ def test_it_waits_for_an_operator(start_api: StartApi, start_host: StartHost) ->
     api = start_api("memory://", REGISTRATION_APPROVAL="manual")
     host = start_host(api.address, SERVER_NAME="web1")
 
-    assert [host.wait_until_said("waits for an operator")] == quoted("It waits for an operator")
+    assert [host.wait_until_said("waits for an operator")] == quoted("It waits for approval")
 
 
 def test_its_state_is_in_use(api: Api, start_host: StartHost, folder: Path) -> None:
@@ -410,7 +410,7 @@ def test_the_port_speaks_tls(start_host: StartHost) -> None:
     with tls_port() as address:
         said = unreachable(start_host, address)
 
-    assert as_examples(said, {address: API}) == quoted("The port speaks TLS")
+    assert as_examples(said, {address: API}) == quoted("The port requires TLS")
 
 
 @pytest.fixture
@@ -439,7 +439,7 @@ def test_the_port_does_not_speak_tls(files: CertificateFiles) -> None:
     by_the_doctor = CheckResult.of(caught.value.diagnosis, Cause.ENVIRONMENT)
 
     assert as_examples([said, f"FAIL  API        {by_the_doctor}"], {address: API}) == quoted(
-        "The port does not speak TLS"
+        "The port does not use TLS"
     )
 
 
@@ -492,7 +492,7 @@ def test_the_join_key_names_another_authority(
     assert as_examples(
         [said, report.of("API"), f"{caught.value} Trying again until it answers."],
         {api.address: API, without_an_authority: API},
-    ) == quoted("The join key names another authority")
+    ) == quoted("The join key pins another CA")
 
 
 def test_the_api_is_not_of_the_authority_that_the_host_knows(
@@ -508,7 +508,7 @@ def test_the_api_is_not_of_the_authority_that_the_host_knows(
     said = f"{caught.value} Trying again until it answers."
 
     assert as_examples([said, f"FAIL  API        {by_the_doctor}"], {address: API}) == quoted(
-        "The API is not of the authority that the host knows"
+        "The API's certificate is not from the CA that the host knows"
     )
 
 
@@ -533,7 +533,7 @@ def test_the_port_for_certificates_is_not_reached(
         assert host.running
     instead[nowhere] = "api.example.com:50052"
 
-    assert as_examples(said, instead) == quoted("The port for certificates is not reached")
+    assert as_examples(said, instead) == quoted("The mutual-TLS port cannot be reached")
 
 
 def test_the_certificate_is_for_another_name(files: CertificateFiles) -> None:
@@ -586,21 +586,23 @@ def test_the_port_is_for_those_who_show_a_certificate(
         api.address: API,
         str(file): "ann.pem",
     }
-    assert as_examples(said, instead) == quoted("The port is for those who show a certificate")
+    assert as_examples(said, instead) == quoted("The port requires a client certificate")
 
 
 def test_a_firewall_drops_what_is_sent(start_host: StartHost) -> None:
     with port_behind_a_firewall() as address:
         said = unreachable(start_host, address)
 
-    assert as_examples(said, {address: API}) == quoted("A firewall drops what is sent")
+    assert as_examples(said, {address: API}) == quoted("A firewall drops the packets")
 
 
 def test_whoever_listens_says_nothing(start_host: StartHost) -> None:
     with silent_port() as address:
         said = unreachable(start_host, address)
 
-    assert as_examples(said, {address: API}) == quoted("Whoever listens there says nothing")
+    assert as_examples(said, {address: API}) == quoted(
+        "The port accepts connections but does not answer"
+    )
 
 
 def test_the_api_is_stopping(postgres_url: str, start_api: StartApi, start_host: StartHost) -> None:
@@ -649,7 +651,7 @@ def test_the_api_does_not_reach_its_database(
 
     assert report.exit_code == 69
     assert as_examples([said, report.of("Database")], {api.address: API}) == quoted(
-        "The API does not reach its database"
+        "The API cannot reach its database"
     )
 
 
@@ -714,7 +716,7 @@ def test_the_socket_may_not_be_used(docker_socket: Path) -> None:
         )
 
     assert as_examples(said, {str(docker_socket): SOCKET}) == quoted(
-        "This user may not use the socket"
+        "This user cannot use the socket"
     )
 
 
@@ -723,7 +725,7 @@ def test_a_folder_is_in_the_place_of_the_socket(docker_socket: Path) -> None:
     said = without_docker(docker_socket)
 
     assert as_examples(said, {str(docker_socket): SOCKET}) == quoted(
-        "A folder is in the place of the socket"
+        "A directory is in the place of the socket"
     )
 
 
@@ -801,7 +803,7 @@ def test_the_broker_is_away(
         report = doctor(**settings, RABBITMQ_URL=url)
 
         assert as_examples([*said, report.of("Broker")], {broker_address(url): BROKER}) == quoted(
-            "The broker is away"
+            "The broker is not running"
         )
         assert report.exit_code == 69
 

@@ -9,6 +9,7 @@ from typing import TypeVar
 from application.host.certificate_store import CertificateStore
 from application.host.host_identity import HostIdentity
 from application.host.key_ring import KeyRing
+from application.ports.host.certificate_folder import HostCertificate
 from application.ports.host.control_plane import (
     HeartbeatResult,
     RegistrationRequest,
@@ -130,7 +131,7 @@ class FakeStateFolder:
 
     state: SavedState | None = None
     trouble: Exception | None = None
-    set_aside_as: list[QuarantineReason] = field(default_factory=list)
+    quarantined_as: list[QuarantineReason] = field(default_factory=list)
     writes: int = 0
 
     def lock(self) -> None:
@@ -147,7 +148,7 @@ class FakeStateFolder:
 
     def quarantine(self, why: QuarantineReason) -> str:
         self._fail()
-        self.set_aside_as.append(why)
+        self.quarantined_as.append(why)
         self.state = None
         return f"/state/state.json.{why}"
 
@@ -158,6 +159,24 @@ class FakeStateFolder:
     def _fail(self) -> None:
         if self.trouble:
             raise self.trouble
+
+
+@dataclass
+class FakeCertificateFolder:
+    """Stores one certificate in memory; while `error` is set, every call raises it."""
+
+    certificate: HostCertificate | None = None
+    error: OSError | None = None
+
+    def read(self) -> HostCertificate | None:
+        if self.error:
+            raise self.error
+        return self.certificate
+
+    def write(self, certificate: HostCertificate) -> None:
+        if self.error:
+            raise self.error
+        self.certificate = certificate
 
 
 def host_identity(
@@ -240,7 +259,7 @@ class FakeNotifier:
         self.told.append("ready")
 
     def ping_watchdog(self) -> None:
-        self.told.append("alive")
+        self.told.append("watchdog")
 
 
 def _next(answers: list[T | Exception], usual: T) -> T:

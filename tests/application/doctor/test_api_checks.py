@@ -84,7 +84,7 @@ def outcome(check: str, **other: Any) -> str:
     return f"{result.outcome} {result}"
 
 
-def test_an_api_that_may_start_is_told_what_it_has() -> None:
+def test_a_sound_api_is_ok_in_every_check() -> None:
     results = examine(database=FakeDatabase(None), broker=FakeBroker())
 
     assert {name: str(result) for name, result in results.items()} == {
@@ -97,12 +97,12 @@ def test_an_api_that_may_start_is_told_what_it_has() -> None:
     }
 
 
-def test_a_memory_that_forgets_is_told() -> None:
+def test_a_memory_database_is_named() -> None:
     assert outcome("Database") == "ok memory://, which loses everything when the API stops"
     assert "Clock" not in examine()
 
 
-def test_the_databases_clock_is_compared() -> None:
+def test_the_clock_of_the_database_is_compared() -> None:
     slow = ClockReading(NOW, NOW - timedelta(seconds=9), NOW)
 
     assert outcome("Clock", database=FakeDatabase(slow)).startswith(
@@ -110,7 +110,7 @@ def test_the_databases_clock_is_compared() -> None:
     )
 
 
-def test_a_port_that_a_running_api_has_is_well() -> None:
+def test_a_port_that_a_running_api_has_is_ok() -> None:
     assert outcome("Port", ports=TAKEN, running=RunningApi(KEY)) == (
         "ok manmanv2-api answers at 127.0.0.1:50051"
     )
@@ -139,7 +139,7 @@ def test_an_unusable_port_fails(state: PortState, text: str, cause: Cause) -> No
     assert result.cause is cause
 
 
-def test_an_api_without_a_key_is_warned_about() -> None:
+def test_an_api_without_a_key_is_a_warning() -> None:
     assert outcome("Key", registration_key="").startswith(
         "warn REGISTRATION_KEY is not set, so every host that reaches this API may join: "
     )
@@ -152,7 +152,7 @@ def test_an_api_without_a_key_is_warned_about() -> None:
         (RunningApi(""), "warn the running API has another REGISTRATION_KEY"),
     ],
 )
-def test_an_api_that_wants_a_join_key_is_well_without_a_key_of_its_own(
+def test_an_api_that_requires_join_keys_needs_no_registration_key(
     running: RunningApi, text: str
 ) -> None:
     result = outcome("Key", registration_key="", key_required=True, ports=TAKEN, running=running)
@@ -160,7 +160,7 @@ def test_an_api_that_wants_a_join_key_is_well_without_a_key_of_its_own(
     assert result.startswith(text)
 
 
-def test_blanks_and_quotes_that_are_part_of_the_key_are_warned_about() -> None:
+def test_blanks_and_quotes_around_the_key_are_a_warning() -> None:
     assert outcome("Key", registration_key=f'"{KEY}"').startswith(
         "warn REGISTRATION_KEY has blanks or quotes around it, which are part of the key: "
     )
@@ -176,7 +176,7 @@ def test_blanks_and_quotes_that_are_part_of_the_key_are_warned_about() -> None:
         (KEY, "", True),
     ],
 )
-def test_an_api_that_runs_with_another_key_than_its_settings_is_warned_about(
+def test_another_key_in_the_running_api_is_a_warning(
     its_key: str, ours: str, differs: bool
 ) -> None:
     result = outcome("Key", ports=TAKEN, running=RunningApi(its_key), registration_key=ours)
@@ -184,14 +184,14 @@ def test_an_api_that_runs_with_another_key_than_its_settings_is_warned_about(
     assert result.startswith("warn the running API has another REGISTRATION_KEY") is differs
 
 
-def test_operators_without_a_key_are_no_failure() -> None:
+def test_a_missing_operator_key_is_not_a_failure() -> None:
     assert outcome("Operators", has_operator_key=False) == (
         "ok OPERATOR_KEY is not set: without an admin's key, the API serves only operators on"
         " this machine"
     )
 
 
-def test_an_oidc_provider_is_looked_at_where_there_is_one() -> None:
+def test_an_oidc_provider_is_checked_if_one_is_configured() -> None:
     def look() -> CheckResult:
         return CheckResult.ok("it answers")
 
@@ -202,11 +202,11 @@ def test_an_oidc_provider_is_looked_at_where_there_is_one() -> None:
     assert "OIDC" not in examine()
 
 
-def test_a_side_port_is_looked_at_where_there_is_one() -> None:
+def test_a_management_port_is_checked_if_one_is_configured() -> None:
     assert outcome("Metrics", metrics_address=":9", ports=TAKEN) == "ok manmanv2-api answers at :9"
     assert "Metrics" not in examine()
 
 
-def test_no_key_is_shown() -> None:
+def test_no_check_prints_a_key() -> None:
     assert KEY not in repr(API)
     assert STRANGE_KEY not in repr(API)

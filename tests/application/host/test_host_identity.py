@@ -19,6 +19,7 @@ from tests.support.canary_secrets import canary
 from tests.support.fakes import (
     CAPABILITIES,
     EVIDENCE,
+    FakeCertificateFolder,
     FakeMachineEvidence,
     FakeStateFolder,
     host_identity,
@@ -65,7 +66,7 @@ def starts() -> Starts:
     return Starts()
 
 
-def test_a_host_introduces_itself_with_all_that_it_knows() -> None:
+def test_a_registration_contains_everything_that_the_host_knows() -> None:
     identity = host_identity(environment="production", instance_id="1" * 32, ephemeral=True)
     identity.choose_name(REPORT)
     said = identity.registration_request(REPORT)
@@ -85,7 +86,7 @@ def test_a_machine_without_an_engine_has_no_engine_id() -> None:
     assert identity.registration_request(replace(REPORT, engine_id="")).evidence.engine_id == ""
 
 
-def test_the_state_is_what_the_control_plane_answered(starts: Starts) -> None:
+def test_the_stored_state_is_the_answer_of_the_control_plane(starts: Starts) -> None:
     starts.start(joined=replace(JOINED, name="mars-production"), environment="production")
 
     assert starts.folder.state == SavedState(
@@ -100,7 +101,7 @@ def test_the_state_is_what_the_control_plane_answered(starts: Starts) -> None:
     )
 
 
-def test_a_host_that_keeps_nothing_makes_up_another_name_at_each_start() -> None:
+def test_without_a_state_folder_each_start_generates_another_name() -> None:
     one, other = host_identity(environment=""), host_identity(environment="", random_suffix="ff")
     for identity in (one, other):
         identity.choose_name(REPORT)
@@ -111,7 +112,7 @@ def test_a_host_that_keeps_nothing_makes_up_another_name_at_each_start() -> None
 # The name
 
 
-def test_a_made_up_name_is_kept_and_stays_ephemeral(
+def test_a_generated_name_is_stored_and_stays_ephemeral(
     starts: Starts, caplog: pytest.LogCaptureFixture
 ) -> None:
     first = starts.start(environment="")
@@ -128,14 +129,14 @@ def test_a_made_up_name_is_kept_and_stays_ephemeral(
     ]
 
 
-def test_a_name_is_kept_when_the_hostname_is_another(starts: Starts) -> None:
+def test_the_stored_name_survives_a_new_hostname(starts: Starts) -> None:
     starts.start(environment="production")
     again = starts.start(replace(REPORT, hostname="venus"), environment="production")
 
     assert again.name == "mars-production"
 
 
-def test_a_name_is_kept_when_the_environment_is_forgotten(starts: Starts) -> None:
+def test_the_stored_name_survives_a_missing_environment(starts: Starts) -> None:
     starts.start(environment="production")
     forgetful = starts.start(environment="")
     kept = starts.folder.state
@@ -153,7 +154,7 @@ def test_another_environment_makes_another_name(starts: Starts) -> None:
     assert starts.start(environment="dev").name == "mars-dev"
 
 
-def test_a_name_that_is_set_comes_before_the_one_that_is_kept(starts: Starts) -> None:
+def test_a_configured_name_takes_precedence_over_the_stored_one(starts: Starts) -> None:
     starts.start(environment="")
     named = starts.start(environment="", server_name="phobos")
 
@@ -163,13 +164,13 @@ def test_a_name_that_is_set_comes_before_the_one_that_is_kept(starts: Starts) ->
     assert starts.folder.state.name == "phobos"
 
 
-def test_the_name_that_an_operator_gave_is_kept(starts: Starts) -> None:
+def test_a_name_from_an_operator_is_stored(starts: Starts) -> None:
     starts.start(environment="production", joined=replace(JOINED, name="frontend"))
 
     assert starts.start(environment="production").name == "frontend"
 
 
-def test_a_host_that_asked_to_be_ephemeral_once_need_not_stay_so(starts: Starts) -> None:
+def test_an_ephemeral_host_can_become_permanent(starts: Starts) -> None:
     starts.start(environment="production", ephemeral=True)
     again = starts.start(environment="production", ephemeral=False)
 
@@ -179,7 +180,7 @@ def test_a_host_that_asked_to_be_ephemeral_once_need_not_stay_so(starts: Starts)
 # The machine
 
 
-def test_a_state_of_another_machine_is_set_aside_with_one_warning(
+def test_a_state_of_another_machine_is_quarantined_with_one_warning(
     starts: Starts, caplog: pytest.LogCaptureFixture
 ) -> None:
     starts.start(environment="")
@@ -188,7 +189,7 @@ def test_a_state_of_another_machine_is_set_aside_with_one_warning(
     copied = starts.start(environment="")
 
     assert copied.name == "mars-00000002"
-    assert starts.folder.set_aside_as == [QuarantineReason.OF_ANOTHER_MACHINE]
+    assert starts.folder.quarantined_as == [QuarantineReason.OF_ANOTHER_MACHINE]
     assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [
         (
             "STATE_DIR was copied from another machine, server 42 (mars-00000001), which differs"
@@ -208,7 +209,7 @@ def test_a_state_of_another_machine_is_set_aside_with_one_warning(
     ],
     ids=["rebooted", "installed anew", "of which nothing can be read"],
 )
-def test_a_state_that_may_well_be_this_machines_is_used(starts: Starts, evidence: Evidence) -> None:
+def test_a_state_that_may_be_this_machines_is_used(starts: Starts, evidence: Evidence) -> None:
     starts.start(environment="")
     starts.evidence.evidence = evidence
 
@@ -218,7 +219,7 @@ def test_a_state_that_may_well_be_this_machines_is_used(starts: Starts, evidence
 # The folder
 
 
-def test_a_folder_that_cannot_be_used_is_said_once_and_the_host_goes_on(
+def test_an_unusable_folder_is_logged_once_and_the_host_continues(
     starts: Starts, caplog: pytest.LogCaptureFixture
 ) -> None:
     starts.folder.trouble = OSError(errno.EROFS, os.strerror(errno.EROFS))
@@ -234,7 +235,7 @@ def test_a_folder_that_cannot_be_used_is_said_once_and_the_host_goes_on(
     ]
 
 
-def test_a_folder_that_could_not_be_taken_is_not_used_at_all(starts: Starts) -> None:
+def test_a_folder_that_could_not_be_locked_is_not_used(starts: Starts) -> None:
     starts.start(environment="")
     starts.folder.trouble = OSError(errno.EROFS, os.strerror(errno.EROFS))
     identity = host_identity(starts.folder, starts.evidence, environment="", random_suffix="ff")
@@ -249,7 +250,7 @@ def test_a_folder_that_could_not_be_taken_is_not_used_at_all(starts: Starts) -> 
     assert starts.folder.writes == 1
 
 
-def test_a_full_disk_is_said_once_and_the_state_is_written_when_it_can_be(
+def test_a_full_disk_is_logged_once_and_the_state_is_stored_later(
     starts: Starts, caplog: pytest.LogCaptureFixture
 ) -> None:
     identity = starts.start()
@@ -266,7 +267,7 @@ def test_a_full_disk_is_said_once_and_the_state_is_written_when_it_can_be(
     ]
 
 
-def test_a_host_that_was_deregistered_is_forgotten(starts: Starts) -> None:
+def test_a_deregistered_host_has_no_stored_state(starts: Starts) -> None:
     starts.start(environment="").forget()
 
     assert starts.folder.state is None
@@ -291,7 +292,7 @@ def start_with(
 
 
 @pytest.mark.parametrize("folder", [FakeStateFolder(), FakeStateFolder(trouble=FULL), None])
-def test_a_credential_is_shown_once_it_was_issued_and_until_there_is_another(
+def test_a_credential_is_presented_until_another_is_issued(
     folder: FakeStateFolder | None,
 ) -> None:
     keys = KeyRing.single("")
@@ -304,7 +305,7 @@ def test_a_credential_is_shown_once_it_was_issued_and_until_there_is_another(
     assert (first, renewed, keys.credential) == (CREDENTIAL, RENEWED, CREDENTIAL)
 
 
-def test_a_credential_is_kept_over_a_restart_with_all_else(starts: Starts) -> None:
+def test_a_credential_survives_a_restart(starts: Starts) -> None:
     before = starts.start(joined=WITH_CREDENTIAL)
     first = starts.folder.state
     before.renewed(RENEWED)
@@ -316,7 +317,7 @@ def test_a_credential_is_kept_over_a_restart_with_all_else(starts: Starts) -> No
     assert keys.credential == RENEWED
 
 
-def test_a_renewed_credential_is_kept_before_it_is_shown() -> None:
+def test_a_renewed_credential_is_stored_before_it_is_presented() -> None:
     keys = KeyRing.single("")
     shown: list[str] = []
 
@@ -331,17 +332,17 @@ def test_a_renewed_credential_is_kept_before_it_is_shown() -> None:
     assert shown == ["", CREDENTIAL]
 
 
-def test_a_state_of_another_machine_brings_no_credential_along(starts: Starts) -> None:
+def test_the_credential_of_another_machine_is_not_used(starts: Starts) -> None:
     starts.start(joined=WITH_CREDENTIAL)
     keys = KeyRing.single("")
     elsewhere = FakeMachineEvidence(replace(EVIDENCE, hardware_id="e" * 32, boot_id="f" * 32))
     host_identity(starts.folder, elsewhere, keys=keys).choose_name(REPORT)
 
     assert keys.credential == ""
-    assert starts.folder.set_aside_as == [QuarantineReason.OF_ANOTHER_MACHINE]
+    assert starts.folder.quarantined_as == [QuarantineReason.OF_ANOTHER_MACHINE]
 
 
-def test_an_older_api_takes_no_credential_away_but_that_of_another_server() -> None:
+def test_an_older_api_without_credentials_does_not_remove_that_of_the_server() -> None:
     keys, folder = KeyRing.single(""), FakeStateFolder()
     identity = start_with(keys, folder, WITH_CREDENTIAL)
     identity.joined(JOINED)
@@ -351,14 +352,14 @@ def test_an_older_api_takes_no_credential_away_but_that_of_another_server() -> N
     assert (same_server, keys.credential) == (CREDENTIAL, "")
 
 
-def test_with_its_server_its_credential_is_forgotten(starts: Starts) -> None:
+def test_a_deregistered_host_presents_no_credential(starts: Starts) -> None:
     keys = KeyRing.single("")
     start_with(keys, starts.folder, WITH_CREDENTIAL).forget()
 
     assert (keys.credential, starts.folder.state) == ("", None)
 
 
-def test_no_credential_is_shown_by_what_holds_it(starts: Starts) -> None:
+def test_no_object_prints_its_credential(starts: Starts) -> None:
     keys = KeyRing.single("")
     identity = start_with(keys, starts.folder, WITH_CREDENTIAL)
 
@@ -368,72 +369,33 @@ def test_no_credential_is_shown_by_what_holds_it(starts: Starts) -> None:
 CERTIFICATE = HostCertificate(JOINED.server_id, "certificate", canary("private key"), 50052)
 
 
-@dataclass
-class FakeCertificateFolder:
-    certificate: HostCertificate | None = CERTIFICATE
-    trouble: OSError | None = None
-
-    def read(self) -> HostCertificate | None:
-        if self.trouble:
-            raise self.trouble
-        return self.certificate
-
-    def write(self, certificate: HostCertificate) -> None:
-        if self.trouble:
-            raise self.trouble
-        self.certificate = certificate
-
-
-def test_the_certificate_of_the_server_that_is_kept_is_held_from_the_start(starts: Starts) -> None:
+def test_the_stored_server_s_certificate_is_used_from_the_start(starts: Starts) -> None:
     starts.start()
-    held = CertificateStore(FakeCertificateFolder())
-    host_identity(starts.folder, certificate=held).choose_name(REPORT)
+    store = CertificateStore(FakeCertificateFolder(CERTIFICATE))
+    host_identity(starts.folder, certificate=store).choose_name(REPORT)
 
-    assert held.current == CERTIFICATE
+    assert store.current == CERTIFICATE
 
 
-def test_a_certificate_without_its_state_is_not_held(starts: Starts) -> None:
-    held = CertificateStore(FakeCertificateFolder())
+def test_a_certificate_without_its_state_is_not_used(starts: Starts) -> None:
+    store = CertificateStore(FakeCertificateFolder(CERTIFICATE))
     elsewhere = FakeMachineEvidence(replace(EVIDENCE, hardware_id="e" * 32, boot_id="f" * 32))
-    host_identity(FakeStateFolder(), certificate=held).choose_name(REPORT)
-    without_a_state = held.current
+    host_identity(FakeStateFolder(), certificate=store).choose_name(REPORT)
+    without_a_state = store.current
     starts.start()
-    host_identity(starts.folder, elsewhere, certificate=held).choose_name(REPORT)
-    of_another_machine = held.current
+    host_identity(starts.folder, elsewhere, certificate=store).choose_name(REPORT)
+    of_another_machine = store.current
     starts.start(joined=replace(JOINED, server_id=CERTIFICATE.server_id + 1))
-    host_identity(starts.folder, certificate=held).choose_name(REPORT)
+    host_identity(starts.folder, certificate=store).choose_name(REPORT)
 
-    assert (without_a_state, of_another_machine, held.current) == (None, None, None)
+    assert (without_a_state, of_another_machine, store.current) == (None, None, None)
 
 
-def test_with_its_server_its_certificate_is_forgotten(starts: Starts) -> None:
+def test_a_deregistered_host_presents_no_certificate(starts: Starts) -> None:
     starts.start()
-    held = CertificateStore(FakeCertificateFolder())
-    identity = host_identity(starts.folder, certificate=held)
+    store = CertificateStore(FakeCertificateFolder(CERTIFICATE))
+    identity = host_identity(starts.folder, certificate=store)
     identity.choose_name(REPORT)
     identity.forget()
 
-    assert held.current is None
-
-
-def test_a_certificate_that_cannot_be_kept_is_shown_all_the_same(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    folder = FakeCertificateFolder(trouble=FULL)
-    held = CertificateStore(folder)
-    held.load(CERTIFICATE.server_id)
-    held.save(CERTIFICATE)
-    shown = held.current
-    held.save(CERTIFICATE)
-    folder.trouble = None
-    held.save(CERTIFICATE)
-
-    assert shown == CERTIFICATE
-    assert caplog.messages == [
-        (
-            "This host's certificate cannot be stored in STATE_DIR (No space left on device):"
-            " fix the directory or its permissions. The next start requests another one."
-        ),
-        "This host's certificate can be stored in STATE_DIR again.",
-    ]
-    assert "private" not in repr((held, CERTIFICATE))
+    assert store.current is None

@@ -80,7 +80,7 @@ def run_host(
     assigned_server_id: int | None = None,
     deregisters: bool = False,
 ) -> None:
-    """Run a host until it is asked to stop in the last of its rests."""
+    """Run a host until it is asked to stop in the last of its sleeps."""
     control_plane = control_plane or FakeControlPlane()
     sleep = sleep or FakeSleep(rests)
     identity = identity or host_identity(environment=environment)
@@ -108,7 +108,7 @@ def document(name: str, revision: int) -> Configuration:
     return Configuration(name, f'{{"revision": {revision}}}', revision, datetime.now(UTC))
 
 
-STEP = "something that can last"
+STEP = "a step that can take long"
 
 
 @dataclass
@@ -160,19 +160,19 @@ class LoggedSleep(FakeSleep):
         return super().wait(seconds)
 
 
-def steps_without_a_word_before(told: list[str]) -> list[int]:
-    """Where in what happened something lasting began and the watchdog had not just been fed."""
+def steps_without_a_ping_before(events: list[str]) -> list[int]:
+    """The positions of the steps that did not directly follow a ping of the watchdog."""
     return [
         at
-        for at, (before, step) in enumerate(pairwise(["", *told]))
-        if step == STEP and before != "alive"
+        for at, (before, step) in enumerate(pairwise(["", *events]))
+        if step == STEP and before != "watchdog"
     ]
 
 
 # The name
 
 
-def test_a_host_registers_as_its_hostname_and_environment_with_what_it_can_do() -> None:
+def test_a_host_registers_with_its_name_environment_and_capabilities() -> None:
     api = FakeControlPlane()
 
     run_host(api)
@@ -188,7 +188,7 @@ def test_a_host_registers_as_its_hostname_and_environment_with_what_it_can_do() 
     ]
 
 
-def test_a_given_server_name_is_the_name() -> None:
+def test_the_server_name_setting_is_the_name() -> None:
     api = FakeControlPlane()
 
     run_host(api, identity=host_identity(server_name="phobos"))
@@ -196,7 +196,9 @@ def test_a_given_server_name_is_the_name() -> None:
     assert api.names == ["phobos"]
 
 
-def test_a_made_up_name_is_warned_about_with_what_to_set(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_generated_name_is_logged_with_the_settings_to_change(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     api = FakeControlPlane()
 
     run_host(api, environment="")
@@ -205,7 +207,7 @@ def test_a_made_up_name_is_warned_about_with_what_to_set(caplog: pytest.LogCaptu
     assert len(lines(caplog, "set ENVIRONMENT or SERVER_NAME")) == 1
 
 
-def test_a_made_up_name_stays_while_the_process_lives() -> None:
+def test_a_generated_name_stays_the_same_for_the_life_of_the_process() -> None:
     api = FakeControlPlane(beating=[ServerNotFound(42)])
 
     run_host(api, environment="", rests=2)
@@ -213,7 +215,7 @@ def test_a_made_up_name_stays_while_the_process_lives() -> None:
     assert api.names == ["mars-0a1b2c3d"] * 2
 
 
-def test_a_name_against_the_rules_ends_the_host() -> None:
+def test_an_invalid_name_ends_the_host() -> None:
     machine = FakeMachine([MachineReport("m" * 255, CAPABILITIES)])
 
     with pytest.raises(InvalidField):
@@ -223,7 +225,7 @@ def test_a_name_against_the_rules_ends_the_host() -> None:
 # Docker
 
 
-def test_a_host_whose_docker_is_away_says_so_once_and_waits_for_it(
+def test_a_host_without_docker_logs_it_once_and_waits(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     api = FakeControlPlane()
@@ -240,7 +242,9 @@ def test_a_host_whose_docker_is_away_says_so_once_and_waits_for_it(
     ]
 
 
-def test_another_reason_why_docker_is_away_is_said_too(caplog: pytest.LogCaptureFixture) -> None:
+def test_another_reason_why_docker_does_not_answer_is_logged_too(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     not_permitted = EngineUnavailable("Docker is not for you")
     machine = FakeMachine([NO_ENGINE, not_permitted, NO_ENGINE, not_permitted])
 
@@ -252,7 +256,7 @@ def test_another_reason_why_docker_is_away_is_said_too(caplog: pytest.LogCapture
     ]
 
 
-def test_a_host_whose_docker_goes_away_heartbeats_on_without_figures(
+def test_a_host_that_loses_docker_sends_heartbeats_without_figures(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     api = FakeControlPlane()
@@ -268,7 +272,7 @@ def test_a_host_whose_docker_goes_away_heartbeats_on_without_figures(
     ]
 
 
-def test_a_host_without_docker_registers_again_with_the_figures_it_had() -> None:
+def test_a_host_without_docker_registers_again_with_the_last_known_figures() -> None:
     api = FakeControlPlane(beating=[ServerNotFound(42)])
     machine = FakeMachine([HEALTHY, NO_ENGINE])
 
@@ -292,7 +296,7 @@ def test_the_first_heartbeat_comes_after_a_random_part_of_the_interval() -> None
     assert waits == [16, 12, 8]
 
 
-def test_heartbeats_come_as_often_as_the_api_says() -> None:
+def test_the_api_sets_the_heartbeat_interval() -> None:
     api = FakeControlPlane(
         beating=[
             HeartbeatResult(timedelta(seconds=15), config_revision=0),
@@ -306,7 +310,7 @@ def test_heartbeats_come_as_often_as_the_api_says() -> None:
     assert sleep.waits == [16, 15, 60]
 
 
-def test_every_heartbeat_carries_fresh_figures() -> None:
+def test_every_heartbeat_contains_fresh_figures() -> None:
     api = FakeControlPlane()
     machine = FakeMachine()
 
@@ -316,7 +320,7 @@ def test_every_heartbeat_carries_fresh_figures() -> None:
     assert machine.reports == 4
 
 
-def test_a_host_that_the_api_has_forgotten_registers_again_at_once(
+def test_a_host_that_the_api_does_not_know_registers_again_at_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     api = FakeControlPlane(
@@ -334,7 +338,7 @@ def test_a_host_that_the_api_has_forgotten_registers_again_at_once(
     ]
 
 
-def test_a_host_that_needs_a_credential_registers_for_one_at_once(
+def test_a_host_that_needs_a_credential_registers_again_at_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     api = FakeControlPlane(beating=[CredentialRequired(42)])
@@ -349,7 +353,7 @@ def test_a_host_that_needs_a_credential_registers_for_one_at_once(
     ]
 
 
-def test_a_host_shows_the_credential_that_it_was_given_last() -> None:
+def test_a_host_presents_the_latest_credential() -> None:
     keys = KeyRing.single("")
     shown: list[str] = []
 
@@ -374,18 +378,10 @@ def test_a_host_shows_the_credential_that_it_was_given_last() -> None:
     assert shown == ["", first, first, second, second]
 
 
-def test_a_host_whose_farewell_needs_a_credential_stops_all_the_same(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    run_host(FakeControlPlane(leaving=[CredentialRequired(42)]))
-
-    assert lines(caplog, "Stopped without notifying the API, which will miss")
+# The API does not answer
 
 
-# The API away
-
-
-def test_a_host_whose_api_is_away_says_so_once_and_registers_when_it_is_there(
+def test_a_host_without_an_api_logs_it_once_and_registers_when_the_api_answers(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     api = FakeControlPlane(registering=[AWAY] * 9)
@@ -402,7 +398,7 @@ def test_a_host_whose_api_is_away_says_so_once_and_registers_when_it_is_there(
     ]
 
 
-def test_waits_between_tries_are_random_up_to_a_half() -> None:
+def test_up_to_half_of_a_retry_delay_is_random() -> None:
     sleep = FakeSleep(rests=3)
 
     run_host(FakeControlPlane(registering=[AWAY, AWAY]), sleep=sleep, random=1.0)
@@ -410,7 +406,7 @@ def test_waits_between_tries_are_random_up_to_a_half() -> None:
     assert sleep.waits == [0.25, 0.5, 8]
 
 
-def test_a_host_waits_at_least_as_long_as_the_api_asks_for() -> None:
+def test_a_host_waits_at_least_as_long_as_the_api_asks() -> None:
     busy = ControlPlaneUnavailable("The API is too busy", retry_after=3)
     sleep = FakeSleep(5)
     control_plane = FakeControlPlane(registering=[busy, AWAY], beating=[busy])
@@ -427,7 +423,7 @@ def test_a_host_that_waits_for_the_api_registers_with_fresh_figures() -> None:
     assert machine.reports == 3
 
 
-def test_a_registered_host_outlives_an_outage_of_the_api_and_says_so_once(
+def test_a_registered_host_survives_an_outage_of_the_api_and_logs_it_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     api = FakeControlPlane(beating=[HEARD, AWAY, AWAY, AWAY, HEARD, AWAY])
@@ -446,11 +442,11 @@ def test_a_registered_host_outlives_an_outage_of_the_api_and_says_so_once(
     ]
 
 
-# What cannot pass
+# Permanent failures
 
 
 @pytest.mark.parametrize("error", [InvalidRegistrationKey(), ControlPlaneRefused("No")])
-def test_a_refusal_ends_the_host_without_a_farewell(error: Exception) -> None:
+def test_a_refusal_ends_the_host_without_a_leaving_heartbeat(error: Exception) -> None:
     api = FakeControlPlane(registering=[error])
 
     with pytest.raises(type(error)):
@@ -478,7 +474,7 @@ def test_a_key_that_was_changed_meanwhile_ends_the_host_when_it_fetches() -> Non
         run_host(api, folder=FakeConfigurationFolder(), rests=3)
 
 
-# Another machine holds the name
+# Another machine has the name
 
 
 def held(seconds: int, address: str = "10.0.0.7") -> NameInUse:
@@ -487,7 +483,7 @@ def held(seconds: int, address: str = "10.0.0.7") -> NameInUse:
     )
 
 
-def test_a_host_whose_name_is_held_says_so_once_and_waits_until_it_is_free(
+def test_a_host_whose_name_is_in_use_logs_it_once_and_waits(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     api = FakeControlPlane(registering=[held(seconds) for seconds in range(8)])
@@ -507,7 +503,7 @@ def test_a_host_whose_name_is_held_says_so_once_and_waits_until_it_is_free(
     ]
 
 
-def test_another_holder_of_the_name_is_said_too(caplog: pytest.LogCaptureFixture) -> None:
+def test_another_holder_of_the_name_is_logged_too(caplog: pytest.LogCaptureFixture) -> None:
     api = FakeControlPlane(registering=[held(3), held(4), held(5, "10.0.0.8"), held(6)])
 
     run_host(api, rests=5)
@@ -516,7 +512,7 @@ def test_another_holder_of_the_name_is_said_too(caplog: pytest.LogCaptureFixture
     assert len(lines(caplog, "10.0.0.7")) == len(lines(caplog, "10.0.0.8")) == 1
 
 
-def test_a_host_that_waits_for_its_name_stops_without_a_farewell() -> None:
+def test_a_host_that_waits_for_its_name_stops_without_a_leaving_heartbeat() -> None:
     api = FakeControlPlane(registering=[held(3)] * 9)
 
     run_host(api, rests=2)
@@ -524,7 +520,7 @@ def test_a_host_that_waits_for_its_name_stops_without_a_farewell() -> None:
     assert api.leaving_heartbeats == []
 
 
-def test_a_host_that_waits_for_its_name_holds_nothing_up() -> None:
+def test_a_host_that_waits_for_its_name_reports_ready() -> None:
     notifier = FakeNotifier()
 
     run_host(FakeControlPlane(registering=[held(3)] * 9), notifier=notifier, rests=2)
@@ -535,7 +531,7 @@ def test_a_host_that_waits_for_its_name_holds_nothing_up() -> None:
 # Another process has the server
 
 
-def test_every_heartbeat_and_the_farewell_carry_the_epoch_of_the_last_registration() -> None:
+def test_every_heartbeat_contains_the_epoch_of_the_last_registration() -> None:
     soon = timedelta(seconds=16)
     api = FakeControlPlane(
         registering=[
@@ -550,7 +546,7 @@ def test_every_heartbeat_and_the_farewell_carry_the_epoch_of_the_last_registrati
     assert api.epochs == [7, 7, 8, 8]
 
 
-def test_a_host_that_was_replaced_ends_and_does_not_take_its_successor_offline() -> None:
+def test_a_replaced_host_ends_without_taking_its_successor_offline() -> None:
     api = FakeControlPlane(beating=[HEARD, REPLACED])
 
     with pytest.raises(SupersededRegistration, match="registered again by another process"):
@@ -560,7 +556,7 @@ def test_a_host_that_was_replaced_ends_and_does_not_take_its_successor_offline()
     assert api.leaving_heartbeats == []
 
 
-def test_a_host_that_learns_as_it_stops_that_it_was_replaced_says_so(
+def test_a_host_that_was_replaced_before_it_stopped_logs_it(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     run_host(FakeControlPlane(leaving=[REPLACED]))
@@ -570,7 +566,7 @@ def test_a_host_that_learns_as_it_stops_that_it_was_replaced_says_so(
     )
 
 
-def test_a_host_whose_state_folder_is_taken_does_not_even_look_at_docker() -> None:
+def test_a_host_whose_state_folder_is_taken_does_not_call_docker() -> None:
     taken = StateFolderTaken("STATE_DIR /state is in use by another host manager", "stop it")
     machine = FakeMachine()
 
@@ -580,7 +576,7 @@ def test_a_host_whose_state_folder_is_taken_does_not_even_look_at_docker() -> No
     assert machine.reports == 0
 
 
-# An operator's word
+# Decisions of an operator
 
 
 NOT_ADMITTED = NotAdmitted("server 42 (mars)", "was rejected by an operator: unknown machine")
@@ -598,7 +594,7 @@ NOT_ADMITTED = NotAdmitted("server 42 (mars)", "was rejected by an operator: unk
     ],
     ids=["as it registers", "as it beats", "as it fetches"],
 )
-def test_a_host_that_is_not_let_in_ends_without_a_farewell(
+def test_a_host_that_is_not_admitted_ends_without_a_leaving_heartbeat(
     make_api: Callable[[], FakeControlPlane],
 ) -> None:
     api = make_api()
@@ -648,7 +644,7 @@ def test_a_pending_host_logs_once_that_it_waits_and_once_that_it_was_approved(
     ]
 
 
-def test_a_pending_host_that_an_api_that_only_warns_would_refuse_is_not_let_in(
+def test_a_rejected_host_is_not_approved_even_if_the_api_only_warns(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     soon = timedelta(seconds=16)
@@ -668,7 +664,7 @@ def test_a_pending_host_that_an_api_that_only_warns_would_refuse_is_not_let_in(
     assert lines(caplog, "was approved") == ["Server 42 was approved."]
 
 
-def test_a_pending_host_follows_what_an_api_that_only_warns_tells_it() -> None:
+def test_a_pending_host_syncs_the_configuration_if_the_api_only_warns() -> None:
     page = ConfigurationChanges([document("game", 3)], ["game"], revision=3, more=False)
     api = FakeControlPlane(
         registering=[RegistrationResult(42, timedelta(seconds=16), 3, approval=PENDING)],
@@ -681,7 +677,7 @@ def test_a_pending_host_follows_what_an_api_that_only_warns_tells_it() -> None:
     assert folder.documents.keys() == {"game"}
 
 
-def test_a_name_that_an_operator_gave_is_told_and_used_from_then_on(
+def test_a_name_from_an_operator_is_logged_and_used_from_then_on(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     renamed = RegistrationResult(42, timedelta(seconds=16), 0, name="frontend")
@@ -697,7 +693,7 @@ def test_a_name_that_an_operator_gave_is_told_and_used_from_then_on(
     ]
 
 
-def test_a_host_says_that_it_is_registered_once_that_is_kept(
+def test_a_registration_is_logged_after_the_state_is_stored(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     class Folder(FakeStateFolder):
@@ -712,7 +708,7 @@ def test_a_host_says_that_it_is_registered_once_that_is_kept(
     assert len(lines(caplog, "Registered as")) == 1
 
 
-def test_a_name_that_is_set_is_claimed_whatever_an_operator_named_the_server() -> None:
+def test_a_configured_name_is_claimed_even_if_an_operator_renamed_the_server() -> None:
     renamed = RegistrationResult(42, timedelta(seconds=16), 0, name="frontend")
     api = FakeControlPlane(registering=[renamed, renamed], beating=[ServerNotFound(42)])
 
@@ -724,7 +720,7 @@ def test_a_name_that_is_set_is_claimed_whatever_an_operator_named_the_server() -
 # Configuration
 
 
-def test_a_host_fetches_its_configuration_as_soon_as_it_is_registered() -> None:
+def test_a_host_fetches_its_configuration_after_its_registration() -> None:
     api = FakeControlPlane(
         registering=[RegistrationResult(42, timedelta(seconds=16), config_revision=3)],
         beating=[HeartbeatResult(timedelta(seconds=16), config_revision=3)],
@@ -751,7 +747,7 @@ def test_a_host_fetches_what_changed_while_it_runs() -> None:
     assert folder.documents == {"b": '{"revision": 6}'}
 
 
-def test_a_host_fetches_as_long_as_there_is_more() -> None:
+def test_a_host_fetches_until_there_are_no_more_pages() -> None:
     names = ["a", "b"]
     api = FakeControlPlane(
         registering=[RegistrationResult(42, timedelta(seconds=16), config_revision=2)],
@@ -768,7 +764,7 @@ def test_a_host_fetches_as_long_as_there_is_more() -> None:
     assert folder.documents.keys() == {"a", "b"}
 
 
-def test_a_host_that_stops_between_two_pages_asks_for_all_of_it_again() -> None:
+def test_a_host_that_stops_between_two_pages_fetches_everything_again() -> None:
     names = ["a", "b"]
     first = ConfigurationChanges([document("a", 3)], names, revision=3, more=True)
     api = FakeControlPlane(
@@ -788,7 +784,7 @@ def test_a_host_that_stops_between_two_pages_asks_for_all_of_it_again() -> None:
     assert folder.revision == 4
 
 
-def test_an_older_api_that_goes_on_from_what_is_known_is_asked_so() -> None:
+def test_an_older_api_continues_from_the_known_revision() -> None:
     pages = {
         0: ConfigurationChanges([document("a", 1)], ["a", "b"], revision=1, more=True),
         1: ConfigurationChanges([document("b", 2)], ["a", "b"], revision=2, more=False),
@@ -809,7 +805,7 @@ def test_an_older_api_that_goes_on_from_what_is_known_is_asked_so() -> None:
     assert folder.revision == 2
 
 
-def test_an_api_that_promises_more_without_giving_it_is_not_asked_for_ever() -> None:
+def test_an_api_that_announces_more_but_sends_nothing_does_not_cause_a_loop() -> None:
     api = FakeControlPlane(
         registering=[RegistrationResult(42, timedelta(seconds=16), config_revision=2)],
         fetching=[ConfigurationChanges([], [], revision=0, more=True)] * 100,
@@ -820,7 +816,7 @@ def test_an_api_that_promises_more_without_giving_it_is_not_asked_for_ever() -> 
     assert len(api.fetched) == 1
 
 
-def test_a_host_without_configuration_takes_away_what_another_server_left() -> None:
+def test_a_host_without_configuration_deletes_the_documents_of_another_server() -> None:
     api = FakeControlPlane()
     folder = FakeConfigurationFolder(server_id=7, revision=3, documents={"old": "{}"})
 
@@ -841,7 +837,7 @@ def test_a_host_without_a_folder_fetches_nothing() -> None:
 
 
 @pytest.mark.parametrize("failure", [AWAY, ControlPlaneRefused("Not this one"), ServerNotFound(42)])
-def test_configuration_that_cannot_be_fetched_is_said_once_and_tried_with_each_heartbeat(
+def test_a_failed_fetch_is_logged_once_and_retried_with_each_heartbeat(
     failure: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
     api = FakeControlPlane(
@@ -866,7 +862,9 @@ def test_configuration_that_cannot_be_fetched_is_said_once_and_tried_with_each_h
     ]
 
 
-def test_a_full_disk_is_said_once_and_stops_no_heartbeat(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_full_disk_is_logged_once_and_stops_no_heartbeat(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     told = HeartbeatResult(timedelta(seconds=20), config_revision=3)
     page = ConfigurationChanges([document("game", 3)], ["game"], revision=3, more=False)
@@ -879,7 +877,7 @@ def test_a_full_disk_is_said_once_and_stops_no_heartbeat(caplog: pytest.LogCaptu
     assert len(lines(caplog, "stored in CONFIG_DIR (No space left on device)")) == 1
 
 
-def test_a_document_whose_name_leads_out_of_the_folder_is_not_written() -> None:
+def test_a_document_is_never_written_outside_the_directory() -> None:
     page = ConfigurationChanges(
         [document("../../etc/cron.d/x", 1)], ["../../etc/cron.d/x"], revision=1, more=False
     )
@@ -897,25 +895,15 @@ def test_a_document_whose_name_leads_out_of_the_folder_is_not_written() -> None:
 # Stopping
 
 
-def test_a_host_that_is_asked_to_stop_tells_the_api(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_host_that_is_asked_to_stop_sends_a_leaving_heartbeat(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     api = FakeControlPlane()
 
     run_host(api)
 
     assert api.leaving_heartbeats == [42]
     assert lines(caplog)[-1] == "Stopped; the API shows server 42 as offline."
-
-
-@pytest.mark.parametrize("failure", [AWAY, ServerNotFound(42), ControlPlaneRefused("No")])
-def test_a_farewell_that_does_not_get_through_is_tried_once_and_said(
-    failure: Exception, caplog: pytest.LogCaptureFixture
-) -> None:
-    api = FakeControlPlane(leaving=[failure])
-
-    run_host(api)
-
-    assert api.leaving_heartbeats == [42]
-    assert "will miss this host's heartbeats" in lines(caplog)[-1]
 
 
 def test_a_host_that_waits_for_docker_stops_without_registering() -> None:
@@ -926,7 +914,7 @@ def test_a_host_that_waits_for_docker_stops_without_registering() -> None:
     assert api == FakeControlPlane()
 
 
-def test_a_host_that_waits_for_the_api_stops_without_a_farewell() -> None:
+def test_a_host_that_waits_for_the_api_stops_without_a_leaving_heartbeat() -> None:
     api = FakeControlPlane(registering=[AWAY] * 9)
 
     run_host(api, rests=2)
@@ -934,7 +922,7 @@ def test_a_host_that_waits_for_the_api_stops_without_a_farewell() -> None:
     assert api.leaving_heartbeats == []
 
 
-def test_a_host_that_is_asked_to_stop_while_it_looks_at_docker_does_not_register() -> None:
+def test_a_host_that_is_asked_to_stop_while_it_calls_docker_does_not_register() -> None:
     api = FakeControlPlane()
 
     run_host(api, rests=0)
@@ -942,66 +930,18 @@ def test_a_host_that_is_asked_to_stop_while_it_looks_at_docker_does_not_register
     assert api == FakeControlPlane()
 
 
-@dataclass
-class Leaving:
-    """A host that was stopped and is to deregister."""
-
-    api: FakeControlPlane
-    folder: FakeStateFolder = field(default_factory=FakeStateFolder)
-
-    def __post_init__(self) -> None:
-        run_host(self.api, identity=host_identity(self.folder), deregisters=True)
-
-
-def test_a_host_that_deregisters_says_no_farewell_and_keeps_no_state(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    left = Leaving(FakeControlPlane())
-
-    assert left.api.deregistered == [(42, "1" * 32)]
-    assert left.api.leaving_heartbeats == []
-    assert (left.folder.writes, left.folder.state) == (1, None)
-    assert lines(caplog)[-1] == (
-        "Stopped and deregistered; `manmanv2 servers restore 42` brings the server back."
-    )
-
-
-def test_a_host_whose_server_is_gone_already_has_deregistered() -> None:
-    left = Leaving(FakeControlPlane(deregistering=[ServerNotFound(42)]))
-
-    assert left.folder.state is None
-
-
-@pytest.mark.parametrize(
-    ("failure", "leaving_heartbeats"),
-    [
-        (AWAY, []),
-        (REPLACED, []),
-        (ControlPlaneRefused("The API is too old"), [42]),
-        (InvalidRegistrationKey(), [42]),
-        (NOT_ADMITTED, [42]),
-    ],
-)
-def test_a_host_that_cannot_deregister_reports_it_and_keeps_its_state(
-    failure: Exception, leaving_heartbeats: list[int], caplog: pytest.LogCaptureFixture
-) -> None:
-    left = Leaving(FakeControlPlane(deregistering=[failure]))
-
-    assert left.folder.state is not None
-    assert left.api.leaving_heartbeats == leaving_heartbeats
-    assert len(lines(caplog, "Stopped without deregistering server 42: ")) == 1
-
-
 def test_a_host_that_never_registered_deregisters_nothing() -> None:
-    left = Leaving(FakeControlPlane(registering=[AWAY] * 9))
+    api = FakeControlPlane(registering=[AWAY] * 9)
 
-    assert left.api.deregistered == []
+    run_host(api, deregisters=True)
+
+    assert api.deregistered == []
 
 
 # The service manager
 
 
-def test_the_service_manager_sees_each_state() -> None:
+def test_the_service_manager_gets_each_state() -> None:
     notifier = FakeNotifier()
 
     run_host(notifier=notifier)
@@ -1014,7 +954,7 @@ def test_the_service_manager_sees_each_state() -> None:
     ]
 
 
-def test_a_host_is_ready_once_when_it_is_registered() -> None:
+def test_a_registered_host_reports_ready_once() -> None:
     notifier = FakeNotifier()
 
     run_host(notifier=notifier, rests=3)
@@ -1023,7 +963,7 @@ def test_a_host_is_ready_once_when_it_is_registered() -> None:
     assert notifier.told.count("ready") == 1
 
 
-def test_a_host_that_waits_for_docker_holds_nothing_up() -> None:
+def test_a_host_that_waits_for_docker_reports_ready() -> None:
     notifier = FakeNotifier()
 
     run_host(machine=FakeMachine([NO_ENGINE] * 9), notifier=notifier, rests=2)
@@ -1031,7 +971,7 @@ def test_a_host_that_waits_for_docker_holds_nothing_up() -> None:
     assert "ready" in notifier.told
 
 
-def test_a_host_whose_start_cannot_succeed_is_never_ready() -> None:
+def test_a_host_whose_start_cannot_succeed_never_reports_ready() -> None:
     notifier = FakeNotifier()
 
     with pytest.raises(InvalidRegistrationKey):
@@ -1040,17 +980,17 @@ def test_a_host_whose_start_cannot_succeed_is_never_ready() -> None:
     assert "ready" not in notifier.told
 
 
-def test_a_long_rest_is_broken_up_to_feed_the_watchdog() -> None:
+def test_a_long_sleep_is_divided_to_ping_the_watchdog() -> None:
     notifier = FakeNotifier(watchdog_interval=5.0)
     sleep = LoggedSleep(rests=4, log=notifier.told)
 
     run_host(notifier=notifier, sleep=sleep)
 
     assert sleep.waits == [5, 5, 5, 1]
-    assert steps_without_a_word_before(notifier.told) == []
+    assert steps_without_a_ping_before(notifier.told) == []
 
 
-def test_a_slow_docker_and_a_slow_api_keep_the_watchdog_waiting_for_one_step_at_a_time() -> None:
+def test_the_watchdog_is_pinged_before_each_step_that_can_take_long() -> None:
     notifier = FakeNotifier(watchdog_interval=30.0)
     log = notifier.told
     pages = [
@@ -1081,10 +1021,10 @@ def test_a_slow_docker_and_a_slow_api_keep_the_watchdog_waiting_for_one_step_at_
     assert len(api.registered) == 3
     assert len(api.fetched) == 3
     assert len(api.leaving_heartbeats) == 1
-    assert steps_without_a_word_before(log) == []
+    assert steps_without_a_ping_before(log) == []
 
 
-def test_a_host_that_deregisters_keeps_the_watchdog_waiting_for_one_step_at_a_time() -> None:
+def test_the_watchdog_is_pinged_before_each_step_of_a_deregistration() -> None:
     notifier = FakeNotifier(watchdog_interval=30.0)
     log = notifier.told
     api = LoggedControlPlane(deregistering=[ControlPlaneRefused("No")], log=log)
@@ -1092,10 +1032,10 @@ def test_a_host_that_deregisters_keeps_the_watchdog_waiting_for_one_step_at_a_ti
     run_host(api, notifier=notifier, deregisters=True)
 
     assert (len(api.deregistered), len(api.leaving_heartbeats)) == (1, 1)
-    assert steps_without_a_word_before(log[log.index(HostState.LEAVING) :]) == []
+    assert steps_without_a_ping_before(log[log.index(HostState.LEAVING) :]) == []
 
 
-def test_a_command_makes_the_host_speak_before_it_is_due() -> None:
+def test_a_command_causes_a_heartbeat_at_once() -> None:
     control_plane = FakeControlPlane()
     # As a service manager's watchdog has it, a rest is taken in turns.
     notifier = FakeNotifier(watchdog_interval=1.0)
@@ -1108,7 +1048,7 @@ def test_a_command_makes_the_host_speak_before_it_is_due() -> None:
     assert commands.listened == [42]
 
 
-def test_a_host_that_got_another_id_listens_for_that(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_host_with_a_new_id_listens_for_its_commands(caplog: pytest.LogCaptureFixture) -> None:
     control_plane = FakeControlPlane(
         registering=[JOINED, RegistrationResult(43, timedelta(seconds=16), 0)],
         beating=[ServerNotFound(42)],
@@ -1119,7 +1059,7 @@ def test_a_host_that_got_another_id_listens_for_that(caplog: pytest.LogCaptureFi
     assert commands.listened == [42, 43]
 
 
-def test_a_host_with_a_given_id_needs_no_name(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_host_with_an_assigned_id_needs_no_name(caplog: pytest.LogCaptureFixture) -> None:
     control_plane = FakeControlPlane()
     run_host(control_plane, environment="", assigned_server_id=42)
 
@@ -1130,7 +1070,7 @@ def test_a_host_with_a_given_id_needs_no_name(caplog: pytest.LogCaptureFixture) 
     ]
 
 
-def test_a_host_that_is_not_heard_tries_as_often_as_it_would_beat() -> None:
+def test_a_host_without_an_answer_retries_at_least_once_per_interval() -> None:
     soon = timedelta(seconds=3)
     control_plane = FakeControlPlane(
         registering=[RegistrationResult(42, soon, 0)],
