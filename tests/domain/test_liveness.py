@@ -95,6 +95,6 @@ def test_a_gap_up_to_the_maximum_continues_the_window_and_a_longer_one_restarts_
     same, late = NOW + INTERVAL, NOW + INTERVAL + SECOND
 
     assert window.observe(NOW, INTERVAL).since == NOW
-    assert window.observe(same, INTERVAL).since == NOW
+    assert window.observe(same, INTERVAL).observe(same, INTERVAL).since == NOW
     assert window.observe(late, INTERVAL).since == late
     assert window.observe(NOW - SECOND, INTERVAL).since == NOW - SECOND
