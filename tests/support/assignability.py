@@ -1,4 +1,4 @@
-"""Whether a value of one annotated type may be passed where another is wanted.
+"""Decides whether a value of one annotated type is assignable to another, as a type checker does.
 
 Handles what the containers use: classes, unions, Protocols, callables, generic classes, type
 variables. A type that it does not know is a NotComparable, never a pass.
@@ -62,7 +62,7 @@ def is_any(type_: Any) -> bool:
 
 
 def fits(given: Any, wanted: Any, bound: Bindings | None = None) -> bool:
-    """Whether `given` is assignable to `wanted`. Type variables are bound as they are met."""
+    """Whether `given` is assignable to `wanted`. Binds type variables when it meets them."""
     bound = {} if bound is None else bound
     if is_any(given) or is_any(wanted):
         raise NotComparable(f"{described(given)} and {described(wanted)}")
@@ -164,7 +164,7 @@ def _parameters_of(function: Any) -> list[inspect.Parameter]:
 
 
 def _is_context_manager(function: Any) -> bool:
-    """Whether @contextmanager has made it of a generator, which its annotation tells of."""
+    """Whether @contextmanager wraps a generator function, whose annotation is Iterator[…]."""
     return (
         hasattr(function, "__wrapped__")
         and function.__code__.co_filename == contextlib.contextmanager.__code__.co_filename
@@ -193,7 +193,7 @@ def class_hints(class_: type) -> Mapping[str, Any]:
 
 
 def resolved(annotations: Mapping[str, Any], namespace: Mapping[str, Any], owner: str) -> Any:
-    """Annotations with the names in them looked up, those in quotes included."""
+    """Annotations with their names looked up, also those in quotes."""
     holder = types.SimpleNamespace(__annotations__=dict(annotations))
     try:
         return get_type_hints(holder, globalns=dict(namespace))
@@ -214,7 +214,7 @@ def hints_of(function: Any) -> Mapping[str, Any]:
 
 @cache
 def names_in(module_name: str) -> Mapping[str, Any]:
-    """A module's names, with those that it imports only for the type checker."""
+    """A module's names, including those that it imports only for the type checker."""
     module = sys.modules[module_name]
     names: dict[str, Any] = dict(vars(module))
     try:
@@ -272,7 +272,7 @@ def _has_member(type_: Any, name: str) -> bool:
 
 
 def _as_callable(type_: Any) -> Function | None:
-    """The function that Callable[…] and a Function stand for."""
+    """Callable[…] or a Function as a Function; None for anything else."""
     if isinstance(type_, Function):
         return type_
     if not _is_callable_form(type_):
@@ -300,7 +300,7 @@ def _fits_variable(given: Any, variable: TypeVar, bound: Bindings) -> bool:
 
 
 def _fits_one_of(given: Any, wanted: tuple[Any, ...], bound: Bindings) -> bool:
-    # A type variable takes what no other member does.
+    # A type variable accepts what no other member of the union accepts.
     for each in sorted(wanted, key=lambda member: isinstance(member, TypeVar)):
         tried = dict(bound)
         if fits(given, each, tried):
@@ -358,7 +358,7 @@ def _class_fits(given: Any, wanted: Any, bound: Bindings) -> bool:
         return _protocol_fits(given, wanted, bound)
     is_inherited = wanted_class in given_class.__mro__
     if not is_inherited and not (
-        # An interface of the standard library, with which classes are only registered.
+        # For these interfaces of the standard library, classes are registered instead of derived.
         wanted_class.__module__ == "collections.abc" and issubclass(given_class, wanted_class)
     ):
         return False
@@ -366,7 +366,7 @@ def _class_fits(given: Any, wanted: Any, bound: Bindings) -> bool:
 
 
 def _arguments_fit(given: Any, wanted: Any, bound: Bindings) -> bool:
-    """Of generic classes, each taken to be covariant."""
+    """Compares the arguments of generic classes, all taken to be covariant."""
     wanted_arguments = get_args(wanted)
     if not wanted_arguments:
         return True

@@ -1,4 +1,4 @@
-"""The side port as who watches sees it."""
+"""The management port as scrapers and probes see it."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.support.canary_secrets import leak_detector
 from tests.support.processes import Process
 
-WATCHED = "Metrics and health at "
+METRICS_LINE = "Metrics and health at "
 
 
 class ManagementServer:
     """The one of a process that was started with METRICS_ADDRESS=127.0.0.1:0."""
 
     def __init__(self, process: Process) -> None:
-        self._page = process.wait_until_said(WATCHED).removeprefix(WATCHED)
+        self._page = process.wait_until_said(METRICS_LINE).removeprefix(METRICS_LINE)
         self.address = self._page.removeprefix("http://").removesuffix("/metrics")
 
     def get(self, path: str) -> tuple[int, str]:
@@ -28,7 +28,7 @@ class ManagementServer:
         except urllib.error.HTTPError as error:
             with error:
                 status, body = error.code, error.read().decode()
-        leak_detector.check("on the side port", body)
+        leak_detector.check("on the management port", body)
         return status, body
 
     def samples(self) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""What is wrong with the arguments that a container's providers pass on.
+"""Finds arguments of a container's providers that do not fit what the providers build.
 
 Nothing is built: providers are compared with the annotations of what they would build.
 """
@@ -73,7 +73,7 @@ def annotations_of(container: Container) -> Mapping[str, Any]:
 
 
 def _unquoted(type_: Any, container: Container) -> Any:
-    """An annotation such as Provider["X | None"] is a text within a text."""
+    """An annotation such as Provider["X | None"] is a string inside of an annotation."""
     if isinstance(type_, str):
         for class_ in container.__mro__:
             try:

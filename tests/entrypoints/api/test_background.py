@@ -14,7 +14,9 @@ from entrypoints.api.background import (
     run_propagation,
     run_relay,
     run_sweep,
+    watch_certificate,
     watch_keys,
+    watch_provider_keys,
 )
 
 Loop = Coroutine[Any, Any, None]
@@ -69,9 +71,40 @@ def sweep_every_15_seconds(step: Callable[[], Any]) -> Loop:
     return run_sweep(step, timedelta(seconds=15))
 
 
+class Certificate:
+    def __init__(self, step: Callable[[], Any]) -> None:
+        self.reload = step
+
+    def summary(self) -> str:
+        return "for api.example.com"
+
+
+class ProviderKeys:
+    def __init__(self, step: Callable[[], Any]) -> None:
+        self.refresh_if_stale = step
+
+
+def watch_a_certificate(step: Callable[[], Any]) -> Loop:
+    return watch_certificate(Certificate(step))  # type: ignore[arg-type]
+
+
+def watch_keys_of_a_provider(step: Callable[[], Any]) -> Loop:
+    return watch_provider_keys(ProviderKeys(step))  # type: ignore[arg-type]
+
+
+def test_a_start_logs_which_certificate_is_in_use(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    steps = Steps(None)
+    steps.run(watch_a_certificate(steps), monkeypatch)
+
+    assert lines(caplog) == ["Serving TLS with the certificate for api.example.com"]
+
+
 @pytest.mark.parametrize(
     ("start", "failure"),
     [
+        (watch_keys_of_a_provider, "The keys of the OIDC provider could not be refreshed"),
         (run_propagation, "A change of a selector document could not be propagated to its servers"),
         (clean_up_hourly, "Expired records could not be deleted"),
         (run_relay, "Events could not be published"),
