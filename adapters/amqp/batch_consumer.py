@@ -69,7 +69,7 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """The message is invalid. It becomes a dead letter for whoever looks for the mistake."""
+    """The message is invalid. It becomes a dead letter, which operators can inspect."""
 
     reason: str
 

@@ -188,7 +188,7 @@ def test_a_third_party_client_may_report_status_and_health(
     eventually(lambda: servers(api.address)["box"].capabilities.cpu_cores == 7, "health", api)
     send(rabbitmq_url, "health.host.1", b'{"server_id": 1, "uptime": 3.5, "more": [null]}')
     send(rabbitmq_url, "status.host.1", b'{"server_id": 1, "status": "offline"}')
-    eventually(lambda: status() == "offline", "its farewell", api)
+    eventually(lambda: status() == "offline", "its leaving message", api)
 
     assert dead_letters(rabbitmq_url) == []
 

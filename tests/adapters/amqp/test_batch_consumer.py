@@ -38,11 +38,11 @@ class Handler:
     answer: Mapping[str, object] = field(default_factory=dict)
     handled: list[IncomingMessage] = field(default_factory=list)
 
-    def __call__(self, deliveries: Sequence[IncomingMessage]) -> Sequence[Outcome]:
-        if self.error and (deliveries or self.store_is_away):
+    def __call__(self, messages: Sequence[IncomingMessage]) -> Sequence[Outcome]:
+        if self.error and (messages or self.store_is_away):
             raise self.error
-        self.handled += deliveries
-        return [Answered(self.answer)] * len(deliveries)
+        self.handled += messages
+        return [Answered(self.answer)] * len(messages)
 
 
 @dataclass
@@ -172,7 +172,7 @@ def test_while_the_store_is_away_messages_stay_in_the_queue(
     handler.error = None
     eventually(lambda: len(handler.handled) == 3, "the messages")
 
-    assert [delivery.routing_key[-1] for delivery in handler.handled] == ["0", "1", "2"]
+    assert [message.routing_key[-1] for message in handler.handled] == ["0", "1", "2"]
     assert dead_letters(rabbitmq_url) == []
     assert sum("The store is away" in message for message in caplog.messages) == 1
 

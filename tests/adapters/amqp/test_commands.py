@@ -17,7 +17,7 @@ from domain.host_command import HostCommand
 from tests.support.event_subscriber import channel
 from tests.support.processes import eventually
 
-INBOX = "adapters.amqp.batch_consumer"
+CONSUMER_LOG = "adapters.amqp.batch_consumer"
 
 
 @dataclass
@@ -220,7 +220,7 @@ def test_an_unknown_command_becomes_a_dead_letter_and_is_logged_once(
     assert dead_letters(broker) == [
         (routing_key, "manman", reason, b"\xff{") for routing_key in unknown * 2
     ]
-    assert [line.getMessage() for line in caplog.records if line.name == INBOX] == [
+    assert [line.getMessage() for line in caplog.records if line.name == CONSUMER_LOG] == [
         f"a message became a dead letter, {routing_key}: {reason}" for routing_key in unknown
     ]
 

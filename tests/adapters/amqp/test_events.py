@@ -98,10 +98,10 @@ def test_each_kind_of_event_has_a_routing_key_of_its_own(
 ) -> None:
     audience = Audience(rabbitmq_url)
     published(rabbitmq_url, RecordedEvent(1, "m", kind, 1, NOW, "box", "", Status.ONLINE, 0))
-    (heard,) = audience.listen()
+    (received,) = audience.listen()
 
-    assert heard.routing_key == f"manman.host.{kind}"
-    assert heard.body["event"] == kind
+    assert received.routing_key == f"manman.host.{kind}"
+    assert received.body["event"] == kind
 
 
 @pytest.mark.parametrize("kind", EventKind)
@@ -116,9 +116,9 @@ def test_the_time_of_an_event_is_in_utc(rabbitmq_url: str) -> None:
     at = datetime(2026, 3, 1, 5, 30, tzinfo=timezone(timedelta(hours=5, minutes=30)))
     event = RecordedEvent(1, "m", EventKind.ONLINE, 1, at, "box", "", Status.ONLINE, 0)
     published(rabbitmq_url, event)
-    (heard,) = audience.listen()
+    (received,) = audience.listen()
 
-    assert heard.body["at"] == "2026-03-01T00:00:00.000+00:00"
+    assert received.body["at"] == "2026-03-01T00:00:00.000+00:00"
 
 
 def test_an_event_without_a_subscriber_is_still_published(rabbitmq_url: str) -> None:
@@ -151,15 +151,15 @@ def test_events_of_a_relay_that_was_killed_after_it_published_them_are_published
         meanwhile = len(audience.listen())
         clock.advance(other.lease)
         other()
-        heard = list(audience.listen())
+        received = list(audience.listen())
         other()
     engine.dispose()
 
     assert killed.returncode == -signal.SIGKILL
     assert len(first) == meanwhile == 4
     # A subscriber can recognise the duplicate: all fields are equal, including the message id.
-    assert heard == first + first
-    assert len({one.message_id for one in heard}) == 4
+    assert received == first + first
+    assert len({one.message_id for one in received}) == 4
     for server_id in ids:
         assert audience.kinds(server_id) == ["registered", "online"]
     # Now it is recorded as published, and is not published a third time.

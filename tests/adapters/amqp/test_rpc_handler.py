@@ -116,9 +116,9 @@ def test_a_host_is_answered_whatever_its_key_is(key: object, prefix: str) -> Non
         FetchConfiguration(fleet.store, fleet.clock, authenticate_host),
         replace(fleet.deregister, authenticate_host=authenticate_host),
     )
-    shown = f"{prefix}{key}" if isinstance(key, str) else key
+    presented_key = f"{prefix}{key}" if isinstance(key, str) else key
     # JSON escapes can contain surrogates, which UTF-8 cannot encode.
-    body = json.dumps({"server_id": 1, "name": "web", "registration_key": shown}).encode()
+    body = json.dumps({"server_id": 1, "name": "web", "registration_key": presented_key}).encode()
     for routing_key in ("register.host", "configuration.host.1", "deregister.host.1"):
         [outcome] = calls([IncomingMessage(routing_key, body, "answers", "request-1")])
 
