@@ -114,7 +114,8 @@ class HostSettings(ApiClientSettings, ServiceSettings):
     )
     environment: str = setting(
         "",
-        "For example production or dev. The server is named HOSTNAME-ENVIRONMENT",
+        "For example production or dev. The server is named HOSTNAME-ENVIRONMENT, and keeps that"
+        " name",
         _by_the_rules(check_environment),
     )
     server_name: str = setting(
@@ -180,7 +181,7 @@ class HostSettings(ApiClientSettings, ServiceSettings):
     )
     ephemeral: bool = setting(
         False,
-        "true: the API deletes the server after it has been offline for long",
+        "true: the API may delete the server after it has been offline for long",
         boolean,
     )
     deregister_on_exit: bool = setting(

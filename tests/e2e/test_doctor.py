@@ -1,4 +1,4 @@
-"""What `manmanv2 doctor` is as a command; what it finds is told in test_troubleshooting."""
+"""`manmanv2 doctor` as a command. test_troubleshooting covers its results."""
 
 import json
 import subprocess
@@ -27,14 +27,14 @@ def guarded(start_shared_api: StartApi) -> Api:
 
 @pytest.fixture
 def docker_socket() -> Iterator[Path]:
-    """Where an engine answers, on a path that is short enough for a socket."""
+    """The socket of an engine, on a path that is short enough."""
     with tempfile.TemporaryDirectory(prefix="manman") as folder:
         path = Path(folder) / "docker.sock"
         with engine(path):
             yield path
 
 
-def test_a_host_that_would_join_is_well_and_has_not_joined(
+def test_a_host_that_could_join_passes_and_has_not_joined(
     guarded: Api, docker_socket: Path, tmp_path: Path
 ) -> None:
     report = doctor(
@@ -60,7 +60,7 @@ def test_a_host_that_would_join_is_well_and_has_not_joined(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_api_that_could_start_is_well_and_nothing_is_made(tmp_path: Path) -> None:
+def test_an_api_that_could_start_passes_and_nothing_is_created(tmp_path: Path) -> None:
     report = doctor(
         "api",
         DATABASE_URL=f"sqlite:///{tmp_path}/fleet.sqlite3",
@@ -73,7 +73,7 @@ def test_an_api_that_could_start_is_well_and_nothing_is_made(tmp_path: Path) -> 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_api_that_runs_is_well_and_left_alone(
+def test_a_running_api_passes_and_is_not_changed(
     start_api: StartApi, tmp_path: Path, rabbitmq_url: str
 ) -> None:
     url = f"sqlite:///{tmp_path}/fleet.sqlite3"
@@ -93,7 +93,7 @@ def test_an_api_that_runs_is_well_and_left_alone(
 
 
 @pytest.mark.parametrize("wrong", almost(KEY))
-def test_a_key_that_the_api_refuses_fails_and_is_not_shown(
+def test_a_key_that_the_api_refuses_fails_and_is_not_printed(
     wrong: str, guarded: Api, docker_socket: Path
 ) -> None:
     report = doctor(
@@ -108,7 +108,7 @@ def test_a_key_that_the_api_refuses_fails_and_is_not_shown(
     assert servers(guarded.address) == {}
 
 
-def test_a_host_over_amqp_is_judged_by_the_api_behind_the_broker(
+def test_a_host_that_uses_amqp_is_checked_with_the_api_behind_the_broker(
     start_api: StartApi, rabbitmq_url: str, docker_socket: Path
 ) -> None:
     api = start_api("memory://", RABBITMQ_URL=rabbitmq_url, REGISTRATION_KEY=KEY)
@@ -127,7 +127,7 @@ def test_a_host_over_amqp_is_judged_by_the_api_behind_the_broker(
     assert servers(api.address) == {}
 
 
-def test_a_host_with_a_given_id_needs_the_broker_alone(
+def test_a_host_with_a_server_id_needs_only_the_broker(
     rabbitmq_url: str, docker_socket: Path
 ) -> None:
     report = doctor(SERVER_ID="7", RABBITMQ_URL=rabbitmq_url, DOCKER_SOCKET=str(docker_socket))
@@ -153,11 +153,11 @@ def test_a_host_with_a_given_id_needs_the_broker_alone(
         ({"LISTEN_ADDRESS": "127.0.0.1:0"}, "The API, because LISTEN_ADDRESS is set."),
     ],
 )
-def test_who_is_looked_at_follows_from_the_settings(variables: dict[str, str], head: str) -> None:
+def test_the_settings_decide_what_is_checked(variables: dict[str, str], head: str) -> None:
     assert doctor(**variables, API_ADDRESS=free_address()).head.startswith(head)
 
 
-def test_who_is_looked_at_can_be_said() -> None:
+def test_the_argument_decides_what_is_checked() -> None:
     address = free_address()
 
     assert doctor("host", DATABASE_URL="memory://", API_ADDRESS=address).head.startswith(
@@ -207,7 +207,7 @@ def test_the_settings_of_a_service_are_read_from_its_files_before_the_environmen
     assert report.exit_code == 0
 
 
-def test_a_file_that_cannot_be_read_is_one_sentence(tmp_path: Path) -> None:
+def test_an_unreadable_file_is_one_sentence(tmp_path: Path) -> None:
     ended = run_to_end("manmanv2", "doctor", "--env-file", str(tmp_path / "none"))
 
     assert ended.returncode == 66
@@ -216,24 +216,24 @@ def test_a_file_that_cannot_be_read_is_one_sentence(tmp_path: Path) -> None:
     )
 
 
-def test_programs_get_a_list_of_findings(guarded: Api, docker_socket: Path) -> None:
+def test_the_json_output_is_a_list_of_results(guarded: Api, docker_socket: Path) -> None:
     ended = run_to_end(
         *("manmanv2", "doctor", "-o", "json"),
         API_ADDRESS=guarded.address,
         DOCKER_SOCKET=str(docker_socket),
         SERVER_NAME="web1",
     )
-    findings = {finding["check"]: finding for finding in json.loads(ended.stdout)}
+    results = {result["check"]: result for result in json.loads(ended.stdout)}
 
     assert ended.returncode == 78
     assert ended.stderr.startswith("The host manager, because ")
-    assert findings["Name"] == {
+    assert results["Name"] == {
         "check": "Name",
         "outcome": "ok",
         "summary": "web1, from SERVER_NAME",
         "fix": "",
     }
-    assert findings["Key"] == {
+    assert results["Key"] == {
         "check": "Key",
         "outcome": "fail",
         "summary": "REGISTRATION_KEY is not set, and the API requires a key",
@@ -241,7 +241,7 @@ def test_programs_get_a_list_of_findings(guarded: Api, docker_socket: Path) -> N
     }
 
 
-def test_every_wrong_setting_is_a_line_and_what_needs_none_of_them_goes_on(
+def test_every_wrong_setting_is_a_line_and_checks_that_do_not_need_it_run(
     docker_socket: Path,
 ) -> None:
     report = doctor(
@@ -265,7 +265,7 @@ def test_every_wrong_setting_is_a_line_and_what_needs_none_of_them_goes_on(
 
 
 @pytest.mark.parametrize("subject", ["host", "api"])
-def test_a_secret_that_is_no_text_is_not_shown(subject: str) -> None:
+def test_a_secret_that_is_not_text_is_not_printed(subject: str) -> None:
     report = doctor(
         subject,
         REGISTRATION_KEY=f"{KEY}\n",
@@ -286,7 +286,7 @@ def test_a_secret_that_is_no_text_is_not_shown(subject: str) -> None:
         ("doctor.api", {"docker"}),
     ],
 )
-def test_no_library_is_loaded_that_is_not_needed(module: str, foreign: set[str]) -> None:
+def test_no_unneeded_library_is_loaded(module: str, foreign: set[str]) -> None:
     code = (
         f"import sys, entrypoints.cli.commands, entrypoints.cli.{module}\n"
         f"sys.exit(', '.join({foreign} & sys.modules.keys()) or 0)"

@@ -1,4 +1,4 @@
-"""Servers that leave the fleet, and what comes back of them."""
+"""Servers that leave the fleet, and how they are restored."""
 
 import sqlite3
 from collections.abc import Callable
@@ -60,7 +60,7 @@ def two_days_pass(file: Path) -> None:
             connection.execute(f"UPDATE {table} SET {column} = {earlier}")
 
 
-def test_a_server_that_is_online_is_deleted_by_force_only(api: Api, start_host: StartHost) -> None:
+def test_an_online_server_is_deleted_only_by_force(api: Api, start_host: StartHost) -> None:
     host = start_host(api.address, SERVER_NAME="box")
     host.wait_until_said("Registered as server 1")
     refused = manmanv2(api, "servers", "delete", "1", "--yes")
@@ -77,7 +77,7 @@ def test_a_server_that_is_online_is_deleted_by_force_only(api: Api, start_host: 
     host.wait_until_said("Registered as server 2")
 
 
-def test_what_only_warns_is_noted_and_done(start_api: StartApi) -> None:
+def test_a_check_that_only_warns_is_recorded_and_the_call_succeeds(start_api: StartApi) -> None:
     api = start_api("memory://", ENFORCEMENT="delete-online=warn")
     join(api, "box")
     exit_code, _, _ = manmanv2(api, "servers", "delete", "1", "--yes")
@@ -124,7 +124,7 @@ def test_a_restored_server_gets_its_host_and_its_configuration_back(
     assert json_from(api, "servers", "list", "--deleted") == []
 
 
-def test_a_server_whose_name_was_taken_is_restored_under_another(api: Api) -> None:
+def test_a_server_whose_name_is_in_use_is_restored_under_another(api: Api) -> None:
     join(api, "box", leaves=True)
     manmanv2(api, "servers", "delete", "1", "--yes")
     join(api, "box")
@@ -145,7 +145,7 @@ def test_a_server_whose_name_was_taken_is_restored_under_another(api: Api) -> No
     )
 
 
-def test_what_was_deleted_is_listed_for_people_too(api: Api) -> None:
+def test_deleted_servers_are_listed_as_a_table_too(api: Api) -> None:
     join(api, "one", leaves=True)
     join(api, "two", leaves=True)
     manmanv2(api, "servers", "delete", "1", "2", "--yes")
@@ -176,7 +176,7 @@ def test_a_fleet_of_deleted_servers_is_listed_and_purged_at_once_if_that_is_set(
     assert manmanv2(at_once, "servers", "restore", "1")[0] == 66
 
 
-def test_ephemeral_servers_are_deleted_after_their_time_offline(
+def test_ephemeral_servers_are_deleted_after_their_retention(
     start_api: StartApi, start_host: StartHost, tmp_path: Path
 ) -> None:
     database = f"sqlite:///{tmp_path / 'fleet.sqlite3'}"
@@ -197,7 +197,9 @@ def test_ephemeral_servers_are_deleted_after_their_time_offline(
     assert servers(api.address)["alive"].ephemeral
 
 
-def test_an_operator_looks_first_and_prunes_then(start_api: StartApi, tmp_path: Path) -> None:
+def test_an_operator_sees_what_would_be_pruned_before_pruning(
+    start_api: StartApi, tmp_path: Path
+) -> None:
     file = tmp_path / "fleet.sqlite3"
     api = start_api(f"sqlite:///{file}")
     gone = ["gone-0", "gone-1", "gone-2"]
@@ -225,7 +227,7 @@ def test_an_operator_looks_first_and_prunes_then(start_api: StartApi, tmp_path: 
     assert names(api) == {"lasting", "late"}
 
 
-def test_all_that_are_due_are_pruned_however_many(start_api: StartApi, tmp_path: Path) -> None:
+def test_all_servers_that_are_due_are_pruned(start_api: StartApi, tmp_path: Path) -> None:
     file = tmp_path / "fleet.sqlite3"
     api = start_api(f"sqlite:///{file}")
     join(api, *(f"gone-{number}" for number in range(130)), ephemeral=True, leaves=True)
@@ -241,7 +243,7 @@ def test_all_that_are_due_are_pruned_however_many(start_api: StartApi, tmp_path:
     assert names(api) == set()
 
 
-def test_who_was_not_heard_while_the_api_was_away_has_all_the_time_once_more(
+def test_an_outage_of_the_api_does_not_count_towards_the_retention(
     start_api: StartApi, start_host: StartHost, tmp_path: Path
 ) -> None:
     file = tmp_path / "fleet.sqlite3"
@@ -288,7 +290,7 @@ def deregister(stub: ManManAPIStub, **fields: Any) -> grpc.StatusCode:
     return grpc.StatusCode.OK
 
 
-def test_a_host_leaves_for_good_with_the_key_and_as_the_process_that_it_is(
+def test_a_host_deregisters_with_its_key_and_as_its_own_process(
     start_api: StartApi, postgres_url: str
 ) -> None:
     api = start_api(postgres_url, REGISTRATION_KEY=KEY)
@@ -324,7 +326,7 @@ def test_a_host_leaves_for_good_with_the_key_and_as_the_process_that_it_is(
     assert deleted["cause"] == "its host left for good"
 
 
-def test_a_host_that_knows_only_the_key_leaves_for_good(api: Api) -> None:
+def test_a_host_that_has_only_the_key_deregisters(api: Api) -> None:
     join(api, "bare")
     with client(api.address) as stub:
         code = deregister(stub, server_id=1)

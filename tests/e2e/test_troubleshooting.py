@@ -1,7 +1,6 @@
-"""Every symptom of docs/troubleshooting.md, made to happen.
+"""Produces every symptom in docs/troubleshooting.md.
 
-What the document quotes under a heading is what our processes say then, line by line, and no line
-of it is left over.
+The lines that the document quotes under a heading are exactly the lines that our processes print.
 """
 
 import re
@@ -75,7 +74,7 @@ DOCUMENT = ROOT / "docs" / "troubleshooting.md"
 _SECTION = re.compile(r"^#{2,3} (.+)\n((?:(?!^#{2,3} ).*\n?)*)", re.MULTILINE)
 _QUOTED = re.compile(r"^```text\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
-# What the document has in place of what differs from run to run.
+# Examples in the document that replace what differs from run to run.
 _EXAMPLES = (
     (r"\buid \d+", "uid 997"),
     (r"in use by .+ \(pid \d+\)", "in use by nginx (pid 4711)"),
@@ -91,7 +90,7 @@ _EXAMPLES = (
 
 
 def sections() -> Mapping[str, list[str]]:
-    """By heading, each line that is quoted below it."""
+    """The quoted lines below each heading."""
     return {
         title: "".join(_QUOTED.findall(body)).splitlines()
         for title, body in _SECTION.findall(DOCUMENT.read_text())
@@ -103,7 +102,7 @@ def quoted(title: str) -> list[str]:
 
 
 def as_examples(lines: list[str], instead: Mapping[str, str]) -> list[str]:
-    """The lines as the document has them: its addresses, paths and names in place of ours."""
+    """The lines with the document's example addresses, paths and names instead of ours."""
     shown = []
     for line in lines:
         for ours, example in instead.items():
@@ -121,14 +120,14 @@ SOCKET = "/var/run/docker.sock"
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """A short path, as addresses of sockets must be."""
+    """A short path, because paths of sockets must be short."""
     with tempfile.TemporaryDirectory(prefix="manman") as name:
         yield Path(name)
 
 
 @pytest.fixture
 def docker_socket(folder: Path) -> Path:
-    """Where Docker would have its socket, and has none."""
+    """The path of a socket that does not exist."""
     return folder / "docker.sock"
 
 
@@ -150,21 +149,21 @@ def broker_address(url: str) -> str:
 
 
 def refused(host: Process) -> list[str]:
-    """What a host says that ends because of its key."""
+    """The log lines of a host that ends because of its key."""
     assert host.wait() == 77
     return [event["event"] for event in host.events if "REGISTRATION_KEY" in event["event"]]
 
 
 def unreachable(start_host: StartHost, address: str) -> list[str]:
-    """What a host says of an API that it cannot reach, and the doctor."""
+    """The lines of a host that cannot reach the API, and of the doctor."""
     host = start_host(address, SERVER_NAME="web1")
     report = doctor(API_ADDRESS=address, SERVER_NAME="web1", DOCKER_OPTIONAL="true")
-    said = host.wait_until_said("Trying again until it answers.")
+    line = host.wait_until_said("Trying again until it answers.")
 
     assert host.running
     assert report.outcomes["Key"] == "skip"
     assert report.exit_code == 69
-    return [said, report.of("API")]
+    return [line, report.of("API")]
 
 
 def without_docker(
@@ -172,21 +171,21 @@ def without_docker(
     host_command: tuple[str, ...] = ("manmanv2-host",),
     ask: Callable[..., Report] = doctor,
 ) -> list[str]:
-    """What a host says that cannot ask Docker, and the doctor."""
+    """The lines of a host without Docker, and of the doctor."""
     settings = {"DOCKER_SOCKET": str(path), "SERVER_NAME": "web1"}
     host = Process(*host_command, **settings, API_ADDRESS=free_address())
     try:
-        said = host.wait_until_said("Trying again until it answers.")
+        line = host.wait_until_said("Trying again until it answers.")
     finally:
         host.kill()
     report = ask("host", **settings)
 
     assert report.exit_code == 69
-    return [said, report.of("Docker")]
+    return [line, report.of("Docker")]
 
 
 def starting_api(check: str, **settings: str) -> list[str]:
-    """What an API says that cannot start, and the doctor."""
+    """The lines of an API that cannot start, and of the doctor."""
     ended = run_to_end("manmanv2-api", **{"LISTEN_ADDRESS": "127.0.0.1:0", **settings})
     report = doctor("api", **settings)
 
@@ -195,12 +194,12 @@ def starting_api(check: str, **settings: str) -> list[str]:
 
 
 def test_nothing_is_quoted_without_being_seen_here() -> None:
-    looked_at = set(re.findall(r'quoted\(\s*"([^"]+)"', Path(__file__).read_text()))
+    checked = set(re.findall(r'quoted\(\s*"([^"]+)"', Path(__file__).read_text()))
 
-    assert {title for title, lines in sections().items() if lines} == looked_at
+    assert {title for title, lines in sections().items() if lines} == checked
 
 
-def test_a_host_that_is_well(guarded: Api, docker_socket: Path, folder: Path) -> None:
+def test_a_host_without_a_problem(guarded: Api, docker_socket: Path, folder: Path) -> None:
     file, key_file = folder / "host.env", folder / "registration-key"
     file.write_text(f"API_ADDRESS={guarded.address}\nENVIRONMENT=production\n")
     key_file.write_text(KEY)
@@ -252,10 +251,10 @@ def test_blanks_around_the_key(guarded: Api, start_host: StartHost) -> None:
 def test_a_line_end_in_the_key(command: str) -> None:
     ended = run_to_end(command, REGISTRATION_KEY=f"{KEY}\n")
     report = doctor(command.removeprefix("manmanv2-"), REGISTRATION_KEY=f"{KEY}\n")
-    said = ended.stderr.replace("manmanv2-api: ", "manmanv2-host: ").strip()
+    line = ended.stderr.replace("manmanv2-api: ", "manmanv2-host: ").strip()
 
     assert (ended.returncode, report.exit_code) == (78, 78)
-    assert [said, report.of("Settings")] == quoted("There is a line end in the key")
+    assert [line, report.of("Settings")] == quoted("There is a line end in the key")
 
 
 def test_a_key_that_was_not_loaded_by_the_host(guarded: Api, start_host: StartHost) -> None:
@@ -273,9 +272,9 @@ def test_a_key_that_was_not_loaded_by_the_api(start_api: StartApi) -> None:
         "api", DATABASE_URL="memory://", LISTEN_ADDRESS=api.address, REGISTRATION_KEY=KEY
     )
     by_a_host = doctor(API_ADDRESS=api.address, SERVER_NAME="web1", REGISTRATION_KEY=KEY)
-    said = api.wait_until_said("REGISTRATION_KEY is not set")
+    line = api.wait_until_said("REGISTRATION_KEY is not set")
 
-    assert [said, as_meant.of("Key"), by_a_host.of("Key")] == quoted(
+    assert [line, as_meant.of("Key"), by_a_host.of("Key")] == quoted(
         "The API has not loaded the key"
     )
 
@@ -284,17 +283,17 @@ def test_a_key_that_was_not_loaded_by_the_api(start_api: StartApi) -> None:
 
 
 def test_a_host_gets_another_id_at_each_start(api: Api, start_host: StartHost) -> None:
-    said = []
+    lines = []
     for number in (1, 2):
         # By no evidence the API recognises its machine.
         host = start_host(api.address, HOST_ROOT="/nowhere")
         host.wait_until_said(f"Registered as server {number} ")
-        said += [event["event"] for event in host.events if "for this run only" in event["event"]]
+        lines += [event["event"] for event in host.events if "for this run only" in event["event"]]
         host.terminate()
     report = doctor(API_ADDRESS=api.address, DOCKER_OPTIONAL="true")
 
-    assert as_examples(said, {})[0] == as_examples(said, {})[1]
-    assert as_examples([said[0], report.of("Name")], {}) == quoted(
+    assert as_examples(lines, {})[0] == as_examples(lines, {})[1]
+    assert as_examples([lines[0], report.of("Name")], {}) == quoted(
         "A host gets another server_id at each start"
     )
 
@@ -308,13 +307,13 @@ def test_another_machine_has_the_name(
     other = FakeMachine.fresh(folder / "other")
     start_host(api.address, SERVER_NAME="web1", **machine.settings).wait_until_said("Registered")
     refused_host = start_host(api.address, SERVER_NAME="web1", **other.settings)
-    said = refused_host.wait_until_said("is held by")
+    line = refused_host.wait_until_said("is held by")
 
     assert refused_host.running
-    assert as_examples([said], {"127.0.0.1": "10.0.0.7"}) == quoted("Another machine has the name")
+    assert as_examples([line], {"127.0.0.1": "10.0.0.7"}) == quoted("Another machine has the name")
 
 
-def test_another_host_manager_took_its_place(api: Api, start_host: StartHost) -> None:
+def test_another_host_manager_replaced_it(api: Api, start_host: StartHost) -> None:
     earlier = start_host(api.address, SERVER_NAME="web1")
     earlier.wait_until_said("Registered")
     start_host(api.address, SERVER_NAME="web1").wait_until_said("Registered")
@@ -325,7 +324,7 @@ def test_another_host_manager_took_its_place(api: Api, start_host: StartHost) ->
     )
 
 
-def test_an_operator_refuses_it(api: Api, start_host: StartHost) -> None:
+def test_an_operator_rejected_or_banned_it(api: Api, start_host: StartHost) -> None:
     start_host(api.address, SERVER_NAME="web1").wait_until_said("Registered")
     with client(api.address) as stub:
         stub.BanServer(pb.BanServerRequest(server_id=1, reason="stolen"))
@@ -347,7 +346,7 @@ def test_its_join_key_does_not_admit_it(api: Api, start_host: StartHost) -> None
     ) == quoted("Its join key does not admit it")
 
 
-def test_it_waits_for_an_operator(start_api: StartApi, start_host: StartHost) -> None:
+def test_it_waits_for_approval(start_api: StartApi, start_host: StartHost) -> None:
     api = start_api("memory://", REGISTRATION_APPROVAL="manual")
     host = start_host(api.address, SERVER_NAME="web1")
 
@@ -373,9 +372,9 @@ def test_its_state_is_of_another_machine(
     first.terminate()
     copy = machine.clone(folder / "clone")
     second = start_host(api.address, **copy.settings_with_state)
-    said = second.wait_until_said("was moved to")
+    line = second.wait_until_said("was moved to")
 
-    assert as_examples([said], {str(copy.state_dir): "/var/lib/manmanv2"}) == quoted(
+    assert as_examples([line], {str(copy.state_dir): "/var/lib/manmanv2"}) == quoted(
         "STATE_DIR was copied from another machine"
     )
 
@@ -383,7 +382,7 @@ def test_its_state_is_of_another_machine(
 # The API cannot be reached
 
 
-def test_nobody_listens(start_host: StartHost) -> None:
+def test_the_api_does_not_run(start_host: StartHost) -> None:
     address = free_address()
 
     assert as_examples(unreachable(start_host, address), {address: API}) == quoted(
@@ -401,16 +400,16 @@ def test_the_name_does_not_resolve(start_host: StartHost) -> None:
 
 def test_another_program_listens(start_host: StartHost) -> None:
     with port_that_says(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n") as address:
-        said = unreachable(start_host, address)
+        lines = unreachable(start_host, address)
 
-    assert as_examples(said, {address: API}) == quoted("Another program listens there")
+    assert as_examples(lines, {address: API}) == quoted("Another program listens there")
 
 
-def test_the_port_speaks_tls(start_host: StartHost) -> None:
+def test_the_port_requires_tls(start_host: StartHost) -> None:
     with tls_port() as address:
-        said = unreachable(start_host, address)
+        lines = unreachable(start_host, address)
 
-    assert as_examples(said, {address: API}) == quoted("The port requires TLS")
+    assert as_examples(lines, {address: API}) == quoted("The port requires TLS")
 
 
 @pytest.fixture
@@ -420,8 +419,8 @@ def files(tmp_path: Path) -> CertificateFiles:
     return files
 
 
-def told_over_tls(address: str, ca_file: Path | None) -> str:
-    """What a host says of an API with which it cannot speak TLS."""
+def tls_failure_line(address: str, ca_file: Path | None) -> str:
+    """The log line of a host whose TLS connection to the API fails."""
     keys = KeyRing.single(KEY)
     with (
         closing(GrpcControlPlane(address, keys, tls=Tls(ca_file))) as control_plane,
@@ -431,29 +430,29 @@ def told_over_tls(address: str, ca_file: Path | None) -> str:
     return f"{caught.value} Trying again until it answers."
 
 
-def test_the_port_does_not_speak_tls(files: CertificateFiles) -> None:
+def test_the_port_does_not_use_tls(files: CertificateFiles) -> None:
     with without_tls() as address:
-        said = told_over_tls(address, files.ca_file)
+        line = tls_failure_line(address, files.ca_file)
         with pytest.raises(ControlPlaneUnavailable) as caught:
             GrpcApiProbe(address, Tls(files.ca_file)).try_key(KEY)
     by_the_doctor = CheckResult.of(caught.value.diagnosis, Cause.ENVIRONMENT)
 
-    assert as_examples([said, f"FAIL  API        {by_the_doctor}"], {address: API}) == quoted(
+    assert as_examples([line, f"FAIL  API        {by_the_doctor}"], {address: API}) == quoted(
         "The port does not use TLS"
     )
 
 
 def test_the_ca_is_not_trusted(files: CertificateFiles, tmp_path: Path) -> None:
     with showing(files) as address:
-        said = [told_over_tls(address, None)]
+        lines = [tls_failure_line(address, None)]
         type(files.ca)().cert_pem.write_to_path(str(tmp_path / "other.pem"))
-        said.append(told_over_tls(address, tmp_path / "other.pem"))
+        lines.append(tls_failure_line(address, tmp_path / "other.pem"))
     files.certificate.write_bytes(files.ca.cert_pem.bytes())
     files.key.write_bytes(files.ca.private_key_pem.bytes())
     with showing(files) as another_address:
-        said.append(told_over_tls(another_address, None))
+        lines.append(tls_failure_line(another_address, None))
 
-    assert as_examples(said, {address: API, another_address: API}) == quoted(
+    assert as_examples(lines, {address: API, another_address: API}) == quoted(
         "The certificate's CA is not trusted"
     )
 
@@ -472,7 +471,7 @@ def certifying(files: CertificateFiles, start_api: StartApi, **settings: str) ->
     )
 
 
-def test_the_join_key_names_another_authority(
+def test_the_join_key_pins_another_ca(
     files: CertificateFiles, start_api: StartApi, start_host: StartHost
 ) -> None:
     api = certifying(files, start_api)
@@ -481,7 +480,7 @@ def test_the_join_key_names_another_authority(
         "SERVER_NAME": "web1",
     }
     host = start_host(f"https://{api.address}", **settings)
-    said = host.wait_until_said("Trying again until it answers.")
+    line = host.wait_until_said("Trying again until it answers.")
     report = doctor(API_ADDRESS=f"https://{api.address}", DOCKER_OPTIONAL="true", **settings)
     with showing(files) as without_an_authority:
         trust = ApiTrust(without_an_authority, Tls())
@@ -490,12 +489,12 @@ def test_the_join_key_names_another_authority(
 
     assert report.exit_code == 69
     assert as_examples(
-        [said, report.of("API"), f"{caught.value} Trying again until it answers."],
+        [line, report.of("API"), f"{caught.value} Trying again until it answers."],
         {api.address: API, without_an_authority: API},
     ) == quoted("The join key pins another CA")
 
 
-def test_the_api_is_not_of_the_authority_that_the_host_knows(
+def test_the_api_s_certificate_is_not_from_the_ca_that_the_host_knows(
     files: CertificateFiles, tmp_path: Path
 ) -> None:
     other_ca = type(files.ca)().cert_pem.bytes().decode()
@@ -505,17 +504,17 @@ def test_the_api_is_not_of_the_authority_that_the_host_knows(
         with pytest.raises(ControlPlaneUnavailable) as caught:
             GrpcApiProbe(address, Tls(), trust).try_key(KEY)
     by_the_doctor = CheckResult.of(caught.value.diagnosis, Cause.ENVIRONMENT)
-    said = f"{caught.value} Trying again until it answers."
+    line = f"{caught.value} Trying again until it answers."
 
-    assert as_examples([said, f"FAIL  API        {by_the_doctor}"], {address: API}) == quoted(
+    assert as_examples([line, f"FAIL  API        {by_the_doctor}"], {address: API}) == quoted(
         "The API's certificate is not from the CA that the host knows"
     )
 
 
-def test_the_port_for_certificates_is_not_reached(
+def test_the_mutual_tls_port_cannot_be_reached(
     files: CertificateFiles, start_api: StartApi, start_host: StartHost
 ) -> None:
-    nowhere, said, instead = free_address(), [], {}
+    nowhere, lines, instead = free_address(), [], {}
     for enforcement, words in (
         ("certificate=off", "so it calls without one"),
         ("certificate=enforce", "Trying again until it answers."),
@@ -527,37 +526,37 @@ def test_the_port_for_certificates_is_not_reached(
             API_CA_CERT_PATH=str(files.ca_file),
             API_MTLS_ADDRESS=nowhere,
         )
-        said.append(host.wait_until_said(words))
+        lines.append(host.wait_until_said(words))
         instead[api.address] = API
 
         assert host.running
     instead[nowhere] = "api.example.com:50052"
 
-    assert as_examples(said, instead) == quoted("The mutual-TLS port cannot be reached")
+    assert as_examples(lines, instead) == quoted("The mutual-TLS port cannot be reached")
 
 
 def test_the_certificate_is_for_another_name(files: CertificateFiles) -> None:
     files.issue("api.example.org")
     with showing(files) as address:
-        said = [told_over_tls(address, files.ca_file)]
+        lines = [tls_failure_line(address, files.ca_file)]
 
-    assert as_examples(said, {address: API, "127.0.0.1": "api.example.com"}) == quoted(
+    assert as_examples(lines, {address: API, "127.0.0.1": "api.example.com"}) == quoted(
         "The certificate is for another name"
     )
 
 
 def test_the_certificate_is_not_valid_now(files: CertificateFiles) -> None:
-    said, instead = [], {}
+    lines, instead = [], {}
     for begins, ends in ((-2, -1), (1, 2)):
         files.issue(begins=timedelta(days=begins), ends=timedelta(days=ends))
         with showing(files) as address:
-            said.append(told_over_tls(address, files.ca_file))
+            lines.append(tls_failure_line(address, files.ca_file))
             instead[address] = API
 
-    assert as_examples(said, instead) == quoted("The certificate is not valid now")
+    assert as_examples(lines, instead) == quoted("The certificate is not valid now")
 
 
-def test_the_port_is_for_those_who_show_a_certificate(
+def test_the_port_requires_a_client_certificate(
     start_api: StartApi, folder: Path, tmp_path: Path
 ) -> None:
     site, for_certificates = Site(folder), free_address()
@@ -566,7 +565,7 @@ def test_the_port_is_for_those_who_show_a_certificate(
     )
     api.wait_until_said("Serving mutual-TLS clients")
     own, file = ["spiffe://manmanv2/operator/oc-aaaaaaaaaa"], tmp_path / "ann.pem"
-    said = [told_over_tls(for_certificates, site.ca_file)]
+    lines = [tls_failure_line(for_certificates, site.ca_file)]
     for address, shown in (
         (for_certificates, site.gives(own, expired=True)),
         (for_certificates, Site(folder / "other", "Their CA").gives(own)),
@@ -579,28 +578,28 @@ def test_the_port_is_for_those_who_show_a_certificate(
             API_CA_CERT_PATH=str(site.ca_file),
             API_CLIENT_CERT_PATH=str(file),
         )
-        said += ended.stderr.splitlines()
+        lines += ended.stderr.splitlines()
 
     instead = {
         for_certificates: "api.example.com:50052",
         api.address: API,
         str(file): "ann.pem",
     }
-    assert as_examples(said, instead) == quoted("The port requires a client certificate")
+    assert as_examples(lines, instead) == quoted("The port requires a client certificate")
 
 
-def test_a_firewall_drops_what_is_sent(start_host: StartHost) -> None:
+def test_a_firewall_drops_the_packets(start_host: StartHost) -> None:
     with port_behind_a_firewall() as address:
-        said = unreachable(start_host, address)
+        lines = unreachable(start_host, address)
 
-    assert as_examples(said, {address: API}) == quoted("A firewall drops the packets")
+    assert as_examples(lines, {address: API}) == quoted("A firewall drops the packets")
 
 
-def test_whoever_listens_says_nothing(start_host: StartHost) -> None:
+def test_the_port_accepts_connections_but_does_not_answer(start_host: StartHost) -> None:
     with silent_port() as address:
-        said = unreachable(start_host, address)
+        lines = unreachable(start_host, address)
 
-    assert as_examples(said, {address: API}) == quoted(
+    assert as_examples(lines, {address: API}) == quoted(
         "The port accepts connections but does not answer"
     )
 
@@ -627,15 +626,15 @@ def test_the_api_is_stopping(postgres_url: str, start_api: StartApi, start_host:
         eventually(lambda: watcher.scalar(waiting), "the call to be under way", api)
         psutil.Process(api.pid).terminate()
         api.wait_until_said("Draining")
-        said = unreachable(start_host, api.address)
+        lines = unreachable(start_host, api.address)
         holder.rollback()
         call.exception()
     database.dispose()
 
-    assert as_examples(said, {api.address: API}) == quoted("The API is stopping")
+    assert as_examples(lines, {api.address: API}) == quoted("The API is stopping")
 
 
-def test_the_api_does_not_reach_its_database(
+def test_the_api_cannot_reach_its_database(
     own_postgres: PostgresCluster, start_api: StartApi, start_host: StartHost
 ) -> None:
     url = own_postgres.create_database()
@@ -645,12 +644,12 @@ def test_the_api_does_not_reach_its_database(
     settings = {"SERVER_NAME": "web1", "REGISTRATION_KEY": KEY}
     host = start_host(api.address, **settings)
     report = doctor("host", **settings, API_ADDRESS=api.address, DOCKER_OPTIONAL="true")
-    said = host.wait_until_said("Trying again until it answers.")
+    line = host.wait_until_said("Trying again until it answers.")
     own_postgres.start()
     host.wait_until_said("Registered as server")
 
     assert report.exit_code == 69
-    assert as_examples([said, report.of("Database")], {api.address: API}) == quoted(
+    assert as_examples([line, report.of("Database")], {api.address: API}) == quoted(
         "The API cannot reach its database"
     )
 
@@ -658,19 +657,19 @@ def test_the_api_does_not_reach_its_database(
 def test_too_many_calls_are_refused(start_host: StartHost) -> None:
     with busy_api() as address:
         host = start_host(address, SERVER_NAME="web1", REGISTRATION_KEY=OTHER_KEY)
-        said = host.wait_until_said("Trying again until it answers.")
+        line = host.wait_until_said("Trying again until it answers.")
         report = doctor(API_ADDRESS=address, SERVER_NAME="web1", REGISTRATION_KEY=OTHER_KEY)
         ended = run_to_end("manmanv2", "servers", "list", API_ADDRESS=address, OPERATOR_KEY="x")
 
     assert (report.exit_code, ended.returncode) == (69, 75)
-    assert as_examples([said, report.of("API"), ended.stderr.strip()], {address: API}) == quoted(
+    assert as_examples([line, report.of("API"), ended.stderr.strip()], {address: API}) == quoted(
         "Too many calls are refused"
     )
 
 
 @contextmanager
 def busy_api() -> Iterator[str]:
-    """At whose address somebody guesses keys, and for which no time passes."""
+    """The address of an API for which no time passes, and from which a client guesses keys."""
     settings = ApiSettings(
         database_url=Secret(IN_MEMORY),
         listen_address="127.0.0.1:0",
@@ -694,55 +693,55 @@ def busy_api() -> Iterator[str]:
 
 
 def test_there_is_no_socket(docker_socket: Path) -> None:
-    said = without_docker(docker_socket)
+    lines = without_docker(docker_socket)
 
-    assert as_examples(said, {str(docker_socket): SOCKET}) == quoted("There is no socket")
+    assert as_examples(lines, {str(docker_socket): SOCKET}) == quoted("There is no socket")
 
 
 def test_docker_desktop_has_another_socket(docker_socket: Path) -> None:
     with engine(Path(f"{docker_socket}.raw")):
-        said = without_docker(docker_socket)
+        lines = without_docker(docker_socket)
 
-    assert as_examples(said, {str(docker_socket): SOCKET}) == quoted(
+    assert as_examples(lines, {str(docker_socket): SOCKET}) == quoted(
         "Docker Desktop has its socket elsewhere"
     )
 
 
-def test_the_socket_may_not_be_used(docker_socket: Path) -> None:
+def test_this_user_cannot_use_the_socket(docker_socket: Path) -> None:
     with engine(docker_socket):
         docker_socket.chmod(0)
-        said = without_docker(
+        lines = without_docker(
             docker_socket, without_privileges("manmanv2-host"), doctor_without_privileges
         )
 
-    assert as_examples(said, {str(docker_socket): SOCKET}) == quoted(
+    assert as_examples(lines, {str(docker_socket): SOCKET}) == quoted(
         "This user cannot use the socket"
     )
 
 
-def test_a_folder_is_in_the_place_of_the_socket(docker_socket: Path) -> None:
+def test_a_directory_is_in_the_place_of_the_socket(docker_socket: Path) -> None:
     docker_socket.mkdir()
-    said = without_docker(docker_socket)
+    lines = without_docker(docker_socket)
 
-    assert as_examples(said, {str(docker_socket): SOCKET}) == quoted(
+    assert as_examples(lines, {str(docker_socket): SOCKET}) == quoted(
         "A directory is in the place of the socket"
     )
 
 
-def test_docker_does_not_run(docker_socket: Path) -> None:
+def test_docker_has_stopped(docker_socket: Path) -> None:
     with socket.socket(socket.AF_UNIX) as gone:
         gone.bind(str(docker_socket))
         gone.listen()
-    said = without_docker(docker_socket)
+    lines = without_docker(docker_socket)
 
-    assert as_examples(said, {str(docker_socket): SOCKET}) == quoted("Docker has stopped")
+    assert as_examples(lines, {str(docker_socket): SOCKET}) == quoted("Docker has stopped")
 
 
 def test_docker_hangs(docker_socket: Path) -> None:
     with silent_socket(docker_socket):
-        said = without_docker(docker_socket)
+        lines = without_docker(docker_socket)
 
-    assert as_examples(said, {str(docker_socket): SOCKET}) == quoted("Docker hangs")
+    assert as_examples(lines, {str(docker_socket): SOCKET}) == quoted("Docker hangs")
 
 
 # The API does not start
@@ -750,10 +749,10 @@ def test_docker_hangs(docker_socket: Path) -> None:
 
 def test_the_database_is_empty(postgres_server: PostgresServer) -> None:
     url = postgres_server.create_database()
-    said = starting_api("Database", DATABASE_URL=url)
+    lines = starting_api("Database", DATABASE_URL=url)
     postgres_server.drop_database(url)
 
-    assert said == quoted("The database is empty")
+    assert lines == quoted("The database is empty")
 
 
 def test_the_database_has_an_older_schema(postgres_url: str) -> None:
@@ -762,14 +761,14 @@ def test_the_database_has_an_older_schema(postgres_url: str) -> None:
     with psycopg2.connect(postgres_url) as connection, connection.cursor() as cursor:
         cursor.execute("UPDATE alembic_version SET version_num = '0001'")
     connection.close()
-    said = starting_api("Database", DATABASE_URL=postgres_url)
+    lines = starting_api("Database", DATABASE_URL=postgres_url)
 
-    assert as_examples(said, {f"works with {newest_revision()}": "works with 0002"}) == quoted(
+    assert as_examples(lines, {f"works with {newest_revision()}": "works with 0002"}) == quoted(
         "The database has an older schema"
     )
 
 
-def test_the_database_is_away(own_postgres: PostgresCluster) -> None:
+def test_the_database_cannot_be_reached(own_postgres: PostgresCluster) -> None:
     url = own_postgres.create_database()
     own_postgres.stop()
 
@@ -778,9 +777,9 @@ def test_the_database_is_away(own_postgres: PostgresCluster) -> None:
 
 def test_the_port_is_taken() -> None:
     with silent_port() as address:
-        said = starting_api("Port", DATABASE_URL="memory://", LISTEN_ADDRESS=address)
+        lines = starting_api("Port", DATABASE_URL="memory://", LISTEN_ADDRESS=address)
 
-    assert as_examples(said, {address: "0.0.0.0:50051"}) == quoted("The port is taken")
+    assert as_examples(lines, {address: "0.0.0.0:50051"}) == quoted("The port is taken")
 
 
 # The broker
@@ -793,7 +792,7 @@ def test_the_broker_is_away(
     rabbitmq.stop()
     api = start_api("memory://", RABBITMQ_URL=url)
     host = start_host(None, TRANSPORT="amqp", RABBITMQ_URL=url, SERVER_NAME="web1")
-    said = [
+    lines = [
         api.wait_until_said("Messages to manman.calls wait until it is back."),
         host.wait_until_said("Trying again until it answers."),
     ]
@@ -802,7 +801,7 @@ def test_the_broker_is_away(
     for settings in ({"TRANSPORT": "amqp"}, {"DATABASE_URL": "memory://"}):
         report = doctor(**settings, RABBITMQ_URL=url)
 
-        assert as_examples([*said, report.of("Broker")], {broker_address(url): BROKER}) == quoted(
+        assert as_examples([*lines, report.of("Broker")], {broker_address(url): BROKER}) == quoted(
             "The broker is not running"
         )
         assert report.exit_code == 69
@@ -811,10 +810,10 @@ def test_the_broker_is_away(
 def test_the_broker_refuses_the_password(rabbitmq_url: str, start_host: StartHost) -> None:
     url = re.sub(r":[^:]*@", f":{canary('other password')}@", rabbitmq_url)
     host = start_host(None, TRANSPORT="amqp", RABBITMQ_URL=url, SERVER_NAME="web1")
-    said = host.wait_until_said("Trying again until it answers.")
+    line = host.wait_until_said("Trying again until it answers.")
     report = doctor(TRANSPORT="amqp", RABBITMQ_URL=url)
 
-    assert as_examples([said, report.of("Broker")], {broker_address(url): BROKER}) == quoted(
+    assert as_examples([line, report.of("Broker")], {broker_address(url): BROKER}) == quoted(
         "The broker refuses the password"
     )
 
@@ -828,9 +827,9 @@ def test_the_virtual_host_is_another_one(
     host = start_host(None, TRANSPORT="amqp", RABBITMQ_URL=url, SERVER_NAME="web1")
     # Before a host has been there itself.
     report = doctor(TRANSPORT="amqp", RABBITMQ_URL=rabbitmq.url("/"))
-    said = host.wait_until_said("Trying again until it answers.")
+    line = host.wait_until_said("Trying again until it answers.")
 
-    assert as_examples([said, report.of("Broker"), report.of("API")], {}) == quoted(
+    assert as_examples([line, report.of("Broker"), report.of("API")], {}) == quoted(
         "No API is in this virtual host"
     )
 
@@ -879,12 +878,12 @@ def test_the_configuration_cannot_be_kept(api: Api, folder: Path) -> None:
     with ExitStack() as stack:
         host = Process(*without_privileges("manmanv2-host"), **settings)
         stack.callback(host.kill)
-        said = host.wait_until_said("cannot be stored")
+        line = host.wait_until_said("cannot be stored")
     report = doctor_without_privileges("host", **settings)
     mended = doctor("host", **{**settings, "CONFIG_DIR": str(kept)})
 
     assert as_examples(
-        [said, report.of("Folder")], {str(closed / "config"): "/etc/manmanv2/config"}
+        [line, report.of("Folder")], {str(closed / "config"): "/etc/manmanv2/config"}
     ) == quoted("The configuration cannot be stored")
     assert mended.outcomes["Folder"] == "ok"
 
