@@ -11,7 +11,6 @@ from tests.support.repository import ROOT
 
 # Use cases without a test file of their own. Remove an entry once its file exists.
 MISSING = {
-    "application/host/leave_fleet.py",
     "application/liveness/heartbeat_refusals.py",
 }
 

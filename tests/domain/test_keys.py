@@ -1,3 +1,5 @@
+from hashlib import sha256
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -103,3 +105,12 @@ def test_an_id_must_have_one_of_the_requested_kinds() -> None:
 def test_only_equal_texts_are_equal_in_constant_time(expected: str) -> None:
     assert equal_in_constant_time(expected, expected)
     assert not equal_in_constant_time(f"{expected}x", expected)
+
+
+def test_a_key_matches_only_the_digest_of_its_secret() -> None:
+    key, other = (PlaintextKey("jk-aaaaaaaaaa", secret) for secret in ("right", "wrong"))
+
+    assert key.digest == sha256(b"right").hexdigest()
+    assert key.matches(key.digest)
+    assert not key.matches(other.digest)
+    assert not key.matches(None)
