@@ -353,6 +353,7 @@ def without_opentelemetry(tmp_path: Path) -> dict[str, str]:
     return {"PYTHONPATH": str(tmp_path / "hidden")}
 
 
+@pytest.mark.cold_start
 def test_traces_without_the_library_are_one_warning(
     postgres_url: str,
     without_opentelemetry: dict[str, str],
