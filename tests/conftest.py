@@ -35,8 +35,6 @@ MISSED_PARTS = {NO_ENGINE: "Docker engine: none answered", NO_BROKER: "RabbitMQ:
 collect_ignore = ["stack"]
 # Folders and files whose tests mostly wait for something.
 _WAITING = {"e2e", "deploy", "test_control_planes.py", "test_batch_consumer.py"}
-# The property of a test by which it says what it measured, for the end of the run.
-MEASURED = "measured"
 # A queue for what goes to the outside.
 AUDIENCE = "audience"
 DEAD_LETTERS = "manman.dead-letters"
@@ -210,10 +208,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         ]
         if missed:
             parts.append(f"{told}, {len(missed)} tests skipped")
-    for report in terminalreporter.stats.get("passed", ()):
-        for name, value in report.user_properties:
-            if name == MEASURED:
-                terminalreporter.write_line(f"measured: {value}")
     for change in terminalreporter.config.stash.get(_CHANGED, ()):
         terminalreporter.write_line(f"THE TESTS CHANGED THIS MACHINE: {change}", red=True)
     terminalreporter.write_line(f"real parts: {', '.join(parts) or 'none'}")

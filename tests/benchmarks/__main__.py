@@ -9,6 +9,7 @@ import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
+from tests.benchmarks.host_manager import measure_host_manager
 from tests.benchmarks.load import NeverAllAtOnce, WrongReplies
 from tests.benchmarks.machine import machine_line
 from tests.benchmarks.measurement import NotWritten, Round, measure_rounds
@@ -71,7 +72,7 @@ def _run(options: argparse.Namespace) -> None:
             rounds.append(measured)
             _say_on_a_terminal(f"round {len(rounds)} of {options.rounds}")
         _say_on_a_terminal("")
-        print("", *report(rounds), sep="\n")
+        print("", *report(rounds), "", measure_host_manager(folder, options.rounds), sep="\n")
 
 
 def _say_on_a_terminal(text: str) -> None:

@@ -238,8 +238,10 @@ def _started(
     )
 
 
-# Read only while Python and the libraries are loaded.
-_READ_BY_LOADING = ("PYTHON", "LD_", "GRPC_", "OTEL_", "MANMANV2_")
+# They decide what is loaded, so the command must load it itself.
+_DECIDES_WHAT_IS_LOADED = ("PYTHON", "LD_", "MANMANV2_")
+# Read only while the libraries are loaded.
+_READ_BY_LOADING = ("GRPC_", "OTEL_")
 # Read whenever a span or an exporter is made.
 _READ_LATER = ("OTEL_EXPORTER_", "OTEL_SERVICE_NAME", "OTEL_RESOURCE_ATTRIBUTES")
 # Set by a test that is about the start itself.
@@ -251,6 +253,8 @@ def _fork_server_for(command: str, environment: dict[str, str]) -> ForkServer | 
     """The one that was loaded with these variables. None if the command must be executed: a fork
     server costs more than one start, so the first of its kind is executed."""
     if command not in COMMANDS or starts_cold.get():
+        return None
+    if any(name.startswith(_DECIDES_WHAT_IS_LOADED) for name in environment):
         return None
     read_by_loading = frozenset(
         (name, value)
