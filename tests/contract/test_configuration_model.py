@@ -242,7 +242,7 @@ class ConfigurationMachine(RuleBasedStateMachine):
         self.follow(host, answer.config_revision)
 
     def follow(self, host: Host, revision_for_host: int) -> None:
-        follow = SyncConfiguration(self.control_plane, host.folder, FakeSleep(rests=1))
+        follow = SyncConfiguration(self.control_plane, host.folder, FakeSleep(sleeps=1))
         follow(host.server_id, revision_for_host, ping_watchdog=lambda: None)
 
     def expected(self, host: Host) -> dict[str, str]:

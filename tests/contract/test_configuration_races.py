@@ -57,7 +57,7 @@ class Host:
         self.chance = random.Random(number)
         self.folder = FakeConfigurationFolder()
         self.server_id = fleet.register(Registration(self.name)).server.server_id
-        self.follow = SyncConfiguration(Followed(fleet), self.folder, FakeSleep(rests=1))
+        self.follow = SyncConfiguration(Followed(fleet), self.folder, FakeSleep(sleeps=1))
 
     def live(self) -> None:
         for _ in range(STEPS):

@@ -40,20 +40,20 @@ NO_CHANGES = ConfigurationChanges(changed=(), names=(), revision=0, more=False)
 
 @dataclass
 class FakeSleep:
-    """Takes no time, and is asked to stop in the last of the rests."""
+    """Takes no time. The last of the sleeps is interrupted by a request to stop."""
 
-    rests: int
+    sleeps: int
     waits: list[float] = field(default_factory=list)
 
     def wait(self, seconds: float) -> bool:
         if seconds > 0:
             self.waits.append(seconds)
-        return len(self.waits) >= self.rests
+        return len(self.waits) >= self.sleeps
 
 
 @dataclass
 class FakeMachine:
-    """Each report is the next of the answers, then the machine in good health."""
+    """Each report is the next of the answers; after the last one, the machine without a problem."""
 
     answers: list[MachineReport | Exception] = field(default_factory=list)
     reports: int = 0
@@ -65,10 +65,10 @@ class FakeMachine:
 
 @dataclass
 class FakeControlPlane:
-    """Each call gets the next of its answers, then a good one."""
+    """Each call gets the next of its answers; after the last one, it succeeds."""
 
     registering: list[RegistrationResult | Exception] = field(default_factory=list)
-    beating: list[HeartbeatResult | Exception] = field(default_factory=list)
+    heartbeating: list[HeartbeatResult | Exception] = field(default_factory=list)
     leaving: list[HeartbeatResult | Exception] = field(default_factory=list)
     fetching: list[ConfigurationChanges | Exception] = field(default_factory=list)
     deregistering: list[Exception] = field(default_factory=list)
@@ -76,14 +76,14 @@ class FakeControlPlane:
     registered: list[RegistrationRequest] = field(default_factory=list)
     heartbeats: list[tuple[int, Capabilities | None]] = field(default_factory=list)
     leaving_heartbeats: list[int] = field(default_factory=list)
-    # Of the heartbeats and the farewells.
+    # Of all heartbeats, the leaving ones included.
     epochs: list[int] = field(default_factory=list)
     fetched: list[tuple[int, int, int]] = field(default_factory=list)
     deregistered: list[tuple[int, str]] = field(default_factory=list)
 
     @property
     def names(self) -> list[str]:
-        """Under which it was registered."""
+        """The names of the registrations."""
         return [registration_request.name for registration_request in self.registered]
 
     def register(self, registration_request: RegistrationRequest) -> RegistrationResult:
@@ -103,7 +103,7 @@ class FakeControlPlane:
             self.leaving_heartbeats.append(server_id)
             return _next(self.leaving, HEARD)
         self.heartbeats.append((server_id, capabilities))
-        return _next(self.beating, HEARD)
+        return _next(self.heartbeating, HEARD)
 
     def fetch_configuration(
         self, server_id: int, known_revision: int, after_revision: int = 0
@@ -127,10 +127,10 @@ class FakeMachineEvidence:
 
 @dataclass
 class FakeStateFolder:
-    """Keeps one state in memory, as long as no trouble befalls it."""
+    """Stores one state in memory; while `error` is set, every call raises it."""
 
     state: SavedState | None = None
-    trouble: Exception | None = None
+    error: Exception | None = None
     quarantined_as: list[QuarantineReason] = field(default_factory=list)
     writes: int = 0
 
@@ -157,8 +157,8 @@ class FakeStateFolder:
         self.state = None
 
     def _fail(self) -> None:
-        if self.trouble:
-            raise self.trouble
+        if self.error:
+            raise self.error
 
 
 @dataclass
@@ -207,12 +207,12 @@ def host_identity(
 
 @dataclass
 class FakeConfigurationFolder:
-    """Holds documents by name; each `apply` meets the next of the troubles, None is none."""
+    """Stores documents by name. Each `apply` raises the next of the errors, unless it is None."""
 
     server_id: int = 0
     revision: int = 0
     documents: dict[str, str] = field(default_factory=dict)
-    troubles: list[Exception | None] = field(default_factory=list)
+    errors: list[Exception | None] = field(default_factory=list)
 
     def known_revision(self, server_id: int) -> int:
         return self.revision if server_id == self.server_id else 0
@@ -224,7 +224,7 @@ class FakeConfigurationFolder:
         names: Collection[str],
         revision: int,
     ) -> None:
-        _next(self.troubles, None)
+        _next(self.errors, None)
         self.documents.update({document.name: document.document for document in changed})
         self.documents = {
             name: document for name, document in self.documents.items() if name in names
@@ -234,7 +234,7 @@ class FakeConfigurationFolder:
 
 @dataclass
 class FakeCommands:
-    """Each look finds the next of the commands, then none."""
+    """Each call takes the next of the commands; after the last one, there are none."""
 
     arriving: list[HostCommand | None] = field(default_factory=list)
     listened: list[int] = field(default_factory=list)

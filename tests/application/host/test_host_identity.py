@@ -222,7 +222,7 @@ def test_a_state_that_may_be_this_machines_is_used(starts: Starts, evidence: Evi
 def test_an_unusable_folder_is_logged_once_and_the_host_continues(
     starts: Starts, caplog: pytest.LogCaptureFixture
 ) -> None:
-    starts.folder.trouble = OSError(errno.EROFS, os.strerror(errno.EROFS))
+    starts.folder.error = OSError(errno.EROFS, os.strerror(errno.EROFS))
     identity = starts.start()
     identity.joined(JOINED)
 
@@ -237,10 +237,10 @@ def test_an_unusable_folder_is_logged_once_and_the_host_continues(
 
 def test_a_folder_that_could_not_be_locked_is_not_used(starts: Starts) -> None:
     starts.start(environment="")
-    starts.folder.trouble = OSError(errno.EROFS, os.strerror(errno.EROFS))
+    starts.folder.error = OSError(errno.EROFS, os.strerror(errno.EROFS))
     identity = host_identity(starts.folder, starts.evidence, environment="", random_suffix="ff")
     identity.lock_state_folder()
-    starts.folder.trouble = None
+    starts.folder.error = None
     identity.choose_name(REPORT)
     identity.registration_request(REPORT)
     identity.joined(JOINED)
@@ -254,10 +254,10 @@ def test_a_full_disk_is_logged_once_and_the_state_is_stored_later(
     starts: Starts, caplog: pytest.LogCaptureFixture
 ) -> None:
     identity = starts.start()
-    starts.folder.trouble = FULL
+    starts.folder.error = FULL
     identity.joined(JOINED)
     identity.joined(JOINED)
-    starts.folder.trouble = None
+    starts.folder.error = None
     identity.joined(JOINED)
 
     assert starts.folder.writes == 2
@@ -291,7 +291,7 @@ def start_with(
     return identity
 
 
-@pytest.mark.parametrize("folder", [FakeStateFolder(), FakeStateFolder(trouble=FULL), None])
+@pytest.mark.parametrize("folder", [FakeStateFolder(), FakeStateFolder(error=FULL), None])
 def test_a_credential_is_presented_until_another_is_issued(
     folder: FakeStateFolder | None,
 ) -> None:

@@ -73,7 +73,7 @@ def run_host(
     sleep: FakeSleep | None = None,
     commands: FakeCommands | None = None,
     *,
-    rests: int = 1,
+    sleeps: int = 1,
     identity: HostIdentity | None = None,
     environment: str = "production",
     random: float = 0.0,
@@ -82,7 +82,7 @@ def run_host(
 ) -> None:
     """Run a host until it is asked to stop in the last of its sleeps."""
     control_plane = control_plane or FakeControlPlane()
-    sleep = sleep or FakeSleep(rests)
+    sleep = sleep or FakeSleep(sleeps)
     identity = identity or host_identity(environment=environment)
     RunHost(
         control_plane=control_plane,
@@ -208,9 +208,9 @@ def test_a_generated_name_is_logged_with_the_settings_to_change(
 
 
 def test_a_generated_name_stays_the_same_for_the_life_of_the_process() -> None:
-    api = FakeControlPlane(beating=[ServerNotFound(42)])
+    api = FakeControlPlane(heartbeating=[ServerNotFound(42)])
 
-    run_host(api, environment="", rests=2)
+    run_host(api, environment="", sleeps=2)
 
     assert api.names == ["mars-0a1b2c3d"] * 2
 
@@ -229,7 +229,7 @@ def test_a_host_without_docker_logs_it_once_and_waits(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     api = FakeControlPlane()
-    sleep = FakeSleep(rests=4)
+    sleep = FakeSleep(sleeps=4)
     machine = FakeMachine([NO_ENGINE, NO_ENGINE, NO_ENGINE])
 
     run_host(api, machine, sleep=sleep)
@@ -248,7 +248,7 @@ def test_another_reason_why_docker_does_not_answer_is_logged_too(
     not_permitted = EngineUnavailable("Docker is not for you")
     machine = FakeMachine([NO_ENGINE, not_permitted, NO_ENGINE, not_permitted])
 
-    run_host(machine=machine, rests=5)
+    run_host(machine=machine, sleeps=5)
 
     assert lines(caplog, "Trying again") == [
         "Docker is away. Trying again until it answers.",
@@ -262,7 +262,7 @@ def test_a_host_that_loses_docker_sends_heartbeats_without_figures(
     api = FakeControlPlane()
     machine = FakeMachine([HEALTHY, NO_ENGINE, NO_ENGINE, HEALTHY, NO_ENGINE])
 
-    run_host(api, machine, rests=5)
+    run_host(api, machine, sleeps=5)
 
     assert api.heartbeats == [(42, None), (42, None), (42, CAPABILITIES), (42, None)]
     assert lines(caplog, "Docker") == [
@@ -273,10 +273,10 @@ def test_a_host_that_loses_docker_sends_heartbeats_without_figures(
 
 
 def test_a_host_without_docker_registers_again_with_the_last_known_figures() -> None:
-    api = FakeControlPlane(beating=[ServerNotFound(42)])
+    api = FakeControlPlane(heartbeating=[ServerNotFound(42)])
     machine = FakeMachine([HEALTHY, NO_ENGINE])
 
-    run_host(api, machine, rests=2)
+    run_host(api, machine, sleeps=2)
 
     assert [registration_request.capabilities for registration_request in api.registered] == [
         CAPABILITIES
@@ -289,7 +289,7 @@ def test_a_host_without_docker_registers_again_with_the_last_known_figures() -> 
 def test_the_first_heartbeat_comes_after_a_random_part_of_the_interval() -> None:
     waits = []
     for random in (0.0, 0.5, 1.0):
-        sleep = FakeSleep(rests=1)
+        sleep = FakeSleep(sleeps=1)
         run_host(sleep=sleep, random=random)
         waits += sleep.waits
 
@@ -298,12 +298,12 @@ def test_the_first_heartbeat_comes_after_a_random_part_of_the_interval() -> None
 
 def test_the_api_sets_the_heartbeat_interval() -> None:
     api = FakeControlPlane(
-        beating=[
+        heartbeating=[
             HeartbeatResult(timedelta(seconds=15), config_revision=0),
             HeartbeatResult(timedelta(seconds=60), config_revision=0),
         ]
     )
-    sleep = FakeSleep(rests=3)
+    sleep = FakeSleep(sleeps=3)
 
     run_host(api, sleep=sleep)
 
@@ -314,7 +314,7 @@ def test_every_heartbeat_contains_fresh_figures() -> None:
     api = FakeControlPlane()
     machine = FakeMachine()
 
-    run_host(api, machine, rests=4)
+    run_host(api, machine, sleeps=4)
 
     assert api.heartbeats == [(42, CAPABILITIES)] * 3
     assert machine.reports == 4
@@ -325,9 +325,9 @@ def test_a_host_that_the_api_does_not_know_registers_again_at_once(
 ) -> None:
     api = FakeControlPlane(
         registering=[JOINED, RegistrationResult(43, timedelta(seconds=16), config_revision=0)],
-        beating=[ServerNotFound(42)],
+        heartbeating=[ServerNotFound(42)],
     )
-    sleep = FakeSleep(rests=3)
+    sleep = FakeSleep(sleeps=3)
 
     run_host(api, sleep=sleep)
 
@@ -341,8 +341,8 @@ def test_a_host_that_the_api_does_not_know_registers_again_at_once(
 def test_a_host_that_needs_a_credential_registers_again_at_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    api = FakeControlPlane(beating=[CredentialRequired(42)])
-    sleep = FakeSleep(rests=3)
+    api = FakeControlPlane(heartbeating=[CredentialRequired(42)])
+    sleep = FakeSleep(sleeps=3)
 
     run_host(api, sleep=sleep)
 
@@ -369,12 +369,12 @@ def test_a_host_presents_the_latest_credential() -> None:
     first, second = canary("credential"), canary("renewed credential")
     api = Witness(
         registering=[replace(JOINED, credential=first)],
-        beating=[HEARD, replace(HEARD, credential=second), HEARD],
+        heartbeating=[HEARD, replace(HEARD, credential=second), HEARD],
     )
 
-    run_host(api, rests=4, identity=host_identity(keys=keys))
+    run_host(api, sleeps=4, identity=host_identity(keys=keys))
 
-    # The last is its farewell.
+    # The last one is the leaving heartbeat.
     assert shown == ["", first, first, second, second]
 
 
@@ -385,7 +385,7 @@ def test_a_host_without_an_api_logs_it_once_and_registers_when_the_api_answers(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     api = FakeControlPlane(registering=[AWAY] * 9)
-    sleep = FakeSleep(rests=10)
+    sleep = FakeSleep(sleeps=10)
 
     run_host(api, sleep=sleep)
 
@@ -399,7 +399,7 @@ def test_a_host_without_an_api_logs_it_once_and_registers_when_the_api_answers(
 
 
 def test_up_to_half_of_a_retry_delay_is_random() -> None:
-    sleep = FakeSleep(rests=3)
+    sleep = FakeSleep(sleeps=3)
 
     run_host(FakeControlPlane(registering=[AWAY, AWAY]), sleep=sleep, random=1.0)
 
@@ -409,7 +409,7 @@ def test_up_to_half_of_a_retry_delay_is_random() -> None:
 def test_a_host_waits_at_least_as_long_as_the_api_asks() -> None:
     busy = ControlPlaneUnavailable("The API is too busy", retry_after=3)
     sleep = FakeSleep(5)
-    control_plane = FakeControlPlane(registering=[busy, AWAY], beating=[busy])
+    control_plane = FakeControlPlane(registering=[busy, AWAY], heartbeating=[busy])
     run_host(control_plane, sleep=sleep)
 
     assert sleep.waits == [3, 1, 16, 3, 20]
@@ -418,7 +418,7 @@ def test_a_host_waits_at_least_as_long_as_the_api_asks() -> None:
 def test_a_host_that_waits_for_the_api_registers_with_fresh_figures() -> None:
     machine = FakeMachine()
 
-    run_host(FakeControlPlane(registering=[AWAY, AWAY]), machine, rests=3)
+    run_host(FakeControlPlane(registering=[AWAY, AWAY]), machine, sleeps=3)
 
     assert machine.reports == 3
 
@@ -426,8 +426,8 @@ def test_a_host_that_waits_for_the_api_registers_with_fresh_figures() -> None:
 def test_a_registered_host_survives_an_outage_of_the_api_and_logs_it_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    api = FakeControlPlane(beating=[HEARD, AWAY, AWAY, AWAY, HEARD, AWAY])
-    sleep = FakeSleep(rests=8)
+    api = FakeControlPlane(heartbeating=[HEARD, AWAY, AWAY, AWAY, HEARD, AWAY])
+    sleep = FakeSleep(sleeps=8)
 
     run_host(api, sleep=sleep)
 
@@ -457,21 +457,21 @@ def test_a_refusal_ends_the_host_without_a_leaving_heartbeat(error: Exception) -
 
 def test_a_key_that_was_changed_meanwhile_ends_the_host_when_it_registers_again() -> None:
     api = FakeControlPlane(
-        registering=[JOINED, InvalidRegistrationKey()], beating=[ServerNotFound(42)]
+        registering=[JOINED, InvalidRegistrationKey()], heartbeating=[ServerNotFound(42)]
     )
 
     with pytest.raises(InvalidRegistrationKey):
-        run_host(api, rests=3)
+        run_host(api, sleeps=3)
 
 
 def test_a_key_that_was_changed_meanwhile_ends_the_host_when_it_fetches() -> None:
     api = FakeControlPlane(
-        beating=[HeartbeatResult(timedelta(seconds=20), config_revision=1)],
+        heartbeating=[HeartbeatResult(timedelta(seconds=20), config_revision=1)],
         fetching=[InvalidRegistrationKey()],
     )
 
     with pytest.raises(InvalidRegistrationKey):
-        run_host(api, folder=FakeConfigurationFolder(), rests=3)
+        run_host(api, folder=FakeConfigurationFolder(), sleeps=3)
 
 
 # Another machine has the name
@@ -487,7 +487,7 @@ def test_a_host_whose_name_is_in_use_logs_it_once_and_waits(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     api = FakeControlPlane(registering=[held(seconds) for seconds in range(8)])
-    sleep = FakeSleep(rests=9)
+    sleep = FakeSleep(sleeps=9)
 
     run_host(api, sleep=sleep)
 
@@ -506,7 +506,7 @@ def test_a_host_whose_name_is_in_use_logs_it_once_and_waits(
 def test_another_holder_of_the_name_is_logged_too(caplog: pytest.LogCaptureFixture) -> None:
     api = FakeControlPlane(registering=[held(3), held(4), held(5, "10.0.0.8"), held(6)])
 
-    run_host(api, rests=5)
+    run_host(api, sleeps=5)
 
     assert len(lines(caplog, "Trying again until it is free")) == 2
     assert len(lines(caplog, "10.0.0.7")) == len(lines(caplog, "10.0.0.8")) == 1
@@ -515,7 +515,7 @@ def test_another_holder_of_the_name_is_logged_too(caplog: pytest.LogCaptureFixtu
 def test_a_host_that_waits_for_its_name_stops_without_a_leaving_heartbeat() -> None:
     api = FakeControlPlane(registering=[held(3)] * 9)
 
-    run_host(api, rests=2)
+    run_host(api, sleeps=2)
 
     assert api.leaving_heartbeats == []
 
@@ -523,7 +523,7 @@ def test_a_host_that_waits_for_its_name_stops_without_a_leaving_heartbeat() -> N
 def test_a_host_that_waits_for_its_name_reports_ready() -> None:
     notifier = FakeNotifier()
 
-    run_host(FakeControlPlane(registering=[held(3)] * 9), notifier=notifier, rests=2)
+    run_host(FakeControlPlane(registering=[held(3)] * 9), notifier=notifier, sleeps=2)
 
     assert "ready" in notifier.told
 
@@ -538,19 +538,19 @@ def test_every_heartbeat_contains_the_epoch_of_the_last_registration() -> None:
             RegistrationResult(42, soon, 0, epoch=7),
             RegistrationResult(42, soon, 0, epoch=8),
         ],
-        beating=[HEARD, ServerNotFound(42)],
+        heartbeating=[HEARD, ServerNotFound(42)],
     )
 
-    run_host(api, rests=4)
+    run_host(api, sleeps=4)
 
     assert api.epochs == [7, 7, 8, 8]
 
 
 def test_a_replaced_host_ends_without_taking_its_successor_offline() -> None:
-    api = FakeControlPlane(beating=[HEARD, REPLACED])
+    api = FakeControlPlane(heartbeating=[HEARD, REPLACED])
 
     with pytest.raises(SupersededRegistration, match="registered again by another process"):
-        run_host(api, rests=9)
+        run_host(api, sleeps=9)
 
     assert len(api.heartbeats) == 2
     assert api.leaving_heartbeats == []
@@ -571,7 +571,7 @@ def test_a_host_whose_state_folder_is_taken_does_not_call_docker() -> None:
     machine = FakeMachine()
 
     with pytest.raises(StateFolderTaken):
-        run_host(machine=machine, identity=host_identity(FakeStateFolder(trouble=taken)))
+        run_host(machine=machine, identity=host_identity(FakeStateFolder(error=taken)))
 
     assert machine.reports == 0
 
@@ -586,20 +586,20 @@ NOT_ADMITTED = NotAdmitted("server 42 (mars)", "was rejected by an operator: unk
     "make_api",
     [
         lambda: FakeControlPlane(registering=[NOT_ADMITTED]),
-        lambda: FakeControlPlane(beating=[HEARD, NOT_ADMITTED]),
+        lambda: FakeControlPlane(heartbeating=[HEARD, NOT_ADMITTED]),
         lambda: FakeControlPlane(
-            beating=[HeartbeatResult(timedelta(seconds=20), config_revision=1)],
+            heartbeating=[HeartbeatResult(timedelta(seconds=20), config_revision=1)],
             fetching=[NOT_ADMITTED],
         ),
     ],
-    ids=["as it registers", "as it beats", "as it fetches"],
+    ids=["registration", "heartbeat", "fetch"],
 )
 def test_a_host_that_is_not_admitted_ends_without_a_leaving_heartbeat(
     make_api: Callable[[], FakeControlPlane],
 ) -> None:
     api = make_api()
     with pytest.raises(NotAdmitted, match="unknown machine"):
-        run_host(api, folder=FakeConfigurationFolder(), rests=9)
+        run_host(api, folder=FakeConfigurationFolder(), sleeps=9)
 
     assert api.leaving_heartbeats == []
 
@@ -611,7 +611,7 @@ def test_a_pending_host_logs_once_that_it_waits_and_once_that_it_was_approved(
     page = ConfigurationChanges([document("game", 3)], ["game"], revision=3, more=False)
     api = FakeControlPlane(
         registering=[RegistrationResult(42, soon, 0, approval=PENDING)],
-        beating=[
+        heartbeating=[
             HeartbeatResult(soon, 0, PENDING),
             ServerNotFound(42),
             HeartbeatResult(soon, 0, PENDING),
@@ -631,7 +631,7 @@ def test_a_pending_host_logs_once_that_it_waits_and_once_that_it_was_approved(
             seen.append(folder.documents["game"])
             return super().report()
 
-    run_host(api, Watched(), folder=folder, rests=6)
+    run_host(api, Watched(), folder=folder, sleeps=6)
 
     assert seen == ["old"] * 5 + ['{"revision": 3}']
     assert api.fetched == [(42, 2, 0)]
@@ -651,13 +651,13 @@ def test_a_rejected_host_is_not_approved_even_if_the_api_only_warns(
     run_host(
         FakeControlPlane(
             registering=[RegistrationResult(42, soon, 0, approval=PENDING)],
-            beating=[
+            heartbeating=[
                 HeartbeatResult(soon, 0, Approval.BANNED),
                 HeartbeatResult(soon, 0, PENDING),
                 HEARD,
             ],
         ),
-        rests=4,
+        sleeps=4,
     )
 
     assert len(lines(caplog, "waits for an operator")) == 1
@@ -681,9 +681,9 @@ def test_a_name_from_an_operator_is_logged_and_used_from_then_on(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     renamed = RegistrationResult(42, timedelta(seconds=16), 0, name="frontend")
-    api = FakeControlPlane(registering=[renamed, renamed], beating=[ServerNotFound(42)])
+    api = FakeControlPlane(registering=[renamed, renamed], heartbeating=[ServerNotFound(42)])
 
-    run_host(api, rests=2)
+    run_host(api, sleeps=2)
 
     assert api.names == ["mars-production", "frontend"]
     assert lines(caplog, "frontend") == [
@@ -702,7 +702,7 @@ def test_a_registration_is_logged_after_the_state_is_stored(
             kept_when.append(len(lines(caplog, "Registered as")))
 
     kept_when: list[int] = []
-    run_host(rests=1, identity=host_identity(Folder()))
+    run_host(sleeps=1, identity=host_identity(Folder()))
 
     assert kept_when == [0]
     assert len(lines(caplog, "Registered as")) == 1
@@ -710,9 +710,9 @@ def test_a_registration_is_logged_after_the_state_is_stored(
 
 def test_a_configured_name_is_claimed_even_if_an_operator_renamed_the_server() -> None:
     renamed = RegistrationResult(42, timedelta(seconds=16), 0, name="frontend")
-    api = FakeControlPlane(registering=[renamed, renamed], beating=[ServerNotFound(42)])
+    api = FakeControlPlane(registering=[renamed, renamed], heartbeating=[ServerNotFound(42)])
 
-    run_host(api, rests=2, identity=host_identity(server_name="phobos"))
+    run_host(api, sleeps=2, identity=host_identity(server_name="phobos"))
 
     assert api.names == ["phobos", "phobos"]
 
@@ -723,12 +723,12 @@ def test_a_configured_name_is_claimed_even_if_an_operator_renamed_the_server() -
 def test_a_host_fetches_its_configuration_after_its_registration() -> None:
     api = FakeControlPlane(
         registering=[RegistrationResult(42, timedelta(seconds=16), config_revision=3)],
-        beating=[HeartbeatResult(timedelta(seconds=16), config_revision=3)],
+        heartbeating=[HeartbeatResult(timedelta(seconds=16), config_revision=3)],
         fetching=[ConfigurationChanges([document("game", 3)], ["game"], revision=3, more=False)],
     )
     folder = FakeConfigurationFolder()
 
-    run_host(api, folder=folder, rests=2)
+    run_host(api, folder=folder, sleeps=2)
 
     assert api.fetched == [(42, 0, 0)]
     assert folder.documents == {"game": '{"revision": 3}'}
@@ -736,12 +736,12 @@ def test_a_host_fetches_its_configuration_after_its_registration() -> None:
 
 def test_a_host_fetches_what_changed_while_it_runs() -> None:
     api = FakeControlPlane(
-        beating=[HeartbeatResult(timedelta(seconds=16), config_revision=6)],
+        heartbeating=[HeartbeatResult(timedelta(seconds=16), config_revision=6)],
         fetching=[ConfigurationChanges([document("b", 6)], ["b"], revision=6, more=False)],
     )
     folder = FakeConfigurationFolder(server_id=42, revision=5, documents={"a": "{}"})
 
-    run_host(api, folder=folder, rests=2)
+    run_host(api, folder=folder, sleeps=2)
 
     assert api.fetched[-1] == (42, 5, 0)
     assert folder.documents == {"b": '{"revision": 6}'}
@@ -841,7 +841,7 @@ def test_a_failed_fetch_is_logged_once_and_retried_with_each_heartbeat(
     failure: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
     api = FakeControlPlane(
-        beating=[HeartbeatResult(timedelta(seconds=20), config_revision=3)] * 4,
+        heartbeating=[HeartbeatResult(timedelta(seconds=20), config_revision=3)] * 4,
         fetching=[
             failure,
             failure,
@@ -850,7 +850,7 @@ def test_a_failed_fetch_is_logged_once_and_retried_with_each_heartbeat(
     )
     folder = FakeConfigurationFolder()
 
-    run_host(api, folder=folder, rests=5)
+    run_host(api, folder=folder, sleeps=5)
 
     assert len(api.heartbeats) == 4
     assert folder.documents == {"game": '{"revision": 3}'}
@@ -868,10 +868,10 @@ def test_a_full_disk_is_logged_once_and_stops_no_heartbeat(
     full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     told = HeartbeatResult(timedelta(seconds=20), config_revision=3)
     page = ConfigurationChanges([document("game", 3)], ["game"], revision=3, more=False)
-    api = FakeControlPlane(beating=[told] * 3, fetching=[page] * 3)
-    folder = FakeConfigurationFolder(server_id=42, troubles=[None, full, full, full])
+    api = FakeControlPlane(heartbeating=[told] * 3, fetching=[page] * 3)
+    folder = FakeConfigurationFolder(server_id=42, errors=[None, full, full, full])
 
-    run_host(api, folder=folder, rests=4)
+    run_host(api, folder=folder, sleeps=4)
 
     assert len(api.heartbeats) == 3
     assert len(lines(caplog, "stored in CONFIG_DIR (No space left on device)")) == 1
@@ -909,7 +909,7 @@ def test_a_host_that_is_asked_to_stop_sends_a_leaving_heartbeat(
 def test_a_host_that_waits_for_docker_stops_without_registering() -> None:
     api = FakeControlPlane()
 
-    run_host(api, FakeMachine([NO_ENGINE] * 9), rests=2)
+    run_host(api, FakeMachine([NO_ENGINE] * 9), sleeps=2)
 
     assert api == FakeControlPlane()
 
@@ -917,7 +917,7 @@ def test_a_host_that_waits_for_docker_stops_without_registering() -> None:
 def test_a_host_that_waits_for_the_api_stops_without_a_leaving_heartbeat() -> None:
     api = FakeControlPlane(registering=[AWAY] * 9)
 
-    run_host(api, rests=2)
+    run_host(api, sleeps=2)
 
     assert api.leaving_heartbeats == []
 
@@ -925,7 +925,7 @@ def test_a_host_that_waits_for_the_api_stops_without_a_leaving_heartbeat() -> No
 def test_a_host_that_is_asked_to_stop_while_it_calls_docker_does_not_register() -> None:
     api = FakeControlPlane()
 
-    run_host(api, rests=0)
+    run_host(api, sleeps=0)
 
     assert api == FakeControlPlane()
 
@@ -957,7 +957,7 @@ def test_the_service_manager_gets_each_state() -> None:
 def test_a_registered_host_reports_ready_once() -> None:
     notifier = FakeNotifier()
 
-    run_host(notifier=notifier, rests=3)
+    run_host(notifier=notifier, sleeps=3)
 
     assert notifier.told.index("ready") > notifier.told.index(HostState.RUNNING)
     assert notifier.told.count("ready") == 1
@@ -966,7 +966,7 @@ def test_a_registered_host_reports_ready_once() -> None:
 def test_a_host_that_waits_for_docker_reports_ready() -> None:
     notifier = FakeNotifier()
 
-    run_host(machine=FakeMachine([NO_ENGINE] * 9), notifier=notifier, rests=2)
+    run_host(machine=FakeMachine([NO_ENGINE] * 9), notifier=notifier, sleeps=2)
 
     assert "ready" in notifier.told
 
@@ -982,7 +982,7 @@ def test_a_host_whose_start_cannot_succeed_never_reports_ready() -> None:
 
 def test_a_long_sleep_is_divided_to_ping_the_watchdog() -> None:
     notifier = FakeNotifier(watchdog_interval=5.0)
-    sleep = LoggedSleep(rests=4, log=notifier.told)
+    sleep = LoggedSleep(sleeps=4, log=notifier.told)
 
     run_host(notifier=notifier, sleep=sleep)
 
@@ -1004,7 +1004,7 @@ def test_the_watchdog_is_pinged_before_each_step_that_can_take_long() -> None:
             JOINED,
             RegistrationResult(42, timedelta(seconds=16), config_revision=3),
         ],
-        beating=[
+        heartbeating=[
             HeartbeatResult(timedelta(seconds=16), config_revision=3),
             AWAY,
             ServerNotFound(42),
@@ -1014,7 +1014,7 @@ def test_the_watchdog_is_pinged_before_each_step_that_can_take_long() -> None:
         log=log,
     )
     machine = LoggedMachine([NO_ENGINE, HEALTHY, NO_ENGINE], log=log)
-    sleep = LoggedSleep(rests=6, log=log)
+    sleep = LoggedSleep(sleeps=6, log=log)
 
     run_host(api, machine, FakeConfigurationFolder(), notifier, sleep)
 
@@ -1040,7 +1040,7 @@ def test_a_command_causes_a_heartbeat_at_once() -> None:
     # As a service manager's watchdog has it, a rest is taken in turns.
     notifier = FakeNotifier(watchdog_interval=1.0)
     commands = FakeCommands([None, HostCommand.REPORT, None, None, HostCommand.CONFIG])
-    sleep = FakeSleep(rests=6)
+    sleep = FakeSleep(sleeps=6)
     run_host(control_plane, notifier=notifier, sleep=sleep, commands=commands)
 
     assert sleep.waits == [1.0] * 6
@@ -1051,10 +1051,10 @@ def test_a_command_causes_a_heartbeat_at_once() -> None:
 def test_a_host_with_a_new_id_listens_for_its_commands(caplog: pytest.LogCaptureFixture) -> None:
     control_plane = FakeControlPlane(
         registering=[JOINED, RegistrationResult(43, timedelta(seconds=16), 0)],
-        beating=[ServerNotFound(42)],
+        heartbeating=[ServerNotFound(42)],
     )
     commands = FakeCommands()
-    run_host(control_plane, commands=commands, rests=2)
+    run_host(control_plane, commands=commands, sleeps=2)
 
     assert commands.listened == [42, 43]
 
@@ -1074,9 +1074,9 @@ def test_a_host_without_an_answer_retries_at_least_once_per_interval() -> None:
     soon = timedelta(seconds=3)
     control_plane = FakeControlPlane(
         registering=[RegistrationResult(42, soon, 0)],
-        beating=[HeartbeatResult(soon, 0), *[AWAY] * 6],
+        heartbeating=[HeartbeatResult(soon, 0), *[AWAY] * 6],
     )
-    sleep = FakeSleep(rests=9)
+    sleep = FakeSleep(sleeps=9)
     run_host(control_plane, sleep=sleep)
 
     assert sleep.waits == [3, 3, 0.5, 1, 2, 3, 3, 3, 20]

@@ -26,7 +26,7 @@ def follow(
 ) -> tuple[FakeControlPlane, FakeConfigurationFolder]:
     control_plane = FakeControlPlane(fetching=list(parts))
     folder = FakeConfigurationFolder(42, known_revision)
-    SyncConfiguration(control_plane, folder, FakeSleep(rests=1))(
+    SyncConfiguration(control_plane, folder, FakeSleep(sleeps=1))(
         42, revision_for_host, lambda: None
     )
     return control_plane, folder
@@ -64,7 +64,7 @@ def test_a_host_whose_keys_may_change_waits_for_one_that_is_taken(
     refusal = InvalidRegistrationKey()
     control_plane = FakeControlPlane(fetching=[refusal, refusal, part("a", 1, last_of=1)])
     folder = FakeConfigurationFolder(42)
-    follow = SyncConfiguration(control_plane, folder, FakeSleep(rests=1), keys_may_change=True)
+    follow = SyncConfiguration(control_plane, folder, FakeSleep(sleeps=1), keys_may_change=True)
     for _ in range(3):
         follow(42, 1, lambda: None)
 
@@ -81,7 +81,7 @@ def test_a_host_whose_keys_may_change_waits_for_one_that_is_taken(
 
 def test_a_host_whose_key_stays_ends_when_it_is_refused() -> None:
     control_plane = FakeControlPlane(fetching=[InvalidRegistrationKey()])
-    follow = SyncConfiguration(control_plane, FakeConfigurationFolder(42), FakeSleep(rests=1))
+    follow = SyncConfiguration(control_plane, FakeConfigurationFolder(42), FakeSleep(sleeps=1))
 
     with pytest.raises(InvalidRegistrationKey):
         follow(42, 1, lambda: None)
