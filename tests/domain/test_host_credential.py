@@ -68,19 +68,19 @@ def test_a_credential_with_one_changed_character_is_refused(data: st.DataObject)
 def test_parts_of_two_credentials_do_not_make_one(
     one: HostCredential, other: HostCredential
 ) -> None:
-    said, _, _ = issue(one, KEY).rpartition(".")
+    payload, _, _ = issue(one, KEY).rpartition(".")
     _, _, signature = issue(other, KEY).rpartition(".")
 
-    assert read(f"{said}.{signature}", KEY) in (None, one)
-    assert (read(f"{said}.{signature}", KEY) == one) == (one == other)
+    assert read(f"{payload}.{signature}", KEY) in (None, one)
+    assert (read(f"{payload}.{signature}", KEY) == one) == (one == other)
 
 
 def test_the_payload_can_be_shown_without_the_signature() -> None:
-    told = without_signatures(f'{{"a":"{ISSUED}","b":"{ISSUED}"}}'.encode()).decode()
-    said, _, signature = ISSUED.rpartition(".")
+    text = without_signatures(f'{{"a":"{ISSUED}","b":"{ISSUED}"}}'.encode()).decode()
+    payload, _, signature = ISSUED.rpartition(".")
 
-    assert told == f'{{"a":"{said}","b":"{said}"}}'
-    assert signature not in told
+    assert text == f'{{"a":"{payload}","b":"{payload}"}}'
+    assert signature not in text
 
 
 @pytest.mark.parametrize(

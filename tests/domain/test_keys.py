@@ -35,10 +35,10 @@ def test_a_text_that_is_not_a_key_has_no_public_part(text: str) -> None:
 
 @given(KEY_ID, SECRET, st.sampled_from(["{}", "'{}'", "name={} x", '"{}"', "({})"]))
 def test_a_key_in_a_text_loses_its_secret(key_id: str, secret: str, around: str) -> None:
-    told = without_secrets(around.format(f"{key_id}.{secret}"))
+    text = without_secrets(around.format(f"{key_id}.{secret}"))
 
-    assert secret not in told
-    assert key_id in told
+    assert secret not in text
+    assert key_id in text
 
 
 @pytest.mark.parametrize("text", ["", "ok-abcdefgh23", "look. here", "jk-short.secret", "1.5 GB"])
@@ -60,11 +60,11 @@ DIGEST = "0123456789abcdef" * 4
 
 @given(KEY_ID, SECRET)
 def test_a_key_may_name_the_apis_authority(key_id: str, secret: str) -> None:
-    shown = PlaintextKey.parse(f"{key_id}.{secret}.{DIGEST}", key_id[:2])
+    key = PlaintextKey.parse(f"{key_id}.{secret}.{DIGEST}", key_id[:2])
 
-    assert shown == PlaintextKey(key_id, secret, DIGEST)
-    assert shown.digest == PlaintextKey(key_id, secret).digest
-    assert str(shown) == f"{key_id}.{secret}.{DIGEST}"
+    assert key == PlaintextKey(key_id, secret, DIGEST)
+    assert key.digest == PlaintextKey(key_id, secret).digest
+    assert str(key) == f"{key_id}.{secret}.{DIGEST}"
 
 
 @pytest.mark.parametrize(

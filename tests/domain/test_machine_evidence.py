@@ -18,6 +18,7 @@ from domain.machine_evidence import (
     matches_ban,
     same_claimant,
 )
+from tests.support.builders import evidence
 
 # Few values of each kind, so that they often agree.
 DIGESTS = st.sampled_from(["", "a" * 32, "b" * 32])
@@ -197,6 +198,17 @@ def test_the_machine_that_has_a_server_never_contests_it(
     claim = classify_claim(known, given, comparison, holder_is_alive=alive)
 
     assert (claim is Claim.OWN) == comparison.same_machine
+
+
+def test_another_machine_contests_a_living_holder_and_succeeds_a_silent_one() -> None:
+    known = evidence("disk", "board", "boot", "process")
+    claimed = evidence("other disk", "other board", "other boot", "other process")
+    claims = [
+        classify_claim(known, claimed, compare(known, claimed), holder_is_alive=is_alive)
+        for is_alive in (True, False)
+    ]
+
+    assert claims == [Claim.CONTEST, Claim.SUCCESSION]
 
 
 @given(banned=EVIDENCE, given=EVIDENCE)

@@ -77,9 +77,9 @@ def test_no_host_joins_without_a_key_if_one_is_required(presented_key: str) -> N
 def test_a_join_key_is_returned_for_a_look_up(
     shared_keys: Sequence[str], key_required: bool
 ) -> None:
-    shown = check_registration_key(shared_keys, JOIN_KEY, key_required=key_required)
+    join_key = check_registration_key(shared_keys, JOIN_KEY, key_required=key_required)
 
-    assert shown == PlaintextKey("jk-abcdefghij", canary("join key"))
+    assert join_key == PlaintextKey("jk-abcdefghij", canary("join key"))
 
 
 def test_a_shared_key_may_look_like_a_join_key() -> None:

@@ -52,9 +52,12 @@ def test_several_ids_or_none_identify_nobody(spiffe_ids: list[str]) -> None:
 def test_no_other_text_identifies_anybody(text: str) -> None:
     for spiffe_id in (text, f"spiffe://x/{text}", f"spiffe://x/server/1{text}"):
         certified = certified_by([spiffe_id], "", "x")
-        told = server_spiffe_id("x", certified.server_id), operator_spiffe_id("x", certified.key_id)
+        spiffe_ids = (
+            server_spiffe_id("x", certified.server_id),
+            operator_spiffe_id("x", certified.key_id),
+        )
 
-        assert certified == NOT_CERTIFIED or spiffe_id in told
+        assert certified == NOT_CERTIFIED or spiffe_id in spiffe_ids
 
 
 @pytest.mark.parametrize(
@@ -87,10 +90,10 @@ def test_a_servers_certificate_names_the_epoch_that_issued_it(
     server_id: int, epoch: int, other: int
 ) -> None:
     own = [server_spiffe_id("x", server_id)]
-    said = server_common_name(server_id, epoch)
+    common_name = server_common_name(server_id, epoch)
 
-    assert certified_by(own, said, "x") == Certified(server_id, epoch)
-    assert certified_by(own, f"{said} ", "x") == Certified(server_id)
+    assert certified_by(own, common_name, "x") == Certified(server_id, epoch)
+    assert certified_by(own, f"{common_name} ", "x") == Certified(server_id)
     # A common name of another server is ignored.
     if other != server_id:
         assert certified_by(own, server_common_name(other, epoch), "x") == Certified(server_id)
