@@ -148,7 +148,7 @@ def test_a_host_that_cannot_deregister_keeps_its_state(
 def test_the_watchdog_is_pinged_before_each_call(
     failing: list[Exception], pings: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    host = Host(FakeControlPlane(deregistering=failing))
+    host = Host(FakeControlPlane(deregistering=list(failing)))
     host.leave(caplog, deregisters=True)
 
     assert host.pings == pings
