@@ -18,6 +18,9 @@ from tests.benchmarks.server_process import ServerProcess
 _COMMANDS = Path(sys.executable).parent
 _IMPORT_GRPC = "import grpc; print('ready', flush=True); input()"
 _MEGABYTE = 2**20
+# dependency-injector and gRPC load these if they are installed, and only our development tools
+# install them.
+_ONLY_FOR_DEVELOPMENT = ("yaml", "grpc_tools")
 
 
 @dataclass(frozen=True)
@@ -30,10 +33,12 @@ def measure_host_manager(folder: Path, rounds: int) -> str:
     """One line for a reader."""
     hosts: list[Start] = []
     imports: list[Start] = []
+    for name in _ONLY_FOR_DEVELOPMENT:
+        (folder / f"{name}.py").write_text("raise ImportError\n")
     with _api(folder) as port:
         # The first start may compile and is not measured.
         for number in range(rounds + 1):
-            host, bare = _start_host(folder, port), _import_grpc()
+            host, bare = _start_host(folder, port), _import_grpc(folder)
             if number:
                 hosts.append(host)
                 imports.append(bare)
@@ -65,12 +70,14 @@ def _start_host(folder: Path, port: int) -> Start:
         "DOCKER_SOCKET": str(folder / "no-docker.sock"),
         "DOCKER_OPTIONAL": "true",
         "LOG_FORMAT": "json",
+        "PYTHONPATH": str(folder),
     }
     return _measure([str(_COMMANDS / "manmanv2-host")], "Registered as server", settings)
 
 
-def _import_grpc() -> Start:
-    return _measure([sys.executable, "-c", _IMPORT_GRPC], "ready", {})
+def _import_grpc(folder: Path) -> Start:
+    settings = {"PYTHONPATH": str(folder)}
+    return _measure([sys.executable, "-c", _IMPORT_GRPC], "ready", settings)
 
 
 def _measure(command: list[str], ready: str, settings: dict[str, str]) -> Start:

@@ -1,4 +1,4 @@
-"""The host manager as a process: its memory, how it ends and what it logs."""
+"""The host manager as a process: how it ends and what it logs."""
 
 import signal
 import socket
@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from pathlib import Path
 
 import grpc
 import psutil
@@ -19,27 +18,6 @@ StartApi = Callable[..., Api]
 StartHost = Callable[..., Process]
 
 UNREACHED = "127.0.0.1:1"
-
-
-def test_a_host_stays_small(
-    api: Api, start_host: StartHost, docker_engine: str, tmp_path: Path
-) -> None:
-    # dependency-injector and grpc load these if they are installed, and only our development tools
-    # install them.
-    for name in ("yaml", "grpc_tools"):
-        (tmp_path / f"{name}.py").write_text("raise ImportError\n")
-    host = start_host(
-        api.address,
-        SERVER_NAME="box",
-        DOCKER_SOCKET=docker_engine,
-        DOCKER_OPTIONAL="false",
-        PYTHONPATH=str(tmp_path),
-    )
-    host.wait_until_said("Registered")
-    time.sleep(3)
-    resident = psutil.Process(host.pid).memory_info().rss
-
-    assert resident < 60_000_000
 
 
 def test_a_host_can_be_stopped_while_it_waits_for_the_api(start_host: StartHost) -> None:
