@@ -157,6 +157,4 @@ def test_an_api_whose_ca_cannot_be_used_does_not_start(tmp_path: Path) -> None:
     assert (ended.returncode, ended.stderr) == (78, f"manmanv2-api: {sentence}.\n")
     assert report.of("TLS") == f"FAIL  TLS        {sentence}"
     assert report.exit_code == 78
-    assert ends_soon.startswith(
-        "warn  TLS        the authority in CA_CERT_PATH issues nothing after"
-    )
+    assert ends_soon.startswith("warn  TLS        the CA in CA_CERT_PATH issues nothing after")
