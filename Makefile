@@ -4,7 +4,7 @@ SHELL := bash
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 
-# What the machine has is what we test on; nothing comes from anywhere but PyPI.
+# Tests run on what this machine has installed; everything else comes from PyPI only.
 export UV_PYTHON_DOWNLOADS := never
 # Once, also where Python itself is told to keep nothing that it compiled: a start that compiles all
 # libraries takes three times as long, and the tests start hundreds.
@@ -80,13 +80,13 @@ protos: setup ## Regenerate the code of protos/
 		--mypy_out=quiet:$(OUT) --mypy_grpc_out=quiet:$(OUT) \
 		$(PROTOS)/*.proto
 
-release-contract: setup ## Take the contract as it is for released: from now on it may only grow
+release-contract: setup ## Record the current contract as released: from now on it may only grow
 	$(BIN)/buf build --exclude-source-info --output $(RELEASED)
 
-docs: setup ## Write the documents and manual pages that are made from the code
+docs: setup ## Regenerate the documents and manual pages that are made from the code
 	@$(BIN)/python -m docs.generator $(OUT)
 
-lock: $(UV) ## Write requirements/ anew from pyproject.toml (UPGRADE=1 takes newer versions)
+lock: $(UV) ## Regenerate requirements/ from pyproject.toml (UPGRADE=1 takes newer versions)
 	@mkdir -p requirements
 	$(COMPILE) $(if $(UPGRADE),--upgrade) --extra otel pyproject.toml --output-file requirements/run.txt
 	$(COMPILE) $(if $(UPGRADE),--upgrade) --extra otel pyproject.toml --group dev --constraints requirements/run.txt --output-file requirements/dev.txt
@@ -106,7 +106,7 @@ images: ## Build the images of the API and of the host manager (IMAGE_TAG, BUILD
 			--build-arg COMMIT=$(COMMIT) --build-arg CREATED=$(CREATED) $(BUILD_FLAGS) .; \
 	done
 
-stack: setup ## Try the whole production stack in containers (as root on Debian, with a Docker engine)
+stack: setup ## Test the whole production stack in containers (as root on Debian, with a Docker engine)
 	@$(BIN)/pytest tests/stack
 
 format: setup ## Format the code and fix what a linter can fix
@@ -117,7 +117,7 @@ clean: ## Remove everything that was built or fetched here
 	rm -rf .tools $(ENVIRONMENTS) dist mutants .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
-# Stands for a whole environment, so that a second make costs nothing.
+# Marks a complete environment, so that a second make costs nothing.
 $(ENVIRONMENTS:=/ready): pyproject.toml $(wildcard requirements/*.txt) | $(UV)
 	@echo "Setting up $(@D) with $(INTERPRETER)"
 	@$(UV) venv --quiet --allow-existing --python $(INTERPRETER) $(@D)

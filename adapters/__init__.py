@@ -1,1 +1,2 @@
-"""One folder a technology. Each class here fits a port of the application; none inherits it."""
+"""One directory per technology. Each class fits a port of the application without inheriting from
+it."""

@@ -1,1 +1,1 @@
-"""The use cases, one a file. They know the domain and the ports, no technology."""
+"""The use cases, one per file. They depend on the domain and the ports, and on no technology."""

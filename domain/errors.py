@@ -92,7 +92,7 @@ class NoCertificatesIssued(ManManError):
 
 
 class CertificateNotFromOwnCA(ManManError):
-    """Hosts are to verify the API with its own CA, but another CA issued the API's certificate."""
+    """Hosts should verify the API with its own CA, but another CA issued the API's certificate."""
 
     def __init__(self) -> None:
         super().__init__(

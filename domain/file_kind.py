@@ -1,4 +1,5 @@
-"""What a path names, by the mode that `stat` returns. We replace and remove regular files only."""
+"""The kind of file at a path, by the mode that `stat` returns. We replace and remove regular files
+only."""
 
 import stat
 

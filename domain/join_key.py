@@ -111,7 +111,7 @@ def check_admits(
 
 
 def matches(pattern: str, name: str) -> bool:
-    """Whether the whole name matches the pattern: * stands for any characters, ? for one.
+    """Whether the whole name matches the pattern: * matches any characters, ? matches one.
 
     Backtracks only to the last star, so that no combination of a pattern and a name takes long.
     """

@@ -22,7 +22,7 @@ _MAX_QUOTED = 20
 
 @dataclass(frozen=True, slots=True)
 class Labels:
-    """The labels that the host reports, and those that operators set, which win."""
+    """The labels that the host reports, and those that operators set, which take precedence."""
 
     of_host: Mapping[str, str] = field(default_factory=dict)
     of_operators: Mapping[str, str] = field(default_factory=dict)

@@ -70,12 +70,12 @@ class NameClaim:
 
 @dataclass(frozen=True, slots=True)
 class Award:
-    """The claimant gets the server. `event` is what to tell about it, if anything."""
+    """The claimant gets the server. `event` is the event to publish, if any."""
 
     event: Event | None = None
     # The server's last host was on another machine.
     is_taken_over: bool = False
-    # No other process is replaced: the holder goes on, or it is the same process that asks again.
+    # No process is replaced: the holder continues, or the same process registers again.
     keeps_epoch: bool = False
     # The claimant's conflicts about this name are over.
     ends_conflicts: bool = False
@@ -127,8 +127,8 @@ def decide_claim(
 def refuse_unused_name(
     name: str, evidence: Evidence, decision: Conflict | None, rules: RegistrationRules
 ) -> Refusal | None:
-    """Refuse a name that has no server to a machine that was evicted from it, as long as the
-    machine that is to have it has not registered."""
+    """Refuse a name without a server to a machine that was evicted from it, until the machine to
+    which an operator gave the name has registered."""
     if not decision or not decision.is_decided_against(evidence):
         return None
     why = (

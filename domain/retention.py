@@ -14,7 +14,7 @@ class Retention:
     ephemeral: timedelta = timedelta(hours=24)
     # How long a deleted server can be restored. Zero: it is gone at once.
     deleted: timedelta = timedelta(days=30)
-    # How long audit entries are kept. None: for ever.
+    # How long audit entries are kept. None: forever.
     audit: timedelta | None = None
 
 

@@ -1,4 +1,4 @@
-"""py-amqp with fixes: no message can break each new connection, and no peer can block for ever."""
+"""py-amqp with fixes: no message can break each new connection, and no peer can block forever."""
 
 import logging
 import socket
@@ -36,7 +36,7 @@ class _Connection(pyamqp.Connection):  # type: ignore[misc]  # its base has no t
     def connect(self, callback: Any = None) -> None:
         try:
             super().connect(callback)
-            # Otherwise it would wait for ever for the rest of a frame.
+            # Otherwise it would wait forever for the rest of a frame.
             self.transport.sock.settimeout(self.connect_timeout)
         except (exceptions.AMQPError, OSError):
             self.collect()
@@ -57,7 +57,7 @@ class _Connection(pyamqp.Connection):  # type: ignore[misc]  # its base has no t
         except UnicodeError:
             if method != spec.Basic.Deliver:
                 raise
-            # The routing key is not text. Reject the message, or the broker delivers it for ever.
+            # The routing key is not text. Reject the message, or the broker delivers it forever.
             # The payload has the method's number, the length of the consumer tag, that tag and the
             # delivery tag.
             [delivery_tag] = unpack_from(">Q", payload, 4 + 1 + payload[4])

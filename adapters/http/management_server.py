@@ -127,7 +127,7 @@ class _Server(socketserver.ThreadingMixIn, WSGIServer):
         super().process_request(request, client_address)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
-        # One timeout for the whole request: a timeout of the socket would begin anew at each byte.
+        # One timeout for the whole request: a timeout of the socket would start again at each byte.
         timeout = threading.Timer(self._timeout_seconds, _disconnect, [request])
         timeout.daemon = True
         timeout.start()

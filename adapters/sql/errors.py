@@ -41,7 +41,7 @@ def translate_errors() -> Iterator[None]:
         yield
     except StoreProblem as error:
         raise StoreUnavailable from error
-    except exc.TimeoutError as error:  # of the pool: every connection is in use
+    except exc.TimeoutError as error:  # from the pool: every connection is in use
         raise StoreUnavailable from error
     except exc.SQLAlchemyError as error:
         _redact_values(error)

@@ -54,7 +54,7 @@ class IdentifyOperator:
             return self._without_key(address, on_this_machine)
         plaintext_key = PlaintextKey.parse(presented_key, OPERATOR_KEY)
         # Checked before the setting, which may hold an operator's own key, for example when the API
-        # was started from a shell that has it for the command. That makes its holder no admin.
+        # was started from a shell that has it for the command. Its holder must not become an admin.
         if plaintext_key:
             return self._owner(plaintext_key, address)
         if self.operator_key is not None and equal_in_constant_time(

@@ -22,7 +22,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class LeaveFleet:
-    """What a host sends when it stops on purpose: a leaving heartbeat, or a deregistration.
+    """Sends what a host sends when it stops on purpose: a leaving heartbeat, or a deregistration.
 
     A failure is logged and not raised: nothing waits for a host that stops.
     """

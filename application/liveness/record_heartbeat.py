@@ -29,7 +29,7 @@ from domain.spiffe import NOT_CERTIFIED, Certified
 # For each batch. Where a whole fleet has no credentials, later batches record the other servers.
 _MAX_RECORDED = 10
 
-# What a heartbeat may have to show. A certificate is enough where both are required.
+# The proofs that a heartbeat may need. A certificate is enough where both are required.
 _PROOFS: Mapping[Switch, Callable[[int], ManManError]] = {
     Switch.CERTIFICATE: CertificateRequired,
     Switch.CREDENTIAL: CredentialRequired,
@@ -149,7 +149,7 @@ class RecordHeartbeat:
                 event
                 for before, status, cause in (
                     (online, Status.ONLINE, "its host was heard again"),
-                    (offline, Status.OFFLINE, "its host said that it stops"),
+                    (offline, Status.OFFLINE, "its host reported that it stops"),
                 )
                 for server_id, server in before.items()
                 for event in status_events(server_id, server.status, status, now, cause)

@@ -8,7 +8,7 @@ from domain.errors import ServerNotFound
 
 @dataclass(frozen=True)
 class PingStore:
-    """Make the cheapest query there is. Raises StoreUnavailable and StoreFailed."""
+    """Make the cheapest possible query. Raises StoreUnavailable and StoreFailed."""
 
     store: Store
 

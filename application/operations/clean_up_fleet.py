@@ -29,7 +29,7 @@ class CleanUpFleet:
     # Whether this process can tell which hosts are silent. One that received no heartbeats itself
     # deletes no server for its silence.
     can_expire: Callable[[], bool]
-    # None keeps audit entries for ever.
+    # None keeps audit entries forever.
     audit_retention: timedelta | None = None
 
     def __call__(self) -> bool:

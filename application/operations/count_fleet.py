@@ -15,7 +15,7 @@ class FleetStatistics:
     """Counts of what is in the store now."""
 
     servers: Mapping[tuple[Status, str], int]
-    # Of the machines of the servers that are online.
+    # The total of the machines that have at least one server online.
     hardware: Hardware
     # These two wait for an operator.
     pending_servers: int

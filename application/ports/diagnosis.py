@@ -51,5 +51,5 @@ class InvalidValue(DiagnosedError, ValueError):
 
 
 def diagnosis_of(error: Exception) -> Diagnosis:
-    """Of any error: without a fix if it has none of its own."""
+    """The diagnosis of any error; the fix is empty unless the error has one."""
     return error.diagnosis if isinstance(error, DiagnosedError) else Diagnosis(str(error))

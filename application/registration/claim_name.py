@@ -24,7 +24,7 @@ class Claimed:
     is_new: bool = False
     # Its last host was on another machine.
     is_taken_over: bool = False
-    # No other process is replaced: the holder goes on, or it is the same process that asks again.
+    # No process is replaced: the holder continues, or the same process registers again.
     keeps_epoch: bool = False
 
 

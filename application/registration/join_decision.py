@@ -1,4 +1,4 @@
-"""Whether a registration may join, and what it gets, by the key or the credential that it shows.
+"""Whether a registration may join, and what it gets, by the key or the credential that it presents.
 
 Each kind of attempt has the environment under which it claims a name, checks whether it may learn
 why a name is refused, and records that it joins.
@@ -109,7 +109,7 @@ class JoinWithKey:
 
 @dataclass(frozen=True, slots=True)
 class RefusedKey:
-    """A registration with a key that does not admit it. Only a credential can help it."""
+    """A registration with a key that does not admit it. Only a credential can admit it."""
 
     environment: str
     refusal: KeyRefusal

@@ -299,7 +299,7 @@ class RegisterServer:
 
 
 def _add_labels(transaction: Transaction, server: Server, labels: Mapping[str, str]) -> bool:
-    """Add a key's labels to those of operators. Answers whether any effective label changed."""
+    """Add a key's labels to those of operators. Returns whether any effective label changed."""
     merged = {**server.labels.of_operators, **labels}
     check_labels(merged)
     return transaction.labels.set_operator_labels(server.server_id, merged)

@@ -8,7 +8,8 @@ from domain.machine_evidence import Evidence, Identity, Match, compare
 def record_identity(
     transaction: Transaction, claimed: Claimed, evidence: Evidence, address: str, now: datetime
 ) -> None:
-    """Store which machine the server is on now. A host without evidence erases none."""
+    """Store which machine the server is on now. A host without evidence leaves the stored evidence
+    as it is."""
     server_id = claimed.server.server_id
     known = transaction.identities.get(server_id)
     machine = known.machine

@@ -31,7 +31,7 @@ def move_to_deleted(
 
 
 def _lapse_conflicts(transaction: Transaction, server: Server) -> None:
-    """Without a holder there is nothing left to resolve."""
+    """End the open conflicts about its name: without a holder, nothing is left to resolve."""
     for conflict in transaction.conflicts.of_name(server.name):
         if conflict.is_unresolved and conflict.server_id == server.server_id:
             transaction.conflicts.save(replace(conflict, state=ConflictState.LAPSED))

@@ -1,4 +1,4 @@
-"""The API's container: its parts, and the servers that they are behind."""
+"""The API's container: its parts, and the servers in front of them."""
 
 import logging
 from collections.abc import Callable
@@ -44,9 +44,9 @@ def _make_connection_limits(max_connections: int) -> ConnectionLimits:
     possible = max(1, min(max_connections, allowed - _RESERVED_FILES))
     if possible < max_connections:
         _log.warning(
-            "MAX_CONNECTIONS is %d, but this process may have only %d files open, and so takes %d"
-            " connections: let it have more (LimitNOFILE of systemd, ulimit -n), or set"
-            " MAX_CONNECTIONS lower",
+            "MAX_CONNECTIONS is %d, but this process may open only %d files, so it accepts only %d"
+            " connections: raise the limit of open files (LimitNOFILE of systemd, ulimit -n), or"
+            " lower MAX_CONNECTIONS",
             max_connections,
             allowed,
             possible,

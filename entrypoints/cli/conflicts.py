@@ -15,7 +15,7 @@ from entrypoints.cli.views.output import as_json, confirm, print_lines
 
 _conflict_id_argument = click.argument("conflict_id", type=Id("conflict", "conflicts list"))
 
-# Those that take a server away from a machine.
+# These take a server away from a machine.
 _CONFIRMED_RESOLUTIONS = (Resolution.ADOPT, Resolution.EVICT)
 
 

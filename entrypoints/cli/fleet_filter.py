@@ -10,7 +10,7 @@ from domain.server import Server
 if TYPE_CHECKING:
     from adapters.grpc.client.operator_client import OperatorClient
 
-# As servers are shown with them: see `status_text`.
+# The statuses that `status_text` shows.
 STATUSES = (*Status, *(approval for approval in Approval if approval is not Approval.APPROVED))
 
 

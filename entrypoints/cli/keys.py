@@ -51,7 +51,7 @@ def keys() -> None:
 @click.option(
     "--expires",
     type=Duration(),
-    help="How long new servers may register, for example 24h. Default: for ever.",
+    help="How long new servers may register, for example 24h. Default: forever.",
 )
 @click.option(
     "--ephemeral",

@@ -41,7 +41,7 @@ def operators() -> None:
 @click.option(
     "--expires",
     type=Duration(),
-    help="How long it is valid, for example 30d. Default: a key for ever, a certificate for 90d.",
+    help="How long it is valid, for example 30d. Default: a key forever, a certificate for 90d.",
 )
 @click.option(
     "--certificate",

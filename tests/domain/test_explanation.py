@@ -203,10 +203,13 @@ def test_a_server_whose_host_is_silent() -> None:
 
 
 def test_a_server_whose_host_was_stopped() -> None:
-    stopped = HistoryEntry(NOW - HOUR, EventKind.OFFLINE, "its host said that it stops")
+    stopped = HistoryEntry(NOW - HOUR, EventKind.OFFLINE, "its host reported that it stops")
     text = explanation(replace(WEB, presence=GONE), JOINED, stopped)
 
-    assert "It has been offline since 2026-02-28 22:59:58 UTC: its host said that it stops." in text
+    assert (
+        "It has been offline since 2026-02-28 22:59:58 UTC: its host reported that it stops."
+        in text
+    )
     assert "It comes online with the next heartbeat of its host." in text
     assert "doctor" not in text
 

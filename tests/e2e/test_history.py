@@ -61,12 +61,12 @@ def test_explain_shows_what_happened_to_a_server(
         ("stale", "its host was silent for longer than 3 seconds"),
         ("online", "its host was heard again"),
         ("configured", "an operator put the document limits"),
-        ("offline", "its host said that it stops"),
+        ("offline", "its host reported that it stops"),
     ]
     assert sentences.splitlines()[0] == (
         "Server 1 is web in the environment dev: approved and offline."
     )
-    assert "UTC: its host said that it stops." in sentences
+    assert "UTC: its host reported that it stops." in sentences
     assert "Its host has registered once, most recently from 127.0.0.1" in sentences
     assert rows[0][0].split() == ["TIME"]
     assert len(rows) == 7

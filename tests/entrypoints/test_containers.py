@@ -291,5 +291,5 @@ def test_connections_leave_open_files_for_other_uses(
     assert container.connection_limits().max_connections == 768
     [record] = caplog.records
     assert record.getMessage().startswith(
-        "MAX_CONNECTIONS is 1000, but this process may have only 1024 files open, and so takes 768"
+        "MAX_CONNECTIONS is 1000, but this process may open only 1024 files, so it accepts only 768"
     )

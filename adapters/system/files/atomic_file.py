@@ -31,7 +31,7 @@ def write_atomically(path: Path, text: str) -> None:
     check_regular(path)
     unfinished = _unfinished(path)
     remove_file(unfinished)
-    # Created anew with this mode, so that nobody else can read it before it is renamed.
+    # Always a new file with this mode, so that nobody else can read it before it is renamed.
     descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         file.write(text.encode())

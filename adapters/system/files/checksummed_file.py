@@ -69,7 +69,7 @@ def _content(path: Path) -> bytes:
 
 
 def _checksum(fields: Mapping[str, object]) -> str:
-    """Of all other fields; the layout of the file does not matter."""
+    """The checksum of all other fields; the layout of the file does not matter."""
     summed = {key: value for key, value in fields.items() if key != CHECKSUM}
     canonical = json.dumps(summed, sort_keys=True, separators=(",", ":"))
     return f"sha256:{sha256(canonical.encode()).hexdigest()}"

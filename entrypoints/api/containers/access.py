@@ -1,4 +1,4 @@
-"""Who calls, and whether the call is let in."""
+"""Identifies callers, limits their calls, and decides whether a call is admitted."""
 
 from typing import TYPE_CHECKING
 
@@ -88,7 +88,7 @@ class Access(containers.DeclarativeContainer):
         read_certificate, settings=Storage.settings, metrics=Storage.metrics
     )
 
-    # Who calls.
+    # Identification of callers.
     authenticate_host: providers.Provider[AuthenticateHost] = providers.ThreadSafeSingleton(
         AuthenticateHost,
         registration_keys=registration_keys,

@@ -1,4 +1,4 @@
-"""What arrives over the message broker: heartbeats and calls of hosts."""
+"""Consumers of the message broker: heartbeats and calls of hosts."""
 
 from collections.abc import Callable, Sequence
 from functools import partial

@@ -1,4 +1,4 @@
-"""What leaves over the message broker: events, and commands to hosts."""
+"""Senders to the message broker: events, and commands to hosts."""
 
 import uuid
 

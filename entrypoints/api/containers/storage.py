@@ -1,4 +1,4 @@
-"""The store, and what measures and traces this process."""
+"""The store, and the metrics and traces of this process."""
 
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING

@@ -64,8 +64,8 @@ def delete(
 ) -> None:
     """Delete servers with their configuration.
 
-    Name them by their ids, or choose all that were silent for long by --not-seen-for. `servers
-    restore` brings a deleted server back, for 30 days unless the API sets another time.
+    Give their ids, or select all servers that were not heard from for long with --not-seen-for.
+    `servers restore` brings a deleted server back, for 30 days unless the API sets another time.
     """
     if bool(server_ids) == bool(not_seen_for):
         raise click.UsageError("Give either the ids of servers or --not-seen-for.")

@@ -50,7 +50,7 @@ def watch(
     With -o json each line is an object: time, change (initial, added, status, unlisted or
     deleted), old_status, and the server as in `servers list -o json`.
 
-    After its first answer the API may be away for a while: the command keeps asking.
+    If the API cannot be reached after its first answer, the command keeps trying.
     """
     matching = FleetFilter(environment, status or "", not_seen_for or timedelta(0), selector)
     if server_ids and matching:

@@ -33,8 +33,7 @@ class View(Protocol):
 
 
 class Lines:
-    """A line for each change, as `line` formats it; a change that it makes an empty text of is not
-    shown."""
+    """A line for each change, as `line` formats it; a change with an empty line is not shown."""
 
     def __init__(self, line: Callable[[Change], str]) -> None:
         self._line = line

@@ -206,7 +206,7 @@ def test_the_history_shows_why_a_server_goes_offline_and_online(fleet: Fleet) ->
     fleet.heartbeat([Heartbeat(web), Heartbeat(db)])
 
     assert history(fleet, web)[-2:] == [
-        (EventKind.OFFLINE, NOW + SECOND, "its host said that it stops"),
+        (EventKind.OFFLINE, NOW + SECOND, "its host reported that it stops"),
         (EventKind.ONLINE, NOW + 2 * SECOND, "its host was heard again"),
     ]
     assert len(history(fleet, db)) == len(history(fleet, web)) - 2

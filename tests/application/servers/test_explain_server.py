@@ -40,9 +40,9 @@ def test_the_explanation_of_a_server(fleet: Fleet) -> None:
         (EventKind.RENAMED, "an operator renamed it from web to db"),
         (EventKind.OFFLINE, "an operator set it offline"),
         (EventKind.ONLINE, "an operator set it online"),
-        (EventKind.OFFLINE, "its host said that it stops"),
+        (EventKind.OFFLINE, "its host reported that it stops"),
     ]
-    assert "UTC: its host said that it stops." in explanation(fleet, web)
+    assert "UTC: its host reported that it stops." in explanation(fleet, web)
     assert "Its host has registered once, most recently from 10.0.0.7" in explanation(fleet, web)
 
 

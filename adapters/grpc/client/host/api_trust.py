@@ -32,7 +32,8 @@ class AuthorityMismatch(DiagnosedFailure):
 class ApiTrust:
     """The CAs by which a host verifies the API at host:port.
 
-    The first that there is: the CAs in `tls`, the CA that a join key pins, the CAs stored since a
+    Uses the first of these that exists: the CAs in `tls`, the CA that a join key pins, the CAs
+    stored since a
     join key pinned one, the machine's own CAs. `seconds` is the upper bound for one call.
     """
 

@@ -11,7 +11,7 @@ from application.ports.host.certificate_folder import HostCertificate
 _log = logging.getLogger(__name__)
 
 _CONNECT_TIMEOUT_SECONDS = 2.0
-# How long the mutual-TLS port is left alone after it did not serve this host.
+# How long the mutual-TLS port is avoided after it did not serve this host.
 _AVOID_SECONDS = 60.0
 
 

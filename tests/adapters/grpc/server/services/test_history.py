@@ -65,7 +65,7 @@ def test_an_explanation_has_sentences_and_the_history_oldest_first(
 
     assert explanation.sentences[0].startswith(f"Server {box} is box of")
     assert [entry.kind for entry in explanation.history] == ["registered", "online", "offline"]
-    assert explanation.history[2].cause == "its host said that it stops"
+    assert explanation.history[2].cause == "its host reported that it stops"
     assert explanation.history[0].at <= explanation.history[2].at <= time.time()
 
 
