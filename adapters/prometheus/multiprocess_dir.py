@@ -12,7 +12,7 @@ from prometheus_client.multiprocess import mark_process_dead
 DIRECTORY_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 
 _PREFIX = "manmanv2-metrics-"
-# Stands for all processes that have ended: their values are merged into one file of each kind.
+# The name for all processes that have ended: their values are merged into one file of each kind.
 _ENDED = "ended"
 _SUMMED = ("counter", "histogram")
 

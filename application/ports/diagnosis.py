@@ -9,7 +9,7 @@ from typing import Self
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """What is wrong and what to do, in words for an operator. Contains no secret.
+    """What is wrong and what to do, as text for an operator. Contains no secret.
 
     `fix` is empty if nobody can say what to do. `separator` stands between the two: a semicolon
     reads better after a problem that has a colon itself.

@@ -1,4 +1,4 @@
-"""A room holds no more than one can take in at a glance."""
+"""A room holds no more files than a reader can take in at a glance."""
 
 from collections import Counter
 
@@ -10,7 +10,7 @@ MAX_FILES = 20
 FLAT = {"domain", "adapters/memory", "adapters/sql"}
 
 
-def test_no_room_has_more_files_than_one_takes_in_at_a_glance() -> None:
+def test_no_room_has_too_many_files_to_take_in_at_a_glance() -> None:
     files = Counter(
         path.parent.relative_to(ROOT).as_posix()
         for ring in RINGS

@@ -42,7 +42,7 @@ def main() -> int:
     if not find_broker_binaries():
         print("RabbitMQ is missing: apt-get install rabbitmq-server", file=sys.stderr)
         return os.EX_UNAVAILABLE
-    # As with Ctrl-C: what was started is ended on the way out.
+    # As with Ctrl-C, so that everything that was started is stopped.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         _run(options)

@@ -15,8 +15,8 @@ RunLoad = Callable[[ServerProcess, list[int], int], Load]
 
 
 def load_over_amqp(url: str) -> RunLoad:
-    """As many heartbeats of each host as over gRPC, in turn; nobody waits for an answer but to
-    the last, which comes after all others are written."""
+    """As many heartbeats of each host as over gRPC, in turn. Only the last one asks for an answer,
+    which comes after all others are written."""
 
     def run(server: ServerProcess, server_ids: list[int], heartbeats_per_host: int) -> Load:
         used_before = time.process_time()
@@ -39,7 +39,7 @@ def load_over_amqp(url: str) -> RunLoad:
                 b'{"server_id":%d}' % last,
                 pika.BasicProperties(reply_to=_ANSWERS),
             )
-            # Until the broker has them all, and the server finds all of them at once.
+            # Wait until the broker has all of them, so that the server finds all at once.
             connection.process_data_events(time_limit=1)
         began = time.monotonic()
         while not answers:

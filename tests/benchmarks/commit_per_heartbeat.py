@@ -1,6 +1,7 @@
 """The API without group commit: each heartbeat is a transaction of its own.
 
-Every line but this file is the API's. It shows what group commit brings, and nothing else.
+Everything outside this file is the API's own code, so the comparison shows only what group commit
+gains.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,7 +22,7 @@ from tests.benchmarks.update_per_heartbeat import THREADS
 
 @dataclass(frozen=True)
 class EachByItself:
-    """Stands where GroupCommit does."""
+    """Takes the place of GroupCommit."""
 
     write: Callable[[Sequence[Heartbeat]], Sequence[Acknowledged | ManManError]]
     threads: WorkerPool

@@ -13,13 +13,13 @@ def seconds(pid: int) -> float:
             times = process.cpu_times()
         except psutil.NoSuchProcess:
             continue
-        # Of the children, those that have ended and are in no list any more.
+        # The time of children that have ended and are no longer listed.
         used += times.user + times.system + times.children_user + times.children_system
     return used
 
 
 def postgres_pid(url: str) -> int:
-    """The server's first process on this machine, whose descendants the backends are."""
+    """The server's first process on this machine, whose descendants are the backends."""
     connection = psycopg2.connect(url)
     try:
         backend = connection.info.backend_pid

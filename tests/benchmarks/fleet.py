@@ -13,7 +13,7 @@ _PAGE_SIZE = 100
 
 
 def register(port: int, hosts: int) -> list[int]:
-    """Register so many hosts with an API; returns their ids."""
+    """Register this many hosts with an API; returns their ids."""
     with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
         call = channel.unary_unary(
             f"/{SERVICE}/RegisterServer",
@@ -45,7 +45,7 @@ def last_seen(port: int) -> Mapping[int, float]:
 
 
 def insert(url: str, hosts: int) -> list[int]:
-    """Write so many hosts into a migrated database; returns their ids."""
+    """Write this many hosts into a migrated database; returns their ids."""
     with closing(psycopg2.connect(url)) as connection, connection, connection.cursor() as cursor:
         cursor.execute(
             "INSERT INTO servers (name) SELECT 'host-' || number"

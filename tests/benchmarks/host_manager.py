@@ -85,7 +85,7 @@ def _measure(command: list[str], ready: str, settings: dict[str, str]) -> Start:
     began = time.monotonic()
     with subprocess.Popen(
         command,
-        # Nothing but what we say: a setting of the caller's must not change what is measured.
+        # Only our own settings: a setting of the caller must not change what is measured.
         env={"PATH": os.environ["PATH"], **settings},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

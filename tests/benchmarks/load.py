@@ -18,11 +18,12 @@ _ESTABLISHED = "01"
 
 
 class WrongReplies(Exception):
-    """The server answered heartbeats with something else than an acknowledgement."""
+    """The server answered heartbeats with something other than an acknowledgement."""
 
 
 class NeverAllAtOnce(Exception):
-    """At no moment were all hosts at work: too few heartbeats of each, or the machine was busy."""
+    """All hosts were never sending at once: too few heartbeats per host, or the machine was
+    busy."""
 
     def __init__(self) -> None:
         super().__init__("a host had done its share before another one began: more --heartbeats")
@@ -30,10 +31,8 @@ class NeverAllAtOnce(Exception):
 
 @dataclass(frozen=True)
 class Load:
-    """What the load generator saw.
-
-    The rate is taken while all hosts were at work: after the last of them began and before the
-    first of them had done its share.
+    """The measurements of the load generator. The rate is that of the time in which all hosts were
+    sending: after the last one began and before the first one had finished.
     """
 
     heartbeats: int
@@ -49,7 +48,7 @@ class _Call:
 
 
 def run_load(server: ServerProcess, server_ids: list[int], heartbeats_per_host: int) -> Load:
-    """Each host beats so many times, each time as soon as its last heartbeat was answered.
+    """Each host sends this many heartbeats, each as soon as the last one was answered.
 
     Raises WrongReplies and NeverAllAtOnce.
     """
@@ -62,7 +61,7 @@ def run_load(server: ServerProcess, server_ids: list[int], heartbeats_per_host: 
             body.write_bytes(request_body(server_id))
             commands.append(_command(server.port, heartbeats_per_host, body, log))
         _run_all(commands, server, heartbeats_per_host)
-        # The first call of each waited for the start.
+        # The first call of each host waited for the start.
         hosts = [_calls(log)[1:] for log in logs]
     began = max(calls[0].began_us for calls in hosts)
     ended = min(calls[-1].ended_us for calls in hosts)

@@ -9,7 +9,7 @@ from tests.support.services.rabbitmq import RabbitBroker
 
 
 def machine_line(postgres: PostgresServer, broker: RabbitBroker) -> str:
-    """What the figures were measured on."""
+    """The machine on which the figures were measured."""
     h2load = subprocess.check_output(["h2load", "--version"], text=True).split()[-1]
     return ", ".join(
         [

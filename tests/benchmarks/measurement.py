@@ -10,7 +10,7 @@ from tests.benchmarks import cpu
 from tests.benchmarks.load import NeverAllAtOnce
 from tests.benchmarks.subjects import Subject
 
-# For what the last subject's load has left behind: files to write, connections to close.
+# Time to finish what the last load left behind: files to write, connections to close.
 _REST_SECONDS = 1.0
 
 
@@ -45,8 +45,8 @@ Round = dict[str, Measurement]
 def measure_rounds(
     subjects: list[Subject], rounds: int, heartbeats_per_host: int
 ) -> Iterator[Round]:
-    """Every subject once a round, after one for warming up. The order is another one in each
-    round, so that none always follows the same other."""
+    """Every subject once a round, after one for warming up. Each round has another order, so that
+    no subject always follows the same one."""
     for subject in subjects:
         subject.run_load(subject.server, subject.server_ids, heartbeats_per_host)
     orders = Random(0)
@@ -62,7 +62,7 @@ def _measure_at_most_twice(subject: Subject, heartbeats_per_host: int) -> Measur
     try:
         return measure(subject, heartbeats_per_host)
     except NeverAllAtOnce as error:
-        # Seen once in 400 loads: not to lose all rounds to it.
+        # This happened once in 400 loads, and must not cost all rounds.
         print(f"{subject.name}, once more: {error}", file=sys.stderr)
         return measure(subject, heartbeats_per_host)
 

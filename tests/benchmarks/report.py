@@ -1,4 +1,4 @@
-"""What the rounds say, for a reader. Ratios are medians of each round's own ratio, since the
+"""The results of the rounds as text. Ratios are medians of each round's own ratio, since the
 machine's speed drifts from round to round."""
 
 from collections.abc import Callable, Iterator

@@ -15,12 +15,12 @@ _STOP_TIMEOUT_SECONDS = 20
 
 
 class ServerProcess:
-    """A server in a process of its own, as long as the block lasts. It says itself on which
-    port it serves."""
+    """A server in a process of its own, until the block ends. It prints the port on which it
+    serves."""
 
     def __init__(self, command: list[str], environment: dict[str, str], output: Path) -> None:
         self._command = command
-        # Nothing but what we say: a setting of the caller's must not change what is measured.
+        # Only our own settings: a setting of the caller must not change what is measured.
         self._environment = {"PATH": os.environ["PATH"], "METRICS_ADDRESS": "off", **environment}
         self._output = output
         self.port = 0
@@ -28,7 +28,8 @@ class ServerProcess:
     def __enter__(self) -> Self:
         with self._output.open("wb") as output:
             self._process = subprocess.Popen(
-                # The signal on the parent's death ends it even when the benchmark is killed.
+                # The kernel signals it when its parent dies, so it ends even if the benchmark is
+                # killed.
                 ["setpriv", "--pdeathsig=KILL", *self._command],
                 env=self._environment,
                 stdin=subprocess.DEVNULL,

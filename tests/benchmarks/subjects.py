@@ -52,7 +52,7 @@ class Subject:
 
 @dataclass(frozen=True)
 class Bench:
-    """Where subjects are built, and what ends them."""
+    """What subjects are built with."""
 
     hosts: int
     folder: Path

@@ -1,6 +1,6 @@
 """A server that writes each heartbeat by an UPDATE with a commit of its own.
 
-As one would write it without group commit, and not badly: grpc.aio on uvloop, raw psycopg2,
+A competent implementation without group commit: grpc.aio on uvloop, raw psycopg2,
 a connection per thread, one round trip per heartbeat.
 """
 

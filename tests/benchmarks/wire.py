@@ -5,7 +5,7 @@ from protos.manman.v1 import manman_pb2 as pb
 SERVICE = "manman.v1.ManManAPI"
 HEARTBEAT_PATH = f"/{SERVICE}/Heartbeat"
 
-# What the API tells a small fleet without configurations, at its default interval.
+# The API's answer to a small fleet without configurations, at the default interval.
 REPLY = pb.HeartbeatResponse(acknowledged=True, next_heartbeat_seconds=15)
 
 # gRPC puts a flag (not compressed) and four bytes of length before each message.

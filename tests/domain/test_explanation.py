@@ -161,7 +161,7 @@ def test_the_history_of_a_merged_server_does_not_explain_the_status() -> None:
 
 
 @given(facts=any_facts())
-def test_a_refused_server_is_not_said_to_come_online(facts: Facts) -> None:
+def test_a_refused_server_is_not_explained_as_about_to_come_online(facts: Facts) -> None:
     text = " ".join(explain(facts))
 
     if not facts.server.approval.admits:

@@ -20,7 +20,7 @@ REBOOTED = evidence("disk", "board", "boot 2", "process 3")
 REINSTALLED = evidence("new disk", "board", "boot 3", "process 4")
 ELSEWHERE = evidence("other disk", "other board", "other boot", "process 5")
 CLONE = evidence("disk", "other board", "other boot", "process 6")
-# Of a host manager that cannot read the hardware id.
+# The evidence of a host manager that cannot read the hardware id.
 BLIND = evidence("disk", "", "boot 1", "process 1")
 BLIND_REBOOTED = evidence("disk", "", "boot 2", "process 2")
 NONE = Evidence()
@@ -300,7 +300,7 @@ def test_only_a_policy_or_silence_gives_a_server_to_another_machine(
 
 
 @given(EVIDENCE, EVIDENCE, st.sampled_from(Status))
-def test_only_machines_with_evidence_can_be_told_apart(
+def test_only_machines_with_evidence_can_be_distinguished(
     holder: Evidence, claimant: Evidence, status: Status
 ) -> None:
     claim = claim_to(holder, claimant, status)

@@ -24,7 +24,9 @@ BAD_TEXTS = [" web", "web ", "  ", "we\nb", "web\x00", "we\tb", "we\x7fb", "we\u
 
 
 @given(server_name=GOOD_NAMES, hostname=ANYTHING, environment=ANYTHING, suffix=SUFFIXES)
-def test_server_name_wins(server_name: str, hostname: str, environment: str, suffix: str) -> None:
+def test_server_name_takes_precedence(
+    server_name: str, hostname: str, environment: str, suffix: str
+) -> None:
     chosen = choose_name(server_name, hostname, environment, suffix)
 
     assert chosen == ChosenName(server_name, ephemeral=False)

@@ -36,7 +36,7 @@ def test_an_operator_is_identified_by_the_id_of_the_certificate(
 
 
 @given(TRUST_DOMAIN, TRUST_DOMAIN, SERVER_ID, KEY_ID)
-def test_an_id_of_another_trust_domain_identifies_nobody(
+def test_an_id_of_another_trust_domain_identifies_no_caller(
     own: str, other: str, server_id: int, key_id: str
 ) -> None:
     for spiffe_id in (server_spiffe_id(other, server_id), operator_spiffe_id(other, key_id)):
@@ -44,12 +44,12 @@ def test_an_id_of_another_trust_domain_identifies_nobody(
 
 
 @given(st.lists(st.builds(server_spiffe_id, st.just("x"), SERVER_ID), max_size=4))
-def test_several_ids_or_none_identify_nobody(spiffe_ids: list[str]) -> None:
+def test_several_ids_or_none_identify_no_caller(spiffe_ids: list[str]) -> None:
     assert (certified_by(spiffe_ids, "", "x") == NOT_CERTIFIED) is (len(spiffe_ids) != 1)
 
 
 @given(st.text())
-def test_no_other_text_identifies_anybody(text: str) -> None:
+def test_no_other_text_identifies_a_caller(text: str) -> None:
     for spiffe_id in (text, f"spiffe://x/{text}", f"spiffe://x/server/1{text}"):
         certified = certified_by([spiffe_id], "", "x")
         spiffe_ids = (
@@ -81,7 +81,7 @@ def test_no_other_text_identifies_anybody(text: str) -> None:
         "https://x/server/1",
     ],
 )
-def test_an_almost_correct_id_identifies_nobody(spiffe_id: str) -> None:
+def test_an_almost_correct_id_identifies_no_caller(spiffe_id: str) -> None:
     assert certified_by([spiffe_id], "", "x") == NOT_CERTIFIED
 
 

@@ -109,7 +109,7 @@ def test_a_host_with_a_key_in_its_settings_sends_only_that_key() -> None:
 
 
 def test_an_api_in_memory_loads_no_database_library() -> None:
-    # Nor does one without an OIDC provider load what would ask it.
+    # An API without an OIDC provider does not load the libraries for it either.
     unwanted = {"alembic", "psycopg2", "sqlalchemy", "cryptography", "jwt", "requests"}
     code = (
         "import sys\n"

@@ -187,7 +187,7 @@ class Relay:
         self._threads: list[threading.Thread] = []
 
     def __enter__(self) -> str:
-        # A client that waits without a limit fails then, instead of for ever.
+        # A client that waits without a limit fails then, instead of hanging forever.
         self._watchdog = threading.Timer(PATIENT, self._ends.close)
         self._watchdog.start()
         self._port = port(self._lead)

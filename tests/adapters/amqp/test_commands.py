@@ -179,7 +179,7 @@ def test_a_host_with_a_new_id_receives_the_commands_for_that_id(
     assert len(listeners()) == 1
 
 
-def test_a_host_that_registers_again_goes_on_listening(
+def test_a_host_that_registers_again_continues_to_listen(
     broker: Broker, start_host: Callable[[int], Host], operator: AmqpHostCommands
 ) -> None:
     host = start_host(1)

@@ -39,7 +39,7 @@ def state_of(folder: Path) -> dict[str, tuple[int, bytes]]:
     return {
         file.name: (file.stat().st_mtime_ns, file.read_bytes())
         for file in folder.iterdir()
-        # It holds locks, and SQLite creates it anew at each start.
+        # It holds locks, and SQLite creates it again at each start.
         if not file.name.endswith("-shm")
     }
 

@@ -88,7 +88,7 @@ def test_a_caller_acts_for_a_server_with_each_proof_of_its_own(callers: Callers)
     ],
 )
 @pytest.mark.parametrize("server_id", [1, 4711])
-def test_no_other_key_does_whether_there_is_such_a_server_or_not(
+def test_any_other_key_is_refused_whether_the_server_exists_or_not(
     callers: Callers, key: str, server_id: int
 ) -> None:
     for credential in ("", "hc.forged.forged", callers.db.credential):
@@ -96,7 +96,9 @@ def test_no_other_key_does_whether_there_is_such_a_server_or_not(
             callers.server(server_id, key, credential)
 
 
-def test_a_shared_key_may_learn_that_there_is_no_such_server(callers: Callers) -> None:
+def test_a_caller_with_a_shared_key_may_learn_that_a_server_does_not_exist(
+    callers: Callers,
+) -> None:
     with pytest.raises(ServerNotFound):
         callers.server(4711, SHARED)
 
@@ -111,7 +113,7 @@ def test_a_revoked_key_is_refused_as_such(callers: Callers) -> None:
     assert callers.server(1, str(WEB_KEY), callers.web.credential).server_id == 1
 
 
-def test_the_certificate_of_another_server_is_refused_whatever_else_is_shown(
+def test_the_certificate_of_another_server_is_refused_whatever_else_is_presented(
     callers: Callers,
 ) -> None:
     with pytest.raises(CertificateMismatch) as refused:

@@ -414,7 +414,7 @@ def test_a_host_that_may_have_been_rebooted_and_never_got_the_answer_waits_and_r
     assert join_again(fleet, joined, evidence=rebooted).server.epoch == 3
 
 
-def test_a_replaced_process_learns_by_whom_it_was_replaced(fleet: Fleet) -> None:
+def test_a_replaced_process_learns_what_replaced_it(fleet: Fleet) -> None:
     joined = join(fleet)
     join(fleet, evidence=REBOOTED, address="10.0.0.7")
     answer = heartbeat(fleet, joined)

@@ -84,7 +84,7 @@ def test_with_a_provider_every_operator_needs_a_credential(
         access.who(on_this_machine=on_this_machine)
 
 
-def test_keys_are_good_beside_tokens_and_the_provider_never_sees_them() -> None:
+def test_keys_are_accepted_beside_tokens_and_the_provider_never_sees_them() -> None:
     access = Access(SETTING)
     key = str(access.create("bob", Role.VIEWER, None, "local")[1])
     access.tokens.is_away = True
@@ -96,7 +96,7 @@ def test_keys_are_good_beside_tokens_and_the_provider_never_sees_them() -> None:
     assert access.tokens.asked == []
 
 
-def test_a_token_that_is_not_good_is_refused_as_a_key_is(access: Access) -> None:
+def test_an_invalid_token_is_refused_like_an_invalid_key(access: Access) -> None:
     with pytest.raises(OperatorKeyRefused) as refused:
         access.who("another")
 
@@ -122,7 +122,7 @@ def test_a_token_without_a_role_is_refused_and_logged(
     assert second == f"refused 'ann' at 10.0.0.7: {refused.value}"
 
 
-def test_what_cannot_be_checked_is_no_refusal(access: Access) -> None:
+def test_a_token_that_cannot_be_checked_is_not_refused_as_invalid(access: Access) -> None:
     access.tokens.is_away = True
 
     with pytest.raises(ProviderUnavailable, match="try again, or use an operator's key"):

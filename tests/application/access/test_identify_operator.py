@@ -49,7 +49,7 @@ def test_the_key_of_the_setting_identifies_an_admin(on_this_machine: bool) -> No
     )
 
 
-def test_an_operators_key_in_the_setting_makes_nobody_an_admin() -> None:
+def test_an_operators_key_in_the_setting_does_not_make_its_owner_an_admin() -> None:
     access = Access(f"ok-aaaaaaaaaa.{canary('secret a')}")
     with pytest.raises(OperatorKeyRefused):
         access.who(access.identify.operator_key)

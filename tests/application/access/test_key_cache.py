@@ -73,7 +73,7 @@ def test_after_a_refresh_every_key_that_is_not_revoked_is_known() -> None:
     assert cache.keys.credential_owner("") is None
 
 
-def test_only_so_many_keys_of_each_kind_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_number_of_cached_keys_of_each_kind_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("application.access.key_cache._MAX_KEYS", 2)
     cache = Cache()
     cache.add()

@@ -62,7 +62,7 @@ class Api:
         )
 
     def add(self, *, refreshes: bool = True) -> None:
-        """Add the two keys, and refresh the cache unless told otherwise."""
+        """Add the two keys, and refresh the cache unless `refreshes` is false."""
         with self.store.begin() as transaction:
             transaction.join_keys.add(
                 NewJoinKey().key(JOIN_KEY.key_id, JOIN_KEY.digest, NOW, "somebody")

@@ -38,7 +38,7 @@ ADVICE = ": stop one of the two, or give each a SERVER_NAME or an ENVIRONMENT of
         ),
     ],
 )
-def test_a_superseded_host_is_told_by_what_is_known_of_its_successor(
+def test_the_error_of_a_superseded_host_names_its_known_successor(
     successor: Identity, named: str
 ) -> None:
     error = superseded(Server(12, "web"), successor)

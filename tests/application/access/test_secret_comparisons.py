@@ -43,7 +43,7 @@ CONTENT, _, SIGNATURE = CREDENTIAL.rpartition(".")
 
 @dataclass
 class Comparisons:
-    """What hmac.compare_digest was asked, and what it answers: the truth, unless told otherwise."""
+    """The calls of hmac.compare_digest, and its answer: the true one, unless `answer` is set."""
 
     compare: Compare
     answer: bool | None = None

@@ -35,7 +35,7 @@ def test_the_checks_after_a_failed_one_still_run() -> None:
     ]
 
 
-def test_a_check_that_needs_a_failed_one_is_skipped_and_so_is_what_needs_it() -> None:
+def test_a_check_that_needs_a_failed_one_is_skipped_and_so_are_those_that_need_it() -> None:
     results = run(
         Check("API", raises(ControlPlaneUnavailable("away")), (), "the API is away"),
         Check("Key", lambda: WELL, ("API",)),

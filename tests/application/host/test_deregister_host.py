@@ -27,7 +27,7 @@ STATE = SavedState(
 def deregister(
     api: FakeControlPlane, folder: FakeStateFolder, evidence: FakeMachineEvidence | None = None
 ) -> bool:
-    """Whether the server was gone already."""
+    """Whether the server was already deleted."""
     keys = KeyRing.single("")
     done = DeregisterHost(api, folder, evidence or FakeMachineEvidence(), keys)()
 
@@ -36,7 +36,7 @@ def deregister(
     return done.was_gone
 
 
-def test_the_registration_of_which_the_state_tells_is_taken_back() -> None:
+def test_the_server_in_the_state_is_deregistered() -> None:
     api, folder = FakeControlPlane(), FakeStateFolder(STATE)
 
     assert not deregister(api, folder)
@@ -44,7 +44,7 @@ def test_the_registration_of_which_the_state_tells_is_taken_back() -> None:
     assert folder.state is None
 
 
-def test_a_server_that_is_gone_already_is_no_failure() -> None:
+def test_deregistering_a_server_that_is_already_deleted_succeeds() -> None:
     folder = FakeStateFolder(STATE)
 
     assert deregister(FakeControlPlane(deregistering=[ServerNotFound(42)]), folder)
@@ -55,7 +55,7 @@ def test_a_server_that_is_gone_already_is_no_failure() -> None:
     "failure",
     [ControlPlaneUnavailable("It is away"), SupersededRegistration(42, "another process")],
 )
-def test_the_state_stays_where_the_server_does(failure: Exception) -> None:
+def test_the_state_is_kept_if_the_server_was_not_deregistered(failure: Exception) -> None:
     folder = FakeStateFolder(STATE)
 
     with pytest.raises(type(failure)):
@@ -73,7 +73,7 @@ def test_without_a_stored_state_the_api_is_not_called() -> None:
     assert api.deregistered == []
 
 
-def test_who_holds_a_copied_state_cannot_deregister_the_machine_that_it_was_copied_from() -> None:
+def test_a_copied_state_cannot_deregister_the_machine_that_it_was_copied_from() -> None:
     api, folder = FakeControlPlane(), FakeStateFolder(STATE)
     elsewhere = FakeMachineEvidence(replace(EVIDENCE, hardware_id="e" * 32, boot_id="f" * 32))
 

@@ -38,7 +38,7 @@ def _all_lines(caplog: pytest.LogCaptureFixture) -> None:
 
 @dataclass
 class Starts:
-    """A host on one machine with one state folder, started over and over."""
+    """A host on one machine with one state folder, started again and again."""
 
     folder: FakeStateFolder = field(default_factory=FakeStateFolder)
     evidence: FakeMachineEvidence = field(default_factory=FakeMachineEvidence)
@@ -50,7 +50,7 @@ class Starts:
         joined: RegistrationResult = JOINED,
         **settings: str | bool,
     ) -> HostIdentity:
-        """Each makes up another name."""
+        """Each generates another name."""
         self.count += 1
         own = {"random_suffix": f"{self.count:08x}", "instance_id": f"{self.count:032x}"}
         identity = host_identity(self.folder, self.evidence, **{**own, **settings})  # type: ignore[arg-type]
@@ -207,7 +207,7 @@ def test_a_state_of_another_machine_is_quarantined_with_one_warning(
         replace(EVIDENCE, machine_id="e" * 32, boot_id="f" * 32),
         Evidence(),
     ],
-    ids=["rebooted", "installed anew", "of which nothing can be read"],
+    ids=["rebooted", "reinstalled", "nothing can be read"],
 )
 def test_a_state_that_may_be_this_machines_is_used(starts: Starts, evidence: Evidence) -> None:
     starts.start(environment="")

@@ -14,14 +14,14 @@ OLD, NEW = canary("old key"), canary("new key")
 
 @dataclass
 class FakeApi:
-    """Takes these keys, and remembers which it was shown."""
+    """Accepts these keys, and records those that are presented."""
 
     keys: Sequence[str]
-    shown: list[str] = field(default_factory=list)
+    presented: list[str] = field(default_factory=list)
     with_each_refusal: Callable[[], None] = lambda: None
 
     def __call__(self, key: str) -> str:
-        self.shown.append(key)
+        self.presented.append(key)
         if key not in self.keys:
             self.with_each_refusal()
             raise InvalidRegistrationKey
@@ -36,46 +36,46 @@ class FakeKeys:
         return self.keys
 
 
-def test_the_first_key_is_shown_first_and_another_only_when_it_is_refused() -> None:
-    held = KeyRing(FakeKeys([NEW, OLD]))
+def test_the_first_key_is_presented_first_and_another_only_if_it_is_refused() -> None:
+    key_ring = KeyRing(FakeKeys([NEW, OLD]))
     both, older = FakeApi([OLD, NEW]), FakeApi([OLD])
 
-    assert (held.try_each(both), held.try_each(older)) == ("welcome", "welcome")
-    assert (both.shown, older.shown) == ([NEW], [NEW, OLD])
+    assert (key_ring.try_each(both), key_ring.try_each(older)) == ("welcome", "welcome")
+    assert (both.presented, older.presented) == ([NEW], [NEW, OLD])
 
 
-def test_the_key_that_was_taken_is_shown_from_then_on() -> None:
-    held = KeyRing(FakeKeys([NEW, OLD]))
+def test_the_accepted_key_is_presented_first_from_then_on() -> None:
+    key_ring = KeyRing(FakeKeys([NEW, OLD]))
     api = FakeApi([OLD])
     for _ in range(3):
-        held.try_each(api)
+        key_ring.try_each(api)
     api.keys = [NEW]
-    held.try_each(api)
-    held.try_each(api)
+    key_ring.try_each(api)
+    key_ring.try_each(api)
 
-    assert api.shown == [NEW, OLD, OLD, OLD, OLD, NEW, NEW]
+    assert api.presented == [NEW, OLD, OLD, OLD, OLD, NEW, NEW]
 
 
-def test_what_was_taken_before_a_change_of_the_keys_does_not_count() -> None:
+def test_a_key_accepted_before_the_keys_changed_is_not_preferred() -> None:
     keys = FakeKeys([OLD])
-    held = KeyRing(keys)
+    key_ring = KeyRing(keys)
     api = FakeApi([OLD, NEW])
-    held.try_each(api)
+    key_ring.try_each(api)
     keys.keys = [NEW, OLD]
-    held.try_each(api)
+    key_ring.try_each(api)
 
-    assert api.shown == [OLD, NEW]
+    assert api.presented == [OLD, NEW]
 
 
-def test_a_key_that_comes_in_while_the_others_are_refused_is_shown_too() -> None:
+def test_a_key_that_is_added_while_the_others_are_refused_is_presented_too() -> None:
     keys = FakeKeys([OLD])
     api = FakeApi([NEW], with_each_refusal=lambda: setattr(keys, "keys", [NEW]))
 
     assert KeyRing(keys).try_each(api) == "welcome"
-    assert api.shown == [OLD, NEW]
+    assert api.presented == [OLD, NEW]
 
 
-def test_who_has_no_key_shows_none() -> None:
+def test_a_host_without_a_key_presents_an_empty_one() -> None:
     api = FakeApi([""])
 
     assert KeyRing(FakeKeys([])).try_each(api) == "welcome"
@@ -85,24 +85,24 @@ KEYS = st.lists(st.sampled_from("abcd"), unique=True)
 
 
 @given(calls=st.lists(st.tuples(KEYS, KEYS)))
-def test_a_call_is_refused_only_if_each_key_was_and_none_is_shown_twice(
+def test_a_call_is_refused_only_if_every_key_is_and_no_key_is_presented_twice(
     calls: list[tuple[list[str], list[str]]],
 ) -> None:
     keys = FakeKeys([])
-    held = KeyRing(keys)
-    for held_now, taken_now in calls:
-        keys.keys, api = held_now, FakeApi(taken_now)
+    key_ring = KeyRing(keys)
+    for configured, accepted in calls:
+        keys.keys, api = configured, FakeApi(accepted)
         try:
-            held.try_each(api)
+            key_ring.try_each(api)
         except InvalidRegistrationKey:
-            assert not set(held_now) & set(taken_now)
-            assert sorted(api.shown) == sorted(held_now or [""])
+            assert not set(configured) & set(accepted)
+            assert sorted(api.presented) == sorted(configured or [""])
         else:
-            assert api.shown[-1] in taken_now
-            assert len(api.shown) == len(set(api.shown))
+            assert api.presented[-1] in accepted
+            assert len(api.presented) == len(set(api.presented))
 
 
-def test_a_join_key_that_admits_nobody_any_more_keeps_no_other_from_being_shown() -> None:
+def test_a_join_key_that_no_longer_admits_the_host_does_not_stop_the_others() -> None:
     used_up, revoked = canary("used up"), canary("revoked")
 
     def call(key: str) -> str:
@@ -118,13 +118,13 @@ def test_a_join_key_that_admits_nobody_any_more_keeps_no_other_from_being_shown(
 
 
 @pytest.mark.parametrize("failure", [TimeoutError(), NotAdmitted("this machine", "was banned")])
-def test_other_failures_show_no_other_key(failure: Exception) -> None:
-    shown: list[str] = []
+def test_after_any_other_failure_no_other_key_is_presented(failure: Exception) -> None:
+    presented: list[str] = []
 
     def fails(key: str) -> None:
-        shown.append(key)
+        presented.append(key)
         raise failure
 
     with pytest.raises(type(failure)):
         KeyRing(FakeKeys([NEW, OLD])).try_each(fails)
-    assert shown == [NEW]
+    assert presented == [NEW]

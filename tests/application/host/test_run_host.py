@@ -621,7 +621,7 @@ def test_a_pending_host_logs_once_that_it_waits_and_once_that_it_was_approved(
         fetching=[page],
     )
     api.registering.append(RegistrationResult(42, soon, 0, approval=PENDING))
-    # What it had before it had to wait is neither followed nor taken away.
+    # The configuration that it had before it had to wait is neither updated nor removed.
     folder = FakeConfigurationFolder(server_id=42, revision=2, documents={"game": "old"})
     seen: list[str] = []
 
@@ -998,7 +998,7 @@ def test_the_watchdog_is_pinged_before_each_step_that_can_take_long() -> None:
         for name, revision, more in (("a", 1, True), ("b", 2, True), ("c", 3, False))
     ]
     api = LoggedControlPlane(
-        # One that is away and then forgets the host makes most steps follow each other.
+        # An API that is unavailable and then forgets the host causes the most steps in a row.
         registering=[
             AWAY,
             JOINED,
@@ -1037,7 +1037,7 @@ def test_the_watchdog_is_pinged_before_each_step_of_a_deregistration() -> None:
 
 def test_a_command_causes_a_heartbeat_at_once() -> None:
     control_plane = FakeControlPlane()
-    # As a service manager's watchdog has it, a rest is taken in turns.
+    # With a watchdog, a sleep is divided into several.
     notifier = FakeNotifier(watchdog_interval=1.0)
     commands = FakeCommands([None, HostCommand.REPORT, None, None, HostCommand.CONFIG])
     sleep = FakeSleep(sleeps=6)

@@ -1,4 +1,5 @@
-"""Configuration that comes in parts. That a host has it at the end is in test_run_host.py."""
+"""Configuration that arrives in parts. test_run_host.py tests that a host has all of it at the
+end."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -14,7 +15,7 @@ NAMES = ["a", "b", "c"]
 
 
 def part(name: str, revision: int, *, last_of: int | None = None) -> ConfigurationChanges:
-    """With one document; the last part tells the server's revision."""
+    """A part with one document; the last part has the server's revision."""
     document = Configuration(name, "{}", revision, datetime(2026, 1, 1, tzinfo=UTC))
     return ConfigurationChanges([document], NAMES, last_of or revision, more=last_of is None)
 
@@ -32,7 +33,7 @@ def follow(
     return control_plane, folder
 
 
-def test_each_question_goes_on_where_the_last_answer_ended() -> None:
+def test_each_fetch_continues_where_the_last_answer_ended() -> None:
     parts = [part("a", 1), part("b", 5), part("c", 7, last_of=9)]
     control_plane, folder = follow(parts, revision_for_host=9, known_revision=3)
 
@@ -41,23 +42,23 @@ def test_each_question_goes_on_where_the_last_answer_ended() -> None:
     assert folder.documents.keys() == {"a", "b", "c"}
 
 
-def test_what_changed_while_it_came_in_parts_is_asked_for_again() -> None:
+def test_documents_that_change_between_two_parts_are_fetched_again() -> None:
     # Between the parts an old document may have come into effect.
     parts = [part("a", 1), part("b", 5), part("c", 10, last_of=10)]
     _, folder = follow(parts, revision_for_host=9, known_revision=3)
 
     assert folder.revision == 3
-    # What has come is there nevertheless.
+    # The documents that arrived are stored nevertheless.
     assert folder.documents.keys() == {"a", "b", "c"}
 
 
-def test_what_comes_as_a_whole_is_known_whatever_was_told_before() -> None:
+def test_a_configuration_in_one_part_counts_as_known_even_above_the_reported_revision() -> None:
     _, folder = follow([part("a", 10, last_of=10)], revision_for_host=9)
 
     assert folder.revision == 10
 
 
-def test_a_host_whose_keys_may_change_waits_for_one_that_is_taken(
+def test_a_host_whose_keys_may_change_waits_for_one_that_is_accepted(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level("INFO")

@@ -39,7 +39,7 @@ def test_another_failure_is_logged_too_and_so_is_the_same_after_a_recovery(
     assert caplog.messages == ["It is away.", "It is full.", "It works again.", "It is away."]
 
 
-def test_without_a_failure_there_is_no_recovery(
+def test_without_a_failure_no_recovery_is_logged(
     failures: TransientFailureLog, caplog: pytest.LogCaptureFixture
 ) -> None:
     failures.recovered()
@@ -52,7 +52,7 @@ def test_without_a_failure_there_is_no_recovery(
     [
         ("heard 4 s ago", "heard 17 s ago", True),
         ("since 2026-02-28 23:59 UTC", "since 2026-03-01 00:04 UTC", True),
-        # Parts of an address, a version or a time of day tell two failures apart.
+        # Parts of an address, a version or a time of day distinguish two failures.
         ("at 10.0.0.7", "at 10.0.0.8", False),
         ("at api:50051", "at api:50052", False),
         ("version 1.2", "version 1.3", False),

@@ -212,7 +212,7 @@ def test_a_server_that_has_joined_is_refused_outside_the_keys_environment(fleet:
     assert fleet.list(size=10).servers[0].environment == "prod"
 
 
-def test_a_revoked_key_admits_nobody_but_its_servers_stay(fleet: Fleet) -> None:
+def test_a_revoked_key_admits_no_host_but_its_servers_stay(fleet: Fleet) -> None:
     key = make(fleet)
     server = join(fleet, key).server
     revoke(fleet, key)

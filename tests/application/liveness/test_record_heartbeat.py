@@ -354,7 +354,7 @@ def test_where_bans_are_not_enforced_heartbeats_of_a_rejected_server_count(mode:
 
 
 @pytest.mark.parametrize("mode", [Mode.WARN, Mode.OFF])
-def test_where_bans_are_not_enforced_an_earlier_epoch_still_is_refused(mode: Mode) -> None:
+def test_where_bans_are_not_enforced_an_earlier_epoch_is_still_refused(mode: Mode) -> None:
     fleet = fleet_with(BAN=mode)
     registered_again(fleet)
     fleet.reject(1, "unknown machine")

@@ -334,7 +334,7 @@ def test_audit_entries_are_kept_for_the_retention_that_is_set(watched: Fleet) ->
     assert recorded_actions(watched) == ["New"]
 
 
-def test_audit_entries_are_kept_for_ever_without_a_retention(watched: Fleet) -> None:
+def test_audit_entries_are_kept_forever_without_a_retention(watched: Fleet) -> None:
     note(watched, "Old", watched.clock.now())
     watched.clock.advance(3650 * DAY)
     watched.clean_up()

@@ -26,7 +26,7 @@ REBOOTED = evidence("disk", "board", "boot 2", "process 3")
 ELSEWHERE = evidence("other disk", "other board", "other boot", "process 4")
 CLONE = evidence("disk", "third board", "third boot", "process 5")
 REIMAGED = evidence("new disk", "board", "boot 3", "process 6")
-# Of a host manager that cannot read the hardware id.
+# The evidence of a host manager that cannot read the hardware id.
 BLIND = evidence("disk", "", "boot 1", "process 1")
 BLIND_REBOOTED = evidence("disk", "", "boot 2", "process 2")
 
@@ -210,7 +210,7 @@ def test_the_policy_may_give_the_name_to_the_newcomer() -> None:
     assert EventKind.TAKEN_OVER in event_kinds(fleet, holder.server_id)
 
 
-def test_the_policy_may_be_the_plain_rule_by_which_both_go_on() -> None:
+def test_the_policy_may_be_the_plain_rule_by_which_both_continue() -> None:
     fleet = with_rules(RegistrationRules(NamePolicy.ALLOW))
     holder = join(fleet, HERE)
     newcomer = join(fleet, ELSEWHERE)

@@ -1,4 +1,4 @@
-"""What is recorded of refused claims, and for how long it counts."""
+"""How refused claims are recorded, and for how long a record counts."""
 
 from collections.abc import Sequence
 
@@ -17,7 +17,8 @@ from tests.support.fleet import Fleet
 HOLDER = evidence("disk", "board", "boot 1", "process 1")
 CHALLENGER = evidence("other disk", "other board", "other boot", "process 2")
 THIRD = evidence("third disk", "third board", "third boot", "process 3")
-# Of host managers that cannot read the hardware id: the second may be the first after a reboot.
+# The evidence of host managers that cannot read the hardware id: the second may be the first after
+# a reboot.
 BLIND = evidence("disk", "", "boot 1", "process 1")
 BLIND_REBOOTED = evidence("disk", "", "boot 2", "process 2")
 
@@ -32,7 +33,7 @@ def claim(fleet: Fleet, host: Evidence, address: str = "") -> None:
 
 
 def conflicts(fleet: Fleet) -> Sequence[Conflict]:
-    """Newest first."""
+    """The conflicts, newest first."""
     with fleet.store.begin() as transaction:
         return transaction.conflicts.of_name("web")
 

@@ -212,7 +212,7 @@ def test_a_host_joins_without_a_certificate_while_the_authority_has_expired(
     ]
 
 
-# What is told and recorded
+# Answers and records
 
 
 def events(fleet: Fleet, server_id: int = 1) -> list[tuple[EventKind, str]]:
@@ -294,7 +294,7 @@ def test_a_rejected_server_is_refused_recorded_or_let_in(mode: Mode) -> None:
 
     assert fleet.get(1).epoch == (1 if mode is Mode.ENFORCE else 2)
     assert (refused is not None) == (mode is Mode.ENFORCE)
-    # Let in or not, an operator alone can approve it.
+    # Admitted or not, only an operator can approve it.
     assert fleet.get(1).approval is Approval.REJECTED
 
 

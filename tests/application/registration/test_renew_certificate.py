@@ -1,4 +1,4 @@
-"""Which host gets another certificate of which server."""
+"""Which host gets the next certificate of a server."""
 
 from dataclasses import replace
 

@@ -125,7 +125,7 @@ def test_a_loop_survives_every_failure_and_leaves_store_failures_to_the_sweep(
 
 
 @pytest.mark.parametrize("start", [run_propagation, clean_up_hourly, run_relay])
-def test_a_loop_goes_on_at_once_while_there_is_more_to_do(
+def test_a_loop_continues_at_once_while_there_is_more_to_do(
     start: Callable[[Any], Loop], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     steps = Steps(True, True, False, False)

@@ -7,7 +7,7 @@ from entrypoints.api.tuning import batch_threads
 
 
 def policies_of(given: int) -> tuple[int, int]:
-    """Of a thread that is made inside, and of the one that made it, which had `given`."""
+    """The policies of a thread created inside and of its creator, which had the policy `given`."""
     policies: list[int] = []
 
     def note() -> None:

@@ -1,4 +1,4 @@
-"""What the commands list, on terminals of 80 and 120 columns."""
+"""The lists that commands print, on terminals of 80 and 120 columns."""
 
 from collections.abc import Callable, Sequence
 from datetime import timedelta

@@ -115,7 +115,7 @@ ENDS: Mapping[tuple[str, str], int | str] = {
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_each_refusal_ends_the_host_manager_with_its_exit_code_or_lets_it_go_on(
+def test_each_refusal_ends_the_host_manager_with_its_exit_code_or_lets_it_continue(
     version: str, run_host: RunHost
 ) -> None:
     wrong = []

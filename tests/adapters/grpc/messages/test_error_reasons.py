@@ -53,7 +53,7 @@ def test_a_reason_of_another_domain_is_ignored() -> None:
     assert reason_of(FakeError(details)) == ""
 
 
-def test_a_reason_of_a_later_api_is_read_as_it_is() -> None:
+def test_a_reason_of_a_later_api_is_read_unchanged() -> None:
     _, status = status_of(ServerNotFound(7), "a call")
     details = status.SerializeToString().replace(b"SERVER_NOT_FOUND", b"SERVER_NOT_THERE")
 

@@ -119,7 +119,7 @@ def test_the_metadata_of_a_reason_contains_nothing_that_the_text_does_not(
         assert re.search(rf"\b{re.escape(value)}\b", status.message)
 
 
-def test_every_error_with_metadata_is_in_these_tests_with_all_of_it() -> None:
+def test_these_tests_cover_every_error_with_metadata_completely() -> None:
     sent: dict[type[Exception], set[str]] = {}
     for error, data in DATA.items():
         sent.setdefault(type(error), set()).update(data)

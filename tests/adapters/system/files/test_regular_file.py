@@ -192,7 +192,7 @@ WRITERS: dict[str, tuple[str, Write]] = {
 
 
 @pytest.mark.parametrize("kind", SPECIAL)
-def test_every_writer_refuses_what_is_not_a_regular_file_and_leaves_it_as_it_is(
+def test_every_writer_refuses_what_is_not_a_regular_file_and_leaves_it_unchanged(
     kind: str, short_folder: Path
 ) -> None:
     for number, (writer, (name, write)) in enumerate(WRITERS.items()):
@@ -240,7 +240,7 @@ def test_every_writer_replaces_a_link_to_a_regular_file_and_leaves_its_target(
     [lambda path: None, lambda path: path.symlink_to("nowhere"), lambda path: path.touch(0o600)],
     ids=["missing", "dangling link", "regular file"],
 )
-def test_a_file_is_written_where_none_or_a_regular_one_is(
+def test_a_file_is_written_if_the_path_is_free_or_has_a_regular_file(
     make: Make, write: Write, tmp_path: Path
 ) -> None:
     path = tmp_path / "file"
@@ -298,7 +298,7 @@ def test_the_option_certificate_writes_into_a_device_or_a_pipe(
         assert content.startswith("the certificate\n-----BEGIN PRIVATE KEY-----\n")
 
 
-def test_standard_output_is_written_to_where_it_stands(tmp_path: Path) -> None:
+def test_standard_output_is_written_to_at_its_current_position(tmp_path: Path) -> None:
     code = """
 import os
 from pathlib import Path

@@ -37,7 +37,7 @@ def test_a_wrong_setting_with_its_old_name_is_left_out() -> None:
     assert result.summary.startswith("MACHINE_ROOT (now HOST_ROOT): must be")
 
 
-def test_without_settings_that_go_together_there_are_none() -> None:
+def test_settings_that_contradict_each_other_are_not_returned() -> None:
     settings, wrong, [result] = examine_settings(
         HostSettings, {"SERVER_ID": "7", "API_ADDRESS": "api:50051"}, {}
     )

@@ -48,7 +48,7 @@ class Fleet(OperatorClient):
         return self.there[server_id]
 
 
-def test_when_many_go_offline_at_once_they_are_not_asked_for_one_by_one() -> None:
+def test_when_many_go_offline_at_once_they_are_not_requested_one_by_one() -> None:
     online = [
         Server(number, f"box-{number}", "dev", online_presence(NOW, INTERVAL))
         for number in range(300)
@@ -68,7 +68,7 @@ def test_when_many_go_offline_at_once_they_are_not_asked_for_one_by_one() -> Non
 
 
 def changes(fleet: Fleet, wanted: WatchFilter, after: Iterable[Server]) -> list[Change]:
-    """What changes when the fleet becomes another."""
+    """The changes when the fleet becomes another one."""
     before = wanted.take_snapshot(fleet, None).listed
     fleet.there = {server.server_id: server for server in after}
     return list(wanted.take_snapshot(fleet, before).changes_since(before, NOW))

@@ -104,7 +104,7 @@ with count_progress("Deleting servers", 20) as advance:
 
 
 def output_on_a_terminal(*command: str) -> str:
-    """What the command writes, without what it erases again: the bar."""
+    """The output of the command without the bar, which it erases again."""
     ours, theirs = pty.openpty()
     with subprocess.Popen(
         command, env={"TERM": "xterm", "COLUMNS": "80"}, cwd=ROOT, stdout=theirs, stderr=theirs

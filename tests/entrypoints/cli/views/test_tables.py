@@ -143,5 +143,5 @@ def test_characters_that_take_two_columns_are_counted_as_two() -> None:
 
 
 @pytest.mark.parametrize("name", ["[red]web[/red]", ":smile:", "[link=http://x]a[/link]", "[/]"])
-def test_a_name_that_looks_like_markup_is_shown_as_it_is(name: str) -> None:
+def test_a_name_that_looks_like_markup_is_shown_unchanged(name: str) -> None:
     assert on_terminal(80, COLUMNS, ("1", name, "online", "-", "-"))[1].split()[1] == name
