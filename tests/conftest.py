@@ -36,13 +36,13 @@ collect_ignore = ["stack"]
 # Folders and files whose tests mostly wait for something.
 _WAITING = {"e2e", "deploy", "test_control_planes.py", "test_batch_consumer.py"}
 # A queue for what goes to the outside.
-AUDIENCE = "audience"
+SUBSCRIBER_QUEUE = "event-subscriber"
 DEAD_LETTERS = "manman.dead-letters"
 # All that tests may leave on a broker.
 QUEUES = (
     *("manman.reports", "manman.calls", DEAD_LETTERS),
     *(f"host-{number}-commands" for number in range(1, 10)),
-    AUDIENCE,
+    SUBSCRIBER_QUEUE,
 )
 EXCHANGES = ("manman", "external", DEAD_LETTERS)
 
@@ -138,7 +138,7 @@ def rabbitmq(_broker: RabbitBroker) -> Iterator[RabbitBroker]:
     if _broker.running:
         _broker.thaw()
         for vhost in VHOSTS:
-            for queue in (DEAD_LETTERS, AUDIENCE):
+            for queue in (DEAD_LETTERS, SUBSCRIBER_QUEUE):
                 leak_detector.check(f"on the broker in {queue}", _broker.waiting(queue, vhost))
 
 

@@ -7,7 +7,7 @@ import pytest
 from tests.support.machines import FakeMachine
 from tests.support.processes import Api, Process, starts_cold
 
-# Offline after three of them: the tests that wait for silence need not wait long.
+# A host is offline after three missed heartbeats, so a short interval keeps those tests short.
 INTERVAL = {"HEARTBEAT_INTERVAL_SECONDS": "1"}
 
 
@@ -35,16 +35,16 @@ def _apis() -> Iterator[Callable[..., Api]]:
 
 @contextmanager
 def _hosts(folder: Path) -> Iterator[Callable[..., Process]]:
-    machine = FakeMachine.fresh(folder / "usual-machine")
+    machine = FakeMachine.fresh(folder / "default-machine")
     with ExitStack() as stack:
 
         def start(address: str | None, *arguments: str, **variables: str) -> Process:
-            to_the_api = {"API_ADDRESS": address} if address else {}
+            api_address = {"API_ADDRESS": address} if address else {}
             host = Process(
                 "manmanv2-host",
                 *arguments,
                 **{
-                    **to_the_api,
+                    **api_address,
                     "DOCKER_SOCKET": str(folder / "no-docker.sock"),
                     "DOCKER_OPTIONAL": "true",
                     **machine.settings,
@@ -59,28 +59,28 @@ def _hosts(folder: Path) -> Iterator[Callable[..., Process]]:
 
 @pytest.fixture
 def start_api() -> Iterator[Callable[..., Api]]:
-    """Starts APIs; whatever still runs at the end of the test is killed."""
+    """Starts APIs. Those that still run at the end of the test are killed."""
     with _apis() as start:
         yield start
 
 
 @pytest.fixture
 def start_host(tmp_path: Path) -> Iterator[Callable[..., Process]]:
-    """Starts host managers, by default on one machine without Docker; whatever still runs is
-    killed.
+    """Starts host managers, by default all on one machine without Docker.
 
-    Without an address they know no API, only a broker.
+    Those that still run at the end of the test are killed. Without an address, a host manager has
+    no API to call, only a broker.
     """
     with _hosts(tmp_path) as start:
         yield start
 
 
-# To start an API costs more than what most tests ask of it: those that leave it as it is share one.
+# Starting an API takes longer than most tests: tests that do not change it share one.
 
 
 @pytest.fixture(scope="module")
 def start_shared_api() -> Iterator[Callable[..., Api]]:
-    """As `start_api`, for all tests of a module."""
+    """Like `start_api`, for all tests of a module."""
     with _apis() as start:
         yield start
 
@@ -89,7 +89,7 @@ def start_shared_api() -> Iterator[Callable[..., Api]]:
 def start_shared_host(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Callable[..., Process]]:
-    """As `start_host`, for all tests of a module."""
+    """Like `start_host`, for all tests of a module."""
     with _hosts(tmp_path_factory.mktemp("shared")) as start:
         yield start
 
@@ -102,7 +102,7 @@ def api(start_api: Callable[..., Api]) -> Api:
 
 @pytest.fixture(scope="module")
 def shared_api(start_shared_api: Callable[..., Api]) -> Api:
-    """An API in memory mode that no test changes."""
+    """An API in memory mode that no test may change."""
     return start_shared_api("memory://")
 
 

@@ -311,7 +311,7 @@ def test_a_stop_while_a_dead_worker_is_replaced_ends_all_processes(
     eventually(lambda: api.count("Serving on") == 2, "both workers", api)
     child = psutil.Process(api.pid).children()[-1]
     child.kill()
-    api.wait_until_said("starting another")
+    api.wait_until_logged("starting another")
 
     assert api.terminate() == 0
 

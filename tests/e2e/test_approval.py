@@ -29,7 +29,7 @@ def test_a_pending_host_gets_its_configuration_after_approval(
     api = start_api("memory://", REGISTRATION_APPROVAL="manual")
     folder = tmp_path / "config"
     host = start_host(api.address, SERVER_NAME="web", CONFIG_DIR=str(folder), **machine.settings)
-    host.wait_until_said("`manmanv2 servers approve 1`")
+    host.wait_until_logged("`manmanv2 servers approve 1`")
     printed_by(api, "configs", "put", "1", "limits", stdin='{"players": 16}')
     joined = servers(api.address)["web"]
     eventually(
@@ -44,7 +44,7 @@ def test_a_pending_host_gets_its_configuration_after_approval(
     eventually((folder / "limits.json").exists, "the document", host, api)
 
     assert servers(api.address)["web"].approval == "approved"
-    host.wait_until_said("Server 1 was approved.")
+    host.wait_until_logged("Server 1 was approved.")
     assert host.count("waits for an operator") == 1
     assert host.count("was approved") == 1
     assert host.terminate() == 0
@@ -55,16 +55,16 @@ def test_an_approved_host_does_not_wait_at_its_next_start(
 ) -> None:
     api = start_api("memory://", REGISTRATION_APPROVAL="manual")
     first = start_host(api.address, SERVER_NAME="web", **machine.settings)
-    first.wait_until_said("waits for an operator")
+    first.wait_until_logged("waits for an operator")
     printed_by(api, "servers", "approve", "1")
     first.terminate()
     machine.reboot()
     second = start_host(api.address, SERVER_NAME="web", **machine.settings)
-    second.wait_until_said("Registered as server 1")
+    second.wait_until_logged("Registered as server 1")
 
     assert servers(api.address)["web"].approval == "approved"
     second.terminate()
-    assert not second.said("waits for an operator")
+    assert not second.logged("waits for an operator")
 
 
 @pytest.mark.parametrize("decision", ["reject", "ban"])
@@ -72,7 +72,7 @@ def test_a_refused_host_ends_and_prints_the_reason(
     api: Api, start_host: StartHost, machine: FakeMachine, decision: str
 ) -> None:
     host = start_host(api.address, SERVER_NAME="web", **machine.settings)
-    host.wait_until_said("Registered as server 1")
+    host.wait_until_logged("Registered as server 1")
     printed_by(api, "servers", decision, "1", "--reason", "it belongs to somebody else")
 
     refused = {"reject": "rejected", "ban": "banned"}[decision]
@@ -86,23 +86,23 @@ def test_a_refused_host_ends_and_prints_the_reason(
 def test_a_banned_machine_is_refused_under_another_name_and_after_a_reboot(
     api: Api, start_host: StartHost, machine: FakeMachine, tmp_path: Path
 ) -> None:
-    start_host(api.address, SERVER_NAME="web", **machine.settings).wait_until_said("Registered")
+    start_host(api.address, SERVER_NAME="web", **machine.settings).wait_until_logged("Registered")
     said = printed_by(api, "servers", "ban", "1", "--reason", "stolen")
     renamed = start_host(api.address, SERVER_NAME="innocent", **machine.settings)
 
     assert said == "banned server 1 (web) and its machine\n"
     assert renamed.wait() == 77
-    assert renamed.said("was banned by an operator, as server 1 (web): stolen")
+    assert renamed.logged("was banned by an operator, as server 1 (web): stolen")
 
     machine.reboot()
     rebooted = start_host(api.address, SERVER_NAME="innocent", **machine.settings)
     assert rebooted.wait() == 77
 
     other = FakeMachine.fresh(tmp_path / "other")
-    start_host(api.address, SERVER_NAME="other", **other.settings).wait_until_said("Registered")
+    start_host(api.address, SERVER_NAME="other", **other.settings).wait_until_logged("Registered")
     printed_by(api, "servers", "approve", "1")
     again = start_host(api.address, SERVER_NAME="innocent", **machine.settings)
-    again.wait_until_said("Registered")
+    again.wait_until_logged("Registered")
 
     assert set(servers(api.address)) == {"web", "other", "innocent"}
 
@@ -111,9 +111,9 @@ def test_all_managers_of_a_banned_machine_end(
     api: Api, start_host: StartHost, machine: FakeMachine
 ) -> None:
     dev = start_host(api.address, SERVER_NAME="web-dev", **machine.settings)
-    dev.wait_until_said("Registered")
+    dev.wait_until_logged("Registered")
     prod = start_host(api.address, SERVER_NAME="web-prod", **machine.settings)
-    prod.wait_until_said("Registered")
+    prod.wait_until_logged("Registered")
     said = printed_by(api, "servers", "ban", "1")
 
     assert said.splitlines() == [
@@ -130,7 +130,7 @@ def test_a_ban_survives_the_api_and_a_deletion_of_the_server(
 ) -> None:
     first = start_api(postgres_url)
     host = start_host(first.address, SERVER_NAME="web", **machine.settings)
-    host.wait_until_said("Registered")
+    host.wait_until_logged("Registered")
     printed_by(first, "servers", "ban", "1", "--reason", "stolen")
     host.wait()
     printed_by(first, "servers", "delete", "1", "--yes")
@@ -142,7 +142,7 @@ def test_a_ban_survives_the_api_and_a_deletion_of_the_server(
     said = printed_by(second, "servers", "approve", "1")
     assert said == "lifted the ban on the machine of server 1, which is deleted\n"
 
-    start_host(second.address, SERVER_NAME="other", **machine.settings).wait_until_said(
+    start_host(second.address, SERVER_NAME="other", **machine.settings).wait_until_logged(
         "Registered"
     )
 

@@ -12,7 +12,7 @@ from adapters.x509.new_signing_request import new_signing_request
 from protos.manman.v1 import manman_pb2 as pb
 from protos.manman.v1.manman_pb2_grpc import ManManAPIStub
 from tests.support.canary_secrets import canary
-from tests.support.certified import Shown, reaches
+from tests.support.certified import PresentedCertificate, reaches
 from tests.support.doctor import doctor
 from tests.support.processes import Api, eventually, free_address, run_to_end
 
@@ -91,7 +91,7 @@ def test_every_worker_recognises_operators_and_hosts_by_certificate(
                 name="web", registration_key=join_key, signing_request=signing_request
             )
         )
-    host = Shown(joined.certificate, key)
+    host = PresentedCertificate(joined.certificate, key)
     with grpc.secure_channel(for_certificates, host.credentials(root)) as channel:
         heard = ManManAPIStub(channel).Heartbeat(pb.HeartbeatRequest(server_id=1))
 

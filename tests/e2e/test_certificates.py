@@ -80,7 +80,7 @@ def test_a_host_joins_with_a_pinned_key_and_stays_online_with_renewed_certificat
     settings = {"SERVER_NAME": "box", "LOG_LEVEL": "debug", **on_it}
     report = doctor(API_ADDRESS=trust["API_ADDRESS"], REGISTRATION_KEY=key, **settings)
     host = start_host(trust["API_ADDRESS"], REGISTRATION_KEY=key, **settings)
-    host.wait_until_said("Registered as server 1 ")
+    host.wait_until_logged("Registered as server 1 ")
     beats_by_certificate(host, server)
     host.kill()
 
@@ -97,7 +97,7 @@ def test_a_host_joins_with_a_pinned_key_and_stays_online_with_renewed_certificat
     )
     folder.write(replace(first, certificate=certificate, key=pair.key))
     again = start_host(trust["API_ADDRESS"], **settings)
-    again.wait_until_said("Registered as server 1 ")
+    again.wait_until_logged("Registered as server 1 ")
     beats_by_certificate(again, server)
     eventually(
         lambda: (kept := folder.read()) and kept.certificate != certificate,
@@ -109,9 +109,9 @@ def test_a_host_joins_with_a_pinned_key_and_stays_online_with_renewed_certificat
 
     assert report.outcomes["API"] == report.outcomes["Key"] == "ok"
     assert code == 0
-    assert again.said("Stopped; the API shows server 1 as offline.")
+    assert again.logged("Stopped; the API shows server 1 as offline.")
     for said in (api, host, again):
-        assert not said.said("PRIVATE KEY")
+        assert not said.logged("PRIVATE KEY")
     assert not warnings(host, again)
 
 

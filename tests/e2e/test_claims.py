@@ -19,7 +19,7 @@ def happened(api: Api, server_id: int) -> list[str]:
 
 def join(start_host: StartHost, api: Api, machine: FakeMachine, **settings: str) -> Process:
     host = start_host(api.address, **machine.settings, **settings)
-    host.wait_until_said("Registered as server 1")
+    host.wait_until_logged("Registered as server 1")
     return host
 
 
@@ -74,7 +74,7 @@ def test_a_claim_is_in_the_history_of_the_server(
     api = start_api("memory://")
     join(start_host, api, machine, SERVER_NAME="web")
     other = FakeMachine.fresh(tmp_path / "other machine")
-    start_host(api.address, SERVER_NAME="web", **other.settings).wait_until_said("Trying again")
+    start_host(api.address, SERVER_NAME="web", **other.settings).wait_until_logged("Trying again")
     printed_by(api, "conflicts", "resolve", "1", "--rename", "web-2")
 
     assert happened(api, 1)[-2:] == ["contested", "conflict_resolved"]

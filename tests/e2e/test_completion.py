@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from protos.manman.v1 import manman_pb2 as pb
-from tests.support.processes import PATIENCE_SECONDS, Api, client, eventually, run_to_end
+from tests.support.processes import TIMEOUT_SECONDS, Api, client, eventually, run_to_end
 
 COMMANDS = str(Path(sys.executable).parent)
 
@@ -31,7 +31,7 @@ def completed(words: str, **variables: str) -> list[str]:
         capture_output=True,
         text=True,
         check=True,
-        timeout=PATIENCE_SECONDS,
+        timeout=TIMEOUT_SECONDS,
     )
     assert ended.stderr == ""
     return ended.stdout.split()
@@ -74,7 +74,7 @@ from entrypoints.cli import options
 options.api = lambda context: threading.Event().wait()
 options.ServerId().shell_complete(None, None, "")
 """
-    ended = subprocess.run([sys.executable, "-c", program], check=False, timeout=PATIENCE_SECONDS)
+    ended = subprocess.run([sys.executable, "-c", program], check=False, timeout=TIMEOUT_SECONDS)
 
     assert ended.returncode == os.EX_UNAVAILABLE
 

@@ -38,9 +38,9 @@ def contested(
     api = start_api("memory://", METRICS_ADDRESS="127.0.0.1:0")
     first, clone = machines
     holder = start_host(api.address, SERVER_NAME="web", **first.settings)
-    holder.wait_until_said("Registered as server 1")
+    holder.wait_until_logged("Registered as server 1")
     challenger = start_host(api.address, SERVER_NAME="web", **clone.settings)
-    challenger.wait_until_said(KEEPS_TRYING)
+    challenger.wait_until_logged(KEEPS_TRYING)
     return Contest(api, holder, challenger)
 
 
@@ -78,7 +78,7 @@ def listed(api: Api, *arguments: str) -> list[dict[str, Any]]:
 def test_the_challenger_logs_who_holds_the_name_and_what_to_do(
     open_contest: Contest,
 ) -> None:
-    message = open_contest.challenger.wait_until_said(KEEPS_TRYING)
+    message = open_contest.challenger.wait_until_logged(KEEPS_TRYING)
 
     assert "'web' is held by server 1, another machine at 127.0.0.1, heard" in message
     assert "whose hardware id and boot id differ from this host's" in message
@@ -134,15 +134,15 @@ def test_after_adopt_the_challenger_has_the_server_and_the_holder_stops(
 
     assert "The challenger at 127.0.0.1 takes over server 1 (web) with all its data" in printed
     assert "the holder at 127.0.0.1 must stop, and is refused under this name" in printed
-    contest.challenger.wait_until_said("Registered as server 1 under the name web")
-    assert contest.challenger.said("This host has the name now.")
+    contest.challenger.wait_until_logged("Registered as server 1 under the name web")
+    assert contest.challenger.logged("This host has the name now.")
     assert contest.holder.wait() == 75
-    assert contest.holder.said("Server 1 was registered again by another host manager")
+    assert contest.holder.logged("Server 1 was registered again by another host manager")
     assert printed_by(contest.api, "configs", "list", "1").splitlines()[1].startswith("limits")
 
     machines[0].reboot()
     loser = start_host(contest.api.address, SERVER_NAME="web", **machines[0].settings)
-    message = loser.wait_until_said(KEEPS_TRYING)
+    message = loser.wait_until_logged(KEEPS_TRYING)
 
     assert "to which an operator gave it (conflict 1): set another SERVER_NAME" in message
     assert contest.challenger.running
@@ -153,7 +153,7 @@ def test_a_host_that_lost_a_name_does_not_get_it_back_when_the_winner_is_offline
     contest: Contest, start_host: StartHost, machines: tuple[FakeMachine, FakeMachine]
 ) -> None:
     printed_by(contest.api, "conflicts", "resolve", "1", "--adopt", "--yes")
-    contest.challenger.wait_until_said("Registered as server 1")
+    contest.challenger.wait_until_logged("Registered as server 1")
     contest.holder.wait()
     contest.challenger.terminate()
     eventually(
@@ -162,10 +162,10 @@ def test_a_host_that_lost_a_name_does_not_get_it_back_when_the_winner_is_offline
         contest.api,
     )
     loser = start_host(contest.api.address, SERVER_NAME="web", **machines[0].settings)
-    loser.wait_until_said(KEEPS_TRYING)
+    loser.wait_until_logged(KEEPS_TRYING)
     winner = start_host(contest.api.address, SERVER_NAME="web", **machines[1].settings)
 
-    winner.wait_until_said("Registered as server 1")
+    winner.wait_until_logged("Registered as server 1")
 
 
 def test_after_rename_the_challenger_has_a_server_of_its_own(
@@ -177,13 +177,13 @@ def test_after_rename_the_challenger_has_a_server_of_its_own(
         "conflict 1 is resolved: the challenger at 127.0.0.1 becomes a new server named web-2 the"
         " next time it registers; the holder at 127.0.0.1 keeps server 1 (web)\n"
     )
-    contest.challenger.wait_until_said("Registered as server 2 under the name web-2")
+    contest.challenger.wait_until_logged("Registered as server 2 under the name web-2")
     assert contest.holder.running
     assert contest.challenger.terminate() == 0
 
     machines[1].reboot()
     again = start_host(contest.api.address, SERVER_NAME="web", **machines[1].settings)
-    again.wait_until_said("Registered as server 2 under the name web-2")
+    again.wait_until_logged("Registered as server 2 under the name web-2")
 
     found = servers(contest.api.address)
     assert {name: found[name].server_id for name in found} == {"web": 1, "web-2": 2}
@@ -194,8 +194,8 @@ def test_after_evict_only_a_restore_admits_the_holder_again(contest: Contest) ->
     printed = printed_by(contest.api, "conflicts", "resolve", "1", "--evict", stdin="y\n")
 
     assert "Server 1 (web) is deleted with all its data" in printed
-    contest.challenger.wait_until_said("Registered as server 2 under the name web")
-    message = contest.holder.wait_until_said(KEEPS_TRYING)
+    contest.challenger.wait_until_logged("Registered as server 2 under the name web")
+    message = contest.holder.wait_until_logged(KEEPS_TRYING)
     assert "conflict 1" in message
     assert printed_by(contest.api, "configs", "list", "2").splitlines()[1:] == []
     assert contest.holder.count("Registered as") == 1
@@ -276,7 +276,7 @@ def test_in_warn_mode_both_are_admitted_and_the_dry_run_lists_it(
     api = start_api("memory://", ENFORCEMENT="name-conflict=warn", METRICS_ADDRESS="127.0.0.1:0")
     for machine in machines:
         host = start_host(api.address, SERVER_NAME="web", **machine.settings)
-        host.wait_until_said("Registered as server 1")
+        host.wait_until_logged("Registered as server 1")
     printed = printed_by(api, "audit", "dry-run")
     [entry] = json.loads(printed_by(api, "audit", "dry-run", "-o", "json"))
 
@@ -296,12 +296,12 @@ def test_a_decision_outlives_the_api(
 ) -> None:
     first = start_api(postgres_url)
     holder = start_host(first.address, SERVER_NAME="web", **machines[0].settings)
-    holder.wait_until_said("Registered as server 1")
+    holder.wait_until_logged("Registered as server 1")
     challenger = start_host(first.address, SERVER_NAME="web", **machines[1].settings)
-    challenger.wait_until_said(KEEPS_TRYING)
+    challenger.wait_until_logged(KEEPS_TRYING)
     printed_by(first, "conflicts", "resolve", "1", "--adopt", "--yes")
     first.kill()
     start_api(postgres_url, address=first.address)
 
-    challenger.wait_until_said("Registered as server 1")
+    challenger.wait_until_logged("Registered as server 1")
     assert holder.wait() == 75

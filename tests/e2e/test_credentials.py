@@ -27,14 +27,14 @@ def test_a_host_continues_with_its_credential_without_its_key_and_over_api_resta
     machine = FakeMachine.fresh(tmp_path / "machine")
     settings = {"SERVER_NAME": "box", "LOG_LEVEL": "debug", **machine.settings_with_state}
     host = start_host(api.address, REGISTRATION_KEY=key, **settings)
-    host.wait_until_said("Registered as server 1 ")
+    host.wait_until_logged("Registered as server 1 ")
     issued = kept(machine)
     revoked = outcome_of(api, "keys", "revoke", key.partition(".")[0], "--yes")
     host.kill()
     api.kill()
     api = start_api(url, address=api.address, **ENFORCED)
     again = start_host(api.address, **settings)
-    again.wait_until_said("Registered as server 1 ")
+    again.wait_until_logged("Registered as server 1 ")
     seen = servers(api.address)["box"].last_seen
     eventually(lambda: servers(api.address)["box"].last_seen > seen + 1, "heartbeats", again)
     stranger = start_host(
@@ -49,9 +49,9 @@ def test_a_host_continues_with_its_credential_without_its_key_and_over_api_resta
     assert kept(machine) not in ("", issued)
     assert mode == 0o600
     assert (refused, code) == (os.EX_NOPERM, 0)
-    assert again.said("Stopped; the API shows server 1 as offline.")
+    assert again.logged("Stopped; the API shows server 1 as offline.")
     assert again.count("requires a credential") == 0
     for said in (api, host, again):
-        assert not said.said(issued)
-        assert not said.said(kept(machine))
+        assert not said.logged(issued)
+        assert not said.logged(kept(machine))
     assert kept(machine) not in shown[1]

@@ -27,7 +27,7 @@ from tests.support.repository import ROOT
 from tests.support.services.docker_engine import find_engine
 from tests.support.terminal import Terminal
 
-PATIENCE_SECONDS = 40
+TIMEOUT_SECONDS = 40
 
 
 def run_demonstration(folder: Path, docker_socket: str = "") -> tuple[int, str]:
@@ -49,7 +49,7 @@ def run_demonstration(folder: Path, docker_socket: str = "") -> tuple[int, str]:
     )
     os.close(writing)
     output = b""
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + TIMEOUT_SECONDS
     while time.monotonic() < deadline:
         part = os.read(reading, 65536)
         if not part:
@@ -60,7 +60,7 @@ def run_demonstration(folder: Path, docker_socket: str = "") -> tuple[int, str]:
     os.close(reading)
     leak_detector.check("on the demonstration's screen", output.decode())
     try:
-        return demonstration.wait(PATIENCE_SECONDS), output.decode()
+        return demonstration.wait(TIMEOUT_SECONDS), output.decode()
     finally:
         demonstration.kill()
 
@@ -247,7 +247,7 @@ def test_on_a_taken_port_it_names_a_free_one(tmp_path: Path) -> None:
             *(str(Path(sys.executable).parent / "manmanv2"), "demo"),
             LISTEN_ADDRESS=f"127.0.0.1:{port}",
         )
-        exit_code = ended.wait(PATIENCE_SECONDS)
+        exit_code = ended.wait(TIMEOUT_SECONDS)
     sentence, _, cure = (tmp_path / "log").read_text().partition(": LISTEN_ADDRESS=")
     address = cure.removesuffix(" make run\n")
 

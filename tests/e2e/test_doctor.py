@@ -112,7 +112,7 @@ def test_a_host_that_uses_amqp_is_checked_with_the_api_behind_the_broker(
     start_api: StartApi, rabbitmq_url: str, docker_socket: Path
 ) -> None:
     api = start_api("memory://", RABBITMQ_URL=rabbitmq_url, REGISTRATION_KEY=KEY)
-    api.wait_until_said("Listening for messages from manman.calls.")
+    api.wait_until_logged("Listening for messages from manman.calls.")
     host = {
         "TRANSPORT": "amqp",
         "RABBITMQ_URL": rabbitmq_url,

@@ -20,7 +20,7 @@ from tests.support.repository import ROOT
 StartApi = Callable[..., Api]
 StartHost = Callable[..., Process]
 
-PATIENCE_SECONDS = 60
+TIMEOUT_SECONDS = 60
 RUNNABLE = [
     document for document in documents() if any(not block.reason for block in blocks_of(document))
 ]
@@ -51,14 +51,14 @@ def site(
         ENVIRONMENT="production",
         RABBITMQ_URL=rabbitmq_url,
     )
-    host.wait_until_said("Registered as server 1")
+    host.wait_until_logged("Registered as server 1")
     with client(api.address) as stub:
         for name in ("web2-production", "web3-production"):
             stub.CreateServer(pb.CreateServerRequest(name=name, environment="production"))
         stub.PutConfiguration(
             pb.PutConfigurationRequest(server_id=1, name="limits", document='{"cpus": 4}')
         )
-    watched = api.wait_until_said("Metrics and health at").removeprefix(
+    watched = api.wait_until_logged("Metrics and health at").removeprefix(
         "Metrics and health at http://"
     )
     return {
@@ -104,6 +104,6 @@ def _failure(block: Block, variables: dict[str, str], folder: Path) -> str:
         stderr=subprocess.STDOUT,
         text=True,
         check=False,
-        timeout=PATIENCE_SECONDS,
+        timeout=TIMEOUT_SECONDS,
     )
     return f"exit code {ended.returncode}\n{ended.stdout}" if ended.returncode else ""

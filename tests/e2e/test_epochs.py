@@ -16,7 +16,7 @@ def test_a_registration_survives_an_api_that_is_killed_after_it(
 ) -> None:
     first = start_api(postgres_url)
     host = start_host(first.address, SERVER_NAME="web", **machine.settings)
-    host.wait_until_said("Registered as server 1")
+    host.wait_until_logged("Registered as server 1")
     first.kill()
     second = start_api(postgres_url, address=first.address)
 
@@ -36,13 +36,13 @@ def test_a_host_superseded_at_one_api_is_told_by_another(
 ) -> None:
     first, second = start_api(postgres_url), start_api(postgres_url)
     earlier = start_host(first.address, SERVER_NAME="web", **machine.settings)
-    earlier.wait_until_said("Registered as server 1")
+    earlier.wait_until_logged("Registered as server 1")
     later = start_host(second.address, SERVER_NAME="web", **machine.settings)
-    later.wait_until_said("Registered as server 1")
+    later.wait_until_logged("Registered as server 1")
     second.kill()
 
     assert earlier.wait() == 75
-    assert earlier.said("Server 1 was registered again by another host manager from 127.0.0.1")
+    assert earlier.logged("Server 1 was registered again by another host manager from 127.0.0.1")
 
     third = start_api(postgres_url, address=second.address)
     eventually(lambda: servers(third.address)["web"].status == "online", "web online", later)

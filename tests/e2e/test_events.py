@@ -8,7 +8,7 @@ import grpc
 import pytest
 
 from protos.manman.v1 import manman_pb2 as pb
-from tests.support.event_subscriber import Audience
+from tests.support.event_subscriber import EventSubscriber
 from tests.support.processes import Api, Process, client, eventually, servers
 from tests.support.services.rabbitmq import RabbitBroker
 
@@ -20,37 +20,37 @@ PATIENT = {"HEARTBEAT_INTERVAL_SECONDS": "600"}
 
 
 @pytest.fixture
-def audience(rabbitmq_url: str) -> Audience:
-    return Audience(rabbitmq_url)
+def subscriber(rabbitmq_url: str) -> EventSubscriber:
+    return EventSubscriber(rabbitmq_url)
 
 
 def test_every_change_in_the_life_of_a_server_is_an_event(
     postgres_url: str,
     rabbitmq_url: str,
-    audience: Audience,
+    subscriber: EventSubscriber,
     start_api: StartApi,
     start_host: StartHost,
 ) -> None:
     api = start_api(postgres_url, RABBITMQ_URL=rabbitmq_url)
     host = start_host(api.address, SERVER_NAME="box", ENVIRONMENT="production")
-    host.wait_until_said("Registered")
+    host.wait_until_logged("Registered")
     host.terminate()
     second = start_host(api.address, SERVER_NAME="box")
-    second.wait_until_said("Registered")
+    second.wait_until_logged("Registered")
     second.kill()
     eventually(lambda: servers(api.address)["box"].status == "offline", "silence", api)
     with client(api.address) as stub:
         stub.PutConfiguration(pb.PutConfigurationRequest(server_id=1, name="limits", document="{}"))
         stub.DeleteServer(pb.DeleteServerRequest(server_id=1))
     life = ["registered", "online", "offline", "online", "stale", "configured", "deleted"]
-    eventually(lambda: len(audience.kinds(1)) >= len(life), "all events", api)
+    eventually(lambda: len(subscriber.kinds(1)) >= len(life), "all events", api)
 
-    assert audience.kinds(1) == life
+    assert subscriber.kinds(1) == life
     # Nothing was told twice.
-    assert len({heard.message_id for heard in audience.heard}) == len(audience.heard)
-    assert {heard.body["name"] for heard in audience.heard} == {"box"}
-    assert {heard.body["environment"] for heard in audience.heard} == {"production"}
-    assert [heard.body["status"] for heard in audience.heard[:5]] == [
+    assert len({event.message_id for event in subscriber.received}) == len(subscriber.received)
+    assert {event.body["name"] for event in subscriber.received} == {"box"}
+    assert {event.body["environment"] for event in subscriber.received} == {"production"}
+    assert [event.body["status"] for event in subscriber.received[:5]] == [
         *("online", "online", "offline", "online", "offline"),
     ]
 
@@ -58,7 +58,7 @@ def test_every_change_in_the_life_of_a_server_is_an_event(
 def test_events_wait_for_a_missing_broker_while_the_api_serves(
     rabbitmq: RabbitBroker, start_api: StartApi, tmp_path: Path
 ) -> None:
-    audience = Audience(rabbitmq.url())
+    subscriber = EventSubscriber(rabbitmq.url())
     rabbitmq.stop()
     api = start_api(
         f"sqlite:///{tmp_path / 'manman.sqlite3'}", RABBITMQ_URL=rabbitmq.url(), **PATIENT
@@ -66,14 +66,14 @@ def test_events_wait_for_a_missing_broker_while_the_api_serves(
     with client(api.address) as stub:
         for number in range(3):
             stub.RegisterServer(pb.RegisterServerRequest(name=f"box-{number}"), timeout=5)
-        api.wait_until_said("Events wait in the store")
+        api.wait_until_logged("Events wait in the store")
         rabbitmq.start()
-        eventually(lambda: len(audience.listen()) == 6, "the events", api)
+        eventually(lambda: len(subscriber.listen()) == 6, "the events", api)
 
-    assert [heard.body["name"] for heard in audience.heard] == [
+    assert [event.body["name"] for event in subscriber.received] == [
         *("box-0", "box-0", "box-1", "box-1", "box-2", "box-2"),
     ]
-    api.wait_until_said("The broker takes events again")
+    api.wait_until_logged("The broker takes events again")
     assert api.count("Events wait in the store") == 1
     assert not any("Traceback" in str(event) for event in api.events)
 
@@ -81,7 +81,7 @@ def test_events_wait_for_a_missing_broker_while_the_api_serves(
 def test_no_event_is_missing_after_broker_and_relays_were_killed_under_load(
     postgres_url: str, rabbitmq: RabbitBroker, start_api: StartApi
 ) -> None:
-    audience = Audience(rabbitmq.url())
+    subscriber = EventSubscriber(rabbitmq.url())
     kept, killed = (
         start_api(postgres_url, RABBITMQ_URL=rabbitmq.url(), **PATIENT) for _ in range(2)
     )
@@ -100,24 +100,24 @@ def test_no_event_is_missing_after_broker_and_relays_were_killed_under_load(
                 killed.kill()
             if number == 80:
                 rabbitmq.start()
-    eventually(lambda: sum(map(len, audience.kinds_by_server().values())) >= 240, "events", kept)
+    eventually(lambda: sum(map(len, subscriber.kinds_by_server().values())) >= 240, "events", kept)
 
     assert len(acknowledged) == 120
-    assert audience.kinds_by_server() == {
+    assert subscriber.kinds_by_server() == {
         server_id: ["registered", "online"] for server_id in acknowledged
     }
     assert kept.running
 
 
 def test_several_apis_publish_each_event_once(
-    postgres_url: str, rabbitmq_url: str, audience: Audience, start_api: StartApi
+    postgres_url: str, rabbitmq_url: str, subscriber: EventSubscriber, start_api: StartApi
 ) -> None:
     apis = [start_api(postgres_url, RABBITMQ_URL=rabbitmq_url, **PATIENT) for _ in range(3)]
     with ExitStack() as clients:
         stubs = [clients.enter_context(client(api.address)) for api in apis]
         for number in range(60):
             stubs[number % 3].RegisterServer(pb.RegisterServerRequest(name=f"box-{number}"))
-    eventually(lambda: len(audience.listen()) >= 120, "the events", *apis)
+    eventually(lambda: len(subscriber.listen()) >= 120, "the events", *apis)
 
-    assert sorted(map(len, audience.kinds_by_server().values())) == [2] * 60
-    assert len(audience.heard) == 120
+    assert sorted(map(len, subscriber.kinds_by_server().values())) == [2] * 60
+    assert len(subscriber.received) == 120

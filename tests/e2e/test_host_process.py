@@ -22,17 +22,17 @@ UNREACHED = "127.0.0.1:1"
 
 def test_a_host_can_be_stopped_while_it_waits_for_the_api(start_host: StartHost) -> None:
     host = start_host(UNREACHED, SERVER_NAME="box")
-    host.wait_until_said("Trying again")
+    host.wait_until_logged("Trying again")
 
     assert host.interrupt() == 0
 
 
 def test_a_host_can_be_stopped_while_it_waits_for_docker(start_host: StartHost, api: Api) -> None:
     host = start_host(api.address, DOCKER_OPTIONAL="false")
-    host.wait_until_said("start Docker")
+    host.wait_until_logged("start Docker")
 
     assert host.terminate() == 0
-    assert not host.said("Registered")
+    assert not host.logged("Registered")
 
 
 @pytest.mark.cold_start
@@ -69,7 +69,7 @@ def test_a_second_signal_ends_a_host_that_waits_for_an_answer(start_host: StartH
 def test_two_signals_at_once_count_as_one_request(api: Api, start_host: StartHost) -> None:
     for number in range(3):
         host = start_host(api.address, SERVER_NAME=f"box-{number}")
-        host.wait_until_said("Registered as server")
+        host.wait_until_logged("Registered as server")
         # timeout(1) signals its child and then the whole group. The process is suspended meanwhile,
         # so that it gets both signals at once, however busy the machine is.
         process = psutil.Process(host.pid)
@@ -79,7 +79,7 @@ def test_two_signals_at_once_count_as_one_request(api: Api, start_host: StartHos
         process.resume()
 
         assert host.wait() == 0
-        assert host.said("Stopped; the API shows")
+        assert host.logged("Stopped; the API shows")
 
 
 def test_a_name_that_is_too_long_is_a_configuration_error(api: Api, start_host: StartHost) -> None:
@@ -115,13 +115,13 @@ def test_a_key_with_blanks_around_it_causes_a_warning(
     exit_code = host.wait()
 
     assert exit_code == 77
-    assert host.said("REGISTRATION_KEY begins or ends with blanks")
+    assert host.logged("REGISTRATION_KEY begins or ends with blanks")
 
 
 @pytest.mark.parametrize("address", [UNREACHED, "no.such.host.invalid:50051"])
 def test_a_host_logs_no_texts_of_grpc(address: str, start_host: StartHost) -> None:
     host = start_host(address, SERVER_NAME="box")
-    host.wait_until_said("Trying again")
+    host.wait_until_logged("Trying again")
     time.sleep(1)
     host.terminate()
 

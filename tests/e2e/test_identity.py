@@ -38,7 +38,7 @@ def sparta(tmp_path: Path) -> FakeMachine:
 
 def registered(host: Process) -> tuple[int, str]:
     """Its server_id and its name."""
-    host.wait_until_said("Registered as server")
+    host.wait_until_logged("Registered as server")
     [*_, event] = [one for one in host.events if one["event"].startswith("Registered as server")]
     return event["server_id"], event["server_name"]
 
@@ -76,7 +76,7 @@ def test_the_later_of_two_managers_with_one_name_gets_the_server(
     assert error.endswith(
         ": stop one of the two, or give each a SERVER_NAME or an ENVIRONMENT of its own."
     )
-    assert not first.said("Stopped")
+    assert not first.logged("Stopped")
     # What it would have said as it left must not take its successor offline.
     assert servers(api.address)["web"].status == "online"
     assert second.running
@@ -129,7 +129,7 @@ def test_a_killed_host_is_back_at_once_after_a_reboot(
     second = start_host(api.address, **machine.settings_with_state)
 
     assert registered(second) == seen
-    assert not second.said("Trying again")
+    assert not second.logged("Trying again")
 
 
 @pytest.fixture
@@ -206,7 +206,7 @@ def test_a_clone_that_claims_a_name_waits_until_it_is_free(
     server_id, _ = registered(original)
     clone = machine.clone(tmp_path / "clone")
     waiting = start_host(api.address, SERVER_NAME="web", **clone.settings)
-    said = waiting.wait_until_said("Trying again until it is free.")
+    said = waiting.wait_until_logged("Trying again until it is free.")
     eventually(lambda: _claims(api) > 2, "more tries", waiting)
 
     assert said.startswith(f"The name 'web' is held by server {server_id}, another machine at 127.")
@@ -214,7 +214,7 @@ def test_a_clone_that_claims_a_name_waits_until_it_is_free(
     assert original.running
     original.terminate()
     assert registered(waiting) == (server_id, "web")
-    assert waiting.said("This host has the name now.")
+    assert waiting.logged("This host has the name now.")
 
 
 def _claims(api: Api) -> int:
@@ -419,7 +419,9 @@ def test_a_host_that_cannot_deregister_reports_it_and_keeps_its_state(
     api.kill()
 
     assert host.terminate() == 0
-    assert host.said(f"Stopped without deregistering server {server_id}: The API at {api.address}")
+    assert host.logged(
+        f"Stopped without deregistering server {server_id}: The API at {api.address}"
+    )
     assert state_of(machine)["server_id"] == server_id
 
 

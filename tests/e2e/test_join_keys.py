@@ -38,14 +38,14 @@ def test_a_key_admits_a_number_of_hosts_which_restart_until_it_is_revoked(
         )
 
     host = start(one, "game-1")
-    host.wait_until_said("Registered as server 1")
+    host.wait_until_logged("Registered as server 1")
     joined = servers(api.address)["game-1"]
     late = start(other, "game-2")
     late_ended = late.wait()
     host.terminate()
     one.reboot()
     again = start(one, "game-1")
-    again.wait_until_said("Registered as server 1")
+    again.wait_until_logged("Registered as server 1")
     used = printed_by(api, "keys", "usage", key_id).splitlines()
     revoked = outcome_of(api, "keys", "revoke", key_id, stdin="y\n")
     again.terminate()
@@ -56,7 +56,7 @@ def test_a_key_admits_a_number_of_hosts_which_restart_until_it_is_revoked(
     assert (joined.environment, joined.ephemeral) == ("prod", True)
     assert dict(joined.operator_labels) == {"tier": "gold"}
     assert late_ended == os.EX_NOPERM
-    assert late.said(
+    assert late.logged(
         "The API does not admit this host: The join key"
         f" {key_id} has already admitted 1 server, its maximum."
     )
@@ -69,10 +69,10 @@ def test_a_key_admits_a_number_of_hosts_which_restart_until_it_is_revoked(
     )
     assert f"Revoke this key? [y/N]: revoked the join key {key_id}" in revoked[1]
     assert last_ended == os.EX_NOPERM
-    assert last.said(f"The API does not admit this host: The join key {key_id} was revoked.")
+    assert last.logged(f"The API does not admit this host: The join key {key_id} was revoked.")
     secret = key.partition(".")[2]
     for process in (api, host, late, again, last):
-        assert not process.said(secret)
+        assert not process.logged(secret)
 
 
 def test_keys_are_created_listed_and_revoked_with_json_output(api: Api) -> None:
@@ -110,7 +110,7 @@ def test_an_api_can_require_a_join_key_from_every_host(
     )
 
     assert ended == os.EX_NOPERM
-    assert refused.said("refuses this host because of an invalid registration key")
-    assert api.said("REGISTRATION_KEY is not set: hosts can register only with join keys")
+    assert refused.logged("refuses this host because of an invalid registration key")
+    assert api.logged("REGISTRATION_KEY is not set: hosts can register only with join keys")
     assert "Everybody may join" not in made.stderr
-    host.wait_until_said("Registered as server 1")
+    host.wait_until_logged("Registered as server 1")

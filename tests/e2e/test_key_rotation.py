@@ -14,7 +14,7 @@ from protos.manman.v1 import manman_pb2 as pb
 from protos.manman.v1.manman_pb2_grpc import ManManAPIStub
 from tests.support.canary_secrets import canary
 from tests.support.processes import (
-    PATIENCE_SECONDS,
+    TIMEOUT_SECONDS,
     Api,
     Process,
     client,
@@ -63,7 +63,7 @@ class Registrations:
                     key = self.keys[turn % len(self.keys)]
                     request = pb.RegisterServerRequest(name=name, registration_key=key)
                     try:
-                        stub.RegisterServer(request, timeout=PATIENCE_SECONDS)
+                        stub.RegisterServer(request, timeout=TIMEOUT_SECONDS)
                         self.taken[name] += 1
                     except grpc.RpcError as error:
                         self.refused.append(f"{error.code()}: {error.details()}")
@@ -146,7 +146,7 @@ def test_no_client_and_no_host_is_refused_while_the_key_is_rotated_under_load(
 
     hosts = [run_host(number) for number in range(2)]
     for host in hosts:
-        host.wait_until_said("Registered as server")
+        host.wait_until_logged("Registered as server")
 
     def configure(document: str) -> None:
         known = servers(api.address)
@@ -186,13 +186,13 @@ def test_no_client_and_no_host_is_refused_while_the_key_is_rotated_under_load(
         eventually(lambda: hosts[0].count("Registered as server") == 2, "host 0 again", hosts[0])
         stopped = hosts[1].terminate()
         hosts[1] = run_host(1)
-        hosts[1].wait_until_said("Registered as server")
+        hosts[1].wait_until_logged("Registered as server")
         registrations.go_on()
 
     assert registrations.refused == []
     assert stopped == 0
     assert all(host.running for host in hosts)
-    assert not any(host.said("invalid registration key") for host in hosts)
+    assert not any(host.logged("invalid registration key") for host in hosts)
     assert refusals(api.address, OLD) == {"invalid registration key"}
     assert refusals(api.address, NEW) == {"taken"}
 
@@ -204,7 +204,7 @@ def test_an_api_whose_key_file_is_emptied_admits_no_host_without_a_key(
     file.holds(NEW)
     api = start_api("memory://", REGISTRATION_KEY_FILE=str(file.path))
     file.holds()
-    api.wait_until_said("REGISTRATION_KEY_FILE contains no key")
+    api.wait_until_logged("REGISTRATION_KEY_FILE contains no key")
 
     assert refusals(api.address, "") == {"invalid registration key"}
     assert refusals(api.address, NEW) == {"taken"}
@@ -224,11 +224,11 @@ def test_a_joined_host_fetches_with_its_credential_until_it_gets_the_new_key(
         REGISTRATION_KEY_FILE=str(of_host.path),
         CONFIG_DIR=str(tmp_path / "config"),
     )
-    host.wait_until_said("Registered as server 1")
+    host.wait_until_logged("Registered as server 1")
     of_api.holds(NEW)
-    api.wait_until_said("REGISTRATION_KEY_FILE has changed")
+    api.wait_until_logged("REGISTRATION_KEY_FILE has changed")
     put(api, "{}", 1)
-    host.wait_until_said("The configuration is at revision 1")
+    host.wait_until_logged("The configuration is at revision 1")
 
     assert (tmp_path / "config/limits.json").read_text() == "{}"
     assert host.count("cannot be fetched") == 0
@@ -258,4 +258,4 @@ def test_a_host_whose_keys_are_all_refused_when_it_starts_ends(
 
     assert exit_code == 77
     assert refused.count("invalid registration key") == 1
-    assert run_host().wait_until_said("Registered as server 1")
+    assert run_host().wait_until_logged("Registered as server 1")

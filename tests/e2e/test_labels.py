@@ -55,7 +55,7 @@ def reads(folder: Path, name: str) -> str | None:
 
 def test_an_operators_label_wins_over_the_hosts_label(api: Api, start_host: StartHost) -> None:
     host = start_host(api.address, SERVER_NAME="web", LABELS="region=nyc,tier=gold")
-    host.wait_until_said("Registered as server 1")
+    host.wait_until_logged("Registered as server 1")
     with client(api.address) as stub:
         stub.CreateServer(pb.CreateServerRequest(name="bare"))
 
@@ -85,11 +85,11 @@ def test_an_operators_label_wins_over_the_hosts_label(api: Api, start_host: Star
 
 def test_a_host_replaces_its_labels_at_each_start(api: Api, start_host: StartHost) -> None:
     first = start_host(api.address, SERVER_NAME="web", LABELS="region=nyc,tier=gold")
-    first.wait_until_said("Registered as server 1")
+    first.wait_until_logged("Registered as server 1")
     printed_by(api, "servers", "label", "1", "tier=silver")
     first.terminate()
     second = start_host(api.address, SERVER_NAME="web", LABELS="zone=a")
-    second.wait_until_said("Registered as server 1")
+    second.wait_until_logged("Registered as server 1")
 
     assert dict(servers(api.address)["web"].labels) == {"zone": "a", "tier": "silver"}
 
@@ -100,7 +100,7 @@ def test_documents_on_selectors_follow_the_labels_and_the_most_specific_wins(
     api = start_api(f"sqlite:///{tmp_path / 'fleet.sqlite3'}")
     folder = tmp_path / "config"
     host = start_host(api.address, SERVER_NAME="web", LABELS="region=nyc", CONFIG_DIR=str(folder))
-    host.wait_until_said("Registered as server 1")
+    host.wait_until_logged("Registered as server 1")
 
     put(api, "region=nyc", "motd", '"of the region"')
     eventually(lambda: reads(folder, "motd") == '"of the region"', "the document", host, api)
@@ -141,7 +141,7 @@ def test_another_api_finishes_what_one_api_left(
     url = f"sqlite:///{tmp_path / 'fleet.sqlite3'}"
     api, folder = start_api(url), tmp_path / "config"
     host = start_host(api.address, SERVER_NAME="web", LABELS="tier=gold", CONFIG_DIR=str(folder))
-    host.wait_until_said("Registered as server 1")
+    host.wait_until_logged("Registered as server 1")
     api.terminate()
     engine = make_engine(url)
     # As an API that is killed before it has told anybody.

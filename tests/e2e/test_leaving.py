@@ -62,7 +62,7 @@ def two_days_pass(file: Path) -> None:
 
 def test_an_online_server_is_deleted_only_by_force(api: Api, start_host: StartHost) -> None:
     host = start_host(api.address, SERVER_NAME="box")
-    host.wait_until_said("Registered as server 1")
+    host.wait_until_logged("Registered as server 1")
     refused = manmanv2(api, "servers", "delete", "1", "--yes")
     kept = names(api)
     exit_code, printed, _ = manmanv2(api, "servers", "delete", "1", "--force", stdin="y\n")
@@ -74,7 +74,7 @@ def test_an_online_server_is_deleted_only_by_force(api: Api, start_host: StartHo
     assert "although 1 of them is online (box)? [y/N]" in printed
     assert "deleted server 1 (box)" in printed
     # It lives, and joins again as another.
-    host.wait_until_said("Registered as server 2")
+    host.wait_until_logged("Registered as server 2")
 
 
 def test_a_check_that_only_warns_is_recorded_and_the_call_succeeds(start_api: StartApi) -> None:
@@ -93,7 +93,7 @@ def test_a_restored_server_gets_its_host_and_its_configuration_back(
     document = '{"players": 16,  "motd": "✓ 🎲"}\n'
     api = start_api(postgres_url)
     host = start_host(api.address, SERVER_NAME="box", ENVIRONMENT="production")
-    host.wait_until_said("Registered as server 1")
+    host.wait_until_logged("Registered as server 1")
     manmanv2(api, "configs", "put", "1", "limits", stdin=document)
     host.terminate()
     manmanv2(api, "servers", "delete", "1", "--yes")
@@ -105,7 +105,7 @@ def test_a_restored_server_gets_its_host_and_its_configuration_back(
     exit_code, printed, _ = manmanv2(api, "servers", "restore", "1")
     restored = servers(api.address)["box"]
     again = start_host(api.address, SERVER_NAME="box", CONFIG_DIR=str(tmp_path / "config"))
-    again.wait_until_said("Registered as server 1")
+    again.wait_until_logged("Registered as server 1")
     written = tmp_path / "config" / "limits.json"
     eventually(written.exists, "the document", again, api)
 
@@ -250,14 +250,14 @@ def test_an_outage_of_the_api_does_not_count_towards_the_retention(
     retention = {"EPHEMERAL_RETENTION_SECONDS": "4"}
     api = start_api(f"sqlite:///{file}", **retention)
     host = start_host(api.address, SERVER_NAME="alive", EPHEMERAL="true")
-    host.wait_until_said("Registered as server 1")
+    host.wait_until_logged("Registered as server 1")
     join(api, "silent", ephemeral=True)
     address = api.address
     api.kill()
-    host.wait_until_said("Trying again")
+    host.wait_until_logged("Trying again")
     two_days_pass(file)
     api = start_api(f"sqlite:///{file}", address=address, **retention)
-    api.wait_until_said("server 2 (silent) is deleted")
+    api.wait_until_logged("server 2 (silent) is deleted")
 
     offline, deleted = (
         _moment(next(event["timestamp"] for event in api.events if part in event["event"]))

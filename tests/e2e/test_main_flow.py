@@ -63,7 +63,7 @@ def test_managers_for_several_environments_on_one_machine_are_separate_servers(
 
 def test_a_stopped_host_is_offline_at_once(api: Api, start_host: StartHost) -> None:
     host = start_host(api.address, SERVER_NAME="box")
-    host.wait_until_said("Registered")
+    host.wait_until_logged("Registered")
     exit_code = host.terminate()
 
     assert exit_code == 0
@@ -72,7 +72,7 @@ def test_a_stopped_host_is_offline_at_once(api: Api, start_host: StartHost) -> N
 
 def test_a_host_that_dies_goes_offline_by_its_silence(api: Api, start_host: StartHost) -> None:
     host = start_host(api.address, SERVER_NAME="box")
-    host.wait_until_said("Registered")
+    host.wait_until_logged("Registered")
     host.kill()
 
     assert servers(api.address)["box"].status == "online"
@@ -100,7 +100,7 @@ def test_a_key_may_come_from_a_file_on_both_sides(
     api = start_api("memory://", REGISTRATION_KEY_FILE=str(key_file))
     host = start_host(api.address, REGISTRATION_KEY_FILE=str(key_file), SERVER_NAME="box")
 
-    assert host.wait_until_said("Registered")
+    assert host.wait_until_logged("Registered")
 
 
 def test_a_server_deleted_under_its_running_host_comes_back_as_a_new_one(

@@ -157,7 +157,7 @@ def test_an_api_that_stops_is_not_ready(start_api: StartApi, postgres_url: str) 
         caller.submit(code_of_heartbeat, api, pb.HeartbeatRequest(server_id=1))
         eventually(lambda: watcher.scalar(waiting), "the heartbeat to wait", api)
         os.kill(api.pid, signal.SIGTERM)
-        api.wait_until_said("Draining")
+        api.wait_until_logged("Draining")
 
         eventually(
             lambda: "does not take calls" in management_server.get("/readyz")[1], "the drain", api
@@ -188,7 +188,7 @@ def test_processes_that_share_a_port_are_counted_together(
     assert management_server.get("/readyz") == (200, "ready\n")
     eventually(lambda: management_server.value("manmanv2_broker_up") == 1, "the broker", api)
     workers(api)[0].kill()
-    api.wait_until_said("starting another")
+    api.wait_until_logged("starting another")
     assert management_server.value(called("RegisterServer", "OK")) == 40
 
 
@@ -258,7 +258,7 @@ def test_the_health_check_ignores_a_proxy(start_api: StartApi, start_host: Start
     proxy = dict.fromkeys(("http_proxy", "https_proxy", "grpc_proxy"), "http://127.0.0.1:1")
     api = start_api("memory://", **ANYWHERE, **proxy)
     host = start_host(api.address, SERVER_NAME="box", **proxy)
-    host.wait_until_said("Registered")
+    host.wait_until_logged("Registered")
 
     assert ManagementServer(api).get("/readyz") == (200, "ready\n")
     assert run_to_end("manmanv2-api", "health", LISTEN_ADDRESS=api.address, **proxy).returncode == 0
@@ -304,7 +304,7 @@ def test_a_taken_management_port_is_a_warning(start_api: StartApi, api: Api) -> 
         other.listen()
         taken = f"127.0.0.1:{other.getsockname()[1]}"
         watched = start_api("memory://", METRICS_ADDRESS=taken)
-        said = watched.wait_until_said("METRICS_ADDRESS")
+        said = watched.wait_until_logged("METRICS_ADDRESS")
 
     assert said.startswith(f"METRICS_ADDRESS: cannot listen on {taken}")
     assert code_of_heartbeat(watched, pb.HeartbeatRequest(server_id=1)) is (
@@ -356,7 +356,7 @@ def test_a_host_whose_docker_answers_says_so(
     api: Api, start_host: StartHost, docker_engine: str
 ) -> None:
     host = start_host(api.address, SERVER_NAME="box", DOCKER_SOCKET=docker_engine, **ANYWHERE)
-    host.wait_until_said("Registered")
+    host.wait_until_logged("Registered")
 
     assert ManagementServer(host).value("manmanv2_host_docker_up") == 1
 

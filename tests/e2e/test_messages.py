@@ -14,9 +14,9 @@ from application.host.key_ring import KeyRing
 from domain.backoff import MAX_DELAY_SECONDS
 from protos.manman.v1 import manman_pb2 as pb
 from tests.support.canary_secrets import canary
-from tests.support.event_subscriber import Audience, channel
+from tests.support.event_subscriber import EventSubscriber, channel
 from tests.support.processes import (
-    PATIENCE_SECONDS,
+    TIMEOUT_SECONDS,
     Api,
     Process,
     client,
@@ -86,7 +86,7 @@ def test_a_host_registers_reports_and_leaves_over_amqp(
         ENVIRONMENT="production",
         CONFIG_DIR=str(folder),
     )
-    host.wait_until_said("Registered as server 1 under the name box")
+    host.wait_until_logged("Registered as server 1 under the name box")
     first = servers(api.address)["box"]
     run_to_end(
         *("manmanv2", "configs", "put", "1", "limits"), stdin="[16]", API_ADDRESS=api.address
@@ -113,7 +113,7 @@ def test_a_host_with_a_wrong_key_ends_over_amqp_too(
     )
 
     assert host.wait() == 77
-    assert host.said(
+    assert host.logged(
         "The API behind RABBITMQ_URL refuses this host because of an invalid registration key"
     )
 
@@ -126,12 +126,12 @@ def test_the_migration_to_legacy_mode_and_back_keeps_the_server(
     with client(api.address) as stub:
         for _ in range(2):
             host = start_host(api.address, **registering)
-            host.wait_until_said("Registered as server 1 ")
+            host.wait_until_logged("Registered as server 1 ")
             host.terminate()
             put = pb.PutConfigurationRequest(server_id=1, name="limits", document="{}")
             stub.PutConfiguration(put)
             legacy = start_host(None, SERVER_ID="1", RABBITMQ_URL=rabbitmq_url)
-            legacy.wait_until_said("Online as server 1.")
+            legacy.wait_until_logged("Online as server 1.")
             seen = servers(api.address)["box"]
 
             assert seen.status == "online"
@@ -155,7 +155,7 @@ def test_a_legacy_host_that_dies_goes_offline_after_its_silence(
     with client(api.address) as stub:
         stub.CreateServer(pb.CreateServerRequest(name="box"))
     legacy = start_host(None, SERVER_ID="1", RABBITMQ_URL=rabbitmq_url)
-    legacy.wait_until_said("Online as server 1.")
+    legacy.wait_until_logged("Online as server 1.")
     legacy.kill()
 
     assert eventually(lambda: servers(api.address)["box"].status == "offline", "silence", api)
@@ -181,7 +181,7 @@ def test_a_third_party_client_may_report_status_and_health(
     def status() -> str:
         return servers(api.address)["box"].status
 
-    api.wait_until_said(LISTENING.format("manman.reports"))
+    api.wait_until_logged(LISTENING.format("manman.reports"))
     send(rabbitmq_url, "status.host.1", b'{"server_id": 1, "status": "online"}')
     eventually(lambda: status() == "online", "its status", api)
     send(rabbitmq_url, "health.host.1", b'{"server_id": 1, "capabilities": {"cpu_cores": 7}}')
@@ -229,7 +229,7 @@ def test_a_malformed_message_becomes_a_dead_letter_with_the_reason(
     with client(api.address) as stub:
         stub.CreateServer(pb.CreateServerRequest(name="box"))
     for queue in ("manman.reports", "manman.calls"):
-        api.wait_until_said(LISTENING.format(queue))
+        api.wait_until_logged(LISTENING.format(queue))
     for _ in range(2):
         for body in MALFORMED:
             send(rabbitmq_url, "health.host.1", body)
@@ -270,8 +270,8 @@ def test_a_command_makes_a_host_report_and_fetch_at_once(
     host = start_host(
         api.address, SERVER_NAME="box", RABBITMQ_URL=rabbitmq_url, CONFIG_DIR=str(folder)
     )
-    host.wait_until_said("Registered as server 1 ")
-    host.wait_until_said("Listening for operator commands.")
+    host.wait_until_logged("Registered as server 1 ")
+    host.wait_until_logged("Listening for operator commands.")
     before = servers(api.address)["box"].last_seen
     put = ("manmanv2", "configs", "put", "1", "limits")
     run_to_end(*put, stdin="{}", API_ADDRESS=api.address)
@@ -307,7 +307,7 @@ def test_a_command_that_no_host_would_receive_fails_with_one_sentence(
     api = start_api("memory://", RABBITMQ_URL=rabbitmq_url)
     alone = start_api("memory://")
     for one in (api, alone):
-        start_host(one.address, SERVER_NAME="box").wait_until_said("Registered")
+        start_host(one.address, SERVER_NAME="box").wait_until_logged("Registered")
 
     def refresh(address: str, server_id: str) -> tuple[int, str]:
         ended = run_to_end("manmanv2", "servers", "refresh", server_id, API_ADDRESS=address)
@@ -337,7 +337,7 @@ def test_virtual_hosts_separate_dev_and_prod_on_one_machine(
         apis[environment] = start_api("memory://", RABBITMQ_URL=url, **PATIENT)
         start_host(
             None, TRANSPORT="amqp", RABBITMQ_URL=url, ENVIRONMENT=environment
-        ).wait_until_said("Registered as server 1 ")
+        ).wait_until_logged("Registered as server 1 ")
     found = {environment: servers(api.address) for environment, api in apis.items()}
     hostname = socket.gethostname()
 
@@ -353,13 +353,13 @@ def test_the_api_and_a_host_wait_for_a_broker_that_is_not_there_yet(
     rabbitmq.stop()
     api = start_api("memory://", RABBITMQ_URL=rabbitmq.url())
     host = start_host(None, TRANSPORT="amqp", RABBITMQ_URL=rabbitmq.url(), SERVER_NAME="box")
-    host.wait_until_said("nothing listens on that port")
+    host.wait_until_logged("nothing listens on that port")
     with client(api.address) as stub:
         stub.RegisterServer(pb.RegisterServerRequest(name="over-grpc"), timeout=60)
     rabbitmq.start()
     # A host that tries just before the API has connected again waits for its longest delay.
-    host.wait_until_said("Registered as server 2 ", MAX_DELAY_SECONDS + PATIENCE_SECONDS)
-    host.wait_until_said("The API answers again.")
+    host.wait_until_logged("Registered as server 2 ", MAX_DELAY_SECONDS + TIMEOUT_SECONDS)
+    host.wait_until_logged("The API answers again.")
 
     assert servers(api.address)["box"].status == "online"
     assert host.count("nothing listens on that port") == 1
@@ -371,24 +371,24 @@ def test_the_api_and_a_host_wait_for_a_broker_that_is_not_there_yet(
 def test_a_killed_broker_causes_no_restart_and_no_wrong_status(
     postgres_url: str, rabbitmq: RabbitBroker, start_api: StartApi, start_host: StartHost
 ) -> None:
-    audience = Audience(rabbitmq.url())
+    subscriber = EventSubscriber(rabbitmq.url())
     api = start_api(postgres_url, RABBITMQ_URL=rabbitmq.url())
     over_amqp = {"TRANSPORT": "amqp", "RABBITMQ_URL": rabbitmq.url()}
     hosts = [start_host(None, SERVER_NAME=f"box-{n}", **over_amqp) for n in range(3)]
     silent = start_host(api.address, SERVER_NAME="silent")
     for host in (*hosts, silent):
-        host.wait_until_said("Registered")
+        host.wait_until_logged("Registered")
     _let_queues_settle()
     rabbitmq.kill()
     silent.kill()
     for host in hosts:
-        host.wait_until_said("Trying again until it answers.")
+        host.wait_until_logged("Trying again until it answers.")
     # Hosts over gRPC are judged as usual; hosts that the API cannot hear are not.
     eventually(lambda: servers(api.address)["silent"].status == "offline", "silence", api)
     statuses = {servers(api.address)[f"box-{n}"].status for n in range(3)}
     rabbitmq.start()
     for host in hosts:
-        host.wait_until_said("The API answers again.")
+        host.wait_until_logged("The API answers again.")
     before = {name: server.last_seen for name, server in servers(api.address).items()}
     eventually(
         lambda: all(
@@ -399,11 +399,11 @@ def test_a_killed_broker_causes_no_restart_and_no_wrong_status(
     )
 
     ids = {name: server.server_id for name, server in servers(api.address).items()}
-    eventually(lambda: len(audience.kinds(ids["silent"])) == 3, "the last event", api)
+    eventually(lambda: len(subscriber.kinds(ids["silent"])) == 3, "the last event", api)
 
-    assert audience.kinds(ids["silent"]) == ["registered", "online", "stale"]
+    assert subscriber.kinds(ids["silent"]) == ["registered", "online", "stale"]
     for number in range(3):
-        assert audience.kinds(ids[f"box-{number}"]) == ["registered", "online"]
+        assert subscriber.kinds(ids[f"box-{number}"]) == ["registered", "online"]
     assert statuses == {"online"}
     assert {servers(api.address)[f"box-{n}"].status for n in range(3)} == {"online"}
     assert all(host.running and host.count("Registered") == 1 for host in hosts)
@@ -415,7 +415,7 @@ def test_a_queue_that_is_deleted_under_its_consumer_is_declared_again(
 ) -> None:
     api = start_api("memory://", RABBITMQ_URL=rabbitmq_url)
     host = start_host(None, TRANSPORT="amqp", RABBITMQ_URL=rabbitmq_url, SERVER_NAME="box")
-    host.wait_until_said("Registered as server 1 ")
+    host.wait_until_logged("Registered as server 1 ")
     for queue in ("manman.reports", "manman.calls", "host-1-commands", "manman.dead-letters"):
         with channel(rabbitmq_url) as open_channel:
             open_channel.queue_delete(queue)
@@ -426,7 +426,7 @@ def test_a_queue_that_is_deleted_under_its_consumer_is_declared_again(
     )
     second = start_host(None, TRANSPORT="amqp", RABBITMQ_URL=rabbitmq_url, SERVER_NAME="second")
 
-    assert second.wait_until_said("Registered as server 2 ")
+    assert second.wait_until_logged("Registered as server 2 ")
     send(rabbitmq_url, "health.host.4711", b'{"server_id": 4711}')
     assert eventually(
         lambda: waiting(rabbitmq_url, "manman.dead-letters") == 1, "a dead letter", api
@@ -447,9 +447,9 @@ def test_a_broker_that_never_answers_blocks_nothing(
         api = start_api("memory://", RABBITMQ_URL=url)
         over_amqp = start_host(None, TRANSPORT="amqp", RABBITMQ_URL=url)
         over_grpc = start_host(api.address, RABBITMQ_URL=url, SERVER_NAME="box")
-        over_grpc.wait_until_said("Registered as server 1 ")
-        over_amqp.wait_until_said("does not answer in time")
-        api.wait_until_said("Events wait in the store")
+        over_grpc.wait_until_logged("Registered as server 1 ")
+        over_amqp.wait_until_logged("does not answer in time")
+        api.wait_until_logged("Events wait in the store")
         before = servers(api.address)["box"].last_seen
         refresh = run_to_end("manmanv2", "servers", "refresh", "1", API_ADDRESS=api.address)
         eventually(lambda: servers(api.address)["box"].last_seen > before + 2, "heartbeats", api)
@@ -471,7 +471,7 @@ def test_no_acknowledged_heartbeat_is_missing_after_broker_and_api_were_killed(
     apis = [start_api(postgres_url, RABBITMQ_URL=rabbitmq.url(), **PATIENT) for _ in range(2)]
     host = AmqpControlPlane(Broker(rabbitmq.url()), KeyRing.single(""))
     for api in apis:
-        api.wait_until_said(LISTENING.format("manman.calls"))
+        api.wait_until_logged(LISTENING.format("manman.calls"))
     joined = host.register(RegistrationRequest(name="box"))
     acknowledged = 0
     _let_queues_settle()
@@ -501,7 +501,7 @@ def test_a_message_is_acknowledged_only_after_its_commit(
     api = start_api(url, RABBITMQ_URL=rabbitmq_url, **PATIENT)
     with client(api.address) as stub:
         stub.RegisterServer(pb.RegisterServerRequest(name="box"))
-    api.wait_until_said(LISTENING.format("manman.reports"))
+    api.wait_until_logged(LISTENING.format("manman.reports"))
     own_postgres.stop()
     send(rabbitmq_url, "status.host.1", b'{"server_id": 1, "status": "offline"}')
     # The API has received it and cannot write it.

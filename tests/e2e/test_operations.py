@@ -49,7 +49,7 @@ def test_a_restored_backup_gives_no_id_twice(
     dump = str(tmp_path / "fleet.dump")
     api = start_api(postgres_url)
     one = start_host(api.address, SERVER_NAME="one", CONFIG_DIR=str(tmp_path / "one"))
-    one.wait_until_said("Registered as server 1")
+    one.wait_until_logged("Registered as server 1")
     put(api, 1, '{"of": "the back-up"}')
     subprocess.run(
         ["pg_dump", "--format=custom", f"--file={dump}", postgres_url], check=True, timeout=60
@@ -58,7 +58,7 @@ def test_a_restored_backup_gives_no_id_twice(
     written = tmp_path / "one/limits.json"
     eventually(lambda: written.exists() and "later" in written.read_text(), "it", one, api)
     two = start_host(api.address, SERVER_NAME="two")
-    two.wait_until_said("Registered as server 2")
+    two.wait_until_logged("Registered as server 2")
     api.terminate()
     restore = ["pg_restore", "--clean", "--if-exists", "--no-owner", f"--dbname={postgres_url}"]
     subprocess.run([*restore, dump], check=True, timeout=60)
@@ -73,7 +73,7 @@ def test_a_restored_backup_gives_no_id_twice(
     engine.dispose()
     api = start_api(postgres_url, address=api.address)
 
-    two.wait_until_said("Registered as server 10002")
+    two.wait_until_logged("Registered as server 10002")
     eventually(lambda: "back-up" in written.read_text(), "the back-up's document", one, api)
     eventually(
         lambda: all(server.status == "online" for server in servers(api.address).values()), "both"
@@ -90,22 +90,22 @@ def test_a_copy_of_a_running_sqlite_database_is_a_backup(
     file, copy = tmp_path / "fleet.sqlite3", tmp_path / "copy.sqlite3"
     api = start_api(f"sqlite:///{file}")
     host = start_host(api.address, SERVER_NAME="one")
-    host.wait_until_said("Registered as server 1")
+    host.wait_until_logged("Registered as server 1")
     with closing(sqlite3.connect(file)) as running, closing(sqlite3.connect(copy)) as other:
         running.backup(other)
     late = start_host(api.address, SERVER_NAME="late")
-    late.wait_until_said("Registered as server 2")
+    late.wait_until_logged("Registered as server 2")
     # So that what was written last is not in the file itself yet.
     api.kill()
-    host.wait_until_said("Trying again")
+    host.wait_until_logged("Trying again")
     for part in ("-wal", "-shm"):
         Path(f"{file}{part}").unlink(missing_ok=True)
     shutil.copy(copy, file)
     with closing(sqlite3.connect(file)) as restored, restored:
         restored.execute("UPDATE sqlite_sequence SET seq = seq + 10000 WHERE name = 'servers'")
     api = start_api(f"sqlite:///{file}", address=api.address)
-    host.wait_until_said("The API answers again")
-    late.wait_until_said("Registered as server 10002")
+    host.wait_until_logged("The API answers again")
+    late.wait_until_logged("Registered as server 10002")
 
     assert {name: found.server_id for name, found in servers(api.address).items()} == {
         "one": 1,
@@ -122,16 +122,16 @@ def test_the_registration_key_is_changed_without_losing_a_host(
     key.write_text(f"{old}\n")
     api = start_api(postgres_url, REGISTRATION_KEY=old)
     host = start_host(api.address, SERVER_NAME="box", REGISTRATION_KEY_FILE=str(key))
-    host.wait_until_said("Registered as server 1")
+    host.wait_until_logged("Registered as server 1")
     key.write_text(f"{new}\n")
     api.terminate()
-    host.wait_until_said("Trying again")
+    host.wait_until_logged("Trying again")
     api = start_api(postgres_url, address=api.address, REGISTRATION_KEY=new)
-    host.wait_until_said("The API answers again")
+    host.wait_until_logged("The API answers again")
     still_there = servers(api.address)["box"].status
     host.terminate()
     again = start_host(api.address, SERVER_NAME="box", REGISTRATION_KEY_FILE=str(key))
-    again.wait_until_said("Registered as server 1")
+    again.wait_until_logged("Registered as server 1")
     late = start_host(api.address, SERVER_NAME="late", REGISTRATION_KEY=old)
 
     assert still_there == "online"
@@ -146,14 +146,14 @@ def test_a_host_with_an_old_key_a_void_credential_and_something_to_fetch_ends(
     host = start_host(
         api.address, SERVER_NAME="box", REGISTRATION_KEY=old, CONFIG_DIR=str(tmp_path / "config")
     )
-    host.wait_until_said("Registered as server 1")
+    host.wait_until_logged("Registered as server 1")
     api.terminate()
-    host.wait_until_said("Trying again")
+    host.wait_until_logged("Trying again")
     with closing(psycopg2.connect(postgres_url)) as somebody, somebody.cursor() as cursor:
         cursor.execute("DELETE FROM signing_keys")
         somebody.commit()
     api = start_api(postgres_url, address=api.address, REGISTRATION_KEY=new)
-    host.wait_until_said("The API answers again")
+    host.wait_until_logged("The API answers again")
     put(api, 1, "{}")
 
     assert host.wait() == 77

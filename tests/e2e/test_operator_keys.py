@@ -50,7 +50,7 @@ def operators(start_api: Callable[..., Api], tmp_path: Path) -> Operators:
 
 
 def test_once_an_admin_has_a_key_every_operator_needs_one(operators: Operators) -> None:
-    assert operators.api.said(
+    assert operators.api.logged(
         "unless an admin has a key, only this machine may make operators' calls"
     )
     made = operators.run("operators", "create", "ann", "--role", "admin", "--expires", "30d")
@@ -79,7 +79,7 @@ def test_once_an_admin_has_a_key_every_operator_needs_one(operators: Operators) 
     kept = b"".join(file.read_bytes() for file in operators.database.parent.iterdir())
     assert key_id.encode() in kept
     assert secret.encode() not in kept
-    assert not operators.api.said(secret)
+    assert not operators.api.logged(secret)
     assert secret not in listed.stdout + made.stderr
 
 

@@ -29,7 +29,7 @@ def test_operators_with_tokens_are_named_in_the_audit(
 ) -> None:
     url = f"sqlite:///{tmp_path / 'fleet.sqlite3'}"
     api = start_api(url, LOG_LEVEL="debug", GRPC_VERBOSITY="debug", **idp.variables, **KEYCLOAK)
-    api.wait_until_said(f"keys of the OIDC provider {idp.issuer}: 1")
+    api.wait_until_logged(f"keys of the OIDC provider {idp.issuer}: 1")
 
     def run(*arguments: str, **variables: str) -> tuple[int, str]:
         ended = run_to_end("manmanv2", *arguments, API_ADDRESS=api.address, **variables)
@@ -71,9 +71,9 @@ def test_operators_with_tokens_are_named_in_the_audit(
         ),
     )
     assert without[0] == 77
-    assert api.said(f"Operators need a key, or a token from the OIDC provider {idp.issuer}")
-    assert not api.said("only this machine may make")
-    assert api.said("a token of the OIDC provider was refused: it has expired")
+    assert api.logged(f"Operators need a key, or a token from the OIDC provider {idp.issuer}")
+    assert not api.logged("only this machine may make")
+    assert api.logged("a token of the OIDC provider was refused: it has expired")
     assert idp.asked == [DISCOVERY, KEYS]
     assert api.terminate() == 0
 
@@ -83,7 +83,7 @@ def test_an_api_starts_without_its_provider_and_the_doctor_reports_it(
 ) -> None:
     idp.answers[DISCOVERY] = 503
     api = start_api("memory://", OPERATOR_KEY=canary("operator key"), **idp.variables)
-    api.wait_until_said(f"the OIDC provider {idp.issuer} (OIDC_ISSUER)")
+    api.wait_until_logged(f"the OIDC provider {idp.issuer} (OIDC_ISSUER)")
     settings = {"DATABASE_URL": "memory://", "LISTEN_ADDRESS": api.address, **idp.variables}
 
     def listed(key: str) -> tuple[int, str]:

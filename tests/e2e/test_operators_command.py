@@ -15,7 +15,7 @@ from adapters.sql.schema import newest_revision
 from protos.manman.v1 import manman_pb2 as pb
 from tests.support.canary_secrets import canary
 from tests.support.processes import (
-    PATIENCE_SECONDS,
+    TIMEOUT_SECONDS,
     Api,
     client,
     json_from,
@@ -232,7 +232,8 @@ def test_ctrl_c_during_the_start_prints_no_traceback(
     (tmp_path / "click.py").write_text("print('loading', flush=True)\nimport time\ntime.sleep(60)")
     command = Path(sys.executable).parent / "manmanv2"
     loading = subprocess.Popen(
-        [command, "servers", "list"],
+        # A shell starts its background jobs with SIGINT ignored, and this suite may be one.
+        ["env", "--default-signal=INT", command, "servers", "list"],
         env={"PATH": os.environ["PATH"], "PYTHONPATH": str(tmp_path)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -241,7 +242,7 @@ def test_ctrl_c_during_the_start_prints_no_traceback(
     assert loading.stdout
     assert loading.stdout.readline() == "loading\n"
     loading.send_signal(signal.SIGINT)
-    _, stderr = loading.communicate(timeout=PATIENCE_SECONDS)
+    _, stderr = loading.communicate(timeout=TIMEOUT_SECONDS)
 
     assert stderr == ""
     # What a shell reports as 130.

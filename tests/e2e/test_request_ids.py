@@ -90,7 +90,7 @@ def test_an_operators_error_names_the_request_id(start_api: StartApi, postgres_u
     said = re.search(r"see request_id ([0-9a-f]{32}) in the API's log", ended.stderr)
 
     assert said, ended.stderr
-    failure = api.wait_until_said("the store failed")
+    failure = api.wait_until_logged("the store failed")
     [line] = [event for event in api.events if event["event"] == failure]
     assert line["request_id"] == said[1]
 
@@ -100,10 +100,10 @@ def test_a_host_and_its_api_log_a_failed_heartbeat_with_one_request_id(
 ) -> None:
     api = start_api(postgres_url)
     host = start_host(api.address, SERVER_NAME="box")
-    host.wait_until_said("Registered")
+    host.wait_until_logged("Registered")
     drop_table(postgres_url, "server_capabilities")
-    host.wait_until_said("its log says why")
-    api.wait_until_said("the store failed")
+    host.wait_until_logged("its log says why")
+    api.wait_until_logged("the store failed")
     [warned] = [event for event in host.events if "its log says why" in event["event"]]
 
     assert warned["request_id"] in {event.get("request_id") for event in api.events}
@@ -111,7 +111,7 @@ def test_a_host_and_its_api_log_a_failed_heartbeat_with_one_request_id(
 
 def test_a_log_line_has_a_request_id_only_during_the_request(start_host: StartHost) -> None:
     host = start_host("127.0.0.1:1", SERVER_NAME="box")
-    host.wait_until_said("Trying again")
+    host.wait_until_logged("Trying again")
     host.terminate()
     names = {event["event"]: event.get("request_id") for event in host.events}
 
@@ -129,12 +129,12 @@ def test_a_console_shows_the_request_id_after_the_line() -> None:
         LOG_LEVEL="debug",
     )
     try:
-        api.wait_until_said("Serving on")
+        api.wait_until_logged("Serving on")
         with client(address) as stub, pytest.raises(grpc.RpcError):
             stub.GetServer(
                 pb.GetServerRequest(server_id=9), metadata=(("x-request-id", "my.request_1"),)
             )
 
-        assert api.wait_until_said("GetServer: NOT_FOUND").endswith("[my.request_1]")
+        assert api.wait_until_logged("GetServer: NOT_FOUND").endswith("[my.request_1]")
     finally:
         api.kill()

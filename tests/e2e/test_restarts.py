@@ -37,7 +37,7 @@ def test_a_restarted_host_keeps_its_id_and_its_configuration(
     api = start_api(postgres_url)
     for _ in range(2):
         host = start_host(api.address, SERVER_NAME="box")
-        host.wait_until_said("Registered as server 1 ")
+        host.wait_until_logged("Registered as server 1 ")
         put_configuration(api, 1)
         host.terminate()
 
@@ -51,12 +51,12 @@ def test_a_restarted_api_continues_where_it_was(
     url = f"sqlite:///{tmp_path / 'manman.sqlite3'}"
     api = start_api(url)
     host = start_host(api.address, SERVER_NAME="box")
-    host.wait_until_said("Registered as server 1 ")
+    host.wait_until_logged("Registered as server 1 ")
     put_configuration(api, 1)
     api.terminate()
-    host.wait_until_said("Trying again")
+    host.wait_until_logged("Trying again")
     api = start_api(url, address=api.address)
-    host.wait_until_said("The API answers again")
+    host.wait_until_logged("The API answers again")
 
     assert servers(api.address)["box"].server_id == 1
     assert servers(api.address)["box"].status == "online"
@@ -72,13 +72,13 @@ def test_a_restarted_postgresql_disturbs_hosts_only_briefly(
     upgrade(url)
     api = start_api(url)
     host = start_host(api.address, SERVER_NAME="box")
-    host.wait_until_said("Registered as server 1 ")
+    host.wait_until_logged("Registered as server 1 ")
     put_configuration(api, 1)
     if how == "restart":
         own_postgres.restart()
     else:
         own_postgres.kill()
-        host.wait_until_said("Trying again")
+        host.wait_until_logged("Trying again")
         own_postgres.start()
 
     def seen() -> int:
@@ -147,10 +147,10 @@ def test_a_host_waits_for_an_api_that_is_not_there_yet(
     api = start_api("memory://")
     api.terminate()
     host = start_host(api.address, SERVER_NAME="box")
-    host.wait_until_said("Trying again")
+    host.wait_until_logged("Trying again")
     start_api("memory://", address=api.address)
 
-    assert host.wait_until_said("Registered")
+    assert host.wait_until_logged("Registered")
     assert eventually(lambda: host.count("Trying again") == 1, "one line, not one per try")
 
 

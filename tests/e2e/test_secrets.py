@@ -78,7 +78,7 @@ def test_a_life_without_errors(
         CONFIG_DIR=str(folder),
         **WORDY_HOST,
     )
-    host.wait_until_said("Registered as server 1 ")
+    host.wait_until_logged("Registered as server 1 ")
     put_configuration(api)
     eventually((folder / "game.json").exists, "the document", api, host)
     arrived = (folder / "game.json").read_text()
@@ -88,7 +88,7 @@ def test_a_life_without_errors(
         operator(api, "configs", "list", "1"),
         operator(api, "servers", "delete", "1", "--yes", "--force"),
     ]
-    host.wait_until_said("Registered as server 2 ")
+    host.wait_until_logged("Registered as server 2 ")
 
     assert arrived == CONFIGURATION
     assert {ended.returncode for ended in done} == {0}
@@ -128,15 +128,15 @@ def test_a_database_that_is_down_for_a_while(
     upgrade(url)
     api = start_api(url, address=free_address(), API_WORKERS=workers, **WORDY_API)
     host = start_host(api.address, **WORDY_HOST)
-    host.wait_until_said("Registered as server 1 ")
+    host.wait_until_logged("Registered as server 1 ")
     own_postgres.stop()
-    host.wait_until_said("Trying again")
+    host.wait_until_logged("Trying again")
     refused = put_configuration(api)
     not_started = run_to_end("manmanv2-api", DATABASE_URL=url, **WORDY_API)
     not_upgraded = run_to_end("manmanv2", "db", "upgrade", DATABASE_URL=url)
-    api.wait_until_said("No server is declared offline for now")
+    api.wait_until_logged("No server is declared offline for now")
     own_postgres.start()
-    api.wait_until_said("The store is back")
+    api.wait_until_logged("The store is back")
 
     assert {refused.returncode, not_started.returncode, not_upgraded.returncode} == {69}
     assert eventually(lambda: put_configuration(api).returncode == 0, "an answer", api)
@@ -146,14 +146,14 @@ def test_a_database_that_fails_at_a_document(
     postgres_url: str, start_api: StartApi, start_host: StartHost
 ) -> None:
     api = start_api(postgres_url, **WORDY_API)
-    start_host(api.address, **WORDY_HOST).wait_until_said("Registered as server 1 ")
+    start_host(api.address, **WORDY_HOST).wait_until_logged("Registered as server 1 ")
     with closing(psycopg2.connect(postgres_url)) as somebody, somebody.cursor() as cursor:
         cursor.execute("ALTER TABLE configurations ADD CHECK (name <> 'game')")
         somebody.commit()
     failed = put_configuration(api)
 
     assert failed.returncode == 70
-    assert api.wait_until_said("the store failed")
+    assert api.wait_until_logged("the store failed")
 
 
 def test_a_database_that_refuses_the_password(own_postgres: PostgresCluster) -> None:
@@ -177,9 +177,9 @@ def test_a_broker_that_cannot_be_used(
     api = start_api("memory://", RABBITMQ_URL=url, **WORDY_API)
     over_grpc = start_host(api.address, RABBITMQ_URL=url, **WORDY_HOST)
     over_amqp = start_host(None, TRANSPORT="amqp", RABBITMQ_URL=url, **WORDY_HOST)
-    over_grpc.wait_until_said("Registered as server 1 ")
+    over_grpc.wait_until_logged("Registered as server 1 ")
     for process in (api, over_grpc, over_amqp):
-        process.wait_until_said(words)
+        process.wait_until_logged(words)
     refresh = operator(api, "servers", "refresh", "1")
 
     assert refresh.returncode == 69
@@ -262,12 +262,12 @@ def test_a_private_key_in_use(
     api = start_api("memory://", **files.variables, **WORDY_API)
     trust = {"API_CA_CERT_PATH": str(files.ca_file)}
     host = start_host(f"https://{api.address}", **trust, **WORDY_HOST)
-    host.wait_until_said("Registered as server 1 ")
+    host.wait_until_logged("Registered as server 1 ")
     in_the_open = run_to_end("manmanv2", "servers", "list", API_ADDRESS=api.address)
     cut_off(files)
-    api.wait_until_said("is damaged")
+    api.wait_until_logged("is damaged")
     files.issue()
-    api.wait_until_said("can be used again")
+    api.wait_until_logged("can be used again")
 
     assert in_the_open.returncode == 69
     assert (host.terminate(), api.terminate()) == (0, 0)

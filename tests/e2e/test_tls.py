@@ -38,7 +38,7 @@ def test_hosts_and_operators_use_tls_while_the_certificate_is_replaced(
         database, address=address, API_WORKERS="2", METRICS_ADDRESS=metrics, **files.variables
     )
     host = start_host(url, SERVER_NAME="web1", **trust)
-    host.wait_until_said("Registered as server 1")
+    host.wait_until_logged("Registered as server 1")
     well = run_to_end("manmanv2-api", "health", DATABASE_URL=database, **settings)
     listed = run("--api", url, "servers", "list", **trust)
     in_the_open = run("servers", "list", API_ADDRESS=address)
@@ -80,7 +80,7 @@ def test_hosts_and_operators_use_tls_while_the_certificate_is_replaced(
     assert run("servers", "list", API_ADDRESS=url, **trust)[0] == 0
     assert run("servers", "list", API_ADDRESS=url, API_CA_CERT_PATH=str(only_old))[0] == 69
     assert host.terminate() == 0
-    assert not host.said("Trying again")
+    assert not host.logged("Trying again")
 
 
 def test_a_host_with_the_wrong_ca_reports_it_once_and_joins_when_the_file_is_fixed(
@@ -92,9 +92,9 @@ def test_a_host_with_the_wrong_ca_reports_it_once_and_joins_when_the_file_is_fix
     host = start_host(
         api.address, API_USE_TLS="true", API_CA_CERT_PATH=str(files.ca_file), SERVER_NAME="web1"
     )
-    said = host.wait_until_said("Trying again")
+    said = host.wait_until_logged("Trying again")
     files.ca_file.write_bytes(right)
-    host.wait_until_said("Registered as server 1")
+    host.wait_until_logged("Registered as server 1")
 
     assert said.startswith(f"The API at {api.address} (API_ADDRESS) has a certificate from a CA")
     assert "is not in API_CA_CERT_PATH: set API_CA_CERT_PATH to" in said

@@ -14,7 +14,7 @@ from protos.manman.v1 import manman_pb2 as pb
 from protos.manman.v1.manman_pb2_grpc import ManManAPIStub
 from tests.support.canary_secrets import canary
 from tests.support.collector import Collected, Collector, running_collector
-from tests.support.event_subscriber import Audience, channel
+from tests.support.event_subscriber import EventSubscriber, channel
 from tests.support.processes import Api, Process, client, eventually, free_address, servers
 
 StartApi = Callable[..., Api]
@@ -53,11 +53,11 @@ def test_one_trace_leads_from_a_host_to_the_store_and_to_subscribers(
     start_api: StartApi,
     start_host: StartHost,
 ) -> None:
-    audience = Audience(rabbitmq_url)
+    subscriber = EventSubscriber(rabbitmq_url)
     traced = {**collector.variables, "RABBITMQ_URL": rabbitmq_url, "REGISTRATION_KEY": KEY}
     api = start_api(postgres_url, **traced)
     host = start_host(api.address, SERVER_NAME="box", **traced)
-    eventually(lambda: len(audience.listen()) == 2, "both events", api, host)
+    eventually(lambda: len(subscriber.listen()) == 2, "both events", api, host)
     registers = one(collector, "register", api, host)
     [served] = below(collector, registers, f"{SERVED}RegisterServer", api, host)
     [inserted] = below(collector, served, "INSERT", api, host)[:1]
@@ -82,9 +82,9 @@ def test_one_trace_leads_from_a_host_to_the_store_and_to_subscribers(
     )
     assert [span.attributes["manmanv2.event"] for span in published] == ["registered", "online"]
     assert {span.kind for span in published} == {"PRODUCER"}
-    for heard, span in zip(audience.heard, published, strict=True):
-        assert heard.trace_parent.startswith(span.trace_parent)
-        assert heard.message_id == span.attributes["messaging.message.id"]
+    for event, span in zip(subscriber.received, published, strict=True):
+        assert event.trace_parent.startswith(span.trace_parent)
+        assert event.message_id == span.attributes["messaging.message.id"]
     assert {span.trace_id for span in (registers, served, inserted, *published)} == {
         registers.trace_id
     }
@@ -136,12 +136,12 @@ def test_a_heartbeat_written_alone_is_one_trace_up_to_its_event(
     start_api: StartApi,
     start_host: StartHost,
 ) -> None:
-    audience = Audience(rabbitmq_url)
+    subscriber = EventSubscriber(rabbitmq_url)
     api = start_api(postgres_url, RABBITMQ_URL=rabbitmq_url, **PATIENT, **collector.variables)
     host = start_host(api.address, SERVER_NAME="box", **collector.variables)
-    host.wait_until_said("Registered")
+    host.wait_until_logged("Registered")
     assert host.terminate() == 0
-    eventually(lambda: "offline" in audience.kinds(1), "its leaving heartbeat", api, host)
+    eventually(lambda: "offline" in subscriber.kinds(1), "its leaving heartbeat", api, host)
     leaving = one(collector, "leaving heartbeat", api, host)
     [served] = below(collector, leaving, f"{SERVED}Heartbeat", api)
     [write] = below(collector, served, "record heartbeats", api)
@@ -150,7 +150,7 @@ def test_a_heartbeat_written_alone_is_one_trace_up_to_its_event(
     # What is not sent at once is sent at the end.
     assert leaving.service == "manmanv2-host"
     assert write.links == {served.span_id}
-    assert audience.heard[-1].trace_parent.startswith(sent.trace_parent)
+    assert subscriber.received[-1].trace_parent.startswith(sent.trace_parent)
     assert sent.trace_id == leaving.trace_id
 
 
@@ -162,14 +162,14 @@ def test_a_trace_leads_over_amqp_too(
     start_host: StartHost,
     tmp_path: Path,
 ) -> None:
-    audience = Audience(rabbitmq_url)
+    subscriber = EventSubscriber(rabbitmq_url)
     traced = {**collector.variables, "RABBITMQ_URL": rabbitmq_url, "REGISTRATION_KEY": KEY}
     api = start_api(postgres_url, **traced)
     with client(api.address) as stub:
         stub.CreateServer(pb.CreateServerRequest(name="box"))
         stub.PutConfiguration(pb.PutConfigurationRequest(server_id=1, name="a", document="{}"))
     for queue in ("manman.calls", "manman.reports"):
-        api.wait_until_said(f"Listening for messages from {queue}.")
+        api.wait_until_logged(f"Listening for messages from {queue}.")
     host = start_host(
         None, TRANSPORT="amqp", SERVER_NAME="box", CONFIG_DIR=str(tmp_path / "config"), **traced
     )
@@ -178,13 +178,13 @@ def test_a_trace_leads_over_amqp_too(
     beats = one(collector, "heartbeat", api, host)
     [joined] = below(collector, registers, "process manman.calls", api, host)
     [fetched] = below(collector, fetches, "process manman.calls", api, host)
-    [heard] = below(collector, beats, "process manman.reports", api, host)
-    eventually(lambda: "online" in audience.kinds(1), "the event", api)
+    [event] = below(collector, beats, "process manman.reports", api, host)
+    eventually(lambda: "online" in subscriber.kinds(1), "the event", api)
     sent = below(collector, joined, "send external", api)
 
-    assert {joined.kind, fetched.kind, heard.kind} == {"CONSUMER"}
-    assert heard.links == {beats.span_id}
-    assert heard.attributes == {
+    assert {joined.kind, fetched.kind, event.kind} == {"CONSUMER"}
+    assert event.links == {beats.span_id}
+    assert event.attributes == {
         "messaging.system": "rabbitmq",
         "messaging.operation.type": "process",
         "messaging.destination.name": "manman.reports",
@@ -192,10 +192,10 @@ def test_a_trace_leads_over_amqp_too(
     }
     assert below(collector, joined, "UPDATE", api)
     assert below(collector, fetched, "SELECT", api)
-    assert below(collector, heard, "UPDATE", api)
-    [told] = [told for told in audience.heard if told.kind == "online"]
-    assert any(told.trace_parent.startswith(span.trace_parent) for span in sent)
-    assert told.trace_parent.split("-")[1] == registers.trace_id
+    assert below(collector, event, "UPDATE", api)
+    [online] = [each for each in subscriber.received if each.kind == "online"]
+    assert any(online.trace_parent.startswith(span.trace_parent) for span in sent)
+    assert online.trace_parent.split("-")[1] == registers.trace_id
 
 
 def test_a_dead_letter_keeps_its_senders_traceparent(
@@ -211,7 +211,7 @@ def test_a_dead_letter_keeps_its_senders_traceparent(
         {"traceparent": b"\xff\xfe"},
     ]
     kept: list[dict[str, Any]] = []
-    api.wait_until_said("Listening for messages from manman.reports.")
+    api.wait_until_logged("Listening for messages from manman.reports.")
     with channel(rabbitmq_url) as foreign:
         for headers in sent:
             foreign.basic_publish(
@@ -233,18 +233,18 @@ def test_a_dead_letter_keeps_its_senders_traceparent(
 def test_sweeps_that_find_nothing_leave_no_trace(
     postgres_url: str, rabbitmq_url: str, collector: Collector, start_api: StartApi
 ) -> None:
-    audience = Audience(rabbitmq_url)
+    subscriber = EventSubscriber(rabbitmq_url)
     api = start_api(postgres_url, RABBITMQ_URL=rabbitmq_url, **collector.variables)
     with client(api.address) as stub:
         stub.RegisterServer(pb.RegisterServerRequest(name="box"))
-    eventually(lambda: "stale" in audience.kinds(1), "silence", api)
+    eventually(lambda: "stale" in subscriber.kinds(1), "silence", api)
     [expired] = eventually(lambda: collector.named("expire servers"), "the look", api)
     [sent] = below(collector, expired, "send external", api)
     api.terminate()
     relays = collector.named("relay events")
 
     assert expired.attributes == {"manmanv2.servers_expired": 1}
-    assert audience.heard[-1].trace_parent.startswith(sent.trace_parent)
+    assert subscriber.received[-1].trace_parent.startswith(sent.trace_parent)
     assert sum(span.attributes["manmanv2.events"] for span in relays) == 3
     # Nothing but what was done for somebody, and the one look that found somebody.
     begun = {span.name for span in collector.spans if not span.parent_id}
@@ -273,10 +273,10 @@ def test_log_lines_name_the_trace_that_they_belong_to(
     api = start_api("memory://", LOG_LEVEL="debug", **collector.variables)
     host = start_host(api.address, **collector.variables)
     served = one(collector, f"{SERVED}RegisterServer", api, host)
-    api.wait_until_said("RegisterServer: OK")
+    api.wait_until_logged("RegisterServer: OK")
     [line] = [event for event in api.events if "RegisterServer: OK" in event["event"]]
     lost = start_host(free_address(), **collector.variables)
-    lost.wait_until_said("is not there")
+    lost.wait_until_logged("is not there")
     [trouble] = [event for event in lost.events if "is not there" in event["event"]]
     failed = eventually(
         lambda: [span for span in collector.named("register") if span.failed], "its span", lost
@@ -306,8 +306,8 @@ def test_a_missing_collector_is_one_log_line(
         api = start_api(postgres_url, **away)
         host = start_host(api.address, SERVER_NAME="box", **away)
         said = f"The collector at {address} (OTEL_EXPORTER_OTLP_ENDPOINT) cannot be reached"
-        api.wait_until_said(said)
-        host.wait_until_said(said)
+        api.wait_until_logged(said)
+        host.wait_until_logged(said)
         first = servers(api.address)["box"].last_seen
         eventually(lambda: servers(api.address)["box"].last_seen > first + 3, "heartbeats", api)
 
@@ -317,7 +317,7 @@ def test_a_missing_collector_is_one_log_line(
         for process in (api, host):
             assert process.count(said) == process.count("Spans are dropped") == 1
             assert not any("Traceback" in str(event) for event in process.events)
-            assert not process.said("giving up the calls")
+            assert not process.logged("giving up the calls")
             assert {event["level"] for event in process.events} <= {"info", "warning"}
 
 
@@ -341,8 +341,8 @@ def test_a_collector_that_hangs_does_not_delay_the_stop(
         assert host.terminate() == 0
         assert servers(api.address)["box"].status == "offline"
         assert api.terminate() == 0
-        assert api.said("Stopped")
-        assert not api.said("giving up the calls")
+        assert api.logged("Stopped")
+        assert not api.logged("giving up the calls")
 
 
 @pytest.fixture
@@ -363,7 +363,7 @@ def test_traces_without_the_library_are_one_warning(
     asked = {**without_opentelemetry, "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://127.0.0.1:1/t"}
     api = start_api(postgres_url, address=free_address(), API_WORKERS="2", **asked)
     host = start_host(api.address, SERVER_NAME="box", **asked)
-    host.wait_until_said("Registered")
+    host.wait_until_logged("Registered")
 
     for process in (api, host):
         warnings = [event["event"] for event in process.events if "OpenTel" in event["event"]]

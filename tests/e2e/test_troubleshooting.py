@@ -34,7 +34,7 @@ from entrypoints.settings import Secret
 from entrypoints.testing import serving
 from protos.manman.v1 import manman_pb2 as pb
 from tests.support.canary_secrets import canary
-from tests.support.certificates import CertificateFiles, showing, without_tls
+from tests.support.certificates import CertificateFiles, tls_server, without_tls
 from tests.support.certified import Site
 from tests.support.doctor import (
     Report,
@@ -158,7 +158,7 @@ def unreachable(start_host: StartHost, address: str) -> list[str]:
     """The lines of a host that cannot reach the API, and of the doctor."""
     host = start_host(address, SERVER_NAME="web1")
     report = doctor(API_ADDRESS=address, SERVER_NAME="web1", DOCKER_OPTIONAL="true")
-    line = host.wait_until_said("Trying again until it answers.")
+    line = host.wait_until_logged("Trying again until it answers.")
 
     assert host.running
     assert report.outcomes["Key"] == "skip"
@@ -175,7 +175,7 @@ def without_docker(
     settings = {"DOCKER_SOCKET": str(path), "SERVER_NAME": "web1"}
     host = Process(*host_command, **settings, API_ADDRESS=free_address())
     try:
-        line = host.wait_until_said("Trying again until it answers.")
+        line = host.wait_until_logged("Trying again until it answers.")
     finally:
         host.kill()
     report = ask("host", **settings)
@@ -272,7 +272,7 @@ def test_a_key_that_was_not_loaded_by_the_api(start_api: StartApi) -> None:
         "api", DATABASE_URL="memory://", LISTEN_ADDRESS=api.address, REGISTRATION_KEY=KEY
     )
     by_a_host = doctor(API_ADDRESS=api.address, SERVER_NAME="web1", REGISTRATION_KEY=KEY)
-    line = api.wait_until_said("REGISTRATION_KEY is not set")
+    line = api.wait_until_logged("REGISTRATION_KEY is not set")
 
     assert [line, as_meant.of("Key"), by_a_host.of("Key")] == quoted(
         "The API has not loaded the key"
@@ -287,7 +287,7 @@ def test_a_host_gets_another_id_at_each_start(api: Api, start_host: StartHost) -
     for number in (1, 2):
         # By no evidence the API recognises its machine.
         host = start_host(api.address, HOST_ROOT="/nowhere")
-        host.wait_until_said(f"Registered as server {number} ")
+        host.wait_until_logged(f"Registered as server {number} ")
         lines += [event["event"] for event in host.events if "for this run only" in event["event"]]
         host.terminate()
     report = doctor(API_ADDRESS=api.address, DOCKER_OPTIONAL="true")
@@ -305,9 +305,9 @@ def test_another_machine_has_the_name(
     api: Api, start_host: StartHost, machine: FakeMachine, folder: Path
 ) -> None:
     other = FakeMachine.fresh(folder / "other")
-    start_host(api.address, SERVER_NAME="web1", **machine.settings).wait_until_said("Registered")
+    start_host(api.address, SERVER_NAME="web1", **machine.settings).wait_until_logged("Registered")
     refused_host = start_host(api.address, SERVER_NAME="web1", **other.settings)
-    line = refused_host.wait_until_said("is held by")
+    line = refused_host.wait_until_logged("is held by")
 
     assert refused_host.running
     assert as_examples([line], {"127.0.0.1": "10.0.0.7"}) == quoted("Another machine has the name")
@@ -315,8 +315,8 @@ def test_another_machine_has_the_name(
 
 def test_another_host_manager_replaced_it(api: Api, start_host: StartHost) -> None:
     earlier = start_host(api.address, SERVER_NAME="web1")
-    earlier.wait_until_said("Registered")
-    start_host(api.address, SERVER_NAME="web1").wait_until_said("Registered")
+    earlier.wait_until_logged("Registered")
+    start_host(api.address, SERVER_NAME="web1").wait_until_logged("Registered")
 
     assert earlier.wait() == 75
     assert as_examples([earlier.events[-1]["event"]], {"127.0.0.1": "10.0.0.7"}) == quoted(
@@ -325,7 +325,7 @@ def test_another_host_manager_replaced_it(api: Api, start_host: StartHost) -> No
 
 
 def test_an_operator_rejected_or_banned_it(api: Api, start_host: StartHost) -> None:
-    start_host(api.address, SERVER_NAME="web1").wait_until_said("Registered")
+    start_host(api.address, SERVER_NAME="web1").wait_until_logged("Registered")
     with client(api.address) as stub:
         stub.BanServer(pb.BanServerRequest(server_id=1, reason="stolen"))
     banned = start_host(api.address, SERVER_NAME="web2")
@@ -350,12 +350,12 @@ def test_it_waits_for_approval(start_api: StartApi, start_host: StartHost) -> No
     api = start_api("memory://", REGISTRATION_APPROVAL="manual")
     host = start_host(api.address, SERVER_NAME="web1")
 
-    assert [host.wait_until_said("waits for an operator")] == quoted("It waits for approval")
+    assert [host.wait_until_logged("waits for an operator")] == quoted("It waits for approval")
 
 
 def test_its_state_is_in_use(api: Api, start_host: StartHost, folder: Path) -> None:
     state = str(folder / "state")
-    start_host(api.address, SERVER_NAME="web1", STATE_DIR=state).wait_until_said("Registered")
+    start_host(api.address, SERVER_NAME="web1", STATE_DIR=state).wait_until_logged("Registered")
     second = start_host(api.address, SERVER_NAME="web2", STATE_DIR=state)
 
     assert second.wait() == 78
@@ -368,11 +368,11 @@ def test_its_state_is_of_another_machine(
     api: Api, start_host: StartHost, machine: FakeMachine, folder: Path
 ) -> None:
     first = start_host(api.address, **machine.settings_with_state)
-    first.wait_until_said("Registered")
+    first.wait_until_logged("Registered")
     first.terminate()
     copy = machine.clone(folder / "clone")
     second = start_host(api.address, **copy.settings_with_state)
-    line = second.wait_until_said("was moved to")
+    line = second.wait_until_logged("was moved to")
 
     assert as_examples([line], {str(copy.state_dir): "/var/lib/manmanv2"}) == quoted(
         "STATE_DIR was copied from another machine"
@@ -443,13 +443,13 @@ def test_the_port_does_not_use_tls(files: CertificateFiles) -> None:
 
 
 def test_the_ca_is_not_trusted(files: CertificateFiles, tmp_path: Path) -> None:
-    with showing(files) as address:
+    with tls_server(files) as address:
         lines = [tls_failure_line(address, None)]
         type(files.ca)().cert_pem.write_to_path(str(tmp_path / "other.pem"))
         lines.append(tls_failure_line(address, tmp_path / "other.pem"))
     files.certificate.write_bytes(files.ca.cert_pem.bytes())
     files.key.write_bytes(files.ca.private_key_pem.bytes())
-    with showing(files) as another_address:
+    with tls_server(files) as another_address:
         lines.append(tls_failure_line(another_address, None))
 
     assert as_examples(lines, {address: API, another_address: API}) == quoted(
@@ -480,9 +480,9 @@ def test_the_join_key_pins_another_ca(
         "SERVER_NAME": "web1",
     }
     host = start_host(f"https://{api.address}", **settings)
-    line = host.wait_until_said("Trying again until it answers.")
+    line = host.wait_until_logged("Trying again until it answers.")
     report = doctor(API_ADDRESS=f"https://{api.address}", DOCKER_OPTIONAL="true", **settings)
-    with showing(files) as without_an_authority:
+    with tls_server(files) as without_an_authority:
         trust = ApiTrust(without_an_authority, Tls())
         with pytest.raises(AuthorityMismatch) as caught:
             trust.tls_for(settings["REGISTRATION_KEY"])
@@ -499,7 +499,7 @@ def test_the_api_s_certificate_is_not_from_the_ca_that_the_host_knows(
 ) -> None:
     other_ca = type(files.ca)().cert_pem.bytes().decode()
     DiskAuthorityFolder(tmp_path).write(KnownAuthority("0" * 64, other_ca))
-    with showing(files) as address:
+    with tls_server(files) as address:
         trust = ApiTrust(address, Tls(), ReadOnlyAuthorityFolder(tmp_path))
         with pytest.raises(ControlPlaneUnavailable) as caught:
             GrpcApiProbe(address, Tls(), trust).try_key(KEY)
@@ -526,7 +526,7 @@ def test_the_mutual_tls_port_cannot_be_reached(
             API_CA_CERT_PATH=str(files.ca_file),
             API_MTLS_ADDRESS=nowhere,
         )
-        lines.append(host.wait_until_said(words))
+        lines.append(host.wait_until_logged(words))
         instead[api.address] = API
 
         assert host.running
@@ -537,7 +537,7 @@ def test_the_mutual_tls_port_cannot_be_reached(
 
 def test_the_certificate_is_for_another_name(files: CertificateFiles) -> None:
     files.issue("api.example.org")
-    with showing(files) as address:
+    with tls_server(files) as address:
         lines = [tls_failure_line(address, files.ca_file)]
 
     assert as_examples(lines, {address: API, "127.0.0.1": "api.example.com"}) == quoted(
@@ -549,7 +549,7 @@ def test_the_certificate_is_not_valid_now(files: CertificateFiles) -> None:
     lines, instead = [], {}
     for begins, ends in ((-2, -1), (1, 2)):
         files.issue(begins=timedelta(days=begins), ends=timedelta(days=ends))
-        with showing(files) as address:
+        with tls_server(files) as address:
             lines.append(tls_failure_line(address, files.ca_file))
             instead[address] = API
 
@@ -563,7 +563,7 @@ def test_the_port_requires_a_client_certificate(
     api = start_api(
         "memory://", MTLS_LISTEN_ADDRESS=for_certificates, OPERATOR_KEY=KEY, **site.variables
     )
-    api.wait_until_said("Serving mutual-TLS clients")
+    api.wait_until_logged("Serving mutual-TLS clients")
     own, file = ["spiffe://manmanv2/operator/oc-aaaaaaaaaa"], tmp_path / "ann.pem"
     lines = [tls_failure_line(for_certificates, site.ca_file)]
     for address, shown in (
@@ -625,7 +625,7 @@ def test_the_api_is_stopping(postgres_url: str, start_api: StartApi, start_host:
         )
         eventually(lambda: watcher.scalar(waiting), "the call to be under way", api)
         psutil.Process(api.pid).terminate()
-        api.wait_until_said("Draining")
+        api.wait_until_logged("Draining")
         lines = unreachable(start_host, api.address)
         holder.rollback()
         call.exception()
@@ -644,9 +644,9 @@ def test_the_api_cannot_reach_its_database(
     settings = {"SERVER_NAME": "web1", "REGISTRATION_KEY": KEY}
     host = start_host(api.address, **settings)
     report = doctor("host", **settings, API_ADDRESS=api.address, DOCKER_OPTIONAL="true")
-    line = host.wait_until_said("Trying again until it answers.")
+    line = host.wait_until_logged("Trying again until it answers.")
     own_postgres.start()
-    host.wait_until_said("Registered as server")
+    host.wait_until_logged("Registered as server")
 
     assert report.exit_code == 69
     assert as_examples([line, report.of("Database")], {api.address: API}) == quoted(
@@ -657,7 +657,7 @@ def test_the_api_cannot_reach_its_database(
 def test_too_many_calls_are_refused(start_host: StartHost) -> None:
     with busy_api() as address:
         host = start_host(address, SERVER_NAME="web1", REGISTRATION_KEY=OTHER_KEY)
-        line = host.wait_until_said("Trying again until it answers.")
+        line = host.wait_until_logged("Trying again until it answers.")
         report = doctor(API_ADDRESS=address, SERVER_NAME="web1", REGISTRATION_KEY=OTHER_KEY)
         ended = run_to_end("manmanv2", "servers", "list", API_ADDRESS=address, OPERATOR_KEY="x")
 
@@ -793,8 +793,8 @@ def test_the_broker_is_away(
     api = start_api("memory://", RABBITMQ_URL=url)
     host = start_host(None, TRANSPORT="amqp", RABBITMQ_URL=url, SERVER_NAME="web1")
     lines = [
-        api.wait_until_said("Messages to manman.calls wait until it is back."),
-        host.wait_until_said("Trying again until it answers."),
+        api.wait_until_logged("Messages to manman.calls wait until it is back."),
+        host.wait_until_logged("Trying again until it answers."),
     ]
     with client(api.address) as stub:
         stub.RegisterServer(pb.RegisterServerRequest(name="over gRPC"))
@@ -810,7 +810,7 @@ def test_the_broker_is_away(
 def test_the_broker_refuses_the_password(rabbitmq_url: str, start_host: StartHost) -> None:
     url = re.sub(r":[^:]*@", f":{canary('other password')}@", rabbitmq_url)
     host = start_host(None, TRANSPORT="amqp", RABBITMQ_URL=url, SERVER_NAME="web1")
-    line = host.wait_until_said("Trying again until it answers.")
+    line = host.wait_until_logged("Trying again until it answers.")
     report = doctor(TRANSPORT="amqp", RABBITMQ_URL=url)
 
     assert as_examples([line, report.of("Broker")], {broker_address(url): BROKER}) == quoted(
@@ -822,12 +822,12 @@ def test_the_virtual_host_is_another_one(
     rabbitmq: RabbitBroker, start_api: StartApi, start_host: StartHost
 ) -> None:
     api = start_api("memory://", RABBITMQ_URL=rabbitmq.url("prod"))
-    api.wait_until_said("Listening for messages from manman.calls.")
+    api.wait_until_logged("Listening for messages from manman.calls.")
     url = rabbitmq.url("dev")
     host = start_host(None, TRANSPORT="amqp", RABBITMQ_URL=url, SERVER_NAME="web1")
     # Before a host has been there itself.
     report = doctor(TRANSPORT="amqp", RABBITMQ_URL=rabbitmq.url("/"))
-    line = host.wait_until_said("Trying again until it answers.")
+    line = host.wait_until_logged("Trying again until it answers.")
 
     assert as_examples([line, report.of("Broker"), report.of("API")], {}) == quoted(
         "No API is in this virtual host"
@@ -843,7 +843,7 @@ def test_a_server_is_shown_offline_though_its_host_runs(
     url = f"sqlite:///{tmp_path / 'fleet.sqlite3'}"
     first = start_api(url)
     host = start_host(first.address, SERVER_NAME="web1")
-    host.wait_until_said("Registered")
+    host.wait_until_logged("Registered")
     first.terminate()
     # It moved, and nobody told the host.
     second = start_api(url)
@@ -852,7 +852,7 @@ def test_a_server_is_shown_offline_though_its_host_runs(
 
     assert host.running
     assert as_examples(
-        [host.wait_until_said("Trying again until it answers."), report.of("API")],
+        [host.wait_until_logged("Trying again until it answers."), report.of("API")],
         {first.address: API},
     ) == quoted("A server is shown offline though its host manager runs")
 
@@ -878,7 +878,7 @@ def test_the_configuration_cannot_be_kept(api: Api, folder: Path) -> None:
     with ExitStack() as stack:
         host = Process(*without_privileges("manmanv2-host"), **settings)
         stack.callback(host.kill)
-        line = host.wait_until_said("cannot be stored")
+        line = host.wait_until_logged("cannot be stored")
     report = doctor_without_privileges("host", **settings)
     mended = doctor("host", **{**settings, "CONFIG_DIR": str(kept)})
 
@@ -906,8 +906,8 @@ def test_an_id_that_nobody_has(
     rabbitmq_url: str, start_api: StartApi, start_host: StartHost
 ) -> None:
     api = start_api("memory://", RABBITMQ_URL=rabbitmq_url)
-    api.wait_until_said("Listening for messages from manman.reports.")
+    api.wait_until_logged("Listening for messages from manman.reports.")
     host = start_host(None, SERVER_ID="42", RABBITMQ_URL=rabbitmq_url)
 
     assert host.wait() == 78
-    assert [host.wait_until_said("SERVER_ID")] == quoted("No server has the SERVER_ID")
+    assert [host.wait_until_logged("SERVER_ID")] == quoted("No server has the SERVER_ID")

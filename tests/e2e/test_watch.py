@@ -17,7 +17,7 @@ from rich.cells import cell_len
 
 from protos.manman.v1 import manman_pb2 as pb
 from tests.support.canary_secrets import canary
-from tests.support.processes import PATIENCE_SECONDS, Api, client, eventually, run_to_end
+from tests.support.processes import TIMEOUT_SECONDS, Api, client, eventually, run_to_end
 from tests.support.terminal import Terminal
 
 
@@ -97,7 +97,7 @@ class Piped:
         return self.wait()
 
     def wait(self) -> int:
-        return self._popen.wait(PATIENCE_SECONDS)
+        return self._popen.wait(TIMEOUT_SECONDS)
 
     def close(self) -> None:
         self._popen.kill()

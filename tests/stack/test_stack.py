@@ -80,7 +80,7 @@ def test_a_host_that_may_not_use_dockers_socket_says_what_to_do(stack: Deploymen
         *("--volume", f"{stack.docker.socket}:/var/run/docker.sock", stack.images.host),
     ).strip()
     try:
-        stack.await_said(host, "cannot be used by this user (uid 10001)")
+        stack.wait_until_logged(host, "cannot be used by this user (uid 10001)")
     finally:
         stack.docker("rm", "--force", host)
 
@@ -111,13 +111,13 @@ def test_a_host_in_a_new_container_is_the_same_server_and_keeps_its_configuratio
     limits = json.dumps({"cpu": 2})
     stack.operator("configs", "put", str(before["server_id"]), "limits", stdin=limits)
     eventually(lambda: stack.written(old, "limits.json") == limits, "the configuration")
-    audience = stack.audience()
+    subscriber = stack.subscriber()
     stack.docker("rm", "--force", old)
     stack.compose("up", "--detach", "--no-deps", HOST)
     new = stack.production_host
-    stack.await_said(new, f"Registered as server {before['server_id']} under")
+    stack.wait_until_logged(new, f"Registered as server {before['server_id']} under")
     # Later tests hear events, too.
-    eventually(lambda: "replaced" in audience.kinds(before["server_id"]), "its event")
+    eventually(lambda: "replaced" in subscriber.kinds(before["server_id"]), "its event")
     after = stack.servers()["production"]
 
     assert stack.docker.inspect(new)[0]["Config"]["Hostname"] not in old
@@ -131,11 +131,11 @@ def test_a_crashed_host_restarts_as_the_same_server(stack: Deployment) -> None:
     server_id = stack.servers()["production"]["server_id"]
     registered = f"Registered as server {server_id} under"
     told = stack.docker.log(host).count(registered)
-    audience = stack.audience()
+    subscriber = stack.subscriber()
     os.kill(stack.state(host)["Pid"], signal.SIGKILL)
     eventually(lambda: stack.docker.log(host).count(registered) > told, "it to register again")
     # Later tests hear events, too.
-    eventually(lambda: audience.kinds(server_id) == ["replaced"], "its event")
+    eventually(lambda: subscriber.kinds(server_id) == ["replaced"], "its event")
 
     assert stack.production_host == host
     assert stack.docker.inspect(host)[0]["RestartCount"] == 1
@@ -145,7 +145,7 @@ def test_a_crashed_host_restarts_as_the_same_server(stack: Deployment) -> None:
 def test_the_fleet_stays_online_when_one_of_two_apis_dies_or_freezes(
     stack: Deployment, blow: str
 ) -> None:
-    audience = stack.audience()
+    subscriber = stack.subscriber()
     server_ids = [server["server_id"] for server in stack.servers().values()]
     struck = eventually(lambda: stack.api_of(stack.production_host), "a connection to an API")
     (left,) = set(stack.containers(API)) - {struck}
@@ -160,20 +160,20 @@ def test_the_fleet_stays_online_when_one_of_two_apis_dies_or_freezes(
         for server_id in server_ids:
             stack.operator("configs", "put", str(server_id), "blow", stdin="{}", at=left)
         # Events of a server keep their order.
-        eventually(lambda: all(map(audience.kinds, server_ids)), "an event of each server")
+        eventually(lambda: all(map(subscriber.kinds, server_ids)), "an event of each server")
 
-    assert [audience.kinds(server_id) for server_id in server_ids] == [["configured"]] * 2
+    assert [subscriber.kinds(server_id) for server_id in server_ids] == [["configured"]] * 2
 
 
 def test_a_stopped_host_is_offline_at_once_and_reports_it(stack: Deployment) -> None:
-    audience = stack.audience()
+    subscriber = stack.subscriber()
     host = stack.production_host
     server_id = stack.servers()["production"]["server_id"]
     stack.docker("stop", host)
     stopped = stack.servers()["production"]["status"]
     exit_code = stack.state(host)["ExitCode"]
     stack.docker("start", host)
-    eventually(lambda: audience.kinds(server_id) == ["offline", "online"], "both events")
+    eventually(lambda: subscriber.kinds(server_id) == ["offline", "online"], "both events")
 
     assert stopped == "offline"
     assert exit_code == os.EX_OK

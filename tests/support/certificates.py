@@ -50,7 +50,7 @@ class CertificateFiles:
 
 
 @contextmanager
-def showing(files: CertificateFiles) -> Iterator[str]:
+def tls_server(files: CertificateFiles) -> Iterator[str]:
     """The address of a gRPC server that shows that certificate, and knows no call."""
     pair = (files.key.read_bytes(), files.certificate.read_bytes())
     with _serving(grpc.ssl_server_credentials([pair])) as address:
@@ -58,7 +58,7 @@ def showing(files: CertificateFiles) -> Iterator[str]:
 
 
 @contextmanager
-def insisting(files: CertificateFiles) -> Iterator[str]:
+def mutual_tls_server(files: CertificateFiles) -> Iterator[str]:
     """The same of one that wants to see a certificate of whoever connects."""
     pair = (files.key.read_bytes(), files.certificate.read_bytes())
     credentials = grpc.ssl_server_credentials([pair], files.ca_file.read_bytes(), True)

@@ -24,7 +24,7 @@ CLIENT, SERVER = ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUT
 
 
 @dataclass(frozen=True)
-class Shown:
+class PresentedCertificate:
     """What a client shows, in PEM."""
 
     certificate: str
@@ -85,7 +85,7 @@ class Site:
         *,
         use: x509.ObjectIdentifier = CLIENT,
         expired: bool = False,
-    ) -> Shown:
+    ) -> PresentedCertificate:
         """A certificate with these URIs, or none, which the API itself would never issue."""
         key, authority = new_key(), self.authority
         if expired:
@@ -93,16 +93,16 @@ class Site:
         names: list[x509.GeneralName] = [x509.UniformResourceIdentifier(uri) for uri in uris]
         names = names or [x509.DNSName("x")]
         issued = authority._issued(key.public_key(), "somebody", names, use, A_DAY)
-        return Shown(as_pem(issued), key_as_pem(key))
+        return PresentedCertificate(as_pem(issued), key_as_pem(key))
 
 
-def asked(issue: Callable[[bytes], str]) -> Shown:
+def asked(issue: Callable[[bytes], str]) -> PresentedCertificate:
     """What comes of a new signing request: `issue` answers one with a certificate."""
     key, request = new_signing_request()
-    return Shown(issue(request), key)
+    return PresentedCertificate(issue(request), key)
 
 
-def reaches(address: str, root: bytes, shown: Shown | None) -> bool:
+def reaches(address: str, root: bytes, shown: PresentedCertificate | None) -> bool:
     """Whether TLS is spoken with whoever listens there."""
     credentials = shown.credentials(root) if shown else grpc.ssl_channel_credentials(root)
     with closing(grpc.secure_channel(address, credentials)) as channel:

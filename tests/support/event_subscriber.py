@@ -1,4 +1,4 @@
-"""Somebody outside who hears what happens in the fleet, by a client that is not ours."""
+"""A subscriber to the fleet's events that uses pika, not our own AMQP client."""
 
 import json
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from typing import Any
 import pika
 from pika.adapters.blocking_connection import BlockingChannel
 
-from tests.conftest import AUDIENCE
+from tests.conftest import SUBSCRIBER_QUEUE
 from tests.support.canary_secrets import leak_detector
 
 
@@ -25,44 +25,44 @@ class ReceivedEvent:
         return self.routing_key.removeprefix("manman.host.")
 
 
-class Audience:
-    """Binds a durable queue of its own to `external`, and remembers what it took from it."""
+class EventSubscriber:
+    """Binds its own durable queue to `external` and keeps every event that it received."""
 
     def __init__(self, url: str) -> None:
         self._url = url
-        self.heard: list[ReceivedEvent] = []
+        self.received: list[ReceivedEvent] = []
         with channel(url) as open_channel:
             open_channel.exchange_declare("external", "topic", durable=True)
-            open_channel.queue_declare(AUDIENCE, durable=True)
-            open_channel.queue_bind(AUDIENCE, "external", "manman.host.#")
+            open_channel.queue_declare(SUBSCRIBER_QUEUE, durable=True)
+            open_channel.queue_bind(SUBSCRIBER_QUEUE, "external", "manman.host.#")
 
     def listen(self) -> list[ReceivedEvent]:
-        """All that was heard until now, in its order; nothing new while the broker is away."""
+        """All events received so far, in order. Nothing new is added while the broker is down."""
         with suppress(pika.exceptions.AMQPError), channel(self._url) as open_channel:
             while True:
-                method, properties, body = open_channel.basic_get(AUDIENCE, auto_ack=True)
+                method, properties, body = open_channel.basic_get(SUBSCRIBER_QUEUE, auto_ack=True)
                 if method is None:
                     break
                 assert properties.content_type == "application/json"
                 assert properties.timestamp
                 leak_detector.check("in an event", (method.routing_key, properties, body))
                 trace_parent = (properties.headers or {}).get("traceparent", "")
-                self.heard.append(
+                self.received.append(
                     ReceivedEvent(
                         method.routing_key, properties.message_id, json.loads(body), trace_parent
                     )
                 )
-        return self.heard
+        return self.received
 
     def kinds(self, server_id: int) -> list[str]:
-        """What was heard of a server, each event once."""
+        """The kinds of a server's events. Duplicates are removed by message id."""
         return self.kinds_by_server().get(server_id, [])
 
     def kinds_by_server(self) -> dict[int, list[str]]:
-        """The same of each of whom anything was heard."""
+        """The same for every server with at least one event, by server id."""
         kinds: dict[int, list[str]] = {}
-        for heard in {heard.message_id: heard for heard in self.listen()}.values():
-            kinds.setdefault(heard.body["server_id"], []).append(heard.kind)
+        for event in {event.message_id: event for event in self.listen()}.values():
+            kinds.setdefault(event.body["server_id"], []).append(event.kind)
         return kinds
 
 

@@ -1,4 +1,4 @@
-"""Our commands as real processes."""
+"""Runs our commands as real processes."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ from tests.support.fork_server import COMMANDS, Forked, ForkServer
 
 T = TypeVar("T")
 
-PATIENCE_SECONDS = 30.0
+TIMEOUT_SECONDS = 120.0
 
 
 def run_to_end(
     command: str, *arguments: str, stdin: str = "", **variables: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run one of our commands until it ends by itself."""
+    """Run one of our commands until it exits."""
     environment = _environment(variables)
     fork_server = _fork_server_for(command, environment)
     if fork_server:
         forked = fork_server.start(command, *arguments, environment=environment, with_stdin=True)
-        said = forked.communicate(stdin, PATIENCE_SECONDS)
-        ended = subprocess.CompletedProcess(command, forked.wait(0), *said)
+        output = forked.communicate(stdin, TIMEOUT_SECONDS)
+        ended = subprocess.CompletedProcess(command, forked.wait(0), *output)
     else:
         ended = subprocess.run(
             [_path(command), *arguments],
@@ -48,7 +48,7 @@ def run_to_end(
             capture_output=True,
             text=True,
             check=False,
-            timeout=PATIENCE_SECONDS,
+            timeout=TIMEOUT_SECONDS,
         )
     leak_detector.check(f"on stdout of {command}", ended.stdout)
     leak_detector.check(f"on stderr of {command}", ended.stderr)
@@ -56,34 +56,34 @@ def run_to_end(
 
 
 def printed_by(api: Api, *arguments: str, stdin: str = "") -> str:
-    """What the operator's command prints, which succeeds."""
+    """The stdout of an operator command that must exit with 0."""
     ended = run_to_end("manmanv2", *arguments, stdin=stdin, API_ADDRESS=api.address)
     assert ended.returncode == 0, ended.stderr
     return ended.stdout
 
 
 def outcome_of(api: Api, *arguments: str, stdin: str = "") -> tuple[int, str]:
-    """The exit code of the operator's command, and what it prints wherever."""
+    """The exit code of an operator command, and its stdout followed by its stderr."""
     ended = run_to_end("manmanv2", *arguments, stdin=stdin, API_ADDRESS=api.address)
     return ended.returncode, ended.stdout + ended.stderr
 
 
 def json_from(api: Api, *arguments: str, stdin: str = "") -> Any:
-    """What the operator's command tells to programs, and nothing else."""
+    """The parsed `-o json` output of an operator command that must print nothing else."""
     ended = run_to_end("manmanv2", *arguments, "-o", "json", stdin=stdin, API_ADDRESS=api.address)
     assert (ended.returncode, ended.stderr) == (0, "")
     return json.loads(ended.stdout)
 
 
 class Process:
-    """One of our commands while it runs, with the lines of its log."""
+    """One of our commands as a running process; `events` are the lines of its log."""
 
     def __init__(self, command: str, *arguments: str, **variables: str) -> None:
         self.command = command
         self.events: list[dict[str, Any]] = []
         self._popen = _started(command, *arguments, environment=_environment(variables))
         self._readers = [
-            threading.Thread(target=read) for read in (self._read_log, self._read_what_is_printed)
+            threading.Thread(target=read) for read in (self._read_log, self._read_stdout)
         ]
         for reader in self._readers:
             reader.start()
@@ -96,44 +96,45 @@ class Process:
     def running(self) -> bool:
         return self._popen.poll() is None
 
-    def said(self, part: str) -> bool:
+    def logged(self, part: str) -> bool:
         return any(part in event["event"] for event in self.events)
 
     def count(self, part: str) -> int:
         return sum(part in event["event"] for event in self.events)
 
-    def wait_until_said(self, part: str, seconds: float = PATIENCE_SECONDS) -> str:
-        """The line that holds the part."""
+    def wait_until_logged(self, part: str, seconds: float = TIMEOUT_SECONDS) -> str:
+        """Return the first log line that contains the part."""
         eventually(
-            lambda: self.said(part) or not self.running,
-            f"{self.command} to say {part!r}",
+            lambda: self.logged(part) or not self.running,
+            f"{self.command} to log {part!r}",
             self,
             seconds=seconds,
         )
         return next(str(event["event"]) for event in self.events if part in event["event"])
 
     def terminate(self) -> int:
-        """SIGTERM, and its exit code."""
+        """Send SIGTERM and return the exit code."""
         self._popen.terminate()
         return self.wait()
 
     def interrupt(self) -> int:
+        """Send SIGINT and return the exit code."""
         self._popen.send_signal(signal.SIGINT)
         return self.wait()
 
     def wait(self) -> int:
-        exit_code = self._popen.wait(PATIENCE_SECONDS)
+        exit_code = self._popen.wait(TIMEOUT_SECONDS)
         for reader in self._readers:
             reader.join()
         return exit_code
 
     def kill(self) -> None:
-        """SIGKILL to it and to whatever it started."""
+        """Send SIGKILL to the process and to every process that it started."""
         with suppress(ProcessLookupError):
             os.killpg(self._popen.pid, signal.SIGKILL)
         self.wait()
 
-    def _read_what_is_printed(self) -> None:
+    def _read_stdout(self) -> None:
         assert self._popen.stdout
         with self._popen.stdout:
             for line in self._popen.stdout:
@@ -151,70 +152,74 @@ class Process:
 
 
 class Api(Process):
-    """`manmanv2-api`; the same address again for a second start with `address`."""
+    """`manmanv2-api`. Pass the `address` of an earlier one to start again on its port."""
 
     def __init__(self, database_url: str, address: str = "127.0.0.1:0", **variables: str) -> None:
         super().__init__(
             "manmanv2-api", DATABASE_URL=database_url, LISTEN_ADDRESS=address, **variables
         )
-        serving = self.wait_until_said("Serving on")
+        serving = self.wait_until_logged("Serving on")
         self.address = serving.removeprefix("Serving on ")
 
 
-class _Witness(grpc.UnaryUnaryClientInterceptor):
-    """Looks at each answer, and at each refusal with its details."""
+class _LeakInterceptor(grpc.UnaryUnaryClientInterceptor):
+    """Checks every response and every error, with its metadata, for leaked secrets."""
 
     def intercept_unary_unary(self, continuation: Any, details: Any, request: Any) -> Any:
         call = continuation(details, request)
-        call.add_done_callback(partial(self._look_at, details.method))
+        call.add_done_callback(partial(self._check, details.method))
         return call
 
-    def _look_at(self, method: str, call: Any) -> None:
-        said = (call.details(), call.initial_metadata(), call.trailing_metadata())
-        leak_detector.check(f"in the answer to {method}", said)
+    def _check(self, method: str, call: Any) -> None:
+        status = (call.details(), call.initial_metadata(), call.trailing_metadata())
+        leak_detector.check(f"in the response to {method}", status)
         if call.code() is grpc.StatusCode.OK:
-            answer = call.result()
+            response = call.result()
             leak_detector.check(
-                f"in the answer to {method}", answer, but_for=(DOCUMENT, CREDENTIAL)
+                f"in the response to {method}", response, but_for=(DOCUMENT, CREDENTIAL)
             )
 
 
 @contextmanager
 def client(address: str) -> Iterator[ManManAPIStub]:
     with grpc.insecure_channel(address) as channel:
-        grpc.channel_ready_future(channel).result(timeout=PATIENCE_SECONDS)
-        yield ManManAPIStub(grpc.intercept_channel(channel, _Witness()))
+        grpc.channel_ready_future(channel).result(timeout=TIMEOUT_SECONDS)
+        yield ManManAPIStub(grpc.intercept_channel(channel, _LeakInterceptor()))
 
 
 def servers(address: str) -> dict[str, pb.Server]:
     """All servers that the API lists, by name."""
-    found: dict[str, pb.Server] = {}
+    by_name: dict[str, pb.Server] = {}
     with client(address) as api:
         token = ""
         while True:
             page = api.ListServers(pb.ListServersRequest(page_size=100, page_token=token))
-            found.update((server.name, server) for server in page.servers)
+            by_name.update((server.name, server) for server in page.servers)
             token = page.next_page_token
             if not token:
-                return found
+                return by_name
 
 
 def free_address() -> str:
-    """For a process that must be told its port."""
+    """A loopback address with a port that is free now, for a process whose port must be set."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return f"127.0.0.1:{probe.getsockname()[1]}"
 
 
 def eventually(
-    found: Callable[[], T | None], what: str, *processes: Process, seconds: float = PATIENCE_SECONDS
+    condition: Callable[[], T | None],
+    what: str,
+    *processes: Process,
+    seconds: float = TIMEOUT_SECONDS,
 ) -> T:
-    """The first truthy answer; fails with what the processes said when there is none in time."""
+    """Return the first truthy result of `condition`. Raise AssertionError with the logs of the
+    processes if there is none within `seconds`."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        answer = found()
-        if answer:
-            return answer
+        result = condition()
+        if result:
+            return result
         time.sleep(0.05)
     logs = "\n".join(str(event) for process in processes for event in process.events)
     raise AssertionError(f"waited {seconds:.0f} s for {what}\n{logs}")
@@ -233,43 +238,46 @@ def _started(
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        # What ends a process must end what it started too.
+        # Whatever ends this process must also end the processes that it started.
         start_new_session=True,
     )
 
 
-# They decide what is loaded, so the command must load it itself.
-_DECIDES_WHAT_IS_LOADED = ("PYTHON", "LD_", "MANMANV2_")
-# Read only while the libraries are loaded.
-_READ_BY_LOADING = ("GRPC_", "OTEL_")
-# Read whenever a span or an exporter is made.
+# These variables decide which modules are loaded, so the command must load them itself.
+_AFFECTS_LOADING = ("PYTHON", "LD_", "MANMANV2_")
+# Libraries read these variables only while they are loaded.
+_READ_WHILE_LOADING = ("GRPC_", "OTEL_")
+# OpenTelemetry reads these again for every span and exporter.
 _READ_LATER = ("OTEL_EXPORTER_", "OTEL_SERVICE_NAME", "OTEL_RESOURCE_ATTRIBUTES")
-# Set by a test that is about the start itself.
+# Set for tests marked cold_start, which test the start of the command itself.
 starts_cold = ContextVar("starts_cold", default=False)
-_times_asked: Counter[frozenset[tuple[str, str]]] = Counter()
+_starts_by_variables: Counter[frozenset[tuple[str, str]]] = Counter()
 
 
 def _fork_server_for(command: str, environment: dict[str, str]) -> ForkServer | None:
-    """The one that was loaded with these variables. None if the command must be executed: a fork
-    server costs more than one start, so the first of its kind is executed."""
+    """The fork server that was loaded with these variables; None if the command must be executed.
+
+    A fork server costs more than one start, so the first command with a new set of variables is
+    executed.
+    """
     if command not in COMMANDS or starts_cold.get():
         return None
-    if any(name.startswith(_DECIDES_WHAT_IS_LOADED) for name in environment):
+    if any(name.startswith(_AFFECTS_LOADING) for name in environment):
         return None
-    read_by_loading = frozenset(
+    loading_variables = frozenset(
         (name, value)
         for name, value in environment.items()
-        if name.startswith(_READ_BY_LOADING) and not name.startswith(_READ_LATER)
+        if name.startswith(_READ_WHILE_LOADING) and not name.startswith(_READ_LATER)
     )
-    _times_asked[read_by_loading] += 1
-    if read_by_loading and _times_asked[read_by_loading] == 1:
+    _starts_by_variables[loading_variables] += 1
+    if loading_variables and _starts_by_variables[loading_variables] == 1:
         return None
-    return _fork_server(read_by_loading)
+    return _fork_server(loading_variables)
 
 
 @cache
-def _fork_server(read_by_loading: frozenset[tuple[str, str]]) -> ForkServer:
-    return ForkServer(dict(read_by_loading))
+def _fork_server(loading_variables: frozenset[tuple[str, str]]) -> ForkServer:
+    return ForkServer(dict(loading_variables))
 
 
 def _path(command: str) -> str:
@@ -277,6 +285,6 @@ def _path(command: str) -> str:
 
 
 def _environment(variables: dict[str, str]) -> dict[str, str]:
-    """Nothing of ours leaks in: only what the test says."""
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
-    return {**kept, "LOG_FORMAT": "json", "METRICS_ADDRESS": "off", **variables}
+    """The variables that the test passes, and nothing else of this process's environment."""
+    inherited = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+    return {**inherited, "LOG_FORMAT": "json", "METRICS_ADDRESS": "off", **variables}

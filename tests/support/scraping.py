@@ -17,7 +17,7 @@ class ManagementServer:
     """The one of a process that was started with METRICS_ADDRESS=127.0.0.1:0."""
 
     def __init__(self, process: Process) -> None:
-        self._page = process.wait_until_said(METRICS_LINE).removeprefix(METRICS_LINE)
+        self._page = process.wait_until_logged(METRICS_LINE).removeprefix(METRICS_LINE)
         self.address = self._page.removeprefix("http://").removesuffix("/metrics")
 
     def get(self, path: str) -> tuple[int, str]:

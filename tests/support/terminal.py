@@ -13,7 +13,7 @@ import threading
 from pathlib import Path
 
 from tests.support.canary_secrets import leak_detector
-from tests.support.processes import PATIENCE_SECONDS, eventually
+from tests.support.processes import TIMEOUT_SECONDS, eventually
 
 _ESCAPE = re.compile(r"\x1b\[[?\d;]*[A-Za-z]")
 # Each drawing begins at the upper left corner.
@@ -70,7 +70,7 @@ class Terminal:
     def stop(self, stop_signal: signal.Signals = signal.SIGINT) -> int:
         """Send Ctrl-C or another signal, and return the exit code."""
         self._popen.send_signal(stop_signal)
-        exit_code = self._popen.wait(PATIENCE_SECONDS)
+        exit_code = self._popen.wait(TIMEOUT_SECONDS)
         self._reader.join()
         return exit_code
 

@@ -26,10 +26,10 @@ from adapters.amqp.outgoing import Message, send
 from adapters.amqp.publisher import Publisher, Unroutable
 from adapters.amqp.topology import EXTERNAL, MANMAN
 from application.ports.broker import BrokerUnavailable
-from tests.conftest import AUDIENCE, NO_BROKER
+from tests.conftest import NO_BROKER, SUBSCRIBER_QUEUE
 from tests.support.builders import at_once
 from tests.support.canary_secrets import canary
-from tests.support.event_subscriber import Audience, channel
+from tests.support.event_subscriber import EventSubscriber, channel
 from tests.support.processes import eventually
 from tests.support.services.ports import free_port
 from tests.support.services.rabbitmq import PASSWORD, RabbitBroker, Tls, find_broker_binaries
@@ -340,11 +340,11 @@ def test_a_full_queue_refuses_a_message_and_later_accepts_the_next_one(rabbitmq_
     with channel(rabbitmq_url) as foreign, publisher_to(broker) as publisher:
         publisher.publish([note(must_arrive=False)])
         limits = {"x-max-length": 1, "x-overflow": "reject-publish"}
-        foreign.queue_declare(AUDIENCE, durable=True, arguments=limits)
-        foreign.queue_bind(AUDIENCE, "external", "#")
+        foreign.queue_declare(SUBSCRIBER_QUEUE, durable=True, arguments=limits)
+        foreign.queue_bind(SUBSCRIBER_QUEUE, "external", "#")
         # The queue refuses the message after the last one that fits.
         message = trouble_with(broker, lambda: publisher.publish([note(n) for n in range(5)]))
-        foreign.queue_purge(AUDIENCE)
+        foreign.queue_purge(SUBSCRIBER_QUEUE)
         publisher.publish([note()])
 
     assert message == "refuses a message: a queue is full, or see the broker's log."
@@ -570,7 +570,7 @@ def test_a_broker_that_freezes_while_a_large_message_is_sent_does_not_answer_in_
 def test_a_broker_that_was_restarted_between_two_publishes_is_not_noticed(
     rabbitmq: RabbitBroker,
 ) -> None:
-    audience = Audience(rabbitmq.url())
+    subscriber = EventSubscriber(rabbitmq.url())
     broker = Broker(rabbitmq.url(), seconds=PATIENT)
     with publisher_to(broker) as publisher, publisher_to(broker) as hasty:
         publisher.publish([note(1)])
@@ -582,7 +582,7 @@ def test_a_broker_that_was_restarted_between_two_publishes_is_not_noticed(
         hasty.publish([note(5)])
 
     assert message == "is not there: nothing listens on that port; check that it runs."
-    assert [received.message_id for received in audience.listen()] == [
+    assert [received.message_id for received in subscriber.listen()] == [
         *("note-1", "note-2", "note-4", "note-5"),
     ]
 
@@ -593,7 +593,7 @@ def test_a_broker_that_was_restarted_between_two_publishes_is_not_noticed(
 def test_a_message_that_no_queue_takes_is_unroutable_and_the_next_one_arrives(
     rabbitmq_url: str,
 ) -> None:
-    audience = Audience(rabbitmq_url)
+    subscriber = EventSubscriber(rabbitmq_url)
     with publisher_to(Broker(rabbitmq_url, seconds=PATIENT)) as publisher:
         publisher.publish([note(1)])
         for _ in range(2):
@@ -601,7 +601,7 @@ def test_a_message_that_no_queue_takes_is_unroutable_and_the_next_one_arrives(
                 publisher.publish([lost()])
         publisher.publish([note(2)])
 
-    assert [received.message_id for received in audience.listen()] == ["note-1", "note-2"]
+    assert [received.message_id for received in subscriber.listen()] == ["note-1", "note-2"]
 
 
 def test_a_message_that_need_not_arrive_may_have_no_queue(rabbitmq_url: str) -> None:
@@ -611,18 +611,18 @@ def test_a_message_that_need_not_arrive_may_have_no_queue(rabbitmq_url: str) -> 
 
 
 def test_a_thousand_messages_arrive_in_their_order_with_their_ids(rabbitmq_url: str) -> None:
-    audience = Audience(rabbitmq_url)
+    subscriber = EventSubscriber(rabbitmq_url)
     bodies = [f'{{"number":{number}}}'.encode() for number in range(1000)]
     with publisher_to(Broker(rabbitmq_url, seconds=PATIENT)) as publisher:
         publisher.publish([note(number, body=body) for number, body in enumerate(bodies)])
-    received = audience.listen()
+    received = subscriber.listen()
 
     assert [one.message_id for one in received] == [f"note-{number}" for number in range(1000)]
     assert [one.body["number"] for one in received] == list(range(1000))
 
 
 def test_threads_may_share_a_publisher(rabbitmq_url: str) -> None:
-    audience = Audience(rabbitmq_url)
+    subscriber = EventSubscriber(rabbitmq_url)
     with publisher_to(Broker(rabbitmq_url, seconds=PATIENT)) as publisher:
 
         def publish(thread: int) -> None:
@@ -630,7 +630,7 @@ def test_threads_may_share_a_publisher(rabbitmq_url: str) -> None:
                 publisher.publish([note(thread * 100 + number + one) for one in range(3)])
 
         at_once([partial(publish, thread) for thread in range(8)])
-    received = [int(one.message_id.removeprefix("note-")) for one in audience.listen()]
+    received = [int(one.message_id.removeprefix("note-")) for one in subscriber.listen()]
 
     assert len(received) == 240
     for thread in range(8):
@@ -639,7 +639,7 @@ def test_threads_may_share_a_publisher(rabbitmq_url: str) -> None:
 
 def test_confirms_in_another_order_are_all_counted(rabbitmq_url: str) -> None:
     # The broker confirms a message that a queue stores later than one that no queue takes.
-    Audience(rabbitmq_url)
+    EventSubscriber(rabbitmq_url)
     elsewhere = replace(note(must_arrive=False), routing_key="nobody.listens")
     with publisher_to(Broker(rabbitmq_url, seconds=PATIENT)) as publisher:
         for _ in range(30):
@@ -647,14 +647,14 @@ def test_confirms_in_another_order_are_all_counted(rabbitmq_url: str) -> None:
 
 
 def test_a_closed_publisher_opens_again(rabbitmq_url: str) -> None:
-    audience = Audience(rabbitmq_url)
+    subscriber = EventSubscriber(rabbitmq_url)
     publisher = Publisher(Broker(rabbitmq_url, seconds=PATIENT))
     for number in range(2):
         publisher.publish([note(number)])
         publisher.close()
     publisher.close()
 
-    assert len(audience.listen()) == 2
+    assert len(subscriber.listen()) == 2
 
 
 # The URL
@@ -709,7 +709,7 @@ def _tls_broker(ca: trustme.CA, ca_file: Path, folder: Path) -> Iterator[RabbitB
 
 @pytest.fixture
 def tls_broker(_tls_broker: RabbitBroker) -> RabbitBroker:
-    _tls_broker.forget([AUDIENCE], [])
+    _tls_broker.forget([SUBSCRIBER_QUEUE], [])
     return _tls_broker
 
 
@@ -726,12 +726,12 @@ def context_of(certificate: trustme.LeafCert) -> ssl.SSLContext:
 def test_a_broker_accepts_messages_if_a_file_contains_its_ca(
     tls_broker: RabbitBroker, ca_file: Path
 ) -> None:
-    audience = Audience(tls_broker.url())
+    subscriber = EventSubscriber(tls_broker.url())
     broker = Broker(tls_url(tls_broker), ca_file, PATIENT)
     with publisher_to(broker) as publisher:
         publisher.publish([note(number) for number in range(100)])
 
-    assert len(audience.listen()) == 100
+    assert len(subscriber.listen()) == 100
 
 
 def test_a_broker_whose_ca_the_machine_trusts_needs_no_file(

@@ -24,9 +24,9 @@ from application.ports.store.outbox import RecordedEvent
 from application.registration.register_server import RegisterServer, Registration
 from domain.events import EventKind
 from domain.liveness import HeartbeatSchedule, Status
-from tests.conftest import AUDIENCE
+from tests.conftest import SUBSCRIBER_QUEUE
 from tests.support.builders import INTERVAL, NOW
-from tests.support.event_subscriber import Audience, channel
+from tests.support.event_subscriber import EventSubscriber, channel
 from tests.support.fleet import OPEN
 from tests.support.repository import ROOT
 
@@ -66,10 +66,10 @@ def published(url: str, event: RecordedEvent) -> None:
 
 
 def test_an_event_on_the_wire_follows_the_contract(rabbitmq_url: str) -> None:
-    Audience(rabbitmq_url)
+    EventSubscriber(rabbitmq_url)
     published(rabbitmq_url, EVENT)
     with channel(rabbitmq_url) as foreign:
-        method, properties, body = foreign.basic_get(AUDIENCE, auto_ack=True)
+        method, properties, body = foreign.basic_get(SUBSCRIBER_QUEUE, auto_ack=True)
 
     assert (method.exchange, method.routing_key) == ("external", "manman.host.stale")
     assert properties.content_type == "application/json"
@@ -96,9 +96,9 @@ def test_an_event_on_the_wire_follows_the_contract(rabbitmq_url: str) -> None:
 def test_each_kind_of_event_has_a_routing_key_of_its_own(
     rabbitmq_url: str, kind: EventKind
 ) -> None:
-    audience = Audience(rabbitmq_url)
+    subscriber = EventSubscriber(rabbitmq_url)
     published(rabbitmq_url, RecordedEvent(1, "m", kind, 1, NOW, "box", "", Status.ONLINE, 0))
-    (received,) = audience.listen()
+    (received,) = subscriber.listen()
 
     assert received.routing_key == f"manman.host.{kind}"
     assert received.body["event"] == kind
@@ -112,11 +112,11 @@ def test_each_kind_of_event_is_in_the_documentation(kind: EventKind) -> None:
 
 
 def test_the_time_of_an_event_is_in_utc(rabbitmq_url: str) -> None:
-    audience = Audience(rabbitmq_url)
+    subscriber = EventSubscriber(rabbitmq_url)
     at = datetime(2026, 3, 1, 5, 30, tzinfo=timezone(timedelta(hours=5, minutes=30)))
     event = RecordedEvent(1, "m", EventKind.ONLINE, 1, at, "box", "", Status.ONLINE, 0)
     published(rabbitmq_url, event)
-    (received,) = audience.listen()
+    (received,) = subscriber.listen()
 
     assert received.body["at"] == "2026-03-01T00:00:00.000+00:00"
 
@@ -124,13 +124,13 @@ def test_the_time_of_an_event_is_in_utc(rabbitmq_url: str) -> None:
 def test_an_event_without_a_subscriber_is_still_published(rabbitmq_url: str) -> None:
     published(rabbitmq_url, EVENT)
 
-    assert Audience(rabbitmq_url).listen() == []
+    assert EventSubscriber(rabbitmq_url).listen() == []
 
 
 def test_events_of_a_relay_that_was_killed_after_it_published_them_are_published_again(
     postgres_url: str, rabbitmq_url: str
 ) -> None:
-    audience = Audience(rabbitmq_url)
+    subscriber = EventSubscriber(rabbitmq_url)
     engine = make_engine(postgres_url, 2)
     store, clock = SqlStore(engine), MemoryClock(NOW)
     register = RegisterServer(
@@ -143,15 +143,15 @@ def test_events_of_a_relay_that_was_killed_after_it_published_them_are_published
         check=False,
         timeout=60,
     )
-    first = list(audience.listen())
+    first = list(subscriber.listen())
     with closing(Publisher(Broker(rabbitmq_url))) as publisher:
         other = RelayEvents(store, AmqpEvents(publisher), clock, "other")
         # The dead process still has the lease.
         other()
-        meanwhile = len(audience.listen())
+        meanwhile = len(subscriber.listen())
         clock.advance(other.lease)
         other()
-        received = list(audience.listen())
+        received = list(subscriber.listen())
         other()
     engine.dispose()
 
@@ -161,9 +161,9 @@ def test_events_of_a_relay_that_was_killed_after_it_published_them_are_published
     assert received == first + first
     assert len({one.message_id for one in received}) == 4
     for server_id in ids:
-        assert audience.kinds(server_id) == ["registered", "online"]
+        assert subscriber.kinds(server_id) == ["registered", "online"]
     # Now it is recorded as published, and is not published a third time.
-    assert len(audience.heard) == 8
+    assert len(subscriber.received) == 8
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ import sys
 import sysconfig
 from pathlib import Path
 
-from tests.support.processes import PATIENCE_SECONDS, eventually
+from tests.support.processes import TIMEOUT_SECONDS, eventually
 from tests.support.repository import ROOT
 
 _SYSTEMD = Path("/lib/systemd/systemd")
@@ -86,7 +86,7 @@ class ServiceManager:
             capture_output=True,
             text=True,
             check=False,
-            timeout=2 * PATIENCE_SECONDS,
+            timeout=2 * TIMEOUT_SECONDS,
         )
 
     def show(self, unit: str, what: str) -> str:
@@ -96,7 +96,7 @@ class ServiceManager:
     def stop(self) -> None:
         if self._popen:
             self._popen.terminate()
-            self._popen.wait(PATIENCE_SECONDS)
+            self._popen.wait(TIMEOUT_SECONDS)
 
     def _boot(self, binds: list[str]) -> None:
         log = self._folder / "boot.log"

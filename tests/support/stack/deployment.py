@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
-from tests.conftest import AUDIENCE
-from tests.support.event_subscriber import Audience, channel
+from tests.conftest import SUBSCRIBER_QUEUE
+from tests.support.event_subscriber import EventSubscriber, channel
 from tests.support.processes import eventually
 from tests.support.repository import ROOT
 from tests.support.stack.docker_command import run
@@ -95,7 +95,7 @@ class Deployment:
 
         eventually(healthy, "containers to be healthy", seconds=START_SECONDS)
 
-    def await_said(self, container: str, part: str) -> None:
+    def wait_until_logged(self, container: str, part: str) -> None:
         eventually(lambda: part in self.docker.log(container), f"{container} to say {part!r}")
 
     def operator(self, *arguments: str, stdin: str = "", at: str = "") -> str:
@@ -108,14 +108,14 @@ class Deployment:
         listed = json.loads(self.operator("servers", "list", "--output", "json", at=at))
         return {server["environment"]: server for server in listed}
 
-    def audience(self) -> Audience:
+    def subscriber(self) -> EventSubscriber:
         """Hears what happens from now on."""
         broker = self.address(self.containers("rabbitmq")[0])
         password = self.secrets["rabbitmq_password"]
         url = f"amqp://manmanv2:{password}@{broker}:5672/manmanv2"
         with channel(url) as open_channel:
-            open_channel.queue_delete(AUDIENCE)
-        return Audience(url)
+            open_channel.queue_delete(SUBSCRIBER_QUEUE)
+        return EventSubscriber(url)
 
     def published(self, api: str) -> str:
         """Where this machine alone reaches an API."""

@@ -60,7 +60,7 @@ class Images:
     def __enter__(self) -> Self:
         try:
             self._import_debian()
-            self._build_stand_ins()
+            self._build_base_images()
             self._build_ours()
         except BaseException:
             self.__exit__()
@@ -105,10 +105,10 @@ class Images:
                 check=True,
             )
 
-    def _build_stand_ins(self) -> None:
+    def _build_base_images(self) -> None:
         for target in ("postgres", "rabbitmq"):
             self.docker(
-                *("build", "--file", str(HERE / "stand_ins.Dockerfile"), "--target", target),
+                *("build", "--file", str(HERE / "base_images.Dockerfile"), "--target", target),
                 *("--build-arg", f"DEBIAN={self._debian}"),
                 *("--tag", f"manmanv2-{target}:{self.tag}", str(HERE)),
             )

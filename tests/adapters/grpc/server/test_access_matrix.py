@@ -50,7 +50,7 @@ from entrypoints.testing import serving
 from protos.manman.v1 import manman_pb2 as pb
 from tests.support.canary_keys import CanaryKeys
 from tests.support.canary_secrets import canary, leak_detector
-from tests.support.certified import SERVER, Shown, Site, reaches
+from tests.support.certified import SERVER, PresentedCertificate, Site, reaches
 from tests.support.http2 import BEGINNING, DATA, END_STREAM, call_headers, frame, message_prefix
 from tests.support.oidc_provider import DISCOVERY, Provider, provider
 from tests.support.services.ports import free_port
@@ -291,7 +291,7 @@ class CertifiedApi:
     api: Api
     site: Site
     address: str
-    presented: dict[str, Shown]
+    presented: dict[str, PresentedCertificate]
 
     def ask_all(self, presented: str, sent: Metadata = ()) -> dict[str, Any]:
         """Make every call. Those about a server are about ANOTHER_SERVER."""
@@ -315,14 +315,14 @@ def certified(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CertifiedApi
     paths = {name.lower(): Path(path) for name, path in site.variables.items()}
     with running("viewer", mtls_listen_address=mutual_tls, **paths) as api:
         access = api.container.operator_key_service()
-        presented: dict[str, Shown] = {}
+        presented: dict[str, PresentedCertificate] = {}
         for owner, role in OWNERS.items():
             key, request = new_signing_request()
             lifetime = HOUR if owner == "expired" else None
             row, certificate = access.create_operator_certificate(
                 owner, role, lifetime, request, "somebody"
             )
-            presented[owner] = Shown(certificate, key)
+            presented[owner] = PresentedCertificate(certificate, key)
             if owner == "revoked":
                 access.revoke_operator_key(row.key_id)
             if owner == "expired":
@@ -395,7 +395,7 @@ def test_a_client_without_a_valid_certificate_cannot_connect_to_the_mutual_tls_p
     name = "spiffe://manmanv2/server/1"
     for presented in (
         None,
-        Shown(site.tls_cert.read_text(), site.tls_key.read_text()),
+        PresentedCertificate(site.tls_cert.read_text(), site.tls_key.read_text()),
         site.gives([name], use=SERVER),
         site.gives([name], expired=True),
         Site(tmp_path / "other").gives([name]),

@@ -36,7 +36,7 @@ from entrypoints.testing import serving
 from protos.manman.v1 import manman_pb2 as pb
 from protos.manman.v1.manman_pb2_grpc import ManManAPIStub
 from tests.support.canary_secrets import canary, leak_detector
-from tests.support.certified import A_DAY, Shown, Site, asked, reaches
+from tests.support.certified import A_DAY, PresentedCertificate, Site, asked, reaches
 from tests.support.services.ports import free_port
 
 KEY = canary("registration key")
@@ -51,7 +51,9 @@ class Api:
     mutual_tls_address: str
     folder: Path
 
-    def operator(self, presented: Shown | None = None, *, address: str = "") -> OperatorClient:
+    def operator(
+        self, presented: PresentedCertificate | None = None, *, address: str = ""
+    ) -> OperatorClient:
         """A client at the mutual-TLS port if it has a certificate, else at the other port."""
         client = None
         if presented:
@@ -60,7 +62,7 @@ class Api:
         where = address or (self.mutual_tls_address if presented else self.address)
         return OperatorClient(where, None, Tls(self.site.ca_file, client=client))
 
-    def host(self, presented: Shown | None = None) -> ManManAPIStub:
+    def host(self, presented: PresentedCertificate | None = None) -> ManManAPIStub:
         root = self.site.ca_file.read_bytes()
         credentials = (
             presented.credentials(root) if presented else grpc.ssl_channel_credentials(root)
@@ -68,24 +70,24 @@ class Api:
         address = self.mutual_tls_address if presented else self.address
         return ManManAPIStub(grpc.secure_channel(address, credentials))
 
-    def join(self, name: str) -> tuple[int, Shown]:
+    def join(self, name: str) -> tuple[int, PresentedCertificate]:
         key, signing_request = new_signing_request()
         joined = self.host().RegisterServer(
             pb.RegisterServerRequest(
                 name=name, registration_key=KEY, signing_request=signing_request
             )
         )
-        return joined.server_id, Shown(joined.certificate, key)
+        return joined.server_id, PresentedCertificate(joined.certificate, key)
 
     def certify(
         self, name: str = "ann", role: Role = Role.ADMIN, expires_in: timedelta = timedelta(0)
-    ) -> Shown:
+    ) -> PresentedCertificate:
         key, signing_request = new_signing_request()
         with closing(self.operator()) as client:
             _, certificate = client.create_operator_certificate(
                 name, role, signing_request, expires_in
             )
-        return Shown(certificate, key)
+        return PresentedCertificate(certificate, key)
 
     @property
     def names(self) -> list[str]:
@@ -170,7 +172,7 @@ def test_a_revoked_certificate_is_refused_at_the_next_call_of_the_same_connectio
     with closing(api.operator(ann)) as client:
         key, signing_request = new_signing_request()
         row, certificate = client.create_operator_certificate("bob", Role.VIEWER, signing_request)
-        bob = Shown(certificate, key)
+        bob = PresentedCertificate(certificate, key)
         with closing(api.operator(bob)) as his:
             assert list(his.servers()) == []
             client.revoke_operator_key(row.key_id)

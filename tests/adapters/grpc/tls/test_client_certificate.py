@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.serialization import PrivateFormat as Format
 from adapters.grpc.tls.client_certificate import ClientCertificate, ClientCertificateUnusable
 from adapters.x509.certificates import key_as_pem, new_key
 from tests.support.canary_secrets import canary
-from tests.support.certified import SERVER, Shown, Site
+from tests.support.certified import SERVER, PresentedCertificate, Site
 
 ANN = "spiffe://manmanv2/operator/oc-aaaaaaaaaa"
 MADE = "set it to the file that `manmanv2 operators create --certificate` created"
@@ -26,7 +26,7 @@ def files(tmp_path: Path) -> tuple[Path, Path]:
     return tmp_path / "ann.pem", tmp_path / "ann.key"
 
 
-def write(files: tuple[Path, Path], presented: Shown) -> ClientCertificate:
+def write(files: tuple[Path, Path], presented: PresentedCertificate) -> ClientCertificate:
     files[0].write_text(presented.certificate)
     files[1].write_text(presented.key)
     return ClientCertificate(*files)

@@ -20,7 +20,7 @@ from adapters.grpc.client.operator_client import OperatorCallFailed, OperatorCli
 from adapters.grpc.tls.trust import Tls
 from application.ports.host.control_plane import ControlPlaneUnavailable
 from tests.support.canary_secrets import canary
-from tests.support.certificates import CertificateFiles, insisting, showing, without_tls
+from tests.support.certificates import CertificateFiles, mutual_tls_server, tls_server, without_tls
 from tests.support.certified import Site
 from tests.support.fake_servers import port_that_hangs_up, silent_port
 from tests.support.processes import free_address
@@ -67,7 +67,7 @@ def other_ca(tmp_path: Path) -> Path:
 def test_an_untrusted_ca_is_named(
     diagnose: Diagnose, files: CertificateFiles, other_ca: Path
 ) -> None:
-    with showing(files) as address:
+    with tls_server(files) as address:
         by_the_file = diagnose(address, Tls(other_ca))
         by_the_machine = diagnose(address, Tls())
 
@@ -87,7 +87,7 @@ def test_a_self_signed_certificate_is_diagnosed(
 ) -> None:
     files.certificate.write_bytes(files.ca.cert_pem.bytes())
     files.key.write_bytes(files.ca.private_key_pem.bytes())
-    with showing(files) as address:
+    with tls_server(files) as address:
         assert diagnose(address, Tls()) == (
             "has a self-signed certificate that this machine does not trust: set API_CA_CERT_PATH"
             " to a file with that certificate"
@@ -100,7 +100,7 @@ def test_a_certificate_for_other_names_is_diagnosed_with_these_names(
 ) -> None:
     files.issue("api.example.com", "10.0.0.1", "*.example.org")
     fix = "use one of its names in API_ADDRESS, or set API_TLS_SERVER_NAME to one of them"
-    with showing(files) as address:
+    with tls_server(files) as address:
         for name, looked_for in (("", "127.0.0.1"), ("api.example.net", "api.example.net")):
             text = diagnose(address, Tls(files.ca_file, name))
 
@@ -119,7 +119,7 @@ def test_an_expired_certificate_is_diagnosed_with_its_end_and_the_time_of_this_m
 ) -> None:
     files.issue(begins=-3 * A_DAY, ends=-A_DAY)
     now = datetime.now(UTC)
-    with showing(files) as address:
+    with tls_server(files) as address:
         text = diagnose(address, Tls(files.ca_file))
 
     assert text.startswith(f"has a certificate that expired on {now - A_DAY:%Y-%m-%d} ")
@@ -133,7 +133,7 @@ def test_a_certificate_that_is_not_valid_yet_is_diagnosed_with_the_time_of_this_
 ) -> None:
     files.issue(begins=A_DAY)
     now = datetime.now(UTC)
-    with showing(files) as address:
+    with tls_server(files) as address:
         text = diagnose(address, Tls(files.ca_file))
 
     assert text.startswith(f"has a certificate that is not valid before {now + A_DAY:%Y-%m-%d} ")
@@ -145,7 +145,7 @@ def test_a_certificate_that_is_not_valid_yet_is_diagnosed_with_the_time_of_this_
 def test_a_missing_tls_setting_of_the_client_is_diagnosed(
     diagnose: Diagnose, files: CertificateFiles
 ) -> None:
-    with showing(files) as address:
+    with tls_server(files) as address:
         assert diagnose(address, None) == (
             f"requires TLS: set API_ADDRESS to https://{address}, or API_USE_TLS=true"
         )
@@ -170,7 +170,7 @@ def test_a_port_without_tls_is_diagnosed(diagnose: Diagnose, files: CertificateF
 def test_a_port_that_requires_a_client_certificate_is_diagnosed(
     diagnose: Diagnose, files: CertificateFiles
 ) -> None:
-    with insisting(files) as address:
+    with mutual_tls_server(files) as address:
         text = diagnose(address, Tls(files.ca_file))
     with tls_port(files, ["h2"], ssl.TLSVersion.TLSv1_2, requires_certificate=True) as address:
         problem_from_alert = diagnose(address, Tls(files.ca_file))
@@ -192,7 +192,7 @@ def test_a_certificate_for_clients_only_is_diagnosed(
     pair = site.gives()
     files.certificate.write_text(pair.certificate)
     files.key.write_text(pair.key)
-    with showing(files) as address:
+    with tls_server(files) as address:
         assert diagnose(address, Tls(site.ca_file)) == (
             "has a certificate that is unsuitable for a server: have its CA issue a server"
             " certificate with a key and a signature of today's strength"

@@ -26,7 +26,7 @@ from application.ports.host.control_plane import ControlPlaneUnavailable, Regist
 from domain.enforcement import ENFORCE_ALL
 from domain.errors import CredentialRequired
 from domain.spiffe import server_common_name, server_spiffe_id
-from tests.support.certificates import CertificateFiles, insisting
+from tests.support.certificates import CertificateFiles, mutual_tls_server
 from tests.support.certified_api import (
     KEY,
     LIFETIME,
@@ -363,7 +363,7 @@ def test_a_port_that_accepts_no_certificate_does_not_cause_a_renewal_with_each_c
     files.write(files.ca.issue_cert("127.0.0.1"))
     foreign.certificate.write_bytes(files.certificate.read_bytes())
     foreign.key.write_bytes(files.key.read_bytes())
-    with insisting(foreign) as elsewhere:
+    with mutual_tls_server(foreign) as elsewhere:
         host = new_host(api_for_all, mutual_tls_address=elsewhere)
         host.joins()
         for _ in range(120):

@@ -16,7 +16,7 @@ from domain.spiffe import server_spiffe_id
 from protos.manman.v1 import manman_pb2 as pb
 from protos.manman.v1.manman_pb2_grpc import ManManAPIStub
 from tests.support.certificates import CertificateFiles
-from tests.support.certified import Shown, asked
+from tests.support.certified import PresentedCertificate, asked
 from tests.support.certified_api import KEY, CertifiedApi, NewKeyPairs, certified_api
 
 
@@ -25,7 +25,7 @@ class Joined:
     server_id: int
     credential: str
     mutual_tls_port: int
-    presented: Shown
+    presented: PresentedCertificate
 
 
 @dataclass
@@ -33,7 +33,7 @@ class Api:
     api: CertifiedApi
     channels: ExitStack
 
-    def client(self, presented: Shown | None = None) -> ManManAPIStub:
+    def client(self, presented: PresentedCertificate | None = None) -> ManManAPIStub:
         """A client with a certificate, at the mutual-TLS port, or one without."""
         root = self.api.files.ca_file.read_bytes()
         credentials = (
@@ -51,7 +51,7 @@ class Api:
                 name=name, registration_key=KEY, signing_request=pair.signing_request
             )
         )
-        presented = Shown(answer.certificate, pair.key)
+        presented = PresentedCertificate(answer.certificate, pair.key)
         return Joined(answer.server_id, answer.credential, answer.mutual_tls_port, presented)
 
 
