@@ -4,10 +4,10 @@ SHELL := bash
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 
-# Tests run on what this machine has installed; everything else comes from PyPI only.
+# Tests use the installed Pythons: uv downloads none, and packages come from PyPI only.
 export UV_PYTHON_DOWNLOADS := never
-# Once, also where Python itself is told to keep nothing that it compiled: a start that compiles all
-# libraries takes three times as long, and the tests start hundreds.
+# Compile the libraries at installation, even where Python is set to store no compiled files: a start
+# that compiles all of them takes three times as long, and the tests start hundreds of commands.
 export UV_COMPILE_BYTECODE := 1
 
 INTERPRETER ?= python3
@@ -15,7 +15,7 @@ UV := .tools/bin/uv
 BIN := .venv/bin
 ENVIRONMENTS := .venv .venv-3.11 .venv-3.12 .venv-3.13
 PROTOS := protos/manman/v1
-# The contract as it was last released: hosts of then must go on working.
+# The last released contract: hosts of that release must continue to work.
 RELEASED := protos/released.json
 COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--custom-compile-command "make lock"

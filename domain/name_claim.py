@@ -55,12 +55,12 @@ class NameClaim:
 
     @property
     def may_be_of_another_machine(self) -> bool:
-        """Whether an operator's decision counts."""
+        """Whether the claimant may be another machine, so that an operator's decision counts."""
         return self.kind in (Claim.SUCCESSION, Claim.CONTEST)
 
     @property
     def is_of_another_machine(self) -> bool:
-        """Certainly: it cannot be the holder after a restart or a new installation."""
+        """Whether it certainly is: it cannot be the holder after a restart or a reinstallation."""
         return self.comparison.match is Match.OTHER_MACHINE
 
     def event(self, kind: EventKind, cause: str) -> Event:

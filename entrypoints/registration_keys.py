@@ -6,7 +6,8 @@ from entrypoints.settings import REGISTRATION_KEY_FILE, Secret, SecretsInFile
 def make_registration_keys(
     registration_key: Secret | None, *, reload_seconds: float = 1.0
 ) -> RegistrationKeys:
-    """A key that is set stays the only one. The keys in a file are read again when it changes."""
+    """A key in the environment never changes. Keys in a file are read again when the file
+    changes."""
     if isinstance(registration_key, SecretsInFile):
         return KeyFile(
             REGISTRATION_KEY_FILE,

@@ -36,7 +36,7 @@ class SystemdNotifier:
     def _send(self, message: str) -> None:
         if not self._address:
             return
-        # The host works on even if the service manager does not listen.
+        # The host continues even if the service manager does not listen.
         with (
             contextlib.suppress(OSError),
             socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notifications,

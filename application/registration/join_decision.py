@@ -26,8 +26,8 @@ from domain.machine_evidence import Evidence, compare
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What the key adds to a registration: labels, which an operator gave to the key, approval, and
-    what the host does not say itself."""
+    """What the key adds to a registration: the labels that an operator gave to the key, approval,
+    and values that the host does not set itself."""
 
     key_id: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)

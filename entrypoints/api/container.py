@@ -32,8 +32,8 @@ from entrypoints.settings import COMMIT, VERSION
 
 _log = logging.getLogger(__name__)
 
-# Kept free for the database, the broker, scrapers and what is read: connections of hosts must not
-# use up the files that these need.
+# Reserved for the database, the broker, scrapers and files that are read: connections of hosts must
+# not use up the descriptors that these need.
 _RESERVED_FILES = 256
 # Shorter than a scraper or a probe waits.
 _MANAGEMENT_TIMEOUT_SECONDS = 3.0

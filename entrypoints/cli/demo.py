@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 _REFRESH_SECONDS = 1.0
 _STOP_TIMEOUT_SECONDS = 15.0
 _MAX_LOG_LINES_SHOWN = 10
-# How far above a taken port a free one is looked for.
+# How many ports above a taken one are tried.
 _MAX_PORTS_TRIED = 50
 
 _DEFAULTS = {

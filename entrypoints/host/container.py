@@ -238,7 +238,7 @@ class HostContainer(containers.DeclarativeContainer):
         off=systemd,
     )
 
-    # What STATE_DIR keeps.
+    # The state in STATE_DIR.
     has_state_dir: providers.Provider[Literal["on", "off"]] = providers.Callable(
         _on_or_off, value=settings.provided.state_dir
     )
@@ -262,7 +262,7 @@ class HostContainer(containers.DeclarativeContainer):
         CertificateStore, folder=certificate_folder
     )
 
-    # The way to the API.
+    # The connection to the API.
     key_ring: providers.Provider[KeyRing] = providers.ThreadSafeSingleton(
         _make_key_ring, registration_key=settings.provided.registration_key
     )

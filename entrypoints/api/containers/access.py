@@ -109,7 +109,7 @@ class Access(containers.DeclarativeContainer):
         identify_by_token=identify_by_token,
     )
 
-    # How often each may call, and on which threads.
+    # Rate limits, and the threads of calls.
     key_cache: providers.Provider[KeyCache] = providers.ThreadSafeSingleton(
         KeyCache, store=Storage.store, authenticate_host=authenticate_host
     )

@@ -112,7 +112,7 @@ class Services(containers.DeclarativeContainer):
         retention=Storage.settings.provided.retention,
     )
 
-    # What also runs in the background.
+    # Use cases that also run in the background.
     propagate_configuration: providers.Provider[PropagateConfiguration] = (
         providers.ThreadSafeSingleton(
             PropagateConfiguration, store=Storage.store, clock=Storage.clock

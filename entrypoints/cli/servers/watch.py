@@ -19,7 +19,7 @@ from entrypoints.cli.session import operator_client
 
 _REFRESH_SECONDS = 1.0
 
-# Asking again does not help. All other errors may be temporary.
+# Retrying does not help after these. All other errors may be temporary.
 _PERMANENT_ERRORS = ("PERMISSION_DENIED", "UNAUTHENTICATED")
 
 

@@ -74,7 +74,7 @@ class LiveScreen:
         from rich.text import Text
 
         width, height = self._console.size
-        # Wrapped and not cut, because what to do mostly stands at the end of a line.
+        # Wrapped and not cut, because a line usually ends with what to do.
         log_lines = [part for line in log for part in self._wrapped(line, width)]
         hint_lines = [part for hint in hints for part in self._wrapped(hint, width)]
         below = [Text(""), *self._wrapped(status, width)]
