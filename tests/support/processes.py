@@ -245,32 +245,26 @@ def _started(
 
 # These variables decide which modules are loaded, so the command must load them itself.
 _AFFECTS_LOADING = ("PYTHON", "LD_", "MANMANV2_")
-# Libraries read these variables only while they are loaded.
-_READ_WHILE_LOADING = ("GRPC_", "OTEL_")
-# OpenTelemetry reads these again for every span and exporter.
-_READ_LATER = ("OTEL_EXPORTER_", "OTEL_SERVICE_NAME", "OTEL_RESOURCE_ATTRIBUTES")
+# Libraries read these variables only while they are loaded. OpenTelemetry reads its others later.
+_READ_WHILE_LOADING = ("GRPC_", "OTEL_PYTHON_CONTEXT", "OTEL_PROPAGATORS")
+# Loading a fork server costs about as much as this many starts.
+_STARTS_WORTH_A_FORK_SERVER = 4
 # Set for tests marked cold_start, which test the start of the command itself.
 starts_cold = ContextVar("starts_cold", default=False)
 _starts_by_variables: Counter[frozenset[tuple[str, str]]] = Counter()
 
 
 def _fork_server_for(command: str, environment: dict[str, str]) -> ForkServer | None:
-    """The fork server that was loaded with these variables; None if the command must be executed.
-
-    A fork server costs more than one start, so the first command with a new set of variables is
-    executed.
-    """
+    """The fork server loaded with these variables; None if the command must be executed."""
     if command not in COMMANDS or starts_cold.get():
         return None
     if any(name.startswith(_AFFECTS_LOADING) for name in environment):
         return None
     loading_variables = frozenset(
-        (name, value)
-        for name, value in environment.items()
-        if name.startswith(_READ_WHILE_LOADING) and not name.startswith(_READ_LATER)
+        (name, value) for name, value in environment.items() if name.startswith(_READ_WHILE_LOADING)
     )
     _starts_by_variables[loading_variables] += 1
-    if loading_variables and _starts_by_variables[loading_variables] == 1:
+    if loading_variables and _starts_by_variables[loading_variables] < _STARTS_WORTH_A_FORK_SERVER:
         return None
     return _fork_server(loading_variables)
 
