@@ -108,7 +108,7 @@ class BatchConsumer:
     gather_seconds: float = 0.01
     _stopping: threading.Event = field(init=False, default_factory=threading.Event)
     # A connection of its own: a broker that is short of memory stops reading from connections that
-    # publish, and must go on delivering to this one.
+    # publish, and must continue to deliver to this one.
     _publisher: Publisher = field(init=False)
     _failure_log: TransientFailureLog = field(init=False)
     _logged_reasons: set[str] = field(init=False, default_factory=set)

@@ -39,7 +39,7 @@ CALLS = Queue(
     ],
     queue_arguments={"x-queue-type": "quorum"},
 )
-# Bounded, because a client that sends invalid messages usually goes on.
+# Bounded, because a client that sends invalid messages usually does not stop.
 DEAD_LETTER_QUEUE = Queue(
     "manman.dead-letters",
     DEAD_LETTERS,

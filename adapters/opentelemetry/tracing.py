@@ -104,7 +104,7 @@ class Tracing:
 
     def close(self) -> None:
         """Send the last spans, with a timeout."""
-        # If the collector hangs, the thread goes on and ends with the process.
+        # If the collector hangs, the thread continues and ends with the process.
         sending = threading.Thread(target=self._provider.shutdown, name="last spans", daemon=True)
         sending.start()
         sending.join(_LAST_SPANS_TIMEOUT_SECONDS)

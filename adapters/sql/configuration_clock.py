@@ -5,7 +5,7 @@ from adapters.sql.tables import configuration_clock
 _COLUMNS = configuration_clock.c
 _ONLY_CLOCK_ID = 1
 # Any number that no other software uses on the same database. Unlike a row lock, an advisory lock
-# is granted in turn: transactions that share it cannot keep out forever one that wants it alone.
+# is granted in turn: transactions that share it cannot block forever one that needs it exclusively.
 _CHANGE_OF_CONFIGURATION = 0x6D616E6F
 
 

@@ -35,7 +35,9 @@ def check_reachable(engine: Engine) -> None:
     """Raises DatabaseUnreachable, or DatabaseUnusable for a file that is not an SQLite database."""
     file = sqlite_file(engine.url)
     if file and not file.absolute().parent.is_dir():
-        raise DatabaseUnusable(f"the folder {file.absolute().parent} does not exist", "create it")
+        raise DatabaseUnusable(
+            f"the directory {file.absolute().parent} does not exist", "create it"
+        )
     kind = sqlite_file_kind(file) if file else ""
     if kind:
         raise DatabaseUnusable(f"{file} is {kind}", "name a regular file")

@@ -12,7 +12,7 @@ class CallWithTimeout(Generic[T]):
     """A call whose caller stops waiting after `seconds`, because a driver's call cannot be
     interrupted.
 
-    The call goes on in a thread of its own. Until it has ended, further callers wait for as long
+    The call continues in a thread of its own. Until it has ended, further callers wait for as long
     and are then refused. Raises what the call raises, and `too_late`.
     """
 

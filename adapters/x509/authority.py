@@ -178,14 +178,14 @@ def read_authority(
     except UNREADABLE:
         raise AuthorityUnusable(
             f"{certificate_file} contains no PEM certificate",
-            "it must be the certificate of the authority, such as `manmanv2 ca init` creates",
+            "it must be the certificate of the CA, such as `manmanv2 ca init` creates",
         ) from None
     own = trusted[0]
     key = _read_key(key_file, key_path)
     if not _can_issue(own):
         raise AuthorityUnusable(
             f"{certificate_file} contains a certificate that cannot issue others",
-            "it must be that of an authority, such as `manmanv2 ca init` creates",
+            "it must be the certificate of a CA, such as `manmanv2 ca init` creates",
         )
     if _spki(own.public_key()) != _spki(key.public_key()):
         raise AuthorityUnusable(
@@ -215,7 +215,7 @@ def _read_key(file: str, path: Path) -> CertificateIssuerPrivateKeyTypes:
     except (ValueError, UnsupportedAlgorithm):
         raise AuthorityUnusable(
             f"{file} contains no PEM private key",
-            "it must be the key of the authority, such as `manmanv2 ca init` creates",
+            "it must be the private key of the CA, such as `manmanv2 ca init` creates",
         ) from None
     if not isinstance(
         key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey

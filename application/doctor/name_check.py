@@ -7,7 +7,7 @@ from application.ports.host.state_folder import SavedState
 from domain.errors import InvalidField
 from domain.naming import ChosenName, choose_name
 
-# Stands in a name for the characters that each start generates.
+# Shown in a name in place of the characters that each start generates.
 _RANDOM_PART = "????????"
 
 

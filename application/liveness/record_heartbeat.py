@@ -66,7 +66,7 @@ class Acknowledged:
 
 @dataclass(slots=True)
 class _Item:
-    """A heartbeat of the batch, the valid credential of its server that it shows, and why it is
+    """A heartbeat of the batch, the valid credential of its server that it presents, and why it is
     not recorded."""
 
     heartbeat: Heartbeat

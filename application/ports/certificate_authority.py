@@ -3,7 +3,7 @@ from typing import Protocol
 
 
 class AuthorityExpired(Exception):
-    """The authority's own certificate has expired, so nobody would trust a new one from it.
+    """The CA's own certificate has expired, so no peer would trust a certificate that it issues.
 
     The message is a sentence that says what to do.
     """

@@ -26,5 +26,5 @@ RELEASED_TEXTS: Mapping[tuple[grpc.StatusCode, str], Reason] = {
 
 
 def reason_in(error: grpc.RpcError) -> str:
-    """The error's reason; without one, the reason that its released text stands for, or empty."""
+    """The error's reason; without one, the reason that its released text means, or empty."""
     return reason_of(error) or RELEASED_TEXTS.get((error.code(), error.details() or ""), "")

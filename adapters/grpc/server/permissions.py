@@ -90,5 +90,5 @@ def check_permissions(
         raise PermissionMismatch(f"PERMISSIONS and the contract differ in {', '.join(unmatched)}")
 
 
-# A call without a permission must not be served to anybody.
+# A call without a permission must not be served to any caller.
 check_permissions(method.name for method in SERVICE.methods)

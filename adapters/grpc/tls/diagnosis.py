@@ -77,9 +77,9 @@ def diagnose_tls(
 def unverified_tls(address: str, name: str = "", seconds: float = 1.0) -> Tls:
     """TLS that trusts whatever certificate the server at host:port has now.
 
-    Only for two callers. One asks an API on the same machine for its health: nobody is between, and
-    the certificate is for other names than localhost. The other sends nothing secret, and verifies
-    the answer before it believes it.
+    Only two callers may use it. One asks an API on the same machine for its health: no attacker can
+    be in between, and the certificate is for other names than localhost. The other sends nothing
+    secret, and verifies the answer before it trusts it.
     """
     with suppress(OSError, ValueError):
         certificate, facts = _fetch_certificate(address, name, seconds)

@@ -2,7 +2,8 @@ import re
 from collections.abc import Mapping
 
 # A line that begins with # or ; is a comment. A value consists of any number of quoted parts and
-# then a bare one: quotes count at the beginning only, and an unclosed quote goes on to the end.
+# then an unquoted one: quotes count at the beginning only, and an unclosed quote extends to the
+# end.
 _LINE = re.compile(
     r"""
     [ \t\r]* (?: [#;][^\n]*

@@ -17,7 +17,7 @@ from entrypoints.api.containers.messaging import Messaging
 from entrypoints.api.containers.services import Services
 from entrypoints.api.containers.storage import Storage
 
-# How servers that speak AMQP are marked in the store.
+# The transport of servers that use AMQP, as the store records it.
 _AMQP = "amqp"
 # Each call is a transaction of its own, and its caller waits for five seconds.
 _CALL_BATCH_SIZE = 20

@@ -64,7 +64,7 @@ from entrypoints.api.containers.messaging import Messaging
 from entrypoints.api.containers.storage import Storage
 from entrypoints.api.tls import make_pin_authority
 
-# How servers that speak gRPC are marked in the store.
+# The transport of servers that use gRPC, as the store records it.
 _GRPC = "grpc"
 
 

@@ -179,7 +179,8 @@ def _confirmed(
     dry_run: bool,
     others: str = "",
 ) -> bool:
-    """Show the servers to delete, and whether to continue. Raises click.Abort for a no."""
+    """Show the servers to delete; returns whether to continue. Raises click.Abort if the operator
+    answers no."""
     asks = not yes and not dry_run
     if asks or not for_programs:
         print_servers(chosen, datetime.now(UTC), err=for_programs)

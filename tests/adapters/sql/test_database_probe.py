@@ -116,7 +116,7 @@ def test_a_missing_file_is_not_created(tmp_path: Path) -> None:
 
 def test_the_error_of_a_missing_directory_names_it(tmp_path: Path) -> None:
     assert unfit(f"sqlite:///{tmp_path}/none/fleet.sqlite3") == (
-        f"DATABASE_URL: the folder {tmp_path}/none does not exist: create it."
+        f"DATABASE_URL: the directory {tmp_path}/none does not exist: create it."
     )
 
 

@@ -356,7 +356,7 @@ WRONG: list[tuple[str, Callable[[Path], object], str]] = [
     (
         "ca.crt",
         lambda file: file.write_bytes(file.with_name("tls.crt").read_bytes()),
-        "CA_CERT_PATH {} contains a certificate that cannot issue others: it must be that",
+        "CA_CERT_PATH {} contains a certificate that cannot issue others: it must be the",
     ),
 ]
 

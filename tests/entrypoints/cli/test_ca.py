@@ -164,7 +164,7 @@ def test_an_unusable_ca_is_one_sentence_that_names_the_file(
         " permissions\n"
     )
     assert spoiled.stderr == (
-        "manmanv2: ca.key contains no PEM private key: it must be the key of the authority, such"
+        "manmanv2: ca.key contains no PEM private key: it must be the private key of the CA, such"
         " as `manmanv2 ca init` creates\n"
     )
 

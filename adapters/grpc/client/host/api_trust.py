@@ -162,7 +162,7 @@ class ApiTrust:
     def _log_folder_failure(self, error: OSError) -> None:
         reason = error.strerror or type(error).__name__
         self._folder_failures.failed(
-            f"The API's CA cannot be stored in STATE_DIR ({reason}): fix the folder or its"
+            f"The API's CA cannot be stored in STATE_DIR ({reason}): fix the directory or its"
             " permissions. The next start uses the join key's pin again."
         )
 

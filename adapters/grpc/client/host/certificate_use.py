@@ -100,7 +100,7 @@ class CertificateUse:
             return
         self._avoid(
             f"The API does not accept this host's certificate at {address}, so it calls without one"
-            " and requests a new one. If this goes on, check whether a proxy ends TLS there, and"
+            " and requests a new one. If this continues, check whether a proxy ends TLS there, and"
             " set API_MTLS_ADDRESS to an address without such a proxy."
         )
 
