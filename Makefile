@@ -20,7 +20,7 @@ RELEASED := protos/released.json
 COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--custom-compile-command "make lock"
 
-.PHONY: help setup run test mutants test-others test-all check protos release-contract docs lock bench images stack format clean
+.PHONY: help setup run test mutants test-rest test-all check protos release-contract docs lock bench images stack format clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-17s %s\n", $$1, $$2}' Makefile
@@ -37,14 +37,14 @@ run: setup ## Run the API and one host manager, and watch the fleet (Ctrl-C ends
 test: setup ## Run the suite once (PYTHON=3.12 for another Python, ARGS="-k name" for pytest)
 	@$(BIN)/python -m tests.support.run_suite
 
-test-others: setup ## Run it on all other installed Pythons, without e2e and deploy
-	@$(BIN)/python -m tests.support.run_suite --others
+test-rest: setup ## Run e2e and deploy, and the suite on all other installed Pythons
+	@$(BIN)/python -m tests.support.run_suite --rest
 
 mutants: setup ## Change the rules in small ways and list changes that no test notices (MUTANTS="domain.naming*")
 	@# 25 minutes on two cores. The report is read with: .venv/bin/mutmut results
 	nice $(BIN)/mutmut run $(MUTANTS)
 
-test-all: test test-others ## Run it on every installed Python
+test-all: test test-rest ## Run it on every installed Python
 
 check: setup ## Run linters, type checker, import contracts; generated files must be up to date
 	$(BIN)/ruff check

@@ -1,11 +1,12 @@
 """Run the suite.
 
-`make test` runs all of it once, on the Python that .venv was made with, or on that of PYTHON
-("3.12"). `make test-others` runs it on all other Pythons that pyproject.toml names and this machine
-has, except e2e and deploy: they test how processes, files and networks behave, which is the same
-on every Python, and they take most of the time. `make test-all` does both. ARGS goes to pytest.
+`make test` runs it once, on the Python that .venv was made with, or on that of PYTHON ("3.12"):
+all tests except tests/e2e and tests/deploy. `make test-rest` runs these two, which take most of
+the time and do not depend on the Python, and then what `make test` runs on every other Python
+that pyproject.toml names and this machine has. `make test-all` does both. ARGS goes to pytest;
+with a path in it, only that path runs.
 
-The last line is pytest's own or, if several Pythons ran, the total. Exits 0 if every run did.
+The last line is pytest's own or, if there were several runs, the total. Exits 0 if every run did.
 """
 
 import argparse
@@ -16,7 +17,7 @@ import sys
 import tempfile
 import tomllib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -24,34 +25,39 @@ from tests.support.repository import ROOT
 
 CLASSIFIER = "Programming Language :: Python :: "
 RUNNING = f"{sys.version_info.major}.{sys.version_info.minor}"
-ONCE = ("tests/e2e", "tests/deploy")
+# They test how processes, files and networks behave, which is the same on every Python.
+ON_ONE_PYTHON = ("tests/e2e", "tests/deploy")
+ON_EVERY_PYTHON = tuple(f"--ignore={folder}" for folder in ON_ONE_PYTHON)
 # More than there are processors, because most of what takes long waits for something.
 WORKERS = 4
 
 
 def main() -> int:
     options = argparse.ArgumentParser()
-    options.add_argument("--others", action="store_true")
-    if options.parse_args().others:
+    options.add_argument("--rest", action="store_true")
+    if options.parse_args().rest:
         others = [version for version in _supported() if version != RUNNING]
-        pythons = {version: found for version in others if (found := _interpreter(version))}
-        return _run_on(pythons, leave_out=ONCE)
+        return _run_all(
+            [
+                (RUNNING, ON_ONE_PYTHON),
+                *((version, ON_EVERY_PYTHON) for version in others if _interpreter(version)),
+            ]
+        )
     version = os.environ.get("PYTHON") or RUNNING
     if version not in _supported():
         sys.exit(f"PYTHON: {version} is not one of {', '.join(_supported())}")
-    interpreter = _interpreter(version)
-    if not interpreter:
+    if not _interpreter(version):
         sys.exit(f"PYTHON: {version} is not installed")
-    return _run_on({version: interpreter})
+    return _run_all([(version, ON_EVERY_PYTHON)])
 
 
-def _run_on(pythons: Mapping[str, str], leave_out: Sequence[str] = ()) -> int:
+def _run_all(runs: Sequence[tuple[str, Sequence[str]]]) -> int:
     failed = False
     total: Counter[str] = Counter()
     lines = []
-    for version, interpreter in pythons.items():
+    for version, selection in runs:
         print(f"\nPython {version}", flush=True)
-        code, counts = _run(_environment(version, interpreter), leave_out)
+        code, counts = _run(_environment(version), selection)
         failed |= code != 0
         total += counts
         lines.append(f"Python {version}: {_summary(counts)}, {counts['skipped']} skipped")
@@ -91,23 +97,24 @@ def _interpreter(version: str) -> str | None:
     return found.stdout.strip() if found.returncode == 0 else None
 
 
-def _environment(version: str, interpreter: str) -> Path:
+def _environment(version: str) -> Path:
     """This Python's virtual environment; .venv where that is of the same version."""
     if version == RUNNING:
         return Path(sys.prefix)
     name = f".venv-{version}"
     subprocess.run(
-        ["make", "--silent", f"{name}/ready", f"INTERPRETER={interpreter}"], cwd=ROOT, check=True
+        ["make", "--silent", f"{name}/ready", f"INTERPRETER={_interpreter(version)}"],
+        cwd=ROOT,
+        check=True,
     )
     return ROOT / name
 
 
-def _run(environment: Path, leave_out: Sequence[str]) -> tuple[int, Counter[str]]:
+def _run(environment: Path, selection: Sequence[str]) -> tuple[int, Counter[str]]:
     pytest = [f"{environment}/bin/python", "-m", "pytest"]
-    arguments = [
-        *(f"--ignore={folder}" for folder in leave_out),
-        *shlex.split(os.environ.get("ARGS", "")),
-    ]
+    arguments = shlex.split(os.environ.get("ARGS", ""))
+    if not any(argument.startswith("tests") for argument in arguments):
+        arguments = [*selection, *arguments]
     # Otherwise each of the many processes of a run compiles what the others did.
     variables = {**os.environ, "PYTHONDONTWRITEBYTECODE": ""}
     if not _is_rewritten(environment):
