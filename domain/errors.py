@@ -15,7 +15,7 @@ class ManManError(Exception):
 
     @classmethod
     def from_message(cls, message: str) -> Self:
-        """The same error as another process reported it: only the message, without any field."""
+        """The same error as reported by another process: only the message, without any field."""
         error = cls.__new__(cls)
         error.args = (message,)
         return error

@@ -6,7 +6,7 @@ from domain.server import Server
 
 
 def not_admitted(server: Server) -> NotAdmitted:
-    """For the host of a rejected or banned server."""
+    """The error for the host of a rejected or banned server."""
     why = f"was {server.approval} by an operator"
     reason = server.approval_reason
     return NotAdmitted(
@@ -17,7 +17,7 @@ def not_admitted(server: Server) -> NotAdmitted:
 
 
 def superseded(server: Server, by: Identity) -> SupersededRegistration:
-    """For a host manager whose server was registered later by another host manager."""
+    """The error for a host manager whose server another host manager has registered since."""
     at = f" at {by.registered_at:%Y-%m-%d %H:%M:%S} UTC" if by.registered_at else ""
     address = f" from {by.address}" if by.address else ""
     return SupersededRegistration(

@@ -212,7 +212,7 @@ class RecordHeartbeat:
         recorded: Collection[int],
         now: datetime,
     ) -> None:
-        """For the switches that only warn."""
+        """Record what the switches that only warn would have refused."""
         for switch, required_error in _PROOFS.items():
             if self.rules.enforcement.of(switch) is not Mode.WARN:
                 continue

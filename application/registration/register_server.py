@@ -122,7 +122,7 @@ class RegisterServer:
     def _presented_key(
         self, registration: Registration, proof: HostCredential | None
     ) -> PlaintextKey | RefusedKey | None:
-        """As far as it can be checked without the store. None if the configuration admits the
+        """Check the key as far as possible without the store. None if the configuration admits the
         host."""
         try:
             return self.authenticate_host(registration.registration_key)

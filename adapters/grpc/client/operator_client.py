@@ -267,7 +267,8 @@ class OperatorClient:
     def put_configuration(
         self, server_id: int, name: str, document: str, selector: str = ""
     ) -> Configuration:
-        """With a selector `server_id` is 0, here and below."""
+        """Attach the document to the selector, or if that is empty to the server. With a selector,
+        `server_id` is 0, here and below."""
         answer = self._call(
             self._api.PutConfiguration,
             pb.PutConfigurationRequest(

@@ -22,7 +22,7 @@ _SERVER_IDS = ("server_id", "new_server_id")
 
 
 def _sorted_names(values: Any) -> str:
-    """For labels their keys."""
+    """The names, or for labels their keys, sorted and separated by commas."""
     return ",".join(sorted(values))
 
 

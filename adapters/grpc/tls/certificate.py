@@ -64,7 +64,7 @@ class CertificateFacts:
 
 
 def unverified_context(certificate: str | None = None) -> ssl.SSLContext:
-    """For a client that wants to read a server's certificate without trusting it.
+    """A context for a client that reads a server's certificate without trusting it.
 
     Python decodes only a certificate that it trusts. So a first connection accepts any, and a
     second one, with that `certificate` in PEM, trusts only this one, whatever its name, its time

@@ -23,7 +23,8 @@ class CurrentCertificate:
     _life: tuple[str, CertificateLife] | None = field(init=False, repr=False, default=None)
 
     def of_server(self, server_id: int | None) -> HostCertificate | None:
-        """None where another server's certificate is stored; a `server_id` of None is any."""
+        """The stored certificate; None if it is another server's. A `server_id` of None means
+        any."""
         current = self.store.current
         return current if current and server_id in (None, current.server_id) else None
 
