@@ -152,7 +152,8 @@ class RegisterServer:
                 with_key = RefusedKey(registration.environment, refusal)
         if proof is None:
             return with_key
-        self._check(registration)
+        if isinstance(with_key, RefusedKey):
+            self._check(registration)
         return RejoinWithCredential(transaction, proof, registration.evidence, with_key)
 
     def _with_join_key(

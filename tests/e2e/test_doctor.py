@@ -232,12 +232,16 @@ def test_the_json_output_is_a_list_of_results(guarded: Api, docker_socket: Path)
         "outcome": "ok",
         "summary": "web1, from SERVER_NAME",
         "fix": "",
+        "found": "web1, from SERVER_NAME",
+        "cure": "",
     }
     assert results["Key"] == {
         "check": "Key",
         "outcome": "fail",
         "summary": "REGISTRATION_KEY is not set, and the API requires a key",
         "fix": "set it to the API's key, where the service reads its settings",
+        "found": "REGISTRATION_KEY is not set, and the API requires a key",
+        "cure": "set it to the API's key, where the service reads its settings",
     }
 
 

@@ -143,4 +143,7 @@ def _as_json(check: str, result: CheckResult) -> Mapping[str, object]:
         "outcome": result.outcome.lower(),
         "summary": result.summary,
         "fix": result.fix,
+        # The names of the two in the first version; programs may still read them.
+        "found": result.summary,
+        "cure": result.fix,
     }

@@ -36,6 +36,9 @@ _REFUSALS: Mapping[tuple[grpc.StatusCode, str], type[ManManError]] = {
     (_Code.UNAUTHENTICATED, ""): CredentialRequired,
 }
 
+# Reading a reason loads modules that a host which is never refused does not need.
+_CODES_WITH_REASONS = {code for code, reason in _REFUSALS if reason}
+
 # Temporary failures, UNAVAILABLE aside. Each completes the sentence "The API at HOST:PORT …".
 _TEMPORARY: Mapping[grpc.StatusCode, tuple[str, str]] = {
     _Code.DEADLINE_EXCEEDED: (
@@ -84,7 +87,8 @@ def own_error(
     if code in _TEMPORARY:
         problem, fix = _TEMPORARY[code]
         return ControlPlaneUnavailable(f"{api} {problem}", fix, retry_after=retry_after(error))
-    refusal = _REFUSALS.get((code, reason_in(error))) or _REFUSALS.get((code, ""))
+    reason = reason_in(error) if code in _CODES_WITH_REASONS else ""
+    refusal = _REFUSALS.get((code, reason)) or _REFUSALS.get((code, ""))
     if refusal in call.expected_errors:
         return _built(refusal, text, server_id)
     if code is _Code.UNIMPLEMENTED:
