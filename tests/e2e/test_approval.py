@@ -1,4 +1,4 @@
-"""Hosts that wait for an operator, and hosts that one does not want."""
+"""Hosts that wait for an operator's approval, and hosts that an operator rejects or bans."""
 
 import json
 from collections.abc import Callable
@@ -87,10 +87,10 @@ def test_a_banned_machine_is_refused_under_another_name_and_after_a_reboot(
     api: Api, start_host: StartHost, machine: FakeMachine, tmp_path: Path
 ) -> None:
     start_host(api.address, SERVER_NAME="web", **machine.settings).wait_until_logged("Registered")
-    said = printed_by(api, "servers", "ban", "1", "--reason", "stolen")
+    output = printed_by(api, "servers", "ban", "1", "--reason", "stolen")
     renamed = start_host(api.address, SERVER_NAME="innocent", **machine.settings)
 
-    assert said == "banned server 1 (web) and its machine\n"
+    assert output == "banned server 1 (web) and its machine\n"
     assert renamed.wait() == 77
     assert renamed.logged("was banned by an operator, as server 1 (web): stolen")
 
@@ -114,9 +114,9 @@ def test_all_managers_of_a_banned_machine_end(
     dev.wait_until_logged("Registered")
     prod = start_host(api.address, SERVER_NAME="web-prod", **machine.settings)
     prod.wait_until_logged("Registered")
-    said = printed_by(api, "servers", "ban", "1")
+    output = printed_by(api, "servers", "ban", "1")
 
-    assert said.splitlines() == [
+    assert output.splitlines() == [
         "banned server 1 (web-dev) and its machine",
         "banned server 2 (web-prod), which is on the same machine",
     ]
@@ -139,8 +139,8 @@ def test_a_ban_survives_the_api_and_a_deletion_of_the_server(
     refused = start_host(second.address, SERVER_NAME="other", **machine.settings)
 
     assert refused.wait() == 77
-    said = printed_by(second, "servers", "approve", "1")
-    assert said == "lifted the ban on the machine of server 1, which is deleted\n"
+    output = printed_by(second, "servers", "approve", "1")
+    assert output == "lifted the ban on the machine of server 1, which is deleted\n"
 
     start_host(second.address, SERVER_NAME="other", **machine.settings).wait_until_logged(
         "Registered"

@@ -1,4 +1,4 @@
-"""What operators did, as another operator reads it."""
+"""The audit of operators' calls, as another operator reads it."""
 
 import re
 from collections.abc import Callable
@@ -41,7 +41,7 @@ def test_the_audit_lists_changes_and_refusals_after_a_crash(
             ["LabelServer", "1", "set=zone", "attempted"],
         )
     ]
-    assert [found["outcome"] for found in objects] == [None, NO_SERVER, None, None, None]
+    assert [entry["outcome"] for entry in objects] == [None, NO_SERVER, None, None, None]
     assert objects[0] == {
         "entry_id": 5,
         "at": lines[1][0],

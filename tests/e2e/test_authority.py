@@ -1,4 +1,4 @@
-"""An API whose operators made an authority for it: the commands, and the real processes."""
+"""An API with a CA that its operators created: the commands, and the real processes."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -30,7 +30,7 @@ def test_every_worker_recognises_operators_and_hosts_by_certificate(
     made(tmp_path, "init")
     made(tmp_path, "issue", "localhost", "127.0.0.1")
     ca_file, ca_key = tmp_path / "ca.crt", tmp_path / "ca.key"
-    # What stands before the key in PEM is no part of it, and shows where the file came out.
+    # Text before the key in a PEM file is ignored; this mark shows where the file leaked.
     ca_key.write_text(f"{canary('key of the authority')}\n{ca_key.read_text()}")
     address, for_certificates = free_address(), free_address()
     settings = {
@@ -66,20 +66,20 @@ def test_every_worker_recognises_operators_and_hosts_by_certificate(
         return ended.stdout.strip()
 
     def answers(by: str) -> set[str]:
-        """To many connections, which the kernel spreads over the workers."""
+        """Call over many connections, which the kernel spreads over the workers."""
         content = (tmp_path / by).read_bytes()
         credentials = grpc.ssl_channel_credentials(root, content, content)
-        found = set()
+        outcomes = set()
         for _ in range(20):
             of_its_own = (("grpc.use_local_subchannel_pool", 1),)
             with grpc.secure_channel(for_certificates, credentials, of_its_own) as channel:
                 try:
-                    ManManAPIStub(channel).ListServers(pb.ListServersRequest(), timeout=10)
-                    found.add("let in")
+                    ManManAPIStub(channel).ListServers(pb.ListServersRequest(), timeout=100)
+                    outcomes.add("admitted")
                 except grpc.RpcError as error:
                     refusal: Any = error
-                    found.add(refusal.code().name)
-        return found
+                    outcomes.add(refusal.code().name)
+        return outcomes
 
     join_key = run("keys", "create", "--pin-ca", at=address).stdout.strip()
     certify("ann", "admin", at=address)
@@ -93,13 +93,13 @@ def test_every_worker_recognises_operators_and_hosts_by_certificate(
         )
     host = PresentedCertificate(joined.certificate, key)
     with grpc.secure_channel(for_certificates, host.credentials(root)) as channel:
-        heard = ManManAPIStub(channel).Heartbeat(pb.HeartbeatRequest(server_id=1))
+        answer = ManManAPIStub(channel).Heartbeat(pb.HeartbeatRequest(server_id=1))
 
-    assert heard.acknowledged
+    assert answer.acknowledged
     assert joined.mutual_tls_port == int(for_certificates.rpartition(":")[2])
     assert join_key.split(".")[2] == inspect(root)[0].digest
     assert (tmp_path / "ann.pem").stat().st_mode & 0o777 == 0o600
-    assert answers("bob.pem") == {"let in"}
+    assert answers("bob.pem") == {"admitted"}
     assert not any(reaches(for_certificates, root, None) for _ in range(10))
     assert run("servers", "prune", "--yes", by="bob.pem").returncode == 77
     again = run(
@@ -111,14 +111,14 @@ def test_every_worker_recognises_operators_and_hosts_by_certificate(
     assert "already exists and is not overwritten" in again.stderr
     assert run("servers", "list", at=address, by="ann.pem").returncode == 77
 
-    # Another certificate of the API, which both workers take, at both ports.
+    # A new certificate for the API: both workers load it, on both ports.
     made(tmp_path, "issue", "localhost", "127.0.0.1")
     eventually(
         lambda: api.count("TLS_CERT_PATH has changed: the certificate in use is for") == 2,
         "each worker to take the new certificate",
         api,
     )
-    assert answers("bob.pem") == {"let in"}
+    assert answers("bob.pem") == {"admitted"}
 
     revoked = run("operators", "revoke", bob, "--yes", by="ann.pem")
     assert revoked.stdout == f"revoked the certificate {bob} of bob (viewer)\n"
@@ -127,9 +127,9 @@ def test_every_worker_recognises_operators_and_hosts_by_certificate(
     assert [line.split()[3] for line in listed.splitlines() if line.startswith(bob)] == ["revoked"]
 
     report = doctor("api", DATABASE_URL=database, LISTEN_ADDRESS=address, **settings)
-    shown = run_to_end("manmanv2-api", "config", DATABASE_URL=database, **settings)
+    printed = run_to_end("manmanv2-api", "config", DATABASE_URL=database, **settings)
     assert report.outcomes["TLS"] == "ok"
-    assert f"CA_KEY_PATH={ca_key}" in shown.stdout
+    assert f"CA_KEY_PATH={ca_key}" in printed.stdout
     assert api.terminate() == 0
 
 

@@ -1,4 +1,4 @@
-"""A fleet whose hosts know the API by their join key, and the API them by their certificates."""
+"""A fleet whose hosts verify the API by their join key, and present certificates to it."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -22,7 +22,7 @@ StartApi = Callable[..., Api]
 StartHost = Callable[..., Process]
 
 LIFETIME = timedelta(seconds=60)
-# With seconds to go until half of it is over.
+# A certificate of this age is a few seconds from half of its lifetime, when it is renewed.
 ISSUED = timedelta(seconds=26)
 
 
@@ -36,7 +36,7 @@ def files(tmp_path: Path) -> CertificateFiles:
 
 @pytest.fixture
 def machine(tmp_path: Path) -> Iterator[tuple[FakeMachine, dict[str, str]]]:
-    """With the settings of a host manager on it, which uses Docker there."""
+    """A machine with a Docker engine, and the settings of a host manager on it."""
     machine = FakeMachine.fresh(tmp_path / "machine")
     with machine.docker() as docker:
         yield machine, {"DOCKER_OPTIONAL": "false", **docker, **machine.settings_with_state}
@@ -49,7 +49,7 @@ def test_a_host_joins_with_a_pinned_key_and_stays_online_with_renewed_certificat
     start_host: StartHost,
     machine: tuple[FakeMachine, dict[str, str]],
 ) -> None:
-    # Brought by what we develop with, and loaded where they are there.
+    # Development tools install these; they are loaded wherever they are installed.
     for name in ("yaml", "grpc_tools"):
         (tmp_path / f"{name}.py").write_text("raise ImportError\n")
     ca_key = tmp_path / "ca.key"
@@ -72,8 +72,8 @@ def test_a_host_joins_with_a_pinned_key_and_stays_online_with_renewed_certificat
         return ended.stdout
 
     def server() -> dict[str, Any]:
-        shown: dict[str, Any] = json.loads(run("servers", "show", "1", "-o", "json"))
-        return shown
+        server: dict[str, Any] = json.loads(run("servers", "show", "1", "-o", "json"))
+        return server
 
     key = f"{run('keys', 'create').strip()}.{authority.digest}"
     itself, on_it = machine
@@ -84,7 +84,7 @@ def test_a_host_joins_with_a_pinned_key_and_stays_online_with_renewed_certificat
     beats_by_certificate(host, server)
     host.kill()
 
-    # A later start finds one of which almost half is over, and has no key any more.
+    # A later start finds a certificate almost halfway through its life, and has no key any more.
     folder = DiskCertificateFolder(itself.state_dir)
     first, pair = folder.read(), NewKeyPairs()()
     assert first
@@ -100,7 +100,7 @@ def test_a_host_joins_with_a_pinned_key_and_stays_online_with_renewed_certificat
     again.wait_until_logged("Registered as server 1 ")
     beats_by_certificate(again, server)
     eventually(
-        lambda: (kept := folder.read()) and kept.certificate != certificate,
+        lambda: (stored := folder.read()) and stored.certificate != certificate,
         "another certificate",
         again,
     )
@@ -110,13 +110,13 @@ def test_a_host_joins_with_a_pinned_key_and_stays_online_with_renewed_certificat
     assert report.outcomes["API"] == report.outcomes["Key"] == "ok"
     assert code == 0
     assert again.logged("Stopped; the API shows server 1 as offline.")
-    for said in (api, host, again):
-        assert not said.logged("PRIVATE KEY")
+    for process in (api, host, again):
+        assert not process.logged("PRIVATE KEY")
     assert not warnings(host, again)
 
 
 def beats_by_certificate(host: Process, server: Callable[[], dict[str, Any]]) -> None:
-    """The API takes heartbeats from nobody without one."""
+    """The API refuses heartbeats without a certificate."""
     seen = server()["last_seen"]
     eventually(lambda: server()["last_seen"] > seen, "a heartbeat", host)
     assert server()["status"] == "online"

@@ -1,4 +1,4 @@
-"""What a policy makes of two machines of one name, and what a host without one gets back."""
+"""How a policy decides between two machines with one name, and what a host without a name gets."""
 
 import json
 import os

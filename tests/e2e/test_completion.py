@@ -1,4 +1,4 @@
-"""What a shell completes with the script of `manmanv2 completion SHELL`."""
+"""Shell completion with the script of `manmanv2 completion SHELL`."""
 
 import os
 import subprocess
@@ -13,7 +13,7 @@ from tests.support.processes import TIMEOUT_SECONDS, Api, client, eventually, ru
 
 COMMANDS = str(Path(sys.executable).parent)
 
-# What an interactive bash does when Tab is pressed after the words.
+# The steps of an interactive bash when Tab is pressed after the words.
 PRESS_TAB = """
 eval "$(manmanv2 completion bash)"
 COMP_WORDS=({words}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); COMPREPLY=()
@@ -24,7 +24,7 @@ printf '%s\\n' "${{COMPREPLY[@]}}"
 
 
 def completed(words: str, **variables: str) -> list[str]:
-    """What bash offers for the last of the words, which may be ''."""
+    """The completions that bash offers for the last word, which may be ''."""
     ended = subprocess.run(
         ["bash", "--norc", "-c", PRESS_TAB.format(words=words)],
         env={"PATH": f"{COMMANDS}:/usr/bin:/bin", "LANG": "C.UTF-8", **variables},
@@ -50,7 +50,7 @@ def test_bash_completes_the_ids_of_servers(api: Api) -> None:
         for number in range(12):
             stub.CreateServer(pb.CreateServerRequest(name=f"box-{number}"))
 
-    # It gives up after a second, which a busy machine may need.
+    # Completion gives up after a second, which a busy machine may need.
     for words, ids in {
         "manmanv2 servers show 1": ["1", "10", "11", "12"],
         f"manmanv2 --api {api.address} configs put 12": ["12"],

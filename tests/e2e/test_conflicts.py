@@ -1,4 +1,4 @@
-"""Two machines that claim one name, from the refusal to the operator's decision."""
+"""Two machines that claim one name, from the refusal to an operator's decision."""
 
 import json
 from collections.abc import Callable
@@ -46,7 +46,7 @@ def contested(
 
 @pytest.fixture
 def machines(tmp_path: Path) -> tuple[FakeMachine, FakeMachine]:
-    """The second is a clone: it has a copy of the first one's disk."""
+    """The second host's machine is a clone with a copy of the first one's disk."""
     return machine_and_clone(tmp_path)
 
 
@@ -63,16 +63,16 @@ def open_contest(
     start_shared_host: StartHost,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Contest:
-    """A conflict that tests share, and that none of them resolves."""
+    """A conflict that tests share and never resolve."""
     machines = machine_and_clone(tmp_path_factory.mktemp("machines"))
     return contested(start_shared_api, start_shared_host, machines)
 
 
 def listed(api: Api, *arguments: str) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = json.loads(
+    conflicts: list[dict[str, Any]] = json.loads(
         printed_by(api, "conflicts", "list", "-o", "json", *arguments)
     )
-    return found
+    return conflicts
 
 
 def test_the_challenger_logs_who_holds_the_name_and_what_to_do(
@@ -185,8 +185,8 @@ def test_after_rename_the_challenger_has_a_server_of_its_own(
     again = start_host(contest.api.address, SERVER_NAME="web", **machines[1].settings)
     again.wait_until_logged("Registered as server 2 under the name web-2")
 
-    found = servers(contest.api.address)
-    assert {name: found[name].server_id for name in found} == {"web": 1, "web-2": 2}
+    by_name = servers(contest.api.address)
+    assert {name: by_name[name].server_id for name in by_name} == {"web": 1, "web-2": 2}
 
 
 def test_after_evict_only_a_restore_admits_the_holder_again(contest: Contest) -> None:

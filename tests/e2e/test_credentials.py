@@ -1,4 +1,4 @@
-"""A host whose join key served its first join only, and that goes on by a credential of its own."""
+"""A host whose join key is for one registration, and which then uses its own credential."""
 
 import json
 import os
@@ -14,7 +14,7 @@ StartHost = Callable[..., Process]
 ENFORCED = {"REGISTRATION_KEY_REQUIRED": "true", "ENFORCEMENT": "credential=enforce"}
 
 
-def kept(machine: FakeMachine) -> str:
+def stored_credential(machine: FakeMachine) -> str:
     return str(json.loads((machine.state_dir / "state.json").read_bytes())["credential"])
 
 
@@ -28,7 +28,7 @@ def test_a_host_continues_with_its_credential_without_its_key_and_over_api_resta
     settings = {"SERVER_NAME": "box", "LOG_LEVEL": "debug", **machine.settings_with_state}
     host = start_host(api.address, REGISTRATION_KEY=key, **settings)
     host.wait_until_logged("Registered as server 1 ")
-    issued = kept(machine)
+    issued = stored_credential(machine)
     revoked = outcome_of(api, "keys", "revoke", key.partition(".")[0], "--yes")
     host.kill()
     api.kill()
@@ -41,17 +41,17 @@ def test_a_host_continues_with_its_credential_without_its_key_and_over_api_resta
         api.address, SERVER_NAME="other", **FakeMachine.fresh(tmp_path / "other").settings
     )
     refused = stranger.wait()
-    shown = outcome_of(api, "servers", "show", "1", "-o", "json")
+    output = outcome_of(api, "servers", "show", "1", "-o", "json")
     code = again.terminate()
     mode = (machine.state_dir / "state.json").stat().st_mode & 0o777
 
     assert revoked[0] == 0
-    assert kept(machine) not in ("", issued)
+    assert stored_credential(machine) not in ("", issued)
     assert mode == 0o600
     assert (refused, code) == (os.EX_NOPERM, 0)
     assert again.logged("Stopped; the API shows server 1 as offline.")
     assert again.count("requires a credential") == 0
-    for said in (api, host, again):
-        assert not said.logged(issued)
-        assert not said.logged(kept(machine))
-    assert kept(machine) not in shown[1]
+    for process in (api, host, again):
+        assert not process.logged(issued)
+        assert not process.logged(stored_credential(machine))
+    assert stored_credential(machine) not in output[1]

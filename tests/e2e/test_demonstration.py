@@ -27,7 +27,7 @@ from tests.support.repository import ROOT
 from tests.support.services.docker_engine import find_engine
 from tests.support.terminal import Terminal
 
-TIMEOUT_SECONDS = 40
+TIMEOUT_SECONDS = 120
 
 
 def run_demonstration(folder: Path, docker_socket: str = "") -> tuple[int, str]:
@@ -170,7 +170,7 @@ def descendants(pid: int) -> list[psutil.Process]:
 
 
 def is_running(process: psutil.Process) -> bool:
-    # An ended one stays a zombie where nothing collects orphans, as in a container.
+    # Where nothing reaps orphans, as in many containers, an ended process stays a zombie.
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
@@ -190,7 +190,7 @@ def ended_at_last(processes: list[psutil.Process]) -> Iterator[None]:
     "command",
     [
         (str(Path(sys.executable).parent / "manmanv2"), "demo"),
-        # The environment is the one in which this test runs, so it need not be made.
+        # The virtual environment is the one that runs this test, so make need not create it.
         ("make", "--assume-old", ".venv/ready", "run", f"BIN={Path(sys.executable).parent}"),
     ],
     ids=["manmanv2 demo", "make run"],
@@ -264,7 +264,7 @@ def test_a_first_run_reports_each_step_before_it_begins(tmp_path: Path) -> None:
     for name in ("Makefile", "pyproject.toml", "requirements"):
         source = ROOT / name
         (shutil.copytree if source.is_dir() else shutil.copy)(source, tmp_path / name)
-    # Stands for the interpreter, the first program that takes long. It never ends by itself.
+    # Replaces the interpreter, the first program that takes long. It never ends by itself.
     interpreter = tmp_path / "python3"
     interpreter.write_text("#!/bin/sh\necho the interpreter runs\nexec sleep 600\n")
     interpreter.chmod(0o755)

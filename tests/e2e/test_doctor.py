@@ -27,7 +27,7 @@ def guarded(start_shared_api: StartApi) -> Api:
 
 @pytest.fixture
 def docker_socket() -> Iterator[Path]:
-    """The socket of an engine, on a path that is short enough."""
+    """The socket of an engine. Its path must be short, because socket paths are limited."""
     with tempfile.TemporaryDirectory(prefix="manman") as folder:
         path = Path(folder) / "docker.sock"
         with engine(path):
@@ -136,7 +136,7 @@ def test_a_host_with_a_server_id_needs_only_the_broker(
         "Settings": "ok",
         "Docker": "ok",
         "Name": "ok",
-        # No API has been there.
+        # No API has used this database.
         "Broker": "warn",
         "API": "skip",
     }
@@ -188,10 +188,10 @@ def test_the_settings_of_a_service_are_read_from_its_files_before_the_environmen
     key_file.write_text(f"{KEY}\n")
     report = doctor(
         *("--env-file", str(file), "--env-file", str(more)),
-        # A person's own, of which the service knows nothing.
+        # Variables of a login shell, which the service does not see.
         API_ADDRESS=free_address(),
         DATABASE_URL="memory://",
-        # What the service manager sets beside the file.
+        # Variables that the service manager sets in addition to the file.
         REGISTRATION_KEY_FILE=str(key_file),
         LOG_FORMAT="",
         METRICS_ADDRESS="",

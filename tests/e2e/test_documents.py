@@ -1,4 +1,4 @@
-"""What our documents tell somebody to type does what they say."""
+"""Runs the commands in our documents, which must do what the documents say."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.support.repository import ROOT
 StartApi = Callable[..., Api]
 StartHost = Callable[..., Process]
 
-TIMEOUT_SECONDS = 60
+TIMEOUT_SECONDS = 600
 RUNNABLE = [
     document for document in documents() if any(not block.reason for block in blocks_of(document))
 ]
@@ -35,7 +35,8 @@ def site(
     tmp_path: Path,
 ) -> dict[str, str]:
     """The variables of a shell beside an API on PostgreSQL: server 1, web1-production, is online
-    and has a document limits; 2, web2-production, and 3, web3-production, were never seen."""
+    and has a document limits; 2, web2-production, and 3, web3-production, have
+    never sent a heartbeat."""
     if shutil.which("psql") is None:
         pytest.skip("no psql is installed: apt-get install postgresql-client")
     api = start_api(
@@ -90,7 +91,7 @@ def test_the_commands_in_a_document_work(
 
 
 def _failure(block: Block, variables: dict[str, str], folder: Path) -> str:
-    """What it printed when it failed, empty when it did not."""
+    """The output of a block that failed; empty if it succeeded."""
     command = {
         "sh": ["bash", "-euo", "pipefail", "-c", block.text],
         "sql": ["psql", "-v", "ON_ERROR_STOP=1", "-c", block.text, variables["DATABASE_URL"]],

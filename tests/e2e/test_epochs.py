@@ -1,4 +1,4 @@
-"""What a registration is worth outlives the API that took it."""
+"""A registration stays valid, or superseded, when the API that accepted it is gone."""
 
 from collections.abc import Callable
 from pathlib import Path

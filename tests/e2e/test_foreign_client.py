@@ -1,4 +1,4 @@
-"""A client that is not ours, in another language, which knows the specification's fields only."""
+"""A third-party client in another language, which knows only the specification's fields."""
 
 import base64
 import json
@@ -69,7 +69,7 @@ def schema(tmp_path: Path) -> Path:
 
 
 def curl(api: Api, schema: Path, method: str, message: dict[str, Any]) -> dict[str, Any]:
-    """What `buf curl` prints: the answer, or the error with its code and message."""
+    """The output of `buf curl`: the response, or the error with its code and message."""
     ended = subprocess.run(
         [
             str(Path(sys.executable).parent / "buf"),
@@ -83,7 +83,7 @@ def curl(api: Api, schema: Path, method: str, message: dict[str, Any]) -> dict[s
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=120,
     )
     answer: dict[str, Any] = json.loads(ended.stdout or ended.stderr)
     return answer
@@ -92,7 +92,7 @@ def curl(api: Api, schema: Path, method: str, message: dict[str, Any]) -> dict[s
 def field_violations(value: str) -> list[tuple[str, str]]:
     unpadded = value + "=" * (-len(value) % 4)
     bad_request = error_details_pb2.BadRequest.FromString(base64.b64decode(unpadded))
-    return [(found.field, found.description) for found in bad_request.field_violations]
+    return [(violation.field, violation.description) for violation in bad_request.field_violations]
 
 
 def test_a_client_of_the_specification_registers_and_sends_heartbeats(

@@ -1,4 +1,4 @@
-"""The history of servers, the merge of two, and the machines that they run on."""
+"""The history of servers, merging two servers, and the machines that servers run on."""
 
 import json
 import os
@@ -28,8 +28,8 @@ CORES_OF_BOX = 8
 
 
 def status(api: Api, name: str) -> str:
-    found = servers(api.address).get(name)
-    return found.status if found else ""
+    server = servers(api.address).get(name)
+    return server.status if server else ""
 
 
 def happened(api: Api, server_id: int) -> list[tuple[str, str]]:
@@ -43,7 +43,7 @@ def test_explain_shows_what_happened_to_a_server(
     api = start_api(f"sqlite:///{tmp_path}/fleet.sqlite3")
     host = start_host(api.address, SERVER_NAME="web", ENVIRONMENT="dev", **machine.settings)
     eventually(lambda: status(api, "web") == "online", "the server", api, host)
-    # Stopped, like a machine that hangs.
+    # Suspended, like a machine that hangs.
     os.kill(host.pid, signal.SIGSTOP)
     eventually(lambda: status(api, "web") == "offline", "its silence", api, host)
     os.kill(host.pid, signal.SIGCONT)

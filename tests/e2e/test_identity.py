@@ -1,4 +1,4 @@
-"""Who is who, where real host managers meet a real API: started twice, copied, damaged, renamed."""
+"""How a real API identifies real hosts: started twice, cloned, with damaged state, renamed."""
 
 from __future__ import annotations
 
@@ -32,20 +32,20 @@ StartHost = Callable[..., Process]
 
 @pytest.fixture
 def sparta(tmp_path: Path) -> FakeMachine:
-    """Another one."""
+    """Another machine."""
     return FakeMachine.fresh(tmp_path / "sparta")
 
 
 def registered(host: Process) -> tuple[int, str]:
-    """Its server_id and its name."""
+    """The host's server_id and name."""
     host.wait_until_logged("Registered as server")
     [*_, event] = [one for one in host.events if one["event"].startswith("Registered as server")]
     return event["server_id"], event["server_name"]
 
 
 def state_of(machine: FakeMachine) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((machine.state_dir / "state.json").read_bytes())
-    return found
+    state: dict[str, Any] = json.loads((machine.state_dir / "state.json").read_bytes())
+    return state
 
 
 def warnings(host: Process) -> list[str]:
@@ -77,7 +77,7 @@ def test_the_later_of_two_managers_with_one_name_gets_the_server(
         ": stop one of the two, or give each a SERVER_NAME or an ENVIRONMENT of its own."
     )
     assert not first.logged("Stopped")
-    # What it would have said as it left must not take its successor offline.
+    # A leaving heartbeat of the first host must not take its successor offline.
     assert servers(api.address)["web"].status == "online"
     assert second.running
     assert second.terminate() == 0
@@ -134,7 +134,7 @@ def test_a_killed_host_is_back_at_once_after_a_reboot(
 
 @pytest.fixture
 def as_hostname(tmp_path: Path) -> Callable[[str], Path]:
-    """Makes a command that runs the host manager under a hostname of its own, as a container
+    """Makes a command that runs the host manager with a hostname of its own, like a container
     does."""
     if subprocess.run(["unshare", "--uts", "true"], check=False, capture_output=True).returncode:
         pytest.skip("only root can give a process a hostname of its own")
@@ -154,7 +154,7 @@ def as_hostname(tmp_path: Path) -> Callable[[str], Path]:
 def test_a_recreated_container_with_another_hostname_is_the_same_server(
     api: Api, machine: FakeMachine, as_hostname: Callable[[str], Path]
 ) -> None:
-    seen, said = [], []
+    seen, counts = [], []
     for hostname in ("3f2c9d1b7a60", "b81e44c0d9f2"):
         host = Process(
             str(as_hostname(hostname)),
@@ -168,10 +168,10 @@ def test_a_recreated_container_with_another_hostname_is_the_same_server(
             seen.append(registered(host))
         finally:
             host.terminate()
-        said.append(host.count("from the last start (STATE_DIR)"))
+        counts.append(host.count("from the last start (STATE_DIR)"))
 
     assert seen == [(1, "3f2c9d1b7a60-production")] * 2
-    assert said == [0, 1]
+    assert counts == [0, 1]
     assert servers(api.address).keys() == {"3f2c9d1b7a60-production"}
 
 
@@ -206,11 +206,13 @@ def test_a_clone_that_claims_a_name_waits_until_it_is_free(
     server_id, _ = registered(original)
     clone = machine.clone(tmp_path / "clone")
     waiting = start_host(api.address, SERVER_NAME="web", **clone.settings)
-    said = waiting.wait_until_logged("Trying again until it is free.")
+    message = waiting.wait_until_logged("Trying again until it is free.")
     eventually(lambda: _claims(api) > 2, "more tries", waiting)
 
-    assert said.startswith(f"The name 'web' is held by server {server_id}, another machine at 127.")
-    assert warnings(waiting) == [said]
+    assert message.startswith(
+        f"The name 'web' is held by server {server_id}, another machine at 127."
+    )
+    assert warnings(waiting) == [message]
     assert original.running
     original.terminate()
     assert registered(waiting) == (server_id, "web")
@@ -294,7 +296,7 @@ def test_a_state_directory_that_cannot_be_created_is_one_warning(
     assert host.terminate() == 0
 
 
-# An operator's word
+# An operator's decision
 
 
 def test_a_host_that_waits_for_approval_fetches_nothing(
@@ -364,7 +366,7 @@ def test_operators_see_the_evidence_that_a_host_reports(
 def test_no_identifier_leaves_the_machine(
     api: Api, start_host: StartHost, machine: FakeMachine
 ) -> None:
-    """Neither in what is kept nor in what is said."""
+    """Neither in the state nor in the log."""
     with machine.docker() as settings:
         host = start_host(
             api.address,
@@ -374,17 +376,17 @@ def test_no_identifier_leaves_the_machine(
         )
         registered(host)
         host.terminate()
-    kept = state_of(machine)["evidence"]
-    shown = f"{kept}{host.events}".lower()
+    stored = state_of(machine)["evidence"]
+    text = f"{stored}{host.events}".lower()
 
-    assert all(len(digest) == 32 for digest in kept.values())
-    assert len(set(kept.values())) == 4
+    assert all(len(digest) == 32 for digest in stored.values())
+    assert len(set(stored.values())) == 4
     for path in machine.identifiers:
-        assert path.read_text().strip().lower() not in shown
-        assert path.read_text().strip().replace("-", "").lower() not in shown
+        assert path.read_text().strip().lower() not in text
+        assert path.read_text().strip().replace("-", "").lower() not in text
 
 
-# Leaving for good
+# Deregistration
 
 
 def test_a_host_that_deregisters_when_it_stops_can_be_restored(
@@ -486,7 +488,7 @@ def test_a_copied_state_cannot_deregister_its_owner(
 
 
 @pytest.mark.parametrize(
-    ("settings", "code", "said"),
+    ("settings", "code", "message"),
     [
         ({"STATE_DIR": ""}, 78, "STATE_DIR: must be set to the state directory"),
         (
@@ -500,7 +502,7 @@ def test_a_copied_state_cannot_deregister_its_owner(
 def test_an_impossible_deregistration_is_one_sentence(
     settings: dict[str, str],
     code: int,
-    said: str,
+    message: str,
     api: Api,
     start_host: StartHost,
     machine: FakeMachine,
@@ -515,6 +517,6 @@ def test_an_impossible_deregistration_is_one_sentence(
     )
 
     assert ended.returncode == code
-    assert ended.stderr.startswith(f"manmanv2-host: {said}")
+    assert ended.stderr.startswith(f"manmanv2-host: {message}")
     assert ended.stderr.count("\n") == 1
     assert (machine.state_dir / "state.json").exists()

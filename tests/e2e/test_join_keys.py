@@ -1,4 +1,4 @@
-"""Hosts that join by keys which an operator makes for them."""
+"""Hosts that register with join keys."""
 
 import os
 from collections.abc import Callable
@@ -49,7 +49,7 @@ def test_a_key_admits_a_number_of_hosts_which_restart_until_it_is_revoked(
     used = printed_by(api, "keys", "usage", key_id).splitlines()
     revoked = outcome_of(api, "keys", "revoke", key_id, stdin="y\n")
     again.terminate()
-    # Without the credential that its disk holds.
+    # Without STATE_DIR, so without the stored credential.
     last = start_host(api.address, SERVER_NAME="game-1", REGISTRATION_KEY=key, **one.settings)
     last_ended = last.wait()
 
@@ -85,17 +85,17 @@ def test_keys_are_created_listed_and_revoked_with_json_output(api: Api) -> None:
     [listed] = json_from(api, "keys", "list")
     assert (listed["key_id"], listed["uses"], listed["used"]) == (key_id, 5, 0)
     assert json_from(api, "keys", "usage", key_id) == []
-    wrong, said = outcome_of(api, "keys", "revoke", f"{key_id}.{secret}")
+    wrong, message = outcome_of(api, "keys", "revoke", f"{key_id}.{secret}")
     assert wrong == os.EX_DATAERR
-    assert said == (
+    assert message == (
         "manmanv2: key_id must be jk- followed by 10 letters and digits, without the secret\n"
     )
     [revoked] = json_from(api, "keys", "revoke", key_id, "--yes")
     assert revoked["revoked_at"]
     assert printed_by(api, "keys", "list").splitlines()[1].split()[:3] == [key_id, "revoked", "0/5"]
-    code, said = outcome_of(api, "keys", "create", "--label", "tier")
+    code, message = outcome_of(api, "keys", "create", "--label", "tier")
     assert code == 2
-    assert "'tier' is not KEY=VALUE." in said
+    assert "'tier' is not KEY=VALUE." in message
 
 
 def test_an_api_can_require_a_join_key_from_every_host(

@@ -1,4 +1,4 @@
-"""The registration key is rotated as docs/operations.md says, and nothing is started again."""
+"""Rotates the registration key as docs/operations.md describes, without any restart."""
 
 import threading
 from collections import Counter
@@ -33,7 +33,7 @@ NAMES = ("client 1", "client 2", "client 3")
 
 @dataclass
 class KeyFile:
-    """Swapped as a whole, as Kubernetes does it."""
+    """Replace the file atomically, like Kubernetes does."""
 
     path: Path
 
@@ -45,7 +45,7 @@ class KeyFile:
 
 @dataclass
 class Registrations:
-    """Clients that register all the time, with any of the keys that they may show just then."""
+    """Clients that register continuously, each time with one of the keys that are valid then."""
 
     address: str
     keys: Sequence[str]
@@ -56,7 +56,7 @@ class Registrations:
     def run(self, name: str) -> None:
         turn = 0
         while not self._stopping.is_set():
-            # Each connection may reach another worker.
+            # Each connection may reach a different worker.
             with fresh_connection(self.address) as stub:
                 for _ in range(10):
                     turn += 1
@@ -73,7 +73,7 @@ class Registrations:
         self._stopping.set()
 
     def go_on(self) -> None:
-        """Each client some more, so that what it began before has ended."""
+        """Wait for more calls of each client, so that calls that began earlier have ended."""
         enough = {name: self.taken[name] + 5 for name in NAMES}
         eventually(
             lambda: all(self.taken[name] >= least for name, least in enough.items()),
@@ -110,16 +110,16 @@ def put(api: Api, document: str, *server_ids: int) -> None:
 
 
 def refusals(address: str, key: str) -> set[str]:
-    """What many connections, and so each worker, make of the key."""
-    found: set[str] = set()
+    """The outcomes of the key over many connections, and so in each worker."""
+    outcomes: set[str] = set()
     for _ in range(8 * WORKERS):
         with fresh_connection(address) as stub:
             try:
                 stub.RegisterServer(pb.RegisterServerRequest(name="late", registration_key=key))
-                found.add("taken")
+                outcomes.add("accepted")
             except grpc.RpcError as error:
-                found.add(str(error.details()))
-    return found
+                outcomes.add(str(error.details()))
+    return outcomes
 
 
 def test_no_client_and_no_host_is_refused_while_the_key_is_rotated_under_load(
@@ -163,7 +163,7 @@ def test_no_client_and_no_host_is_refused_while_the_key_is_rotated_under_load(
 
     with registering(api.address, OLD) as registrations:
         registrations.go_on()
-        # One host is ahead of the API.
+        # One host gets the new key before the API does.
         of_hosts[0].holds(NEW, OLD)
         configure("0")
         of_api.holds(OLD, NEW)
@@ -181,8 +181,8 @@ def test_no_client_and_no_host_is_refused_while_the_key_is_rotated_under_load(
         all_workers_say("REGISTRATION_KEY_FILE has changed: 1 key is now in use")
         configure("2")
         with client(api.address) as stub:
-            gone = servers(api.address)["host 0"].server_id
-            stub.DeleteServer(pb.DeleteServerRequest(server_id=gone, force=True))
+            deleted = servers(api.address)["host 0"].server_id
+            stub.DeleteServer(pb.DeleteServerRequest(server_id=deleted, force=True))
         eventually(lambda: hosts[0].count("Registered as server") == 2, "host 0 again", hosts[0])
         stopped = hosts[1].terminate()
         hosts[1] = run_host(1)
@@ -194,7 +194,7 @@ def test_no_client_and_no_host_is_refused_while_the_key_is_rotated_under_load(
     assert all(host.running for host in hosts)
     assert not any(host.logged("invalid registration key") for host in hosts)
     assert refusals(api.address, OLD) == {"invalid registration key"}
-    assert refusals(api.address, NEW) == {"taken"}
+    assert refusals(api.address, NEW) == {"accepted"}
 
 
 def test_an_api_whose_key_file_is_emptied_admits_no_host_without_a_key(
@@ -207,7 +207,7 @@ def test_an_api_whose_key_file_is_emptied_admits_no_host_without_a_key(
     api.wait_until_logged("REGISTRATION_KEY_FILE contains no key")
 
     assert refusals(api.address, "") == {"invalid registration key"}
-    assert refusals(api.address, NEW) == {"taken"}
+    assert refusals(api.address, NEW) == {"accepted"}
     assert api.count("REGISTRATION_KEY_FILE") == 1
 
 

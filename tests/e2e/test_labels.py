@@ -1,4 +1,4 @@
-"""Labels of hosts and operators, and what is selected by them."""
+"""Labels set by hosts and by operators, and selectors that use them."""
 
 import json
 from collections.abc import Callable
@@ -28,7 +28,7 @@ StartHost = Callable[..., Process]
 
 
 def failing(api: Api, *arguments: str) -> tuple[int, str]:
-    """The exit code of a command that fails, and what it says of that."""
+    """The exit code and the error of a command that must fail."""
     ended = run_to_end("manmanv2", *arguments, stdin="{}", API_ADDRESS=api.address)
     return ended.returncode, ended.stderr.splitlines()[-1]
 
@@ -38,7 +38,7 @@ def listed(api: Api, selector: str) -> list[str]:
     return [server["name"] for server in json.loads(printed)]
 
 
-def shown(api: Api, server_id: int) -> Any:
+def show(api: Api, server_id: int) -> Any:
     return json.loads(printed_by(api, "servers", "show", str(server_id), "-o", "json"))
 
 
@@ -62,20 +62,20 @@ def test_an_operators_label_wins_over_the_hosts_label(api: Api, start_host: Star
     assert listed(api, "tier=gold") == ["web"]
     assert listed(api, "!tier") == ["bare"]
 
-    told = printed_by(api, "servers", "label", "1", "tier=silver", "example.com/rack=7")
+    output = printed_by(api, "servers", "label", "1", "tier=silver", "example.com/rack=7")
 
-    assert told == (
+    assert output == (
         "server 1 (web) has the labels example.com/rack=7 (operator), region=nyc,"
         " tier=silver (operator)\n"
     )
     assert listed(api, "tier=gold") == []
     assert listed(api, "region in (nyc, ams), tier!=gold") == ["web"]
-    assert shown(api, 1)["labels"] == {
+    assert show(api, 1)["labels"] == {
         "example.com/rack": "7",
         "region": "nyc",
         "tier": "silver",
     }
-    assert shown(api, 1)["operator_labels"] == {"example.com/rack": "7", "tier": "silver"}
+    assert show(api, 1)["operator_labels"] == {"example.com/rack": "7", "tier": "silver"}
 
     printed_by(api, "servers", "label", "1", "tier-", "example.com/rack-")
 
@@ -105,7 +105,7 @@ def test_documents_on_selectors_follow_the_labels_and_the_most_specific_wins(
     put(api, "region=nyc", "motd", '"of the region"')
     eventually(lambda: reads(folder, "motd") == '"of the region"', "the document", host, api)
 
-    # Put before the server has the label, so that it is older than what the host knows then.
+    # Stored before the server has the label, so its revision is older than the host's.
     put(api, "region=nyc,tier=gold", "motd", '"of gold in the region"')
     put(api, "tier=gold", "limits", "1")
     printed_by(api, "configs", "put", "1", "ports", stdin="2")
@@ -144,7 +144,7 @@ def test_another_api_finishes_what_one_api_left(
     host.wait_until_logged("Registered as server 1")
     api.terminate()
     engine = make_engine(url)
-    # As an API that is killed before it has told anybody.
+    # Like an API that is killed before it propagates the change.
     put_and_die = PutSelectorConfiguration(SqlStore(engine), SystemClock(), lambda: False)
     put_and_die(parse_selector("tier=gold"), "motd", "1")
     engine.dispose()
@@ -165,9 +165,9 @@ def test_documents_on_selectors_are_listed_and_read(api: Api) -> None:
         ["region=nyc,tier=gold", "motd", "1"],
     ]
     one = json.loads(printed_by(api, "configs", "list", "-l", "!old", "-o", "json"))
-    assert [(found["name"], found["selector"]) for found in one] == [("limits", "!old")]
-    told = printed_by(api, "configs", "delete", "-l", "tier=gold,region=nyc", "motd")
-    assert told == "deleted motd of the selector region=nyc,tier=gold\n"
+    assert [(summary["name"], summary["selector"]) for summary in one] == [("limits", "!old")]
+    output = printed_by(api, "configs", "delete", "-l", "tier=gold,region=nyc", "motd")
+    assert output == "deleted motd of the selector region=nyc,tier=gold\n"
     put_as_json = printed_by(api, "configs", "put", "-l", "gpu", "-o", "json", "motd", stdin="3")
     assert json.loads(put_as_json)["selector"] == "gpu"
     deleted = printed_by(api, "configs", "delete", "-l", "gpu", "motd", "-o", "json")

@@ -25,13 +25,13 @@ OTHER_INSTANCE = evidence(instance="other").instance_id
 
 
 def manmanv2(api: Api, *arguments: str, stdin: str = "") -> tuple[int, str, str]:
-    """The exit code, and what was printed on stdout and on stderr."""
+    """The exit code, stdout and stderr."""
     ended = run_to_end("manmanv2", *arguments, stdin=stdin, API_ADDRESS=api.address)
     return ended.returncode, ended.stdout, ended.stderr
 
 
 def join(api: Api, *names: str, ephemeral: bool = False, leaves: bool = False) -> None:
-    """As hosts would that are then silent, or leave at once."""
+    """Register servers that are then silent, or leave at once."""
     with client(api.address) as stub:
         registrations = [
             stub.RegisterServer.future(pb.RegisterServerRequest(name=name, ephemeral=ephemeral))
@@ -43,8 +43,8 @@ def join(api: Api, *names: str, ephemeral: bool = False, leaves: bool = False) -
             for server_id in ids
             if leaves
         ]
-        for farewell in leaving_heartbeats:
-            farewell.result()
+        for call in leaving_heartbeats:
+            call.result()
 
 
 def names(api: Api) -> set[str]:
@@ -52,7 +52,7 @@ def names(api: Api) -> set[str]:
 
 
 def two_days_pass(file: Path) -> None:
-    """For all that is in the database, while no API runs on it."""
+    """Move all times in the database two days back. No API may run on it."""
     columns = (("servers", "last_seen"), ("servers", "offline_after"), ("server_history", "at"))
     with closing(sqlite3.connect(file)) as connection, connection:
         for table, column in columns:
@@ -64,16 +64,16 @@ def test_an_online_server_is_deleted_only_by_force(api: Api, start_host: StartHo
     host = start_host(api.address, SERVER_NAME="box")
     host.wait_until_logged("Registered as server 1")
     refused = manmanv2(api, "servers", "delete", "1", "--yes")
-    kept = names(api)
+    listed = names(api)
     exit_code, printed, _ = manmanv2(api, "servers", "delete", "1", "--force", stdin="y\n")
 
     assert refused[0] == 69
     assert refused[2] == ("manmanv2: server 1 is online: stop its host, or use force (--force)\n")
-    assert kept == {"box"}
+    assert listed == {"box"}
     assert exit_code == 0
     assert "although 1 of them is online (box)? [y/N]" in printed
     assert "deleted server 1 (box)" in printed
-    # It lives, and joins again as another.
+    # The host still runs, and registers again as a new server.
     host.wait_until_logged("Registered as server 2")
 
 
@@ -98,8 +98,8 @@ def test_a_restored_server_gets_its_host_and_its_configuration_back(
     host.terminate()
     manmanv2(api, "servers", "delete", "1", "--yes")
     [deleted] = json_from(api, "servers", "list", "--deleted")
-    gone = names(api)
-    # Kept in the database, whichever API deleted it.
+    remaining = names(api)
+    # The row stays in the database, whichever API deleted the server.
     api.terminate()
     api = start_api(postgres_url)
     exit_code, printed, _ = manmanv2(api, "servers", "restore", "1")
@@ -109,7 +109,7 @@ def test_a_restored_server_gets_its_host_and_its_configuration_back(
     written = tmp_path / "config" / "limits.json"
     eventually(written.exists, "the document", again, api)
 
-    assert gone == set()
+    assert remaining == set()
     assert (deleted["server"]["server_id"], deleted["server"]["name"]) == (1, "box")
     assert deleted["cause"] == "an operator deleted it"
     kept_for = _moment(deleted["purged_at"]) - _moment(deleted["deleted_at"])
@@ -130,7 +130,7 @@ def test_a_server_whose_name_is_in_use_is_restored_under_another(api: Api) -> No
     join(api, "box")
     taken = manmanv2(api, "servers", "restore", "1")
     exit_code, printed, _ = manmanv2(api, "servers", "restore", "1", "--name", "old-box")
-    nobody = manmanv2(api, "servers", "restore", "4711")
+    missing = manmanv2(api, "servers", "restore", "4711")
 
     assert taken[0] == 73
     assert taken[2] == (
@@ -139,7 +139,7 @@ def test_a_server_whose_name_is_in_use_is_restored_under_another(api: Api) -> No
     )
     assert (exit_code, printed.split(":")[0]) == (0, "restored server 1 (old-box)")
     assert names(api) == {"box", "old-box"}
-    assert (nobody[0], nobody[2]) == (
+    assert (missing[0], missing[2]) == (
         66,
         "manmanv2: no deleted server has the id 4711; see `manmanv2 servers list --deleted`\n",
     )
@@ -181,7 +181,7 @@ def test_ephemeral_servers_are_deleted_after_their_retention(
 ) -> None:
     database = f"sqlite:///{tmp_path / 'fleet.sqlite3'}"
     api = start_api(database, EPHEMERAL_RETENTION_SECONDS="1")
-    # One that lives, one that lasts, one that leaves and one that dies.
+    # One stays online, one is not ephemeral, one leaves and one falls silent.
     start_host(api.address, SERVER_NAME="alive", EPHEMERAL="true")
     eventually(lambda: "alive" in names(api), "the host", api)
     join(api, "lasting", leaves=True)
@@ -202,11 +202,11 @@ def test_an_operator_sees_what_would_be_pruned_before_pruning(
 ) -> None:
     file = tmp_path / "fleet.sqlite3"
     api = start_api(f"sqlite:///{file}")
-    gone = ["gone-0", "gone-1", "gone-2"]
-    for name in gone:
+    expired = ["gone-0", "gone-1", "gone-2"]
+    for name in expired:
         join(api, name, ephemeral=True, leaves=True)
     join(api, "lasting", leaves=True)
-    nobody = manmanv2(api, "servers", "prune", "--yes")
+    nothing = manmanv2(api, "servers", "prune", "--yes")
     api.terminate()
     two_days_pass(file)
     api = start_api(f"sqlite:///{file}")
@@ -217,13 +217,13 @@ def test_an_operator_sees_what_would_be_pruned_before_pruning(
     before = names(api)
     did = json_from(api, "servers", "prune", "--yes")
 
-    assert nobody[:2] == (0, "No ephemeral server has been offline for long enough.\n")
-    assert [(one["name"], one["deleted"]) for one in would] == [(name, False) for name in gone]
+    assert nothing[:2] == (0, "No ephemeral server has been offline for long enough.\n")
+    assert [(one["name"], one["deleted"]) for one in would] == [(name, False) for name in expired]
     assert "3 servers would be deleted." in looked[1]
     assert refused[0] == 1
     assert "Delete 3 servers with all configuration? [y/N]" in refused[1]
-    assert before == {*gone, "lasting", "late"}
-    assert [(one["name"], one["deleted"]) for one in did] == [(name, True) for name in gone]
+    assert before == {*expired, "lasting", "late"}
+    assert [(one["name"], one["deleted"]) for one in did] == [(name, True) for name in expired]
     assert names(api) == {"lasting", "late"}
 
 
@@ -274,11 +274,11 @@ def test_several_apis_delete_each_server_once(start_api: StartApi, postgres_url:
     count = 60
     join(apis[0], *(f"gone-{number}" for number in range(count)), ephemeral=True, leaves=True)
     eventually(lambda: not names(apis[0]), "all to be deleted", *apis)
-    told = [
+    events = [
         event["event"] for api in apis for event in api.events if " is deleted: " in event["event"]
     ]
 
-    assert len(told) == len(set(told)) == count
+    assert len(events) == len(set(events)) == count
     assert [event for api in apis for event in api.events if event["level"] == "error"] == []
 
 

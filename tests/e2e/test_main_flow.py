@@ -54,11 +54,11 @@ def test_managers_for_several_environments_on_one_machine_are_separate_servers(
     for environment in ("dev", "production"):
         start_host(api.address, ENVIRONMENT=environment)
     eventually(lambda: len(servers(api.address)) == 2, "both", api)
-    found = servers(api.address)
+    by_name = servers(api.address)
     hostname = socket.gethostname()
 
-    assert found.keys() == {f"{hostname}-dev", f"{hostname}-production"}
-    assert {server.environment for server in found.values()} == {"dev", "production"}
+    assert by_name.keys() == {f"{hostname}-dev", f"{hostname}-production"}
+    assert {server.environment for server in by_name.values()} == {"dev", "production"}
 
 
 def test_a_stopped_host_is_offline_at_once(api: Api, start_host: StartHost) -> None:

@@ -1,4 +1,4 @@
-"""What watches an API and a host is told."""
+"""The metrics and health checks of an API and of a host."""
 
 import os
 import shutil
@@ -59,25 +59,25 @@ def test_an_api_counts_calls_heartbeats_and_servers(start_api: StartApi, tmp_pat
     absurd = pb.ServerCapabilities(total_memory_mb=-1)
     code_of_heartbeat(api, pb.HeartbeatRequest(server_id=2, capabilities=absurd))
     code_of_heartbeat(api, pb.HeartbeatRequest(server_id=99))
-    found = management_server.samples()
+    samples = management_server.samples()
 
-    assert found[called("RegisterServer", "OK")] == 3
-    assert found[called("Heartbeat", "OK")] == 1
-    assert found[called("Heartbeat", "NOT_FOUND")] == 1
-    assert found[called("Heartbeat", "INVALID_ARGUMENT")] == 1
+    assert samples[called("RegisterServer", "OK")] == 3
+    assert samples[called("Heartbeat", "OK")] == 1
+    assert samples[called("Heartbeat", "NOT_FOUND")] == 1
+    assert samples[called("Heartbeat", "INVALID_ARGUMENT")] == 1
     counted = f'grpc_server_handling_seconds_count{{grpc_method="Heartbeat",{CALL}}}'
-    assert found[counted] == 3
-    assert found['manmanv2_heartbeats_total{result="acknowledged",via="grpc"}'] == 1
-    assert found['manmanv2_heartbeats_total{result="unknown_server",via="grpc"}'] == 1
-    assert found['manmanv2_heartbeats_total{result="invalid",via="grpc"}'] == 1
-    assert found['manmanv2_heartbeat_batch_size_sum{via="grpc"}'] == 3
-    assert found['manmanv2_heartbeat_commit_seconds_count{via="grpc"}'] == 3
-    assert found['manmanv2_servers{environment="dev",status="online"}'] == 2
-    assert found['manmanv2_servers{environment="dev",status="offline"}'] == 1
-    assert found["manmanv2_heartbeat_interval_seconds"] == 1
-    assert found["manmanv2_store_up"] == 1
-    assert found["process_start_time_seconds"] <= time.time()
-    assert "manmanv2_broker_up" not in found
+    assert samples[counted] == 3
+    assert samples['manmanv2_heartbeats_total{result="acknowledged",via="grpc"}'] == 1
+    assert samples['manmanv2_heartbeats_total{result="unknown_server",via="grpc"}'] == 1
+    assert samples['manmanv2_heartbeats_total{result="invalid",via="grpc"}'] == 1
+    assert samples['manmanv2_heartbeat_batch_size_sum{via="grpc"}'] == 3
+    assert samples['manmanv2_heartbeat_commit_seconds_count{via="grpc"}'] == 3
+    assert samples['manmanv2_servers{environment="dev",status="online"}'] == 2
+    assert samples['manmanv2_servers{environment="dev",status="offline"}'] == 1
+    assert samples["manmanv2_heartbeat_interval_seconds"] == 1
+    assert samples["manmanv2_store_up"] == 1
+    assert samples["process_start_time_seconds"] <= time.time()
+    assert "manmanv2_broker_up" not in samples
 
 
 def test_silent_servers_are_counted(start_api: StartApi) -> None:
@@ -99,8 +99,8 @@ def test_the_build_is_reported(start_api: StartApi) -> None:
     version = run_to_end("manmanv2-api", "--version", MANMANV2_COMMIT="0123abc").stdout
 
     assert version.endswith(" (0123abc)\n")
-    told = f'manmanv2_build_info{{commit="0123abc",component="api",version="{VERSION}"}}'
-    assert ManagementServer(api).value(told) == 1
+    build_info = f'manmanv2_build_info{{commit="0123abc",component="api",version="{VERSION}"}}'
+    assert ManagementServer(api).value(build_info) == 1
 
 
 def test_an_api_is_ready_as_long_as_its_database_answers(
@@ -152,7 +152,7 @@ def test_an_api_that_stops_is_not_ready(start_api: StartApi, postgres_url: str) 
         engine.connect().execution_options(isolation_level="AUTOCOMMIT") as watcher,
         ThreadPoolExecutor(1) as caller,
     ):
-        # A call in flight keeps it from ending.
+        # A call in flight keeps the API from exiting.
         holder.execute(text("SELECT server_id FROM servers FOR UPDATE"))
         caller.submit(code_of_heartbeat, api, pb.HeartbeatRequest(server_id=1))
         eventually(lambda: watcher.scalar(waiting), "the heartbeat to wait", api)
@@ -179,7 +179,7 @@ def test_processes_that_share_a_port_are_counted_together(
     )
     management_server = ManagementServer(api)
     for number in range(40):
-        # A connection each, which the kernel spreads over the processes.
+        # One connection per call: the kernel spreads connections over the processes.
         with client(api.address) as stub:
             stub.RegisterServer(pb.RegisterServerRequest(name=f"host-{number}"))
 
@@ -229,7 +229,7 @@ def test_a_call_abandoned_by_its_caller_is_counted(start_api: StartApi, postgres
     with engine.begin() as holder, client(api.address) as stub:
         holder.execute(text("LOCK TABLE servers"))
         with pytest.raises(grpc.RpcError):
-            stub.GetServer(pb.GetServerRequest(server_id=1), timeout=0.3)
+            stub.GetServer(pb.GetServerRequest(server_id=1), timeout=2)
 
         eventually(
             lambda: management_server.value(called("GetServer", "CANCELLED")) == 1, "it", api
@@ -304,9 +304,9 @@ def test_a_taken_management_port_is_a_warning(start_api: StartApi, api: Api) -> 
         other.listen()
         taken = f"127.0.0.1:{other.getsockname()[1]}"
         watched = start_api("memory://", METRICS_ADDRESS=taken)
-        said = watched.wait_until_logged("METRICS_ADDRESS")
+        message = watched.wait_until_logged("METRICS_ADDRESS")
 
-    assert said.startswith(f"METRICS_ADDRESS: cannot listen on {taken}")
+    assert message.startswith(f"METRICS_ADDRESS: cannot listen on {taken}")
     assert code_of_heartbeat(watched, pb.HeartbeatRequest(server_id=1)) is (
         grpc.StatusCode.NOT_FOUND
     )
@@ -333,14 +333,14 @@ def test_a_host_reports_its_health(start_api: StartApi, start_host: StartHost) -
     management_server = ManagementServer(host)
     acknowledged = 'manmanv2_host_heartbeats_total{result="acknowledged"}'
     eventually(lambda: (management_server.value(acknowledged) or 0) >= 1, "a heartbeat", host)
-    found = management_server.samples()
+    samples = management_server.samples()
     last = "manmanv2_host_last_acknowledged_heartbeat_timestamp_seconds"
 
     assert management_server.get("/readyz") == (200, "ready\n")
-    assert found['manmanv2_host_state{state="running"}'] == 1
-    assert found['manmanv2_host_state{state="registering"}'] == 0
-    assert time.time() - 60 < found[last] <= time.time()
-    assert found["manmanv2_host_docker_up"] == 0
+    assert samples['manmanv2_host_state{state="running"}'] == 1
+    assert samples['manmanv2_host_state{state="registering"}'] == 0
+    assert time.time() - 60 < samples[last] <= time.time()
+    assert samples["manmanv2_host_docker_up"] == 0
     assert (
         run_to_end("manmanv2-host", "health", METRICS_ADDRESS=management_server.address).returncode
         == 0
@@ -362,7 +362,7 @@ def test_a_host_whose_docker_answers_says_so(
 
 
 @pytest.mark.parametrize(
-    ("command", "variables", "exit_code", "said"),
+    ("command", "variables", "exit_code", "message"),
     [
         ("manmanv2-api", {"LISTEN_ADDRESS": "0.0.0.0:1"}, 69, "The API at 127.0.0.1:1"),
         (
@@ -375,12 +375,12 @@ def test_a_host_whose_docker_answers_says_so(
     ],
 )
 def test_health_names_the_problem(
-    command: str, variables: dict[str, str], exit_code: int, said: str
+    command: str, variables: dict[str, str], exit_code: int, message: str
 ) -> None:
     ended = run_to_end(command, "health", **variables)
 
     assert ended.returncode == exit_code
-    assert ended.stderr.startswith(f"{command}: {said}")
+    assert ended.stderr.startswith(f"{command}: {message}")
     assert ended.stderr.count("\n") == 1
 
 

@@ -49,13 +49,13 @@ def send(url: str, routing_key: str, body: bytes, **properties: Any) -> None:
 
 def dead_letters(url: str) -> list[tuple[str, str, bytes]]:
     """Routing key, reason and body of each. Leaves them in the queue."""
-    found: list[tuple[str, str, bytes]] = []
+    letters: list[tuple[str, str, bytes]] = []
     with channel(url) as open_channel:
         while True:
             method, properties, body = open_channel.basic_get("manman.dead-letters")
             if method is None:
-                return found
-            found.append((method.routing_key, properties.headers["reason"], body))
+                return letters
+            letters.append((method.routing_key, properties.headers["reason"], body))
 
 
 def waiting(url: str, queue: str) -> int | None:
@@ -244,17 +244,17 @@ def test_a_malformed_message_becomes_a_dead_letter_with_the_reason(
         "the dead letters",
         api,
     )
-    found = dead_letters(rabbitmq_url)
+    letters = dead_letters(rabbitmq_url)
 
     for body, reason in MALFORMED.items():
         assert [
-            why for key, why, kept in found if kept == body[:65536] and key == "health.host.1"
+            why for key, why, stored in letters if stored == body[:65536] and key == "health.host.1"
         ] == [reason] * 2
-    reasons = {key: why for key, why, _ in found}
+    reasons = {key: why for key, why, _ in letters}
     assert reasons["status.host.1"] == "status must be one of online, offline"
     assert reasons["health.host.4711"] == "server 4711 does not exist"
     # A body that may contain a key is not kept.
-    assert [(why, body) for key, why, body in found if key == "register.host"] == [
+    assert [(why, body) for key, why, body in letters if key == "register.host"] == [
         ("name must be a string", b"")
     ]
     assert api.count("server 4711 does not exist") == 1
@@ -338,10 +338,10 @@ def test_virtual_hosts_separate_dev_and_prod_on_one_machine(
         start_host(
             None, TRANSPORT="amqp", RABBITMQ_URL=url, ENVIRONMENT=environment
         ).wait_until_logged("Registered as server 1 ")
-    found = {environment: servers(api.address) for environment, api in apis.items()}
+    listed = {environment: servers(api.address) for environment, api in apis.items()}
     hostname = socket.gethostname()
 
-    assert {environment: list(names) for environment, names in found.items()} == {
+    assert {environment: list(names) for environment, names in listed.items()} == {
         "dev": [f"{hostname}-dev"],
         "prod": [f"{hostname}-prod"],
     }
@@ -355,7 +355,7 @@ def test_the_api_and_a_host_wait_for_a_broker_that_is_not_there_yet(
     host = start_host(None, TRANSPORT="amqp", RABBITMQ_URL=rabbitmq.url(), SERVER_NAME="box")
     host.wait_until_logged("nothing listens on that port")
     with client(api.address) as stub:
-        stub.RegisterServer(pb.RegisterServerRequest(name="over-grpc"), timeout=60)
+        stub.RegisterServer(pb.RegisterServerRequest(name="over-grpc"), timeout=600)
     rabbitmq.start()
     # A host that tries just before the API has connected again waits for its longest delay.
     host.wait_until_logged("Registered as server 2 ", MAX_DELAY_SECONDS + TIMEOUT_SECONDS)
@@ -383,7 +383,7 @@ def test_a_killed_broker_causes_no_restart_and_no_wrong_status(
     silent.kill()
     for host in hosts:
         host.wait_until_logged("Trying again until it answers.")
-    # Hosts over gRPC are judged as usual; hosts that the API cannot hear are not.
+    # Hosts over gRPC expire as usual; hosts whose broker the API has lost do not.
     eventually(lambda: servers(api.address)["silent"].status == "offline", "silence", api)
     statuses = {servers(api.address)[f"box-{n}"].status for n in range(3)}
     rabbitmq.start()
@@ -485,9 +485,9 @@ def test_no_acknowledged_heartbeat_is_missing_after_broker_and_api_were_killed(
             with suppress(ControlPlaneUnavailable):
                 host.heartbeat(joined.server_id, Capabilities(cpu_cores=cores))
                 acknowledged = cores
-                found = stub.GetServer(pb.GetServerRequest(server_id=1)).server
+                server = stub.GetServer(pb.GetServerRequest(server_id=1)).server
 
-                assert found.capabilities.cpu_cores == cores
+                assert server.capabilities.cpu_cores == cores
     host.close()
 
     assert acknowledged == 159
@@ -512,7 +512,7 @@ def test_a_message_is_acknowledged_only_after_its_commit(
     second = start_api(url, RABBITMQ_URL=rabbitmq_url, **PATIENT)
 
     assert eventually(
-        lambda: servers(second.address)["box"].status == "offline", "its last word", second
+        lambda: servers(second.address)["box"].status == "offline", "the leaving heartbeat", second
     )
     assert dead_letters(rabbitmq_url) == []
 

@@ -1,4 +1,4 @@
-"""A large fleet gets the newest schema while the APIs of the version before go on serving it."""
+"""Migrates a large fleet to the newest schema while APIs of the previous version serve it."""
 
 import threading
 import time
@@ -35,7 +35,7 @@ INSERT INTO outbox
 SELECT gen_random_uuid()::text, 'registered', server_id, now(), name, environment, status, 0
 FROM servers WHERE server_id <= 1000;
 """
-# As the version of that schema wrote them.
+# Statements of the version that had that schema.
 HEARTBEATS = """
 UPDATE servers SET status = 'online', last_seen = now(), offline_after = now() + interval '1 hour',
     heard_via = 'grpc'
@@ -55,7 +55,7 @@ FROM servers WHERE server_id = %s
 
 
 class FleetAtWork:
-    """Heartbeats and registrations of the version before, from connections of their own."""
+    """Sends heartbeats and registrations of the previous version over connections of its own."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -122,7 +122,7 @@ def rows(url: str, query: str) -> list[tuple[object, ...]]:
         connection.close()
 
 
-# What must be the same before and after, in an order of its own.
+# Queries whose rows must not change; each has an order, so that results compare.
 KEPT = (
     f"""
     SELECT count(*), md5(string_agg(name || environment || config_revision, ',' ORDER BY name))
@@ -158,7 +158,7 @@ def test_a_large_fleet_at_work_is_migrated_and_loses_nothing(
             time.sleep(0.01)
         registered_before = len(fleet.registered)
         upgraded = run_to_end("manmanv2", "db", "upgrade", DATABASE_URL=large_fleet)
-        # APIs of the version before go on for as long as a rollout takes.
+        # APIs of the previous version run until a rollout ends.
         registered_at_the_end = len(fleet.registered)
         while len(fleet.registered) < registered_at_the_end + 10 and not fleet.failures:
             time.sleep(0.01)

@@ -1,4 +1,4 @@
-"""What docs/operations.md says of back-ups and keys."""
+"""The back-up, restore and key procedures of docs/operations.md."""
 
 import shutil
 import sqlite3
@@ -27,14 +27,14 @@ def put(api: Api, server_id: int, document: str) -> None:
 
 
 def skip_unless_pg_dump_can_read(url: str) -> None:
-    """It refuses servers that are newer than itself: the client that is installed may be older
-    than the server of the tests."""
+    """pg_dump refuses servers newer than itself, and the installed client may be older than the
+    tests' server."""
     try:
         dumped = subprocess.run(
             ["pg_dump", "--schema-only", url],
             capture_output=True,
             check=False,
-            timeout=60,
+            timeout=120,
         )
     except FileNotFoundError:
         pytest.skip("no pg_dump: install postgresql-client")
@@ -52,7 +52,7 @@ def test_a_restored_backup_gives_no_id_twice(
     one.wait_until_logged("Registered as server 1")
     put(api, 1, '{"of": "the back-up"}')
     subprocess.run(
-        ["pg_dump", "--format=custom", f"--file={dump}", postgres_url], check=True, timeout=60
+        ["pg_dump", "--format=custom", f"--file={dump}", postgres_url], check=True, timeout=120
     )
     put(api, 1, '{"of": "later"}')
     written = tmp_path / "one/limits.json"
@@ -61,7 +61,7 @@ def test_a_restored_backup_gives_no_id_twice(
     two.wait_until_logged("Registered as server 2")
     api.terminate()
     restore = ["pg_restore", "--clean", "--if-exists", "--no-owner", f"--dbname={postgres_url}"]
-    subprocess.run([*restore, dump], check=True, timeout=60)
+    subprocess.run([*restore, dump], check=True, timeout=120)
     engine = make_engine(postgres_url)
     with engine.begin() as connection:
         connection.execute(
@@ -95,7 +95,7 @@ def test_a_copy_of_a_running_sqlite_database_is_a_backup(
         running.backup(other)
     late = start_host(api.address, SERVER_NAME="late")
     late.wait_until_logged("Registered as server 2")
-    # So that what was written last is not in the file itself yet.
+    # Keeps the latest rows in the write-ahead log, out of the database file.
     api.kill()
     host.wait_until_logged("Trying again")
     for part in ("-wal", "-shm"):
@@ -107,7 +107,7 @@ def test_a_copy_of_a_running_sqlite_database_is_a_backup(
     host.wait_until_logged("The API answers again")
     late.wait_until_logged("Registered as server 10002")
 
-    assert {name: found.server_id for name, found in servers(api.address).items()} == {
+    assert {name: server.server_id for name, server in servers(api.address).items()} == {
         "one": 1,
         "late": 10002,
     }
@@ -149,9 +149,9 @@ def test_a_host_with_an_old_key_a_void_credential_and_something_to_fetch_ends(
     host.wait_until_logged("Registered as server 1")
     api.terminate()
     host.wait_until_logged("Trying again")
-    with closing(psycopg2.connect(postgres_url)) as somebody, somebody.cursor() as cursor:
+    with closing(psycopg2.connect(postgres_url)) as connection, connection.cursor() as cursor:
         cursor.execute("DELETE FROM signing_keys")
-        somebody.commit()
+        connection.commit()
     api = start_api(postgres_url, address=api.address, REGISTRATION_KEY=new)
     host.wait_until_logged("The API answers again")
     put(api, 1, "{}")

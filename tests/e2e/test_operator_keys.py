@@ -1,4 +1,4 @@
-"""Operator keys, from the first one on."""
+"""Operator keys, from creating the first one."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -76,9 +76,9 @@ def test_once_an_admin_has_a_key_every_operator_needs_one(operators: Operators) 
     assert {row[-1] for row in rows} == {"ann", "local"}
 
     operators.api.terminate()
-    kept = b"".join(file.read_bytes() for file in operators.database.parent.iterdir())
-    assert key_id.encode() in kept
-    assert secret.encode() not in kept
+    stored = b"".join(file.read_bytes() for file in operators.database.parent.iterdir())
+    assert key_id.encode() in stored
+    assert secret.encode() not in stored
     assert not operators.api.logged(secret)
     assert secret not in listed.stdout + made.stderr
 
@@ -88,7 +88,7 @@ def test_keys_are_revoked_by_their_ids_and_the_callers_own_last(operators: Opera
     bob = operators.create("bob", "--role", "viewer", key=ann)
     ids = [key.partition(".")[0] for key in (ann, bob)]
     whole = operators.run("operators", "revoke", bob, "--yes", key=ann)
-    kept = operators.run("operators", "revoke", *ids, key=ann, stdin="n\n")
+    declined = operators.run("operators", "revoke", *ids, key=ann, stdin="n\n")
     revoked = operators.run("operators", "revoke", *ids, key=ann, stdin="y\n")
 
     assert (whole.returncode, whole.stderr) == (
@@ -98,7 +98,7 @@ def test_keys_are_revoked_by_their_ids_and_the_callers_own_last(operators: Opera
             " secret\n"
         ),
     )
-    assert kept.returncode == 1
+    assert declined.returncode == 1
     assert revoked.returncode == 0
     assert "These are the last keys of admins" in revoked.stdout
     assert "Revoke these 2 keys?" in revoked.stdout

@@ -1,4 +1,4 @@
-"""Operators who come with tokens of an OIDC provider, as they use the command."""
+"""Operators who use the command with tokens of an OIDC provider."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path

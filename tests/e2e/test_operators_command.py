@@ -34,7 +34,7 @@ CAPABILITIES = pb.ServerCapabilities(
 
 
 def populated(start_api: Callable[..., Api]) -> Api:
-    """Server 1 is online in dev, 2 offline in production, 3 was never seen."""
+    """Server 1 is online in dev, 2 is offline in production, 3 never sent a heartbeat."""
     # Long enough that server 1 does not expire during a slow test.
     api: Api = start_api("memory://", HEARTBEAT_INTERVAL_SECONDS="600")
     with client(api.address) as stub:
@@ -54,7 +54,7 @@ def fleet(start_api: Callable[..., Api]) -> Api:
 
 @pytest.fixture(scope="module")
 def shared_fleet(start_shared_api: Callable[..., Api]) -> Api:
-    """A fleet that tests share, and that none of them changes."""
+    """A fleet that tests share and never change."""
     return populated(start_shared_api)
 
 
@@ -228,7 +228,7 @@ def test_with_o_json_an_error_is_one_sentence_on_stderr(shared_fleet: Api) -> No
 def test_ctrl_c_during_the_start_prints_no_traceback(
     tmp_path: Path,
 ) -> None:
-    # Stands for a library that loads slowly.
+    # Replaces a library with one that loads slowly.
     (tmp_path / "click.py").write_text("print('loading', flush=True)\nimport time\ntime.sleep(60)")
     command = Path(sys.executable).parent / "manmanv2"
     loading = subprocess.Popen(
@@ -245,7 +245,7 @@ def test_ctrl_c_during_the_start_prints_no_traceback(
     _, stderr = loading.communicate(timeout=TIMEOUT_SECONDS)
 
     assert stderr == ""
-    # What a shell reports as 130.
+    # A shell reports this as 130.
     assert loading.returncode == -signal.SIGINT
 
 

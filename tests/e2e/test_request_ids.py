@@ -1,4 +1,4 @@
-"""A request has one name from the client to the store."""
+"""A request has one id from the client to the store."""
 
 import re
 from collections.abc import Callable
@@ -25,7 +25,7 @@ StartHost = Callable[..., Process]
 
 
 def refusal(api: Api, *metadata: tuple[str, str]) -> dict[str, str]:
-    """The trailing metadata of a call that is refused."""
+    """The trailing metadata of a call that must be refused."""
     with client(api.address) as stub, pytest.raises(grpc.RpcError) as caught:
         stub.GetServer(pb.GetServerRequest(server_id=99), metadata=metadata)
     error: Any = caught.value
@@ -70,7 +70,7 @@ def test_statements_carry_the_request_id(start_api: StartApi, postgres_url: str)
     )
     with (
         engine.begin() as holder,
-        # What is seen of others stands still for the length of a transaction.
+        # Within one transaction, pg_stat_activity shows the same snapshot.
         engine.connect().execution_options(isolation_level="AUTOCOMMIT") as watcher,
         ThreadPoolExecutor(1) as caller,
     ):
@@ -87,12 +87,12 @@ def test_an_operators_error_names_the_request_id(start_api: StartApi, postgres_u
         stub.CreateServer(pb.CreateServerRequest(name="box"))
     drop_table(postgres_url, "configurations")
     ended = run_to_end("manmanv2", "configs", "get", "1", "x", API_ADDRESS=api.address)
-    said = re.search(r"see request_id ([0-9a-f]{32}) in the API's log", ended.stderr)
+    match = re.search(r"see request_id ([0-9a-f]{32}) in the API's log", ended.stderr)
 
-    assert said, ended.stderr
+    assert match, ended.stderr
     failure = api.wait_until_logged("the store failed")
     [line] = [event for event in api.events if event["event"] == failure]
-    assert line["request_id"] == said[1]
+    assert line["request_id"] == match[1]
 
 
 def test_a_host_and_its_api_log_a_failed_heartbeat_with_one_request_id(

@@ -1,4 +1,4 @@
-"""Who is acknowledged stays: the id, what hangs on it, and every single answer."""
+"""Everything that was acknowledged survives a restart: ids, configurations, registrations."""
 
 import time
 from collections.abc import Callable
@@ -105,7 +105,7 @@ def test_nothing_acknowledged_is_missing_after_the_api_was_killed(
         def register(number: int) -> None:
             name = f"box-{number}"
             with suppress(grpc.RpcError):
-                answer = stub.RegisterServer(pb.RegisterServerRequest(name=name), timeout=10)
+                answer = stub.RegisterServer(pb.RegisterServerRequest(name=name), timeout=120)
                 acknowledged[name] = answer.server_id
             if len(acknowledged) == 100:
                 api.kill()
@@ -113,10 +113,10 @@ def test_nothing_acknowledged_is_missing_after_the_api_was_killed(
         list(threads.map(register, range(200)))
 
     api = start_api(postgres_url)
-    found = servers(api.address)
+    by_name = servers(api.address)
 
     assert 100 <= len(acknowledged) < 200
-    assert {name: found[name].server_id for name in acknowledged} == acknowledged
+    assert {name: by_name[name].server_id for name in acknowledged} == acknowledged
 
 
 def test_64_clients_that_register_one_new_name_at_once_get_one_id(
@@ -131,7 +131,7 @@ def test_64_clients_that_register_one_new_name_at_once_get_one_id(
         for attempt in range(8):
             request = pb.RegisterServerRequest(name=f"box-{attempt}")
             calls = [
-                threads.submit((one, other)[number % 2].RegisterServer, request, timeout=20)
+                threads.submit((one, other)[number % 2].RegisterServer, request, timeout=120)
                 for number in range(64)
             ]
             ids = {call.result().server_id for call in calls}
@@ -163,8 +163,9 @@ def test_an_api_whose_database_hangs_still_ends_when_it_is_stopped(
     api = start_api(url, address=free_address(), API_WORKERS=workers)
     eventually(lambda: api.count("Serving on") == int(workers), "every worker", api)
     with client(api.address) as stub, own_postgres.frozen():
-        heartbeat = stub.Heartbeat.future(pb.HeartbeatRequest(server_id=1), timeout=30)
-        # Long enough for it, and for whoever relays events, to be on the way to the database.
+        heartbeat = stub.Heartbeat.future(pb.HeartbeatRequest(server_id=1), timeout=120)
+        # Time for the heartbeat, and for the relay of events, to reach the database. A frozen
+        # database cannot be asked.
         time.sleep(1)
         exit_code = api.terminate()
 

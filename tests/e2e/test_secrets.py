@@ -1,7 +1,7 @@
 """With every secret set and LOG_LEVEL=debug, whatever goes well or wrong.
 
-What these tests claim is mostly claimed by `tests/support/canary_secrets.py`: it fails each in
-which a secret came out.
+Most assertions are made by `tests/support/canary_secrets.py`, which fails every test that leaks a
+secret.
 """
 
 import json
@@ -32,7 +32,7 @@ KEYS = {
 WORDY = {
     "LOG_LEVEL": "debug",
     "GRPC_VERBOSITY": "debug",
-    # Nobody is there.
+    # Nothing listens there.
     "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://us:{canary('collector password')}@127.0.0.1:1",
     "OTEL_EXPORTER_OTLP_HEADERS": f"authorization=Bearer%20{canary('collector token')}",
 }
@@ -147,9 +147,9 @@ def test_a_database_that_fails_at_a_document(
 ) -> None:
     api = start_api(postgres_url, **WORDY_API)
     start_host(api.address, **WORDY_HOST).wait_until_logged("Registered as server 1 ")
-    with closing(psycopg2.connect(postgres_url)) as somebody, somebody.cursor() as cursor:
+    with closing(psycopg2.connect(postgres_url)) as connection, connection.cursor() as cursor:
         cursor.execute("ALTER TABLE configurations ADD CHECK (name <> 'game')")
-        somebody.commit()
+        connection.commit()
     failed = put_configuration(api)
 
     assert failed.returncode == 70
@@ -189,7 +189,7 @@ def test_a_broker_that_cannot_be_used(
 
 @pytest.fixture
 def files(tmp_path: Path) -> CertificateFiles:
-    """Each line of whose private key is a mark, too."""
+    """Certificate files. Each line of the private key counts as a secret."""
     files = CertificateFiles(tmp_path)
     files.issue()
     return files
@@ -201,7 +201,7 @@ def cut_off(files: CertificateFiles) -> None:
 
 
 def damage(files: CertificateFiles) -> None:
-    """In the first letter, which says what it is."""
+    """Damage the first letter of the key, which encodes its type."""
     files.key.write_bytes(files.key.read_bytes().replace(b"\nM", b"\nA", 1))
 
 

@@ -1,4 +1,4 @@
-"""A fleet whose machines speak TLS with the API."""
+"""A fleet whose hosts and operators use TLS."""
 
 import time
 from collections.abc import Callable
@@ -64,7 +64,7 @@ def test_hosts_and_operators_use_tls_while_the_certificate_is_replaced(
     assert report.outcomes["API"] == "ok"
     assert report_of_the_api.outcomes["TLS"] == report_of_the_api.outcomes["Port"] == "ok"
 
-    # Another CA, too: first hosts trust both, then the API shows a certificate of the new one.
+    # Change the CA: first let hosts trust both, then give the API a certificate of the new CA.
     old_ca = files.ca_file.read_bytes()
     files.ca = type(files.ca)()
     files.ca_file.write_bytes(old_ca + files.ca.cert_pem.bytes())
@@ -92,12 +92,12 @@ def test_a_host_with_the_wrong_ca_reports_it_once_and_joins_when_the_file_is_fix
     host = start_host(
         api.address, API_USE_TLS="true", API_CA_CERT_PATH=str(files.ca_file), SERVER_NAME="web1"
     )
-    said = host.wait_until_logged("Trying again")
+    message = host.wait_until_logged("Trying again")
     files.ca_file.write_bytes(right)
     host.wait_until_logged("Registered as server 1")
 
-    assert said.startswith(f"The API at {api.address} (API_ADDRESS) has a certificate from a CA")
-    assert "is not in API_CA_CERT_PATH: set API_CA_CERT_PATH to" in said
+    assert message.startswith(f"The API at {api.address} (API_ADDRESS) has a certificate from a CA")
+    assert "is not in API_CA_CERT_PATH: set API_CA_CERT_PATH to" in message
     assert host.count("Trying again") == 1
 
 

@@ -102,15 +102,15 @@ def quoted(title: str) -> list[str]:
 
 
 def as_examples(lines: list[str], instead: Mapping[str, str]) -> list[str]:
-    """The lines with the document's example addresses, paths and names instead of ours."""
-    shown = []
+    """The lines with the document's example addresses, paths and names instead of the test's."""
+    examples = []
     for line in lines:
-        for ours, example in instead.items():
-            line = line.replace(ours, example)  # noqa: PLW2901 - it becomes the example
-        for ours, example in _EXAMPLES:
-            line = re.sub(ours, example, line)  # noqa: PLW2901
-        shown.append(line)
-    return shown
+        for actual, example in instead.items():
+            line = line.replace(actual, example)  # noqa: PLW2901 - it becomes the example
+        for actual, example in _EXAMPLES:
+            line = re.sub(actual, example, line)  # noqa: PLW2901
+        examples.append(line)
+    return examples
 
 
 API = "api.example.com:50051"
@@ -120,7 +120,7 @@ SOCKET = "/var/run/docker.sock"
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """A short path, because paths of sockets must be short."""
+    """A folder with a short path, because the paths of sockets are limited."""
     with tempfile.TemporaryDirectory(prefix="manman") as name:
         yield Path(name)
 
@@ -145,7 +145,7 @@ def broker_address(url: str) -> str:
     return url.rpartition("@")[2].partition("/")[0]
 
 
-# What host managers and APIs say, and then the doctor
+# Host managers and APIs, then the doctor
 
 
 def refused(host: Process) -> list[str]:
@@ -285,7 +285,7 @@ def test_a_key_that_was_not_loaded_by_the_api(start_api: StartApi) -> None:
 def test_a_host_gets_another_id_at_each_start(api: Api, start_host: StartHost) -> None:
     lines = []
     for number in (1, 2):
-        # By no evidence the API recognises its machine.
+        # The API recognises the machine by no evidence.
         host = start_host(api.address, HOST_ROOT="/nowhere")
         host.wait_until_logged(f"Registered as server {number} ")
         lines += [event["event"] for event in host.events if "for this run only" in event["event"]]
@@ -298,7 +298,7 @@ def test_a_host_gets_another_id_at_each_start(api: Api, start_host: StartHost) -
     )
 
 
-# Who has the name
+# Name conflicts
 
 
 def test_another_machine_has_the_name(
@@ -614,12 +614,12 @@ def test_the_api_is_stopping(postgres_url: str, start_api: StartApi, start_host:
 
     with (
         client(api.address) as stub,
-        # What is seen of others stands still for the length of a transaction.
+        # Within one transaction, pg_stat_activity shows the same snapshot.
         database.connect().execution_options(isolation_level="AUTOCOMMIT") as watcher,
         database.begin() as holder,
     ):
         holder.execute(text("LOCK TABLE servers"))
-        # As long as a call is under way, so is the stop.
+        # The stop lasts as long as a call is in flight.
         call = stub.RegisterServer.future(
             pb.RegisterServerRequest(name="x"), metadata=(("x-request-id", "under-way"),)
         )
@@ -669,7 +669,7 @@ def test_too_many_calls_are_refused(start_host: StartHost) -> None:
 
 @contextmanager
 def busy_api() -> Iterator[str]:
-    """The address of an API for which no time passes, and from which a client guesses keys."""
+    """The address of an API whose clock stands still, on which a client guesses keys."""
     settings = ApiSettings(
         database_url=Secret(IN_MEMORY),
         listen_address="127.0.0.1:0",
@@ -825,7 +825,7 @@ def test_the_virtual_host_is_another_one(
     api.wait_until_logged("Listening for messages from manman.calls.")
     url = rabbitmq.url("dev")
     host = start_host(None, TRANSPORT="amqp", RABBITMQ_URL=url, SERVER_NAME="web1")
-    # Before a host has been there itself.
+    # Before a host has used the broker.
     report = doctor(TRANSPORT="amqp", RABBITMQ_URL=rabbitmq.url("/"))
     line = host.wait_until_logged("Trying again until it answers.")
 
@@ -834,7 +834,7 @@ def test_the_virtual_host_is_another_one(
     )
 
 
-# A fleet that is not as it should be
+# An unhealthy fleet
 
 
 def test_a_server_is_shown_offline_though_its_host_runs(
@@ -845,7 +845,7 @@ def test_a_server_is_shown_offline_though_its_host_runs(
     host = start_host(first.address, SERVER_NAME="web1")
     host.wait_until_logged("Registered")
     first.terminate()
-    # It moved, and nobody told the host.
+    # The API moved, and the host still has the old address.
     second = start_api(url)
     eventually(lambda: servers(second.address)["web1"].status == "offline", "silence", second, host)
     report = doctor(API_ADDRESS=first.address, SERVER_NAME="web1", DOCKER_OPTIONAL="true")
@@ -866,7 +866,7 @@ def test_clocks_differ() -> None:
 
 
 def test_the_configuration_cannot_be_kept(api: Api, folder: Path) -> None:
-    kept, closed = folder / "kept", folder / "closed"
+    writable, closed = folder / "kept", folder / "closed"
     closed.mkdir(mode=0o555)
     settings = {
         "API_ADDRESS": api.address,
@@ -880,12 +880,12 @@ def test_the_configuration_cannot_be_kept(api: Api, folder: Path) -> None:
         stack.callback(host.kill)
         line = host.wait_until_logged("cannot be stored")
     report = doctor_without_privileges("host", **settings)
-    mended = doctor("host", **{**settings, "CONFIG_DIR": str(kept)})
+    fixed = doctor("host", **{**settings, "CONFIG_DIR": str(writable)})
 
     assert as_examples(
         [line, report.of("Folder")], {str(closed / "config"): "/etc/manmanv2/config"}
     ) == quoted("The configuration cannot be stored")
-    assert mended.outcomes["Folder"] == "ok"
+    assert fixed.outcomes["Folder"] == "ok"
 
 
 # Legacy mode

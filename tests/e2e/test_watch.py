@@ -59,7 +59,7 @@ def on_terminal() -> Iterator[Callable[..., Terminal]]:
 
 
 class Piped:
-    """The command, with its output in files."""
+    """The command, with stdout and stderr in files."""
 
     def __init__(self, folder: Path, api: Api, *arguments: str) -> None:
         self._out, self._err = folder / "out", folder / "err"
