@@ -1,4 +1,4 @@
-"""The real parts that tests ask for, and what a run says about them."""
+"""The real services that tests use, and the summary of them at the end of a run."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from tests.support.services.postgres import PostgresCluster, PostgresServer
 from tests.support.services.rabbitmq import VHOSTS, RabbitBroker, find_broker_binaries
 
 STRICT = os.environ.get("STRICT") == "1"
-# How long an example takes says more of the machine than of the code. What decides whether a
-# change lands must decide the same way twice.
+# No deadline: the time of an example depends more on the machine than on the code. STRICT runs use
+# the same examples every time, so that two runs of one change agree.
 hypothesis.settings.register_profile(
     "ours",
     deadline=None,
@@ -29,16 +29,19 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("ours")
 NO_ENGINE = "no Docker engine answers"
 NO_BROKER = "no RabbitMQ is installed"
-# Why tests were skipped, and what the end of the run says of that.
-MISSED_PARTS = {NO_ENGINE: "Docker engine: none answered", NO_BROKER: "RabbitMQ: none installed"}
-# It takes minutes and much of the machine: only for who names it.
+# Skip reasons, and the text about each in the summary.
+MISSING_SERVICES = {
+    NO_ENGINE: "Docker engine: none answered",
+    NO_BROKER: "RabbitMQ: none installed",
+}
+# These tests take minutes and much of the machine: they run only if named.
 collect_ignore = ["stack"]
-# Folders and files whose tests mostly wait for something.
+# Folders and files with tests that mostly wait.
 _WAITING = {"e2e", "deploy", "test_control_planes.py", "test_batch_consumer.py"}
-# A queue for what goes to the outside.
+# The queue of the subscriber to events.
 SUBSCRIBER_QUEUE = "event-subscriber"
 DEAD_LETTERS = "manman.dead-letters"
-# All that tests may leave on a broker.
+# All queues that tests may leave on a broker.
 QUEUES = (
     *("manman.reports", "manman.calls", DEAD_LETTERS),
     *(f"host-{number}-commands" for number in range(1, 10)),
@@ -49,8 +52,8 @@ EXCHANGES = ("manman", "external", DEAD_LETTERS)
 _STATE_BEFORE = pytest.StashKey[Mapping[str, str]]()
 _CHANGED = pytest.StashKey[list[str]]()
 
-# Filled by fixtures, and under xdist by what the workers report.
-used_parts: set[str] = set()
+# Filled by fixtures; under xdist, from the reports of the workers.
+used_services: set[str] = set()
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -58,28 +61,28 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    # These take longest: begun last, they would run on alone.
+    # These take longest: started last, they would run on alone.
     items.sort(key=lambda item: not (_WAITING & {*item.path.parts}))
 
 
 def pytest_collection_finish() -> None:
-    # All that was loaded stays to the end: the collector need not look through it again and again.
+    # Loaded modules stay until the end, so the garbage collector need not scan them.
     gc.collect()
     gc.freeze()
 
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[PostgresServer]:
-    """A server to make databases on, shared by all tests: leave it running."""
+    """A server for test databases, shared by all tests: tests must leave it running."""
     url = os.environ.get("TEST_DATABASE_URL")
     with PostgresServer(url, "TEST_DATABASE_URL") if url else PostgresCluster() as server:
-        used_parts.add(str(server))
+        used_services.add(str(server))
         yield server
 
 
 @pytest.fixture(scope="session")
 def migrated_template(postgres_server: PostgresServer) -> str:
-    """The name of a database with the current schema, to copy from."""
+    """The name of a database with the current schema, to use as a template."""
     from adapters.sql.migrations import upgrade
 
     url = postgres_server.create_database()
@@ -92,14 +95,14 @@ def postgres_url(postgres_server: PostgresServer, migrated_template: str) -> Ite
     """The URL of a database with the current schema and no rows."""
     url = postgres_server.create_database(migrated_template)
     yield url
-    _look_into(postgres_server, url)
+    _check_for_leaks(postgres_server, url)
     postgres_server.drop_database(url)
 
 
 @pytest.fixture(scope="module")
 def _own_cluster() -> Iterator[PostgresCluster]:
     with PostgresCluster() as cluster:
-        used_parts.add(str(cluster))
+        used_services.add(str(cluster))
         yield cluster
 
 
@@ -109,13 +112,13 @@ def own_postgres(_own_cluster: PostgresCluster) -> Iterator[PostgresCluster]:
     _own_cluster.start()
     yield _own_cluster
     if _own_cluster.running:
-        _look_into(_own_cluster, *_own_cluster.databases)
+        _check_for_leaks(_own_cluster, *_own_cluster.databases)
 
 
-def _look_into(server: PostgresServer, *databases: str) -> None:
-    """Documents are what a store is for; no key and no password is ever in it."""
+def _check_for_leaks(server: PostgresServer, *databases: str) -> None:
+    """Check that the databases contain no key or password. Documents may contain secrets."""
     for url in databases:
-        leak_detector.check("in the database", server.rows_with(url, MARK), but_for=DOCUMENT)
+        leak_detector.check("in the database", server.rows_with(url, MARK), allowed=DOCUMENT)
 
 
 @pytest.fixture(scope="session")
@@ -123,7 +126,7 @@ def _broker() -> Iterator[RabbitBroker]:
     if find_broker_binaries() is None:
         pytest.skip(f"{NO_BROKER}: apt-get install rabbitmq-server")
     with RabbitBroker() as broker:
-        used_parts.add(str(broker))
+        used_services.add(str(broker))
         yield broker
 
 
@@ -154,7 +157,7 @@ def docker_engine() -> str:
     engine = find_engine()
     if engine is None:
         pytest.skip(f"{NO_ENGINE} at {socket_path()}: start one or set TEST_DOCKER_SOCKET")
-    used_parts.add(str(engine))
+    used_services.add(str(engine))
     return engine.socket
 
 
@@ -183,7 +186,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     if hasattr(session.config, "workeroutput"):
-        session.config.workeroutput["used_parts"] = sorted(used_parts)
+        session.config.workeroutput["used_services"] = sorted(used_services)
         return
     changed = changes(session.config.stash[_STATE_BEFORE], machine_state())
     session.config.stash[_CHANGED] = changed
@@ -194,12 +197,12 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
     # A worker that crashed has no output.
-    used_parts.update(getattr(node, "workeroutput", {}).get("used_parts", ()))
+    used_services.update(getattr(node, "workeroutput", {}).get("used_services", ()))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    parts = sorted(used_parts)
-    for reason, told in MISSED_PARTS.items():
+    services = sorted(used_services)
+    for reason, text in MISSING_SERVICES.items():
         missed = [
             report
             for outcome in ("skipped", "failed", "error")
@@ -207,7 +210,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
             if reason in str(report.longrepr)
         ]
         if missed:
-            parts.append(f"{told}, {len(missed)} tests skipped")
+            services.append(f"{text}, {len(missed)} tests skipped")
     for change in terminalreporter.config.stash.get(_CHANGED, ()):
         terminalreporter.write_line(f"THE TESTS CHANGED THIS MACHINE: {change}", red=True)
-    terminalreporter.write_line(f"real parts: {', '.join(parts) or 'none'}")
+    terminalreporter.write_line(f"services used: {', '.join(services) or 'none'}")

@@ -608,14 +608,14 @@ def test_configuration_arrives_byte_for_byte(transport: Transport) -> None:
 def test_an_unavailable_store_is_a_temporary_failure(transport: Transport) -> None:
     host = transport.host()
     joined = host.register(registration_request("web"))
-    transport.fleet.store.is_away = True
+    transport.fleet.store.is_unavailable = True
     try:
         with pytest.raises(ControlPlaneUnavailable):
             host.register(registration_request("db"))
         with pytest.raises(ControlPlaneUnavailable):
             host.heartbeat(joined.server_id, CAPABILITIES)
     finally:
-        transport.fleet.store.is_away = False
+        transport.fleet.store.is_unavailable = False
 
     assert host.heartbeat(joined.server_id, CAPABILITIES).next_heartbeat == INTERVAL
     assert host.register(registration_request("db")).server_id > joined.server_id

@@ -26,7 +26,7 @@ from tests.support.deploy.manifests import (
     OVERLAYS,
     Manifest,
     Manifests,
-    given_variables,
+    container_variables,
     rendered,
     secret_files,
 )
@@ -84,7 +84,7 @@ def mounted_secrets(manifests: Manifests, pod: Manifest) -> set[str]:
 
 
 def variables_of(manifests: Manifests, app: str, node: str = "nyc7") -> dict[str, str]:
-    return given_variables(only_container(manifests.pod(app)), node, namespace_of(manifests))
+    return container_variables(only_container(manifests.pod(app)), node, namespace_of(manifests))
 
 
 def selects(selector: Mapping[str, Any], pod: Manifest) -> bool:

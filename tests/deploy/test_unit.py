@@ -15,7 +15,7 @@ from adapters.docker.machine import DockerMachine
 from adapters.grpc.client.host.control_plane import GrpcControlPlane
 from domain.digest import digest
 from protos.manman.v1 import manman_pb2 as pb
-from tests.support.deploy.fake_docker import VERSION, docker_stand_in
+from tests.support.deploy.fake_docker import VERSION, fake_docker_engine
 from tests.support.deploy.service_manager import ServiceManager, why_not
 from tests.support.processes import Api, client, eventually, servers
 from tests.support.repository import ROOT
@@ -90,7 +90,7 @@ def test_a_host_under_its_unit_joins_and_has_access_to_docker(
         for line in (manager.root / "etc/group").read_text().splitlines()
         if line.startswith("docker:")
     )
-    with docker_stand_in(manager.root / "run/docker.sock", group):
+    with fake_docker_engine(manager.root / "run/docker.sock", group):
         start(manager)
 
         assert manager.show(UNIT, "ActiveState") == "active"

@@ -19,7 +19,7 @@ from protos.manman.v1 import manman_pb2 as pb
 from tests.support.canary_secrets import DOCUMENT, canary
 from tests.support.certificates import CertificateFiles
 from tests.support.processes import Api, Process, client, eventually, free_address, run_to_end
-from tests.support.services.postgres import STRANGER, SUPERUSER, PostgresCluster
+from tests.support.services.postgres import SUPERUSER, USER_WITHOUT_PASSWORD, PostgresCluster
 from tests.support.services.rabbitmq import PASSWORD, RabbitBroker
 
 StartApi = Callable[..., Api]
@@ -157,7 +157,7 @@ def test_a_database_that_fails_at_a_document(
 
 
 def test_a_database_that_refuses_the_password(own_postgres: PostgresCluster) -> None:
-    url = own_postgres.create_database().replace(f"//{SUPERUSER}:", f"//{STRANGER}:")
+    url = own_postgres.create_database().replace(f"//{SUPERUSER}:", f"//{USER_WITHOUT_PASSWORD}:")
     ended = run_to_end("manmanv2-api", DATABASE_URL=url, **WORDY_API)
 
     assert ended.returncode == 69

@@ -2,7 +2,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.conftest import used_parts
+from tests.conftest import used_services
 from tests.support.services.docker_engine import find_engine, socket_path
 from tests.support.stack.deployment import Deployment
 from tests.support.stack.docker_command import Docker
@@ -16,7 +16,7 @@ def images() -> Iterator[Images]:
     assert engine, (
         f"no Docker engine answers at {socket_path()}: start one or set TEST_DOCKER_SOCKET"
     )
-    used_parts.add(str(engine))
+    used_services.add(str(engine))
     with Images(Docker(engine.socket)) as built:
         yield built
 

@@ -1,4 +1,4 @@
-"""The refusals of the API to hosts, as different versions of the API send them."""
+"""The errors that different versions of the API send to hosts."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ _Code = grpc.StatusCode
 
 @dataclass(frozen=True)
 class Refusal:
-    """A status on the wire; `reason` is empty where the API sends no ErrorInfo."""
+    """A gRPC status on the wire. `reason` is empty if the API sends no ErrorInfo."""
 
     code: grpc.StatusCode
     text: str
@@ -49,7 +49,7 @@ class Refusal:
 
 
 class RefusedCall(grpc.RpcError):
-    """The error that a client of gRPC raises for a refusal."""
+    """The error that a gRPC client raises for a refusal."""
 
     def __init__(self, refusal: Refusal) -> None:
         super().__init__()
@@ -66,7 +66,7 @@ class RefusedCall(grpc.RpcError):
 
 
 def refusal_of(error: Exception) -> Refusal:
-    """What this version of the API sends."""
+    """The refusal that this version of the API sends for the error."""
     code, _ = status_of(error, "Heartbeat")
     return Refusal(code, message_of(error), WIRE_ERRORS[type(error)].reason)
 
@@ -83,7 +83,7 @@ CURRENT: Mapping[str, Refusal] = {
     "invalid field": refusal_of(InvalidField("name", "is required")),
     "store failed": refusal_of(StoreFailed()),
 }
-# With the texts of the release, which sends only two reasons.
+# The texts of the released version, which sends only two reasons.
 RELEASED: Mapping[str, Refusal] = {
     "invalid key": Refusal(_Code.PERMISSION_DENIED, "invalid registration key"),
     "join key refused": Refusal(
@@ -110,7 +110,7 @@ RELEASED: Mapping[str, Refusal] = {
     "invalid field": Refusal(_Code.INVALID_ARGUMENT, "name is required"),
     "store failed": Refusal(_Code.INTERNAL, "the store failed"),
 }
-# The specification names three refusals, one of them with its text, and no details.
+# The specification defines three refusals, one of them with its text, and no details.
 SPECIFIED: Mapping[str, Refusal] = {
     "invalid key": Refusal(_Code.PERMISSION_DENIED, "invalid registration key"),
     "invalid field": Refusal(_Code.INVALID_ARGUMENT, ""),

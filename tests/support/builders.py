@@ -1,4 +1,4 @@
-"""What tests build over and over."""
+"""Values that many tests need."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -29,7 +29,8 @@ CAPABILITIES = Capabilities(
 def evidence(
     disk: str = "", board: str = "", boot: str = "", instance: str = "", engine: str | None = None
 ) -> Evidence:
-    """Of a machine whose disk holds the machine-id and the Docker engine ID; empty: not known."""
+    """Evidence of a machine. `disk` decides the machine-id and the Docker engine ID; an empty text
+    means that the value is not known."""
     return Evidence(
         machine_id=_digest("machine", disk),
         hardware_id=_digest("board", board),
@@ -44,11 +45,11 @@ def _digest(kind: str, text: str) -> str:
 
 
 def at_once(calls: list[Callable[[], T]]) -> list[T]:
-    """Make all the calls at the same moment, a thread for each; their results in order."""
+    """Make all calls at the same moment, each in its own thread. Returns the results in order."""
     ready = Barrier(len(calls))
 
     def call(one: Callable[[], T]) -> T:
-        ready.wait(timeout=10)
+        ready.wait(timeout=120)
         return one()
 
     with ThreadPoolExecutor(len(calls)) as threads:

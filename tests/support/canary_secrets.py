@@ -1,8 +1,8 @@
-"""Secrets that may come out nowhere.
+"""Canary secrets, and the detector that fails every test that leaks one.
 
-Every key and password that a test hands to our code is `planted`. What comes out meanwhile is
-looked at, wherever it does: `leaks` is told of it, and each test in which a planted secret came
-out fails by the plugin that this module is.
+Every key and password that a test passes to our code is made by `canary`. Everything that our code
+outputs meanwhile is passed to `leak_detector.check`. This module is a pytest plugin that fails each
+test in which a canary secret leaked.
 """
 
 from __future__ import annotations
@@ -16,117 +16,117 @@ from typing import Any
 import pytest
 from pythonjsonlogger.json import JsonFormatter
 
-MARK = "planted-5e12b0a7"
-# A store and its clients hold documents, whatever is in them: that is what they are for.
+MARK = "canary-5e12b0a7"
+# Documents may contain secrets. They belong in a store and in the responses to its clients.
 DOCUMENT = "document"
-# Of a host, which no test plants: an API signs it. It belongs to the host alone.
+# An API signs the credential of a host, so no test can choose it. Only the host may have it.
 CREDENTIAL = "credential of a host"
 
 _SECRET = re.compile(rf"{MARK}-([a-z0-9-]*)", re.IGNORECASE)
-# What begins with letters is searched for ten times as fast as what begins with a boundary, and
+# A pattern that begins with letters is ten times as fast as one that begins with a boundary, and
 # some files have megabytes.
 _CREDENTIAL = re.compile(r"hc(?<!\whc)\.[\w-]{20,}\.[\w-]{20,}")
-# Of an OIDC provider, as tests/support/oidc_provider.py signs them: a header and what it claims.
+# Tokens of an OIDC provider, as tests/support/oidc_provider.py signs them: header and claims.
 _TOKEN = re.compile(r"eyJ(?<!\weyJ)[\w-]{10,}\.[\w-]{10,}")
-# Shorter ones could be part of something else.
+# Shorter lines could be part of another text.
 _MIN_KEY_LINE_LENGTH = 40
-# Of a certificate, which a host makes for itself.
+# The private key of a certificate, which a host generates itself.
 _PRIVATE_KEY = re.compile(r"-----BEGIN (?:[A-Z]+ )?PRIVATE KEY-----")
-_SHOWN_BEFORE, _SHOWN_BEHIND = 120, 40
-_SHOWN_SENTENCES = 20
+_CONTEXT_BEFORE, _CONTEXT_AFTER = 120, 40
+_MAX_SENTENCES = 20
 
 
 def canary(name: str) -> str:
-    """The secret of this name, always the same; fit for a URL, a header and a file.
+    """The secret of this name, always the same, and valid in a URL, a header and a file.
 
-    One whose name begins with DOCUMENT is for a configuration document.
+    A name that begins with DOCUMENT is for a secret in a configuration document.
     """
     return f"{MARK}-{name.replace(' ', '-')}"
 
 
 def almost(secret: str) -> list[Any]:
-    """What is nearly the secret and is to be refused, for `pytest.mark.parametrize`."""
+    """Near misses of the secret that must be refused, as `pytest.mark.parametrize` parameters."""
     wrong = {
         "none": "",
         "capitals": secret.upper(),
-        "a blank behind": f"{secret} ",
+        "a trailing blank": f"{secret} ",
         "too short": secret[:-1],
         "too long": f"{secret}s",
         "an accent": secret.replace("a", "á", 1),
         "another": canary("other key"),
     }
-    return [pytest.param(given, id=name) for name, given in wrong.items()]
+    return [pytest.param(key, id=name) for name, key in wrong.items()]
 
 
 class LeakDetector:
-    """What came out in which a secret is."""
+    """Collects the outputs that contain a secret."""
 
     def __init__(self) -> None:
-        self._found: list[str] = []
+        self._leaks: list[str] = []
         self._key_lines: dict[str, str] = {}
         self._followed: dict[Path, tuple[str, str | None, int]] = {}
 
     def guard(self, name: str, private_key: bytes) -> None:
-        """Look for the lines of a private key in PEM, too, which nobody can choose."""
+        """Also look for the lines of this PEM private key, because tests cannot choose its text."""
         for line in private_key.decode().splitlines():
             if len(line) >= _MIN_KEY_LINE_LENGTH and not line.startswith("---"):
                 self._key_lines[line] = name
 
     def check(
-        self, stream: str, said: object, *, but_for: str | tuple[str, ...] | None = None
+        self, stream: str, output: object, *, allowed: str | tuple[str, ...] | None = None
     ) -> None:
-        """Told of everything that comes out. `but_for` names the secrets whose place it is."""
-        text = str(said)
-        if _CREDENTIAL.search(text) and not (but_for and CREDENTIAL.startswith(but_for)):
-            self._found.append(f"{CREDENTIAL!r} came out, {stream}")
+        """Check one output. `allowed` is a prefix of the names of secrets that may be there."""
+        text = str(output)
+        if _CREDENTIAL.search(text) and not (allowed and CREDENTIAL.startswith(allowed)):
+            self._leaks.append(f"{CREDENTIAL!r} leaked, {stream}")
         if _TOKEN.search(text):
-            self._found.append(f"a token came out, {stream}")
+            self._leaks.append(f"a token leaked, {stream}")
         for line, name in self._key_lines.items():
             if line in text:
-                self._found.append(f"a line of the {name!r} came out, {stream}")
+                self._leaks.append(f"a line of the {name!r} leaked, {stream}")
         if _PRIVATE_KEY.search(text):
-            self._found.append(f"a private key came out, {stream}")
-        for found in _SECRET.finditer(text):
-            if but_for and found[1].lower().startswith(but_for):
+            self._leaks.append(f"a private key leaked, {stream}")
+        for match in _SECRET.finditer(text):
+            if allowed and match[1].lower().startswith(allowed):
                 continue
-            begin = text.rfind("\n", 0, found.start()) + 1
-            part = text[max(begin, found.start() - _SHOWN_BEFORE) : found.end() + _SHOWN_BEHIND]
-            shown = _SECRET.sub(r"(\1)", part.partition("\n")[0])
-            shown = "".join(filter(str.isprintable, shown))
-            self._found.append(f"{found[1].lower()!r} came out, {stream}: {shown}")
+            begin = text.rfind("\n", 0, match.start()) + 1
+            part = text[max(begin, match.start() - _CONTEXT_BEFORE) : match.end() + _CONTEXT_AFTER]
+            excerpt = _SECRET.sub(r"(\1)", part.partition("\n")[0])
+            excerpt = "".join(filter(str.isprintable, excerpt))
+            self._leaks.append(f"{match[1].lower()!r} leaked, {stream}: {excerpt}")
 
-    def follow(self, stream: str, file: Path, *, but_for: str | None = None) -> None:
-        """Look at what is written to the file, until it is let go."""
-        self._followed.setdefault(file, (stream, but_for, 0))
+    def follow(self, stream: str, file: Path, *, allowed: str | None = None) -> None:
+        """Check everything that is written to the file until `unfollow`."""
+        self._followed.setdefault(file, (stream, allowed, 0))
 
-    def let_go(self, file: Path) -> None:
+    def unfollow(self, file: Path) -> None:
         self._read_on(file)
         self._followed.pop(file, None)
 
     def taken(self) -> list[str]:
-        """A sentence for each that was found since the last time."""
+        """Return a sentence for each leak since the last call."""
         for file in list(self._followed):
             self._read_on(file)
-        found, self._found = self._found, []
-        return list(dict.fromkeys(found))
+        leaks, self._leaks = self._leaks, []
+        return list(dict.fromkeys(leaks))
 
     def _read_on(self, file: Path) -> None:
         if file not in self._followed or not file.exists():
             return
-        stream, but_for, begin = self._followed[file]
+        stream, allowed, begin = self._followed[file]
         with file.open("rb") as opened:
             opened.seek(begin)
-            # Of a line that is being written the rest comes later.
+            # The rest of an incomplete line is read later.
             whole, newline, _ = opened.read().rpartition(b"\n")
-        self._followed[file] = (stream, but_for, begin + len(whole + newline))
-        self.check(stream, whole.decode(errors="replace"), but_for=but_for)
+        self._followed[file] = (stream, allowed, begin + len(whole + newline))
+        self.check(stream, whole.decode(errors="replace"), allowed=allowed)
 
 
 leak_detector = LeakDetector()
 
 
-class _LogWitness(logging.Handler):
-    """Sees each record as our processes would write it, whatever a test asks of `caplog`."""
+class _LogHandler(logging.Handler):
+    """Checks each record as our processes would write it, whatever level `caplog` has."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -136,15 +136,15 @@ class _LogWitness(logging.Handler):
         leak_detector.check("in the log", self.format(record))
 
 
-_witness = _LogWitness()
+_log_handler = _LogHandler()
 
 
 def pytest_configure() -> None:
-    logging.getLogger().addHandler(_witness)
+    logging.getLogger().addHandler(_log_handler)
 
 
 def pytest_unconfigure() -> None:
-    logging.getLogger().removeHandler(_witness)
+    logging.getLogger().removeHandler(_log_handler)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -152,25 +152,25 @@ def pytest_runtest_makereport(
     item: pytest.Item,
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
-    for heading, said in report.sections:
-        # The log was seen already, and those of earlier phases, too.
+    for heading, output in report.sections:
+        # The log handler has checked the log, and earlier reports have checked earlier phases.
         if heading in (f"Captured stdout {report.when}", f"Captured stderr {report.when}"):
-            leak_detector.check(heading.lower(), said)
+            leak_detector.check(heading.lower(), output)
     if report.when == "teardown":
         for file in _sqlite_files(item):
             content = file.read_bytes().decode(errors="replace")
-            leak_detector.check(f"in {file.name}", content, but_for=DOCUMENT)
-    found = leak_detector.taken()[:_SHOWN_SENTENCES]
-    if found and report.outcome == "failed":
-        report.sections.append(("Secrets that came out", "\n".join(found)))
-    elif found:
+            leak_detector.check(f"in {file.name}", content, allowed=DOCUMENT)
+    leaks = leak_detector.taken()[:_MAX_SENTENCES]
+    if leaks and report.outcome == "failed":
+        report.sections.append(("Leaked secrets", "\n".join(leaks)))
+    elif leaks:
         report.outcome = "failed"
-        report.longrepr = "\n".join(found)
+        report.longrepr = "\n".join(leaks)
     return report
 
 
 def _sqlite_files(item: pytest.Item) -> Iterator[Path]:
-    """With what belongs to them: the last rows are in the write-ahead log."""
+    """The SQLite files of a test. The write-ahead log is one of them: it has the latest rows."""
     folder = (getattr(item, "funcargs", None) or {}).get("tmp_path")
     if folder:
         yield from (file for file in folder.rglob("*.sqlite3*") if file.is_file())

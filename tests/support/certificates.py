@@ -1,4 +1,4 @@
-"""Certificates in files, as an operator puts them there."""
+"""Certificates in files, as an operator would install them."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +13,7 @@ from tests.support.canary_secrets import canary, leak_detector
 
 
 class CertificateFiles:
-    """A CA's certificate, and one of a server with its key, which may be replaced."""
+    """A CA certificate, and a server certificate with its key that a test may replace."""
 
     def __init__(self, folder: Path) -> None:
         self.ca = trustme.CA()
@@ -30,7 +30,7 @@ class CertificateFiles:
         begins: timedelta = timedelta(days=-1),
         ends: timedelta = timedelta(days=90),
     ) -> None:
-        """Put another one there, valid from and until that long from now."""
+        """Write a new certificate. `begins` and `ends` are its validity relative to now."""
         now = datetime.now(UTC)
         leaf = (by or self.ca).issue_cert(
             *(names or ("127.0.0.1",)), not_before=now + begins, not_after=now + ends
@@ -40,7 +40,7 @@ class CertificateFiles:
     def write(self, leaf: trustme.LeafCert) -> None:
         self.certificate.write_bytes(b"".join(each.bytes() for each in leaf.cert_chain_pems))
         leak_detector.guard("private key", leaf.private_key_pem.bytes())
-        # What stands before the key in PEM is no part of it, and shows where the file came out.
+        # Text before the key in a PEM file is ignored; this mark shows where the file leaked.
         mark = f"{canary('private key')}\n".encode()
         self.key.write_bytes(mark + leaf.private_key_pem.bytes())
 
@@ -51,7 +51,7 @@ class CertificateFiles:
 
 @contextmanager
 def tls_server(files: CertificateFiles) -> Iterator[str]:
-    """The address of a gRPC server that shows that certificate, and knows no call."""
+    """The address of a gRPC server with this certificate and without any method."""
     pair = (files.key.read_bytes(), files.certificate.read_bytes())
     with _serving(grpc.ssl_server_credentials([pair])) as address:
         yield address
@@ -59,7 +59,7 @@ def tls_server(files: CertificateFiles) -> Iterator[str]:
 
 @contextmanager
 def mutual_tls_server(files: CertificateFiles) -> Iterator[str]:
-    """The same of one that wants to see a certificate of whoever connects."""
+    """The address of a gRPC server that also requires a client certificate."""
     pair = (files.key.read_bytes(), files.certificate.read_bytes())
     credentials = grpc.ssl_server_credentials([pair], files.ca_file.read_bytes(), True)
     with _serving(credentials) as address:
@@ -68,7 +68,7 @@ def mutual_tls_server(files: CertificateFiles) -> Iterator[str]:
 
 @contextmanager
 def without_tls() -> Iterator[str]:
-    """The address of a gRPC server that speaks in the open, and knows no call."""
+    """The address of a gRPC server without TLS and without any method."""
     with _serving(None) as address:
         yield address
 

@@ -1,4 +1,4 @@
-"""An authority of an API in files, and whom it gave certificates, or might have given."""
+"""The CA of an API in files, and certificates that it issued or could have issued."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ CLIENT, SERVER = ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUT
 
 @dataclass(frozen=True)
 class PresentedCertificate:
-    """What a client shows, in PEM."""
+    """A certificate and key that a client presents, in PEM."""
 
     certificate: str
     key: str
 
     @property
     def name(self) -> str:
-        """The end of its URI."""
+        """The last part of the URI in the certificate."""
         certificate = x509.load_pem_x509_certificate(self.certificate.encode())
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         (uri,) = names.get_values_for_type(x509.UniformResourceIdentifier)
@@ -56,7 +56,7 @@ class Site:
         )
         certificate, key = create_ca(name, 10 * 365 * A_DAY)
         self.ca_file.write_text(certificate)
-        # What stands before a key in PEM is no part of it, and shows where the file came out.
+        # Text before a key in a PEM file is ignored; this mark shows where the file leaked.
         self.ca_key.write_text(f"{canary('key of the authority')}\n{key}")
         self.issue("127.0.0.1", "localhost")
 
@@ -65,7 +65,7 @@ class Site:
         return read_authority(self.ca_file, self.ca_key)
 
     def issue(self, *names: str, by: Site | None = None) -> None:
-        """Another certificate for the API."""
+        """Issue a new certificate for the API."""
         certificate, key = (by or self).authority.issue_to_api(names, 90 * A_DAY)
         self.tls_key.write_text(key)
         self.tls_cert.write_text(certificate)
@@ -86,7 +86,7 @@ class Site:
         use: x509.ObjectIdentifier = CLIENT,
         expired: bool = False,
     ) -> PresentedCertificate:
-        """A certificate with these URIs, or none, which the API itself would never issue."""
+        """A certificate that the API would never issue, with these URIs or without any."""
         key, authority = new_key(), self.authority
         if expired:
             authority = replace(authority, now=lambda: datetime.now(UTC) - 2 * A_DAY)
@@ -97,18 +97,18 @@ class Site:
 
 
 def asked(issue: Callable[[bytes], str]) -> PresentedCertificate:
-    """What comes of a new signing request: `issue` answers one with a certificate."""
+    """The certificate that `issue` returns for a new signing request, with its key."""
     key, request = new_signing_request()
     return PresentedCertificate(issue(request), key)
 
 
-def reaches(address: str, root: bytes, shown: PresentedCertificate | None) -> bool:
-    """Whether TLS is spoken with whoever listens there."""
-    credentials = shown.credentials(root) if shown else grpc.ssl_channel_credentials(root)
+def reaches(address: str, root: bytes, presented: PresentedCertificate | None) -> bool:
+    """Whether a client with this certificate can make a call over TLS."""
+    credentials = presented.credentials(root) if presented else grpc.ssl_channel_credentials(root)
     with closing(grpc.secure_channel(address, credentials)) as channel:
         try:
             check: Any = channel.unary_unary("/grpc.health.v1.Health/Check")
-            check(b"", timeout=10)
+            check(b"", timeout=120)
         except grpc.RpcError:
             return False
     return True

@@ -1,4 +1,4 @@
-"""An API with an authority, over real TLS, and hosts that get their certificates from it."""
+"""An API with a CA, over real TLS, and hosts that get their certificates from it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -40,8 +40,8 @@ ONLY_CERTIFIED = Enforcement({Switch.CERTIFICATE: Mode.ENFORCE})
 LIFETIME = 3600
 
 
-class Minutes:
-    """A clock that nobody sets, but the test."""
+class ManualClock:
+    """A clock that only the test sets."""
 
     def __init__(self) -> None:
         self.seconds = 1000.0
@@ -52,7 +52,7 @@ class Minutes:
 
 @dataclass
 class NewKeyPairs:
-    """As a child process makes them, in no time."""
+    """Replaces the child process that generates key pairs, and takes no time."""
 
     broken: bool = False
     made: list[NewKeyPair] = field(default_factory=list)
@@ -82,7 +82,7 @@ class CertifiedApi:
 
     @property
     def digest(self) -> str:
-        """By which join keys name its authority."""
+        """The digest that join keys contain for the API's CA."""
         certificates = self.container.certificates()
         assert certificates
         return str(certificates.authority.digest)
@@ -97,9 +97,10 @@ def certified_api(
     instead_of: CertifiedApi | None = None,
     issues_at: datetime | None = None,
 ) -> Iterator[CertifiedApi]:
-    """Its authority is that of the files, or another, which then comes first in CA_CERT_PATH.
+    """An API whose CA is that of the files, or `authority`, which then comes first in CA_CERT_PATH.
 
-    It may be another start of one that has ended, and find that its authority's time is another.
+    `instead_of` is an ended API that this one replaces, with its ports and store. `issues_at` sets
+    the clock of the CA.
     """
     port, mutual_tls_port = 0, free_port()
     if instead_of:
@@ -141,17 +142,17 @@ def certified_api(
 
 @dataclass
 class Host:
-    """A host as far as it speaks with the API; `folder` is its STATE_DIR."""
+    """The part of a host that talks to the API. `folder` is its STATE_DIR."""
 
     address: str
     tls: Tls | None
     folder: Path | None = None
     keys: KeyRing = field(default_factory=lambda: KeyRing.single(KEY))
     mutual_tls_address: str = ""
-    # The server of the state that is kept.
+    # The server id in the saved state.
     kept_server_id: int | None = None
     key_pairs: NewKeyPairs = field(default_factory=NewKeyPairs)
-    clock: Minutes = field(default_factory=Minutes)
+    clock: ManualClock = field(default_factory=ManualClock)
     server_id: int = 0
 
     def __post_init__(self) -> None:

@@ -1,4 +1,4 @@
-"""A collector of traces, by the protocol's own messages and nothing of ours."""
+"""A trace collector built from the protocol's messages only, without our code."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support.canary_secrets import leak_detector
 
 @dataclass(frozen=True)
 class Collected:
-    """A span; `process` is another one for each process that sends."""
+    """A span. `process` differs for each process that exports."""
 
     service: str
     process: str
@@ -25,7 +25,7 @@ class Collected:
     kind: str
     trace_id: str
     span_id: str
-    # Empty for the first of a trace.
+    # Empty for the root span of a trace.
     parent_id: str
     links: frozenset[str]
     attributes: dict[str, Any]
@@ -33,7 +33,7 @@ class Collected:
 
     @property
     def trace_parent(self) -> str:
-        """As it stands in a header, with the flags of a trace that is recorded."""
+        """The beginning of a traceparent header for this span, without the flags."""
         return f"00-{self.trace_id}-{self.span_id}-"
 
 
@@ -53,7 +53,7 @@ class Collector:
         }
 
     def named(self, name: str, service: str = "") -> list[Collected]:
-        """Those of this name, oldest first."""
+        """The spans of this name, oldest first."""
         return [span for span in list(self.spans) if span.name == name and service in span.service]
 
     def below(self, parent: Collected) -> list[Collected]:

@@ -1,4 +1,4 @@
-"""Hosts that join, and what becomes of them after an operator's decision."""
+"""Hosts that register, and their state after an operator's decision."""
 
 from dataclasses import replace
 
@@ -38,7 +38,7 @@ def kinds(fleet: Fleet, server_id: int) -> list[EventKind]:
 
 
 def pending_server(fleet: Fleet) -> Server:
-    """A server that waits for approval, with a document that it does not get yet."""
+    """A server that waits for approval, with a document that it must not get yet."""
     fleet.rules = RegistrationRules(approval_policy=ApprovalPolicy.MANUAL)
     fleet.restart()
     server = join(fleet)

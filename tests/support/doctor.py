@@ -1,4 +1,4 @@
-"""`manmanv2 doctor` as a process, and what it said."""
+"""Runs `manmanv2 doctor` as a process and parses its report."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ class Report:
 
     @property
     def outcomes(self) -> dict[str, str]:
-        """By the name of each check."""
+        """The outcome of each check, by its name."""
         return {line.split()[1]: line.split()[0] for line in self.lines}
 
     def of(self, check: str) -> str:
-        """The line of a check, the last one of several."""
+        """The last line of a check."""
         return next(line for line in reversed(self.lines) if line.split()[1] == check)
 
 
@@ -45,11 +45,11 @@ def _report(command: str, *arguments: str, **variables: str) -> Report:
 
 
 def without_privileges(command: str) -> tuple[str, ...]:
-    """For Process and run_to_end. Root may read and write everything, unless it is told not to."""
+    """The command for Process and run_to_end, without root's right to read and write every file."""
     if os.geteuid() != 0:
         return (command,)
     setpriv = shutil.which("setpriv")
     assert setpriv
-    given_up = "-dac_override,-dac_read_search"
+    dropped = "-dac_override,-dac_read_search"
     own = str(Path(sys.executable).parent / command)
-    return (setpriv, f"--inh-caps={given_up}", f"--bounding-set={given_up}", own)
+    return (setpriv, f"--inh-caps={dropped}", f"--bounding-set={dropped}", own)

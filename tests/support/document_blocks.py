@@ -22,7 +22,7 @@ _RUN = ("sh", "sql")
 class Block:
     language: str
     text: str
-    # Why it is not run; empty when it is.
+    # Why the block is not run; empty if it is.
     reason: str
 
 
@@ -31,7 +31,7 @@ def documents() -> list[Path]:
 
 
 def blocks_of(document: Path) -> list[Block]:
-    """Those that somebody could run, in their order."""
+    """The shell and SQL blocks of a document, in order."""
     return [
         Block(found["language"], textwrap.dedent(found["text"]), found["reason"] or "")
         for found in _BLOCK.finditer(document.read_text())

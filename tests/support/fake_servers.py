@@ -1,4 +1,4 @@
-"""What hosts and operators meet in place of an API or a Docker engine."""
+"""Fake servers in place of an API or a Docker engine."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ _INFO = {"Name": "web1", "MemTotal": 16 * 2**30, "NCPU": 8, "ServerVersion": "29
 
 @contextmanager
 def engine(path: Path, **info: str) -> Iterator[None]:
-    """A Docker engine of eight cores and 16 GiB, on a machine named web1; `info` is what it
-    tells besides, or instead."""
+    """A Docker engine of eight cores and 16 GiB, on a machine named web1; `info` adds to its
+    answer or overrides it."""
 
     def answer(connection: socket.socket) -> None:
         asks_version = b" /version " in connection.recv(4096)
-        told = {"ApiVersion": "1.41"} if asks_version else {**_INFO, **info}
-        body = json.dumps(told).encode()
+        answer_body = {"ApiVersion": "1.41"} if asks_version else {**_INFO, **info}
+        body = json.dumps(answer_body).encode()
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
 
     with answering_socket(path, answer):
@@ -46,7 +46,7 @@ def answering_socket(path: Path, answer: Callable[[socket.socket], None]) -> Ite
 
 @contextmanager
 def silent_socket(path: Path) -> Iterator[None]:
-    """Takes connections and never says a word, as an engine that hangs."""
+    """A Unix socket that accepts connections and never answers, like an engine that hangs."""
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(path))
         listener.listen()
@@ -56,17 +56,14 @@ def silent_socket(path: Path) -> Iterator[None]:
 
 @contextmanager
 def silent_port() -> Iterator[str]:
-    """The address of somebody who takes connections and never says a word."""
+    """The address of a server that accepts connections and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         yield _address(listener)
 
 
 @contextmanager
 def port_behind_a_firewall() -> Iterator[str]:
-    """An address to which packets go and from which none comes back.
-
-    So it is with a queue of connections that is full.
-    """
+    """An address that never answers a packet: the queue of connections is full."""
     with (
         socket.create_server(("127.0.0.1", 0), backlog=0) as listener,
         contextlib.ExitStack() as waiting,
@@ -80,7 +77,7 @@ def port_behind_a_firewall() -> Iterator[str]:
 
 @contextmanager
 def port_that_says(greeting: bytes) -> Iterator[str]:
-    """The address of another program, with a language of its own."""
+    """The address of a program that sends this greeting, in another protocol."""
 
     def answer(connection: socket.socket) -> None:
         connection.sendall(greeting)
@@ -98,7 +95,7 @@ def port_that_hangs_up() -> Iterator[str]:
 
 @contextmanager
 def tls_port() -> Iterator[str]:
-    """The address of somebody who speaks HTTP/2 over TLS, as a proxy before an API."""
+    """The address of a server that speaks HTTP/2 over TLS, like a proxy before an API."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
     context.set_alpn_protocols(["h2"])
@@ -113,11 +110,11 @@ def tls_port() -> Iterator[str]:
 
 @contextmanager
 def api_with_clock(ahead_seconds: float) -> Iterator[str]:
-    """The address of an API that takes any key and whose clock is wrong."""
+    """The address of an API that accepts any key and whose clock is wrong."""
 
     def refuse(code: grpc.StatusCode, _: bytes, context: grpc.ServicerContext) -> bytes:
-        told = f"{time.time() + ahead_seconds:.3f}"
-        context.set_trailing_metadata((("manmanv2-unix-time", told),))
+        server_time = f"{time.time() + ahead_seconds:.3f}"
+        context.set_trailing_metadata((("manmanv2-unix-time", server_time),))
         context.abort(code, "refused")
 
     server = grpc.server(ThreadPoolExecutor(2), options=[("grpc.so_reuseport", 0)])

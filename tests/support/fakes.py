@@ -1,4 +1,4 @@
-"""Ports of the host manager that remember what they were asked and answer what a test wants."""
+"""Fakes of the host manager's ports: they record calls and return the answers that a test sets."""
 
 import math
 from collections.abc import Collection, Sequence
@@ -33,7 +33,7 @@ CAPABILITIES = Capabilities(
     docker_version="29.1.2",
 )
 JOINED = RegistrationResult(server_id=42, next_heartbeat=timedelta(seconds=16), config_revision=0)
-HEARD = HeartbeatResult(next_heartbeat=timedelta(seconds=20), config_revision=0)
+HEARTBEAT_RESULT = HeartbeatResult(next_heartbeat=timedelta(seconds=20), config_revision=0)
 EVIDENCE = Evidence(machine_id="a" * 32, hardware_id="b" * 32, boot_id="c" * 32)
 NO_CHANGES = ConfigurationChanges(changed=(), names=(), revision=0, more=False)
 
@@ -101,9 +101,9 @@ class FakeControlPlane:
         self.epochs.append(epoch)
         if leaving:
             self.leaving_heartbeats.append(server_id)
-            return _next(self.leaving, HEARD)
+            return _next(self.leaving, HEARTBEAT_RESULT)
         self.heartbeats.append((server_id, capabilities))
-        return _next(self.heartbeating, HEARD)
+        return _next(self.heartbeating, HEARTBEAT_RESULT)
 
     def fetch_configuration(
         self, server_id: int, known_revision: int, after_revision: int = 0
@@ -250,16 +250,16 @@ class FakeCommands:
 @dataclass
 class FakeNotifier:
     watchdog_interval: float = math.inf
-    told: list[str] = field(default_factory=list)
+    notified: list[str] = field(default_factory=list)
 
     def state_changed(self, state: HostState) -> None:
-        self.told.append(state)
+        self.notified.append(state)
 
     def ready(self) -> None:
-        self.told.append("ready")
+        self.notified.append("ready")
 
     def ping_watchdog(self) -> None:
-        self.told.append("watchdog")
+        self.notified.append("watchdog")
 
 
 def _next(answers: list[T | Exception], usual: T) -> T:

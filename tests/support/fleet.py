@@ -44,15 +44,15 @@ def admitting_keys(*keys: str) -> AuthenticateHost:
 
 
 @dataclass
-class TroubledStore:
-    """A store that is unavailable while `is_away` is set."""
+class UnreliableStore:
+    """A store that is unavailable while `is_unavailable` is set."""
 
     store: Store
-    is_away: bool = False
+    is_unavailable: bool = False
 
     @contextmanager
     def begin(self) -> Iterator[Transaction]:
-        if self.is_away:
+        if self.is_unavailable:
             raise StoreUnavailable
         with self.store.begin() as transaction:
             yield transaction
@@ -68,7 +68,7 @@ class Fleet:
         max_heartbeats_per_second: int = 2000,
         rules: RegistrationRules = DEFAULT_RULES,
     ) -> None:
-        self.store = TroubledStore(store)
+        self.store = UnreliableStore(store)
         self.clock = MemoryClock(NOW)
         self.rules = rules
         self.schedule = HeartbeatSchedule(interval, max_heartbeats_per_second)
@@ -114,10 +114,10 @@ class Fleet:
         self.update = UpdateServer(self.store, self.clock, self.heartbeat_interval)
 
     def pass_time(self, duration: timedelta) -> list[int]:
-        """Let time pass while the API looks for silent servers; the ids of those it found.
+        """Advance the clock while the API sweeps for silent servers; returns the ids that expired.
 
-        It looks five times an interval, as a real one does; over a long time once an interval,
-        which is the largest gap that it tolerates.
+        It sweeps five times an interval, like a real API. Over a long time it sweeps once an
+        interval, which is the largest gap that it tolerates.
         """
         interval = self.schedule.interval
         step = interval / 5 if duration < 20 * interval else interval

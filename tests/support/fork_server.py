@@ -1,9 +1,10 @@
 """Starts our commands as forks of a process that has loaded all they need.
 
-To load Python and the libraries costs a command half a second of CPU, and these tests start a
-thousand. What comes of a fork is a process of its own in everything but that: its arguments,
-environment, session, streams, signals and exit code. Nor does it take to pieces at its end what was
-loaded, which would copy all of it first, and take three quarters of a short command's CPU.
+Loading Python and the libraries costs a command half a second of CPU, and these tests start a
+thousand commands. A fork skips that, and otherwise is a process of its own: with its own arguments,
+environment, session, streams, signals and exit code. At its end it also skips the tear-down of the
+loaded modules, which would copy their memory first and take three quarters of a short command's
+CPU.
 """
 
 from __future__ import annotations
@@ -37,16 +38,16 @@ COMMANDS = {
 _PACKAGES = ("domain", "application", "adapters", "entrypoints", "protos")
 # Imported by our modules only when they are needed, which is nearly always here.
 _LATE = ("alembic.command", "docker", "grpc.aio", "kombu", "psutil", "psycopg2", "rich.live")
-# Alembic runs it, and it is nothing to be imported.
-_NOT_TO_BE_LOADED = ("adapters.sql.migrations.env", "adapters.sql.migrations.versions")
+# Only Alembic may run these modules; they cannot be imported.
+_NOT_IMPORTABLE = ("adapters.sql.migrations.env", "adapters.sql.migrations.versions")
 _MAX_REQUEST_BYTES = 200_000
-# What is told of a process, its id and then its exit code. A short one may have ended before the
-# first is read.
-_WORD_BYTES = 20
+# The length of a status message: a process's id, and later its exit code. A short process may have
+# ended before its id is read.
+_STATUS_BYTES = 20
 
 
 class ForkServer:
-    """The way to such a process, which ends with this one."""
+    """The client of a fork server, which exits with this process."""
 
     def __init__(self, read_by_loading: Mapping[str, str]) -> None:
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -62,7 +63,7 @@ class ForkServer:
     def start(
         self, command: str, *arguments: str, environment: dict[str, str], with_stdin: bool = False
     ) -> Forked:
-        """As subprocess.Popen of the command would, with pipes, in a session of its own."""
+        """Start the command like subprocess.Popen would, with pipes, in a session of its own."""
         if with_stdin:
             stdin, to_stdin = os.pipe()
         else:
@@ -79,15 +80,15 @@ class ForkServer:
 
 
 class Forked:
-    """A process that was forked, as far as subprocess.Popen has it."""
+    """A forked process with the part of subprocess.Popen's interface that tests use."""
 
     def __init__(self, stdin: int | None, stdout: int, stderr: int, status: int) -> None:
         self.stdin = None if stdin is None else os.fdopen(stdin, "w")
         self.stdout, self.stderr = os.fdopen(stdout), os.fdopen(stderr)
         self._status = status
-        self.pid = int(os.read(status, _WORD_BYTES))
+        self.pid = int(os.read(status, _STATUS_BYTES))
         self._exit_code: int | None = None
-        self._told = threading.Lock()
+        self._exit_code_lock = threading.Lock()
 
     def __del__(self) -> None:
         os.close(self._status)
@@ -102,11 +103,11 @@ class Forked:
         return exit_code
 
     def communicate(self, stdin: str, seconds: float) -> tuple[str, str]:
-        said = ["", ""]
+        output = ["", ""]
 
         def read(stream: IO[str], index: int) -> None:
             with stream:
-                said[index] = stream.read()
+                output[index] = stream.read()
 
         readers = [
             threading.Thread(target=read, args=(stream, index))
@@ -125,7 +126,7 @@ class Forked:
         finally:
             for reader in readers:
                 reader.join()
-        return said[0], said[1]
+        return output[0], output[1]
 
     def terminate(self) -> None:
         self.send_signal(signal.SIGTERM)
@@ -143,19 +144,19 @@ class Forked:
         return self._exit_code
 
     def _take_exit_code(self) -> None:
-        # It is told once, whoever waits for it.
-        with self._told:
+        # The exit code is sent once, and several threads may wait for it.
+        with self._exit_code_lock:
             if self._exit_code is None:
-                self._exit_code = int(os.read(self._status, _WORD_BYTES))
+                self._exit_code = int(os.read(self._status, _STATUS_BYTES))
 
 
 def _serve(requests: socket.socket) -> Callable[[], None]:
-    """Returns in a child only: what it is to do."""
+    """Fork a child per request. Returns only in the children: the function that they must run."""
     woken, wake = os.pipe()
     os.set_blocking(wake, False)
     signal.set_wakeup_fd(wake)
     signal.signal(signal.SIGCHLD, _nothing)
-    to_tell: dict[int, int] = {}
+    statuses: dict[int, int] = {}
     with selectors.DefaultSelector() as selector:
         selector.register(requests, selectors.EVENT_READ)
         selector.register(woken, selectors.EVENT_READ)
@@ -163,17 +164,17 @@ def _serve(requests: socket.socket) -> Callable[[], None]:
             ready = {key.fileobj for key, _ in selector.select()}
             if woken in ready:
                 os.read(woken, 4096)
-                _tell_of_the_dead(to_tell)
+                _report_exit_codes(statuses)
             if requests not in ready:
                 continue
             body, descriptors, _, _ = socket.recv_fds(requests, _MAX_REQUEST_BYTES, 4)
             if not body:
-                _end(to_tell)
+                _end(statuses)
             *streams, status = descriptors
             pid = os.fork()
             if not pid:
                 break
-            to_tell[pid] = status
+            statuses[pid] = status
             for stream in streams:
                 os.close(stream)
     signal.set_wakeup_fd(-1)
@@ -183,27 +184,27 @@ def _serve(requests: socket.socket) -> Callable[[], None]:
 
 
 def _end(living: Iterable[int]) -> NoReturn:
-    """Who asked is gone, perhaps without a word to those it had started."""
+    """The client is gone, and may have left processes that it started."""
     for pid in living:
         with suppress(ProcessLookupError):
             os.killpg(pid, signal.SIGKILL)
     sys.exit()
 
 
-def _tell_of_the_dead(to_tell: dict[int, int]) -> None:
-    while to_tell:
+def _report_exit_codes(statuses: dict[int, int]) -> None:
+    while statuses:
         pid, status = os.waitpid(-1, os.WNOHANG)
         if not pid:
             return
-        descriptor = to_tell.pop(pid)
-        # Who started it may be gone.
+        descriptor = statuses.pop(pid)
+        # The client may be gone.
         with suppress(BrokenPipeError):
-            os.write(descriptor, _word(os.waitstatus_to_exitcode(status)))
+            os.write(descriptor, _status_message(os.waitstatus_to_exitcode(status)))
         os.close(descriptor)
 
 
-def _word(number: int) -> bytes:
-    return f"{number:{_WORD_BYTES}}".encode()
+def _status_message(number: int) -> bytes:
+    return f"{number:{_STATUS_BYTES}}".encode()
 
 
 def _become(
@@ -215,8 +216,8 @@ def _become(
     status: int,
 ) -> Callable[[], None]:
     os.setsid()
-    # Only now may somebody end it with all that it starts.
-    os.write(status, _word(os.getpid()))
+    # Only now can the client kill the process together with its children.
+    os.write(status, _status_message(os.getpid()))
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
     os.closerange(3, os.sysconf("SC_OPEN_MAX"))
@@ -228,13 +229,13 @@ def _become(
     sys.stdin = os.fdopen(0, closefd=False)
     sys.stdout = os.fdopen(1, "w", closefd=False)
     sys.stderr = os.fdopen(2, "w", 1, errors="backslashreplace", closefd=False)
-    # Python starts workers with what it finds there.
+    # multiprocessing reads this module when it starts workers.
     sys.modules["__main__"] = ModuleType("__main__")
     return importlib.import_module(COMMANDS[command]).main  # type: ignore[no-any-return]
 
 
 def _run_and_end(main: Callable[[], None]) -> NoReturn:
-    """With all that Python does at an exit before it takes to pieces what was loaded."""
+    """Run `main` and exit like Python does, but without tearing down the loaded modules."""
     try:
         main()
     except SystemExit as end:
@@ -251,16 +252,16 @@ def _run_and_end(main: Callable[[], None]) -> NoReturn:
 
 
 def _nothing(number: int, frame: FrameType | None) -> None:
-    """A signal without a handler wakes nobody."""
+    """An empty handler: without one, the signal would not write to the wake-up file descriptor."""
 
 
 def _load() -> None:
     for package in map(importlib.import_module, _PACKAGES):
-        for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
-            if not found.name.endswith(".__main__") and not found.name.startswith(
-                _NOT_TO_BE_LOADED
+        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            if not module.name.endswith(".__main__") and not module.name.startswith(
+                _NOT_IMPORTABLE
             ):
-                importlib.import_module(found.name)
+                importlib.import_module(module.name)
     for name in _LATE:
         importlib.import_module(name)
 
@@ -271,7 +272,7 @@ if __name__ == "__main__":
     _before = dict(os.environ)
     _load()
     _set_by_loading.update(os.environ.items() - _before.items())
-    # What was loaded is left alone, so that its pages stay shared.
+    # Freeze the loaded objects, so that the collector leaves their memory pages shared.
     gc.collect()
     gc.freeze()
     _run_and_end(_serve(socket.socket(fileno=int(sys.argv[1]))))

@@ -36,10 +36,10 @@ class FakeApi:
 
     key: str = field(default=KEY, repr=False)
     clock: ClockReading | None = None
-    store_is_away: bool = False
+    store_is_unavailable: bool = False
     # Like a join key: it admits a host, but is valid for no server yet.
     is_join_key: bool = False
-    # That of a server.
+    # The credential of a registered server.
     credential: str = field(default=CREDENTIAL, repr=False)
     tried: list[str] = field(default_factory=list, repr=False)
 
@@ -49,7 +49,7 @@ class FakeApi:
         return KeyTrial(admitted, clock=self.clock)
 
     def ping_store(self, key: str) -> None:
-        if self.store_is_away:
+        if self.store_is_unavailable:
             raise ControlPlaneUnavailable("It cannot answer now")
         if self.is_join_key:
             raise InvalidRegistrationKey
@@ -65,10 +65,10 @@ class FakeBroker:
 
 @dataclass
 class FakePorts:
-    found: PortStatus
+    status: PortStatus
 
     def check(self, address: str) -> PortStatus:
-        return self.found
+        return self.status
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""HTTP/2 by hand, for what no client of gRPC would send."""
+"""HTTP/2 frames by hand, for requests that no gRPC client would send."""
 
 import struct
 from collections.abc import Mapping
@@ -32,7 +32,7 @@ def call_headers(stream: int, path: str, more: Mapping[bytes, bytes] | None = No
 
 
 def message_prefix(length: int) -> bytes:
-    """Of a gRPC message that is not compressed."""
+    """The prefix of an uncompressed gRPC message of this length."""
     return struct.pack(">BI", 0, length)
 
 

@@ -1,4 +1,4 @@
-"""What a test run must leave as it was: devices, configuration and mounts of the machine.
+"""Checks that a test run leaves the machine's devices, configuration and mounts unchanged.
 
 Once a run as root left a machine with a regular file in place of /dev/null.
 """
@@ -28,7 +28,7 @@ def machine_state() -> Mapping[str, str]:
 
 
 def changes(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
-    """A line for each file and mount that is new, gone or another."""
+    """A line for each file and mount that was added, removed or changed."""
     return [
         f"{name}: {before.get(name, 'absent')} before, {after.get(name, 'absent')} after"
         for name in sorted(before.keys() | after.keys())

@@ -1,4 +1,4 @@
-"""Machines that a host manager can be on, each a folder with what tells one from another."""
+"""Fake machines for host managers: each is a folder with the files that identify a machine."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class FakeMachine:
 
     @classmethod
     def fresh(cls, root: Path) -> FakeMachine:
-        """One like no other, in a folder that is made for it."""
+        """A new machine with random identifiers, in a new folder."""
         machine = cls(root)
         machine._install()
         machine._write(_HARDWARE_ID, str(uuid.uuid4()))
@@ -48,7 +48,7 @@ class FakeMachine:
 
     @property
     def identifiers(self) -> list[Path]:
-        """The files that hold what must not leave the machine."""
+        """The files whose contents must not leave the machine."""
         return [self.root / path for path in (_MACHINE_ID, _HARDWARE_ID, _BOOT_ID, _ENGINE_ID)]
 
     @property
@@ -59,15 +59,15 @@ class FakeMachine:
         self._write(_BOOT_ID, str(uuid.uuid4()))
 
     def reimage(self) -> None:
-        """A new installation on the same board: what was on its disk is gone."""
+        """A new installation on the same board: the old contents of the disk are lost."""
         shutil.rmtree(self.state_dir, ignore_errors=True)
         self._install()
         self.reboot()
 
     def clone(self, root: Path, *, while_running: bool = False) -> FakeMachine:
-        """Another machine with a copy of this one's disk, its state included.
+        """Another machine with a copy of this one's disk, including its state.
 
-        One that is copied with its memory, while it runs, has the same running kernel too.
+        A machine that is copied while it runs, with its memory, also has the same boot id.
         """
         shutil.copytree(self.root, root)
         other = FakeMachine(root)
@@ -78,7 +78,7 @@ class FakeMachine:
 
     @contextmanager
     def docker(self) -> Iterator[dict[str, str]]:
-        """A Docker engine that runs on it; the settings to use it."""
+        """Run a Docker engine on the machine; yields the settings to use it."""
         socket = self.root / "docker.sock"
         with engine(socket, ID=(self.root / _ENGINE_ID).read_text().strip()):
             yield {**self.settings, "DOCKER_SOCKET": str(socket)}

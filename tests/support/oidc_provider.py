@@ -1,4 +1,4 @@
-"""An OIDC provider on this machine, with keys of its own."""
+"""An OIDC provider on this machine, with its own keys."""
 
 import json
 import ssl
@@ -23,7 +23,7 @@ KEYS = "/realms/fleet/keys"
 
 @cache
 def private_key(algorithm: str, number: int = 0) -> Any:
-    """Always the same one of an algorithm and a number: to make one takes a while."""
+    """The key of an algorithm and a number, always the same, because generating one is slow."""
     if algorithm.startswith(("RS", "PS")):
         return rsa.generate_private_key(65537, 2048)
     curves: Mapping[str, Callable[[], ec.EllipticCurve]] = {
@@ -40,21 +40,21 @@ def published(algorithm: str, key_id: str | None, number: int = 0) -> dict[str, 
     """A key as a provider publishes it."""
     public = private_key(algorithm, number).public_key()
     described: Any = get_default_algorithms()[algorithm].to_jwk(public, as_dict=True)
-    # The library means signing by some of its keys, which a provider's are not for.
+    # The library adds key_ops for signing, and a provider's public keys only verify.
     described.pop("key_ops", None)
     named = {} if key_id is None else {"kid": key_id}
     return {**described, **named, "use": "sig"}
 
 
 class Provider:
-    """`asked` are the paths that were asked for. `answers` has what is answered in place of the
-    usual at a path: a document, bytes, a status, or what is to be done with the request."""
+    """`asked` are the requested paths. `answers` overrides the answer for a path: a document,
+    bytes, a status, or a function of the request."""
 
     def __init__(self, port: int = 0, tls: ssl.SSLContext | None = None) -> None:
         self.asked: list[str] = []
         self.answers: dict[str, Any] = {}
         self.keys: list[dict[str, Any]] = [published("RS256", "first")]
-        self.let_go = threading.Event()
+        self.released = threading.Event()
         self._tls = tls
         self._server = self._opened(port)
         self.port: int = self._server.server_address[1]
@@ -88,15 +88,17 @@ class Provider:
             "sub": "5f2a-ann",
             "role": "admin",
         }
-        said = {name: value for name, value in {**usual, **claims}.items() if name not in without}
+        payload = {
+            name: value for name, value in {**usual, **claims}.items() if name not in without
+        }
         named = {} if key_id is None else {"kid": key_id}
         key = private_key(algorithm, number)
-        # Of claims alone the library would refuse some that are wrong.
-        body = json.dumps(said).encode()
+        # jwt.encode would refuse some of the invalid claims that tests need.
+        body = json.dumps(payload).encode()
         return jwt.PyJWS().encode(body, key, algorithm, {"typ": "JWT", **named, **(headers or {})})
 
     def stop(self) -> None:
-        self.let_go.set()
+        self.released.set()
         self._server.shutdown()
         self._server.server_close()
 
@@ -104,7 +106,7 @@ class Provider:
         self._server = self._opened(self.port)
 
     def hang(self, request: BaseHTTPRequestHandler) -> None:
-        self.let_go.wait(30)
+        self.released.wait(30)
 
     def answer(self, request: BaseHTTPRequestHandler) -> None:
         self.asked.append(request.path)
@@ -141,7 +143,7 @@ class Provider:
             daemon_threads = True
 
             def handle_error(self, *_: object) -> None:
-                """Who asked has hung up."""
+                """The client has hung up."""
 
         server = Server(("127.0.0.1", port), Handler)
         if self._tls:

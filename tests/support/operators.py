@@ -16,7 +16,7 @@ from domain.operator_key import Operator
 from domain.role import Role
 from tests.support.builders import NOW
 from tests.support.canary_keys import CanaryKeys
-from tests.support.fleet import TroubledStore
+from tests.support.fleet import UnreliableStore
 
 HERE, ELSEWHERE = True, False
 REQUEST = b"a signing request"
@@ -54,10 +54,10 @@ class FakeAuthority:
 
 
 class Access:
-    """`setting` is the OPERATOR_KEY of the API."""
+    """The operators of one API. `setting` is its OPERATOR_KEY."""
 
     def __init__(self, setting: str | None = None) -> None:
-        self.store, self.clock = TroubledStore(MemoryStore()), MemoryClock(NOW)
+        self.store, self.clock = UnreliableStore(MemoryStore()), MemoryClock(NOW)
         self.authority, new_key = FakeAuthority(), CanaryKeys()
         self.certificates = Certificates(self.authority, "example.com")
         self.create = CreateOperatorKey(self.store, self.clock, new_key)
@@ -76,10 +76,12 @@ class Access:
     def certify(self, role: Role = Role.ADMIN, expires_in: timedelta | None = None) -> str:
         return self.create_certificate("ann", role, expires_in, REQUEST, "bob")[0].key_id
 
-    def who(self, presented_key: str | None = None, *, on_this_machine: bool = HERE) -> Operator:
+    def identify_with(
+        self, presented_key: str | None = None, *, on_this_machine: bool = HERE
+    ) -> Operator:
         return self.identify(presented_key, "10.0.0.7", on_this_machine=on_this_machine)
 
-    def who_is_certified(
+    def identify_certified(
         self, certified_as: str = "", presented_key: str | None = None
     ) -> Operator:
         return self.identify(

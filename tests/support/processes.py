@@ -176,7 +176,7 @@ class _LeakInterceptor(grpc.UnaryUnaryClientInterceptor):
         if call.code() is grpc.StatusCode.OK:
             response = call.result()
             leak_detector.check(
-                f"in the response to {method}", response, but_for=(DOCUMENT, CREDENTIAL)
+                f"in the response to {method}", response, allowed=(DOCUMENT, CREDENTIAL)
             )
 
 

@@ -1,4 +1,4 @@
-"""The management port as scrapers and probes see it."""
+"""Reads the management port like scrapers and probes do."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ METRICS_LINE = "Metrics and health at "
 
 
 class ManagementServer:
-    """The one of a process that was started with METRICS_ADDRESS=127.0.0.1:0."""
+    """The management port of a process started with METRICS_ADDRESS=127.0.0.1:0."""
 
     def __init__(self, process: Process) -> None:
         self._page = process.wait_until_logged(METRICS_LINE).removeprefix(METRICS_LINE)
         self.address = self._page.removeprefix("http://").removesuffix("/metrics")
 
     def get(self, path: str) -> tuple[int, str]:
-        """Status and body."""
+        """GET a path; returns the status and the body."""
         try:
-            with urllib.request.urlopen(f"http://{self.address}{path}", timeout=10) as answer:
+            with urllib.request.urlopen(f"http://{self.address}{path}", timeout=120) as answer:
                 status, body = answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
             with error:
@@ -32,7 +32,7 @@ class ManagementServer:
         return status, body
 
     def samples(self) -> dict[str, float]:
-        """Each sample by name{label="value",…}, labels in the order of their names."""
+        """The value of each sample by name{label="value",…}, with labels sorted by name."""
         return {
             _named(sample.name, sample.labels): sample.value
             for family in text_string_to_metric_families(self.get("/metrics")[1])
@@ -44,5 +44,5 @@ class ManagementServer:
 
 
 def _named(name: str, labels: dict[str, str]) -> str:
-    told = ",".join(f'{key}="{value}"' for key, value in sorted(labels.items()))
-    return f"{name}{{{told}}}" if told else name
+    text = ",".join(f'{key}="{value}"' for key, value in sorted(labels.items()))
+    return f"{name}{{{text}}}" if text else name

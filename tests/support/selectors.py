@@ -1,4 +1,4 @@
-"""Labels and selectors of them at random: of few keys and values, so that they meet."""
+"""Random labels and selectors with few keys and values, so that selectors often match."""
 
 from hypothesis import strategies as st
 

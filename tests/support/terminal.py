@@ -1,4 +1,4 @@
-"""One of our commands on a terminal, and what it shows there."""
+"""One of our commands on a terminal, and the screen that it draws."""
 
 import fcntl
 import os
@@ -25,7 +25,7 @@ class Terminal:
         ours, theirs = pty.openpty()
         self._ours = ours
         self.resize(width, height)
-        self._shown = b""
+        self._output = b""
         self._popen = subprocess.Popen(
             [str(Path(sys.executable).parent / command), *arguments],
             env={"PATH": os.environ["PATH"], "TERM": "xterm", "LANG": "C.UTF-8", **variables},
@@ -44,8 +44,8 @@ class Terminal:
 
     @property
     def text(self) -> str:
-        """Everything that was written, with its control characters."""
-        return self._shown.decode(errors="replace")
+        """Everything that was written, including control characters."""
+        return self._output.decode(errors="replace")
 
     @property
     def styled_lines(self) -> list[str]:
@@ -85,6 +85,6 @@ class Terminal:
         while True:
             try:
                 part = os.read(self._ours, 65536)
-            except OSError:  # no process has the terminal open any more
+            except OSError:  # no process has the terminal open
                 return
-            self._shown += part
+            self._output += part

@@ -1,4 +1,4 @@
-"""That a secret which comes out fails the test in which it does, wherever it comes out."""
+"""Tests that a leaked secret fails the test that leaked it, wherever it leaked."""
 
 import pytest
 
@@ -50,7 +50,7 @@ LEAKING = """
             try:
                 raise ValueError(LOGGED)
             except ValueError as error:
-                raise LookupError("what nobody shall see") from error
+                raise LookupError("a harmless text") from error
         except LookupError:
             logging.getLogger("x").exception("failed")
 
@@ -89,11 +89,11 @@ LEAKING = """
         with file.open("a") as log:
             log.write(f"user {KEY} refused\\n")
 
-    def test_leaks_at_the_end_of_a_file_that_is_let_go(tmp_path):
+    def test_leaks_at_the_end_of_an_unfollowed_file(tmp_path):
         file = tmp_path / "log"
         file.write_text(KEY + "\\n")
         leak_detector.follow("in the log of a broker", file)
-        leak_detector.let_go(file)
+        leak_detector.unfollow(file)
 
     def test_leaks_into_a_store(tmp_path):
         with closing(sqlite3.connect(tmp_path / "fleet.sqlite3")) as store:
@@ -126,7 +126,7 @@ LEAKING = """
         pytest.skip("for no reason")
 
     def test_keeps_its_secrets(tmp_path):
-        print("a word on a (registration-key), a planted tree and nothing else")
+        print("a word on a (registration-key), a canary in a tree and nothing else")
         logging.getLogger("x").warning("the key is refused")
         (tmp_path / "key").write_text(KEY)
         run_to_end("python", "-c", "import os; print(len(os.environ['KEY']))", KEY=KEY)
@@ -136,7 +136,7 @@ LEAKING = """
             store.execute("CREATE TABLE documents (document TEXT)")
             store.execute("INSERT INTO documents VALUES (?)", [canary(f"{DOCUMENT} of a game")])
             store.commit()
-        leak_detector.check("in an answer", canary(f"{DOCUMENT} of a game"), but_for=DOCUMENT)
+        leak_detector.check("in an answer", canary(f"{DOCUMENT} of a game"), allowed=DOCUMENT)
 """
 
 
@@ -147,20 +147,20 @@ def test_every_leak_fails_its_test_and_nothing_else_fails(
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     pytester.makepyfile(LEAKING)
     ended = pytester.runpytest_subprocess(
-        # What it captured would be seen as a leak of this test.
+        # Captured output in the report would count as a leak of this test.
         *("-p", "tests.support.canary_secrets", "--show-capture=no", "-n", workers, "-rA")
     )
-    told = {
+    outcomes = {
         (word, line.partition("::")[2].partition(" ")[0])
         for line in ended.outlines
         for word in ("PASSED", "FAILED", "ERROR")
         if line.startswith(word)
     }
-    names = {name for _, name in told}
+    names = {name for _, name in outcomes}
     leaking = {name for name in names if name.startswith("test_leaks")}
 
     assert len(leaking) == LEAKING.count("def test_leaks") + 2
-    assert {name for word, name in told if word != "PASSED"} == leaking
+    assert {name for word, name in outcomes if word != "PASSED"} == leaking
     assert {name for name in names if name.startswith("test_keeps")} == names - leaking
     assert MARK not in ended.stdout.str()
 
@@ -182,8 +182,8 @@ def test_the_report_names_the_secret_and_the_output(
 
     ended.stdout.fnmatch_lines_random(
         [
-            "'registration-key' came out, captured stdout call: the key is (registration-key)",
-            "'registration-key' came out, in the log of a broker: user (registration-key) refused",
+            "'registration-key' leaked, captured stdout call: the key is (registration-key)",
+            "'registration-key' leaked, in the log of a broker: user (registration-key) refused",
         ]
     )
 

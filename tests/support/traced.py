@@ -1,4 +1,4 @@
-"""The spans that a test has traced."""
+"""Collects the spans of a test."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -18,7 +18,7 @@ UNSAMPLED = "00-1bf7651916cd43dd8448eb211c80319c-c7ad6b7169203331-00"
 
 
 class Traced:
-    """A tracing, and the spans that it has finished."""
+    """Tracing with an in-memory exporter, and the finished spans."""
 
     def __init__(self) -> None:
         self._exporter = InMemorySpanExporter()

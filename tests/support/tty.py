@@ -13,17 +13,17 @@ class Tty(io.StringIO):
 
     @property
     def text(self) -> str:
-        """Without styles such as bold."""
+        """The output without styles such as bold."""
         return re.sub(r"\x1b\[[\d;]*m", "", self.getvalue())
 
     @property
     def lines(self) -> list[str]:
-        """Without styles, and without blanks at the ends."""
+        """The lines without styles and trailing blanks."""
         return [line.rstrip() for line in self.text.split("\n")]
 
 
 def replace_stdout(monkeypatch: pytest.MonkeyPatch, width: int, height: int = 24) -> Tty:
-    """Standard output as a terminal of this size."""
+    """Replace standard output by a terminal of this size."""
     terminal = Tty()
     monkeypatch.setattr(sys, "stdout", terminal)
     monkeypatch.setenv("TERM", "xterm")

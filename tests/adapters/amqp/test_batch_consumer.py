@@ -34,12 +34,12 @@ class Handler:
 
     error: Exception | None = None
     # Whether the store causes the error, and not the message.
-    store_is_away: bool = False
+    store_is_unavailable: bool = False
     answer: Mapping[str, object] = field(default_factory=dict)
     handled: list[IncomingMessage] = field(default_factory=list)
 
     def __call__(self, messages: Sequence[IncomingMessage]) -> Sequence[Outcome]:
-        if self.error and (messages or self.store_is_away):
+        if self.error and (messages or self.store_is_unavailable):
             raise self.error
         self.handled += messages
         return [Answered(self.answer)] * len(messages)
@@ -164,7 +164,7 @@ def test_while_the_store_is_away_messages_stay_in_the_queue(
     handler = Handler()
     state = start(rabbitmq_url, handler)
     eventually(lambda: state.listens, "the consumer")
-    handler.error, handler.store_is_away = error, True
+    handler.error, handler.store_is_unavailable = error, True
     for number in range(3):
         send(rabbitmq_url, routing_key=f"health.host.{number}")
     # It returns the messages to the queue, for another process.

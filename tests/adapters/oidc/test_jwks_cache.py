@@ -144,7 +144,7 @@ def test_a_provider_that_hangs_delays_only_one_caller(idp: Provider) -> None:
     # The first one is not answered yet.
     assert len(results) == 1
 
-    idp.let_go.set()
+    idp.released.set()
     first.join()
 
     assert [type(each) for each in results] == [ProviderUnavailable] * 2
@@ -166,5 +166,5 @@ def test_during_a_fetch_other_callers_use_the_known_keys(idp: Provider) -> None:
     with pytest.raises(ProviderUnavailable):
         verifier.claims(token_of_new_key)
 
-    idp.let_go.set()
+    idp.released.set()
     other.join()

@@ -35,7 +35,7 @@ def test_a_key_identifies_its_owner_and_role_from_any_machine(
 ) -> None:
     presented_key = access.key("ann", role)
 
-    assert access.who(presented_key, on_this_machine=on_this_machine) == Operator(
+    assert access.identify_with(presented_key, on_this_machine=on_this_machine) == Operator(
         "ann", role, "ok-aaaaaaaaaa", "10.0.0.7"
     )
 
@@ -44,7 +44,7 @@ def test_a_key_identifies_its_owner_and_role_from_any_machine(
 def test_the_key_of_the_setting_identifies_an_admin(on_this_machine: bool) -> None:
     access = Access(SETTING)
 
-    assert access.who(SETTING, on_this_machine=on_this_machine) == Operator(
+    assert access.identify_with(SETTING, on_this_machine=on_this_machine) == Operator(
         "OPERATOR_KEY", Role.ADMIN, "OPERATOR_KEY", "10.0.0.7"
     )
 
@@ -52,37 +52,37 @@ def test_the_key_of_the_setting_identifies_an_admin(on_this_machine: bool) -> No
 def test_an_operators_key_in_the_setting_does_not_make_its_owner_an_admin() -> None:
     access = Access(f"ok-aaaaaaaaaa.{canary('secret a')}")
     with pytest.raises(OperatorKeyRefused):
-        access.who(access.identify.operator_key)
+        access.identify_with(access.identify.operator_key)
     presented_key = access.key("ann", Role.VIEWER)
 
-    assert access.who(presented_key).role is Role.VIEWER
+    assert access.identify_with(presented_key).role is Role.VIEWER
     with pytest.raises(OperatorKeyRequired):
-        access.who()
+        access.identify_with()
 
 
 @pytest.mark.parametrize("presented_key", almost(SETTING))
 def test_a_key_that_is_almost_the_setting_is_refused(presented_key: str) -> None:
     with pytest.raises(OperatorKeyRefused):
-        Access(SETTING).who(presented_key)
+        Access(SETTING).identify_with(presented_key)
 
 
 def test_a_local_caller_needs_no_key_while_no_key_exists(access: Access) -> None:
-    assert access.who() == Operator("local", Role.ADMIN, "", "10.0.0.7")
+    assert access.identify_with() == Operator("local", Role.ADMIN, "", "10.0.0.7")
     with pytest.raises(LocalOperatorsOnly):
-        access.who(on_this_machine=ELSEWHERE)
+        access.identify_with(on_this_machine=ELSEWHERE)
 
 
 @pytest.mark.parametrize("role", [Role.VIEWER, Role.OPERATOR])
 def test_keys_of_lower_roles_do_not_close_the_machine(access: Access, role: Role) -> None:
     access.key("ann", role)
 
-    assert access.who().role is Role.ADMIN
+    assert access.identify_with().role is Role.ADMIN
 
 
 @pytest.mark.parametrize("on_this_machine", [HERE, ELSEWHERE])
 def test_with_a_key_in_the_setting_every_caller_needs_one(on_this_machine: bool) -> None:
     with pytest.raises(OperatorKeyRequired):
-        Access(SETTING).who(on_this_machine=on_this_machine)
+        Access(SETTING).identify_with(on_this_machine=on_this_machine)
 
 
 @pytest.mark.parametrize("on_this_machine", [HERE, ELSEWHERE])
@@ -90,7 +90,7 @@ def test_with_an_admins_key_every_caller_needs_one(access: Access, on_this_machi
     access.key("ann", Role.ADMIN)
 
     with pytest.raises(OperatorKeyRequired):
-        access.who(on_this_machine=on_this_machine)
+        access.identify_with(on_this_machine=on_this_machine)
 
 
 def test_the_machine_stays_closed_when_the_last_admins_key_becomes_invalid(
@@ -102,7 +102,7 @@ def test_the_machine_stays_closed_when_the_last_admins_key_becomes_invalid(
     access.revoke("ok-bbbbbbbbbb")
 
     with pytest.raises(OperatorKeyRequired):
-        access.who()
+        access.identify_with()
 
 
 def wrong_secret(access: Access) -> str:
@@ -164,15 +164,15 @@ def test_every_invalid_key_gets_the_same_answer(
     presented_key = wrong(access)
 
     with pytest.raises(OperatorKeyRefused) as refused:
-        access.who(presented_key, on_this_machine=on_this_machine)
+        access.identify_with(presented_key, on_this_machine=on_this_machine)
     assert str(refused.value) == str(OperatorKeyRefused())
 
 
 def test_a_wrong_key_is_refused_where_no_key_is_needed(access: Access) -> None:
-    assert access.who().name == "local"
+    assert access.identify_with().name == "local"
 
     with pytest.raises(OperatorKeyRefused):
-        access.who("ok-aaaaaaaaaa.guess")
+        access.identify_with("ok-aaaaaaaaaa.guess")
 
 
 def test_a_secret_is_compared_even_for_an_unknown_id(
@@ -188,7 +188,7 @@ def test_a_secret_is_compared_even_for_an_unknown_id(
     monkeypatch.setattr(PlaintextKey, "matches", recorded)
     for sent in (access.key()[:-1], unknown(access)):
         with pytest.raises(OperatorKeyRefused):
-            access.who(sent)
+            access.identify_with(sent)
 
     assert compared == ["ok-aaaaaaaaaa", "ok-zzzzzzzzzz"]
 
@@ -197,30 +197,30 @@ def test_a_key_is_valid_until_it_expires(access: Access) -> None:
     presented_key = access.key(expires_in=HOUR)
     access.clock.advance(HOUR - SECOND)
 
-    assert access.who(presented_key).name == "ann"
+    assert access.identify_with(presented_key).name == "ann"
 
     access.clock.advance(SECOND)
 
     with pytest.raises(OperatorKeyRefused):
-        access.who(presented_key)
+        access.identify_with(presented_key)
 
 
 def test_no_caller_is_admitted_while_the_store_is_unavailable(access: Access) -> None:
     presented_key = access.key()
-    access.store.is_away = True
+    access.store.is_unavailable = True
 
     for sent in (None, presented_key):
         with pytest.raises(StoreUnavailable):
-            access.who(sent)
+            access.identify_with(sent)
 
 
 def test_the_key_of_the_setting_needs_no_store() -> None:
     access = Access(SETTING)
-    access.store.is_away = True
+    access.store.is_unavailable = True
 
-    assert access.who(SETTING).role is Role.ADMIN
+    assert access.identify_with(SETTING).role is Role.ADMIN
     with pytest.raises(OperatorKeyRequired):
-        access.who()
+        access.identify_with()
 
 
 @given(st.text(st.characters()))
@@ -229,4 +229,4 @@ def test_no_other_text_is_accepted_as_a_key(text: str) -> None:
     access.key()
 
     with pytest.raises(OperatorKeyRefused):
-        access.who(text)
+        access.identify_with(text)

@@ -27,7 +27,7 @@ def test_a_certificate_identifies_an_operator_with_the_role_of_its_row(
 ) -> None:
     key_id = access.certify(role)
 
-    assert access.who_is_certified(key_id) == Operator("ann", role, key_id, "10.0.0.7")
+    assert access.identify_certified(key_id) == Operator("ann", role, key_id, "10.0.0.7")
 
 
 def expired(access: Access) -> str:
@@ -47,7 +47,7 @@ def test_every_invalid_certificate_gets_the_same_answer(
     access: Access, wrong: Callable[[Access], str]
 ) -> None:
     with pytest.raises(OperatorCertificateRefused) as refused:
-        access.who_is_certified(wrong(access))
+        access.identify_certified(wrong(access))
 
     assert str(refused.value) == str(OperatorCertificateRefused())
 
@@ -56,21 +56,21 @@ def test_a_certificate_is_valid_until_it_expires(access: Access) -> None:
     key_id = access.certify(expires_in=HOUR)
     access.clock.advance(HOUR - SECOND)
 
-    assert access.who_is_certified(key_id).name == "ann"
+    assert access.identify_certified(key_id).name == "ann"
 
     access.clock.advance(SECOND)
 
     with pytest.raises(OperatorCertificateRefused):
-        access.who_is_certified(key_id)
+        access.identify_certified(key_id)
 
 
 def test_a_key_takes_precedence_over_the_certificate(access: Access) -> None:
     key_id = access.certify(Role.ADMIN)
     _, plaintext_key = access.create("viewer", Role.VIEWER, None, "bob")
 
-    assert access.who_is_certified(key_id, str(plaintext_key)).role is Role.VIEWER
+    assert access.identify_certified(key_id, str(plaintext_key)).role is Role.VIEWER
     with pytest.raises(OperatorKeyRefused):
-        access.who_is_certified(key_id, "guess")
+        access.identify_certified(key_id, "guess")
 
 
 @pytest.mark.parametrize("end", ["", ".", ".{digest}", ".{secret}", ".x"])
@@ -83,7 +83,7 @@ def test_the_id_of_a_certificate_is_never_accepted_as_a_key(end: str, kind: str)
     )
 
     with pytest.raises(OperatorKeyRefused):
-        access.who_is_certified(presented_key=presented_key)
+        access.identify_certified(presented_key=presented_key)
 
 
 def test_the_first_admins_certificate_closes_the_machine(access: Access) -> None:

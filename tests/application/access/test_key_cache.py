@@ -17,7 +17,7 @@ from domain.operator_key import OperatorKey
 from domain.role import Role
 from tests.support.builders import NOW
 from tests.support.canary_secrets import canary
-from tests.support.fleet import TroubledStore
+from tests.support.fleet import UnreliableStore
 
 SHARED = canary("registration key")
 JOIN_KEYS = [PlaintextKey(f"jk-{letter * 10}", canary("join key")) for letter in "abc"]
@@ -27,7 +27,7 @@ OPERATOR_KEYS = [PlaintextKey(f"ok-{letter * 10}", canary("secret")) for letter 
 class Cache:
     def __init__(self, *shared: str, key_required: bool = False) -> None:
         self.shared = list(shared)
-        self.store = TroubledStore(MemoryStore())
+        self.store = UnreliableStore(MemoryStore())
         self.credentials = HostCredentials(self.store, MemoryClock(NOW), new_serial)
         self.keys = KeyCache(
             self.store, AuthenticateHost(lambda: self.shared, key_required, self.credentials)
@@ -120,7 +120,7 @@ def test_a_failed_refresh_keeps_the_last_keys() -> None:
     cache = Cache(SHARED)
     cache.add()
     cache.keys.refresh()
-    cache.store.is_away = True
+    cache.store.is_unavailable = True
     with pytest.raises(StoreUnavailable):
         cache.keys.refresh()
 

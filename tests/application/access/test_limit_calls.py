@@ -21,7 +21,7 @@ from domain.spiffe import Certified
 from domain.token_bucket import TokenBucket
 from tests.support.builders import NOW
 from tests.support.canary_secrets import almost, canary
-from tests.support.fleet import TroubledStore
+from tests.support.fleet import UnreliableStore
 
 SHARED = canary("registration key")
 SETTING = canary("operator key")
@@ -43,7 +43,7 @@ class Api:
     shared: tuple[str, ...] = (SHARED,)
     key_required: bool = False
     operator_key: str | None = None
-    store: TroubledStore = field(default_factory=lambda: TroubledStore(MemoryStore()))
+    store: UnreliableStore = field(default_factory=lambda: UnreliableStore(MemoryStore()))
     limits: LimitCalls = field(init=False)
 
     def __post_init__(self) -> None:
@@ -232,7 +232,7 @@ def test_a_new_registration_key_counts_after_the_next_refresh(api: Api) -> None:
 
 def test_no_call_waits_for_an_unavailable_store(api: Api) -> None:
     credential = api.credentials.issue(1, 1)
-    api.store.is_away = True
+    api.store.is_unavailable = True
 
     assert api.host(str(JOIN_KEY)) is api.operator(str(OWN_KEY)) is CallerKind.KEY
     assert api.host("", credential) is CallerKind.CREDENTIAL
@@ -240,7 +240,7 @@ def test_no_call_waits_for_an_unavailable_store(api: Api) -> None:
 
 
 def test_a_failed_refresh_keeps_the_keys(api: Api) -> None:
-    api.store.is_away = True
+    api.store.is_unavailable = True
     with pytest.raises(StoreUnavailable):
         api.known.refresh()
 
@@ -249,7 +249,7 @@ def test_a_failed_refresh_keeps_the_keys(api: Api) -> None:
 
 def test_the_configured_keys_are_known_without_a_store() -> None:
     api = Api()
-    api.store.is_away = True
+    api.store.is_unavailable = True
     with pytest.raises(StoreUnavailable):
         api.known.refresh()
 
@@ -261,7 +261,7 @@ def test_before_the_first_refresh_callers_are_unauthenticated_and_the_store_is_n
     api = Api(operator_key=SETTING)
     credential = api.credentials.issue(1, 1)
     api = Api(store=api.store, operator_key=SETTING)
-    api.store.is_away = True
+    api.store.is_unavailable = True
 
     assert api.host(SHARED) is api.host("", credential) is CallerKind.UNAUTHENTICATED
     assert api.operator(None, ELSEWHERE, on_this_machine=True) is CallerKind.UNAUTHENTICATED

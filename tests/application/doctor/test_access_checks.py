@@ -128,7 +128,7 @@ def test_the_database_is_not_checked_without_a_valid_key() -> None:
 
 
 def test_an_api_that_cannot_reach_its_database_fails() -> None:
-    assert outcome("Database", api=FakeApi(store_is_away=True)).startswith(
+    assert outcome("Database", api=FakeApi(store_is_unavailable=True)).startswith(
         "FAIL the API cannot reach its database, or is too busy: "
     )
 

@@ -41,7 +41,7 @@ from tests.support.canary_secrets import canary
 from tests.support.fakes import (
     CAPABILITIES,
     EVIDENCE,
-    HEARD,
+    HEARTBEAT_RESULT,
     JOINED,
     FakeCommands,
     FakeConfigurationFolder,
@@ -369,7 +369,11 @@ def test_a_host_presents_the_latest_credential() -> None:
     first, second = canary("credential"), canary("renewed credential")
     api = Witness(
         registering=[replace(JOINED, credential=first)],
-        heartbeating=[HEARD, replace(HEARD, credential=second), HEARD],
+        heartbeating=[
+            HEARTBEAT_RESULT,
+            replace(HEARTBEAT_RESULT, credential=second),
+            HEARTBEAT_RESULT,
+        ],
     )
 
     run_host(api, sleeps=4, identity=host_identity(keys=keys))
@@ -426,7 +430,9 @@ def test_a_host_that_waits_for_the_api_registers_with_fresh_figures() -> None:
 def test_a_registered_host_survives_an_outage_of_the_api_and_logs_it_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    api = FakeControlPlane(heartbeating=[HEARD, AWAY, AWAY, AWAY, HEARD, AWAY])
+    api = FakeControlPlane(
+        heartbeating=[HEARTBEAT_RESULT, AWAY, AWAY, AWAY, HEARTBEAT_RESULT, AWAY]
+    )
     sleep = FakeSleep(sleeps=8)
 
     run_host(api, sleep=sleep)
@@ -525,7 +531,7 @@ def test_a_host_that_waits_for_its_name_reports_ready() -> None:
 
     run_host(FakeControlPlane(registering=[held(3)] * 9), notifier=notifier, sleeps=2)
 
-    assert "ready" in notifier.told
+    assert "ready" in notifier.notified
 
 
 # Another process has the server
@@ -538,7 +544,7 @@ def test_every_heartbeat_contains_the_epoch_of_the_last_registration() -> None:
             RegistrationResult(42, soon, 0, epoch=7),
             RegistrationResult(42, soon, 0, epoch=8),
         ],
-        heartbeating=[HEARD, ServerNotFound(42)],
+        heartbeating=[HEARTBEAT_RESULT, ServerNotFound(42)],
     )
 
     run_host(api, sleeps=4)
@@ -547,7 +553,7 @@ def test_every_heartbeat_contains_the_epoch_of_the_last_registration() -> None:
 
 
 def test_a_replaced_host_ends_without_taking_its_successor_offline() -> None:
-    api = FakeControlPlane(heartbeating=[HEARD, REPLACED])
+    api = FakeControlPlane(heartbeating=[HEARTBEAT_RESULT, REPLACED])
 
     with pytest.raises(SupersededRegistration, match="registered again by another process"):
         run_host(api, sleeps=9)
@@ -586,7 +592,7 @@ NOT_ADMITTED = NotAdmitted("server 42 (mars)", "was rejected by an operator: unk
     "make_api",
     [
         lambda: FakeControlPlane(registering=[NOT_ADMITTED]),
-        lambda: FakeControlPlane(heartbeating=[HEARD, NOT_ADMITTED]),
+        lambda: FakeControlPlane(heartbeating=[HEARTBEAT_RESULT, NOT_ADMITTED]),
         lambda: FakeControlPlane(
             heartbeating=[HeartbeatResult(timedelta(seconds=20), config_revision=1)],
             fetching=[NOT_ADMITTED],
@@ -654,7 +660,7 @@ def test_a_rejected_host_is_not_approved_even_if_the_api_only_warns(
             heartbeating=[
                 HeartbeatResult(soon, 0, Approval.BANNED),
                 HeartbeatResult(soon, 0, PENDING),
-                HEARD,
+                HEARTBEAT_RESULT,
             ],
         ),
         sleeps=4,
@@ -946,7 +952,7 @@ def test_the_service_manager_gets_each_state() -> None:
 
     run_host(notifier=notifier)
 
-    assert [told for told in notifier.told if told in list(HostState)] == [
+    assert [told for told in notifier.notified if told in list(HostState)] == [
         HostState.DETECTING,
         HostState.REGISTERING,
         HostState.RUNNING,
@@ -959,8 +965,8 @@ def test_a_registered_host_reports_ready_once() -> None:
 
     run_host(notifier=notifier, sleeps=3)
 
-    assert notifier.told.index("ready") > notifier.told.index(HostState.RUNNING)
-    assert notifier.told.count("ready") == 1
+    assert notifier.notified.index("ready") > notifier.notified.index(HostState.RUNNING)
+    assert notifier.notified.count("ready") == 1
 
 
 def test_a_host_that_waits_for_docker_reports_ready() -> None:
@@ -968,7 +974,7 @@ def test_a_host_that_waits_for_docker_reports_ready() -> None:
 
     run_host(machine=FakeMachine([NO_ENGINE] * 9), notifier=notifier, sleeps=2)
 
-    assert "ready" in notifier.told
+    assert "ready" in notifier.notified
 
 
 def test_a_host_whose_start_cannot_succeed_never_reports_ready() -> None:
@@ -977,22 +983,22 @@ def test_a_host_whose_start_cannot_succeed_never_reports_ready() -> None:
     with pytest.raises(InvalidRegistrationKey):
         run_host(FakeControlPlane(registering=[InvalidRegistrationKey()]), notifier=notifier)
 
-    assert "ready" not in notifier.told
+    assert "ready" not in notifier.notified
 
 
 def test_a_long_sleep_is_divided_to_ping_the_watchdog() -> None:
     notifier = FakeNotifier(watchdog_interval=5.0)
-    sleep = LoggedSleep(sleeps=4, log=notifier.told)
+    sleep = LoggedSleep(sleeps=4, log=notifier.notified)
 
     run_host(notifier=notifier, sleep=sleep)
 
     assert sleep.waits == [5, 5, 5, 1]
-    assert steps_without_a_ping_before(notifier.told) == []
+    assert steps_without_a_ping_before(notifier.notified) == []
 
 
 def test_the_watchdog_is_pinged_before_each_step_that_can_take_long() -> None:
     notifier = FakeNotifier(watchdog_interval=30.0)
-    log = notifier.told
+    log = notifier.notified
     pages = [
         ConfigurationChanges([document(name, revision)], ["a", "b", "c"], revision, more=more)
         for name, revision, more in (("a", 1, True), ("b", 2, True), ("c", 3, False))
@@ -1026,7 +1032,7 @@ def test_the_watchdog_is_pinged_before_each_step_that_can_take_long() -> None:
 
 def test_the_watchdog_is_pinged_before_each_step_of_a_deregistration() -> None:
     notifier = FakeNotifier(watchdog_interval=30.0)
-    log = notifier.told
+    log = notifier.notified
     api = LoggedControlPlane(deregistering=[ControlPlaneRefused("No")], log=log)
 
     run_host(api, notifier=notifier, deregisters=True)

@@ -119,7 +119,7 @@ def test_the_key_is_checked_before_anything_else(fleet: Fleet) -> None:
 
 
 def test_a_malformed_key_is_refused_without_the_store(fleet: Fleet) -> None:
-    fleet.store.is_away = True
+    fleet.store.is_unavailable = True
 
     with pytest.raises(InvalidRegistrationKey):
         join(fleet, "jk-short.secret")

@@ -91,12 +91,12 @@ def test_a_server_that_sends_heartbeats_after_the_api_was_down_is_never_offline(
 
 def test_a_store_that_was_unavailable_starts_a_new_observation(watched: Fleet) -> None:
     web = register(watched)
-    watched.store.is_away = True
+    watched.store.is_unavailable = True
     for _ in range(20):
         watched.clock.advance(INTERVAL / 3)
         with pytest.raises(StoreUnavailable):
             watched.expire()
-    watched.store.is_away = False
+    watched.store.is_unavailable = False
 
     assert watched.pass_time(3 * INTERVAL - SECOND) == []
     assert watched.pass_time(SECOND) == [web]
@@ -105,10 +105,10 @@ def test_a_store_that_was_unavailable_starts_a_new_observation(watched: Fleet) -
 def test_a_single_failure_of_the_store_starts_a_new_observation(watched: Fleet) -> None:
     register(watched)
     watched.pass_time(2 * INTERVAL)
-    watched.store.is_away = True
+    watched.store.is_unavailable = True
     with pytest.raises(StoreUnavailable):
         watched.expire()
-    watched.store.is_away = False
+    watched.store.is_unavailable = False
 
     assert watched.pass_time(3 * INTERVAL - SECOND) == []
 
@@ -219,11 +219,11 @@ def test_two_apis_on_one_store_expire_a_server_once(watched: Fleet) -> None:
 def test_a_server_whose_heartbeat_could_not_be_written_does_not_expire(watched: Fleet) -> None:
     web = register(watched)
     watched.pass_time(3 * INTERVAL)
-    watched.store.is_away = True
+    watched.store.is_unavailable = True
     with pytest.raises(StoreUnavailable):
         watched.heartbeat([Heartbeat(web)])
     # The sweep itself always finds the store available.
-    watched.store.is_away = False
+    watched.store.is_unavailable = False
 
     assert watched.pass_time(3 * INTERVAL - SECOND) == []
     assert watched.pass_time(2 * SECOND) == [web]

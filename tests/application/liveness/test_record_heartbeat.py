@@ -149,7 +149,7 @@ def test_zeroes_are_a_report_too(fleet: Fleet) -> None:
 
 def test_no_heartbeat_is_acknowledged_while_the_store_is_unavailable(fleet: Fleet) -> None:
     web = register(fleet, "web")
-    fleet.store.is_away = True
+    fleet.store.is_unavailable = True
 
     with pytest.raises(StoreUnavailable):
         fleet.heartbeat([Heartbeat(web)])
@@ -175,7 +175,7 @@ def test_each_failed_batch_is_counted(fleet: Fleet) -> None:
     fleet.heartbeat([Heartbeat(web)])
     assert fleet.heartbeat_intake.failed_batches == 0
 
-    fleet.store.is_away = True
+    fleet.store.is_unavailable = True
     for _ in range(2):
         with pytest.raises(StoreUnavailable):
             fleet.heartbeat([Heartbeat(web)])

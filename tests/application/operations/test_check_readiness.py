@@ -3,7 +3,7 @@ import pytest
 from adapters.memory.store import MemoryStore
 from application.operations.check_readiness import CheckReadiness, PingStore
 from application.ports.store.store import StoreFailed, StoreUnavailable
-from tests.support.fleet import TroubledStore
+from tests.support.fleet import UnreliableStore
 
 
 def test_an_api_that_serves_and_reaches_its_store_is_ready() -> None:
@@ -17,7 +17,7 @@ def test_an_api_that_takes_no_calls_is_not_ready() -> None:
 
 
 def test_an_api_without_its_store_is_not_ready() -> None:
-    ping = PingStore(TroubledStore(MemoryStore(), is_away=True))
+    ping = PingStore(UnreliableStore(MemoryStore(), is_unavailable=True))
 
     with pytest.raises(StoreUnavailable):
         ping()

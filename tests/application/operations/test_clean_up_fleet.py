@@ -132,12 +132,12 @@ def test_an_api_that_just_started_waits_before_it_deletes_servers(watched: Fleet
 def test_a_store_outage_makes_it_wait_as_long(watched: Fleet) -> None:
     leave(watched, join(watched))
     watched.pass_time(23 * HOUR)
-    watched.store.is_away = True
+    watched.store.is_unavailable = True
     watched.clock.advance(2 * HOUR)
     for call in (watched.expire, watched.clean_up):
         with pytest.raises(StoreUnavailable):
             call()
-    watched.store.is_away = False
+    watched.store.is_unavailable = False
     watched.clean_up()
     watched.pass_time(3 * INTERVAL - SECOND)
     watched.clean_up()
@@ -167,10 +167,10 @@ def test_failed_heartbeats_make_it_wait_as_long(watched: Fleet) -> None:
     web, other = join(watched), join(watched, "other")
     leave(watched, web)
     watched.pass_time(25 * HOUR)
-    watched.store.is_away = True
+    watched.store.is_unavailable = True
     with pytest.raises(StoreUnavailable):
         watched.heartbeat([Heartbeat(web), Heartbeat(other)])
-    watched.store.is_away = False
+    watched.store.is_unavailable = False
     watched.clean_up()
 
     assert "web" in listed(watched)
@@ -358,7 +358,7 @@ def test_a_batch_is_logged_even_if_the_next_one_fails(
     leave(watched, join(watched))
     watched.pass_time(25 * HOUR)
     store = watched.store
-    failing = replace(watched.clean_up, store=replace(store, is_away=True))
+    failing = replace(watched.clean_up, store=replace(store, is_unavailable=True))
 
     with pytest.raises(StoreUnavailable):
         failing()

@@ -48,7 +48,7 @@ def test_the_outcome_is_an_entry_of_its_own(audit: AuditTrail) -> None:
 
 
 def test_an_entry_that_cannot_be_recorded_raises(audit: AuditTrail) -> None:
-    audit.store.is_away = True
+    audit.store.is_unavailable = True
 
     with pytest.raises(StoreUnavailable):
         audit.record(ANN, "DeleteServer")

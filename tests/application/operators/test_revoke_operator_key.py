@@ -32,4 +32,4 @@ def test_an_unknown_or_invalid_key_id_cannot_be_revoked(access: Access) -> None:
 
     assert refused.value.field == "key_id"
     assert canary("secret a") not in str(refused.value)
-    assert access.who(presented_key).name == "ann"
+    assert access.identify_with(presented_key).name == "ann"

@@ -131,7 +131,7 @@ def test_a_wrong_key_leaves_no_trace(fleet: Fleet, guarded: RegisterServer, key:
 
 
 def test_the_key_is_checked_before_anything_else(fleet: Fleet, guarded: RegisterServer) -> None:
-    fleet.store.is_away = True
+    fleet.store.is_unavailable = True
 
     with pytest.raises(InvalidRegistrationKey):
         guarded(Registration("", "\n", Capabilities(cpu_cores=-1)))

@@ -1,4 +1,4 @@
-"""An engine that tells what it is, on a socket that only root and a group may use."""
+"""A fake Docker engine on a socket that only root and one group may use."""
 
 import json
 import os
@@ -26,14 +26,14 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(answer)
 
     def address_string(self) -> str:
-        return "somebody"
+        return "client"
 
     def log_message(self, *_: object) -> None:
         pass
 
 
 @contextmanager
-def docker_stand_in(path: Path, group: int) -> Iterator[None]:
+def fake_docker_engine(path: Path, group: int) -> Iterator[None]:
     with socketserver.ThreadingUnixStreamServer(str(path), _Handler) as server:
         os.chown(path, 0, group)
         path.chmod(0o660)

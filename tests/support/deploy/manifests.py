@@ -1,4 +1,4 @@
-"""What an overlay makes of the manifests, as kubectl makes it."""
+"""The manifests of an overlay, as kubectl renders them."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ class Manifests:
         self.all = manifests
 
     def one(self, kind: str, name: str) -> Manifest:
-        [found] = (
+        [manifest] = (
             each for each in self.all if each["kind"] == kind and each["metadata"]["name"] == name
         )
-        return found
+        return manifest
 
     def pods(self) -> Iterator[Manifest]:
         """The templates of all pods."""
@@ -38,8 +38,8 @@ class Manifests:
                 yield each["spec"]["template"]
 
     def pod(self, app: str) -> Manifest:
-        [found] = (each for each in self.pods() if each["metadata"]["labels"]["app"] == app)
-        return found
+        [manifest] = (each for each in self.pods() if each["metadata"]["labels"]["app"] == app)
+        return manifest
 
 
 @cache
@@ -48,7 +48,7 @@ def rendered(overlay: str, *components: str) -> Manifests:
         pytest.skip("kubectl is not installed: apt-get install kubectl, from Debian 13 on")
     with TemporaryDirectory() as folder:
         copy = Path(folder, "kubernetes")
-        # Whoever deploys from here has secrets of their own.
+        # A working copy may contain real secrets; leave them out.
         shutil.copytree(
             DEPLOY / "kubernetes", copy, ignore=shutil.ignore_patterns("secrets", ".gitignore")
         )
@@ -67,7 +67,7 @@ def rendered(overlay: str, *components: str) -> Manifests:
 
 
 def secret_files(overlay: str) -> set[str]:
-    """Where an overlay reads its secrets from, as paths within it."""
+    """The files from which an overlay reads its secrets, as paths within it."""
     kustomization = yaml.safe_load(
         (DEPLOY / "kubernetes/overlays" / overlay / "kustomization.yaml").read_text()
     )
@@ -78,16 +78,16 @@ def secret_files(overlay: str) -> set[str]:
     }
 
 
-def given_variables(container: Manifest, node: str, namespace: str) -> dict[str, str]:
-    """A container's environment as Kubernetes makes it: $(NAME) is one that was given before."""
+def container_variables(container: Manifest, node: str, namespace: str) -> dict[str, str]:
+    """A container's environment as Kubernetes builds it: $(NAME) refers to an earlier variable."""
     known_to_kubernetes = {"spec.nodeName": node, "metadata.namespace": namespace}
-    given: dict[str, str] = {}
+    variables: dict[str, str] = {}
     for variable in container["env"]:
         if "value" in variable:
             value = variable["value"]
         else:
             value = known_to_kubernetes[variable["valueFrom"]["fieldRef"]["fieldPath"]]
-        for name, known in given.items():
+        for name, known in variables.items():
             value = value.replace(f"$({name})", known)
-        given[variable["name"]] = value
-    return given
+        variables[variable["name"]] = value
+    return variables

@@ -1,7 +1,7 @@
-"""A systemd of our own, to see how a unit of ours lives under it.
+"""Runs a separate systemd, to test our unit under it.
 
-It is the init of its own namespaces, on a copy of this machine's files that is gone with it; it
-knows the units that it is given, and no others. The network is this machine's.
+It is the init of its own namespaces, on a copy of this machine's files that is deleted with it. It
+knows only the units that are added. The network is this machine's.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from tests.support.repository import ROOT
 
 _SYSTEMD = Path("/lib/systemd/systemd")
 _BOOT = Path(__file__).with_name("boot")
-# Where a unit sees them, which may see nothing below a home.
+# Paths at which the unit sees these folders; it may see nothing below a home directory.
 _PYTHON, _LIBRARIES, _OURS = "/opt/python", "/opt/libraries", "/opt/ours"
 
 
 def why_not() -> str:
-    """Why this machine cannot have one; empty when it can."""
+    """Why this machine cannot run a separate systemd; empty if it can."""
     if not _SYSTEMD.exists():
         return "systemd is not installed: apt-get install systemd"
     return "" if os.geteuid() == 0 else "only root can give systemd namespaces of its own"
 
 
 class ServiceManager:
-    """Units are added before its start."""
+    """A separate systemd. Add units before `start`."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -44,7 +44,7 @@ class ServiceManager:
 
     @property
     def root(self) -> Path:
-        """Its own view of its files, while it runs."""
+        """The root of its file system, while it runs."""
         return Path(f"/proc/{self._init}/root")
 
     def add_unit(self, unit: Path) -> None:
@@ -74,7 +74,7 @@ class ServiceManager:
         file.chmod(mode)
 
     def systemctl(self, *arguments: str) -> str:
-        """What it prints. Fails unless it exits with 0."""
+        """The output of systemctl, which must exit with 0."""
         done = self.try_systemctl(*arguments)
         assert done.returncode == 0, f"systemctl {' '.join(arguments)}: {done.stderr}"
         return done.stdout
@@ -101,13 +101,13 @@ class ServiceManager:
     def _boot(self, binds: list[str]) -> None:
         log = self._folder / "boot.log"
         pid_file = self._folder / "init.pid"
-        with log.open("wb") as said:
+        with log.open("wb") as output:
             self._popen = subprocess.Popen(
-                # Nobody else would end it if this process were killed.
+                # Otherwise it would go on running if this process were killed.
                 ["setpriv", "--pdeathsig=TERM", _BOOT, self._folder, *binds],
                 stdin=subprocess.DEVNULL,
-                stdout=said,
-                stderr=said,
+                stdout=output,
+                stderr=output,
                 start_new_session=True,
             )
 
@@ -122,11 +122,11 @@ class ServiceManager:
         eventually(is_up, "systemd to be up")
 
     def _add_host_manager(self, python: str) -> None:
-        """As an installation would, in the place that the unit names."""
+        """Install the command at the path that the unit names."""
         path = self.root / "usr/local/bin/manmanv2-host"
         version = f"{sys.version_info.major}.{sys.version_info.minor}"
         path.write_text(
-            # One that is built with a shared library looks for it where it was built.
+            # A Python built with a shared library looks for it where it was built.
             f"#!/usr/bin/env -S LD_LIBRARY_PATH={python}/lib {python}/bin/python{version}\n"
             "import sys\n"
             f"sys.path[:0] = [{_OURS!r}, {_LIBRARIES!r}]\n"

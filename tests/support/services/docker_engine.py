@@ -1,4 +1,4 @@
-"""A real Docker engine for tests: one that runs, found by its socket."""
+"""A real Docker engine for tests: a running one, found by its socket."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import socket
 from dataclasses import dataclass
 from typing import Any
 
-ANSWER_TIMEOUT_SECONDS = 10
+ANSWER_TIMEOUT_SECONDS = 60
 
 
 @dataclass(frozen=True)
@@ -23,14 +23,15 @@ class DockerEngine:
 
 
 def socket_path() -> str:
-    """Where an engine should be; a DOCKER_HOST over TCP does not count, hosts use the socket."""
+    """The path where an engine should listen. A DOCKER_HOST over TCP does not count, because
+    hosts use the socket."""
     scheme, _, path = os.environ.get("DOCKER_HOST", "").partition("://")
     by_docker = path if scheme == "unix" else ""
     return os.environ.get("TEST_DOCKER_SOCKET") or by_docker or "/var/run/docker.sock"
 
 
 def find_engine() -> DockerEngine | None:
-    """The engine, or None where none answers."""
+    """The engine, or None if no engine answers."""
     path = socket_path()
     with contextlib.suppress(OSError, http.client.HTTPException, ValueError, KeyError):
         return DockerEngine(path, _get(path, "/version")["Version"])
@@ -38,7 +39,7 @@ def find_engine() -> DockerEngine | None:
 
 
 def _get(path: str, resource: str) -> Any:
-    # Not by the SDK, which leaks its socket, and with it a warning, when nobody listens.
+    # Without the SDK, which leaks its socket when nothing listens, and that causes a warning.
     with socket.socket(socket.AF_UNIX) as engine:
         engine.settimeout(ANSWER_TIMEOUT_SECONDS)
         engine.connect(path)

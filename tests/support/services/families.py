@@ -1,4 +1,4 @@
-"""A process and all that it started, dealt with together."""
+"""Signals a process together with all its descendants."""
 
 from __future__ import annotations
 
@@ -14,23 +14,24 @@ import psutil
 
 
 def kill_family(process: subprocess.Popen[bytes]) -> None:
-    """Returns when none of them lives."""
+    """Kill the process and its descendants. Returns when all are dead."""
     family = _family_of(process)
     for member in family:
         with contextlib.suppress(psutil.NoSuchProcess):
             member.kill()
     process.wait()
-    while any(_lives(member) for member in family):
+    while any(_is_alive(member) for member in family):
         time.sleep(0.01)
 
 
 @contextlib.contextmanager
 def frozen_family(process: subprocess.Popen[bytes]) -> Iterator[None]:
-    """Stopped until the block is left: connections stand, and the kernel accepts more."""
+    """Stop the process and its descendants for the block: connections stay open, and the kernel
+    accepts more."""
     family: list[psutil.Process] = []
     try:
-        # It first, so that nobody is born whom nobody stops.
-        for find in (_first_of, _children_of):
+        # The parent first, so that it cannot start a child that is missed.
+        for find in (_parent_of, _children_of):
             for member in find(process):
                 with contextlib.suppress(ProcessLookupError):
                     suspend(member.pid)
@@ -42,27 +43,28 @@ def frozen_family(process: subprocess.Popen[bytes]) -> Iterator[None]:
 
 
 def suspend(pid: int) -> None:
-    """Returns when all of its threads stand: on a busy machine one stops after the other."""
+    """Stop a process. Returns when all its threads have stopped, which takes longer on a busy
+    machine."""
     os.kill(pid, signal.SIGSTOP)
-    while not _stands(pid):
+    while not _is_stopped(pid):
         time.sleep(0.001)
 
 
-def _stands(pid: int) -> bool:
+def _is_stopped(pid: int) -> bool:
     threads = Path(f"/proc/{pid}/task").glob("*/stat")
     try:
         states = {stat.read_text().rpartition(")")[2].split()[0] for stat in threads}
-    except (FileNotFoundError, ProcessLookupError):  # one has ended meanwhile
+    except (FileNotFoundError, ProcessLookupError):  # a thread has ended meanwhile
         return False
     return states <= {"T", "Z"}
 
 
 def _family_of(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
-    # It comes first: when children die before it, it has the time to notice and to restart them.
-    return [*_first_of(process), *_children_of(process)]
+    # The parent comes first: if children died before it, it could notice and restart them.
+    return [*_parent_of(process), *_children_of(process)]
 
 
-def _first_of(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
+def _parent_of(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
     return [psutil.Process(process.pid)]
 
 
@@ -70,8 +72,8 @@ def _children_of(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
     return psutil.Process(process.pid).children(recursive=True)
 
 
-def _lives(process: psutil.Process) -> bool:
-    """A zombie does not: whoever adopted it may never reap it."""
+def _is_alive(process: psutil.Process) -> bool:
+    """Whether the process is alive. A zombie is not: its new parent may never reap it."""
     with contextlib.suppress(psutil.NoSuchProcess):
         return process.status() != psutil.STATUS_ZOMBIE
     return False

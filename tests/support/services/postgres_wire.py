@@ -1,4 +1,4 @@
-"""What a client sends to PostgreSQL, message by message."""
+"""Records the messages that a client sends to PostgreSQL."""
 
 import socket
 import threading
@@ -12,8 +12,10 @@ _DEFAULT_PORT = 5432
 
 @contextmanager
 def statements_sent(url: str) -> Iterator[tuple[str, list[str]]]:
-    """Another URL of the same database, for one connection, and each message that asks for
-    something over it: the server answers one of them before it is sent the next."""
+    """A URL of the same database for one connection, and the statements sent over it.
+
+    Each statement costs a round trip: the server answers it before it is sent the next one.
+    """
     parts = urlsplit(url)
     statements: list[str] = []
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -30,7 +32,7 @@ def statements_sent(url: str) -> Iterator[tuple[str, list[str]]]:
 
 def _relay(listener: socket.socket, address: tuple[str, int], statements: list[str]) -> None:
     client, _ = listener.accept()
-    # Either may hang up at any time.
+    # Either side may hang up at any time.
     with client, socket.create_connection(address) as server, suppress(OSError):
         answers = threading.Thread(target=_copy, args=(server, client), daemon=True)
         answers.start()

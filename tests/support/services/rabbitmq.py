@@ -1,4 +1,4 @@
-"""A real RabbitMQ broker for tests: one of our own."""
+"""A real RabbitMQ broker of our own for tests."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from tests.support.canary_secrets import canary, leak_detector
 from tests.support.services.families import kill_family, suspend
 from tests.support.services.ports import free_port
 
-START_TIMEOUT_SECONDS = 60
+START_TIMEOUT_SECONDS = 120
 # Longer than the broker takes to give up a quorum queue that has no leader.
-ANSWER_TIMEOUT_SECONDS = 10
+ANSWER_TIMEOUT_SECONDS = 60
 VHOSTS = ("/", "dev", "prod")
 USER, PASSWORD = "guest", canary("broker password")
 DEBIANS = Path("/usr/lib/rabbitmq/bin")
@@ -35,7 +35,7 @@ DEBIANS = Path("/usr/lib/rabbitmq/bin")
 
 @dataclass(frozen=True)
 class Tls:
-    """What the broker shows to clients, as PEM files."""
+    """The broker's certificate and key, and the CA, as PEM files."""
 
     ca: Path
     certificate: Path
@@ -45,8 +45,8 @@ class Tls:
 class RabbitBroker:
     """A broker of our own, which tests may stop, restart, kill and freeze.
 
-    Its URLs outlive a restart, and so does whatever is durable. One user, an administrator, may do
-    everything on every one of ``VHOSTS``. With ``tls`` it listens on ``tls_port`` too.
+    Its URLs and everything durable survive a restart. Its one user is an administrator with all
+    rights on each of ``VHOSTS``. With ``tls`` it also listens on ``tls_port``.
     """
 
     def __init__(self, tls: Tls | None = None) -> None:
@@ -55,7 +55,7 @@ class RabbitBroker:
             raise RuntimeError("no RabbitMQ here: apt-get install rabbitmq-server")
         self._server = binaries / "rabbitmq-server"
         self._origin = "Debian's binaries" if binaries == DEBIANS else "binaries on PATH"
-        # What is stored belongs to the name, so a restart has to keep it.
+        # Stored data belongs to the node name, so a restart must keep it.
         self._node = f"manman-{uuid.uuid4().hex[:12]}@localhost"
         self._port, self._distribution_port, self._tls_port = _different_ports(3)
         self._tls = tls
@@ -65,7 +65,7 @@ class RabbitBroker:
 
     @property
     def running(self) -> bool:
-        """Also when frozen."""
+        """Whether the broker runs; true also while it is frozen."""
         return self._process is not None and self._process.poll() is None
 
     @property
@@ -104,7 +104,7 @@ class RabbitBroker:
         self._await_answer()
 
     def stop(self) -> None:
-        """Ends cleanly: connections are closed, everything is written out."""
+        """Stop cleanly: connections are closed, and everything is written to disk."""
         if self._process is not None:
             self.thaw()
             self._process.terminate()
@@ -136,30 +136,30 @@ class RabbitBroker:
             self._process.send_signal(signal.SIGCONT)
 
     def forget(self, queues: Iterable[str], exchanges: Iterable[str], vhost: str = "/") -> None:
-        """Deletes what is there of these, with bindings and messages.
+        """Delete these queues and exchanges if they exist, with bindings and messages.
 
-        The names have to be told: AMQP lists none, and rabbitmqctl takes more than a second. A
-        quorum queue that lost its leader for good takes the broker five.
+        The caller must name them: AMQP cannot list them, and rabbitmqctl takes more than a second.
+        A quorum queue that lost its leader for good takes the broker five seconds.
         """
         with self._connection(vhost) as connection, connection.channel() as channel:
-            # RabbitMQ does not mind when there is nothing to delete.
+            # RabbitMQ reports no error if there is nothing to delete.
             for queue in queues:
                 channel.queue_delete(queue)
             for exchange in exchanges:
                 channel.exchange_delete(exchange)
 
     def waiting(self, queue: str, vhost: str = "/") -> list[str]:
-        """Properties and body of each message in the queue, where it stays; none of no queue."""
-        found: list[str] = []
+        """Properties and body of each message, which stays in the queue; empty without a queue."""
+        messages: list[str] = []
         with (
-            # Also of a quorum queue that lost its leader for good.
+            # A quorum queue that lost its leader for good raises InternalError.
             contextlib.suppress(amqp.NotFound, amqp.InternalError),
             self._connection(vhost) as connection,
             connection.channel() as channel,
         ):
             while message := channel.basic_get(queue):
-                found.append(f"{message.delivery_info} {message.properties} {message.body!r}")
-        return found
+                messages.append(f"{message.delivery_info} {message.properties} {message.body!r}")
+        return messages
 
     def __str__(self) -> str:
         with self._connection() as connection:
@@ -175,7 +175,7 @@ class RabbitBroker:
 
     def __exit__(self, *_: object) -> None:
         self.kill()
-        leak_detector.let_go(self._log)
+        leak_detector.unfollow(self._log)
         shutil.rmtree(self._folder)
 
     @property
@@ -209,18 +209,18 @@ class RabbitBroker:
                 "ssl_options.keyfile": self._tls.key,
             }
         self._settings.write_text("".join(f"{name} = {settings[name]}\n" for name in settings))
-        # A start looks through all plugins that are there, and none is used: without them it takes
-        # a fifth less. RabbitMQ itself, which is among them, it asks for its settings.
+        # A start scans all installed plugins, and we use none: without them it takes a fifth less.
+        # RabbitMQ itself is one of them, and the start needs it for the settings.
         self._plugins.mkdir()
         for part in self._server.resolve().parents[1].glob("plugins/rabbit-*"):
             (self._plugins / part.name).symlink_to(part)
 
     def _environment(self) -> dict[str, str]:
-        """All of it: what the machine's own broker or a developer is set to is not for ours."""
+        """The whole environment: no setting of another broker or of a developer may apply."""
         nothing = str(self._folder / "nothing")
         arguments = {
-            # Naming the node here makes RabbitMQ spare another Erlang, which would start epmd, the
-            # machine's one list of nodes, and leave it running.
+            # With the node name here, RabbitMQ does not start another Erlang, which would start
+            # epmd, the machine's one list of nodes, and leave it running.
             "-sname": self._node,
             "-erl_epmd_port": str(self._distribution_port),
             "-kernel inet_dist_use_interface": "{127,0,0,1}",
@@ -230,18 +230,18 @@ class RabbitBroker:
         return {
             "PATH": os.environ["PATH"],
             "LANG": "C.UTF-8",
-            # Erlang makes its cookie here.
+            # Erlang writes its cookie here.
             "HOME": str(self._folder),
-            # Nothing but this makes the script become the broker, instead of starting a child.
+            # Only this makes the script exec the broker instead of starting it as a child.
             "RUNNING_UNDER_SYSTEMD": "true",
-            # Also for the short-lived Erlang by which a broker looks after epmd every minute.
+            # Applies also to the short-lived Erlang with which a broker checks epmd every minute.
             "ERL_FLAGS": "-start_epmd false",
             "ERL_CRASH_DUMP_SECONDS": "0",
             "RABBITMQ_NODENAME": self._node,
-            # Else brokers of parallel tests would each take the same two processors.
+            # Otherwise brokers of parallel tests would all use the same two processors.
             "RABBITMQ_SCHEDULER_BIND_TYPE": "u",
             # Measured on a virtual machine: a start takes 2 s and not the 5.5 s of RabbitMQ's
-            # "none", since to sleep and wake up is slow there; an idle broker uses no more.
+            # "none", because sleeping and waking up is slow there. An idle broker uses no more CPU.
             "RABBITMQ_SCHEDULER_BUSY_WAIT_THRESHOLD": "very_short",
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": " ".join(
                 f"{name} {value}" for name, value in arguments.items()
@@ -277,9 +277,9 @@ class RabbitBroker:
 
 
 def find_broker_binaries() -> Path | None:
-    """The folder that holds rabbitmq-server, or None where RabbitMQ is not installed."""
+    """The folder that contains rabbitmq-server, or None if RabbitMQ is not installed."""
     if (DEBIANS / "rabbitmq-server").exists():
-        # What Debian has on PATH is a wrapper that only root may run.
+        # Debian's command on PATH is a wrapper that only root may run.
         return DEBIANS
     on_path = shutil.which("rabbitmq-server")
     return Path(on_path).resolve().parent if on_path else None

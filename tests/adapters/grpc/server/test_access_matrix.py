@@ -578,7 +578,7 @@ def test_operator_keys_work_while_the_oidc_provider_hangs() -> None:
         assert set(answers) == {"let in"}
         assert set(tokens) == {grpc.StatusCode.UNAVAILABLE}
         assert not waiting.done()
-        idp.let_go.set()
+        idp.released.set()
     assert len(idp.asked) == 1
 
 

@@ -30,7 +30,7 @@ from entrypoints.testing import serving
 from protos.manman.v1 import manman_pb2 as pb
 from tests.support.builders import evidence
 from tests.support.canary_secrets import DOCUMENT, canary, leak_detector
-from tests.support.fleet import TroubledStore
+from tests.support.fleet import UnreliableStore
 from tests.support.oidc_provider import provider
 
 CHANGES = sorted(name for name, rule in PERMISSIONS.items() if rule.changes)
@@ -423,7 +423,7 @@ class AuditWithOwnStore:
     """An audit whose store can be unavailable while everything else works."""
 
     def __init__(self, container: ApiContainer) -> None:
-        self.store = TroubledStore(MemoryStore())
+        self.store = UnreliableStore(MemoryStore())
         record_audit_entry = RecordAuditEntry(self.store, container.clock())
         self._audit = CallAudit(container.operator_calls(), record_audit_entry)
 
@@ -431,15 +431,15 @@ class AuditWithOwnStore:
         return getattr(self._audit, name)
 
 
-def store_of_audit(api: AuditedApi) -> TroubledStore:
+def store_of_audit(api: AuditedApi) -> UnreliableStore:
     audit: Any = api.container.call_audit()
-    assert isinstance(audit.store, TroubledStore)
+    assert isinstance(audit.store, UnreliableStore)
     return audit.store
 
 
 def test_a_change_that_cannot_be_audited_is_not_made() -> None:
     with running(call_audit=AuditWithOwnStore) as api:
-        store_of_audit(api).is_away = True
+        store_of_audit(api).is_unavailable = True
         code, text = api.refused("CreateServer", {"name": "web"})
         servers = list(api.call("ListServers").servers)
 
@@ -453,7 +453,7 @@ def test_a_refusal_that_cannot_be_recorded_is_logged_and_answered(
 ) -> None:
     with running(call_audit=AuditWithOwnStore) as api:
         key = api.key_of("vic", "viewer")
-        store_of_audit(api).is_away = True
+        store_of_audit(api).is_unavailable = True
         code, _ = api.refused("CreateServer", {"name": "web"}, key)
 
     assert code is grpc.StatusCode.PERMISSION_DENIED

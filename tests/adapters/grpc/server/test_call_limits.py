@@ -47,7 +47,7 @@ class HangingStore:
 
     store: Store = field(default_factory=MemoryStore)
     hangs_for: tuple[str, ...] = ()
-    is_away: bool = False
+    is_unavailable: bool = False
     asked: Counter[str] = field(default_factory=Counter)
     go_on: threading.Event = field(default_factory=threading.Event)
 
@@ -57,7 +57,7 @@ class HangingStore:
         self.asked[name.rpartition("_")[0]] += 1
         if name.startswith(self.hangs_for or ("nobody",)):
             assert self.go_on.wait(6 * TIMEOUT_SECONDS)
-        if self.is_away:
+        if self.is_unavailable:
             raise StoreUnavailable
         with self.store.begin() as transaction:
             yield transaction
@@ -292,9 +292,9 @@ def test_a_failed_refresh_of_the_keys_is_repeated() -> None:
         _, own = api.container.operator_key_service().create_operator_key(
             "Zoë", Role.ADMIN, None, "somebody"
         )
-        api.store.is_away = True
+        api.store.is_unavailable = True
         assert code_of(lambda: api.list_servers(str(own))) is grpc.StatusCode.UNAVAILABLE
-        api.store.is_away = False
+        api.store.is_unavailable = False
         known = api.container.key_cache()
 
         def is_known() -> bool:
