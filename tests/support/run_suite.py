@@ -28,7 +28,7 @@ RUNNING = f"{sys.version_info.major}.{sys.version_info.minor}"
 # They test how processes, files and networks behave, which is the same on every Python.
 ON_ONE_PYTHON = ("tests/e2e", "tests/deploy")
 ON_EVERY_PYTHON = tuple(f"--ignore={folder}" for folder in ON_ONE_PYTHON)
-# More than there are processors, because most of what takes long waits for something.
+# More than the usual number of processors, because most slow tests wait for something.
 WORKERS = 4
 
 
@@ -98,7 +98,7 @@ def _interpreter(version: str) -> str | None:
 
 
 def _environment(version: str) -> Path:
-    """This Python's virtual environment; .venv where that is of the same version."""
+    """The virtual environment of this Python version; .venv if it has the same version."""
     if version == RUNNING:
         return Path(sys.prefix)
     name = f".venv-{version}"
@@ -115,7 +115,7 @@ def _run(environment: Path, selection: Sequence[str]) -> tuple[int, Counter[str]
     arguments = shlex.split(os.environ.get("ARGS", ""))
     if not any(argument.startswith("tests") for argument in arguments):
         arguments = [*selection, *arguments]
-    # Otherwise each of the many processes of a run compiles what the others did.
+    # Otherwise each of the many processes of a run compiles the same modules again.
     variables = {**os.environ, "PYTHONDONTWRITEBYTECODE": ""}
     if not _is_rewritten(environment):
         # Otherwise each worker rewrites the assertions of all tests, at the same time.
@@ -129,7 +129,7 @@ def _run(environment: Path, selection: Sequence[str]) -> tuple[int, Counter[str]
         )
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder, "report.xml")
-        # By file: what the tests of a module share, such as a cluster, is then made once.
+        # By file, so that a fixture that a module shares, such as a cluster, is built once.
         in_parallel = ["-n", str(WORKERS), "--dist", "loadfile", "--no-loadscope-reorder"]
         command = [*pytest, *in_parallel, f"--junitxml={report}", *arguments]
         code = subprocess.run(command, cwd=ROOT, env=variables, check=False).returncode
@@ -137,7 +137,7 @@ def _run(environment: Path, selection: Sequence[str]) -> tuple[int, Counter[str]
 
 
 def _is_rewritten(environment: Path) -> bool:
-    """Whether an earlier run on this Python left its assertions behind."""
+    """Whether an earlier run on this Python cached the rewritten assertions."""
     [library] = environment.glob("lib/python3.*")
     version = library.name.removeprefix("python").replace(".", "")
     return any((ROOT / "tests/__pycache__").glob(f"conftest.cpython-{version}-pytest-*.pyc"))
