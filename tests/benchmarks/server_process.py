@@ -64,8 +64,8 @@ class ServerProcess:
     def _await_port(self) -> int:
         deadline = time.monotonic() + _START_TIMEOUT_SECONDS
         while self._process.poll() is None and time.monotonic() < deadline:
-            said = re.search(r"Serving on \S+:(\d+)", self._output.read_text())
-            if said:
-                return int(said[1])
+            match = re.search(r"Serving on \S+:(\d+)", self._output.read_text())
+            if match:
+                return int(match[1])
             time.sleep(0.02)
         raise RuntimeError(f"{' '.join(self._command)} did not start:\n{self._output.read_text()}")

@@ -64,19 +64,19 @@ def key_of(fleet: Fleet, **terms: Any) -> CreatedJoinKey:
 
 
 def join(fleet: Fleet, name: str = "web", key: str = SHARED, **others: Any) -> Registered:
-    said = {"registration_key": key, "evidence": HERE, **others}
-    return fleet.register(Registration(name, **said))
+    fields = {"registration_key": key, "evidence": HERE, **others}
+    return fleet.register(Registration(name, **fields))
 
 
 def join_again(fleet: Fleet, joined: Registered, name: str = "web", **others: Any) -> Registered:
-    """Only with the credential, unless a test says otherwise."""
-    said = {"key": "", "evidence": REBOOTED, "credential": joined.credential, **others}
-    return join(fleet, name, **said)
+    """By default only with the credential."""
+    fields = {"key": "", "evidence": REBOOTED, "credential": joined.credential, **others}
+    return join(fleet, name, **fields)
 
 
 def heartbeat(fleet: Fleet, joined: Registered, credential: str | None = None) -> Any:
-    shown = joined.credential if credential is None else credential
-    [answer] = fleet.heartbeat([Heartbeat(joined.server.server_id, credential=shown)])
+    presented = joined.credential if credential is None else credential
+    [answer] = fleet.heartbeat([Heartbeat(joined.server.server_id, credential=presented)])
     return answer
 
 
@@ -211,16 +211,16 @@ def test_only_a_key_that_admits_learns_why_an_operator_refuses_another_server(
     key = key_of(fleet, expires_in_seconds=86400)
     joined, other = join(fleet), join(fleet, "db", evidence=ELSEWHERE)
     getattr(fleet, refuse)(other.server.server_id, "unseen")
-    shown = ""
+    presented_key = ""
     if admits_no_more:
         admits_no_more(fleet, key)
-        shown = str(key.plaintext_key)
+        presented_key = str(key.plaintext_key)
     for evidence_ in (HERE, NO_EVIDENCE, ELSEWHERE):
         with pytest.raises((InvalidRegistrationKey, JoinKeyRefused)) as refused:
-            join_again(fleet, joined, "db", key=shown, evidence=evidence_)
-        if shown:
+            join_again(fleet, joined, "db", key=presented_key, evidence=evidence_)
+        if presented_key:
             with pytest.raises(JoinKeyRefused):
-                join(fleet, "db", shown, evidence=evidence_)
+                join(fleet, "db", presented_key, evidence=evidence_)
 
         assert "unseen" not in str(refused.value)
     with pytest.raises(NotAdmitted, match="unseen"):
@@ -373,10 +373,10 @@ def test_a_host_whose_server_was_taken_over_cannot_change_its_presence(
 
 @pytest.mark.parametrize("is_alive", [True, False])
 @pytest.mark.parametrize(
-    "shown", [HERE, REBOOTED, NO_EVIDENCE, evidence("", "", "any boot", "process 4")]
+    "presented", [HERE, REBOOTED, NO_EVIDENCE, evidence("", "", "any boot", "process 4")]
 )
 def test_a_host_whose_server_was_taken_over_needs_a_key_to_register(
-    fleet: Fleet, shown: Evidence, is_alive: bool
+    fleet: Fleet, presented: Evidence, is_alive: bool
 ) -> None:
     joined = join(fleet)
     later = taken_over(fleet, joined)
@@ -384,17 +384,17 @@ def test_a_host_whose_server_was_taken_over_needs_a_key_to_register(
         leave(fleet, later)
 
     with pytest.raises(InvalidRegistrationKey):
-        join_again(fleet, joined, evidence=shown)
+        join_again(fleet, joined, evidence=presented)
     assert fleet.get(later.server.server_id).epoch == later.server.epoch
 
 
-@pytest.mark.parametrize("shown", [REBOOTED, NO_EVIDENCE])
+@pytest.mark.parametrize("presented", [REBOOTED, NO_EVIDENCE])
 def test_a_host_that_never_got_the_answer_registers_with_the_credential_before(
-    fleet: Fleet, shown: Evidence
+    fleet: Fleet, presented: Evidence
 ) -> None:
-    joined = join(fleet, evidence=HERE if shown else NO_EVIDENCE)
-    lost = join_again(fleet, joined, evidence=shown)
-    again = join_again(fleet, joined, evidence=shown)
+    joined = join(fleet, evidence=HERE if presented else NO_EVIDENCE)
+    lost = join_again(fleet, joined, evidence=presented)
+    again = join_again(fleet, joined, evidence=presented)
 
     assert again.server.epoch >= lost.server.epoch > joined.server.epoch
     assert isinstance(heartbeat(fleet, again), Acknowledged)
@@ -478,18 +478,18 @@ def test_a_heartbeat_with_its_credential_counts_in_every_mode(mode: Mode | None)
 
 
 @pytest.mark.parametrize("mode", [None, *Mode])
-@pytest.mark.parametrize("shown", ["none", "of another server", "forged", "expired"])
+@pytest.mark.parametrize("presented", ["none", "of another server", "forged", "expired"])
 def test_a_heartbeat_without_it_counts_is_recorded_or_refused_by_the_mode(
-    mode: Mode | None, shown: str
+    mode: Mode | None, presented: str
 ) -> None:
     fleet = fleet_that(mode)
     web, db = join(fleet), join(fleet, "db", evidence=ELSEWHERE)
-    if shown == "expired":
+    if presented == "expired":
         fleet.clock.advance(DEFAULT_LIFETIME)
     fleet.clock.advance(SECOND)
     before = fleet.get(web.server.server_id).presence
     credentials = {"none": "", "of another server": db.credential, "expired": web.credential}
-    answer = heartbeat(fleet, web, credentials.get(shown, f"{web.credential}x"))
+    answer = heartbeat(fleet, web, credentials.get(presented, f"{web.credential}x"))
     is_refused = mode is Mode.ENFORCE
 
     if is_refused:
@@ -565,13 +565,13 @@ def test_a_host_that_never_got_a_renewal_can_use_its_last_credential() -> None:
     assert isinstance(heartbeat(fleet, joined, late), Acknowledged)
 
 
-@pytest.mark.parametrize("shown", ["none", "of another server", "forged"])
-def test_a_heartbeat_without_a_valid_credential_gets_none(fleet: Fleet, shown: str) -> None:
+@pytest.mark.parametrize("presented", ["none", "of another server", "forged"])
+def test_a_heartbeat_without_a_valid_credential_gets_none(fleet: Fleet, presented: str) -> None:
     web, db = join(fleet), join(fleet, "db", evidence=ELSEWHERE)
     fleet.clock.advance(HALF_A_LIFE + SECOND)
     credentials = {"none": "", "of another server": db.credential}
 
-    assert heartbeat(fleet, web, credentials.get(shown, f"{web.credential}x")).credential == ""
+    assert heartbeat(fleet, web, credentials.get(presented, f"{web.credential}x")).credential == ""
 
 
 def test_a_refused_heartbeat_gets_no_credential(fleet: Fleet) -> None:
@@ -590,7 +590,7 @@ def test_no_representation_shows_a_credential(fleet: Fleet) -> None:
     joined = join(fleet)
     fleet.clock.advance(HALF_A_LIFE + SECOND)
     renewed = heartbeat(fleet, joined)
-    said = repr(
+    printed = repr(
         (
             joined,
             renewed,
@@ -601,6 +601,6 @@ def test_no_representation_shows_a_credential(fleet: Fleet) -> None:
         )
     )
 
-    assert joined.credential not in said
-    assert renewed.credential not in said
-    assert "_signing_key" not in said
+    assert joined.credential not in printed
+    assert renewed.credential not in printed
+    assert "_signing_key" not in printed

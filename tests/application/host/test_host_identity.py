@@ -69,14 +69,14 @@ def starts() -> Starts:
 def test_a_registration_contains_everything_that_the_host_knows() -> None:
     identity = host_identity(environment="production", instance_id="1" * 32, ephemeral=True)
     identity.choose_name(REPORT)
-    said = identity.registration_request(REPORT)
+    request = identity.registration_request(REPORT)
 
-    assert said.evidence == replace(
+    assert request.evidence == replace(
         EVIDENCE, engine_id=digest("engine-id", ENGINE_ID), instance_id="1" * 32
     )
-    assert (said.name, said.environment) == ("mars-production", "production")
-    assert (said.labels, said.capabilities) == ({"tier": "gold"}, CAPABILITIES)
-    assert said.ephemeral
+    assert (request.name, request.environment) == ("mars-production", "production")
+    assert (request.labels, request.capabilities) == ({"tier": "gold"}, CAPABILITIES)
+    assert request.ephemeral
 
 
 def test_a_machine_without_an_engine_has_no_engine_id() -> None:
@@ -319,17 +319,17 @@ def test_a_credential_survives_a_restart(starts: Starts) -> None:
 
 def test_a_renewed_credential_is_stored_before_it_is_presented() -> None:
     keys = KeyRing.single("")
-    shown: list[str] = []
+    presented: list[str] = []
 
     class Watched(FakeStateFolder):
         def write(self, state: SavedState) -> None:
-            shown.append(keys.credential)
+            presented.append(keys.credential)
             super().write(state)
 
     identity = start_with(keys, Watched(), WITH_CREDENTIAL)
     identity.renewed(RENEWED)
 
-    assert shown == ["", CREDENTIAL]
+    assert presented == ["", CREDENTIAL]
 
 
 def test_the_credential_of_another_machine_is_not_used(starts: Starts) -> None:

@@ -355,15 +355,15 @@ def test_a_host_that_needs_a_credential_registers_again_at_once(
 
 def test_a_host_presents_the_latest_credential() -> None:
     keys = KeyRing.single("")
-    shown: list[str] = []
+    presented: list[str] = []
 
     class Witness(FakeControlPlane):
         def register(self, registration_request: RegistrationRequest) -> RegistrationResult:
-            shown.append(keys.credential)
+            presented.append(keys.credential)
             return super().register(registration_request)
 
         def heartbeat(self, *given: Any, **further: Any) -> HeartbeatResult:
-            shown.append(keys.credential)
+            presented.append(keys.credential)
             return super().heartbeat(*given, **further)
 
     first, second = canary("credential"), canary("renewed credential")
@@ -379,7 +379,7 @@ def test_a_host_presents_the_latest_credential() -> None:
     run_host(api, sleeps=4, identity=host_identity(keys=keys))
 
     # The last one is the leaving heartbeat.
-    assert shown == ["", first, first, second, second]
+    assert presented == ["", first, first, second, second]
 
 
 # The API does not answer
@@ -872,9 +872,9 @@ def test_a_full_disk_is_logged_once_and_stops_no_heartbeat(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    told = HeartbeatResult(timedelta(seconds=20), config_revision=3)
+    newer_revision = HeartbeatResult(timedelta(seconds=20), config_revision=3)
     page = ConfigurationChanges([document("game", 3)], ["game"], revision=3, more=False)
-    api = FakeControlPlane(heartbeating=[told] * 3, fetching=[page] * 3)
+    api = FakeControlPlane(heartbeating=[newer_revision] * 3, fetching=[page] * 3)
     folder = FakeConfigurationFolder(server_id=42, errors=[None, full, full, full])
 
     run_host(api, folder=folder, sleeps=4)

@@ -160,11 +160,11 @@ def test_the_interval_keeps_the_fleet_under_the_rate(online: int, seconds: int) 
     fleet = Fleet(MemoryStore(), max_heartbeats_per_second=2)
     web = register(fleet, "web")
     fleet.heartbeat_interval.fleet_size = online
-    told = timedelta(seconds=seconds)
+    interval = timedelta(seconds=seconds)
 
-    assert fleet.heartbeat([Heartbeat(web)]) == [Acknowledged(0, told)]
-    assert fleet.get(web).presence == online_presence(NOW, told)
-    assert fleet.register(Registration("db")).next_heartbeat == told
+    assert fleet.heartbeat([Heartbeat(web)]) == [Acknowledged(0, interval)]
+    assert fleet.get(web).presence == online_presence(NOW, interval)
+    assert fleet.register(Registration("db")).next_heartbeat == interval
 
 
 # Refusals

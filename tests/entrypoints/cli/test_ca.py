@@ -207,10 +207,10 @@ def test_each_certificate_in_a_file_is_shown(folder: Path) -> None:
         "subject  CN=new",
         "subject  CN=old",
     ]
-    assert [shown["sha256"] for shown in as_json] == [
+    assert [certificate["sha256"] for certificate in as_json] == [
         made.digest for made in inspect(Path("ca.crt").read_bytes())
     ]
-    assert all(shown["expires_at"].endswith("Z") for shown in as_json)
+    assert all(certificate["expires_at"].endswith("Z") for certificate in as_json)
 
 
 @pytest.mark.parametrize(

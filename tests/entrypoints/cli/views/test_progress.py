@@ -95,8 +95,8 @@ with count_progress("Deleting servers", 20) as advance:
         advance()
         print_lines(f"deleted server {number}")
 """
-    shown = output_on_a_terminal(sys.executable, "-c", program)
-    lines = [re.sub(r"\x1b\[[?\d;]*[A-Za-z]", "", line) for line in shown.split("\n")]
+    output = output_on_a_terminal(sys.executable, "-c", program)
+    lines = [re.sub(r"\x1b\[[?\d;]*[A-Za-z]", "", line) for line in output.split("\n")]
 
     assert [line for line in lines if "deleted" in line] == [
         f"deleted server {number}" for number in range(20)

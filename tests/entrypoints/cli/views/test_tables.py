@@ -38,11 +38,11 @@ def on_terminal(width: int, columns: tuple[Column, ...], *lines: tuple[str, ...]
 def test_no_row_is_wider_than_the_terminal_or_takes_a_second_line(
     lines: list[tuple[str, ...]], width: int
 ) -> None:
-    shown = [line for line in on_terminal(width, COLUMNS, *lines) if not line.startswith(NOTE)]
+    output = [line for line in on_terminal(width, COLUMNS, *lines) if not line.startswith(NOTE)]
 
-    assert len(shown) == 1 + len(lines)
-    assert all(cell_len(line) <= width for line in shown)
-    assert all("4711" in line and "offline" in line for line in shown[1:])
+    assert len(output) == 1 + len(lines)
+    assert all(cell_len(line) <= width for line in output)
+    assert all("4711" in line and "offline" in line for line in output[1:])
 
 
 def a_server(number: int) -> Server:
@@ -101,21 +101,21 @@ def test_a_sentence_wraps_within_its_column_and_leaves_names_whole() -> None:
     columns = (Column("NAME", Fit.CUT), Column("REASON", Fit.WRAP))
     reason = "another machine holds the name, which was heard from 3s ago"
 
-    shown = on_terminal(50, columns, ("a-name-of-20-letters", reason))
+    output = on_terminal(50, columns, ("a-name-of-20-letters", reason))
 
-    assert all(line.startswith(("NAME", "a-name-of-20-letters  ", " " * 22)) for line in shown)
-    assert len(shown) > 2
-    assert " ".join(line[22:].strip() for line in shown[1:]) == reason
+    assert all(line.startswith(("NAME", "a-name-of-20-letters  ", " " * 22)) for line in output)
+    assert len(output) > 2
+    assert " ".join(line[22:].strip() for line in output[1:]) == reason
 
 
 @given(rows)
 def test_off_a_terminal_nothing_is_cut_and_columns_are_aligned(
     lines: list[tuple[str, ...]],
 ) -> None:
-    shown = aligned([[column.title for column in COLUMNS], *lines])
+    output = aligned([[column.title for column in COLUMNS], *lines])
 
-    assert len(shown) == 1 + len(lines)
-    for line, row in zip(shown[1:], lines, strict=True):
+    assert len(output) == 1 + len(lines)
+    for line, row in zip(output[1:], lines, strict=True):
         assert line == line.rstrip()
         assert all(cell.rstrip() in line for cell in row)
 
