@@ -12,8 +12,9 @@ FOLDERS = (Path("/dev"), Path("/etc"))
 # Terminals and shared memory come and go with every process.
 TRANSIENT = {Path("/dev/pts"), Path("/dev/shm"), Path("/dev/mqueue"), Path("/dev/fd")}
 
-# They come and go with the machine's own containers.
-TRANSIENT_MOUNTS = {"overlay", "nsfs"}
+# Mounts that come and go with the machine's own containers; shm is a container's shared memory.
+TRANSIENT_KINDS = {"overlay", "nsfs"}
+TRANSIENT_DEVICES = {"shm"}
 
 
 def machine_state() -> Mapping[str, str]:
@@ -22,7 +23,7 @@ def machine_state() -> Mapping[str, str]:
     state = {str(path): _described(path.lstat()) for path in _files()}
     for mount in Path("/proc/self/mounts").read_text().splitlines():
         device, point, kind, *_ = mount.split()
-        if kind not in TRANSIENT_MOUNTS:
+        if kind not in TRANSIENT_KINDS and device not in TRANSIENT_DEVICES:
             state[f"mount {point}"] = f"{device} {kind}"
     return state
 
