@@ -25,12 +25,12 @@ COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generat
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-17s %s\n", $$1, $$2}' Makefile
 
-setup: .venv/ready ## Make .venv from the hashed requirements (needs python3, pip and make)
+setup: .venv/ready ## Create .venv from the hashed requirements (needs python3, pip and make)
 
-run: setup ## Run the API and one host manager, and watch the fleet (Ctrl-C ends it)
+run: setup ## Run the API and one host manager, and watch the fleet (Ctrl-C stops it)
 	@# On a terminal the demonstration gets a process group of its own, so that Ctrl-C
-	@# reaches it and not make, which would report its clean end as an error. "|| exit"
-	@# keeps bash running, which makes that group; a last command would replace it.
+	@# reaches it and not make, which would report its clean exit as an error. "|| exit"
+	@# keeps bash running, which creates that group; a last command would replace it.
 	@# PPID is make: if that is killed, the demonstration stops.
 	@if [ -t 0 ]; then set -m; fi; $(BIN)/manmanv2 demo --stop-with-pid $$PPID || exit
 
@@ -46,7 +46,7 @@ mutants: setup ## Change the rules in small ways and list changes that no test n
 
 test-all: test test-rest ## Run it on every installed Python
 
-check: setup ## Run linters, type checker, import contracts; generated files must be up to date
+check: setup ## Run linters, type checker and import contracts, and check generated files
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
@@ -55,7 +55,7 @@ check: setup ## Run linters, type checker, import contracts; generated files mus
 	$(BIN)/buf lint
 	$(BIN)/buf breaking --against $(RELEASED)
 	deploy/check
-	@# Compared in a folder of its own, so that a check never changes what it checks.
+	@# Generated in a separate folder, so that the check changes no file.
 	@fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; \
 	$(MAKE) protos OUT="$$fresh"; \
 	diff -r --exclude=__pycache__ --exclude=__init__.py --exclude='*.proto' "$$fresh/$(PROTOS)" $(PROTOS) \
@@ -64,15 +64,15 @@ check: setup ## Run linters, type checker, import contracts; generated files mus
 	for file in $$(cd "$$fresh" && find docs -type f); do \
 		diff "$$file" "$$fresh/$$file" || { echo "$$file is not up to date: make docs" >&2; exit 1; }; \
 	done
-	@# The environment was made from requirements/, so it answers for them without a network.
+	@# The environment was created from requirements/, so this check needs no network.
 	@$(UV) pip install --offline --dry-run --python .venv --requirements pyproject.toml --extra otel --group dev 2>&1 \
 		| grep -q 'Would make no changes' \
-		|| { echo "requirements/ does not answer pyproject.toml: make lock" >&2; exit 1; }
+		|| { echo "requirements/ does not match pyproject.toml: make lock" >&2; exit 1; }
 	$(BIN)/python -m adapters.sql.migrations check
 
 OUT ?= .
-protos: setup ## Regenerate the code of protos/
-	@# From the root: imports in the generated code then name the folders as they are.
+protos: setup ## Generate the code of protos/
+	@# From the root, so that imports in the generated code match the folders.
 	@$(BIN)/python -m grpc_tools.protoc -I . \
 		--plugin=protoc-gen-mypy=$(BIN)/protoc-gen-mypy \
 		--plugin=protoc-gen-mypy_grpc=$(BIN)/protoc-gen-mypy_grpc \
@@ -113,7 +113,7 @@ format: setup ## Format the code and fix what a linter can fix
 	$(BIN)/ruff check --fix-only
 	$(BIN)/ruff format
 
-clean: ## Remove everything that was built or fetched here
+clean: ## Remove everything that was built or downloaded here
 	rm -rf .tools $(ENVIRONMENTS) dist mutants .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
@@ -124,7 +124,7 @@ $(ENVIRONMENTS:=/ready): pyproject.toml $(wildcard requirements/*.txt) | $(UV)
 	@echo "Setting up $(@D): installing the packages of requirements/dev.txt, which can take a minute"
 	@$(UV) pip sync --quiet --python $(@D) --require-hashes requirements/dev.txt
 	@echo "Setting up $(@D): installing manmanv2"
-	@# hatchling comes from the hashed requirements too, hence no isolated build.
+	@# No isolated build, because hatchling comes from the hashed requirements too.
 	@$(UV) pip install --quiet --python $(@D) --no-deps --no-build-isolation --editable .
 	@touch $@
 

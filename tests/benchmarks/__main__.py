@@ -1,4 +1,4 @@
-"""Durable unary heartbeats per second of the API, beside two servers to compare it with."""
+"""Measures the durable unary heartbeats per second of the API and of two reference servers."""
 
 import argparse
 import os
@@ -21,11 +21,16 @@ from tests.support.services.rabbitmq import RabbitBroker, find_broker_binaries
 
 def main() -> int:
     parser = argparse.ArgumentParser("python -m tests.benchmarks", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="one short round, for a first look")
+    parser.add_argument(
+        "--quick", action="store_true", help="run one short round for a quick result"
+    )
     parser.add_argument("--rounds", type=int, default=5, help="(default: %(default)s)")
     parser.add_argument("--hosts", type=int, default=128, help="(default: %(default)s)")
     parser.add_argument(
-        "--heartbeats", type=int, default=100, help="of each host, per round (default: %(default)s)"
+        "--heartbeats",
+        type=int,
+        default=100,
+        help="sent by each host in a round (default: %(default)s)",
     )
     options = parser.parse_args()
     # The first heartbeat of each host is not measured.
@@ -36,13 +41,14 @@ def main() -> int:
         options.rounds, options.hosts, options.heartbeats = 1, 64, 40
     if not shutil.which("h2load"):
         print(
-            "h2load makes the load and is missing: apt-get install nghttp2-client", file=sys.stderr
+            "h2load, the load generator, is not installed: apt-get install nghttp2-client",
+            file=sys.stderr,
         )
         return os.EX_UNAVAILABLE
     if not find_broker_binaries():
-        print("RabbitMQ is missing: apt-get install rabbitmq-server", file=sys.stderr)
+        print("RabbitMQ is not installed: apt-get install rabbitmq-server", file=sys.stderr)
         return os.EX_UNAVAILABLE
-    # As with Ctrl-C, so that everything that was started is stopped.
+    # Handle SIGTERM like Ctrl-C, so that everything that was started is stopped.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         _run(options)
@@ -63,19 +69,19 @@ def _run(options: argparse.Namespace) -> None:
         print(machine_line(postgres, broker))
         print(
             f"{options.hosts} hosts, each with one connection and one heartbeat in flight,"
-            f" {options.heartbeats} heartbeats of each per round; medians over {options.rounds}"
+            f" {options.heartbeats} heartbeats per host and round; medians over {options.rounds}"
             " round(s)",
             flush=True,
         )
         rounds: list[Round] = []
         for measured in measure_rounds(subjects, options.rounds, options.heartbeats):
             rounds.append(measured)
-            _say_on_a_terminal(f"round {len(rounds)} of {options.rounds}")
-        _say_on_a_terminal("")
+            _print_progress(f"round {len(rounds)} of {options.rounds}")
+        _print_progress("")
         print("", *report(rounds), "", measure_host_manager(folder, options.rounds), sep="\n")
 
 
-def _say_on_a_terminal(text: str) -> None:
+def _print_progress(text: str) -> None:
     if sys.stderr.isatty():
         print(f"\r{text:20}", end="\r", file=sys.stderr, flush=True)
 

@@ -1,4 +1,4 @@
-"""The load over AMQP: all heartbeats wait in the queue when the server begins to take them."""
+"""The load over AMQP: all heartbeats are in the queue when the server starts to consume."""
 
 import time
 from collections.abc import Callable
@@ -15,8 +15,8 @@ RunLoad = Callable[[ServerProcess, list[int], int], Load]
 
 
 def load_over_amqp(url: str) -> RunLoad:
-    """As many heartbeats of each host as over gRPC, in turn. Only the last one asks for an answer,
-    which comes after all others are written."""
+    """Each host sends as many heartbeats as over gRPC, in turn. Only the last one asks for an
+    answer, which arrives after all others are written."""
 
     def run(server: ServerProcess, server_ids: list[int], heartbeats_per_host: int) -> Load:
         used_before = time.process_time()
@@ -45,7 +45,7 @@ def load_over_amqp(url: str) -> RunLoad:
         while not answers:
             connection.process_data_events(time_limit=0.1)
             if time.monotonic() > began + _TIMEOUT_SECONDS:
-                raise RuntimeError("heartbeats over AMQP are not answered")
+                raise RuntimeError("the API did not answer the last heartbeat over AMQP")
         ended = time.monotonic()
         connection.close()
         heartbeats = len(server_ids) * heartbeats_per_host + 1

@@ -1,4 +1,4 @@
-"""The API without group commit: each heartbeat is a transaction of its own.
+"""The API without group commit: each heartbeat has its own transaction.
 
 Everything outside this file is the API's own code, so the comparison shows only what group commit
 gains.
@@ -21,8 +21,8 @@ from tests.benchmarks.update_per_heartbeat import THREADS
 
 
 @dataclass(frozen=True)
-class EachByItself:
-    """Takes the place of GroupCommit."""
+class SingleCommit:
+    """Replaces GroupCommit: writes each heartbeat in its own transaction."""
 
     write: Callable[[Sequence[Heartbeat]], Sequence[Acknowledged | ManManError]]
     threads: WorkerPool
@@ -41,7 +41,7 @@ def main() -> None:
     ApiContainer.engine.override(providers.ThreadSafeSingleton(make_engine, url, THREADS + 8))
     ApiContainer.heartbeats.override(
         providers.ThreadSafeSingleton(
-            EachByItself,
+            SingleCommit,
             ApiContainer.record_heartbeat,
             providers.ThreadSafeSingleton(WorkerPool, "heartbeats", THREADS),
         )

@@ -1,4 +1,4 @@
-"""How much CPU processes have used."""
+"""The CPU time that processes have used."""
 
 import psutil
 import psycopg2
@@ -13,7 +13,7 @@ def seconds(pid: int) -> float:
             times = process.cpu_times()
         except psutil.NoSuchProcess:
             continue
-        # The time of children that have ended and are no longer listed.
+        # children_* is the time of children that have ended and are no longer listed.
         used += times.user + times.system + times.children_user + times.children_system
     return used
 

@@ -1,4 +1,4 @@
-"""A server that answers a heartbeat and does nothing: what Python's gRPC costs alone."""
+"""A server that answers heartbeats and does nothing else: the cost of Python's gRPC alone."""
 
 import sys
 from typing import Any

@@ -1,4 +1,4 @@
-"""Simulated hosts, as the server under test knows them."""
+"""The simulated hosts in the server under test."""
 
 from collections.abc import Mapping
 from contextlib import closing
@@ -21,7 +21,7 @@ def register(port: int, hosts: int) -> list[int]:
             response_deserializer=pb.RegisterServerResponse.FromString,
         )
         return [
-            call(pb.RegisterServerRequest(name=f"host-{number}"), timeout=10).server_id
+            call(pb.RegisterServerRequest(name=f"host-{number}"), timeout=120).server_id
             for number in range(hosts)
         ]
 
@@ -37,7 +37,7 @@ def last_seen(port: int) -> Mapping[int, float]:
         )
         request = pb.ListServersRequest(page_size=_PAGE_SIZE)
         while True:
-            page = call(request, timeout=10)
+            page = call(request, timeout=120)
             seen |= {server.server_id: server.last_seen for server in page.servers}
             if not page.next_page_token:
                 return seen

@@ -1,5 +1,5 @@
-"""How soon a host manager registers after its start and how much memory it then takes, beside a
-Python process that only imports gRPC."""
+"""Measures the time from a host manager's start to its registration, and its memory then, compared
+with a Python process that only imports gRPC."""
 
 import os
 import subprocess
@@ -30,7 +30,7 @@ class Start:
 
 
 def measure_host_manager(folder: Path, rounds: int) -> str:
-    """One line for a reader."""
+    """The result as one line of the report."""
     hosts: list[Start] = []
     imports: list[Start] = []
     for name in _ONLY_FOR_DEVELOPMENT:

@@ -1,4 +1,4 @@
-"""The load: h2load, one process, connection and stream per simulated host."""
+"""The load over gRPC: h2load, with one process, connection and stream per simulated host."""
 
 import re
 import resource
@@ -11,7 +11,7 @@ from pathlib import Path
 from tests.benchmarks.server_process import ServerProcess
 from tests.benchmarks.wire import HEARTBEAT_PATH, REPLY_BYTES, request_body
 
-# h2load gives no call a deadline of its own.
+# h2load itself sets no deadline for a call.
 _TIMEOUT_SECONDS = 120
 
 _ESTABLISHED = "01"
@@ -22,17 +22,17 @@ class WrongReplies(Exception):
 
 
 class NeverAllAtOnce(Exception):
-    """All hosts were never sending at once: too few heartbeats per host, or the machine was
-    busy."""
+    """There was no time in which all hosts were sending: too few heartbeats per host, or a busy
+    machine."""
 
     def __init__(self) -> None:
-        super().__init__("a host had done its share before another one began: more --heartbeats")
+        super().__init__("one host finished before another one began: use more --heartbeats")
 
 
 @dataclass(frozen=True)
 class Load:
-    """The measurements of the load generator. The rate is that of the time in which all hosts were
-    sending: after the last one began and before the first one had finished.
+    """The measurements of the load generator. The rate covers the time in which all hosts were
+    sending: after the last host began and before the first one finished.
     """
 
     heartbeats: int
@@ -48,7 +48,7 @@ class _Call:
 
 
 def run_load(server: ServerProcess, server_ids: list[int], heartbeats_per_host: int) -> Load:
-    """Each host sends this many heartbeats, each as soon as the last one was answered.
+    """Each host sends this many heartbeats, each one when the previous one is answered.
 
     Raises WrongReplies and NeverAllAtOnce.
     """
@@ -87,8 +87,8 @@ def _command(port: int, heartbeats: int, body: Path, log: Path) -> list[str]:
 def _run_all(commands: list[list[str]], server: ServerProcess, heartbeats_per_host: int) -> None:
     processes: list[subprocess.Popen[str]] = []
     try:
-        # To start them takes longer than some of them would take to be done. The kernel
-        # accepts their connections for the server, which then finds all of them at once.
+        # Starting all of them takes longer than some would take to finish. The kernel accepts
+        # their connections for the paused server, which then gets all of them at once.
         with server.paused():
             for command in commands:
                 process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
@@ -107,32 +107,32 @@ def _await_connections(port: int, connections: int) -> None:
     deadline = time.monotonic() + _TIMEOUT_SECONDS
     while _connections_to(port) < connections:
         if time.monotonic() > deadline:
-            raise RuntimeError("h2load does not connect")
+            raise RuntimeError("h2load did not connect")
         time.sleep(0.05)
 
 
 def _connections_to(port: int) -> int:
-    """From the kernel's table: its number, local and remote address, state, in hexadecimal."""
+    """Read the kernel's table: number, local and remote address, and state, in hexadecimal."""
     rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
     return sum(row[2].endswith(f":{port:04X}") and row[3] == _ESTABLISHED for row in rows)
 
 
 def _check(summary: str, heartbeats: int) -> None:
-    """h2load takes a gRPC error for a success; but an error has no message, so bytes are
+    """h2load counts a gRPC error as a success. But an error has no message, so bytes are
     missing."""
     succeeded = re.search(r"(\d+) succeeded", summary)
     replies = re.search(r"\((\d+)\) data$", summary, re.MULTILINE)
     if not succeeded or not replies:
-        raise WrongReplies(f"h2load says:\n{summary}")
+        raise WrongReplies(f"h2load printed:\n{summary}")
     if (int(succeeded[1]), int(replies[1])) != (heartbeats, heartbeats * REPLY_BYTES):
         raise WrongReplies(
-            f"of {heartbeats} heartbeats {succeeded[1]} were answered, with {replies[1]} bytes"
+            f"{succeeded[1]} of {heartbeats} heartbeats were answered, with {replies[1]} bytes"
             f" instead of {heartbeats * REPLY_BYTES}"
         )
 
 
 def _calls(log: Path) -> list[_Call]:
-    """From lines of: start in µs since the epoch, HTTP status, µs until the end."""
+    """Parse lines with: start in µs since the epoch, HTTP status, duration in µs."""
     rows = [line.split("\t") for line in log.read_text().splitlines()]
     return [_Call(int(row[0]), int(row[0]) + int(row[2])) for row in rows]
 

@@ -10,18 +10,18 @@ from tests.benchmarks import cpu
 from tests.benchmarks.load import NeverAllAtOnce
 from tests.benchmarks.subjects import Subject
 
-# Time to finish what the last load left behind: files to write, connections to close.
+# Time for the work that the last load left: files to write, connections to close.
 _REST_SECONDS = 1.0
 
 
 class NotWritten(Exception):
-    """A server acknowledged heartbeats that its store does not show."""
+    """A server acknowledged heartbeats that are not in its store."""
 
 
 @dataclass(frozen=True)
 class Measurement:
     """One subject under the load once. CPU in seconds per 1,000 heartbeats, latencies in
-    ms, or not a number where nobody waits."""
+    ms, or NaN if hosts do not wait for answers."""
 
     per_second: float
     server_cpu: float
@@ -33,8 +33,8 @@ class Measurement:
 
     @property
     def per_cpu_second(self) -> float:
-        """Heartbeats per CPU second of server, database and broker together; not a number where
-        that was too little to be counted."""
+        """Heartbeats per CPU second of server, database and broker together; NaN if the CPU time
+        was too short to be counted."""
         used = self.server_cpu + self.database_cpu + self.broker_cpu
         return 1000 / used if used else nan
 
@@ -45,7 +45,7 @@ Round = dict[str, Measurement]
 def measure_rounds(
     subjects: list[Subject], rounds: int, heartbeats_per_host: int
 ) -> Iterator[Round]:
-    """Every subject once a round, after one for warming up. Each round has another order, so that
+    """Measure every subject once per round, after a warm-up. Each round has another order, so that
     no subject always follows the same one."""
     for subject in subjects:
         subject.run_load(subject.server, subject.server_ids, heartbeats_per_host)
@@ -62,8 +62,8 @@ def _measure_at_most_twice(subject: Subject, heartbeats_per_host: int) -> Measur
     try:
         return measure(subject, heartbeats_per_host)
     except NeverAllAtOnce as error:
-        # This happened once in 400 loads, and must not cost all rounds.
-        print(f"{subject.name}, once more: {error}", file=sys.stderr)
+        # This happened once in 400 loads, and must not discard all rounds.
+        print(f"{subject.name}: {error}; measuring it again", file=sys.stderr)
         return measure(subject, heartbeats_per_host)
 
 
@@ -78,7 +78,7 @@ def measure(subject: Subject, heartbeats_per_host: int) -> Measurement:
         seen = subject.last_seen()
         unmoved = [one for one in subject.server_ids if seen[one] <= seen_before[one]]
         if unmoved:
-            raise NotWritten(f"{subject.name}: last_seen did not move for {unmoved}")
+            raise NotWritten(f"{subject.name}: last_seen did not change for the servers {unmoved}")
     thousands = load.heartbeats / 1000
     percentiles = quantiles(load.latencies_ms, n=100) if load.latencies_ms else [nan] * 99
     return Measurement(

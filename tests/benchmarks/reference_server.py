@@ -14,15 +14,17 @@ Heartbeat = Callable[[pb.HeartbeatRequest, Any], Awaitable[pb.HeartbeatResponse]
 
 
 def serve(heartbeat: Heartbeat, *, on_uvloop: bool = True) -> None:
-    """Serve this one call on a free port until SIGTERM, as generated code would register it; on
-    Python's own event loop, as gRPC's documentation has it, or on a faster one."""
+    """Serve this one call on a free port until SIGTERM, registered like generated code does it.
+
+    Runs on uvloop, or on Python's own event loop like the examples in gRPC's documentation.
+    """
     run = uvloop.run if on_uvloop else asyncio.run
     run(_serve(heartbeat))
 
 
 async def _serve(heartbeat: Heartbeat) -> None:
-    asked_to_stop = asyncio.Event()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, asked_to_stop.set)
+    stop_requested = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop_requested.set)
     server = grpc.aio.server()
     handler = grpc.unary_unary_rpc_method_handler(
         heartbeat,
@@ -35,5 +37,5 @@ async def _serve(heartbeat: Heartbeat) -> None:
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     print(f"Serving on 127.0.0.1:{port}", flush=True)
-    await asked_to_stop.wait()
+    await stop_requested.wait()
     await server.stop(grace=1)

@@ -58,7 +58,7 @@ class ServerProcess:
         return self._process.pid
 
     def paused(self) -> AbstractContextManager[None]:
-        """Stopped for a `with` block; the kernel goes on accepting connections for it."""
+        """Stop the server for a `with` block; the kernel still accepts connections for it."""
         return frozen_family(self._process)
 
     def _await_port(self) -> int:

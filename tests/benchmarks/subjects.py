@@ -1,4 +1,4 @@
-"""The servers that are measured, each started as a process and with its fleet registered."""
+"""The servers that are measured: each is a process with a registered fleet."""
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -34,7 +34,7 @@ _COMMIT_PER_HEARTBEAT = (sys.executable, "-m", "tests.benchmarks.commit_per_hear
 
 
 def _two_workers() -> dict[str, str]:
-    # They cannot share a port that neither of them knows.
+    # Workers can share only a port that is fixed in advance.
     return {"API_WORKERS": "2", "LISTEN_ADDRESS": f"127.0.0.1:{free_port()}"}
 
 
@@ -43,7 +43,7 @@ class Subject:
     name: str
     server: ServerProcess
     server_ids: list[int]
-    # Unix seconds by id; None when the server keeps nothing.
+    # Unix seconds by server id; None if the server stores nothing.
     last_seen: Callable[[], Mapping[int, float]] | None
     postgres_pid: int | None = None
     broker_pid: int | None = None

@@ -18,7 +18,7 @@ from protos.manman.v1 import manman_pb2 as pb
 from tests.benchmarks.reference_server import serve
 
 # Enough for PostgreSQL to share the disk's flushes; with more, threads and backends only
-# get in each other's way.
+# slow each other down.
 THREADS = 16
 
 _UPDATE = """
@@ -56,7 +56,7 @@ class UpdatePerHeartbeat:
         connection: extensions.connection | None = getattr(self._of_thread, "connection", None)
         if connection is None:
             connection = psycopg2.connect(self._url)
-            # Each statement commits by itself, without a round trip for BEGIN and COMMIT.
+            # Each statement commits itself, without round trips for BEGIN and COMMIT.
             connection.autocommit = True
             self._of_thread.connection = connection
         return connection

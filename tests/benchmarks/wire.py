@@ -1,4 +1,4 @@
-"""The heartbeat as it goes over the wire, for load generator and reference servers alike."""
+"""The heartbeat on the wire, for the load generator and the reference servers."""
 
 from protos.manman.v1 import manman_pb2 as pb
 

@@ -12,7 +12,7 @@ from tests.support.stack.images import Images
 @pytest.fixture(scope="session")
 def images() -> Iterator[Images]:
     engine = find_engine()
-    # Whoever asks for these tests asks for the engine: without one they have failed.
+    # These tests run only if named, so without an engine they fail and are not skipped.
     assert engine, (
         f"no Docker engine answers at {socket_path()}: start one or set TEST_DOCKER_SOCKET"
     )
@@ -23,6 +23,6 @@ def images() -> Iterator[Images]:
 
 @pytest.fixture(scope="session")
 def stack(images: Images) -> Iterator[Deployment]:
-    """Up and healthy; whoever stops a part of it starts it again."""
+    """The running, healthy stack. A test that stops a part must start it again."""
     with Deployment(images) as deployment:
         yield deployment

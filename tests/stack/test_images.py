@@ -1,4 +1,4 @@
-"""What the images hold, and what they leave out."""
+"""The contents of the images."""
 
 import pytest
 
@@ -12,7 +12,7 @@ def image(images: Images, name: str) -> str:
 
 
 def output(images: Images, name: str, *command: str) -> str:
-    """Of a program in a container that may write nothing and reach nobody."""
+    """The output of a program in a container that can write no file and has no network."""
     program, *arguments = command
     return images.docker(
         *("run", "--rm", "--read-only", "--network", "none", "--cap-drop", "ALL"),

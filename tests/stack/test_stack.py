@@ -1,4 +1,4 @@
-"""The production stack, as docker/compose.yaml brings it up, and what may happen to it."""
+"""The production stack of docker/compose.yaml, and its failures."""
 
 import json
 import os
@@ -12,12 +12,12 @@ import pytest
 from tests.support.processes import eventually, run_to_end
 from tests.support.stack.deployment import API, HOST, INTERVAL_SECONDS, Deployment
 
-ONES_OWN = ("postgres", "rabbitmq", API, HOST)
+SERVICES = ("postgres", "rabbitmq", API, HOST)
 
 
 @pytest.fixture
 def machine(stack: Deployment) -> str:
-    """What Docker calls this machine."""
+    """The name of this machine in Docker."""
     return stack.docker("info", "--format", "{{.Name}}").strip()
 
 
@@ -28,7 +28,7 @@ def last_seen(server: dict[str, str]) -> float:
 def test_every_part_is_healthy(stack: Deployment) -> None:
     health = {
         f"{service} {container}": stack.state(container)["Health"]["Status"]
-        for service in ONES_OWN
+        for service in SERVICES
         for container in stack.containers(service)
     }
 
@@ -37,7 +37,7 @@ def test_every_part_is_healthy(stack: Deployment) -> None:
 
 
 def test_no_part_can_write_to_its_image_or_has_root_rights(stack: Deployment) -> None:
-    for service in ONES_OWN:
+    for service in SERVICES:
         for container in stack.containers(service):
             status = Path(f"/proc/{stack.state(container)['Pid']}/status").read_text()
             rights = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
@@ -86,8 +86,8 @@ def test_a_host_that_may_not_use_dockers_socket_says_what_to_do(stack: Deploymen
 
 
 def test_the_doctor_runs_in_the_hosts_container(stack: Deployment) -> None:
-    found = stack.docker("exec", stack.production_host, "manmanv2", "doctor", "host").splitlines()
-    outcomes = {line.split()[1]: line.split()[0] for line in found[1:]}
+    report = stack.docker("exec", stack.production_host, "manmanv2", "doctor", "host").splitlines()
+    outcomes = {line.split()[1]: line.split()[0] for line in report[1:]}
 
     assert {outcomes[check] for check in ("Docker", "Name", "Broker", "API", "Key")} == {"ok"}
 
@@ -96,11 +96,11 @@ def test_a_command_whose_libraries_the_image_lacks_says_where_to_run_it(
     stack: Deployment,
 ) -> None:
     script = "DATABASE_URL=postgresql://db/x manmanv2 db upgrade 2>&1; echo $?"
-    said = stack.docker("exec", stack.production_host, "sh", "-c", script).splitlines()
+    output = stack.docker("exec", stack.production_host, "sh", "-c", script).splitlines()
 
-    assert said[-1] == str(os.EX_UNAVAILABLE)
-    assert said[0].startswith("manmanv2: this command needs ")
-    assert len(said) == 2
+    assert output[-1] == str(os.EX_UNAVAILABLE)
+    assert output[0].startswith("manmanv2: this command needs ")
+    assert len(output) == 2
 
 
 def test_a_host_in_a_new_container_is_the_same_server_and_keeps_its_configuration(
@@ -116,7 +116,7 @@ def test_a_host_in_a_new_container_is_the_same_server_and_keeps_its_configuratio
     stack.compose("up", "--detach", "--no-deps", HOST)
     new = stack.production_host
     stack.wait_until_logged(new, f"Registered as server {before['server_id']} under")
-    # Later tests hear events, too.
+    # Wait for the event, because later tests receive events too.
     eventually(lambda: "replaced" in subscriber.kinds(before["server_id"]), "its event")
     after = stack.servers()["production"]
 
@@ -130,35 +130,37 @@ def test_a_crashed_host_restarts_as_the_same_server(stack: Deployment) -> None:
     host = stack.production_host
     server_id = stack.servers()["production"]["server_id"]
     registered = f"Registered as server {server_id} under"
-    told = stack.docker.log(host).count(registered)
+    registrations = stack.docker.log(host).count(registered)
     subscriber = stack.subscriber()
     os.kill(stack.state(host)["Pid"], signal.SIGKILL)
-    eventually(lambda: stack.docker.log(host).count(registered) > told, "it to register again")
-    # Later tests hear events, too.
+    eventually(
+        lambda: stack.docker.log(host).count(registered) > registrations, "it to register again"
+    )
+    # Wait for the event, because later tests receive events too.
     eventually(lambda: subscriber.kinds(server_id) == ["replaced"], "its event")
 
     assert stack.production_host == host
     assert stack.docker.inspect(host)[0]["RestartCount"] == 1
 
 
-@pytest.mark.parametrize("blow", ["kill", "pause"])
+@pytest.mark.parametrize("action", ["kill", "pause"])
 def test_the_fleet_stays_online_when_one_of_two_apis_dies_or_freezes(
-    stack: Deployment, blow: str
+    stack: Deployment, action: str
 ) -> None:
     subscriber = stack.subscriber()
     server_ids = [server["server_id"] for server in stack.servers().values()]
-    struck = eventually(lambda: stack.api_of(stack.production_host), "a connection to an API")
-    (left,) = set(stack.containers(API)) - {struck}
-    with stack.struck(blow, struck):
-        # Longer than a server may be silent.
+    connected = eventually(lambda: stack.api_of(stack.production_host), "a connection to an API")
+    (left,) = set(stack.containers(API)) - {connected}
+    with stack.disrupted(action, connected):
+        # Wait longer than a server may be silent.
         until = time.time() + 3 * INTERVAL_SECONDS
         eventually(
             lambda: all(last_seen(server) > until for server in stack.servers(left).values()),
             "heartbeats to go on",
-            seconds=60,
+            seconds=600,
         )
         for server_id in server_ids:
-            stack.operator("configs", "put", str(server_id), "blow", stdin="{}", at=left)
+            stack.operator("configs", "put", str(server_id), "limits", stdin="{}", at=left)
         # Events of a server keep their order.
         eventually(lambda: all(map(subscriber.kinds, server_ids)), "an event of each server")
 
@@ -182,20 +184,20 @@ def test_a_stopped_host_is_offline_at_once_and_reports_it(stack: Deployment) -> 
 def test_no_secret_is_known_to_the_engine_or_printed_by_a_part(stack: Deployment) -> None:
     containers = stack.containers()
     images = (stack.images.api, stack.images.host)
-    told = {
+    texts = {
         "inspect": json.dumps(stack.docker.inspect(*containers, *images)),
         **{f"log of {container}": stack.docker.log(container) for container in containers},
         **{f"history of {name}": stack.docker("history", "--no-trunc", name) for name in images},
     }
-    leak_detector = [
+    leaks = [
         (name, place)
         for name, text in stack.secrets.items()
-        for place in told
-        if text in told[place]
+        for place in texts
+        if text in texts[place]
     ]
 
     assert len(containers) == 7
-    assert leak_detector == []
+    assert leaks == []
 
 
 def test_secrets_are_created_once_and_kept(stack: Deployment) -> None:

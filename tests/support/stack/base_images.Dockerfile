@@ -1,5 +1,5 @@
-# PostgreSQL and RabbitMQ of Debian, in images that behave as the official ones do where
-# docker/compose.yaml relies on it: users, folders, commands, and where passwords come from.
+# Debian's PostgreSQL and RabbitMQ, in images that behave like the official ones where
+# docker/compose.yaml relies on it: users, folders, commands, and the source of passwords.
 ARG DEBIAN
 FROM ${DEBIAN} AS postgres
 

@@ -1,4 +1,4 @@
-"""The production stack as it is shipped, on a Docker engine of this machine."""
+"""The production stack as shipped, on a Docker engine of this machine."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from tests.support.repository import ROOT
 from tests.support.stack.docker_command import run
 from tests.support.stack.images import Images
 
-START_SECONDS = 120.0
-# Offline after three of them. A call to an API that froze is given up after 5 s, and the next one
-# still has to come in time.
+START_TIMEOUT_SECONDS = 600.0
+# A server is offline after three missed heartbeats. A host gives up a call to a frozen API after
+# 5 s, and its next heartbeat must still be in time.
 INTERVAL_SECONDS = 5
 API_PORT = 50051
 API, HOST = "manmanv2-api", "manmanv2-host"
 
 
 class Deployment:
-    """`docker/compose.yaml`, unchanged, with a project, a folder and secrets of its own.
+    """`docker/compose.yaml`, unchanged, with its own project, folder and secrets.
 
     Two APIs, and two host managers on this machine, one for production and one for dev.
     """
@@ -50,7 +50,7 @@ class Deployment:
 
     @property
     def secrets(self) -> dict[str, str]:
-        """What nobody else may see, by the names of its files; of a URL only the password is."""
+        """The secrets by the names of their files."""
         names = ("registration_key", "operator_key", "postgres_password", "rabbitmq_password")
         return {name: (self.folder / "secrets" / name).read_text().strip() for name in names}
 
@@ -61,14 +61,14 @@ class Deployment:
         return run("docker-compose", *arguments, environment=self._environment, folder=self.folder)
 
     def start_host(self, **variables: str) -> str:
-        """One more of the file's service; its container's name."""
+        """Start one more host manager; returns the name of its container."""
         options = [part for name in variables for part in ("-e", f"{name}={variables[name]}")]
         return self.compose("run", "--detach", "--no-deps", *options, HOST).strip()
 
     def containers(self, service: str = "") -> list[str]:
-        """The ids of a service's containers, or of all; ended ones too.
+        """The ids of a service's containers, or of all containers; includes stopped ones.
 
-        What was started by itself is of no service, and is among all.
+        A container of `start_host` belongs to no service, so only the full list has it.
         """
         labels = [f"com.docker.compose.project={self._project}"]
         if service:
@@ -78,38 +78,38 @@ class Deployment:
         return self.docker("ps", "--all", "--quiet", "--no-trunc", *filters).split()
 
     def state(self, container: str) -> dict[str, Any]:
-        found: dict[str, Any] = self.docker.inspect(container)[0]["State"]
-        return found
+        state: dict[str, Any] = self.docker.inspect(container)[0]["State"]
+        return state
 
     def address(self, container: str) -> str:
-        """Its IP; this machine is on the network of the containers, too."""
+        """The IP address of a container; this machine can reach it."""
         (network,) = self.docker.inspect(container)[0]["NetworkSettings"]["Networks"].values()
         return str(network["IPAddress"])
 
     def await_health(self, *containers: str) -> None:
         def healthy() -> bool:
             return all(
-                found["State"].get("Health", {}).get("Status") == "healthy"
-                for found in self.docker.inspect(*containers)
+                details["State"].get("Health", {}).get("Status") == "healthy"
+                for details in self.docker.inspect(*containers)
             )
 
-        eventually(healthy, "containers to be healthy", seconds=START_SECONDS)
+        eventually(healthy, "containers to be healthy", seconds=START_TIMEOUT_SECONDS)
 
     def wait_until_logged(self, container: str, part: str) -> None:
-        eventually(lambda: part in self.docker.log(container), f"{container} to say {part!r}")
+        eventually(lambda: part in self.docker.log(container), f"{container} to log {part!r}")
 
     def operator(self, *arguments: str, stdin: str = "", at: str = "") -> str:
-        """What `manmanv2` prints in the container of an API."""
+        """The stdout of `manmanv2` in the container of an API."""
         api = at or self.containers(API)[0]
         return self.docker("exec", "--interactive", api, "manmanv2", *arguments, stdin=stdin)
 
     def servers(self, at: str = "") -> dict[str, dict[str, Any]]:
-        """All that an API lists, by their environments."""
+        """The servers that an API lists, by their environments."""
         listed = json.loads(self.operator("servers", "list", "--output", "json", at=at))
         return {server["environment"]: server for server in listed}
 
     def subscriber(self) -> EventSubscriber:
-        """Hears what happens from now on."""
+        """A subscriber that receives the events from now on."""
         broker = self.address(self.containers("rabbitmq")[0])
         password = self.secrets["rabbitmq_password"]
         url = f"amqp://manmanv2:{password}@{broker}:5672/manmanv2"
@@ -118,26 +118,26 @@ class Deployment:
         return EventSubscriber(url)
 
     def published(self, api: str) -> str:
-        """Where this machine alone reaches an API."""
+        """The address of an API that only this machine can reach."""
         return self.docker("port", api, str(API_PORT)).strip()
 
     def written(self, host: str, name: str) -> str:
-        """What is in a file of a host's configuration folder; nothing when there is none."""
+        """The content of a file in a host's configuration folder; empty if there is no file."""
         script = f"cat /var/lib/manmanv2/{name} 2>/dev/null || true"
         return self.docker("exec", host, "sh", "-c", script)
 
     @contextmanager
-    def struck(self, blow: str, container: str) -> Iterator[None]:
-        """`docker kill` or `docker pause`, until the block ends."""
-        self.docker(blow, container)
+    def disrupted(self, action: str, container: str) -> Iterator[None]:
+        """Apply `docker kill` or `docker pause` for a block, then undo it."""
+        self.docker(action, container)
         try:
             yield
         finally:
-            self.docker({"kill": "start", "pause": "unpause"}[blow], container)
+            self.docker({"kill": "start", "pause": "unpause"}[action], container)
             self.await_health(container)
 
     def api_of(self, host: str) -> str:
-        """The container of the API that a host is connected to, or nothing between two."""
+        """The container of the API to which a host is connected; empty if there is none."""
         connections = Path(f"/proc/{self.state(host)['Pid']}/net/tcp").read_text().splitlines()[1:]
         peers = {line.split()[2] for line in connections}
         apis = {_as_in_proc(self.address(api), API_PORT): api for api in self.containers(API)}
@@ -157,7 +157,7 @@ class Deployment:
 
     def __exit__(self, *_: object) -> None:
         try:
-            # Compose would leave what was started by itself.
+            # Compose would leave the containers of `start_host`.
             if started := self.containers():
                 self.docker("rm", "--force", "--volumes", *started)
             self.compose("down", "--volumes")
@@ -167,7 +167,7 @@ class Deployment:
     def _start(self) -> None:
         self.make_secrets()
         self.compose("up", "--detach", "--scale", f"{API}=2")
-        # Two cannot keep their configuration in one folder.
+        # Two hosts cannot use one configuration folder.
         self.dev_host = self.start_host(ENVIRONMENT="dev", CONFIG_DIR="")
         self.await_health(self.production_host, self.dev_host)
 
@@ -185,5 +185,5 @@ class Deployment:
 
 
 def _as_in_proc(address: str, port: int) -> str:
-    """As /proc/net/tcp writes it: the bytes of a machine that puts the lowest first."""
+    """An address in the format of /proc/net/tcp: hexadecimal, on a little-endian machine."""
     return f"{socket.inet_aton(address)[::-1].hex().upper()}:{port:04X}"

@@ -1,4 +1,4 @@
-"""The command `docker` on one engine."""
+"""Runs the command `docker` on one engine."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ class Docker:
 
     @property
     def environment(self) -> dict[str, str]:
-        # Settings of a developer, or of another engine, are not for this one.
+        # Settings of a developer or of another engine must not apply here.
         kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
         return {**kept, "DOCKER_HOST": f"unix://{self.socket}"}
 
     def __call__(self, *arguments: str, stdin: str = "") -> str:
-        """What it prints. Raises AssertionError with all that it said when it fails."""
+        """The stdout of `docker`. Raises AssertionError with all output if it fails."""
         return run("docker", *arguments, environment=self.environment, stdin=stdin)
 
     def inspect(self, *names: str) -> list[dict[str, Any]]:
@@ -31,7 +31,7 @@ class Docker:
         return found
 
     def log(self, container: str) -> str:
-        """All that it wrote, to stdout and to stderr."""
+        """Everything that the container wrote to stdout and stderr."""
         return subprocess.run(
             ["docker", "logs", container],
             env=self.environment,
@@ -45,7 +45,7 @@ class Docker:
 def run(
     *command: str, environment: dict[str, str], stdin: str = "", folder: Path | None = None
 ) -> str:
-    """What a command prints. Raises AssertionError with all that it said when it fails."""
+    """The stdout of a command. Raises AssertionError with all output if it fails."""
     ended = subprocess.run(
         command,
         env=environment,

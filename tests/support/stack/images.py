@@ -16,11 +16,11 @@ from tests.support.repository import ROOT
 from tests.support.stack.docker_command import Docker, run
 
 HERE = Path(__file__).parent
-# Of the versions that docker/compose.yaml asks for by default: Python 3.13, PostgreSQL 17 and
-# RabbitMQ 4.
+# This release has the versions that docker/compose.yaml uses by default: Python 3.13, PostgreSQL
+# 17 and RabbitMQ 4.
 RELEASE = "trixie"
 PACKAGES = ("python3", "python3-venv", "postgresql-17", "rabbitmq-server")
-# What this machine trusts; on the way to PyPI there may be a proxy with a CA of its own.
+# The CAs that this machine trusts: a proxy on the way to PyPI may have its own CA.
 CA_BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -29,9 +29,9 @@ CREATED = "2026-01-02T03:04:05Z"
 
 @dataclass(frozen=True)
 class Images:
-    """A Debian as the base of all, ours, and what stands for PostgreSQL's and RabbitMQ's own.
+    """Our images, substitutes for PostgreSQL's and RabbitMQ's, and a Debian as the base of all.
 
-    Nothing can be pulled where the tests run. Leaves no image on the engine.
+    Tests must run where no image can be pulled. Removes all images at the end.
     """
 
     docker: Docker
@@ -70,14 +70,14 @@ class Images:
     def __exit__(self, *_: object) -> None:
         with suppress(AssertionError):
             for image in reversed([self._debian_id(), *self._built_on(self._debian_id())]):
-                # One that is gone with the last of its children is no failure.
+                # An image may already be removed together with its last child.
                 with suppress(AssertionError):
                     self.docker("image", "rm", "--force", image)
 
     def _import_debian(self) -> None:
         assert os.geteuid() == 0, "debootstrap makes a Debian for root only: run this as root"
         with tempfile.TemporaryDirectory(prefix="manman-debian-") as folder:
-            # In a namespace of its own, which takes the mounts with it when it is killed.
+            # In its own mount namespace, so that the mounts disappear if it is killed.
             run(
                 *("unshare", "--mount"),
                 *("debootstrap", "--variant=minbase", f"--include={','.join(PACKAGES)}"),
@@ -86,7 +86,7 @@ class Images:
             )
             for needless in ("var/cache/apt", "var/lib/apt/lists", "usr/share/doc"):
                 shutil.rmtree(Path(folder, needless))
-            # As Python's own images are.
+            # Python's own images have no compiled files either.
             for compiled in Path(folder).glob("usr/lib/python3*/**/__pycache__"):
                 shutil.rmtree(compiled)
             Path(folder, CA_BUNDLE[1:]).parent.mkdir(parents=True, exist_ok=True)
@@ -117,7 +117,7 @@ class Images:
         run(
             *("make", "--directory", str(ROOT), "images"),
             *(f"IMAGE_TAG={self.tag}", f"COMMIT={COMMIT}", f"CREATED={CREATED}"),
-            # The engine may have no way out for containers of its own networks.
+            # Containers on the engine's own networks may have no way to the outside.
             f"BUILD_FLAGS=--network=host --build-arg BASE_IMAGE={self._debian}",
             environment=self.docker.environment,
         )
@@ -126,14 +126,14 @@ class Images:
         return self._ids(self._debian)[0]
 
     def _built_on(self, base: str) -> list[str]:
-        """All that stands on an image, what builds left behind too; children after parents."""
+        """All images built on an image, including leftovers of builds; children after parents."""
         parents: dict[str, list[str]] = {}
         for image in self.docker.inspect(*self._ids("--all")):
             parents.setdefault(image["Parent"], []).append(image["Id"])
-        found = [base]
-        for image_id in found:
-            found += parents.get(image_id, [])
-        return found[1:]
+        images = [base]
+        for image_id in images:
+            images += parents.get(image_id, [])
+        return images[1:]
 
     def _ids(self, *which: str) -> list[str]:
         return sorted(set(self.docker("image", "ls", "--quiet", "--no-trunc", *which).split()))
