@@ -154,3 +154,41 @@ def test_no_decision_is_both_for_and_against_a_machine(
 )
 def test_the_likely_cause_is_explained(other: Evidence, words: str) -> None:
     assert words in likely_cause(compare(HOLDER, other))
+
+
+SENTENCES = {
+    "The kernel is the same: a virtual machine was most likely copied while it ran.",
+    "The disk is the same, but the board differs: the disk was most likely copied.",
+    (
+        "The disk is the same, but the board is unknown: either the disk was copied, or the machine"
+        " was restarted."
+    ),
+    (
+        "The board is the same, but the disk differs: either the machine was reinstalled, or two"
+        " boards have the same hardware id."
+    ),
+    "Nothing agrees: two machines were given the same name.",
+    "Too little is known about the machines to tell why they have the same name.",
+}
+
+
+@pytest.mark.parametrize("kind", ["machine_id", "engine_id"])
+def test_one_identifier_of_the_disk_is_enough_to_explain_a_conflict(kind: str) -> None:
+    other_board = replace(Evidence(), hardware_id="b" * 32)
+    known = replace(other_board, **{kind: "d" * 32})
+    pairs = {
+        "The disk is the same, but the board differs": replace(known, hardware_id="c" * 32),
+        "The disk is the same, but the board is unknown": replace(known, hardware_id=""),
+        "Nothing agrees": replace(Evidence(), **{kind: "e" * 32}),
+    }
+
+    for words, other in pairs.items():
+        assert likely_cause(compare(known, other)).startswith(words)
+    assert likely_cause(compare(known, replace(other_board, hardware_id="c" * 32))).startswith(
+        "Nothing agrees"
+    )
+
+
+@given(st.sampled_from(MACHINES), st.sampled_from(MACHINES))
+def test_a_likely_cause_is_a_whole_sentence(one: Evidence, other: Evidence) -> None:
+    assert likely_cause(compare(one, other)) in SENTENCES

@@ -8,6 +8,7 @@ from application.liveness.record_heartbeat import Heartbeat
 from application.ports.store.store import StoreUnavailable
 from application.registration.register_server import Registration
 from application.servers.update_server import ServerChanges
+from domain.events import EventKind
 from domain.liveness import Presence, Status
 from tests.support.builders import INTERVAL, NOW, SECOND
 from tests.support.fleet import Fleet
@@ -251,3 +252,55 @@ def test_after_a_disconnection_hosts_have_three_intervals_for_their_next_heartbe
     over_amqp([Heartbeat(spoke)])
     assert watched.pass_time(INTERVAL + SECOND) == [silent]
     assert status(watched, spoke) is Status.ONLINE
+
+
+def test_the_history_shows_when_and_why_a_server_expired(watched: Fleet) -> None:
+    web = register(watched)
+    watched.pass_time(3 * INTERVAL + SECOND)
+    with watched.store.begin() as transaction:
+        last = transaction.history.of(web)[-1]
+
+    assert (last.kind, last.at) == (EventKind.STALE, watched.clock.now())
+    assert last.cause == "its host was silent for longer than 45 seconds"
+
+
+def test_silence_can_be_judged_after_three_intervals_of_observation(fleet: Fleet) -> None:
+    assert not fleet.expire.can_expire()
+    fleet.pass_time(3 * INTERVAL - SECOND)
+    assert not fleet.expire.can_expire()
+
+    fleet.pass_time(SECOND)
+
+    assert fleet.expire.can_expire()
+
+
+def test_silence_cannot_be_judged_after_a_gap_in_the_observation(watched: Fleet) -> None:
+    watched.clock.advance(INTERVAL)
+    assert watched.expire.can_expire()
+
+    watched.clock.advance(SECOND)
+
+    assert not watched.expire.can_expire()
+
+
+def test_silence_cannot_be_judged_while_heartbeats_may_be_missing(watched: Fleet) -> None:
+    watched.heartbeat_intake.set_connected("amqp", False)
+    assert not watched.expire.can_expire()
+    watched.heartbeat_intake.set_connected("amqp", True)
+    assert watched.expire.can_expire()
+
+    watched.heartbeat_intake.failed_batches += 1
+
+    assert not watched.expire.can_expire()
+
+
+def test_silence_cannot_be_judged_right_after_a_transport_came_back(watched: Fleet) -> None:
+    watched.heartbeat_intake.set_connected("amqp", False)
+    watched.expire()
+    watched.heartbeat_intake.set_connected("amqp", True)
+    watched.expire()
+    assert not watched.expire.can_expire()
+
+    watched.pass_time(3 * INTERVAL)
+
+    assert watched.expire.can_expire()

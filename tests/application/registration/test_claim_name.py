@@ -518,3 +518,74 @@ def test_where_bans_only_warn_a_refused_server_is_admitted_and_recorded() -> Non
     assert isinstance(heartbeat(fleet, server), Acknowledged)
     assert join(fleet, RESTARTED).server_id == server.server_id
     assert dry_run_refusals(fleet) == [(Switch.BAN, "web", 2)]
+
+
+def test_where_name_conflicts_only_warn_both_hosts_go_on() -> None:
+    fleet = with_rules(only_warning_of(Switch.NAME_CONFLICT))
+    holder = join(fleet, HERE)
+    fleet.clock.advance(SECOND)
+    newcomer = join(fleet, ELSEWHERE)
+
+    assert newcomer.epoch == holder.epoch
+    assert isinstance(heartbeat(fleet, holder), Acknowledged)
+    assert isinstance(heartbeat(fleet, newcomer), Acknowledged)
+    with fleet.store.begin() as transaction:
+        [refusal] = transaction.dry_run_refusals.page(after=0, size=9)
+    assert (refusal.server_id, refusal.last_at) == (holder.server_id, fleet.clock.now())
+
+
+def test_a_renamed_host_is_compared_with_the_server_that_was_online_last(fleet: Fleet) -> None:
+    # The one that was online last is neither the first nor the last that registered.
+    servers = [join(fleet, HERE, name) for name in ("a", "b", "c")]
+    for server in (servers[0], servers[2], servers[1]):
+        fleet.clock.advance(SECOND)
+        leave(fleet, server)
+    new = join(fleet, RESTARTED, "d")
+
+    with fleet.store.begin() as transaction:
+        [cause] = [
+            (entry.at, entry.cause)
+            for entry in transaction.history.of(new.server_id)
+            if entry.kind is EventKind.RECOGNISED
+        ]
+    assert cause == (
+        fleet.clock.now(),
+        (
+            "its machine was also server 2 (b), which is offline: if the host was renamed, run"
+            " `manmanv2 servers merge 2 4`"
+        ),
+    )
+
+
+def test_a_recognised_machine_still_waits_for_approval_of_its_new_server() -> None:
+    fleet = with_rules(RegistrationRules(approval_policy=ApprovalPolicy.MANUAL))
+    old = join(fleet, HERE, "old")
+    fleet.approve(old.server_id)
+    leave(fleet, old)
+    new = join(fleet, RESTARTED, "new")
+
+    assert EventKind.RECOGNISED in event_kinds(fleet, new.server_id)
+    assert new.approval is Approval.PENDING
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "is_reused"),
+    [("", "", True), ("", "prod", True), ("prod", "prod", True), ("dev", "prod", False)],
+)
+def test_an_ephemeral_server_is_reused_within_its_environment(
+    fleet: Fleet, old: str, new: str, is_reused: bool
+) -> None:
+    first = fleet.register(Registration("a", old, evidence=HERE, ephemeral=True)).server
+    leave(fleet, first)
+    fleet.clock.advance(SECOND)
+    second = fleet.register(Registration("b", new, evidence=RESTARTED, ephemeral=True)).server
+
+    assert (second.server_id == first.server_id) is is_reused
+    with fleet.store.begin() as transaction:
+        readopted = [
+            (entry.at, entry.cause)
+            for entry in transaction.history.of(first.server_id)
+            if entry.kind is EventKind.READOPTED
+        ]
+    cause = "its machine registered again under the name b; it was a"
+    assert readopted == ([(fleet.clock.now(), cause)] if is_reused else [])

@@ -17,6 +17,7 @@ from domain.liveness import Status, online_presence
 from domain.machine_evidence import Evidence, Identity
 from domain.registration_rules import RegistrationRules
 from domain.server import Server
+from domain.spiffe import Certified
 from tests.support.builders import CAPABILITIES, INTERVAL, NOW, SECOND, at_once, evidence
 from tests.support.canary_secrets import almost, canary
 from tests.support.certifying import RESTARTED, CertifyingFleet
@@ -346,3 +347,46 @@ def test_a_host_without_evidence_keeps_what_is_known_of_its_machine(fleet: Fleet
 
     assert identity == Identity(BANNED, 1, "10.0.0.8", NOW + SECOND)
     assert machine(fleet, "b", BANNED) == 1
+
+
+def test_a_certificate_registers_its_server_again_without_a_key() -> None:
+    fleet = CertifyingFleet()
+    fleet.register = replace(
+        fleet.register,
+        authenticate_host=replace(admitting_keys(KEY), credentials=fleet.credentials),
+    )
+    fleet.register(Registration("web", registration_key=KEY, evidence=BANNED))
+    certified_as = Certified(server_id=1, epoch=1)
+    again = fleet.register(Registration("web", evidence=BANNED, certified_as=certified_as))
+
+    assert (again.server.server_id, again.server.epoch) == (1, 1)
+    with pytest.raises(InvalidRegistrationKey):
+        fleet.register(Registration("db", evidence=BANNED, certified_as=certified_as))
+
+
+@pytest.mark.parametrize("enforced", [True, False])
+def test_the_revision_is_withheld_from_a_server_that_waits_for_approval(enforced: bool) -> None:
+    modes = {} if enforced else {Switch.APPROVAL: Mode.WARN}
+    rules = RegistrationRules(approval_policy=ApprovalPolicy.MANUAL, enforcement=Enforcement(modes))
+    fleet = Fleet(MemoryStore(), rules=rules)
+    server = fleet.register(Registration("web")).server
+    with fleet.store.begin() as transaction:
+        record = transaction.servers.get(server.server_id, lock=True)
+        transaction.servers.save(replace(record, config_revision=5))
+
+    assert fleet.register(Registration("web")).config_revision == (0 if enforced else 5)
+
+
+def test_every_event_has_the_time_of_the_registration() -> None:
+    rules = RegistrationRules(approval_policy=ApprovalPolicy.MANUAL)
+    fleet = Fleet(MemoryStore(), rules=rules)
+    now = fleet.clock.advance(SECOND)
+    fleet.register(Registration("web", evidence=BANNED, capabilities=CAPABILITIES))
+    with fleet.store.begin() as transaction:
+        times = {entry.at for entry in transaction.history.of(1)}
+        [(reported_at, _)] = transaction.capability_reports.history(1)
+        identity = transaction.identities.get(1)
+
+    assert times == {now}
+    assert reported_at == now
+    assert identity.registered_at == now
