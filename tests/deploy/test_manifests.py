@@ -55,8 +55,8 @@ def manifests(overlay: str) -> Manifests:
 
 def only_container(pod: Manifest) -> Manifest:
     [container] = pod["spec"]["containers"]
-    found: Manifest = container
-    return found
+    only: Manifest = container
+    return only
 
 
 def api_policy(manifests: Manifests) -> Manifest:
@@ -110,10 +110,10 @@ def test_the_variables_of_a_pod_are_valid_settings(
     loaded = (HostSettings if app == "manmanv2-host" else ApiSettings).load(here)
 
     assert in_files <= mounted_secrets(manifests, manifests.pod(app))
-    for found in fields(loaded):
-        file = variables.get(f"{found.name.upper()}_FILE")
+    for setting in fields(loaded):
+        file = variables.get(f"{setting.name.upper()}_FILE")
         if file:
-            assert getattr(loaded, found.name).reveal() == SECRETS[Path(file).name]
+            assert getattr(loaded, setting.name).reveal() == SECRETS[Path(file).name]
 
 
 def test_services_probes_and_hosts_use_the_same_ports_and_names(manifests: Manifests) -> None:
@@ -290,24 +290,24 @@ def test_with_tls_only_the_api_has_the_key_and_hosts_verify_its_certificate(
     manifests = rendered(overlay, "tls")
     files = CertificateFiles(tmp_path)
     files.issue(f"manmanv2-api.{namespace_of(manifests)}.svc.cluster.local")
-    given = {}
+    environment = {}
     for app in ("manmanv2-api", "manmanv2-host"):
         pod = manifests.pod(app)
         [volume] = (each for each in pod["spec"]["volumes"] if each["name"] == "tls")
         [mount] = (each for each in only_container(pod)["volumeMounts"] if each["name"] == "tls")
         variables = variables_of(manifests, app)
-        given[app] = {
+        environment[app] = {
             name: value.replace(mount["mountPath"], str(tmp_path))
             for name, value in variables.items()
             if "TLS" in name or name in ("API_ADDRESS", "API_CA_CERT_PATH")
         }
         mounted = {f"{mount['mountPath']}/{item['path']}" for item in volume["secret"]["items"]}
         assert mounted == {each for each in variables.values() if "/manmanv2-tls/" in each}
-    found = HostSettings.load(given["manmanv2-host"]).api
+    api = HostSettings.load(environment["manmanv2-host"]).api
     [name] = read_certified_key(files.certificate, files.key).facts.names
 
-    assert ApiSettings.load(given["manmanv2-api"]).speaks_tls
-    assert found == ApiAddress(f"{name}:{GRPC}", Tls(files.ca_file))
+    assert ApiSettings.load(environment["manmanv2-api"]).speaks_tls
+    assert api == ApiAddress(f"{name}:{GRPC}", Tls(files.ca_file))
     # The gRPC probes of the kubelet do not support TLS.
     for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
         asked = only_container(manifests.pod("manmanv2-api"))[probe]
@@ -328,13 +328,13 @@ def test_with_an_authority_only_the_api_has_its_key_and_serves_the_port_for_cert
     variables = variables_of(manifests, "manmanv2-api")
     for mount in mounts.values():
         variables = {name: value.replace(mount, str(tmp_path)) for name, value in variables.items()}
-    given = {name: variables[name] for name in (*site.variables, "MTLS_LISTEN_ADDRESS")}
-    loaded = ApiSettings.load(given)
+    environment = {name: variables[name] for name in (*site.variables, "MTLS_LISTEN_ADDRESS")}
+    loaded = ApiSettings.load(environment)
     served = manifests.one("Service", "manmanv2-api")["spec"]["ports"]
     named = {port["name"]: port["containerPort"] for port in only_container(pod)["ports"]}
 
     assert mounts.keys() == {"tls", "authority"}
-    assert {name: given[name] for name in site.variables} == site.variables
+    assert {name: environment[name] for name in site.variables} == site.variables
     assert read_certificates(loaded)
     assert {port["port"]: named[port["targetPort"]] for port in served} == {
         GRPC: GRPC,

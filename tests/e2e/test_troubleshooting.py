@@ -566,12 +566,12 @@ def test_the_port_requires_a_client_certificate(
     api.wait_until_logged("Serving mutual-TLS clients")
     own, file = ["spiffe://manmanv2/operator/oc-aaaaaaaaaa"], tmp_path / "ann.pem"
     lines = [tls_failure_line(for_certificates, site.ca_file)]
-    for address, shown in (
+    for address, presented in (
         (for_certificates, site.gives(own, expired=True)),
         (for_certificates, Site(folder / "other", "Their CA").gives(own)),
         (api.address, site.gives(own)),
     ):
-        shown.write(file)
+        presented.write(file)
         ended = run_to_end(
             *("manmanv2", "servers", "list"),
             API_ADDRESS=f"https://{address}",

@@ -76,7 +76,7 @@ class FakeControlPlane:
     registered: list[RegistrationRequest] = field(default_factory=list)
     heartbeats: list[tuple[int, Capabilities | None]] = field(default_factory=list)
     leaving_heartbeats: list[int] = field(default_factory=list)
-    # Of all heartbeats, the leaving ones included.
+    # The epochs of all heartbeats, including leaving ones.
     epochs: list[int] = field(default_factory=list)
     fetched: list[tuple[int, int, int]] = field(default_factory=list)
     deregistered: list[tuple[int, str]] = field(default_factory=list)
