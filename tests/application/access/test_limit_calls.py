@@ -138,7 +138,7 @@ def test_a_flood_with_the_shared_key_does_not_limit_a_host_with_a_credential(api
 
 
 @pytest.mark.parametrize(
-    "shown",
+    "presented_key",
     [
         "",
         *almost(SHARED),
@@ -148,12 +148,12 @@ def test_a_flood_with_the_shared_key_does_not_limit_a_host_with_a_credential(api
         SETTING,
     ],
 )
-def test_a_host_with_an_almost_right_key_is_unauthenticated(api: Api, shown: str) -> None:
-    assert api.host(shown) is CallerKind.UNAUTHENTICATED
+def test_a_host_with_an_almost_right_key_is_unauthenticated(api: Api, presented_key: str) -> None:
+    assert api.host(presented_key) is CallerKind.UNAUTHENTICATED
 
 
 @pytest.mark.parametrize(
-    "shown",
+    "presented_key",
     [
         None,
         "",
@@ -165,9 +165,9 @@ def test_a_host_with_an_almost_right_key_is_unauthenticated(api: Api, shown: str
     ],
 )
 def test_an_operator_with_an_almost_right_key_is_unauthenticated(
-    api: Api, shown: str | None
+    api: Api, presented_key: str | None
 ) -> None:
-    assert api.operator(shown, on_this_machine=True) is CallerKind.UNAUTHENTICATED
+    assert api.operator(presented_key, on_this_machine=True) is CallerKind.UNAUTHENTICATED
 
 
 def test_guesses_of_hosts_and_of_operators_are_counted_together(api: Api) -> None:

@@ -329,10 +329,10 @@ def test_a_rejected_server_looks_nonexistent_to_senders_without_proof(fleet: Fle
     fleet.reject(web, "unknown machine")
     before, credential = fleet.get(web), fleet.credentials.issue(web, 1)
     fleet.clock.advance(SECOND)
-    stranger, host = fleet.heartbeat([Heartbeat(web), Heartbeat(web, credential=credential)])
+    unproven, host = fleet.heartbeat([Heartbeat(web), Heartbeat(web, credential=credential)])
 
-    assert isinstance(stranger, ServerNotFound)
-    assert stranger.server_id == web
+    assert isinstance(unproven, ServerNotFound)
+    assert unproven.server_id == web
     assert isinstance(host, NotAdmitted)
     assert str(host) == "server 1 (web) was rejected by an operator: unknown machine"
     assert fleet.get(web).presence == before.presence
