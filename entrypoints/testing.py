@@ -23,6 +23,8 @@ from protos.manman.v1.manman_pb2_grpc import ManManAPIStub
 _NO_LIMIT = 1_000_000
 # As often as the API itself searches for silent servers, so that time passes as in real life.
 _SWEEPS_PER_INTERVAL = 5
+# How long the tasks of cancelled calls may take to end.
+_MAX_CANCEL_SECONDS = 10
 
 
 @dataclass(frozen=True)
@@ -104,11 +106,20 @@ def serving(container: ApiContainer) -> Iterator[int]:
         settings = container.settings()
         return server, await server.start(settings.listen_address, settings.mutual_tls_address)
 
+    async def stop() -> None:
+        await server.drain(grace_seconds=0)
+        # Calls that were still running. Destroyed later, they would be logged in another test.
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=_MAX_CANCEL_SECONDS)
+
     server, port = asyncio.run_coroutine_threadsafe(start(), loop).result()
     try:
         yield port
     finally:
-        asyncio.run_coroutine_threadsafe(server.drain(grace_seconds=0), loop).result()
+        asyncio.run_coroutine_threadsafe(stop(), loop).result()
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()
