@@ -604,3 +604,26 @@ def test_no_representation_shows_a_credential(fleet: Fleet) -> None:
     assert joined.credential not in printed
     assert renewed.credential not in printed
     assert "_signing_key" not in printed
+
+
+def test_the_credential_of_a_deleted_server_does_not_learn_of_its_ban(fleet: Fleet) -> None:
+    joined = join(fleet)
+    fleet.ban(joined.server.server_id, "unseen")
+    fleet.delete(joined.server.server_id, force=True)
+
+    with pytest.raises(InvalidRegistrationKey):
+        join_again(fleet, joined)
+    with pytest.raises(NotAdmitted, match="unseen"):
+        join_again(fleet, joined, key=SHARED)
+
+
+def test_a_server_that_joined_with_an_expired_key_learns_why_it_is_refused(fleet: Fleet) -> None:
+    key = key_of(fleet, expires_in_seconds=86400)
+    joined = join(fleet, key=str(key.plaintext_key), evidence=NO_EVIDENCE)
+    fleet.clock.advance(timedelta(days=2))
+    fleet.reject(joined.server.server_id, "unknown machine")
+
+    with pytest.raises(NotAdmitted, match="unknown machine"):
+        join(fleet, key=str(key.plaintext_key), evidence=NO_EVIDENCE)
+    with pytest.raises(JoinKeyRefused, match="expired"):
+        join(fleet, "db", key=str(key.plaintext_key), evidence=NO_EVIDENCE)

@@ -424,3 +424,32 @@ def test_an_api_without_credentials_accepts_none() -> None:
     assert isinstance(heartbeat([Heartbeat(web, credential=credential)])[0], CredentialRequired)
     [heard] = heartbeat([Heartbeat(web, certified_as=Certified(server_id=web))])
     assert heard == Acknowledged(0, INTERVAL)
+
+
+@pytest.mark.parametrize("epoch", [0, 2])
+def test_a_later_heartbeat_of_the_same_registration_counts(fleet: Fleet, epoch: int) -> None:
+    registered_again(fleet)
+    fleet.heartbeat([Heartbeat(1, epoch=2), Heartbeat(1, leaving=True, epoch=epoch)])
+
+    assert fleet.get(1).presence == offline_presence(fleet.clock.now())
+
+
+def test_where_bans_only_warn_a_rejected_server_can_leave() -> None:
+    fleet = fleet_with(BAN=Mode.WARN)
+    web = register(fleet, "web")
+    fleet.reject(web, "unknown machine")
+    now = fleet.clock.advance(SECOND)
+    fleet.heartbeat([Heartbeat(web, leaving=True)])
+
+    assert fleet.get(web).presence == offline_presence(now)
+
+
+def test_a_change_of_equipment_is_recorded_with_its_time(fleet: Fleet) -> None:
+    web = register(fleet, "web", CAPABILITIES)
+    now = fleet.clock.advance(SECOND)
+    larger = replace(CAPABILITIES, cpu_cores=32)
+    fleet.heartbeat([Heartbeat(web, larger)])
+    with fleet.store.begin() as transaction:
+        reports = transaction.capability_reports.history(web)
+
+    assert [at for at, _ in reports] == [NOW, now]
